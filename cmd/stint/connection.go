@@ -1,0 +1,124 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"stint/internal/api"
+)
+
+// defaultServer is where stintd listens when it is told nothing.
+const defaultServer = "http://127.0.0.1:7420"
+
+// connection is the server, spoken to as whoever is signed in.
+type connection struct {
+	*api.Client
+	name string // scheme and host: the key of logins and pins
+}
+
+// dial makes the connection without a token, for sign-in and public calls.
+// Nothing is sent yet.
+func (c *cli) dial() (*connection, config, error) {
+	var cfg config
+	if err := c.load(configFile, &cfg); err != nil {
+		return nil, cfg, err
+	}
+	address := c.server
+	for _, or := range []string{c.env["STINT_SERVER"], cfg.Server, defaultServer} {
+		if address == "" {
+			address = or
+		}
+	}
+	u, err := api.ParseServer(address)
+	if err != nil {
+		return nil, cfg, err
+	}
+	dir, err := c.home()
+	if err != nil {
+		return nil, cfg, err
+	}
+	device, err := api.OpenDevice(filepath.Join(dir, deviceFile))
+	if err != nil {
+		return nil, cfg, err
+	}
+	client := &api.Client{Server: u, Device: device, UserAgent: "stint/" + version()}
+	return &connection{Client: client, name: u.Scheme + "://" + u.Host}, cfg, nil
+}
+
+// connect makes the connection with the token of whoever is signed in, or of
+// the service that STINT_TOKEN names.
+func (c *cli) connect() (*connection, error) {
+	if c.started != nil {
+		return c.started, nil
+	}
+	conn, cfg, err := c.dial()
+	if err != nil {
+		return nil, err
+	}
+	if token := c.env["STINT_TOKEN"]; token != "" {
+		conn.Token, conn.Service = api.Secret(token), true
+	} else if conn.Token = cfg.Logins[conn.name].Token; conn.Token == "" {
+		return nil, &api.Error{Kind: api.Unauthenticated, Code: "not-signed-in", Message: "not signed in to " + conn.name,
+			Next: "sign in with stint login, or choose another server with STINT_SERVER"}
+	}
+	c.started = conn
+	return conn, nil
+}
+
+// parseFor reads a duration that a flag gave; empty stays empty.
+func parseFor(flag, text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	d, err := api.ParseDuration(text)
+	if err != nil {
+		if e, ok := err.(*api.Error); ok {
+			named := *e
+			named.Message = "--" + flag + ": " + e.Message
+			return "", &named
+		}
+		return "", err
+	}
+	return api.FormatDuration(d), nil
+}
+
+// parseTimeout reads how long to wait; zero is for ever.
+func parseTimeout(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if _, err := parseFor("timeout", text); err != nil {
+		return 0, err
+	}
+	return api.ParseDuration(text)
+}
+
+// readSecret reads a secret from a file, or from stdin for "-": arguments and
+// the environment of a process are read by others too easily.
+func (c *cli) readSecret(flag, path string) (api.Secret, error) {
+	const most = 4096
+	var text []byte
+	var err error
+	if path == "-" {
+		text, err = readAtMost(c.in, most)
+	} else {
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			text, err = readAtMost(f, most)
+			f.Close()
+		}
+	}
+	if err != nil {
+		return "", wrong("unreadable-file", "--"+flag+": cannot read "+path, cause(err), "")
+	}
+	defer clear(text)
+	end := len(text)
+	for end > 0 && (text[end-1] == '\n' || text[end-1] == '\r') {
+		end--
+	}
+	if end == 0 {
+		return "", wrong("empty-file", "--"+flag+": "+path+" is empty", "", "")
+	}
+	return api.Secret(text[:end]), nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+
+	"stint/internal/api"
+)
+
+// The files of STINT_HOME. Each is replaced as a whole, so that a reader, or a
+// crash, never meets half of one.
+//
+//	config.json   which server, and who one is there: a token, useless without
+//	device.json   the keys of this device (internal/api writes it)
+//	pins.json     per server: the audit log's key, and the last checkpoint seen
+const (
+	configFile = "config.json"
+	deviceFile = "device.json"
+	pinsFile   = "pins.json"
+)
+
+// config is the sign-in state. Rule of change: members are only added.
+type config struct {
+	Server string           `json:"server,omitempty"` // of the last sign-in
+	Logins map[string]login `json:"logins,omitempty"` // by server
+}
+
+type login struct {
+	Token     api.Secret `json:"token"`
+	Principal string     `json:"principal"`
+	ExpiresAt api.Time   `json:"expires_at"`
+}
+
+// pins is what must not change behind the user's back, by server.
+type pins map[string]pin
+
+type pin struct {
+	Origin     string `json:"log_origin"`
+	Key        string `json:"log_key"`
+	Checkpoint string `json:"checkpoint,omitempty"` // signed; the last that verified
+}
+
+// home is the folder of the state.
+func (c *cli) home() (string, error) {
+	if dir := c.env["STINT_HOME"]; dir != "" {
+		return dir, nil
+	}
+	base := c.env["XDG_CONFIG_HOME"]
+	switch runtime.GOOS {
+	case "windows":
+		base = c.env["APPDATA"]
+	case "darwin":
+		base = ""
+	}
+	if base != "" && filepath.IsAbs(base) {
+		return filepath.Join(base, "stint"), nil
+	}
+	dir := c.env["HOME"]
+	if dir == "" { // as under a service manager
+		if u, err := user.Current(); err == nil {
+			dir = u.HomeDir
+		}
+	}
+	if dir == "" {
+		return "", wrong("no-home", "there is no place for the sign-in state", "neither STINT_HOME nor HOME is set", "set STINT_HOME to a folder of your own")
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(dir, "Library", "Application Support", "stint"), nil
+	}
+	return filepath.Join(dir, ".config", "stint"), nil
+}
+
+const stateMax = 1 << 20
+
+// load reads a state file into v; a file that is not there leaves v as it is.
+func (c *cli) load(name string, v any) error {
+	dir, err := c.home()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, name)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return stateError(path, cause(err), "")
+	}
+	defer f.Close()
+	if err := checkPrivate(f, path); err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, stateMax))
+	if err != nil {
+		return stateError(path, cause(err), "")
+	}
+	if json.Unmarshal(text, v) != nil { // its error could quote the token
+		return stateError(path, "its content is damaged", "move it away and sign in again with stint login")
+	}
+	return nil
+}
+
+// checkPrivate refuses a file that others could have read or written: a token
+// in it may be known, a pin in it may be theirs.
+func checkPrivate(f *os.File, path string) error {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return stateError(path, cause(err), "")
+	case !info.Mode().IsRegular():
+		return stateError(path, "it is not a file", "")
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+		return stateError(path, fmt.Sprintf("others on this machine can reach it (mode %04o)", info.Mode().Perm()),
+			"chmod 600 "+path+", or remove it and sign in again if somebody may have read it")
+	}
+	return nil
+}
+
+// store replaces a state file.
+func (c *cli) store(name string, v any) error {
+	dir, err := c.home()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, name)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return stateError(path, cause(err), "make its folder writable, or set STINT_HOME to another")
+	}
+	if err := replaceFile(path, text.Bytes()); err != nil {
+		return stateError(path, cause(err), "make its folder writable, or set STINT_HOME to another")
+	}
+	return nil
+}
+
+// replaceFile writes a new file of mode 0600 and puts it in the place of path.
+func replaceFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".stint-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err = f.Write(text); err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func stateError(path, why, next string) error {
+	return &api.Error{Kind: api.Internal, Code: "state-file", Message: "cannot use " + path, Why: why, Next: next}
+}
+
+// cause is the last part of a file error, without operation and path.
+func cause(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}

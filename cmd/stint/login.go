@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+func (c *cli) loginCmd() *cobra.Command {
+	var bootstrap, enroll, name, logKey string
+	cmd := &cobra.Command{
+		Use:   "login",
+		Short: "Sign in on this device",
+		Long: "Sign in on this device. The login is bound to a key that never leaves the device,\n" +
+			"so that a stolen token alone is useless. The first sign-in pins the key of the\n" +
+			"server's audit log; a later change of it is an error. With --log-key the first\n" +
+			"sign-in, too, accepts only the key that the administrators have named.",
+		Example: "  stint login --enroll-token-file code.txt\n" +
+			"  stint login --bootstrap-token-file stint-data/bootstrap-token --name mira",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			flag, file := "enroll-token-file", enroll
+			switch {
+			case bootstrap != "" && enroll != "":
+				return usageError{errors.New("--bootstrap-token-file and --enroll-token-file exclude each other")}
+			case bootstrap != "" && name == "":
+				return usageError{errors.New("--name is missing: the name of the first administrator")}
+			case bootstrap == "" && name != "":
+				return usageError{errors.New("--name goes with --bootstrap-token-file only; an enrolment code knows its user")}
+			case bootstrap != "":
+				flag, file = "bootstrap-token-file", bootstrap
+			case enroll == "":
+				return &api.Error{Kind: api.Unauthenticated, Code: "no-browser-sign-in",
+					Message: "sign-in by browser is not available on this server",
+					Why:     "it knows local users only, who enrol each device with a one-time code",
+					Next:    "get a code from an administrator (stint admin user add NAME), then stint login --enroll-token-file FILE"}
+			}
+			code, err := c.readSecret(flag, file)
+			if err != nil {
+				return err
+			}
+			return c.login(cmd.Context(), code, bootstrap != "", name, logKey)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&bootstrap, "bootstrap-token-file", "", "become the first administrator with the token that stintd wrote (- for stdin)")
+	f.StringVar(&name, "name", "", "with --bootstrap-token-file: your user name")
+	f.StringVar(&enroll, "enroll-token-file", "", "sign in with a one-time code (- for stdin)")
+	f.StringVar(&logKey, "log-key", "", "accept only the audit log's key of this fingerprint (SHA256:…)")
+	return cmd
+}
+
+// signedIn is what signing in prints: everything but the token.
+type signedIn struct {
+	Server         string   `json:"server"`
+	Principal      string   `json:"principal"`
+	Person         string   `json:"person"`
+	Admin          bool     `json:"admin"`
+	Auditor        bool     `json:"auditor"`
+	ExpiresAt      api.Time `json:"expires_at"`
+	LogOrigin      string   `json:"log_origin"`
+	LogKey         string   `json:"log_key"`
+	LogFingerprint string   `json:"log_key_fingerprint"`
+}
+
+func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, accept string) error {
+	conn, cfg, err := c.dial()
+	if err != nil {
+		return err
+	}
+	have, err := c.pinned(conn.name)
+	if err != nil {
+		return err
+	}
+	// The key is looked at before the code is used up.
+	offered, err := conn.LogKey(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkPin(conn.name, have, offered, accept); err != nil {
+		return err
+	}
+	got, err := conn.Enroll(ctx, code, bootstrap, name)
+	if err != nil {
+		return err
+	}
+	given := api.LogKey{Origin: got.LogOrigin, Key: got.LogKey}
+	if given != offered {
+		return &api.Error{Kind: api.Internal, Code: "log-key-differs", Message: "the server names two keys of its audit log",
+			Why: "first " + fingerprint(offered.Key) + ", then " + fingerprint(given.Key), Next: "ask the administrators; you are not signed in"}
+	}
+	if cfg.Logins == nil {
+		cfg.Logins = map[string]login{}
+	}
+	cfg.Server = conn.name
+	cfg.Logins[conn.name] = login{Token: got.Token, Principal: got.Principal, ExpiresAt: got.ExpiresAt}
+	newKey, err := c.pinLog(conn.name, given)
+	if err != nil {
+		return err
+	}
+	if err := c.store(configFile, cfg); err != nil {
+		return err
+	}
+	c.say("signed in to " + conn.name + " as " + printable(got.Principal) + " until " + clock(got.ExpiresAt.Time, c.now()))
+	if newKey {
+		c.say("pinned the audit log's key " + fingerprint(given.Key) + " of " + printable(given.Origin))
+		if accept == "" {
+			c.hint("compare it with what the administrators tell you; from now on a change of it is an error")
+		}
+	}
+	return c.show(result{
+		value: signedIn{Server: conn.name, Principal: got.Principal, Person: got.Person, Admin: got.Admin, Auditor: got.Auditor,
+			ExpiresAt: got.ExpiresAt, LogOrigin: given.Origin, LogKey: given.Key, LogFingerprint: fingerprint(given.Key)},
+		names: []string{got.Principal},
+	})
+}
+
+func (c *cli) logoutCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout",
+		Short: "End the login of this device",
+		Long:  "End the login of this device. What you hold goes on until its end; give it back\nwith stint end.",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, cfg, err := c.dial()
+			if err != nil {
+				return err
+			}
+			login, ok := cfg.Logins[conn.name]
+			if !ok {
+				c.say("not signed in to " + conn.name)
+				return nil
+			}
+			conn.Token = login.Token
+			failed := conn.Logout(cmd.Context())
+			if errors.Is(failed, api.Unauthenticated) {
+				failed = nil // it had ended
+			}
+			delete(cfg.Logins, conn.name)
+			if err := c.store(configFile, cfg); err != nil {
+				return err
+			}
+			if failed != nil {
+				c.say("forgotten on this device; the server could not be told and ends the login by itself at " +
+					clock(login.ExpiresAt.Time, c.now()))
+				return failed
+			}
+			c.say("signed out of " + conn.name)
+			return nil
+		},
+	}
+}
+
+func (c *cli) whoamiCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "whoami",
+		Short: "Say who you are to the server",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			me, err := conn.Whoami(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return c.show(result{value: me, names: []string{me.Principal}, text: whoamiFacts(conn.name, me, c.now())})
+		},
+	}
+}
+
+func whoamiFacts(server string, me api.Whoami, now time.Time) string {
+	var rights []string
+	if me.Admin {
+		rights = append(rights, "administrator")
+	}
+	if me.Auditor {
+		rights = append(rights, "auditor")
+	}
+	return facts("principal", me.Principal, "person", me.Person, "groups", strings.Join(me.Groups, ", "),
+		"rights", strings.Join(rights, ", "), "server", server+" ("+me.ServerVersion+")", "device", me.Device,
+		"sign in again", clock(me.ExpiresAt.Time, now))
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+func (c *cli) statusCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "status [ID]",
+		Aliases: []string{"st"},
+		Short:   "Show what you hold and what is on its way, or one request",
+		Args:    atMost("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				r, err := conn.Request(cmd.Context(), args[0], api.Wait{})
+				if err != nil {
+					return err
+				}
+				return c.show(result{value: r, names: []string{r.ID}, text: requestFacts(r, c)})
+			}
+			list, err := mine(cmd.Context(), conn)
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 {
+				c.say("you hold nothing, and nothing is on its way")
+			}
+			t := newTable("RESOURCE", "ROLE", "LEFT", "ENDS", "NEXT", "!REQUEST")
+			t.marks["LEFT"] = markState
+			for _, r := range list {
+				t.row(r.Resource, r.Role, leftOf(r, c.now()), endsOf(r, c.now()), nextOf(r), r.ID)
+			}
+			return c.show(result{value: list, names: ids(list), table: t})
+		},
+	}
+	cmd.ValidArgsFunction = c.completeIDs
+	return cmd
+}
+
+// mine is what the caller holds and what is on its way, oldest last.
+func mine(ctx context.Context, conn *connection) ([]api.Request, error) {
+	me, err := conn.Whoami(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []api.Request{} // an empty list is [] in JSON
+	for r, err := range api.Each(func(cursor string) (api.Page[api.Request], error) {
+		return conn.Requests(ctx, api.RequestList{List: api.List{Cursor: cursor}, State: api.RequestPending, Mine: true})
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	for r, err := range api.Each(func(cursor string) (api.Page[api.Request], error) {
+		return conn.Grants(ctx, api.List{Cursor: cursor})
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		// Administrators get everybody's.
+		if r.Principal == me.Principal && !over(r) {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+func ids(list []api.Request) []string {
+	out := make([]string, 0, len(list))
+	for _, r := range list {
+		out = append(out, r.ID)
+	}
+	return out
+}
+
+// nextOf is what the holder can do now, or what is being waited for.
+func nextOf(r api.Request) string {
+	switch g := r.Grant; {
+	case r.State == api.RequestPending:
+		if who := asked(r.Decision.Approvals); who != "" {
+			return "asked: " + who
+		}
+		return ""
+	case g == nil:
+		return ""
+	case g.State == api.GrantActive:
+		return "stint db " + r.Resource
+	case g.Detail != "":
+		return g.Detail
+	}
+	return ""
+}
+
+// requestFacts is one request with all that matters to a person.
+func requestFacts(r api.Request, c *cli) string {
+	now := c.now()
+	pairs := []string{
+		"request", r.ID,
+		"state", stateOf(r),
+		"who", whoOf(r),
+		"resource", r.Resource,
+		"role", r.Role,
+		"for", spanFact(r),
+		"why", r.Reason,
+		"ticket", r.Ticket,
+		"starts", timeFact(r.Start, c),
+		"extends", r.Extends,
+		"asked", asked(r.Decision.Approvals),
+	}
+	for _, x := range r.Decision.Reasons {
+		pairs = append(pairs, "rule", reasonLine(x))
+	}
+	for _, v := range r.Votes {
+		verb := "denied by"
+		if v.Approve {
+			verb = "approved by"
+		}
+		text := v.Person + ", " + ago(v.At.Time, now)
+		if v.For != "" {
+			text += ", for " + v.For
+		}
+		if v.Note != "" {
+			text += ": " + v.Note
+		}
+		pairs = append(pairs, verb, text)
+	}
+	if g := r.Grant; g != nil {
+		pairs = append(pairs, "grant", g.ID, "active since", timeFact(g.ActiveAt, c))
+		if g.State == api.GrantActive {
+			pairs = append(pairs, "left", left(g.ExpiresAt.Sub(now)))
+		}
+		pairs = append(pairs, "ends", timeFact(g.ExpiresAt, c), "ended", timeFact(g.EndedAt, c), "because", string(g.EndReason),
+			"verified gone", timeFact(g.VerifiedGoneAt, c), "detail", g.Detail)
+		if g.Overdue {
+			pairs = append(pairs, "overdue", "the access is not yet verified gone; Stint goes on removing it")
+		}
+	}
+	return facts(pairs...)
+}
+
+func whoOf(r api.Request) string {
+	if r.Person == "" || r.Principal == "user:"+r.Person {
+		return r.Principal
+	}
+	return r.Principal + " (" + r.Person + ")"
+}
+
+func spanFact(r api.Request) string {
+	if r.Granted != "" && r.Granted != r.Duration {
+		return r.Granted + " of " + r.Duration + " asked"
+	}
+	return r.Duration
+}
+
+func timeFact(t api.Time, c *cli) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05") + ", " + ago(t.Time, c.now())
+}

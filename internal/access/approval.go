@@ -1,0 +1,236 @@
+package access
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxSlots bounds the approvals that a decision can ask for.
+const maxSlots = 20
+
+// Vote is what an approver says. A zero Duration and nil Rights leave what was
+// asked; otherwise they can only narrow it.
+type Vote struct {
+	Approve  bool
+	Duration time.Duration
+	Rights   []string
+	Note     string
+	// Seen is the digest of the request that the approver was shown.
+	Seen Digest
+}
+
+// Approval is a recorded vote.
+type Approval struct {
+	By       PrincipalID
+	Person   Person
+	Approve  bool
+	Duration time.Duration // what the vote leaves
+	Rights   []string
+	Note     string
+	At       time.Time
+	Request  Digest
+	Digest   Digest
+	Meets    []int // indices of the requirements that the voter can fill
+}
+
+// Vote records a vote on a pending request. One no denies; enough yes approves.
+func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Request, Event, error) {
+	if err := r.undecided(); err != nil {
+		return r, Event{}, err
+	}
+	if !now.Before(r.ExpiresAt) {
+		return r, Event{}, Fail(Expired, "request-expired", "the request expired").Because("nobody decided before " + stamp(r.ExpiresAt))
+	}
+	a, err := r.approval(voter, v, now)
+	if err != nil {
+		return r, Event{}, err
+	}
+	r.Approvals = append(slices.Clone(r.Approvals), a)
+	r.Version++
+	kv := []string{"approver", string(a.By), "approver_person", string(a.Person), "note", a.Note, "approval_digest", a.Digest.String()}
+	switch {
+	case !a.Approve:
+		r.State, r.DecidedAt = RequestIsDenied, now
+		return r, r.event(RequestDenied, actor, now, kv...), nil
+	case !Quorum(r.Decision.Approvals, r.Approvals):
+		return r, r.event(RequestVoted, actor, now, append(kv, "duration", a.Duration.String(), "rights", strings.Join(a.Rights, ","))...), nil
+	}
+	if _, p := r.Granted(); len(p.Rights) == 0 && len(r.Permissions.Rights) > 0 {
+		return Request{}, Event{}, Fail(Conflict, "nothing-left", "the approvals together leave no right to grant")
+	}
+	r.State, r.DecidedAt = RequestIsGranted, now
+	d, p := r.Granted()
+	return r, r.event(RequestApproved, actor, now, append(kv, "duration", d.String(), "rights", strings.Join(p.Rights, ","))...), nil
+}
+
+func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, error) {
+	if err := voter.Usable(now); err != nil {
+		return Approval{}, err
+	}
+	switch {
+	case voter.ID.Kind() != User:
+		return Approval{}, Fail(Denied, "not-a-person", "only people approve").Because(string(voter.ID) + " is not a user")
+	case voter.Person == r.Person || voter.Person == "":
+		return Approval{}, Fail(Denied, "own-request", "nobody decides their own request").Because(string(r.Principal) + " asks for the same person, " + string(r.Person))
+	case v.Seen != r.Digest:
+		return Approval{}, Fail(Conflict, "other-request", "the request is not the one you were shown").Because("its digest is " + r.Digest.String())
+	case slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == voter.Person }):
+		return Approval{}, Fail(Conflict, "already-voted", "you have voted on this request already")
+	}
+	meets := meets(r.Decision.Approvals, voter)
+	if len(meets) == 0 {
+		return Approval{}, Fail(Denied, "not-an-approver", "this request is not yours to decide").Because("it asks for " + askedOf(r.Decision.Approvals))
+	}
+	if v.Note != "" || !v.Approve {
+		if err := checkText("note", v.Note, MaxReason, false); err != nil {
+			return Approval{}, err
+		}
+	}
+	a := Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, At: now, Request: r.Digest, Meets: meets}
+	if v.Approve {
+		a.Duration, a.Rights = r.Duration, r.Permissions.Rights
+		if v.Duration != 0 {
+			if v.Duration < 0 || v.Duration > r.Duration || v.Duration%time.Millisecond != 0 {
+				return Approval{}, Fail(Invalid, "not-narrower", "an approval can only shorten what was asked").Because("asked: " + r.Duration.String() + ", said: " + v.Duration.String())
+			}
+			a.Duration = v.Duration
+		}
+		if v.Rights != nil {
+			p, err := r.Permissions.Narrow(v.Rights)
+			if err != nil {
+				return Approval{}, err
+			}
+			a.Rights = p.Rights
+		}
+	}
+	a.Digest = approvalDigest(a, r.Permissions)
+	return a, nil
+}
+
+// MayDecide reports whether the principal is one of those asked.
+func (r Request) MayDecide(p Principal) bool {
+	return r.State == RequestPending && p.ID.Kind() == User && p.Person != r.Person && len(meets(r.Decision.Approvals, p)) > 0 &&
+		!slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == p.Person })
+}
+
+// Granted is what an approved request leaves to grant: the shortest duration
+// and the rights common to all approvals.
+func (r Request) Granted() (time.Duration, Permissions) {
+	d, p := r.Duration, r.Permissions
+	p.Rights = slices.Clone(p.Rights)
+	for _, a := range r.Approvals {
+		if !a.Approve {
+			continue
+		}
+		d = min(d, a.Duration)
+		p.Rights = slices.DeleteFunc(p.Rights, func(x string) bool { return !slices.Contains(a.Rights, x) })
+	}
+	return d, p
+}
+
+// Recount checks an approved request again at activation: every counted vote
+// still binds to the request's digest, and those who voted, as they are now,
+// still make up what reqs asks for. Voters that are gone are simply not passed.
+func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, now time.Time) error {
+	if requestDigest(r) != r.Digest {
+		return Fail(Conflict, "digest-mismatch", "the request is not what was approved")
+	}
+	var counted []Approval
+	for _, a := range r.Approvals {
+		v, ok := voters[a.By]
+		if !ok || !a.Approve || v.Usable(now) != nil || v.Person == r.Person || v.Person != a.Person {
+			continue
+		}
+		if a.Request != r.Digest || a.Digest != approvalDigest(a, r.Permissions) {
+			return Fail(Conflict, "digest-mismatch", "an approval is not for what was asked")
+		}
+		a.Meets = meets(reqs, v)
+		counted = append(counted, a)
+	}
+	if !Quorum(reqs, counted) {
+		return Fail(Denied, "approvals-lapsed", "the approvals no longer suffice").Because("it asks for " + askedOf(reqs))
+	}
+	return nil
+}
+
+// Quorum reports whether the approvals fill every requirement, each place by a
+// person of its own: nobody counts twice, whatever groups they are in.
+func Quorum(reqs []Requirement, as []Approval) bool {
+	var slots []int // requirement of each place to fill
+	for i, q := range reqs {
+		for range q.Count {
+			slots = append(slots, i)
+		}
+	}
+	if len(slots) > maxSlots {
+		return false
+	}
+	var yes []Approval
+	seen := map[Person]bool{}
+	for _, a := range as {
+		if a.Approve && !seen[a.Person] {
+			seen[a.Person] = true
+			yes = append(yes, a)
+		}
+	}
+	// Maximum bipartite matching of places and persons by augmenting paths.
+	filledBy := make([]int, len(yes)) // place filled by each person, or -1
+	for i := range filledBy {
+		filledBy[i] = -1
+	}
+	var fill func(place int, tried []bool) bool
+	fill = func(place int, tried []bool) bool {
+		for i, a := range yes {
+			if tried[i] || !slices.Contains(a.Meets, slots[place]) {
+				continue
+			}
+			tried[i] = true
+			if filledBy[i] < 0 || fill(filledBy[i], tried) {
+				filledBy[i] = place
+				return true
+			}
+		}
+		return false
+	}
+	for place := range slots {
+		if !fill(place, make([]bool, len(yes))) {
+			return false
+		}
+	}
+	return true
+}
+
+// Have counts, for each requirement alone, the approvals that could fill it.
+func (r Request) Have() []int {
+	have := make([]int, len(r.Decision.Approvals))
+	for i, q := range r.Decision.Approvals {
+		for _, a := range r.Approvals {
+			if a.Approve && slices.Contains(a.Meets, i) && have[i] < q.Count {
+				have[i]++
+			}
+		}
+	}
+	return have
+}
+
+func meets(reqs []Requirement, p Principal) (is []int) {
+	for i, q := range reqs {
+		if slices.ContainsFunc(q.From, p.In) {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+func askedOf(reqs []Requirement) string {
+	var parts []string
+	for _, q := range reqs {
+		var from []string
+		for _, s := range q.From {
+			from = append(from, string(s))
+		}
+		parts = append(parts, itoa(int64(q.Count))+" of "+strings.Join(from, ", "))
+	}
+	return strings.Join(parts, " and ")
+}

@@ -1,0 +1,102 @@
+package access
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Principal is who asks: a user, a service, or an agent with its responsible
+// human. Person is the human who counts for separation of duties: the user's
+// own, the owner's for a service or an agent.
+type Principal struct {
+	ID         PrincipalID
+	Person     Person
+	Groups     []Group // sorted
+	Attributes map[string]string
+	Manager    PrincipalID // may be empty
+	Admin      bool        // administers Stint; has no implicit access to any target
+	Auditor    bool
+	Disabled   bool
+	// Until is when the principal itself ends; zero for users without an end.
+	Until     time.Time
+	CreatedAt time.Time
+	Version   int64
+}
+
+// In reports whether the principal is what the subject names: "*", "group:g",
+// or its own id.
+func (p Principal) In(s Subject) bool {
+	if s == "*" || string(s) == string(p.ID) {
+		return true
+	}
+	g, ok := strings.CutPrefix(string(s), "group:")
+	return ok && slices.Contains(p.Groups, Group(g))
+}
+
+// Usable reports why the principal may not act at now, or nil.
+func (p Principal) Usable(now time.Time) error {
+	if p.Disabled {
+		return Fail(Unauthenticated, "principal-disabled", string(p.ID)+" is disabled")
+	}
+	if !p.Until.IsZero() && !now.Before(p.Until) {
+		return Fail(Unauthenticated, "principal-ended", string(p.ID)+" ended").Because("its time was up at " + p.Until.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Subject names principals in a policy: "*", "group:dba", "user:mira",
+// "service:ci", "agent:fixer"; in approvals also "owner" and "manager", which
+// the decision resolves to names.
+type Subject string
+
+// ValidSubject reports whether s has one of the forms of Subject; the last two
+// only where relative is true.
+func ValidSubject(s Subject, relative bool) bool {
+	switch s {
+	case "*":
+		return true
+	case "owner", "manager":
+		return relative
+	}
+	kind, name, ok := strings.Cut(string(s), ":")
+	return ok && slices.Contains([]string{"group", "user", "service", "agent"}, kind) && ValidName(name)
+}
+
+// Source is where a request comes from.
+type Source struct {
+	IP     netip.Addr
+	Device DeviceID
+}
+
+// Actor is who did something, as the audit log says it.
+type Actor struct {
+	Principal PrincipalID // "stint" itself is "service:stint"
+	Person    Person
+	Device    DeviceID
+	Address   netip.Addr
+}
+
+// System is the actor of what Stint does by itself.
+var System = Actor{Principal: "service:stint"}
+
+// Login is a signed-in session of a principal on one device. Only the hash of
+// its token is kept.
+type Login struct {
+	Token     Digest // SHA-256 of the opaque token
+	Principal PrincipalID
+	Device    DeviceID // empty for a service token, which any of its devices may use
+	SealKey   []byte   // the device's public key for sealed credentials (X25519, 32 bytes)
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	Revoked   bool
+}
+
+// Enrolment is a one-time code with which a local user gets a first login.
+type Enrolment struct {
+	Code      Digest // SHA-256 of the code
+	Principal PrincipalID
+	ExpiresAt time.Time
+	UsedAt    time.Time // zero until used
+}

@@ -1,0 +1,74 @@
+package access
+
+import "time"
+
+// RequestQuery selects requests, newest first. Zero fields do not select.
+type RequestQuery struct {
+	Principal PrincipalID
+	Person    Person
+	States    []RequestState
+	Resource  ResourceName
+	Role      RoleName
+	Before    RequestID // cursor: only those with a smaller id
+	Limit     int       // 1 to 1000; 0 means 100
+}
+
+// GrantQuery selects grants, newest first. Zero fields do not select.
+type GrantQuery struct {
+	Principal   PrincipalID
+	Person      Person
+	Resource    ResourceName
+	Role        RoleName
+	States      []GrantState
+	Conditional bool // only those decided again meanwhile
+	Watched     bool // only active ones that end on logout or idle
+	Before      GrantID
+	Limit       int // 1 to 1000; 0 means 100
+}
+
+// EntitlementQuery selects entitlements, oldest first. Zero fields do not select.
+type EntitlementQuery struct {
+	Place    Place
+	Resource ResourceName
+	States   []EntitlementState
+	After    EntitlementID
+	Limit    int // 1 to 10000; 0 means 1000
+}
+
+// Work is a place that has entitlements due, and of which kind.
+type Work struct {
+	Place    Place
+	Removals bool // removing; else intended or refreshing
+}
+
+// Credential is a registered connector login: how Stint itself signs in to a
+// target. It is bound to type and address, so that no document can send it
+// elsewhere. Sealed is ciphertext.
+type Credential struct {
+	Name     string
+	Type     string
+	Address  string
+	Username string
+	Sealed   []byte
+	Version  int64
+	SetAt    time.Time
+}
+
+// Sealed is the credential of a live grant, encrypted to the holder's device.
+type Sealed struct {
+	Grant       GrantID
+	Entitlement EntitlementID
+	Resource    ResourceName
+	Rev         int64
+	Blob        []byte
+	At          time.Time
+}
+
+// Remembered is the answer to an idempotent call, kept for a day.
+type Remembered struct {
+	Principal PrincipalID
+	Key       string
+	Body      Digest // of the call's body; another body with the same key is refused
+	Result    string // the id that the call made
+	At        time.Time
+}

@@ -1,0 +1,223 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// RequestState is the state of a request. Stored: only append.
+type RequestState string
+
+// The states of a request; all but pending are terminal.
+const (
+	RequestPending   RequestState = "pending"
+	RequestIsGranted RequestState = "approved"
+	RequestIsDenied  RequestState = "denied"
+	RequestWithdrawn RequestState = "cancelled"
+	RequestTimedOut  RequestState = "expired"
+)
+
+// Limits that no document can lift.
+const (
+	MaxDuration  = 30 * 24 * time.Hour // of any grant
+	MaxAhead     = 90 * 24 * time.Hour // of any scheduled start
+	MaxReason    = 2000                // bytes
+	MaxTicket    = 200                 // bytes
+	MaxTargets   = 50                  // of one request
+	PendingFor   = 24 * time.Hour      // an undecided request ends then
+	SetupWithin  = 60 * time.Second    // provisioning that takes longer has failed
+	OverdueAfter = time.Second         // after the end, not verified gone
+)
+
+// Request is one principal asking for one role on one or more targets, for a
+// duration, with a reason. What was asked never changes once it is made; State,
+// Approvals, DecidedAt, Grant and Version do.
+type Request struct {
+	ID      RequestID
+	Version int64
+	State   RequestState
+
+	Principal   PrincipalID
+	Person      Person
+	Device      DeviceID
+	SealKey     []byte // the device's public key for the credential
+	Source      Source
+	Targets     []Target
+	Role        RoleName
+	Permissions Permissions
+	Endings     Endings
+	Clock       StartClock
+	Duration    time.Duration
+	Start       time.Time // zero: as soon as approved
+	Reason      string
+	Ticket      string
+	Extends     GrantID // the live grant this asks to extend, or empty
+	Documents   int64   // version of the documents it was resolved with
+	Nonce       [16]byte
+	Digest      Digest
+	Decision    Decision
+
+	Approvals []Approval
+	CreatedAt time.Time
+	ExpiresAt time.Time // of the pending state
+	DecidedAt time.Time
+	Grant     GrantID // once approved
+}
+
+// Submit makes a request of a draft in which the fields of what is asked are
+// set, with policy's decision on it. The result is pending, approved or denied.
+func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Event, error) {
+	r := draft
+	if err := checkAsk(r, now); err != nil {
+		return Request{}, Event{}, err
+	}
+	r.Version, r.CreatedAt, r.ExpiresAt = 1, now, now.Add(PendingFor)
+	r.Approvals, r.Grant, r.DecidedAt = nil, "", time.Time{}
+	r.Decision = d
+	r.Digest = requestDigest(r)
+	switch {
+	case d.Effect == Allow && r.Duration <= d.MaxDuration:
+		r.State, r.DecidedAt = RequestIsGranted, now
+	case d.Effect == Approve && r.Duration <= d.MaxDuration && wellFormed(d.Approvals):
+		r.State = RequestPending
+	default: // also a decision that contradicts itself
+		r.State, r.DecidedAt = RequestIsDenied, now
+	}
+	var names []string
+	for _, t := range r.Targets {
+		names = append(names, string(t.Resource))
+	}
+	return r, r.event(RequestSubmitted, actor, now,
+		"state", string(r.State), "effect", d.Effect.String(), "policy", string(d.Policy), "rule", firstSource(d.Reasons), "explanation", firstText(d.Reasons),
+		"resource", strings.Join(names, ","), "role", string(r.Role), "mechanism", string(r.Permissions.Mechanism),
+		"rights", strings.Join(r.Permissions.Rights, ","), "duration", r.Duration.String(), "start", stamp(r.Start),
+		"reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
+}
+
+func checkAsk(r Request, now time.Time) error {
+	switch {
+	case !strings.HasPrefix(string(r.ID), "req_") || r.Principal == "" || r.Person == "" || r.Role == "":
+		return Fail(Internal, "incomplete-request", "the request lacks its id, principal, person or role")
+	case len(r.Targets) == 0 || len(r.Targets) > MaxTargets:
+		return Fail(Invalid, "bad-targets", fmt.Sprintf("a request names 1 to %d resources", MaxTargets))
+	case r.Duration <= 0:
+		return Fail(Invalid, "bad-duration", "the duration must be positive").Because(r.Duration.String() + " was asked").Try("ask for a duration like 30m or 2h")
+	case r.Duration > MaxDuration:
+		return Fail(Invalid, "bad-duration", "no grant lasts longer than "+MaxDuration.String()).Because(r.Duration.String() + " was asked")
+	case r.Duration%time.Millisecond != 0:
+		return Fail(Invalid, "bad-duration", "durations are whole milliseconds")
+	case !r.Start.IsZero() && r.Start.Before(now.Add(-time.Minute)):
+		return Fail(Invalid, "bad-start", "the start lies in the past").Because(stamp(r.Start))
+	case r.Start.After(now.Add(MaxAhead)):
+		return Fail(Invalid, "bad-start", "the start lies too far ahead").Because("at most " + MaxAhead.String())
+	}
+	if err := checkText("reason", r.Reason, MaxReason, false); err != nil {
+		return err
+	}
+	return checkText("ticket", r.Ticket, MaxTicket, true)
+}
+
+// checkText refuses what could mislead a reader: invalid UTF-8, control and
+// invisible formatting characters (which can turn text around on a screen).
+func checkText(what, s string, limit int, optional bool) error {
+	switch {
+	case s == "" && optional:
+		return nil
+	case strings.TrimSpace(s) == "":
+		return Fail(Invalid, "no-"+what, "a "+what+" is needed").Try("say in a few words what you will do")
+	case len(s) > limit:
+		return Fail(Invalid, "long-"+what, fmt.Sprintf("the %s is longer than %d bytes", what, limit))
+	case !utf8.ValidString(s):
+		return Fail(Invalid, "bad-"+what, "the "+what+" is not valid UTF-8")
+	}
+	for _, c := range s {
+		if unicode.IsControl(c) && c != '\n' && c != '\t' || unicode.Is(unicode.Cf, c) || unicode.Is(unicode.Zl, c) || unicode.Is(unicode.Zp, c) {
+			return Fail(Invalid, "bad-"+what, fmt.Sprintf("the %s has a control or invisible character (%U)", what, c))
+		}
+	}
+	return nil
+}
+
+func wellFormed(rs []Requirement) bool {
+	slots := 0
+	for _, r := range rs {
+		if r.Count < 1 || len(r.From) == 0 {
+			return false
+		}
+		slots += r.Count
+	}
+	return len(rs) > 0 && slots <= maxSlots
+}
+
+// Cancel withdraws a pending request.
+func (r Request) Cancel(actor Actor, now time.Time) (Request, Event, error) {
+	if err := r.undecided(); err != nil {
+		return r, Event{}, err
+	}
+	r.State, r.DecidedAt = RequestWithdrawn, now
+	r.Version++
+	return r, r.event(RequestCancelled, actor, now), nil
+}
+
+// Reject ends a pending request for a reason of Stint's own: the person was
+// disabled, the resource removed.
+func (r Request) Reject(why string, actor Actor, now time.Time) (Request, Event, error) {
+	if err := r.undecided(); err != nil {
+		return r, Event{}, err
+	}
+	r.State, r.DecidedAt = RequestIsDenied, now
+	r.Decision.Reasons = append(slices.Clone(r.Decision.Reasons), Reason{Text: why})
+	r.Version++
+	return r, r.event(RequestDenied, actor, now, "note", why), nil
+}
+
+// TimeOut ends a request that nobody decided in time.
+func (r Request) TimeOut(now time.Time) (Request, Event, error) {
+	if err := r.undecided(); err != nil {
+		return r, Event{}, err
+	}
+	if now.Before(r.ExpiresAt) {
+		return r, Event{}, Fail(Conflict, "not-due", "the request is not due yet")
+	}
+	r.State, r.DecidedAt = RequestTimedOut, now
+	r.Version++
+	return r, r.event(RequestExpired, System, now), nil
+}
+
+// DueAt is when an undecided request ends; zero for a decided one.
+func (r Request) DueAt() time.Time {
+	if r.State == RequestPending {
+		return r.ExpiresAt
+	}
+	return time.Time{}
+}
+
+func (r Request) undecided() error {
+	if r.State == RequestPending {
+		return nil
+	}
+	return Fail(Conflict, "already-decided", "the request is "+string(r.State)+" already")
+}
+
+func (r Request) event(t EventType, actor Actor, now time.Time, kv ...string) Event {
+	return Event{Type: t, At: now, Entity: string(r.ID), Version: r.Version, Actor: actor,
+		Facts: fact(append(kv, "principal", string(r.Principal), "person", string(r.Person))...)}
+}
+
+func firstSource(rs []Reason) string {
+	if len(rs) == 0 {
+		return ""
+	}
+	return rs[0].Source
+}
+
+func firstText(rs []Reason) string {
+	if len(rs) == 0 {
+		return ""
+	}
+	return rs[0].Text
+}

@@ -1,0 +1,132 @@
+package access
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Mechanism is the way in which a role gives access.
+type Mechanism string
+
+// The mechanisms. Stored: only append.
+const (
+	Account  Mechanism = "account"  // an account is created for the grant and removed after it
+	Member   Mechanism = "group"    // an existing account joins a privileged group, and leaves
+	Enable   Mechanism = "enable"   // a dormant account is enabled, and disabled again
+	Token    Mechanism = "token"    // a short-lived certificate or token
+	Elevate  Mechanism = "elevate"  // commands run with more privilege on an endpoint
+	Checkout Mechanism = "checkout" // a vaulted credential is lent, and rotated on return
+)
+
+// Criticality ranks resources. The zero value, empty, is not valid.
+type Criticality string
+
+// The criticalities, in rising order.
+const (
+	Low      Criticality = "low"
+	Medium   Criticality = "medium"
+	High     Criticality = "high"
+	Critical Criticality = "critical"
+)
+
+// Criticalities lists them in rising order.
+var Criticalities = []Criticality{Low, Medium, High, Critical}
+
+// Connection is how a target is reached. It is copied into each request and
+// each order, so that a document edit cannot redirect what was approved.
+type Connection struct {
+	Type       string // kind of resource: "postgres"
+	Address    string // host:port
+	Credential string // name of the registered connector credential
+	Options    map[string]string
+}
+
+// Equal reports whether both reach the same thing in the same way.
+func (c Connection) Equal(d Connection) bool {
+	return c.Type == d.Type && c.Address == d.Address && c.Credential == d.Credential && maps.Equal(c.Options, d.Options)
+}
+
+// Target is one resource of a request, resolved when it was asked for.
+type Target struct {
+	Resource    ResourceName
+	Criticality Criticality
+	Connection  Connection
+	// Account is the standing account the mechanism acts on, after mapping the
+	// person to it; empty for ephemeral accounts.
+	Account string
+}
+
+// Permissions is what a role allows on each target.
+type Permissions struct {
+	Mechanism Mechanism
+	Rights    []string          // sorted, no duplicates: the groups joined
+	Options   map[string]string // how, never how much: "sessions", "scramIterations"
+	Exclusive bool              // one person at a time (enable, checkout)
+}
+
+// Within reports whether p allows nothing that q does not: the same mechanism
+// and options, and a subset of its rights.
+func (p Permissions) Within(q Permissions) bool {
+	if p.Mechanism != q.Mechanism || p.Exclusive != q.Exclusive || !maps.Equal(p.Options, q.Options) {
+		return false
+	}
+	for _, r := range p.Rights {
+		if !slices.Contains(q.Rights, r) {
+			return false
+		}
+	}
+	return true
+}
+
+// Narrow returns p with only the given rights. Rights that p lacks are refused,
+// never dropped in silence.
+func (p Permissions) Narrow(rights []string) (Permissions, error) {
+	n := p
+	n.Rights = slices.Clone(rights)
+	slices.Sort(n.Rights)
+	n.Rights = slices.Compact(n.Rights)
+	if len(n.Rights) == 0 && len(p.Rights) > 0 {
+		return Permissions{}, Fail(Invalid, "no-rights-left", "an approval must leave at least one right")
+	}
+	if !n.Within(p) {
+		return Permissions{}, Fail(Invalid, "not-narrower", "an approval can only narrow what was asked")
+	}
+	return n, nil
+}
+
+// StartClock says from when the duration of a grant counts.
+type StartClock string
+
+// The clocks. The default, effective, takes no set-up time from the user.
+const (
+	FromEffective StartClock = "effective"
+	FromApproval  StartClock = "approval"
+	FromRequest   StartClock = "request"
+)
+
+// Endings are the conditions besides its time that end a grant.
+type Endings struct {
+	OnLogout bool          // when the last session of the account has closed
+	OnIdle   time.Duration // when no session did anything for so long; 0: not used
+}
+
+// Schema says what a role's and a resource's section for one type of resource
+// may contain. Connectors publish it; documents are checked against it.
+type Schema struct {
+	Type       string
+	Mechanisms []Mechanism
+	Role       map[string]Option // besides account and memberOf
+	Connection map[string]Option // besides address and credential
+}
+
+// Option is one setting of a schema.
+type Option struct {
+	Doc     string   // one line for manuals and forms
+	Values  []string // the allowed values; empty: any text, or a number in [Min, Max]
+	Min     int64
+	Max     int64 // > 0 makes the option a whole number
+	Default string
+	// Required refuses documents that leave it out.
+	Required bool
+}

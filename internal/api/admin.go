@@ -1,0 +1,152 @@
+package api
+
+import "encoding/json"
+
+// JWK is the public half of a device's signing key, RFC 8037 section 2.
+type JWK struct {
+	Kty string `json:"kty" enum:"OKP"`
+	Crv string `json:"crv" enum:"Ed25519"`
+	X   string `json:"x" minLength:"43" maxLength:"43" doc:"The key, base64url"`
+}
+
+// Enroll exchanges a one-time code for a login on this device. The call is
+// signed by the key it brings.
+type Enroll struct {
+	Code      Secret `json:"code" minLength:"1" maxLength:"256" doc:"The one-time code"`
+	Device    JWK    `json:"device_jwk" doc:"The device's signing key; the proof must be by it"`
+	SealKey   []byte `json:"seal_key" maxLength:"44" doc:"The device's X25519 public key, 32 bytes, that credentials are sealed to"`
+	Bootstrap bool   `json:"bootstrap,omitempty" doc:"The code is the bootstrap token; name becomes the first administrator"`
+	Name      string `json:"name,omitempty" maxLength:"63" doc:"With bootstrap: the user to create"`
+}
+
+// LoginResult is a login, and what a client pins.
+type LoginResult struct {
+	Token      Secret `json:"token" doc:"Good only with proofs by this device"`
+	Principal  string `json:"principal" example:"user:mira"`
+	Person     string `json:"person" example:"mira"`
+	Admin      bool   `json:"admin"`
+	Auditor    bool   `json:"auditor"`
+	ExpiresAt  Time   `json:"expires_at" format:"date-time"`
+	LogOrigin  string `json:"log_origin" doc:"The name of the audit log"`
+	LogKey     string `json:"log_key" doc:"The audit log's public key, to pin"`
+	ServerTime Time   `json:"server_time" format:"date-time"`
+}
+
+// LogKey names the audit log and the public key its checkpoints verify with.
+type LogKey struct {
+	Origin string `json:"origin"`
+	Key    string `json:"key" doc:"A verifier key in the note format"`
+}
+
+// Whoami is who the caller is.
+type Whoami struct {
+	Principal     string   `json:"principal" example:"user:mira"`
+	Person        string   `json:"person" example:"mira"`
+	Groups        []string `json:"groups" nullable:"false"`
+	Admin         bool     `json:"admin"`
+	Auditor       bool     `json:"auditor"`
+	Device        string   `json:"device" doc:"The thumbprint of the device's signing key"`
+	ExpiresAt     Time     `json:"expires_at" format:"date-time" doc:"When to sign in again"`
+	ServerVersion string   `json:"server_version"`
+	ServerTime    Time     `json:"server_time" format:"date-time"`
+}
+
+// UserAdd creates a local user.
+type UserAdd struct {
+	Name    string   `json:"name" minLength:"1" maxLength:"63" example:"mira"`
+	Admin   bool     `json:"admin,omitempty" doc:"Administers Stint; has no access to any resource by that"`
+	Auditor bool     `json:"auditor,omitempty" doc:"Reads the whole audit log"`
+	Groups  []string `json:"groups,omitempty" maxItems:"256" example:"platform"`
+	Manager string   `json:"manager,omitempty" maxLength:"63" doc:"The user whom policies call manager" example:"noor"`
+}
+
+// UserAdded carries the one-time code for the user's first sign-in.
+type UserAdded struct {
+	Name        string `json:"name"`
+	Principal   string `json:"principal" example:"user:mira"`
+	EnrollToken Secret `json:"enroll_token" doc:"Shown once; good once"`
+	ExpiresAt   Time   `json:"expires_at" format:"date-time"`
+}
+
+// ServiceAdd creates a service, a principal without a person at the keyboard.
+type ServiceAdd struct {
+	Name   string   `json:"name" minLength:"1" maxLength:"63" example:"ci"`
+	Groups []string `json:"groups,omitempty" maxItems:"256"`
+	Owner  string   `json:"owner" minLength:"1" maxLength:"63" doc:"The user who answers for it" example:"mira"`
+	For    string   `json:"for" minLength:"1" maxLength:"32" doc:"How long the token is good for" example:"720h"`
+}
+
+// ServiceAdded carries the service's token.
+type ServiceAdded struct {
+	Name      string `json:"name"`
+	Principal string `json:"principal" example:"service:ci"`
+	Token     Secret `json:"token" doc:"Shown once"`
+	ExpiresAt Time   `json:"expires_at" format:"date-time"`
+}
+
+// Disabled says what disabling a user ended.
+type Disabled struct {
+	Principal string   `json:"principal"`
+	Grants    []string `json:"grants" nullable:"false" doc:"The ids of the grants that are ending"`
+}
+
+// CredentialSet registers the credential a connector logs in with. It is bound
+// to type and address, so that no document can send it elsewhere.
+type CredentialSet struct {
+	Type     string `json:"type" minLength:"1" maxLength:"32" example:"postgres"`
+	Address  string `json:"address" minLength:"1" maxLength:"260" example:"db1:5432"`
+	Username string `json:"username" minLength:"1" maxLength:"63" example:"stint"`
+	Password Secret `json:"password" minLength:"1" maxLength:"1024"`
+}
+
+// ConnectorCredential is a registered credential, without its secret.
+type ConnectorCredential struct {
+	Name      string `json:"name" example:"orders-connector"`
+	Type      string `json:"type" example:"postgres"`
+	Address   string `json:"address" example:"db1:5432"`
+	Username  string `json:"username" example:"stint"`
+	UpdatedAt Time   `json:"updated_at" format:"date-time"`
+}
+
+// CheckReport is the preflight of a resource: can we create AND remove there?
+type CheckReport struct {
+	Resource string      `json:"resource" example:"orders-db"`
+	OK       bool        `json:"ok"`
+	Steps    []CheckStep `json:"steps" nullable:"false"`
+}
+
+// CheckStep is one step of a preflight.
+type CheckStep struct {
+	Name   string `json:"name" example:"drop the canary account"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+	Fix    string `json:"fix,omitempty" doc:"What to do about it"`
+}
+
+// Stop is the stop switch: while stopped, nothing new is granted. What is
+// granted still ends.
+type Stop struct {
+	Stopped bool   `json:"stopped"`
+	Why     string `json:"why,omitempty" maxLength:"1000"`
+	By      string `json:"by,omitempty" doc:"Set by the server" example:"user:noor"`
+	Since   Time   `json:"since,omitzero" nullable:"true" format:"date-time" doc:"Set by the server"`
+}
+
+// Health is the answer of /healthz and /readyz.
+type Health struct {
+	OK      bool   `json:"ok"`
+	Version string `json:"version"`
+	Detail  string `json:"detail,omitempty" doc:"What it is waiting for"`
+}
+
+// AuditRecord is one record of the log in its canonical encoding. Whoever
+// writes it must not escape HTML, which would change its bytes.
+type AuditRecord struct {
+	Seq    int64           `json:"seq" doc:"Its place in the log, from 0"`
+	Record json.RawMessage `json:"record" doc:"The record in its canonical encoding, which the log's hash covers"`
+}
+
+// Checkpoint is the log's newest signed state.
+type Checkpoint struct {
+	Checkpoint string `json:"checkpoint" doc:"A signed note: origin, size, root hash"`
+}

@@ -1,0 +1,169 @@
+package api
+
+// File is one document file, by the name that messages call it.
+type File struct {
+	Name string `json:"name" minLength:"1" maxLength:"1024" example:"policy.yaml"`
+	Text string `json:"text"`
+}
+
+// Apply sends documents. All are checked before anything changes; all apply,
+// or none. Problems come back as an Error with each one's file and line.
+type Apply struct {
+	Files  []File `json:"files" minItems:"1" maxItems:"1000" nullable:"false"`
+	DryRun bool   `json:"dry_run,omitempty" doc:"Check, say what would change, and change nothing"`
+}
+
+// Applied is what applying did, or would do.
+type Applied struct {
+	Version  int64     `json:"version" doc:"The version of the documents now"`
+	DryRun   bool      `json:"dry_run,omitempty"`
+	Changes  []Change  `json:"changes" nullable:"false"`
+	Warnings []Problem `json:"warnings" nullable:"false" doc:"What is odd but not wrong"`
+}
+
+// Change is what became of one document.
+type Change struct {
+	Kind   string `json:"kind" enum:"Resource,Role,Policy"`
+	Name   string `json:"name"`
+	Action string `json:"action" enum:"created,updated,unchanged,deleted"`
+	Source string `json:"source,omitempty" doc:"File and line" example:"policy.yaml:31"`
+}
+
+// Deleted is what deleting a document did.
+type Deleted struct {
+	Version int64    `json:"version" doc:"The version of the documents now"`
+	Change  Change   `json:"change"`
+	Grants  []string `json:"grants" nullable:"false" doc:"The ids of the grants that are ending because of it"`
+}
+
+// Resource is a resource, as lists and pages show it.
+type Resource struct {
+	Name        string            `json:"name" example:"orders-db"`
+	Type        string            `json:"type" example:"postgres"`
+	Labels      map[string]string `json:"labels"`
+	Criticality string            `json:"criticality" enum:"low,medium,high,critical"`
+	Owners      []string          `json:"owners" nullable:"false" example:"group:dba"`
+	Location    string            `json:"location,omitempty"`
+	Address     string            `json:"address" example:"db1:5432"`
+	Credential  string            `json:"credential" doc:"The name of the connector's credential"`
+	Connection  map[string]string `json:"connection" doc:"Its other settings"`
+	Ceiling     Ceiling           `json:"ceiling"`
+	Source      string            `json:"source" doc:"File and line it was applied from" example:"resources.yaml:1"`
+	Live        int               `json:"live" doc:"How many live grants reach it"`
+}
+
+// Ceiling is the most that any role may give on a resource.
+type Ceiling struct {
+	Mechanisms  []string            `json:"mechanisms,omitempty" example:"account,group"`
+	Limits      map[string][]string `json:"limits,omitempty" doc:"By setting: the values allowed"`
+	MaxDuration string              `json:"max_duration,omitempty" example:"8h"`
+}
+
+// Role is a role, as lists and pages show it.
+type Role struct {
+	Name        string            `json:"name" example:"reader"`
+	Description string            `json:"description"`
+	Resources   Selector          `json:"resources"`
+	Mechanism   string            `json:"mechanism" enum:"account,group,enable,token,elevate,checkout"`
+	Rights      []string          `json:"rights" nullable:"false" example:"orders_read"`
+	Options     map[string]string `json:"options"`
+	Exclusive   bool              `json:"exclusive" doc:"One person at a time"`
+	MaxDuration string            `json:"max_duration" example:"4h"`
+	Source      string            `json:"source" example:"roles.yaml:1"`
+}
+
+// Selector names the resources a role is for.
+type Selector struct {
+	Names  []string          `json:"names,omitempty"`
+	Type   string            `json:"type,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Policy is a policy, as lists and pages show it.
+type Policy struct {
+	Name     string   `json:"name" example:"orders-read"`
+	Effect   string   `json:"effect" enum:"allow,deny"`
+	Subjects []string `json:"subjects" nullable:"false" example:"group:platform"`
+	Roles    []string `json:"roles" nullable:"false" example:"reader"`
+	Zone     string   `json:"zone" doc:"The time zone of its conditions" example:"Europe/Berlin"`
+	When     string   `json:"when" doc:"Its condition, CEL"`
+	Require  Require  `json:"require"`
+	Source   string   `json:"source" example:"policy.yaml:31"`
+}
+
+// Require is what an allowing policy asks for.
+type Require struct {
+	ReasonMinLength int        `json:"reason_min_length,omitempty"`
+	TicketPattern   string     `json:"ticket_pattern,omitempty"`
+	Approvals       []Approval `json:"approvals,omitempty"`
+	MaxDuration     string     `json:"max_duration,omitempty"`
+	MFA             bool       `json:"mfa,omitempty"`
+}
+
+// User is a principal, as lists and pages show it.
+type User struct {
+	ID        string   `json:"id" example:"user:mira"`
+	Name      string   `json:"name" example:"mira"`
+	Kind      string   `json:"kind" enum:"user,service,agent"`
+	Person    string   `json:"person" doc:"The human behind it" example:"mira"`
+	Groups    []string `json:"groups" nullable:"false"`
+	Manager   string   `json:"manager,omitempty"`
+	Admin     bool     `json:"admin"`
+	Auditor   bool     `json:"auditor"`
+	Disabled  bool     `json:"disabled"`
+	Until     Time     `json:"until" nullable:"true" format:"date-time" doc:"When it ends by itself"`
+	CreatedAt Time     `json:"created_at" format:"date-time"`
+	Live      int      `json:"live" doc:"How many grants it holds now"`
+}
+
+// ExplainAsk asks what would be decided. Administrators may ask for others.
+type ExplainAsk struct {
+	Principal string `json:"principal,omitempty" maxLength:"80" doc:"For whom; oneself if absent" example:"user:mira"`
+	Ask       Ask    `json:"ask"`
+}
+
+// Explanation is a decision with every rule that had a say, and the nearest
+// that did not.
+type Explanation struct {
+	Decision    Decision   `json:"decision"`
+	Documents   int64      `json:"documents" doc:"The version of the documents that decided"`
+	MaxDuration string     `json:"max_duration,omitempty" doc:"The longest that would be allowed"`
+	Policies    []RuleSaid `json:"policies" nullable:"false" doc:"What each policy that concerns the role said"`
+	Nearest     string     `json:"nearest,omitempty" doc:"The nearest request that would be allowed"`
+}
+
+// RuleSaid is what one policy said about a request.
+type RuleSaid struct {
+	Policy  string `json:"policy" example:"orders-read"`
+	Source  string `json:"source" example:"policy.yaml:31"`
+	Effect  string `json:"effect" enum:"allow,deny"`
+	Matched bool   `json:"matched"`
+	Text    string `json:"text" doc:"Why, or why not"`
+}
+
+// CanRow says that somebody may ask for a role on a resource.
+type CanRow struct {
+	Principal string     `json:"principal" example:"user:mira"`
+	Resource  string     `json:"resource" example:"orders-db"`
+	Role      string     `json:"role" example:"reader"`
+	Outcome   Outcome    `json:"outcome" enum:"allow,approve"`
+	Policy    string     `json:"policy" example:"orders-read"`
+	Source    string     `json:"source" example:"policy.yaml:31"`
+	Approvals []Approval `json:"approvals" nullable:"false"`
+	Condition string     `json:"condition,omitempty" doc:"What must hold at the time, CEL"`
+}
+
+// HasRow says that somebody has access to a resource now: by a grant, or
+// standing on the target and none of ours.
+type HasRow struct {
+	Principal string     `json:"principal" doc:"Empty for standing privilege" example:"user:mira"`
+	Resource  string     `json:"resource" example:"orders-db"`
+	Role      string     `json:"role" example:"reader"`
+	Account   string     `json:"account" doc:"The account on the target"`
+	Rights    []string   `json:"rights" nullable:"false"`
+	Standing  bool       `json:"standing" doc:"Not given by Stint"`
+	Request   string     `json:"request,omitempty"`
+	Grant     string     `json:"grant,omitempty"`
+	State     GrantState `json:"state,omitempty" enum:"scheduled,provisioning,active,ending"`
+	ExpiresAt Time       `json:"expires_at" nullable:"true" format:"date-time"`
+}

@@ -1,0 +1,188 @@
+package api
+
+// Ask is what a principal asks for. It becomes a Request.
+type Ask struct {
+	Resource string `json:"resource" doc:"The resource" minLength:"1" maxLength:"63" example:"orders-db"`
+	Role     string `json:"role" doc:"The role on it" minLength:"1" maxLength:"63" example:"reader"`
+	Duration string `json:"duration" doc:"For how long" minLength:"1" maxLength:"32" example:"1h30m"`
+	Reason   string `json:"reason" doc:"Why; approvers and the audit log see it" maxLength:"1000" example:"check order 4711 for the customer"`
+	Ticket   string `json:"ticket,omitempty" doc:"The ticket behind it" maxLength:"128" example:"INC-2041"`
+	Start    string `json:"start,omitempty" doc:"When it begins, RFC 3339; at once if absent" maxLength:"40" example:"2026-03-01T17:30:00Z"`
+	DryRun   bool   `json:"dry_run,omitempty" doc:"Answer with the decision and change nothing"`
+	// SealKey lets a service, whose devices are not enrolled, name the key its
+	// credential is sealed to. The proof covers the body, and so this key.
+	SealKey []byte `json:"seal_key,omitempty" doc:"Services: the device's X25519 public key, to seal the credential to" maxLength:"44"`
+}
+
+// RequestState is where a request stands.
+type RequestState string
+
+// The states of a request.
+const (
+	RequestPending   RequestState = "pending"
+	RequestApproved  RequestState = "approved"
+	RequestDenied    RequestState = "denied"
+	RequestCancelled RequestState = "cancelled"
+	RequestExpired   RequestState = "expired"
+)
+
+// GrantState is where a grant stands.
+type GrantState string
+
+// The states of a grant.
+const (
+	GrantScheduled    GrantState = "scheduled"
+	GrantProvisioning GrantState = "provisioning"
+	GrantActive       GrantState = "active"
+	GrantEnding       GrantState = "ending"
+	GrantEnded        GrantState = "ended"
+	GrantFailed       GrantState = "failed"
+)
+
+// EndReason is why a grant ended.
+type EndReason string
+
+// The reasons of an end.
+const (
+	EndExpired  EndReason = "expired"
+	EndReturned EndReason = "returned"
+	EndRevoked  EndReason = "revoked"
+	EndPolicy   EndReason = "policy"
+	EndFailed   EndReason = "failed"
+)
+
+// Outcome is a decision in one word.
+type Outcome string
+
+// The outcomes of a decision.
+const (
+	OutcomeDeny    Outcome = "deny"
+	OutcomeAllow   Outcome = "allow"
+	OutcomeApprove Outcome = "approve" // allowed once persons have approved
+)
+
+// Request is what was asked, what was decided, and the grant that results.
+// A dry run has no id.
+type Request struct {
+	ID        string       `json:"id" doc:"Empty for a dry run" example:"req_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	State     RequestState `json:"state" enum:"pending,approved,denied,cancelled,expired"`
+	Principal string       `json:"principal" doc:"Who asks" example:"user:mira"`
+	Resource  string       `json:"resource" example:"orders-db"`
+	Role      string       `json:"role" example:"reader"`
+	Duration  string       `json:"duration" doc:"As asked" example:"20s"`
+	Granted   string       `json:"granted_duration" doc:"As approved, never longer; empty until then" example:"15s"`
+	Reason    string       `json:"reason"`
+	Ticket    string       `json:"ticket"`
+	Digest    string       `json:"digest" doc:"Covers exactly what was asked; an approval binds to it" example:"sha256:9f86d081…"`
+	Decision  Decision     `json:"decision"`
+	Grant     *Grant       `json:"grant,omitempty" doc:"Absent until there is one"`
+
+	Person    string `json:"person" doc:"The human behind the principal" example:"mira"`
+	Start     Time   `json:"start" nullable:"true" format:"date-time" doc:"When it begins; null for at once"`
+	CreatedAt Time   `json:"created_at" nullable:"true" format:"date-time" doc:"Null for a dry run"`
+	DecidedAt Time   `json:"decided_at" nullable:"true" format:"date-time"`
+	ExpiresAt Time   `json:"expires_at" nullable:"true" format:"date-time" doc:"When the request lapses if nobody decides"`
+	Votes     []Vote `json:"votes" nullable:"false" doc:"Every vote so far"`
+	Extends   string `json:"extends,omitempty" doc:"The grant that this request would extend" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	DryRun    bool   `json:"dry_run,omitempty" doc:"Nothing was changed"`
+}
+
+// Decision is policy's answer to a request.
+type Decision struct {
+	Outcome   Outcome    `json:"outcome" enum:"deny,allow,approve"`
+	Reasons   []Reason   `json:"reasons" nullable:"false"`
+	Approvals []Approval `json:"approvals" nullable:"false" doc:"Whose approval is asked for"`
+}
+
+// Reason is one sentence of a decision, with the rule it comes from.
+type Reason struct {
+	Policy string `json:"policy" doc:"Empty where no policy matched" example:"orders-read"`
+	Source string `json:"source" doc:"File and line" example:"policy.yaml:31"`
+	Text   string `json:"text" example:"platform may read orders for up to 2h"`
+}
+
+// Approval asks for votes: Count distinct persons from any of From.
+type Approval struct {
+	From  []string `json:"from" nullable:"false" example:"group:dba"`
+	Count int      `json:"count" doc:"How many persons are needed" example:"1"`
+	Have  int      `json:"have" doc:"How many have approved" example:"0"`
+}
+
+// Grant is the right that results from an approved request.
+type Grant struct {
+	ID             string     `json:"id" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	State          GrantState `json:"state" enum:"scheduled,provisioning,active,ending,ended,failed"`
+	ActiveAt       Time       `json:"active_at" nullable:"true" format:"date-time" doc:"Since when access was verified to work"`
+	ExpiresAt      Time       `json:"expires_at" nullable:"true" format:"date-time" doc:"The fixed end; provisional until active"`
+	EndedAt        Time       `json:"ended_at" nullable:"true" format:"date-time" doc:"When the right ended"`
+	VerifiedGoneAt Time       `json:"verified_gone_at" nullable:"true" format:"date-time" doc:"When its absence was read back from the target"`
+	EndReason      EndReason  `json:"end_reason" doc:"expired, returned, revoked, policy or failed; empty before the end"`
+	Overdue        bool       `json:"overdue" doc:"Not verified gone one second after the end"`
+
+	Detail string `json:"detail,omitempty" doc:"What is happening, or what went wrong" example:"creating the account on orders-db"`
+}
+
+// VoteAsk is what an approver sends to approve or deny.
+type VoteAsk struct {
+	// Digest is of the request as the approver read it. The server refuses a
+	// vote on anything else.
+	Digest string   `json:"digest,omitempty" doc:"The digest of what was read; refused if the request has another" maxLength:"71"`
+	For    string   `json:"for,omitempty" doc:"Approve for shorter than asked" maxLength:"32" example:"15s"`
+	Note   string   `json:"note,omitempty" doc:"A word to the requester; needed to deny" maxLength:"1000"`
+	Rights []string `json:"rights,omitempty" doc:"Approve only these of the role's rights" maxItems:"64"`
+}
+
+// Vote is one person's vote on a request.
+type Vote struct {
+	Principal string   `json:"principal" example:"user:noor"`
+	Person    string   `json:"person" example:"noor"`
+	Approve   bool     `json:"approve"`
+	For       string   `json:"for,omitempty" doc:"Where it was approved for shorter" example:"15s"`
+	Rights    []string `json:"rights,omitempty" doc:"Where it was approved for less"`
+	Note      string   `json:"note,omitempty"`
+	At        Time     `json:"at" format:"date-time"`
+}
+
+// ExtendAsk asks for more time on an active grant; it becomes a Request.
+type ExtendAsk struct {
+	For    string `json:"for" doc:"How much longer" minLength:"1" maxLength:"32" example:"30m"`
+	Why    string `json:"why" doc:"The reason" maxLength:"1000"`
+	Ticket string `json:"ticket,omitempty" maxLength:"128"`
+	DryRun bool   `json:"dry_run,omitempty" doc:"Answer with the decision and change nothing"`
+}
+
+// RevokeAsk ends the grants that match every member given; All matches all.
+type RevokeAsk struct {
+	Grant    string `json:"grant,omitempty" maxLength:"64" doc:"One grant, by its id or its request's"`
+	User     string `json:"user,omitempty" maxLength:"80" doc:"Everything this principal holds" example:"user:mira"`
+	Role     string `json:"role,omitempty" maxLength:"63"`
+	Resource string `json:"resource,omitempty" maxLength:"63"`
+	All      bool   `json:"all,omitempty" doc:"Everything; with no other member"`
+	Why      string `json:"why" minLength:"1" maxLength:"1000" doc:"The reason, for the holders and the audit log"`
+}
+
+// Revoked says which grants are now ending.
+type Revoked struct {
+	Grants []string `json:"grants" nullable:"false" doc:"The ids of the grants that are ending"`
+}
+
+// SealedCredential is the credential of an active grant, for one device only.
+type SealedCredential struct {
+	Request   string `json:"request" example:"req_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	Grant     string `json:"grant" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	Sealed    []byte `json:"sealed" doc:"HPKE (RFC 9180) of a Credential as JSON: encapsulated key, then ciphertext"`
+	ExpiresAt Time   `json:"expires_at" format:"date-time"`
+}
+
+// Credential is what a person or a program connects with. It never travels
+// but inside a SealedCredential.
+type Credential struct {
+	Type      string `json:"type" example:"postgres"`
+	URI       Secret `json:"uri" doc:"Everything in one line, the password too"`
+	Username  string `json:"username"`
+	Password  Secret `json:"password"`
+	Host      string `json:"host"`
+	Port      int    `json:"port" example:"5432"`
+	Database  string `json:"database"`
+	ExpiresAt Time   `json:"expires_at" format:"date-time"`
+}

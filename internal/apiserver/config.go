@@ -1,0 +1,127 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"stint/internal/api"
+	"stint/internal/broker"
+	"stint/internal/ident"
+)
+
+// AuditLog is what the doors show of the audit log: numbered records only.
+type AuditLog interface {
+	Records(ctx context.Context, q LogQuery) ([]LogRecord, error)
+	// Wait returns when there is a record with a greater number, or ctx is done.
+	Wait(ctx context.Context, after int64) error
+	// Head is the newest signed checkpoint, and how many records it covers.
+	Head(ctx context.Context) (size int64, checkpoint []byte, err error)
+	// Export writes the whole log up to the newest checkpoint.
+	Export(ctx context.Context, w io.Writer) error
+	// Lag is how many records wait for their number, and since when the oldest does.
+	Lag(ctx context.Context) (waiting int64, oldest time.Duration, err error)
+}
+
+// LogQuery selects records in the order of their numbers. Zero fields do not select.
+type LogQuery struct {
+	After    int64 // only greater numbers; -1 for all
+	Limit    int
+	Type     string
+	Entity   string
+	Person   string
+	Resource string
+	Since    time.Time
+	Until    time.Time
+}
+
+// LogRecord is one numbered record in its canonical encoding.
+type LogRecord struct {
+	Seq     int64
+	Encoded []byte
+}
+
+// Config is what a Server is made of. All fields without another word are required.
+type Config struct {
+	Broker  *broker.Broker
+	Ident   *ident.Ident
+	Replays ident.Replays
+	Audit   AuditLog
+	LogKey  api.LogKey
+	Ready   func(context.Context) error // nil error: can serve
+	Version string
+	Log     *slog.Logger
+	Limits  Limits
+
+	// PublicURL is how clients reach the server; nil: as the Host header and
+	// the connection say.
+	PublicURL *url.URL
+	// Proxies are believed about whom they forward for; usually none.
+	Proxies []netip.Prefix
+}
+
+// Limits bound what one caller and all together can ask for. Zero fields take
+// the defaults.
+type Limits struct {
+	ReadsPerSecond  float64 // of one principal
+	WritesPerSecond float64 // of one principal
+	Burst           int     // of either
+	Concurrent      int     // calls in work at a time, of all; waits do not count
+	Waits           int     // held answers and streams at a time, of all
+}
+
+// DefaultLimits are generous for people and tight for loops.
+var DefaultLimits = Limits{ReadsPerSecond: 100, WritesPerSecond: 20, Burst: 100, Concurrent: 256, Waits: 4096}
+
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits
+	if l.ReadsPerSecond > 0 {
+		d.ReadsPerSecond = l.ReadsPerSecond
+	}
+	if l.WritesPerSecond > 0 {
+		d.WritesPerSecond = l.WritesPerSecond
+	}
+	if l.Burst > 0 {
+		d.Burst = l.Burst
+	}
+	if l.Concurrent > 0 {
+		d.Concurrent = l.Concurrent
+	}
+	if l.Waits > 0 {
+		d.Waits = l.Waits
+	}
+	return d
+}
+
+func (c Config) check() error {
+	if c.Broker == nil || c.Ident == nil || c.Replays == nil || c.Audit == nil || c.Ready == nil || c.Log == nil ||
+		c.LogKey.Key == "" || c.Version == "" {
+		return errors.New("apiserver: the configuration is incomplete")
+	}
+	return nil
+}
+
+// Times that bound a call.
+const (
+	proofWindow   = 60 * time.Second // RFC 9449 section 11.1: how far a proof's time may be off
+	headersWithin = 10 * time.Second
+	readWithin    = 30 * time.Second // headers and body
+	writeWithin   = 30 * time.Second // beyond a wait
+	idleFor       = 2 * time.Minute
+	longestWait   = 60 * time.Second
+	heartbeat     = 15 * time.Second // of streams
+	finishWithin  = 10 * time.Second // at shutdown
+
+	maxHeader = 32 << 10
+	maxBody   = 1 << 20
+	// maxDocuments bounds the body of apply: several files, each bounded by policy.
+	maxDocuments = 8 << 20
+)
+
+// ProofWindow is how far a proof's time may be off; replay guards keep proofs
+// for as long as that makes them acceptable.
+const ProofWindow = proofWindow

@@ -1,0 +1,113 @@
+package apiserver
+
+import "net/http"
+
+const (
+	get  = http.MethodGet
+	post = http.MethodPost
+	put  = http.MethodPut
+	del  = http.MethodDelete
+)
+
+// addRoutes is the whole table: what there is, and who may call it.
+func (s *Server) addRoutes() {
+	// How things are.
+	register(s, route{name: "health", method: get, path: "/healthz", who: public, urgent: true, tag: "Health",
+		summary: "Whether the process is up"}, s.health)
+	register(s, route{name: "ready", method: get, path: "/readyz", who: public, urgent: true, tag: "Health",
+		summary: "Whether it can serve", detail: "503 while it cannot."}, s.readiness)
+	register(s, route{name: "metrics", method: get, path: "/metrics", who: public, urgent: true, tag: "Health",
+		summary: "Numbers for Prometheus", detail: "No names, no addresses."}, s.exposeMetrics)
+	register(s, route{name: "openapi", method: get, path: "/openapi.json", who: public, tag: "Health",
+		summary: "This description"}, s.describeAPI)
+
+	// Signing in.
+	register(s, route{name: "enroll", method: post, path: "/v1/enroll", who: device, tag: "Sign-in",
+		summary: "Exchange a one-time code for a login on this device", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enroll)
+	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, tag: "Sign-in",
+		summary: "Who the caller is"}, s.whoami)
+	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, tag: "Sign-in",
+		summary: "End the login that makes the call"}, s.logout)
+	register(s, route{name: "log-key", method: get, path: "/v1/log/key", who: public, tag: "Audit",
+		summary: "The audit log's name and public key", detail: "Clients pin it when they sign in."}, s.showLogKey)
+
+	// Asking and deciding.
+	register(s, route{name: "submit", method: post, path: "/v1/requests", who: anyone, held: true, tag: "Requests",
+		summary: "Ask for access", detail: "Policy decides what becomes of it. An Idempotency-Key makes a repeat find the first one's request."}, s.submit)
+	register(s, route{name: "list-requests", method: get, path: "/v1/requests", who: anyone, tag: "Requests",
+		summary: "Requests, newest first", detail: "Administrators and auditors see all, everybody else their own."}, s.listRequests)
+	register(s, route{name: "get-request", method: get, path: "/v1/requests/{id}", who: anyone, held: true, tag: "Requests",
+		summary: "One request with its grant", detail: "Whose it is, who is asked to decide, owners of the resource, administrators, auditors."}, s.getRequest)
+	register(s, route{name: "approve", method: post, path: "/v1/requests/{id}/approve", who: anyone, tag: "Requests",
+		summary: "Vote for a request", detail: "Only whom policy asks, never the requesting person. A vote can shorten and narrow."}, s.approve)
+	register(s, route{name: "deny", method: post, path: "/v1/requests/{id}/deny", who: anyone, urgent: true, tag: "Requests",
+		summary: "Vote against a request", detail: "Only whom policy asks, never the requesting person. One vote against decides."}, s.deny)
+	register(s, route{name: "cancel", method: post, path: "/v1/requests/{id}/cancel", who: anyone, urgent: true, tag: "Requests",
+		summary: "Withdraw a pending request", detail: "Only who asked."}, s.cancel)
+	register(s, route{name: "approvals", method: get, path: "/v1/approvals", who: anyone, tag: "Requests",
+		summary: "What the caller is asked to decide"}, s.approvals)
+	register(s, route{name: "explain", method: post, path: "/v1/explain", who: anyone, tag: "Requests",
+		summary: "What would be decided, and why", detail: "For others: administrators."}, s.explain)
+
+	// Using and giving back.
+	register(s, route{name: "list-grants", method: get, path: "/v1/grants", who: anyone, tag: "Grants",
+		summary: "Requests that have a grant, newest first", detail: "Administrators and auditors see all, owners those on their resource, everybody else their own."}, s.listGrants)
+	register(s, route{name: "credential", method: post, path: "/v1/requests/{id}/credential", who: anyone, tag: "Grants",
+		summary: "The credential of an active grant, sealed to the device that asked", detail: "Only its holder. Every showing is in the log first."}, s.credential)
+	register(s, route{name: "extend", method: post, path: "/v1/requests/{id}/extend", who: anyone, tag: "Grants",
+		summary: "Ask for more time on an active grant", detail: "Only its holder; a new request, which policy decides."}, s.extend)
+	register(s, route{name: "end", method: post, path: "/v1/requests/{id}/end", who: anyone, urgent: true, tag: "Grants",
+		summary: "Give a grant back", detail: "Its holder; administrators and owners of the resource revoke."}, s.end)
+	register(s, route{name: "revoke", method: post, path: "/v1/revoke", who: anyone, urgent: true, tag: "Grants",
+		summary: "End grants of others now", detail: "Administrators; owners of the resource for what is on it."}, s.revoke)
+	register(s, route{name: "get-stop", method: get, path: "/v1/stop", who: anyone, urgent: true, tag: "Grants",
+		summary: "Whether anything new is granted"}, s.getStop)
+	register(s, route{name: "set-stop", method: post, path: "/v1/stop", who: admins, urgent: true, tag: "Grants",
+		summary: "Stop all new grants, or allow them again", detail: "What is granted still ends."}, s.setStop)
+
+	// Documents.
+	register(s, route{name: "apply", method: post, path: "/v1/apply", who: anyone, body: maxDocuments, tag: "Documents",
+		summary: "Apply documents, all or none", detail: "Administrators; owners may apply roles and policies that reach only resources they own."}, s.apply)
+	register(s, route{name: "list-resources", method: get, path: "/v1/resources", who: anyone, tag: "Documents", summary: "All resources"}, s.listResources)
+	register(s, route{name: "get-resource", method: get, path: "/v1/resources/{name}", who: anyone, tag: "Documents", summary: "One resource"}, s.getResource)
+	register(s, route{name: "delete-resource", method: del, path: "/v1/resources/{name}", who: admins, tag: "Documents",
+		summary: "Delete a resource", detail: "Refused while live grants hold it, unless revoke=true."}, s.deleteResource)
+	register(s, route{name: "check-resource", method: post, path: "/v1/resources/{name}/check", who: anyone, tag: "Documents",
+		summary: "Can we create AND remove there?", detail: "Administrators and owners of the resource."}, s.checkResource)
+	register(s, route{name: "list-roles", method: get, path: "/v1/roles", who: anyone, tag: "Documents", summary: "All roles"}, s.listRoles)
+	register(s, route{name: "get-role", method: get, path: "/v1/roles/{name}", who: anyone, tag: "Documents", summary: "One role"}, s.getRole)
+	register(s, route{name: "delete-role", method: del, path: "/v1/roles/{name}", who: anyone, tag: "Documents",
+		summary: "Delete a role", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deleteRole)
+	register(s, route{name: "list-policies", method: get, path: "/v1/policies", who: anyone, tag: "Documents", summary: "All policies"}, s.listPolicies)
+	register(s, route{name: "get-policy", method: get, path: "/v1/policies/{name}", who: anyone, tag: "Documents", summary: "One policy"}, s.getPolicy)
+	register(s, route{name: "delete-policy", method: del, path: "/v1/policies/{name}", who: anyone, tag: "Documents",
+		summary: "Delete a policy", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deletePolicy)
+	register(s, route{name: "who-can", method: get, path: "/v1/who-can", who: anyone, tag: "Documents",
+		summary: "Who may ask for access to a resource", detail: "Administrators, auditors and owners of the resource."}, s.whoCan)
+	register(s, route{name: "who-has", method: get, path: "/v1/who-has", who: anyone, tag: "Documents",
+		summary: "Who has access to a resource now", detail: "Administrators, auditors and owners of the resource."}, s.whoHas)
+
+	// Principals and connector credentials.
+	register(s, route{name: "list-users", method: get, path: "/v1/users", who: auditors, tag: "Administration", summary: "All users, services and agents"}, s.listUsers)
+	register(s, route{name: "get-user", method: get, path: "/v1/users/{name}", who: auditors, tag: "Administration", summary: "One user, service or agent"}, s.getUser)
+	register(s, route{name: "add-user", method: post, path: "/v1/admin/users", who: admins, tag: "Administration",
+		summary: "Make a local user, and the code for the first sign-in"}, s.addUser)
+	register(s, route{name: "enroll-user", method: post, path: "/v1/admin/users/{name}/enroll", who: admins, tag: "Administration",
+		summary: "A fresh one-time code for an existing user", detail: "For a new device, or when the last login has ended."}, s.enrollUser)
+	register(s, route{name: "disable-user", method: post, path: "/v1/admin/users/{name}/disable", who: admins, urgent: true, tag: "Administration",
+		summary: "Disable a principal and end all it holds"}, s.disableUser)
+	register(s, route{name: "add-service", method: post, path: "/v1/admin/services", who: admins, tag: "Administration",
+		summary: "Make a service with a token, or renew one"}, s.addService)
+	register(s, route{name: "set-credential", method: put, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
+		summary: "Register the credential that a connector logs in with"}, s.setCredential)
+
+	// The audit log.
+	register(s, route{name: "audit-records", method: get, path: "/v1/audit/records", who: anyone, tag: "Audit",
+		summary: "Search the log", detail: "Auditors and administrators; everybody else finds their own records."}, s.auditRecords)
+	register(s, route{name: "audit-tail", method: get, path: "/v1/audit/tail", who: anyone, held: true, tag: "Audit",
+		summary: "Follow the log, as JSON lines", detail: "Auditors and administrators; everybody else sees their own records. An empty line every 15 s says that all is quiet."}, s.auditTail)
+	register(s, route{name: "audit-export", method: get, path: "/v1/audit/export", who: auditors, held: true, tag: "Audit",
+		summary: "The whole log, for verification offline"}, s.auditExport)
+	register(s, route{name: "audit-checkpoint", method: get, path: "/v1/audit/checkpoint", who: anyone, tag: "Audit",
+		summary: "The newest signed checkpoint"}, s.auditCheckpoint)
+}

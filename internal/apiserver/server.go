@@ -1,0 +1,205 @@
+package apiserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+	"stint/internal/ident"
+)
+
+// Server serves the API. It is safe for concurrent use.
+type Server struct {
+	broker  *broker.Broker
+	ident   *ident.Ident
+	replays ident.Replays
+	audit   AuditLog
+	logKey  api.LogKey
+	ready   func(context.Context) error
+	version string
+	log     *slog.Logger
+	public  *url.URL
+	proxies []netip.Prefix
+	now     func() time.Time
+
+	mux      *http.ServeMux
+	huma     huma.API
+	routes   map[string]route  // by name
+	patterns map[string]string // of the mux, to the name
+	document []byte            // OpenAPI
+	handler  http.Handler
+
+	metrics *metrics
+	reads   *rates
+	writes  *rates
+	codes   *rates // attempts to redeem a code, by address
+	work    room
+	waits   room
+
+	// holding ends when the server begins to stop, so that held answers are
+	// given and streams end.
+	holding     context.Context
+	stopHolding context.CancelFunc
+}
+
+// New makes a server.
+func New(c Config) (*Server, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	l := c.Limits.orDefault()
+	s := &Server{
+		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, logKey: c.LogKey, ready: c.Ready, version: c.Version,
+		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now,
+		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
+		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),
+		writes: newRates(l.WritesPerSecond, l.Burst, time.Now),
+		codes:  newRates(1, 30, time.Now),
+	}
+	s.work.most, s.waits.most = int64(l.Concurrent), int64(l.Waits)
+	s.holding, s.stopHolding = context.WithCancel(context.Background())
+	s.metrics = newMetrics(s)
+	s.huma = humago.New(s.mux, describe(c.Version))
+	s.huma.UseMiddleware(s.gate)
+	s.addRoutes()
+	if err := s.freeze(); err != nil {
+		return nil, err
+	}
+	cross := http.NewCrossOriginProtection() // nothing here is for browsers on other sites
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, frameOf(r.Context()).trace, access.Fail(access.Denied, "cross-origin", "a page of another site may not call this"))
+	}))
+	s.handler = s.framed(cross.Handler(s.shed(s.mux)))
+	return s, nil
+}
+
+// describe sets huma up: JSON only, nothing served that is not a route of ours.
+func describe(version string) huma.Config {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{Title: "Stint", Version: version, Description: "Privileged access for one task and one stint of time, and proof that it is gone afterwards.",
+				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}},
+			Components: &huma.Components{
+				Schemas: registry,
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"proof": {Type: "apiKey", In: "header", Name: api.HeaderProof,
+						Description: "A proof by the device's key, RFC 9449, over method, address, query, body and token. Good once."},
+					"token": {Type: "http", Scheme: "DPoP",
+						Description: "The token of a login, as \"DPoP …\"; a service's as \"Bearer …\". Worth nothing without the proof."},
+				},
+			},
+		},
+		Formats:          map[string]huma.Format{"application/json": jsonFormat, "application/problem+json": jsonFormat},
+		DefaultFormat:    "application/json",
+		Transformers:     []huma.Transformer{asProblem},
+		NoFormatFallback: false,
+
+		RejectUnknownQueryParameters: true,
+	}
+}
+
+// jsonFormat does not escape HTML: an audit record must keep its bytes.
+var jsonFormat = huma.DefaultJSONFormat
+
+// freeze renders the description, once; it never changes while we run.
+func (s *Server) freeze() error {
+	o := s.huma.OpenAPI()
+	schemas := o.Components.Schemas.Map()
+	delete(schemas, "ErrorModel") // huma's own shape, which we never send
+	delete(schemas, "ErrorDetail")
+	var err error
+	if s.document, err = json.Marshal(o); err != nil {
+		return fmt.Errorf("describe the API: %w", err)
+	}
+	for name, r := range s.routes {
+		s.patterns[r.method+" "+r.path] = name
+	}
+	return nil
+}
+
+// Handler is the whole door, for tests and for Serve.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// find is the route of a call, before anything else of it is looked at.
+func (s *Server) find(r *http.Request) (route, bool) {
+	_, pattern := s.mux.Handler(r)
+	rt, ok := s.routes[s.patterns[pattern]]
+	return rt, ok
+}
+
+// unknown answers calls of no route, in our shape.
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
+	trace := frameOf(r.Context()).trace
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, ok := s.find(other); ok {
+			w.Header().Add("Allow", m)
+		}
+	}
+	if w.Header().Get("Allow") != "" {
+		s.refuse(w, trace, &api.Error{Kind: api.Invalid, Status: http.StatusMethodNotAllowed, Code: "wrong-method", Message: "this address does not know " + quoteMethod(r.Method)})
+		return
+	}
+	s.refuse(w, trace, &api.Error{Kind: api.NotFound, Code: "no-such-route", Message: "there is nothing at this address", Next: "GET /openapi.json lists what there is"})
+}
+
+func quoteMethod(m string) string {
+	if len(m) > 16 {
+		m = m[:16]
+	}
+	return m
+}
+
+// Serve answers on a listener until ctx is done, then lets calls finish, tells
+// those who wait, and returns when the last one is gone.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: headersWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleFor,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.stopHolding()
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
+	defer cancel()
+	err := srv.Shutdown(finish)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	if serr := <-served; !errors.Is(serr, http.ErrServerClosed) && err == nil {
+		err = serr
+	}
+	if err != nil {
+		return fmt.Errorf("stop serving: %w", err)
+	}
+	return nil
+}
+
+// hold derives a context for an answer that is held: it ends after d, when the
+// client goes, and when the server stops.
+func (s *Server) hold(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	held, cancel := context.WithTimeout(ctx, d)
+	release := context.AfterFunc(s.holding, cancel)
+	return held, func() { release(); cancel() }
+}

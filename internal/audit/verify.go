@@ -1,0 +1,232 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"stint/internal/access"
+)
+
+// Report is what an export that verifies contains.
+type Report struct {
+	Checkpoint  Checkpoint // of the whole; what a client pins
+	Signed      string     // the checkpoint's signed note
+	Checkpoints int64      // how many the export holds
+	Types       map[access.EventType]int64
+	First, Last time.Time // the earliest and the latest time in a record
+}
+
+// Verify reads an export to its end and reports what it holds, or returns the
+// first *Damage. It needs nothing but the export and the public key, which must
+// not come from the export. If pinned, the last checkpoint the caller has seen,
+// is given, the export must be a continuation of it.
+//
+// Any other error says that verification could not be done: the key or the
+// pinned checkpoint are not of this kind, or r failed.
+func Verify(r io.Reader, verifierKey string, pinned *Checkpoint) (Report, error) {
+	k, err := parseKeys(verifierKey)
+	if err != nil {
+		return Report{}, err
+	}
+	if pinned != nil && !pinned.of(k.origin) {
+		return Report{}, access.Fail(access.Invalid, "bad-pinned-checkpoint", "the pinned checkpoint is not of this log").
+			Because("the key is of " + strconv.Quote(k.origin))
+	}
+	v := verification{
+		lines:    lineReader{r: bufio.NewReaderSize(r, 64<<10)},
+		keys:     k,
+		pinned:   pinned,
+		versions: map[string]int64{},
+		signed:   -1,
+		report:   Report{Types: map[access.EventType]int64{}},
+	}
+	if err := v.run(); err != nil {
+		return Report{}, err
+	}
+	return v.report, nil
+}
+
+// verification is the state after some lines, all of them good.
+type verification struct {
+	lines  lineReader
+	keys   keys
+	pinned *Checkpoint
+
+	size     int64            // what the header promises; unsigned, so only a promise
+	tree     Tree             // of the records so far
+	versions map[string]int64 // of each entity so far
+	signed   int64            // size of the last checkpoint, -1 before the first
+	lastID   string           // of the record before
+	doubt    *Damage          // see suspect
+	signedSo string           // likewise
+	report   Report
+
+	want  []byte      // reused: the line as it should be
+	nodes []tlog.Hash // reused
+}
+
+func (v *verification) run() error {
+	line, err := v.lines.next()
+	if errors.Is(err, io.EOF) {
+		return v.other("the export is empty")
+	} else if err == nil {
+		err = v.header(line)
+	} else {
+		err = v.broken(line, err)
+	}
+	if err != nil {
+		return err
+	}
+	v.comparePinned()
+	for {
+		line, err := v.lines.next()
+		if errors.Is(err, io.EOF) {
+			return v.end()
+		}
+		if err != nil {
+			return v.broken(line, err)
+		}
+		switch kindOf(line) {
+		case recordLine:
+			err = v.record(line)
+		case checkpointLine:
+			err = v.checkpoint(line)
+		default:
+			err = v.here(line, "the line is neither a record nor a checkpoint")
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (v *verification) header(line []byte) error {
+	s := scanner{rest: line}
+	s.lit(`{"stint-audit-export":1,"origin":`)
+	origin := s.text()
+	s.lit(`,"from":0,"size":`)
+	v.size = s.number()
+	s.lit("}")
+	switch {
+	case !s.done() || !bytes.Equal(appendHeader(nil, origin, v.size), line):
+		return v.other("this is not the header of an audit export of format 1")
+	case origin != v.keys.origin:
+		return v.other("the export is of the log " + strconv.Quote(origin) + ", the key is of " + strconv.Quote(v.keys.origin))
+	}
+	return nil
+}
+
+// record accepts a line only if writing it again, from its parts and what must
+// be in it, gives the same bytes.
+func (v *verification) record(line []byte) error {
+	if v.tree.size >= v.size {
+		return v.here(line, "the header promises only "+strconv.FormatInt(v.size, 10)+" records")
+	}
+	encoded := recordIn(line)
+	r, err := Decode(encoded)
+	leaf := Leaf(encoded)
+	v.want = appendRecordLine(v.want[:0], v.tree.size, leaf, encoded)
+	if err != nil || !bytes.Equal(v.want, line) {
+		return v.here(line, explain(line, v.tree.size, err))
+	}
+	v.compareVersion(r)
+	v.count(r)
+	v.nodes = v.tree.add(v.nodes[:0], leaf)
+	v.lastID = r.ID
+	v.comparePinned()
+	return nil
+}
+
+// recordIn cuts the encoded record out of a line; nothing if it has none.
+func recordIn(line []byte) []byte {
+	_, record, ok := bytes.Cut(line, []byte(`",`+recordField))
+	if !ok || len(record) == 0 {
+		return nil
+	}
+	return record[:len(record)-1]
+}
+
+// explain says what is wrong with a line that is not record seq as it should be.
+func explain(line []byte, seq int64, notRecord error) string {
+	s := scanner{rest: line}
+	s.lit(recordMark)
+	got := s.number()
+	switch {
+	case !s.failed && got > seq:
+		return "it is missing; record " + strconv.FormatInt(got, 10) + " stands in its place"
+	case !s.failed && got < seq:
+		return "record " + strconv.FormatInt(got, 10) + " stands in its place, a second time or too late"
+	case notRecord != nil:
+		return notRecord.Error()
+	}
+	s.lit(`,"leaf":`)
+	if s.text() != Leaf(recordIn(line)).String() {
+		return "its content does not match its hash"
+	}
+	return "the line is not in its canonical form"
+}
+
+func (v *verification) count(r Record) {
+	v.report.Types[r.Event.Type]++
+	if at := r.Event.At; v.tree.size == 0 {
+		v.report.First, v.report.Last = at, at
+	} else if at.Before(v.report.First) {
+		v.report.First = at
+	} else if at.After(v.report.Last) {
+		v.report.Last = at
+	}
+}
+
+// end is reached after the last whole line.
+func (v *verification) end() error {
+	switch {
+	case v.tree.size < v.size:
+		return v.at(v.tree.size, v.tree.size, "", "it is missing; the export ends here, and its header promises "+
+			strconv.FormatInt(v.size, 10)+" records")
+	case v.signed != v.tree.size:
+		return v.other("the export ends here, without the checkpoint of the whole")
+	case v.pinned != nil && v.pinned.Size > v.tree.size:
+		return v.at(v.tree.size, v.tree.size, "", "it is missing; the log had "+
+			strconv.FormatInt(v.pinned.Size, 10)+" records when it was last seen")
+	}
+	return nil
+}
+
+// broken turns what is wrong with a line as such into damage.
+func (v *verification) broken(line []byte, err error) error {
+	switch {
+	case errors.Is(err, errCut) && v.tree.size < v.size:
+		// Whatever the line was, the record is not in the export.
+		return v.at(v.tree.size, v.tree.size, readableID(line), "the export is "+err.Error())
+	case errors.Is(err, errCut), errors.Is(err, errLong):
+		return v.here(line, err.Error())
+	}
+	return err
+}
+
+// here is damage in this line: of the record that should stand here, unless
+// the line is plainly a checkpoint.
+func (v *verification) here(line []byte, what string) error {
+	kind := kindOf(line)
+	if kind == checkpointLine || kind == unknownLine && v.tree.size >= v.size {
+		return v.other(what)
+	}
+	return v.at(v.tree.size, v.tree.size, readableID(line), what)
+}
+
+// other is damage to something that is not a record.
+func (v *verification) other(what string) error { return v.at(NoRecord, NoRecord, "", what) }
+
+// at is damage that shows in the current line. An earlier doubt goes first.
+func (v *verification) at(seq, last int64, id, what string) error {
+	if v.doubt != nil {
+		return v.doubt
+	}
+	return &Damage{Seq: seq, Last: last, Line: max(v.lines.number, 1), ID: id, What: what}
+}

@@ -1,0 +1,137 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+	"stint/internal/policy"
+)
+
+// Tagger makes and checks the marks that artefacts carry on targets.
+type Tagger interface {
+	Tag(installation, target string, epoch int64, id string) string
+	Check(installation, target string, epoch int64, tag string) (id string, ok bool)
+}
+
+// Vault seals connector credentials at rest, each bound to its place.
+type Vault interface {
+	Seal(purpose, place string, plaintext []byte) ([]byte, error)
+	Open(purpose, place string, sealed []byte) ([]byte, error)
+}
+
+// Config is what a broker is made of. All fields but Rand are required.
+type Config struct {
+	Store      Store
+	Connectors map[string]connector.Connector // by type
+	Tagger     Tagger
+	Vault      Vault
+	// SealTo encrypts a credential to a device's public key. info binds the
+	// grant it is for.
+	SealTo       func(public []byte, info string, plaintext []byte) ([]byte, error)
+	Installation string // names this Stint on its targets
+	Epoch        int64  // raised by a restore; a target obeys the highest
+	Replica      string // this process, among all that ever ran on the store
+	// Alone says that no other process uses the store.
+	Alone bool
+	Log   *slog.Logger
+	Rand  io.Reader // nil: crypto/rand
+}
+
+// Broker carries requests to grants, grants to targets, and everything back.
+// Its methods are safe for concurrent use.
+type Broker struct {
+	Config
+	schemas map[string]access.Schema
+
+	docs   atomic.Pointer[policy.Set] // newest compiled documents
+	docsMu sync.Mutex                 // held while compiling, so that it is done once
+	logins loginCache
+	claims claimCache
+	watch  *watch
+	alarm  *alarm
+	lanes  *lanes
+	seen   stats
+
+	recheck    chan access.GrantQuery
+	recheckAll chan struct{}
+	sweeps     sweepLog
+	running    atomic.Bool
+	owners     atomic.Int64
+}
+
+// newOwner names the owner of one lease. Every lease has its own, so that a
+// worker which lost its lease to another one in the same process knows it.
+func (b *Broker) newOwner() string {
+	return b.Replica + "/" + strconv.FormatInt(b.owners.Add(1), 10)
+}
+
+// New checks the configuration and makes a broker. Run starts its work.
+func New(c Config) (*Broker, error) {
+	if c.Store == nil || len(c.Connectors) == 0 || c.Tagger == nil || c.Vault == nil || c.SealTo == nil ||
+		c.Installation == "" || c.Epoch < 1 || c.Replica == "" || c.Log == nil {
+		return nil, errors.New("broker: the configuration is incomplete")
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
+		recheck: make(chan access.GrantQuery, 64), recheckAll: make(chan struct{}, 1)}
+	b.lanes = newLanes(b)
+	for t, x := range c.Connectors {
+		b.schemas[t] = x.Schema()
+	}
+	return b, nil
+}
+
+// Run does the work that time, targets and changes ask for, until ctx ends. It
+// returns when every goroutine it started has.
+func (b *Broker) Run(ctx context.Context) error {
+	if b.running.Swap(true) {
+		return errors.New("broker: runs already")
+	}
+	defer b.running.Store(false)
+	if b.Alone {
+		if err := b.Store.Update(ctx, func(tx Tx) error { return tx.BreakLeases() }); err != nil {
+			return err
+		}
+	}
+	var wg sync.WaitGroup
+	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets} {
+		wg.Go(func() { loop(ctx) })
+	}
+	b.lanes.open(ctx)
+	<-ctx.Done()
+	wg.Wait()
+	b.lanes.wait()
+	return nil
+}
+
+// every calls f at once and then each d until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (b *Broker) entropy() (e access.Entropy) {
+	if _, err := io.ReadFull(b.Rand, e[:]); err != nil {
+		panic("broker: no randomness: " + err.Error()) // crypto/rand never fails; without it nothing may go on
+	}
+	return e
+}

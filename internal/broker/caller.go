@@ -1,0 +1,46 @@
+package broker
+
+import (
+	"slices"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// Caller is who calls, as sign-in found them.
+type Caller struct {
+	Principal access.Principal
+	Actor     access.Actor
+	Source    access.Source
+	SealKey   []byte // the calling device's public key for credentials
+}
+
+var errNotFound = access.Fail(access.NotFound, "not-found", "there is no such request or grant, or it is not yours to see")
+
+// admin refuses callers who do not administer Stint.
+func (c Caller) admin() error {
+	if c.Principal.Admin {
+		return nil
+	}
+	return access.Fail(access.Denied, "not-yours", "this is for administrators").Because(string(c.Principal.ID) + " is not one")
+}
+
+// owns reports whether the caller owns the resource.
+func (c Caller) owns(set *policy.Set, name access.ResourceName) bool {
+	r, ok := set.Resource(name)
+	return ok && slices.ContainsFunc(r.Owners, c.Principal.In)
+}
+
+// ownsAll reports whether the caller owns every target, of which there is one.
+func (c Caller) ownsAll(set *policy.Set, ts []access.Target) bool {
+	return len(ts) > 0 && !slices.ContainsFunc(ts, func(t access.Target) bool { return !c.owns(set, t.Resource) })
+}
+
+// maySee reports whether the caller may see a request: their own, one they are
+// or were asked to decide, one on a resource of theirs, or any as administrator
+// or auditor.
+func (c Caller) maySee(set *policy.Set, r access.Request) bool {
+	return r.Principal == c.Principal.ID || c.Principal.Admin || c.Principal.Auditor || r.MayDecide(c.Principal) ||
+		slices.ContainsFunc(r.Approvals, func(a access.Approval) bool { return a.By == c.Principal.ID }) ||
+		c.ownsAll(set, r.Targets)
+}

@@ -1,0 +1,83 @@
+package broker
+
+import (
+	"context"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// Vote records the caller's yes or no. The yes that completes what policy asks
+// for makes the grant, in the same transaction.
+func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote) (View, error) {
+	return b.onRequest(ctx, c, id, func(tx Tx, fx *effects, r access.Request, set *policy.Set) (access.Request, error) {
+		voter, err := tx.Principal(c.Principal.ID)
+		if err != nil {
+			return r, err
+		}
+		if vote.Seen == (access.Digest{}) {
+			vote.Seen = r.Digest
+		}
+		if vote.Approve {
+			if err := b.open(tx); err != nil {
+				return r, err
+			}
+		}
+		r, ev, err := r.Vote(voter, c.Actor, vote, tx.Now())
+		if err != nil {
+			return r, err
+		}
+		fx.event(ev)
+		fx.request(r)
+		if r.State != access.RequestIsGranted {
+			return r, nil
+		}
+		return b.carryOut(tx, fx, r, set, true)
+	})
+}
+
+// Cancel withdraws the caller's own undecided request.
+func (b *Broker) Cancel(ctx context.Context, c Caller, id string) (View, error) {
+	return b.onRequest(ctx, c, id, func(tx Tx, fx *effects, r access.Request, _ *policy.Set) (access.Request, error) {
+		if r.Principal != c.Principal.ID {
+			return r, access.Fail(access.Denied, "not-yours", "only who asked can withdraw a request").Try("deny it with: stint deny " + string(r.ID))
+		}
+		r, ev, err := r.Cancel(c.Actor, tx.Now())
+		if err != nil {
+			return r, err
+		}
+		fx.event(ev)
+		fx.request(r)
+		return r, nil
+	})
+}
+
+// onRequest runs one change of one request that the caller may see.
+func (b *Broker) onRequest(ctx context.Context, c Caller, id string, change func(Tx, *effects, access.Request, *policy.Set) (access.Request, error)) (View, error) {
+	var v View
+	var fx effects
+	err := b.Store.Update(ctx, func(tx Tx) error {
+		fx = effects{}
+		r, err := b.find(tx, c, id)
+		if err != nil {
+			return err
+		}
+		set, err := b.documents(tx)
+		if err != nil {
+			return err
+		}
+		if r, err = change(tx, &fx, r, set); err != nil {
+			return err
+		}
+		if err := fx.commit(tx, b); err != nil {
+			return err
+		}
+		v, err = view(tx, r)
+		return err
+	})
+	if err != nil {
+		return View{}, err
+	}
+	b.after(fx)
+	return v, nil
+}

@@ -1,0 +1,2 @@
+// Package broker carries one request from the question to the proof that the access is gone.
+package broker

@@ -1,0 +1,259 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// Applied is what an apply did, or would do.
+type Applied struct {
+	Version  int64 // of the documents, new if something changed
+	Changes  []policy.Change
+	Warnings []policy.Problem
+}
+
+// documents are the compiled documents of the transaction's moment. Compiling
+// is done once per version.
+func (b *Broker) documents(tx Tx) (*policy.Set, error) {
+	v, err := tx.DocumentsVersion()
+	if err != nil {
+		return nil, err
+	}
+	if set := b.docs.Load(); set != nil && set.Version() == v {
+		return set, nil
+	}
+	b.docsMu.Lock()
+	defer b.docsMu.Unlock()
+	if set := b.docs.Load(); set != nil && set.Version() == v {
+		return set, nil
+	}
+	docs, v, err := readDocuments(tx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := policy.Compile(docs, b.schemas, v)
+	if err != nil {
+		return nil, access.Fail(access.Internal, "documents", "the stored documents do not compile").Wrap(err)
+	}
+	if old := b.docs.Load(); old == nil || old.Version() < v {
+		b.docs.Store(set)
+	}
+	return set, nil
+}
+
+func readDocuments(tx Tx) ([]policy.Document, int64, error) {
+	v, body, err := tx.Documents()
+	if err != nil || v == 0 {
+		return nil, v, err
+	}
+	var docs []policy.Document
+	if err := json.Unmarshal(body, &docs); err != nil {
+		return nil, 0, access.Fail(access.Internal, "documents", "the stored documents cannot be read").Wrap(err)
+	}
+	return docs, v, nil
+}
+
+// noDocuments allows nothing.
+func (b *Broker) noDocuments() *policy.Set {
+	set, err := policy.Compile(nil, b.schemas, 0)
+	if err != nil {
+		panic("broker: no documents do not compile: " + err.Error())
+	}
+	return set
+}
+
+// Documents are the compiled documents of this moment.
+func (b *Broker) Documents(ctx context.Context) (set *policy.Set, err error) {
+	err = b.Store.View(ctx, func(tx Tx) (err error) { set, err = b.documents(tx); return err })
+	return set, err
+}
+
+// Apply checks documents and makes them the newest version, all or nothing.
+// With dryRun it only says what it would do.
+func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRun bool) (Applied, error) {
+	docs, err := policy.Parse(files)
+	if err != nil {
+		return Applied{}, err
+	}
+	for i := range docs {
+		docs[i].Author = c.Principal.ID
+	}
+	return b.change(ctx, c, dryRun, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
+		merged, changes := policy.Merge(have, docs)
+		return merged, changes, nil
+	})
+}
+
+// Delete removes one document. Live access that depends on it makes that a
+// conflict, unless revoke says to end it.
+func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke bool) error {
+	_, err := b.change(ctx, c, false, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
+		kept, err := policy.Remove(have, kind, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		q := access.GrantQuery{States: append([]access.GrantState{access.Ending}, live...), Limit: dueBatch}
+		switch strings.ToLower(kind) {
+		case "resource":
+			q.Resource = access.ResourceName(name)
+		case "role":
+			q.Role = access.RoleName(name)
+		default:
+			return kept, []policy.Change{{Op: "deleted", Kind: kind, Name: name}}, nil
+		}
+		gs, err := tx.Grants(q)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case len(gs) > 0 && !revoke:
+			return nil, nil, access.Fail(access.Conflict, "in-use", fmt.Sprintf("%d live grants depend on %s %s", len(gs), strings.ToLower(kind), name)).
+				Try("end them in the same step with --revoke")
+		case len(gs) == dueBatch:
+			return nil, nil, access.Fail(access.Conflict, "in-use", "too many live grants depend on it to end them in one step").Try("revoke them first")
+		}
+		if _, err := b.endGrants(tx, fx, gs, access.ByPerson, "the "+strings.ToLower(kind)+" "+name+" was deleted", c.Actor); err != nil {
+			return nil, nil, err
+		}
+		return kept, []policy.Change{{Op: "deleted", Kind: kind, Name: name}}, nil
+	})
+	return err
+}
+
+// change makes the next version of the documents.
+func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx, *effects, []policy.Document, *policy.Set) ([]policy.Document, []policy.Change, error)) (out Applied, err error) {
+	var fx effects
+	var next *policy.Set
+	err = b.Store.Update(ctx, func(tx Tx) error {
+		fx, out, next = effects{}, Applied{}, nil
+		have, v, err := readDocuments(tx)
+		if err != nil {
+			return err
+		}
+		old, err := b.documents(tx)
+		if err != nil {
+			b.Log.Error("the documents in force do not load; replacing them", "error", err)
+			old = b.noDocuments()
+		}
+		docs, changes, err := edit(tx, &fx, have, old)
+		if err != nil {
+			return err
+		}
+		set, err := policy.Compile(docs, b.schemas, v+1)
+		if err != nil {
+			return err
+		}
+		out = Applied{Version: v, Changes: changes, Warnings: set.Warnings()}
+		if !changed(changes) {
+			return nil
+		}
+		if err := mayChange(c, old, set, changes); err != nil {
+			return err
+		}
+		if err := b.notMoved(tx, old, set); err != nil {
+			return err
+		}
+		if dryRun {
+			return nil
+		}
+		body, err := json.Marshal(docs)
+		if err != nil {
+			return err
+		}
+		out.Version, next = v+1, set
+		if err := tx.SaveDocuments(v+1, body); err != nil {
+			return err
+		}
+		fx.event(access.Event{Type: DocumentsApplied, At: tx.Now(), Entity: "documents", Version: v + 1, Actor: c.Actor,
+			Facts: map[string]string{"changes": describe(changes)}})
+		return fx.commit(tx, b)
+	})
+	if err != nil {
+		return Applied{}, err
+	}
+	if next != nil {
+		b.docs.Store(next)
+		b.after(fx)
+		b.askEligibility(access.GrantQuery{})
+	}
+	return out, nil
+}
+
+func changed(cs []policy.Change) bool {
+	for _, c := range cs {
+		if c.Op != "unchanged" {
+			return true
+		}
+	}
+	return false
+}
+
+func describe(cs []policy.Change) string {
+	var parts []string
+	for _, c := range cs {
+		if c.Op != "unchanged" {
+			parts = append(parts, string(c.Op)+" "+c.Kind+" "+c.Name)
+		}
+	}
+	if len(parts) > 50 {
+		parts = append(parts[:50], fmt.Sprintf("and %d more", len(parts)-50))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// mayChange asks, for each changed document as it was and as it will be,
+// whether the caller may write it.
+func mayChange(c Caller, old, next *policy.Set, cs []policy.Change) error {
+	for _, ch := range cs {
+		if ch.Op == "unchanged" {
+			continue
+		}
+		for _, set := range []*policy.Set{old, next} {
+			for _, d := range set.Documents() {
+				if strings.EqualFold(d.Kind, ch.Kind) && d.Name == ch.Name {
+					if err := set.MayWrite(c.Principal, d); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// notMoved refuses to move or drop a resource that something live stands on.
+func (b *Broker) notMoved(tx Tx, old, next *policy.Set) error {
+	for _, r := range old.Resources() {
+		n, ok := next.Resource(r.Name)
+		if ok && n.Connection.Equal(r.Connection) {
+			continue
+		}
+		es, err := tx.Entitlements(access.EntitlementQuery{Resource: r.Name,
+			States: []access.EntitlementState{access.Intended, access.Present, access.Refreshing}, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(es) > 0 && ok {
+			return access.Fail(access.Conflict, "in-use", "live access stands on resource "+string(r.Name)+", so it cannot be moved").
+				Try("end it first with: stint revoke --resource " + string(r.Name) + " --why …")
+		}
+	}
+	return nil
+}
+
+// WhoCan lists who may ask for access to a resource, by which role and policy.
+func (b *Broker) WhoCan(ctx context.Context, _ Caller, resource access.ResourceName, role access.RoleName) ([]policy.Eligible, error) {
+	set, err := b.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := set.Resource(resource); !ok {
+		return nil, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(resource))
+	}
+	return set.WhoCan(resource, role), nil
+}

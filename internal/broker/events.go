@@ -1,0 +1,36 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	"stint/internal/access"
+)
+
+// The broker's own events: configuration, and what it found.
+const (
+	DocumentsApplied  access.EventType = "documents.applied"
+	CredentialSet     access.EventType = "credential.set"
+	GrantsStopped     access.EventType = "grants.stopped"
+	GrantsResumed     access.EventType = "grants.resumed"
+	PrincipalDisabled access.EventType = "principal.disabled"
+	ResourceChecked   access.EventType = "resource.checked"
+	AccessRevoked     access.EventType = "access.revoked"  // a panic revocation, whatever it met
+	RemovalTrouble    access.EventType = "removal.trouble" // a removal does not succeed
+	ForeignFound      access.EventType = "foreign.found"   // not what we made where ours should be
+	SweepFound        access.EventType = "sweep.found"     // of ours, without a live grant; removed
+	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
+)
+
+// alarmEvent reports something that is no change of a lasting entity; each such
+// report is an entity of its own, at version 1.
+func (b *Broker) alarmEvent(t access.EventType, now time.Time, actor access.Actor, kv ...string) access.Event {
+	facts := map[string]string{}
+	for i := 0; i+1 < len(kv); i += 2 {
+		if kv[i+1] != "" {
+			facts[kv[i]] = strings.ToValidUTF8(kv[i+1], "\uFFFD")
+		}
+	}
+	id := string(access.NewRequestID(now.UnixMilli(), b.entropy()))[len("req_"):]
+	return access.Event{Type: t, At: now, Entity: "note_" + id, Version: 1, Actor: actor, Facts: facts}
+}

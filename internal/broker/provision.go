@@ -1,0 +1,394 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+)
+
+// provisionDue takes up what is due to be made at a place and reports whether
+// it found any. It returns once everything it took up is done.
+func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool {
+	var es []access.Entitlement
+	owner := b.newOwner()
+	err := b.Store.Update(ctx, func(tx Tx) (err error) {
+		now := tx.Now()
+		if es, err = tx.Claim(w, owner, now.Add(leaseFor), perPlace); err != nil {
+			return err
+		}
+		for i := range es {
+			es[i] = es[i].Calling(now.Add(callWithin + callSlack))
+		}
+		return tx.SaveEntitlements(es...) // the deadline is on record before the call
+	})
+	if err != nil {
+		b.storeTrouble(ctx, "claiming work", err)
+		return false
+	}
+	for _, e := range es {
+		x.slots <- struct{}{}
+		b.lanes.wg.Go(func() {
+			defer func() { <-x.slots }()
+			b.provision(ctx, owner, e, nil)
+		})
+	}
+	for range perPlace { // wait for all: their leases are ours
+		x.slots <- struct{}{}
+	}
+	for range perPlace {
+		<-x.slots
+	}
+	return len(es) > 0
+}
+
+// provision makes one entitlement, which owner holds on lease and whose
+// call deadline is on record, and confirms it. holders are its grants where the
+// caller knows them; otherwise they are read.
+func (b *Broker) provision(ctx context.Context, owner string, e access.Entitlement, holders []access.Grant) {
+	// A shutdown waits for calls in flight and records what became of them.
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), callWithin+2*leaseFor)
+	defer done()
+	call, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	leave, ok := b.lanes.making.enter(call, e.Target.Connection.Place())
+	if !ok {
+		b.provisionFailed(ctx, owner, e, &connector.Error{Outcome: connector.NotDone, Message: "too many calls are waiting for targets that do not answer"})
+		return
+	}
+	made, err := b.makeIt(call, owner, e)
+	leave(answered(err))
+	if err != nil {
+		b.provisionFailed(ctx, owner, e, err)
+		return
+	}
+	b.provisioned(ctx, owner, e, made, holders)
+}
+
+// made is the outcome of a provisioning that was read back.
+type made struct {
+	receipt connector.Receipt
+	before  *connector.Before // set when it was observed just now
+}
+
+func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement) (made, error) {
+	conn, t, err := b.target(ctx, e.Target.Connection)
+	if err != nil {
+		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: !errors.Is(err, access.Unavailable), Message: public(err), Cause: err}
+	}
+	if err := b.claim(ctx, conn, t); err != nil {
+		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: errors.Is(err, access.Conflict), Message: public(err), Cause: err}
+	}
+	var m made
+	if !e.Observed {
+		before, err := conn.Observe(ctx, t, b.order(e))
+		if err != nil {
+			permanent := errors.Is(err, access.Denied) || errors.Is(err, access.NotFound) || errors.Is(err, access.Invalid)
+			var ce *connector.Error
+			if errors.As(err, &ce) {
+				return made{}, ce
+			}
+			return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: permanent, Message: public(err), Cause: err}
+		}
+		if e, err = b.observed(ctx, owner, e, before); err != nil {
+			return made{}, &connector.Error{Outcome: connector.NotDone, Message: "the state before could not be recorded", Cause: err}
+		}
+		m.before = &before
+	}
+	if e.Existing {
+		return m, nil
+	}
+	o := b.order(e)
+	if m.receipt, err = conn.Provision(ctx, t, o); err != nil {
+		return made{}, err
+	}
+	o.Account, o.Creation = m.receipt.Account, m.receipt.Creation
+	switch seen := conn.Verify(ctx, t, []connector.Order{o})[0]; seen.Presence {
+	case connector.Present:
+		return m, nil
+	case connector.Absent:
+		return made{}, &connector.Error{Outcome: connector.Unknown, Message: "the target said it was done, and reading back does not find it"}
+	default:
+		return made{}, &connector.Error{Outcome: connector.Unknown, Message: "it could not be read back", Cause: seen.Err}
+	}
+}
+
+// observed puts the state before on record, before anything is changed.
+func (b *Broker) observed(ctx context.Context, owner string, e access.Entitlement, before connector.Before) (out access.Entitlement, err error) {
+	err = b.Store.Update(ctx, func(tx Tx) error {
+		mine, err := tx.Leased(owner, e.ID)
+		if err != nil {
+			return err
+		}
+		if len(mine) == 0 || mine[0].State == access.Removing {
+			return access.Fail(access.Conflict, "not-wanted", "the privilege is no longer wanted")
+		}
+		var ev access.Event
+		out, ev = mine[0].Observe(before.State, before.Existing, tx.Now())
+		if err := tx.SaveEntitlements(out); err != nil {
+			return err
+		}
+		return tx.Append(ev)
+	})
+	return out, err
+}
+
+// order is what the connector is told about an entitlement.
+func (b *Broker) order(e access.Entitlement) connector.Order {
+	o := connector.Order{
+		Entitlement: e.ID, Tag: e.Tag, Mechanism: e.Mechanism, Person: e.Person, Account: e.Account, Rights: e.Rights,
+		Options: e.Options, ExpiresAt: e.ExpiresAt, Before: e.Before, Creation: e.Creation,
+	}
+	switch e.Renew {
+	case access.RenewExpiry:
+		o.Renew = connector.Extend
+	case access.RenewAll:
+		o.Renew = connector.Rotate
+	}
+	if e.Confirmed == 0 {
+		o.Renew = connector.Keep // there is nothing to renew yet
+	}
+	return o
+}
+
+// provisioned records a confirmed entitlement and activates the grants that
+// have everything they need. If it is not wanted any more, or the lease is
+// lost, the outcome is dropped: removal finds what was made by its tag.
+func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitlement, m made, holders []access.Grant) {
+	sealed, err := b.sealFor(m.receipt, e, holders)
+	if err != nil {
+		b.provisionFailed(ctx, owner, e, &connector.Error{Outcome: connector.Unknown, Permanent: true, Message: "the credential could not be sealed to the requesting device", Cause: err})
+		return
+	}
+	var fx effects
+	err = b.Store.Update(ctx, func(tx Tx) error {
+		fx = effects{}
+		mine, err := tx.Leased(owner, e.ID)
+		if err != nil || len(mine) == 0 {
+			return err
+		}
+		if err := tx.Unlease(owner, e.ID); err != nil {
+			return err
+		}
+		now, cur := tx.Now(), mine[0]
+		if cur.State == access.Removing {
+			if m.receipt.Creation != "" {
+				cur.Account, cur.Creation = m.receipt.Account, m.receipt.Creation
+			}
+			cur = cur.Settle()
+			cur.NextAt = now
+			fx.entitlement(cur)
+			return fx.commit(tx, b)
+		}
+		cur, ev, err := cur.Confirm(e.Rev, m.receipt.Account, m.receipt.Creation, now)
+		if err != nil {
+			return err
+		}
+		fx.entitlement(cur)
+		fx.event(ev)
+		if err := b.arrived(tx, &fx, cur, m.receipt, sealed); err != nil {
+			return err
+		}
+		return fx.commit(tx, b)
+	})
+	if err != nil {
+		b.storeTrouble(ctx, "recording a provisioning", err)
+		return // the lease lapses and the work is done again; it is idempotent
+	}
+	b.after(fx)
+}
+
+// arrived gives holders their credential, activates the grants that now have
+// all they need, and settles those who left a shared account.
+func (b *Broker) arrived(tx Tx, fx *effects, e access.Entitlement, r connector.Receipt, sealed map[access.GrantID][]byte) error {
+	hs, err := tx.HoldsOf(e.ID)
+	if err != nil {
+		return err
+	}
+	var out []access.Sealed
+	for _, h := range hs {
+		if !h.ReleasedAt.IsZero() {
+			if settled, ok := h.Settle(e); ok && !h.Settled {
+				fx.hold(settled)
+				if err := b.finishIfSettled(tx, fx, h.Grant); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		g, err := tx.Grant(h.Grant)
+		if err != nil {
+			return err
+		}
+		if !r.Credential.Empty() && !g.Over() {
+			blob, ok := sealed[g.ID]
+			if !ok { // came after we looked
+				if blob, err = b.SealTo(g.SealKey, sealInfo(g.ID), r.Credential.Reveal()); err != nil {
+					return err
+				}
+			}
+			out = append(out, access.Sealed{Grant: g.ID, Entitlement: e.ID, Resource: e.Target.Resource, Rev: e.Confirmed, Blob: blob, At: tx.Now()})
+		}
+		if g.State == access.Provisioning {
+			if err := b.activateIfReady(tx, fx, g, e); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.SaveSealed(out...)
+}
+
+func (b *Broker) activateIfReady(tx Tx, fx *effects, g access.Grant, e access.Entitlement) error {
+	hs, err := tx.HoldsBy(g.ID)
+	if err != nil {
+		return err
+	}
+	es := []access.Entitlement{e}
+	if len(hs) > 1 {
+		if es, err = tx.EntitlementsOf(entitlementIDs(hs)...); err != nil {
+			return err
+		}
+	}
+	for _, h := range hs {
+		ready := false
+		for _, x := range es {
+			if newer, ok := fx.ents.get(x.ID); ok {
+				x = newer
+			}
+			ready = ready || x.ID == h.Entitlement && h.Ready(x)
+		}
+		if !ready {
+			return nil
+		}
+	}
+	g2, ev, err := g.Activate(tx.Now())
+	if err != nil { // too late: the due loop ends it as failed
+		return nil
+	}
+	fx.grant(g2)
+	fx.event(ev)
+	return nil
+}
+
+// sealFor encrypts a credential to the devices of the holders known so far,
+// outside the transaction, because it is slow.
+func (b *Broker) sealFor(r connector.Receipt, e access.Entitlement, holders []access.Grant) (map[access.GrantID][]byte, error) {
+	sealed := map[access.GrantID][]byte{}
+	if r.Credential.Empty() {
+		return sealed, nil
+	}
+	for _, g := range holders {
+		blob, err := b.SealTo(g.SealKey, sealInfo(g.ID), r.Credential.Reveal())
+		if err != nil {
+			return nil, err
+		}
+		sealed[g.ID] = blob
+	}
+	return sealed, nil
+}
+
+func sealInfo(id access.GrantID) string { return "stint credential " + string(id) }
+
+// provisionFailed records what went wrong. What cannot succeed fails the grants
+// that wait for it; everything else is tried again until their deadline.
+func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Entitlement, cause error) {
+	ce := &connector.Error{Message: "the target could not be set up", Cause: cause}
+	errors.As(cause, &ce)
+	b.Log.Warn("provisioning failed", "entitlement", e.ID, "resource", e.Target.Resource, "outcome", ce.Outcome.String(), "permanent", ce.Permanent, "error", cause)
+	b.seen.provisionError(e.Target.Connection.Type)
+	said := ce.Message
+	if ce.Next != "" {
+		said += " (" + ce.Next + ")"
+	}
+	var fx effects
+	err := b.Store.Update(ctx, func(tx Tx) error {
+		fx = effects{}
+		mine, err := tx.Leased(owner, e.ID)
+		if err != nil || len(mine) == 0 {
+			return err
+		}
+		if err := tx.Unlease(owner, e.ID); err != nil {
+			return err
+		}
+		cur := mine[0]
+		if ce.Outcome == connector.NotDone {
+			cur = cur.Settle()
+		}
+		if cur.State == access.Removing {
+			cur.NextAt = tx.Now()
+		} else {
+			cur = cur.Retry(said, tx.Now())
+		}
+		fx.entitlement(cur)
+		if ce.Permanent && cur.State != access.Removing {
+			if err := b.failWaiting(tx, &fx, cur, said); err != nil {
+				return err
+			}
+		}
+		if err := b.changedBy(tx, &fx, cur.ID); err != nil {
+			return err
+		}
+		return fx.commit(tx, b)
+	})
+	if err != nil {
+		b.storeTrouble(ctx, "recording a failed provisioning", err)
+		return
+	}
+	b.after(fx)
+}
+
+// failWaiting ends the grants that wait for an entitlement which cannot be made.
+func (b *Broker) failWaiting(tx Tx, fx *effects, e access.Entitlement, said string) error {
+	hs, err := tx.HoldsOf(e.ID)
+	if err != nil {
+		return err
+	}
+	var waiting []access.Grant
+	for _, h := range hs {
+		if h.ReleasedAt.IsZero() {
+			g, err := tx.Grant(h.Grant)
+			if err != nil {
+				return err
+			}
+			if g.State == access.Provisioning {
+				waiting = append(waiting, g)
+			}
+		}
+	}
+	_, err = b.endGrants(tx, fx, waiting, access.BySetup, said, access.System)
+	return err
+}
+
+// changedBy notes the requests whose view an entitlement's change concerns.
+func (b *Broker) changedBy(tx Tx, fx *effects, ids ...access.EntitlementID) error {
+	hs, err := tx.HoldsOf(ids...)
+	if err != nil {
+		return err
+	}
+	for _, h := range hs {
+		g, err := tx.Grant(h.Grant)
+		if err != nil {
+			return err
+		}
+		fx.changed = append(fx.changed, g.Request)
+	}
+	return nil
+}
+
+// answered reports whether the target answered at all; a call that ran into its
+// deadline or never got through marks the target as silent.
+func answered(err error) bool {
+	return err == nil || !errors.Is(err, context.DeadlineExceeded)
+}
+
+func (b *Broker) storeTrouble(ctx context.Context, doing string, err error) {
+	if ctx.Err() == nil {
+		b.Log.Error("the store did not answer", "doing", doing, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package broker
+
+import (
+	"errors"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// carryOut turns an approved request into its grant, or into the longer end of
+// the grant that it extends. Whoever has to say yes has said so; policy is asked
+// once more, under the documents of this moment. Where later is true the request
+// was decided some time ago, and what stands in the way fails the grant instead
+// of refusing the call.
+func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set, later bool) (access.Request, error) {
+	if r.Extends != "" {
+		return b.lengthen(tx, fx, r)
+	}
+	r, g, ev, err := r.NewGrant(access.NewGrantID(tx.Now().UnixMilli(), b.entropy()), tx.Now())
+	if err != nil {
+		return r, err
+	}
+	fx.request(r)
+	fx.event(ev)
+	if g.State == access.Scheduled {
+		fx.grant(g)
+		return r, nil
+	}
+	if later {
+		if no := b.stillAllowed(tx, set, g, policy.AtActivation); no != nil {
+			return r, b.giveUp(tx, fx, g, access.ByPolicy, no)
+		}
+	}
+	err = b.intend(tx, fx, g)
+	if err != nil && later && !errors.Is(err, access.Unavailable) {
+		return r, b.giveUp(tx, fx, g, access.BySetup, err)
+	}
+	return r, err
+}
+
+// giveUp ends a grant for which nothing was intended yet.
+func (b *Broker) giveUp(tx Tx, fx *effects, g access.Grant, why access.EndReason, cause error) error {
+	g, ev, _, err := g.End(why, public(cause), access.System, tx.Now())
+	if err != nil {
+		return err
+	}
+	fx.event(ev)
+	if g.State == access.Ending {
+		if g, ev, err = g.Finish(tx.Now()); err != nil {
+			return err
+		}
+		fx.event(ev)
+	}
+	fx.grant(g)
+	return nil
+}
+
+// intend records what a provisioning grant needs, shared where it exists. If
+// something of it is just being removed, the whole grant is deferred instead:
+// half a grant is no grant.
+func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
+	now := tx.Now()
+	var es []access.Entitlement
+	var hs []access.Hold
+	var evs []access.Event
+	var mine []access.EntitlementID
+	for _, e := range g.Plan() {
+		place := e.Target.Connection.Place()
+		have, err := tx.LiveEntitlement(place, e.Key)
+		switch {
+		case missing(err):
+			id := access.NewEntitlementID(now.UnixMilli(), b.entropy())
+			tag := access.Tag(b.Tagger.Tag(b.Installation, string(place), b.Epoch, string(id)))
+			e, h, ev := e.Intend(id, tag, b.Epoch, g, now)
+			e = e.Calling(now.Add(callWithin + callSlack))
+			es, hs, evs, mine = append(es, e), append(hs, h), append(evs, ev), append(mine, id)
+		case err != nil:
+			return err
+		default:
+			shared, h, ev, err := have.Share(g, now)
+			if errors.Is(err, access.Unavailable) {
+				fx.grant(g.Defer(now))
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			es, hs, evs = append(es, shared), append(hs, h), append(evs, ev)
+		}
+	}
+	for _, e := range es {
+		fx.entitlement(e)
+	}
+	ready := true
+	for i, h := range hs {
+		fx.hold(h)
+		ready = ready && h.Ready(es[i])
+	}
+	fx.event(evs...)
+	fx.mine = append(fx.mine, mine...)
+	if ready { // everything it needs is there already, through other grants
+		g, ev, err := g.Activate(now)
+		if err != nil {
+			return err
+		}
+		fx.event(ev)
+		fx.grant(g)
+		return b.raise(tx, fx, g)
+	}
+	fx.grant(g)
+	return nil
+}
+
+// begin starts a scheduled grant whose time has come. Days may have passed, so
+// everything is decided again.
+func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) error {
+	if no := errors.Join(b.open(tx), b.stillAllowed(tx, set, g, policy.AtActivation)); no != nil {
+		return b.giveUp(tx, fx, g, access.ByPolicy, no)
+	}
+	started, ev, err := g.Begin(tx.Now())
+	if err != nil {
+		return b.giveUp(tx, fx, g, access.BySetup, err)
+	}
+	n := len(fx.events)
+	fx.event(ev)
+	err = b.intend(tx, fx, started)
+	if now, ok := fx.grants.get(g.ID); ok && now.State == access.Scheduled { // deferred: as if it had not begun
+		fx.events = fx.events[:n]
+		fx.grant(g.Defer(tx.Now()))
+	}
+	if err != nil && !errors.Is(err, access.Unavailable) {
+		return b.giveUp(tx, fx, g, access.BySetup, err)
+	}
+	return err
+}
+
+// lengthen carries out an approved extension.
+func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request) (access.Request, error) {
+	g, err := tx.Grant(r.Extends)
+	if err != nil {
+		return r, err
+	}
+	g, r, ev, err := g.Extend(r, tx.Now())
+	if err != nil {
+		return r, err
+	}
+	fx.request(r)
+	fx.event(ev)
+	fx.grant(g)
+	return r, b.raise(tx, fx, g)
+}
+
+// raise lets the target's own expiry follow a grant's end.
+func (b *Broker) raise(tx Tx, fx *effects, g access.Grant) error {
+	hs, err := tx.HoldsBy(g.ID)
+	if err != nil {
+		return err
+	}
+	es, err := tx.EntitlementsOf(entitlementIDs(hs)...)
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		if newer, ok := fx.ents.get(e.ID); ok {
+			e = newer
+		}
+		if e, ev, ok := e.Raise(g, tx.Now()); ok {
+			fx.entitlement(e)
+			fx.event(ev)
+		}
+	}
+	return nil
+}
+
+// stillAllowed decides a grant again: the principal as it is now, the documents
+// of this moment, the same targets. It returns why not, or nil.
+func (b *Broker) stillAllowed(tx Tx, set *policy.Set, g access.Grant, p policy.Phase) error {
+	who, err := tx.Principal(g.Principal)
+	if err != nil {
+		return err
+	}
+	if err := who.Usable(tx.Now()); err != nil {
+		return err
+	}
+	for _, t := range g.Targets {
+		ask := policy.Ask{Principal: who, Resource: t.Resource, Role: g.Role, Duration: g.Duration, Start: g.StartsAt,
+			Reason: g.Reason, Ticket: g.Ticket, Source: g.Source}
+		got, err := set.Resolve(ask)
+		switch {
+		case err != nil:
+			return err
+		case !got.Target.Connection.Equal(t.Connection) || got.Target.Account != t.Account:
+			return access.Fail(access.Denied, "target-moved", "the resource "+string(t.Resource)+" is not what was approved any more")
+		case !g.Permissions.Within(got.Permissions):
+			return access.Fail(access.Denied, "role-narrowed", "the role "+string(g.Role)+" allows less than was approved")
+		}
+		d := set.Decide(ask, p, tx.Now())
+		if d.Effect == access.Deny {
+			return denied(d)
+		}
+		if p == policy.AtActivation && d.Effect == access.Approve {
+			if err := b.recount(tx, g, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recount checks that those who approved still may, and still suffice.
+func (b *Broker) recount(tx Tx, g access.Grant, d access.Decision) error {
+	r, err := tx.Request(g.Request)
+	if err != nil {
+		return err
+	}
+	voters := map[access.PrincipalID]access.Principal{}
+	for _, a := range r.Approvals {
+		p, err := tx.Principal(a.By)
+		if err != nil {
+			return err
+		}
+		voters[a.By] = p
+	}
+	return r.Recount(d.Approvals, voters, tx.Now())
+}
+
+func denied(d access.Decision) error {
+	e := access.Fail(access.Denied, "denied", "policy denies it")
+	if len(d.Reasons) > 0 {
+		e = e.Because(d.Reasons[0].Text)
+	}
+	return e
+}
+
+// public is the part of an error that users may see.
+func public(err error) string {
+	var e *access.Error
+	if !errors.As(err, &e) || e.Kind == access.Internal {
+		return "an internal error; the server's log has the cause"
+	}
+	if e.Why != "" {
+		return e.Message + ": " + e.Why
+	}
+	return e.Message
+}
+
+// Bounds of one call to a target that creates something. A call is given up
+// after callWithin; until callSlack later it may still take effect, and a
+// read-back of "absent" proves nothing. leaseFor is longer than both, so that
+// no other worker starts while the first may still act.
+const (
+	callWithin = 4 * time.Second
+	callSlack  = time.Second
+	leaseFor   = 6 * time.Second
+)

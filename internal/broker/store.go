@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Store is the memory that the broker needs.
+//
+// Update runs fn in one serializable transaction and commits it, or leaves no
+// trace. fn may run more than once and MUST have no effect but through its Tx.
+// When Update returns nil the change is durable, events included. An error of
+// kind access.Unavailable means that nothing was changed, or that the store
+// could not find out; the caller reads back before it acts again.
+type Store interface {
+	Update(ctx context.Context, fn func(Tx) error) error
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction. Reads of what does not exist answer access.NotFound.
+// Saves insert what is new, at version 1, and otherwise replace exactly the
+// version before or, for bookkeeping that is no event, the same version;
+// access.Conflict when somebody was faster.
+type Tx interface {
+	// Now is the store's time, one value for the whole transaction, UTC, whole
+	// milliseconds. It never goes back from one transaction to the next.
+	Now() time.Time
+
+	// Append writes events to the audit log, in the same transaction.
+	Append(evs ...access.Event) error
+
+	requests
+	grants
+	entitlements
+	principals
+	settings
+}
+
+type requests interface {
+	Request(id access.RequestID) (access.Request, error)
+	SaveRequests(rs ...access.Request) error
+	Requests(q access.RequestQuery) ([]access.Request, error)
+	// DueRequests are pending ones whose ExpiresAt has come.
+	DueRequests(limit int) ([]access.Request, error)
+	// FindRequest resolves a full or partial id of a request or of its grant;
+	// access.Conflict when it is ambiguous.
+	FindRequest(prefix string) (access.RequestID, error)
+
+	Recall(p access.PrincipalID, key string) (access.Remembered, error)
+	Remember(m access.Remembered) error
+}
+
+type grants interface {
+	Grant(id access.GrantID) (access.Grant, error)
+	SaveGrants(gs ...access.Grant) error
+	Grants(q access.GrantQuery) ([]access.Grant, error)
+	// DueGrants are those whose DueAt has come, the longest due first.
+	DueGrants(limit int) ([]access.Grant, error)
+	// GrantsOf are those of the ids that exist.
+	GrantsOf(ids ...access.GrantID) ([]access.Grant, error)
+
+	SaveSealed(ss ...access.Sealed) error
+	Sealed(id access.GrantID) ([]access.Sealed, error)
+	DropSealed(ids ...access.GrantID) error
+}
+
+type entitlements interface {
+	Entitlement(id access.EntitlementID) (access.Entitlement, error)
+	SaveEntitlements(es ...access.Entitlement) error
+	Entitlements(q access.EntitlementQuery) ([]access.Entitlement, error)
+	// EntitlementsOf are those of the ids that exist.
+	EntitlementsOf(ids ...access.EntitlementID) ([]access.Entitlement, error)
+	// LiveEntitlement is the one of that place and key that is not gone.
+	LiveEntitlement(p access.Place, key string) (access.Entitlement, error)
+
+	SaveHolds(hs ...access.Hold) error
+	// HoldsBy lists the holds of grants; HoldsOf those on entitlements.
+	HoldsBy(ids ...access.GrantID) ([]access.Hold, error)
+	HoldsOf(ids ...access.EntitlementID) ([]access.Hold, error)
+
+	// Claim leases up to limit due entitlements of the work to owner until the
+	// given time and returns them. An entitlement under an unexpired lease of
+	// another owner is not returned.
+	Claim(w access.Work, owner string, until time.Time, limit int) ([]access.Entitlement, error)
+	// Lease takes the lease of entitlements just made in this transaction.
+	Lease(owner string, until time.Time, ids ...access.EntitlementID) error
+	// Leased returns those of the ids that owner still has on lease, as they are now.
+	Leased(owner string, ids ...access.EntitlementID) ([]access.Entitlement, error)
+	// Unlease gives leases back.
+	Unlease(owner string, ids ...access.EntitlementID) error
+	// BreakLeases ends every lease. Only the one process that owns a store alone
+	// may do this, at its start: all other owners are dead.
+	BreakLeases() error
+	// DueWork lists the places with entitlements that are due and not on lease.
+	DueWork() ([]access.Work, error)
+	// NextDue is when something next becomes due: a request, a grant, an
+	// entitlement or a lease; zero when nothing ever will.
+	NextDue() (time.Time, error)
+}
+
+type principals interface {
+	Principal(id access.PrincipalID) (access.Principal, error)
+	SavePrincipals(ps ...access.Principal) error
+	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	SaveEnrolment(e access.Enrolment) error
+	SaveLogin(l access.Login) error
+	// DropLogins ends every login of a principal, and its open enrolments.
+	DropLogins(p access.PrincipalID) error
+}
+
+type settings interface {
+	// Documents is the newest version of the documents; version 0 and an empty
+	// body before there are any. SaveDocuments adds the next one; versions never change.
+	Documents() (version int64, body []byte, err error)
+	// DocumentsVersion is the version alone; cheap.
+	DocumentsVersion() (int64, error)
+	SaveDocuments(version int64, body []byte) error
+
+	Credential(name string) (access.Credential, error)
+	SaveCredential(c access.Credential) error
+
+	// Setting is a small named value, like the stop switch; nil when not set.
+	Setting(name string) ([]byte, error)
+	SaveSetting(name string, value []byte) error
+}

@@ -1,0 +1,218 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// MaxPending is how many undecided requests one person may have at a time.
+const MaxPending = 20
+
+// Ask is what a caller asks for.
+type Ask struct {
+	Resource access.ResourceName
+	Role     access.RoleName
+	Duration time.Duration
+	Start    time.Time // zero: as soon as allowed
+	Reason   string
+	Ticket   string
+	// Key makes the call idempotent, Body is the digest of what was sent with it.
+	Key  string
+	Body access.Digest
+}
+
+func (a Ask) policy(p access.Principal, src access.Source) policy.Ask {
+	return policy.Ask{Principal: p, Resource: a.Resource, Role: a.Role, Duration: a.Duration, Start: a.Start,
+		Reason: a.Reason, Ticket: a.Ticket, Source: src}
+}
+
+// Submit asks policy and records the request with its decision. What is allowed
+// at once gets its grant in the same transaction, and its access is on its way
+// when Submit returns.
+func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
+	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
+		ask := a.policy(p, c.Source)
+		got, err := set.Resolve(ask)
+		if err != nil {
+			return access.Request{}, access.Decision{}, err
+		}
+		return access.Request{
+			Targets: []access.Target{got.Target}, Role: a.Role, Permissions: got.Permissions, Endings: got.Endings, Clock: got.Clock,
+			Duration: a.Duration, Start: a.Start, Ticket: a.Ticket,
+		}, set.Decide(ask, policy.AtRequest, tx.Now()), nil
+	})
+}
+
+// Extend asks for more time on a live grant. Policy decides over the whole time
+// the grant would then have had, so that extensions cannot add up past a cap.
+func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, error) {
+	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
+		orig, err := b.find(tx, c, id)
+		if err != nil {
+			return access.Request{}, access.Decision{}, err
+		}
+		g, err := tx.Grant(orig.Grant)
+		switch {
+		case missing(err):
+			return access.Request{}, access.Decision{}, access.Fail(access.Conflict, "not-active", "there is no grant to extend yet")
+		case err != nil:
+			return access.Request{}, access.Decision{}, err
+		case g.Principal != c.Principal.ID:
+			return access.Request{}, access.Decision{}, access.Fail(access.Denied, "not-yours", "only its holder can extend a grant")
+		case g.State != access.Active || !tx.Now().Before(g.ExpiresAt):
+			return access.Request{}, access.Decision{}, access.Fail(access.Conflict, "not-active", "the grant is "+string(g.State)+" and cannot be extended").
+				Try("ask anew with: stint request " + string(g.Targets[0].Resource) + " --as " + string(g.Role))
+		case a.Duration <= 0:
+			return access.Request{}, access.Decision{}, access.Fail(access.Invalid, "bad-duration", "the duration must be positive")
+		case a.Duration > access.MaxDuration:
+			return access.Request{}, access.Decision{}, access.Fail(access.Invalid, "bad-duration", "no grant lasts longer than "+access.MaxDuration.String())
+		}
+		if a.Ticket == "" {
+			a.Ticket = g.Ticket
+		}
+		whole := a
+		whole.Resource, whole.Role = g.Targets[0].Resource, g.Role
+		whole.Duration = g.ExpiresAt.Add(a.Duration).Sub(g.ActiveAt).Truncate(time.Millisecond)
+		return access.Request{
+			Targets: g.Targets, Role: g.Role, Permissions: g.Permissions, Endings: g.Endings, Clock: g.Clock,
+			Duration: a.Duration, Extends: g.ID, Ticket: a.Ticket,
+		}, set.Decide(whole.policy(p, c.Source), policy.AtRequest, tx.Now()), nil
+	})
+}
+
+// submit is what requests and extensions share: who asks, idempotency, limits,
+// and what follows from the decision.
+func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *policy.Set, access.Principal) (access.Request, access.Decision, error)) (View, error) {
+	var v View
+	var fx effects
+	err := b.Store.Update(ctx, func(tx Tx) error {
+		v, fx = View{}, effects{}
+		if known, err := b.recall(tx, c, a); err != nil || known != "" {
+			if err == nil {
+				var r access.Request
+				if r, err = tx.Request(access.RequestID(known)); err == nil {
+					v, err = view(tx, r)
+				}
+			}
+			return err
+		}
+		if err := b.open(tx); err != nil {
+			return err
+		}
+		p, err := tx.Principal(c.Principal.ID)
+		if err == nil {
+			err = p.Usable(tx.Now())
+		}
+		if err != nil {
+			return err
+		}
+		set, err := b.documents(tx)
+		if err != nil {
+			return err
+		}
+		draft, d, err := resolve(tx, set, p)
+		if err != nil {
+			return err
+		}
+		draft.ID = access.NewRequestID(tx.Now().UnixMilli(), b.entropy())
+		draft.Principal, draft.Person, draft.Device, draft.SealKey, draft.Source = p.ID, p.Person, c.Source.Device, c.SealKey, c.Source
+		draft.Reason, draft.Documents = a.Reason, set.Version()
+		if _, err := io.ReadFull(b.Rand, draft.Nonce[:]); err != nil {
+			return access.Fail(access.Internal, "no-randomness", "no randomness").Wrap(err)
+		}
+		r, ev, err := access.Submit(draft, c.Actor, d, tx.Now())
+		if err != nil {
+			return err
+		}
+		if r.State == access.RequestPending {
+			if err := pendingRoom(tx, p.Person); err != nil {
+				return err
+			}
+		}
+		fx.event(ev)
+		fx.request(r)
+		if r.State == access.RequestIsGranted {
+			if r, err = b.carryOut(tx, &fx, r, set, false); err != nil {
+				return err
+			}
+		}
+		if a.Key != "" {
+			if err := tx.Remember(access.Remembered{Principal: p.ID, Key: a.Key, Body: a.Body, Result: string(r.ID), At: tx.Now()}); err != nil {
+				return err
+			}
+		}
+		if err := fx.commit(tx, b); err != nil {
+			return err
+		}
+		v, err = view(tx, r)
+		return err
+	})
+	if err != nil {
+		return View{}, err
+	}
+	b.after(fx)
+	return v, nil
+}
+
+// recall finds the request that an earlier call with the same key made.
+func (b *Broker) recall(tx Tx, c Caller, a Ask) (string, error) {
+	if a.Key == "" {
+		return "", nil
+	}
+	m, err := tx.Recall(c.Principal.ID, a.Key)
+	switch {
+	case missing(err):
+		return "", nil
+	case err != nil:
+		return "", err
+	case m.Body != a.Body:
+		return "", access.Fail(access.Conflict, "key-reused", "the idempotency key was used for another call").Try("use a fresh key for each new request")
+	}
+	return m.Result, nil
+}
+
+func pendingRoom(tx Tx, p access.Person) error {
+	rs, err := tx.Requests(access.RequestQuery{Person: p, States: []access.RequestState{access.RequestPending}, Limit: MaxPending})
+	if err != nil {
+		return err
+	}
+	if len(rs) >= MaxPending {
+		return access.Fail(access.TooMany, "too-many-pending", fmt.Sprintf("you have %d undecided requests already", len(rs))).
+			Try("wait for an answer, or withdraw one with: stint cancel " + string(rs[0].ID))
+	}
+	return nil
+}
+
+// Preview explains how policy would decide, without asking. Administrators may
+// ask on behalf of others.
+func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.PrincipalID) (x policy.Explanation, err error) {
+	if as != "" && as != c.Principal.ID {
+		if err := c.admin(); err != nil {
+			return x, err
+		}
+	} else {
+		as = c.Principal.ID
+	}
+	err = b.Store.View(ctx, func(tx Tx) error {
+		p, err := tx.Principal(as)
+		if err != nil {
+			return err
+		}
+		set, err := b.documents(tx)
+		if err != nil {
+			return err
+		}
+		ask := a.policy(p, c.Source)
+		if _, err := set.Resolve(ask); err != nil {
+			return err
+		}
+		x = set.Explain(ask, tx.Now())
+		return nil
+	})
+	return x, err
+}

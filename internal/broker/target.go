@@ -1,0 +1,218 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+)
+
+// credentialPurpose and place bind a sealed connector login to where it stands.
+const credentialPurpose = "connector-credential"
+
+func credentialPlace(c access.Credential) string {
+	return c.Name + "\x00" + c.Type + "\x00" + c.Address + "\x00" + c.Username
+}
+
+// loginCache keeps opened connector logins for a moment: opening one reads the
+// store, which a burst of grants need not do each time. Another replica's
+// change is seen after keepLogin.
+type loginCache struct {
+	mu sync.Mutex
+	m  map[string]cachedLogin
+}
+
+type cachedLogin struct {
+	cred     access.Credential
+	password access.Secret
+	until    time.Time
+}
+
+const keepLogin = 2 * time.Second
+
+func (l *loginCache) get(name string, now time.Time) (cachedLogin, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := l.m[name]
+	return c, ok && now.Before(c.until)
+}
+
+func (l *loginCache) put(name string, c cachedLogin) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.m == nil {
+		l.m = map[string]cachedLogin{}
+	}
+	l.m[name] = c
+}
+
+func (l *loginCache) forget(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.m, name)
+}
+
+// target finds the connector of a connection and opens the login for it.
+func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Connector, connector.Target, error) {
+	conn, ok := b.Connectors[at.Type]
+	if !ok {
+		return nil, connector.Target{}, access.Fail(access.Invalid, "no-connector", "this server has no connector for "+at.Type)
+	}
+	c, ok := b.logins.get(at.Credential, time.Now())
+	if !ok {
+		err := b.Store.View(ctx, func(tx Tx) (err error) { c.cred, err = tx.Credential(at.Credential); return err })
+		if missing(err) {
+			return nil, connector.Target{}, access.Fail(access.NotFound, "no-credential", "no credential "+at.Credential+" is registered").
+				Try("register it with: stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …")
+		}
+		if err != nil {
+			return nil, connector.Target{}, access.Fail(access.Unavailable, "store", "the store did not answer").Wrap(err)
+		}
+		plain, err := b.Vault.Open(credentialPurpose, credentialPlace(c.cred), c.cred.Sealed)
+		if err != nil {
+			return nil, connector.Target{}, access.Fail(access.Unavailable, "sealed", "the credential "+at.Credential+" does not open").Because("it was sealed with another key, or changed").Wrap(err)
+		}
+		c.password, c.until = access.NewSecret(plain), time.Now().Add(keepLogin)
+		b.logins.put(at.Credential, c)
+	}
+	if c.cred.Type != at.Type || c.cred.Address != at.Address {
+		return nil, connector.Target{}, access.Fail(access.Invalid, "credential-bound-elsewhere", "the credential "+at.Credential+" is bound to another address").
+			Because(fmt.Sprintf("it is for %s at %s, not for %s at %s", c.cred.Type, c.cred.Address, at.Type, at.Address)).
+			Try("register it for the new address with: stint admin credential set " + at.Credential + " …")
+	}
+	return conn, connector.Target{Connection: at, Username: c.cred.Username, Password: c.password,
+		Claim: connector.Claim{Installation: b.Installation, Epoch: b.Epoch}}, nil
+}
+
+// claimCache remembers for a while which places are claimed by us.
+type claimCache struct {
+	mu sync.Mutex
+	m  map[access.Place]time.Time // until when to believe it
+}
+
+const believeClaim = time.Minute
+
+// claim makes sure that the place is ours before anything is made there.
+func (b *Broker) claim(ctx context.Context, conn connector.Connector, t connector.Target) error {
+	place, now := t.Connection.Place(), time.Now()
+	b.claims.mu.Lock()
+	ok := now.Before(b.claims.m[place])
+	b.claims.mu.Unlock()
+	if ok {
+		return nil
+	}
+	if err := conn.Claim(ctx, t, t.Claim); err != nil {
+		return err
+	}
+	b.claims.mu.Lock()
+	defer b.claims.mu.Unlock()
+	if b.claims.m == nil {
+		b.claims.m = map[access.Place]time.Time{}
+	}
+	b.claims.m[place] = now.Add(believeClaim)
+	return nil
+}
+
+// SetCredential registers the login with which Stint itself signs in to a
+// target; administrators only. While live entitlements depend on it, its type
+// and address stay.
+func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Credential, password access.Secret) error {
+	if err := c.admin(); err != nil {
+		return err
+	}
+	if !access.ValidName(cred.Name) || cred.Address == "" || cred.Username == "" || password.Empty() {
+		return access.Fail(access.Invalid, "incomplete-credential", "a credential needs a name, a type, an address, a user name and a password")
+	}
+	if _, ok := b.Connectors[cred.Type]; !ok {
+		return access.Fail(access.Invalid, "no-connector", "this server has no connector for type "+cred.Type)
+	}
+	sealed, err := b.Vault.Seal(credentialPurpose, credentialPlace(cred), password.Reveal())
+	if err != nil {
+		return access.Fail(access.Internal, "seal", "the credential could not be sealed").Wrap(err)
+	}
+	cred.Sealed = sealed
+	var fx effects
+	err = b.Store.Update(ctx, func(tx Tx) error {
+		fx = effects{}
+		cred.Version, cred.SetAt = 1, tx.Now()
+		old, err := tx.Credential(cred.Name)
+		switch {
+		case err == nil:
+			cred.Version = old.Version + 1
+			if old.Type != cred.Type || old.Address != cred.Address {
+				if err := unused(tx, old); err != nil {
+					return err
+				}
+			}
+		case !missing(err):
+			return err
+		}
+		if err := tx.SaveCredential(cred); err != nil {
+			return err
+		}
+		fx.event(access.Event{Type: CredentialSet, At: tx.Now(), Entity: "credential:" + cred.Name, Version: cred.Version, Actor: c.Actor,
+			Facts: map[string]string{"type": cred.Type, "address": cred.Address, "username": cred.Username}})
+		return fx.commit(tx, b)
+	})
+	if err != nil {
+		return err
+	}
+	b.logins.forget(cred.Name)
+	conn := b.Connectors[cred.Type]
+	conn.Forget(access.Connection{Type: cred.Type, Address: cred.Address, Credential: cred.Name})
+	b.after(fx)
+	return nil
+}
+
+func unused(tx Tx, c access.Credential) error {
+	es, err := tx.Entitlements(access.EntitlementQuery{Place: access.Connection{Type: c.Type, Address: c.Address}.Place(),
+		States: []access.EntitlementState{access.Intended, access.Present, access.Refreshing, access.Removing}, Limit: 10000})
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		if e.Target.Connection.Credential == c.Name {
+			return access.Fail(access.Conflict, "in-use", "live access depends on the credential "+c.Name+" at "+c.Address).
+				Try("end it first with: stint revoke --resource " + string(e.Target.Resource) + " --why …")
+		}
+	}
+	return nil
+}
+
+// CheckResource proves that Stint can create and remove on a resource;
+// administrators and the resource's owners.
+func (b *Broker) CheckResource(ctx context.Context, c Caller, name access.ResourceName) (connector.Report, error) {
+	set, err := b.Documents(ctx)
+	if err != nil {
+		return connector.Report{}, err
+	}
+	r, ok := set.Resource(name)
+	if !ok {
+		return connector.Report{}, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(name))
+	}
+	if !c.Principal.Admin && !c.owns(set, name) {
+		return connector.Report{}, access.Fail(access.Denied, "not-yours", "checking "+string(name)+" is for its owners and administrators")
+	}
+	conn, t, err := b.target(ctx, r.Connection)
+	if err != nil {
+		return connector.Report{}, err
+	}
+	report := conn.Check(ctx, t)
+	var fx effects
+	err = b.Store.Update(ctx, func(tx Tx) error {
+		fx = effects{}
+		ok := "no"
+		if report.OK() {
+			ok = "yes"
+		}
+		fx.event(b.alarmEvent(ResourceChecked, tx.Now(), c.Actor, "resource", string(name), "ok", ok))
+		return fx.commit(tx, b)
+	})
+	if err == nil {
+		b.after(fx)
+	}
+	return report, err
+}

@@ -1,0 +1,197 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stint/internal/access"
+)
+
+// View is a request with what became of it.
+type View struct {
+	Request access.Request
+	Grant   *access.Grant // nil until there is one
+	Have    []int         // approvals so far, for each requirement
+	Problem string        // what stands in the way of setting up or removing; public
+	Now     time.Time
+}
+
+// View shows the request that a full or partial id names, or that of its grant.
+func (b *Broker) View(ctx context.Context, c Caller, id string) (v View, err error) {
+	err = b.Store.View(ctx, func(tx Tx) error {
+		r, err := b.find(tx, c, id)
+		if err != nil {
+			return err
+		}
+		v, err = view(tx, r)
+		return err
+	})
+	return v, err
+}
+
+// find resolves an id to a request that the caller may see.
+func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
+	rid, err := tx.FindRequest(id)
+	if err != nil {
+		return access.Request{}, err
+	}
+	r, err := tx.Request(rid)
+	if err != nil {
+		return access.Request{}, err
+	}
+	set, err := b.documents(tx)
+	if err != nil {
+		return access.Request{}, err
+	}
+	if !c.maySee(set, r) {
+		return access.Request{}, errNotFound
+	}
+	return r, nil
+}
+
+func view(tx Tx, r access.Request) (View, error) {
+	v := View{Request: r, Have: r.Have(), Now: tx.Now()}
+	if r.Grant == "" {
+		return v, nil
+	}
+	g, err := tx.Grant(r.Grant)
+	if err != nil {
+		return v, err
+	}
+	v.Grant, v.Problem = &g, g.SetupError
+	if g.State != access.Provisioning && g.State != access.Ending {
+		return v, nil
+	}
+	hs, err := tx.HoldsBy(g.ID)
+	if err != nil {
+		return v, err
+	}
+	es, err := tx.EntitlementsOf(entitlementIDs(hs)...)
+	for _, e := range es {
+		if e.LastError != "" {
+			v.Problem = e.LastError
+		}
+	}
+	return v, err
+}
+
+func entitlementIDs(hs []access.Hold) []access.EntitlementID {
+	ids := make([]access.EntitlementID, 0, len(hs))
+	for _, h := range hs {
+		ids = append(ids, h.Entitlement)
+	}
+	return ids
+}
+
+// Requests lists requests, newest first. Members see their own.
+func (b *Broker) Requests(ctx context.Context, c Caller, q access.RequestQuery) (vs []View, err error) {
+	if !c.Principal.Admin && !c.Principal.Auditor {
+		q.Principal, q.Person = c.Principal.ID, ""
+	}
+	err = b.Store.View(ctx, func(tx Tx) error {
+		vs = nil
+		rs, err := tx.Requests(q)
+		if err != nil {
+			return err
+		}
+		vs, err = views(tx, rs)
+		return err
+	})
+	return vs, err
+}
+
+func views(tx Tx, rs []access.Request) ([]View, error) {
+	vs := make([]View, 0, len(rs))
+	for _, r := range rs {
+		v, err := view(tx, r)
+		if err != nil {
+			return nil, err
+		}
+		vs = append(vs, v)
+	}
+	return vs, nil
+}
+
+// Grants lists grants, newest first, with their requests. Members see their own;
+// the owner of the resource that q names sees all of that resource.
+func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs []View, err error) {
+	err = b.Store.View(ctx, func(tx Tx) error {
+		vs = nil
+		set, err := b.documents(tx)
+		if err != nil {
+			return err
+		}
+		if !c.Principal.Admin && !c.Principal.Auditor && (q.Resource == "" || !c.owns(set, q.Resource)) {
+			q.Principal, q.Person = c.Principal.ID, ""
+		}
+		gs, err := tx.Grants(q)
+		if err != nil {
+			return err
+		}
+		for _, g := range gs {
+			r, err := tx.Request(g.Request)
+			if err != nil {
+				return err
+			}
+			v := View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now(), Problem: g.SetupError}
+			vs = append(vs, v)
+		}
+		return nil
+	})
+	return vs, err
+}
+
+// Inbox lists what the caller is asked to decide.
+func (b *Broker) Inbox(ctx context.Context, c Caller) (vs []View, err error) {
+	err = b.Store.View(ctx, func(tx Tx) error {
+		vs = nil
+		q := access.RequestQuery{States: []access.RequestState{access.RequestPending}, Limit: 1000}
+		for {
+			rs, err := tx.Requests(q)
+			if err != nil {
+				return err
+			}
+			for _, r := range rs {
+				if r.MayDecide(c.Principal) {
+					vs = append(vs, View{Request: r, Have: r.Have(), Now: tx.Now()})
+				}
+			}
+			if len(rs) < q.Limit {
+				return nil
+			}
+			q.Before = rs[len(rs)-1].ID
+		}
+	})
+	return vs, err
+}
+
+// WhoHas lists the live grants on a resource; for administrators, auditors and
+// the resource's owners.
+func (b *Broker) WhoHas(ctx context.Context, c Caller, resource access.ResourceName) (vs []View, err error) {
+	set, err := b.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := set.Resource(resource); !ok {
+		return nil, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(resource))
+	}
+	if !c.Principal.Admin && !c.Principal.Auditor && !c.owns(set, resource) {
+		return nil, access.Fail(access.Denied, "not-yours", "who holds access to "+string(resource)+" is for its owners, administrators and auditors")
+	}
+	q := access.GrantQuery{Resource: resource, States: []access.GrantState{access.Scheduled, access.Provisioning, access.Active, access.Ending}, Limit: 1000}
+	for {
+		page, err := b.Grants(ctx, c, q)
+		if err != nil {
+			return nil, err
+		}
+		vs = append(vs, page...)
+		if len(page) < q.Limit {
+			return vs, nil
+		}
+		q.Before = page[len(page)-1].Grant.ID
+	}
+}
+
+// missing reports whether err says that something does not exist.
+func missing(err error) bool { return errors.Is(err, access.NotFound) }

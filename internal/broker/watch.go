@@ -1,0 +1,82 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"stint/internal/access"
+)
+
+// watch tells waiters in this process that a request or its grant changed.
+// Changes by other replicas are found by looking again each lookAgain.
+type watch struct {
+	mu      sync.Mutex
+	waiting map[access.RequestID]map[chan struct{}]bool
+}
+
+const lookAgain = 500 * time.Millisecond
+
+func newWatch() *watch { return &watch{waiting: map[access.RequestID]map[chan struct{}]bool{}} }
+
+func (w *watch) join(id access.RequestID) chan struct{} {
+	ch := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting[id] == nil {
+		w.waiting[id] = map[chan struct{}]bool{}
+	}
+	w.waiting[id][ch] = true
+	return ch
+}
+
+func (w *watch) leave(id access.RequestID, ch chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if delete(w.waiting[id], ch); len(w.waiting[id]) == 0 {
+		delete(w.waiting, id)
+	}
+}
+
+// changed wakes the waiters of the ids.
+func (w *watch) changed(ids ...access.RequestID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		for ch := range w.waiting[id] {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// Wait returns the view of a request once enough says so, or the newest view
+// when ctx is done.
+func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View) bool) (View, error) {
+	v, err := b.View(ctx, c, id)
+	if err != nil || enough(v) {
+		return v, err
+	}
+	ch := b.watch.join(v.Request.ID)
+	defer b.watch.leave(v.Request.ID, ch)
+	t := time.NewTicker(lookAgain)
+	defer t.Stop()
+	for {
+		next, err := b.View(ctx, c, string(v.Request.ID))
+		switch {
+		case ctx.Err() != nil:
+			return v, nil
+		case err != nil || enough(next):
+			return next, err
+		}
+		v = next
+		select {
+		case <-ctx.Done():
+			return v, nil
+		case <-ch:
+		case <-t.C:
+		}
+	}
+}

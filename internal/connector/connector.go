@@ -1,0 +1,247 @@
+package connector
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Connector is the integration for one type of target. Implementations are safe
+// for concurrent use and hold no state but connections to targets. Batches are
+// of one target and answer per order, in the order given, because one statement
+// for a thousand beats a thousand statements; the slice returned always has the
+// length of the slice given. All calls obey the context's deadline; a call that
+// was cut short answers Unknown.
+type Connector interface {
+	// Type is the type of resource this connector serves: "postgres".
+	Type() string
+
+	// Schema says what documents may contain for this type.
+	Schema() access.Schema
+
+	// Capabilities says what the target can and cannot do.
+	Capabilities() Capabilities
+
+	// Check proves that the login can create and remove, with a canary, and that
+	// it has no more power than it needs. It leaves nothing behind.
+	Check(ctx context.Context, t Target) Report
+
+	// Claim marks the target as belonging to one installation and epoch, or
+	// reports who holds it: access.Conflict when another does. It MUST be atomic.
+	Claim(ctx context.Context, t Target, c Claim) error
+
+	// Observe reads the state that an order is about to change, so that the
+	// intent can record it before the change: a privilege that was there before
+	// is never removed, settings are put back. It refuses, with access.Denied,
+	// accounts that no order may touch: the connector's own, the superusers,
+	// owners of what is protected. The broker calls it for mechanisms that act
+	// on standing accounts, and not for those that make their own.
+	Observe(ctx context.Context, t Target, o Order) (Before, error)
+
+	// Provision makes the privilege. It MUST be a conditional create: a repeat
+	// with the same tag finds the first one's work, and gives a fresh credential
+	// for it. Errors are *Error; any other error counts as Unknown.
+	Provision(ctx context.Context, t Target, o Order) (Receipt, error)
+
+	// Revoke makes the credential useless at once, for good, and is legal on
+	// what was never made. (When one of several holders leaves, the broker does
+	// not revoke; it provisions anew with Rotate.)
+	Revoke(ctx context.Context, t Target, os []Order) []Result
+
+	// TerminateSessions ends the live sessions of the order's account.
+	TerminateSessions(ctx context.Context, t Target, os []Order) []Result
+
+	// Remove takes away what is left after Revoke and TerminateSessions.
+	Remove(ctx context.Context, t Target, os []Order) []Result
+
+	// Verify reads back, from the authority and not from a cache, whether the
+	// privilege is there and whether sessions are open under it.
+	Verify(ctx context.Context, t Target, os []Order) []Observation
+
+	// Inventory lists what carries our mark on the target, and the standing
+	// privilege that does not. It only reads.
+	Inventory(ctx context.Context, t Target) iter.Seq2[Artefact, error]
+
+	// Forget drops pooled connections of a target whose credential or address changed.
+	Forget(c access.Connection)
+}
+
+// Target is one place to act on, with the login to act as.
+type Target struct {
+	Connection access.Connection
+	Username   string
+	Password   access.Secret
+	Claim      Claim // what Inventory and Provision may rely on being ours
+}
+
+// Claim is who a target belongs to.
+type Claim struct {
+	Installation string
+	Epoch        int64
+}
+
+// Renew says what a Provision does to a privilege that is there already.
+type Renew uint8
+
+// The renewals.
+const (
+	Keep   Renew = iota // nothing beyond a fresh credential for a first provision
+	Extend              // raise the target's own expiry; credential and sessions stay
+	Rotate              // new password; all sessions of the account end
+)
+
+// Order is one privilege to make or take away.
+type Order struct {
+	Entitlement access.EntitlementID
+	Tag         access.Tag
+	Mechanism   access.Mechanism
+	Person      access.Person // for readable names and attribution
+	Account     string        // the standing account; for ephemeral accounts the receipt's, or empty before there is one
+	Rights      []string      // sorted
+	Options     map[string]string
+	ExpiresAt   time.Time // the target's own expiry; never zero
+	Before      string    // Before.State of Observe
+	Creation    string    // the receipt's creation identity; empty while no receipt is known
+	Renew       Renew
+}
+
+// Before is the state that an order found.
+type Before struct {
+	// Existing says that the privilege is there already, granted by somebody
+	// else. The broker then neither provisions nor removes it.
+	Existing bool
+	// State is what Remove needs to put settings back, in a form that only the
+	// connector reads; no secrets.
+	State string
+}
+
+// Receipt is what a Provision made.
+type Receipt struct {
+	Account string // the account's name on the target
+	// Creation identifies this very object, not its name (an oid, a uid), so
+	// that a namesake made later is not mistaken for it. Empty where the target
+	// has nothing of the kind.
+	Creation string
+	// Credential is the JSON object that the holder gets, for PostgreSQL that of
+	// `stint credentials`, without expires_at. Empty if the holder has one already.
+	Credential access.Secret
+}
+
+// Outcome is what became of a call. The zero value is Unknown: assume that it
+// happened, then revoke and confirm.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Unknown Outcome = iota
+	NotDone         // refused or failed before it had an effect
+	Done
+)
+
+func (o Outcome) String() string {
+	return [...]string{"unknown", "not done", "done"}[min(o, Done)]
+}
+
+// Error is a Provision that did not succeed.
+type Error struct {
+	Outcome Outcome // NotDone or Unknown
+	// Permanent says that a repeat cannot help (missing permission, no such group).
+	Permanent bool
+	Message   string // public: what the target said, without secrets
+	Next      string // public: what the administrator can do
+	Cause     error
+}
+
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Message + ": " + e.Cause.Error()
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Result is the outcome of one order of a batch.
+type Result struct {
+	Outcome Outcome
+	// Foreign says that what is there is not what we made (other creation
+	// identity, other shape); it was left without login and untouched otherwise.
+	Foreign bool
+	Err     error // nil when Done; its text is public
+}
+
+// Presence is what a read-back found. The zero value is not known.
+type Presence uint8
+
+// The presences.
+const (
+	NotKnown Presence = iota
+	Present
+	Absent
+)
+
+func (p Presence) String() string {
+	return [...]string{"unknown", "present", "absent"}[min(p, Absent)]
+}
+
+// Observation is one order's state on the target, read back.
+type Observation struct {
+	Presence Presence
+	Sessions int // open sessions of the account; -1 when not known
+	// LastActive is when a session last did something; zero when there is none.
+	LastActive time.Time
+	Err        error // why Presence is NotKnown
+}
+
+// Gone reports whether the privilege is proven absent, sessions included.
+func (o Observation) Gone() bool { return o.Presence == Absent && o.Sessions == 0 }
+
+// Artefact is something that an inventory found.
+type Artefact struct {
+	Mechanism access.Mechanism
+	Account   string
+	Right     string     // the group, for a membership
+	Tag       access.Tag // empty where the target cannot carry one
+	Creation  string
+	// Ours says that it has our mark: a name in our form, or our login as
+	// grantor. The broker checks the tag's MAC before it believes it.
+	Ours bool
+	// Standing says that it is privilege nobody granted through Stint.
+	Standing bool
+	Detail   string // one public sentence
+}
+
+// Capabilities of a kind of target, shown in documentation and to policy.
+type Capabilities struct {
+	Mechanisms   []access.Mechanism
+	Sweepable    bool // Inventory finds everything of ours
+	NativeExpiry bool // the target refuses new sessions by itself after the end
+	SessionKill  bool // TerminateSessions works
+	MinTTL       time.Duration
+}
+
+// Report is the result of a Check.
+type Report struct {
+	Steps []Step
+}
+
+// OK reports whether every step passed; a report without steps did not pass.
+func (r Report) OK() bool {
+	for _, s := range r.Steps {
+		if !s.OK {
+			return false
+		}
+	}
+	return len(r.Steps) > 0
+}
+
+// Step is one thing that a Check proved or refuted.
+type Step struct {
+	Name   string // "connects over verified TLS"
+	OK     bool
+	Detail string // what was seen
+	Fix    string // the statement or setting that mends it
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stint/internal/connector"
+)
+
+// provisionAccount makes the account, or finds the one it made before. The first
+// try is blind: one round trip, the statement that anybody would send.
+func (c *Connector) provisionAccount(ctx context.Context, t connector.Target, s *subject) (connector.Receipt, error) {
+	if s.order.Renew == connector.Extend {
+		return c.extend(ctx, t, s)
+	}
+	password := newPassword()
+	secret := newVerifier(password, s.opt.iterations)
+	var oid uint32
+	exists := false
+	err := c.pools.with(ctx, t, granting, func(conn *pgx.Conn) error {
+		rows, err := run(ctx, conn, createAccount(s, secret, major(conn))+"; "+readBack(s.name))
+		if hasCode(err, codeDuplicateObject, codeUniqueViolation) {
+			exists = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		claim := ""
+		if oid, claim, err = parseReadBack(rows); err != nil {
+			return err
+		}
+		if held := checkClaim(claim, t.Claim); held != nil {
+			// Somebody else's target: take it back at once.
+			if _, err := run(ctx, conn, "DROP ROLE "+ident(s.name)); err != nil {
+				return err
+			}
+			return held
+		}
+		return nil
+	})
+	if err == nil && exists {
+		oid, err = c.renewAccount(ctx, t, s, secret)
+	}
+	if err != nil {
+		return connector.Receipt{}, err
+	}
+	return receipt(t, s.name, oid, password)
+}
+
+// createAccount is one transaction that makes the account with all it gets.
+func createAccount(s *subject, secret string, major int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE ROLE %s LOGIN CONNECTION LIMIT %d PASSWORD %s VALID UNTIL %s",
+		ident(s.name), s.opt.connectionLimit, literal(secret), until(s.order.ExpiresAt))
+	if len(s.order.Rights) > 0 {
+		if major < 16 {
+			b.WriteString(" IN ROLE " + idents(s.order.Rights))
+		} else {
+			b.WriteString("; " + grant(s.order.Rights, s.name, s.opt, major))
+		}
+	}
+	return b.String()
+}
+
+// grant makes a role a member of groups. From 16 on, a member uses what its
+// groups may do without becoming them, unless the role asks for that.
+func grant(rights []string, to string, opt options, major int) string {
+	g := "GRANT " + idents(rights) + " TO " + ident(to)
+	if major >= 16 {
+		set := "FALSE"
+		if opt.setRole {
+			set = "TRUE"
+		}
+		g += " WITH INHERIT TRUE, SET " + set
+	}
+	return g
+}
+
+func until(at time.Time) string { return literal(at.UTC().Format("2006-01-02 15:04:05.000000Z07:00")) }
+
+// readBack is the query that ends a provision: which role it made, and whose
+// target it is.
+func readBack(name string) string {
+	return "SELECT oid, (" + claimSQL + ") FROM pg_roles WHERE rolname = " + literal(name)
+}
+
+func parseReadBack(rows [][][]byte) (oid uint32, claim string, err error) {
+	if len(rows) != 1 || len(rows[0]) != 2 {
+		return 0, "", refuse("the role that was just made is not in the catalogue", "look for an event trigger or an extension that removes roles")
+	}
+	n, err := strconv.ParseUint(string(rows[0][0]), 10, 32)
+	return uint32(n), string(rows[0][1]), err
+}
+
+// renewAccount gives the account that is there a new password, after an earlier
+// call whose outcome nobody knew, or because the order says Rotate.
+func (c *Connector) renewAccount(ctx context.Context, t connector.Target, s *subject, secret string) (oid uint32, err error) {
+	err = c.pools.again(ctx, t, granting, func(conn *pgx.Conn) error {
+		seen, err := readScene(ctx, conn, []*subject{s}, withMembers|withClaim)
+		if err != nil {
+			return err
+		}
+		if held := checkClaim(seen.claim, t.Claim); held != nil {
+			return held
+		}
+		r, impostor := seen.account(s)
+		if r == nil || impostor != nil || r.powerful || r.name != s.name {
+			return refuse("a role with the account's name is there that Stint did not make", "drop or rename the role "+s.name+" on the target")
+		}
+		oid = r.oid
+		sql := fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d PASSWORD %s VALID UNTIL %s",
+			ident(s.name), s.opt.connectionLimit, literal(secret), until(s.order.ExpiresAt))
+		if missing := seen.missing(s, r); len(missing) > 0 {
+			sql += "; " + grant(missing, s.name, s.opt, major(conn))
+		}
+		_, err = run(ctx, conn, sql)
+		return err
+	})
+	if err == nil && s.order.Renew == connector.Rotate {
+		err = c.endSessions(ctx, t, granting, map[uint32]int64{oid: 0})[oid]
+	}
+	return oid, err
+}
+
+// missing are the groups of the order that the account is not in.
+func (v *scene) missing(s *subject, r *role) (rights []string) {
+	for _, right := range s.order.Rights {
+		if member, _ := v.in(r.oid, right); !member {
+			rights = append(rights, right)
+		}
+	}
+	return rights
+}
+
+// extend raises the target's own expiry, and never lowers it.
+func (c *Connector) extend(ctx context.Context, t connector.Target, s *subject) (connector.Receipt, error) {
+	var r *role
+	err := c.pools.again(ctx, t, granting, func(conn *pgx.Conn) error {
+		seen, err := readScene(ctx, conn, []*subject{s}, withMembers|withClaim)
+		if err != nil {
+			return err
+		}
+		if held := checkClaim(seen.claim, t.Claim); held != nil {
+			return held
+		}
+		var impostor *role
+		r, impostor = seen.account(s)
+		if r == nil || impostor != nil || s.mark == "" && r.powerful || s.mark != "" && !seen.marked(s) {
+			return refuse("there is nothing to extend: "+s.name+" is not as Stint left it", "end the grant and ask anew")
+		}
+		rows, err := run(ctx, conn, "SELECT coalesce(rolvaliduntil < "+until(s.order.ExpiresAt)+", false) FROM pg_roles WHERE oid = "+strconv.FormatUint(uint64(r.oid), 10))
+		if err != nil || len(rows) != 1 || string(rows[0][0]) != "t" {
+			return err
+		}
+		_, err = run(ctx, conn, "ALTER ROLE "+ident(r.name)+" VALID UNTIL "+until(s.order.ExpiresAt))
+		return err
+	})
+	if err != nil {
+		return connector.Receipt{}, err
+	}
+	return connector.Receipt{Account: r.name, Creation: strconv.FormatUint(uint64(r.oid), 10)}, nil
+}

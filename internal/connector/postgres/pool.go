@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+)
+
+// lane keeps the end of access apart from its beginning: a flood of new grants
+// never makes a revocation wait for a connection.
+type lane uint8
+
+const (
+	granting lane = iota
+	ending
+	lanes
+)
+
+// width is the most connections of a lane to one target.
+var width = [lanes]int32{granting: 16, ending: 8}
+
+// pools are the connections to one target as one login.
+type pools struct {
+	connection access.Connection
+	password   access.Secret
+	lane       [lanes]*pgxpool.Pool
+}
+
+// table holds the pools of a connector. Its zero value is ready.
+type table struct {
+	mu      sync.Mutex
+	byKey   map[string]*pools
+	closing sync.WaitGroup // pools on their way out
+}
+
+// poolKey names a connection and a login without the secret.
+func poolKey(t connector.Target) string {
+	c := t.Connection
+	parts := []string{c.Type, c.Address, c.Credential, t.Username}
+	for _, k := range slices.Sorted(maps.Keys(c.Options)) {
+		parts = append(parts, k, c.Options[k])
+	}
+	return strings.Join(parts, "\x00")
+}
+
+// get returns the pool of a lane. It makes it when there is none yet or when the
+// password is another; it does not connect.
+func (p *table) get(t connector.Target, l lane) (*pgxpool.Pool, error) {
+	key := poolKey(t)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.byKey[key]
+	if e != nil && !e.password.Equal(t.Password) {
+		p.drop(key)
+		e = nil
+	}
+	if e == nil {
+		e = &pools{connection: t.Connection, password: t.Password}
+	}
+	if e.lane[l] == nil {
+		made, err := newPool(t, width[l])
+		if err != nil {
+			return nil, err
+		}
+		e.lane[l] = made
+	}
+	if p.byKey == nil {
+		p.byKey = map[string]*pools{}
+	}
+	p.byKey[key] = e
+	return e.lane[l], nil
+}
+
+func newPool(t connector.Target, width int32) (*pgxpool.Pool, error) {
+	c, err := config(t, t.Connection.Options["database"])
+	if err != nil {
+		return nil, err
+	}
+	pc, err := pgxpool.ParseConfig(neutral)
+	if err != nil {
+		return nil, access.Fail(access.Internal, "bad-connection", "prepare a pool").Wrap(err)
+	}
+	pc.ConnConfig = c
+	pc.MaxConns, pc.MinConns = width, 0
+	pc.MaxConnIdleTime, pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = 2*time.Minute, time.Hour, 5*time.Minute
+	pc.PingTimeout = 2 * time.Second
+	return pgxpool.NewWithConfig(context.Background(), pc) // the context is of the first connections, of which there are none
+}
+
+// forget closes the pools of a connection once their calls have ended.
+func (p *table) forget(c access.Connection) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, e := range p.byKey {
+		if e.connection.Equal(c) {
+			p.drop(key)
+		}
+	}
+}
+
+// drop is called with mu held. Close waits for the calls that are under way, so
+// it does not happen here.
+func (p *table) drop(key string) {
+	e := p.byKey[key]
+	delete(p.byKey, key)
+	for _, pool := range e.lane {
+		if pool != nil {
+			p.closing.Go(pool.Close)
+		}
+	}
+}
+
+func (p *table) close() {
+	p.mu.Lock()
+	for key := range p.byKey {
+		p.drop(key)
+	}
+	p.mu.Unlock()
+	p.closing.Wait()
+}
+
+// with runs f on a connection of a lane.
+func (p *table) with(ctx context.Context, t connector.Target, l lane, f func(*pgx.Conn) error) error {
+	pool, err := p.get(t, l)
+	if err != nil {
+		return err
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return &connectError{err}
+	}
+	defer conn.Release()
+	return f(conn.Conn())
+}
+
+// again is with, for calls that can be repeated: once more on another connection
+// when the first had died in the pool, and a few times where somebody changed the
+// same row of the catalogue at the same moment.
+func (p *table) again(ctx context.Context, t connector.Target, l lane, f func(*pgx.Conn) error) error {
+	for tries := 1; ; tries++ {
+		err := p.with(ctx, t, l, f)
+		repeat := lost(err) && tries == 1 || contended(err) && tries < 5
+		if !repeat || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// major is the major version of the server: 15.
+func major(c *pgx.Conn) int {
+	n := 0
+	for _, d := range c.PgConn().ParameterStatus("server_version") {
+		if d < '0' || d > '9' {
+			break
+		}
+		n = n*10 + int(d-'0')
+	}
+	return n
+}
+
+// run sends statements in one message, which makes them one transaction, and
+// gives the rows of the last as text.
+func run(ctx context.Context, c *pgx.Conn, sql string) ([][][]byte, error) {
+	results, err := c.PgConn().Exec(ctx, sql).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	return results[len(results)-1].Rows, nil
+}

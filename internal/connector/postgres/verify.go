@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+)
+
+// Verify reads back, in one round trip for all orders.
+func (c *Connector) Verify(ctx context.Context, t connector.Target, os []connector.Order) []connector.Observation {
+	found := make([]connector.Observation, len(os))
+	var good []*subject
+	var index []int
+	for i, s := range newSubjects(t, os) {
+		if s.err != nil {
+			found[i] = connector.Observation{Sessions: -1, Err: s.err}
+			continue
+		}
+		good, index = append(good, s), append(index, i)
+	}
+	if len(good) == 0 {
+		return found
+	}
+	seen, err := c.look(ctx, t, good, withMembers|withSessions)
+	now := time.Now()
+	for i, s := range good {
+		if err != nil {
+			found[index[i]] = connector.Observation{Sessions: -1, Err: failure(err)}
+			continue
+		}
+		found[index[i]] = seen.observe(s, now)
+	}
+	return found
+}
+
+// observe is the state of one order.
+func (v *scene) observe(s *subject, now time.Time) connector.Observation {
+	r, impostor := v.account(s)
+	var o connector.Observation
+	switch s.order.Mechanism {
+	case access.Account:
+		o.Presence, o.Err = v.accountPresence(s, r, impostor)
+	case access.Enable:
+		if r == nil {
+			o.Presence = connector.Absent
+		} else {
+			o.Presence, o.Err = v.enabledPresence(s, r)
+		}
+	default:
+		if r == nil {
+			o.Presence = connector.Absent
+		} else {
+			o.Presence, o.Err = v.memberPresence(s, r)
+		}
+	}
+	o.Sessions, o.LastActive = v.activity(s, r, o.Presence, now)
+	return o
+}
+
+// accountPresence is strict on both sides: an account that is there and of no
+// use is neither present nor gone.
+func (v *scene) accountPresence(s *subject, r, impostor *role) (connector.Presence, error) {
+	if err := removable(s, r, impostor); err != nil {
+		return connector.NotKnown, err
+	}
+	switch {
+	case r == nil:
+		return connector.Absent, nil
+	case !r.login:
+		return connector.NotKnown, access.Fail(access.Pending, "account-locked", "the account "+s.name+" is there without login")
+	case r.expired:
+		return connector.NotKnown, access.Fail(access.Expired, "account-expired", "the account "+s.name+" has expired on the target")
+	case len(v.missing(s, r)) > 0:
+		return connector.NotKnown, access.Fail(access.Conflict, "group-missing", "the account "+s.name+" is not in all its groups")
+	}
+	return connector.Present, nil
+}
+
+// memberPresence: the mark and every group make it present; neither the mark nor
+// a group that we gave makes it absent.
+func (v *scene) memberPresence(s *subject, r *role) (connector.Presence, error) {
+	mark := v.markOf(s, r)
+	missing := v.missing(s, r)
+	if mark != nil && len(missing) == 0 && readNote(mark.comment).EndedUS == 0 {
+		return connector.Present, nil
+	}
+	for _, right := range s.order.Rights {
+		if _, ours := v.in(r.oid, right); ours && !s.existed(right) && !v.lentByOther(s, r, right) {
+			return connector.NotKnown, access.Fail(access.Conflict, "mark-lost", r.name+" is in "+right+" through Stint, and not as the order says")
+		}
+	}
+	if mark != nil {
+		return connector.NotKnown, access.Fail(access.Pending, "mark-left", r.name+" has left the groups, and Stint's mark on it is still there")
+	}
+	return connector.Absent, nil
+}
+
+// activity counts the sessions that matter to the order. Once a standing account
+// is rid of its groups those that began later are its owner's own.
+func (v *scene) activity(s *subject, r *role, p connector.Presence, now time.Time) (n int, last time.Time) {
+	oid := r.oidOr(s.creation)
+	if s.order.Mechanism == access.Enable && r != nil && p == connector.Absent {
+		return 0, last // dormant again, or enabled by others
+	}
+	if s.order.Mechanism == access.Member && p != connector.Present {
+		if mark := v.markOf(s, r); mark != nil && r != nil {
+			n = v.oldSessions(s, r, mark)
+		}
+		return n, last
+	}
+	for _, x := range v.sessions[oid] {
+		if at := now.Add(-x.idle); at.After(last) {
+			last = at
+		}
+	}
+	return len(v.sessions[oid]), last
+}

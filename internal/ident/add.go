@@ -1,0 +1,250 @@
+package ident
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"stint/internal/access"
+)
+
+// maxGroups bounds the groups of one principal.
+const maxGroups = 256
+
+// NewUser is a local user to make.
+type NewUser struct {
+	Name    string
+	Groups  []string
+	Manager string // a user's name, or empty
+	Admin   bool
+	Auditor bool
+}
+
+// Enrolment is a code that turns into a login on a device, once.
+type Enrolment struct {
+	Principal access.PrincipalID
+	Code      access.Secret
+	ExpiresAt time.Time
+}
+
+// AddUser makes a user and the code for the first sign-in. A name is never
+// given twice: who got the first one's code again would be the first one.
+func (i *Ident) AddUser(ctx context.Context, by Caller, n NewUser) (Enrolment, error) {
+	if err := administers(by); err != nil {
+		return Enrolment{}, err
+	}
+	p, err := n.principal()
+	if err != nil {
+		return Enrolment{}, err
+	}
+	code, hash, err := i.newSecret(codePrefix)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	out := Enrolment{Principal: p.ID, Code: code}
+	err = i.store.Update(ctx, func(tx Tx) error {
+		if err := absent(tx, p.ID); err != nil {
+			return err
+		}
+		now := tx.Now()
+		p.CreatedAt, p.Version = now, 1
+		if err := tx.SavePrincipals(p); err != nil {
+			return err
+		}
+		if err := tx.Append(principalEvent(PrincipalCreated, p, by.Actor, now)); err != nil {
+			return err
+		}
+		out.ExpiresAt = now.Add(EnrolmentFor)
+		return openEnrolment(tx, access.Enrolment{Code: hash, Principal: p.ID, ExpiresAt: out.ExpiresAt}, by.Actor)
+	})
+	if err != nil {
+		return Enrolment{}, err
+	}
+	return out, nil
+}
+
+// ReEnrol gives an existing user a fresh code, for a new device or after the
+// last login ended. Logins that live are left as they are.
+func (i *Ident) ReEnrol(ctx context.Context, by Caller, user string) (Enrolment, error) {
+	if err := administers(by); err != nil {
+		return Enrolment{}, err
+	}
+	code, hash, err := i.newSecret(codePrefix)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	out := Enrolment{Principal: access.NewPrincipalID(access.User, user), Code: code}
+	err = i.store.Update(ctx, func(tx Tx) error {
+		p, err := tx.Principal(out.Principal)
+		if err != nil {
+			return noSuchUser(user, err)
+		}
+		now := tx.Now()
+		if p.Usable(now) != nil {
+			return access.Fail(access.Conflict, "principal-disabled", string(p.ID)+" is disabled").Because("it cannot sign in")
+		}
+		out.ExpiresAt = now.Add(EnrolmentFor)
+		return openEnrolment(tx, access.Enrolment{Code: hash, Principal: p.ID, ExpiresAt: out.ExpiresAt}, by.Actor)
+	})
+	if err != nil {
+		return Enrolment{}, err
+	}
+	return out, nil
+}
+
+// NewService is a service to make, or to renew.
+type NewService struct {
+	Name   string
+	Groups []string
+	Owner  string // the user who answers for it
+	For    time.Duration
+}
+
+// ServiceToken is a service's way in, until ExpiresAt.
+type ServiceToken struct {
+	Principal access.PrincipalID
+	Token     access.Secret
+	ExpiresAt time.Time
+}
+
+// AddService makes a service with an end, or renews one of the same owner: a
+// fresh token and end, and the tokens before are dead.
+func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (ServiceToken, error) {
+	if err := administers(by); err != nil {
+		return ServiceToken{}, err
+	}
+	want, err := n.principal()
+	if err != nil {
+		return ServiceToken{}, err
+	}
+	token, hash, err := i.newSecret(tokenPrefix)
+	if err != nil {
+		return ServiceToken{}, err
+	}
+	out := ServiceToken{Principal: want.ID, Token: token}
+	err = i.store.Update(ctx, func(tx Tx) error {
+		now := tx.Now()
+		owner, err := tx.Principal(access.NewPrincipalID(access.User, n.Owner))
+		if err != nil {
+			return noSuchUser(n.Owner, err)
+		}
+		if owner.Usable(now) != nil {
+			return access.Fail(access.Conflict, "owner-disabled", "the owner, "+string(owner.ID)+", is disabled").Try("name another owner")
+		}
+		p, event := want, PrincipalCreated
+		p.Person, p.Until, p.CreatedAt, p.Version = owner.Person, now.Add(n.For), now, 1
+		switch old, err := tx.Principal(p.ID); {
+		case err == nil && (old.Disabled || old.Person != p.Person):
+			return taken(p.ID)
+		case err == nil:
+			p.CreatedAt, p.Version, event = old.CreatedAt, old.Version+1, PrincipalUpdated
+			if err := tx.DropLogins(p.ID); err != nil {
+				return err
+			}
+		case access.KindOf(err) != access.NotFound:
+			return err
+		}
+		if err := tx.SavePrincipals(p); err != nil {
+			return err
+		}
+		l := access.Login{Token: hash, Principal: p.ID, CreatedAt: now, ExpiresAt: p.Until}
+		if err := tx.SaveLogin(l); err != nil {
+			return err
+		}
+		out.ExpiresAt = p.Until
+		return tx.Append(principalEvent(event, p, by.Actor, now, "owner", string(owner.ID)), loginEvent(LoginCreated, l, 1, by.Actor, now))
+	})
+	if err != nil {
+		return ServiceToken{}, err
+	}
+	return out, nil
+}
+
+func (n NewUser) principal() (access.Principal, error) {
+	groups, err := checkNames(n.Name, n.Groups)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	p := access.Principal{ID: access.NewPrincipalID(access.User, n.Name), Person: access.Person(n.Name), Groups: groups, Admin: n.Admin, Auditor: n.Auditor}
+	if n.Manager != "" {
+		if !access.ValidName(n.Manager) || n.Manager == n.Name {
+			return access.Principal{}, badName("manager", n.Manager)
+		}
+		p.Manager = access.NewPrincipalID(access.User, n.Manager)
+	}
+	return p, nil
+}
+
+func (n NewService) principal() (access.Principal, error) {
+	groups, err := checkNames(n.Name, n.Groups)
+	switch {
+	case err != nil:
+		return access.Principal{}, err
+	case !access.ValidName(n.Owner):
+		return access.Principal{}, badName("owner", n.Owner)
+	case n.For <= 0 || n.For > MaxServiceLife:
+		return access.Principal{}, access.Fail(access.Invalid, "bad-duration", "a service lives for more than nothing and at most 366 days").
+			Because(n.For.String() + " was asked")
+	}
+	return access.Principal{ID: access.NewPrincipalID(access.Service, n.Name), Groups: groups}, nil
+}
+
+func checkNames(name string, groups []string) ([]access.Group, error) {
+	switch {
+	case !access.ValidName(name):
+		return nil, badName("name", name)
+	case name == access.System.Principal.Name():
+		return nil, access.Fail(access.Invalid, "reserved-name", `the name "`+name+`" is Stint's own`)
+	case len(groups) > maxGroups:
+		return nil, access.Fail(access.Invalid, "too-many-groups", "a principal is in at most "+strconv.Itoa(maxGroups)+" groups")
+	}
+	var out []access.Group
+	for _, g := range groups {
+		if !access.ValidName(g) {
+			return nil, badName("group", g)
+		}
+		out = append(out, access.Group(g))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func badName(what, name string) error {
+	const most = 80
+	if len(name) > most {
+		name = name[:most]
+	}
+	return access.Fail(access.Invalid, "bad-"+what, "the "+what+" "+strconv.QuoteToASCII(name)+" is not valid").
+		Because("names are 1 to 63 of a-z, 0-9, '.', '_' and '-', and begin with a letter or digit")
+}
+
+func administers(c Caller) error {
+	if c.Principal.Admin && !c.Principal.Disabled && c.Principal.ID.Kind() == access.User {
+		return nil
+	}
+	return access.Fail(access.Denied, "not-an-administrator", "only administrators add principals")
+}
+
+func absent(tx Tx, id access.PrincipalID) error {
+	_, err := tx.Principal(id)
+	switch {
+	case err == nil:
+		return taken(id)
+	case errors.Is(err, access.NotFound):
+		return nil
+	}
+	return err
+}
+
+func taken(id access.PrincipalID) error {
+	return access.Fail(access.Conflict, "name-taken", string(id)+" exists already").Try("choose another name")
+}
+
+func noSuchUser(name string, err error) error {
+	if access.KindOf(err) != access.NotFound {
+		return err
+	}
+	return access.Fail(access.NotFound, "no-such-user", "there is no user "+strconv.QuoteToASCII(name))
+}

@@ -1,0 +1,75 @@
+package ident
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+)
+
+// The events of this package. Stored: only append.
+const (
+	PrincipalCreated access.EventType = "principal.created"
+	PrincipalUpdated access.EventType = "principal.updated" // a service renewed
+
+	EnrolmentCreated access.EventType = "enrolment.created"
+	EnrolmentUsed    access.EventType = "enrolment.used"
+
+	LoginCreated access.EventType = "login.created"
+	LoginEnded   access.EventType = "login.ended" // signed out
+)
+
+func principalEvent(t access.EventType, p access.Principal, by access.Actor, now time.Time, more ...string) access.Event {
+	facts := facts(append(more, "name", p.ID.Name(), "kind", string(p.ID.Kind()), "person", string(p.Person), "manager", string(p.Manager),
+		"groups", groupsText(p.Groups), "admin", flag(p.Admin), "auditor", flag(p.Auditor), "until", stamp(p.Until))...)
+	return access.Event{Type: t, At: now, Entity: string(p.ID), Version: p.Version, Actor: by, Facts: facts}
+}
+
+func enrolmentEvent(t access.EventType, e access.Enrolment, version int64, by access.Actor, now time.Time) access.Event {
+	return access.Event{Type: t, At: now, Entity: "enrolment:" + short(e.Code), Version: version, Actor: by,
+		Facts: facts("principal", string(e.Principal), "expires_at", stamp(e.ExpiresAt))}
+}
+
+func loginEvent(t access.EventType, l access.Login, version int64, by access.Actor, now time.Time) access.Event {
+	return access.Event{Type: t, At: now, Entity: "login:" + short(l.Token), Version: version, Actor: by,
+		Facts: facts("principal", string(l.Principal), "device", string(l.Device), "expires_at", stamp(l.ExpiresAt))}
+}
+
+// short names a code or a token in the log by 80 bits of its hash, from which
+// nobody can go back to 256 random bits.
+func short(d access.Digest) string { return hex.EncodeToString(d[:10]) }
+
+func facts(kv ...string) map[string]string {
+	m := make(map[string]string, len(kv)/2)
+	for i := 0; i+1 < len(kv); i += 2 {
+		if kv[i+1] != "" {
+			m[kv[i]] = kv[i+1]
+		}
+	}
+	return m
+}
+
+func groupsText(gs []access.Group) string {
+	var names []string
+	for _, g := range gs {
+		names = append(names, string(g))
+	}
+	return strings.Join(names, ",")
+}
+
+// flag writes true, and leaves false out.
+func flag(b bool) string {
+	if b {
+		return strconv.FormatBool(b)
+	}
+	return ""
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(access.Stamp)
+}

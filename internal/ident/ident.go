@@ -1,0 +1,129 @@
+package ident
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"net/netip"
+	"time"
+
+	"stint/internal/access"
+)
+
+// How long things are good for.
+const (
+	LoginFor       = 12 * time.Hour
+	EnrolmentFor   = 24 * time.Hour
+	BootstrapFor   = time.Hour
+	MaxServiceLife = 366 * 24 * time.Hour
+)
+
+// Store is the memory that ident needs. Update and View are as the broker's:
+// one serializable transaction, whose function may run more than once.
+type Store interface {
+	Update(ctx context.Context, fn func(Tx) error) error
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction. Reads of what does not exist answer access.NotFound;
+// SavePrincipals inserts at version 1, else replaces exactly the version before.
+type Tx interface {
+	Now() time.Time
+	Append(evs ...access.Event) error
+
+	Principal(id access.PrincipalID) (access.Principal, error)
+	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	SavePrincipals(ps ...access.Principal) error
+
+	Enrolment(code access.Digest) (access.Enrolment, error)
+	SaveEnrolment(e access.Enrolment) error
+	// UseEnrolment marks a code as used; access.Conflict when it was used before.
+	UseEnrolment(code access.Digest) error
+
+	Login(token access.Digest) (access.Login, error)
+	SaveLogin(l access.Login) error
+	RevokeLogin(token access.Digest) error
+	// DropLogins ends every login of a principal, and its open enrolments.
+	DropLogins(p access.PrincipalID) error
+}
+
+// Ident answers who is calling. It is safe for concurrent use and keeps nothing
+// in memory.
+type Ident struct {
+	store Store
+	rand  io.Reader
+}
+
+// New makes an Ident on a store, with the system's randomness.
+func New(store Store) *Ident { return &Ident{store: store, rand: rand.Reader} }
+
+// Caller is somebody whose login and device were verified for one call.
+type Caller struct {
+	Principal access.Principal
+	Login     access.Login
+	Actor     access.Actor
+}
+
+// Authenticate finds the principal behind a token that came with a verified
+// proof by device. It reads the store each time, so that the end of a login or
+// a principal counts from the next call on.
+func (i *Ident) Authenticate(ctx context.Context, token access.Secret, device access.DeviceID, from netip.Addr) (Caller, error) {
+	var c Caller
+	err := i.store.View(ctx, func(tx Tx) error {
+		l, err := tx.Login(digest(token))
+		if err != nil {
+			return notSignedIn(err)
+		}
+		// A token in the wrong hands is answered like one that never was.
+		if device == "" || l.Device != "" && l.Device != device {
+			return notSignedIn(access.NotFound)
+		}
+		now := tx.Now()
+		switch {
+		case l.Revoked:
+			return notSignedIn(access.NotFound)
+		case !now.Before(l.ExpiresAt):
+			return access.Fail(access.Unauthenticated, "login-expired", "the login has expired").
+				Because("it was good until " + stamp(l.ExpiresAt)).Try("sign in again with stint login")
+		}
+		p, err := tx.Principal(l.Principal)
+		if err != nil {
+			return notSignedIn(err)
+		}
+		if err := p.Usable(now); err != nil {
+			return err
+		}
+		c = Caller{Principal: p, Login: l, Actor: access.Actor{Principal: p.ID, Person: p.Person, Device: device, Address: from}}
+		return nil
+	})
+	if err != nil {
+		return Caller{}, err
+	}
+	return c, nil
+}
+
+// notSignedIn hides why there is no login, but not that the store is down.
+func notSignedIn(err error) error {
+	if access.KindOf(err) != access.NotFound {
+		return err
+	}
+	return access.Fail(access.Unauthenticated, "not-signed-in", "there is no such login on this device").
+		Try("sign in with stint login")
+}
+
+// Logout ends the login that the caller used.
+func (i *Ident) Logout(ctx context.Context, c Caller) error {
+	return i.store.Update(ctx, func(tx Tx) error {
+		l, err := tx.Login(c.Login.Token)
+		if err != nil {
+			return notSignedIn(err)
+		}
+		if l.Revoked {
+			return nil
+		}
+		if err := tx.RevokeLogin(l.Token); err != nil {
+			return err
+		}
+		return tx.Append(loginEvent(LoginEnded, l, 2, c.Actor, tx.Now()))
+	})
+}

@@ -1,0 +1,43 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+)
+
+// breaches lists what of a role a ceiling does not allow: "mechanism enable".
+func (c *Ceiling) breaches(role *Role) (out []string) {
+	if c.boundsMechanisms && !slices.Contains(c.Mechanisms, role.Mechanism) {
+		out = append(out, fmt.Sprintf("mechanism %s", role.Mechanism))
+	}
+	if c.boundsMemberOf {
+		for _, g := range role.Rights {
+			if !slices.Contains(c.MemberOf, g) {
+				out = append(out, "memberOf "+g)
+			}
+		}
+	}
+	if c.boundsAccounts && role.namesAccount() && !slices.Contains(c.Accounts, role.Account) {
+		out = append(out, "account "+role.Account)
+	}
+	return out
+}
+
+// unlisted lists what a role uses and a ceiling leaves open. Roles of owners may
+// use only what is listed: leaving a list out must not hand them everything.
+func (c *Ceiling) unlisted(role *Role) (out []string) {
+	if !c.boundsMechanisms {
+		out = append(out, "mechanisms")
+	}
+	if !c.boundsMemberOf && len(role.Rights) > 0 {
+		out = append(out, "memberOf")
+	}
+	if !c.boundsAccounts && role.namesAccount() {
+		out = append(out, "accounts")
+	}
+	return out
+}
+
+// namesAccount reports whether the role acts on one account for everybody. A
+// person's own account is bounded by the mapping, which administrators write.
+func (r *Role) namesAccount() bool { return r.Account != "" && !personal(r.Account) }

@@ -1,0 +1,277 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"stint/internal/access"
+)
+
+// Phase says for what a decision is made.
+type Phase int
+
+// The phases. The zero value is the strictest.
+const (
+	// AtRequest decides whether the ask may be made: everything counts.
+	AtRequest Phase = iota
+	// AtActivation decides whether what was asked may start now: everything
+	// counts again, under the documents and the time of that moment.
+	AtActivation
+	// Alive decides whether a live grant may go on. What was required and capped
+	// when it started is done with: subjects, roles, resources and `while` count,
+	// of denying policies those with a `while`, or without any condition.
+	Alive
+)
+
+// Decide answers the ask. It never panics: a fault denies.
+func (s *Set) Decide(a Ask, p Phase, now time.Time) (d access.Decision) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			d = s.deny("", access.Reason{Text: fmt.Sprintf("the policy engine failed, so nothing is granted: %v", fault)})
+		}
+	}()
+	return s.weigh(a, p, now).decision()
+}
+
+func (s *Set) deny(by access.PolicyName, reasons ...access.Reason) access.Decision {
+	return access.Decision{Effect: access.Deny, Policy: by, Documents: s.version, Reasons: reasons}
+}
+
+// weighing is everything that one decision rests on.
+type weighing struct {
+	set      *Set
+	phase    Phase
+	facts    facts
+	refusals []access.Reason // before any policy: no such role, principal disabled
+	over     []access.Reason // caps and ceiling
+	denying  []match
+	met      *path  // the best path whose requirements are met
+	unmet    []path // paths that match, with requirements that are not met
+	near     []match
+	lasting  bool // a denying policy that concerns this ask has a `while`
+}
+
+// match is a policy that concerns an ask, and the condition that decided.
+type match struct {
+	rule *Rule
+	by   *condition // nil: the policy has none
+	err  error      // by could not be evaluated
+}
+
+// path is an allowing policy that matches.
+type path struct {
+	rule      *Rule
+	approvals []access.Requirement
+	count     int
+	misses    []Miss
+}
+
+// Miss is one thing that keeps a policy from applying.
+type Miss struct {
+	What   string // subject, role, resource, when, while, reason, ticket, approvals, duration, mfa
+	Source string // "policy.yaml:31"
+	Text   string
+}
+
+func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
+	w := &weighing{set: s, phase: p, facts: facts{ask: a, now: now, lookup: s.lookup}}
+	if err := a.Principal.Usable(now); err != nil {
+		w.refuse(err)
+	}
+	res, role, err := s.pick(a)
+	if err != nil {
+		w.refuse(err)
+		return w
+	}
+	w.facts.resource, w.facts.role = res, role
+	account, err := accountFor(a.Principal, res, role)
+	if err != nil {
+		w.refuse(err)
+	}
+	if len(w.refusals) > 0 {
+		return w
+	}
+	if p != Alive {
+		w.over = limits(a, res, role, account)
+	}
+	for r := range s.concerning(role.Name) {
+		if r.concerns(a.Principal, res) {
+			w.apply(r)
+		}
+	}
+	return w
+}
+
+func (w *weighing) refuse(err error) {
+	w.refusals = append(w.refusals, access.Reason{Text: err.Error()})
+}
+
+// concerns reports whether the rule speaks of this principal and resource.
+func (r *Rule) concerns(p access.Principal, res *Resource) bool {
+	return r.subject(p) && r.Resources.Matches(res)
+}
+
+func (r *Rule) subject(p access.Principal) bool {
+	for _, s := range r.Subjects {
+		if p.In(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply weighs one rule that concerns the ask.
+func (w *weighing) apply(r *Rule) {
+	w.lasting = w.lasting || r.Deny && r.while != nil
+	m, matched := w.conditions(r)
+	switch {
+	case r.Deny:
+		if matched {
+			w.denying = append(w.denying, m)
+		}
+	case !matched:
+		w.near = append(w.near, m)
+	default:
+		w.consider(w.path(r))
+	}
+}
+
+// conditions evaluates what must hold in this phase. All are evaluated as one
+// conjunction: one that is false decides; else one that fails decides, for a
+// denying rule as if it held and for an allowing rule as if it did not.
+func (w *weighing) conditions(r *Rule) (m match, matched bool) {
+	m.rule = r
+	list := [...]*condition{r.when, r.while}
+	if w.phase == Alive {
+		if r.Deny && r.when != nil && r.while == nil {
+			return m, false
+		}
+		list[0] = nil
+	}
+	w.facts.in(r.location)
+	for _, c := range list {
+		if c == nil {
+			continue
+		}
+		ok, err := c.holds(&w.facts)
+		switch {
+		case err != nil && m.err == nil:
+			m.by, m.err = c, err
+		case err == nil && !ok:
+			return match{rule: r, by: c}, false
+		case m.by == nil:
+			m.by = c
+		}
+	}
+	return m, m.err == nil || r.Deny
+}
+
+// path checks what an allowing rule requires.
+func (w *weighing) path(r *Rule) path {
+	p := path{rule: r}
+	if w.phase == Alive {
+		return p
+	}
+	a, q := w.facts.ask, &r.Require
+	miss := func(what string, line int, format string, args ...any) {
+		p.misses = append(p.misses, Miss{what, r.at.at(line), fmt.Sprintf(format, args...)})
+	}
+	if n := utf8.RuneCountInString(strings.TrimSpace(a.Reason)); n < q.MinReason {
+		miss("reason", q.lineReason, "the reason must have at least %d characters, it has %d", q.MinReason, n)
+	}
+	if q.ticket != nil && !q.ticket.MatchString(a.Ticket) {
+		miss("ticket", q.lineTicket, "the ticket must match %s", q.Ticket)
+	}
+	if q.MaxDuration > 0 && a.Duration > q.MaxDuration {
+		miss("duration", q.lineMax, "%s is over the maxDuration of %s", span(a.Duration), span(q.MaxDuration))
+	}
+	if q.MFA {
+		miss("mfa", q.lineMFA, "it asks for a second factor, and step-up is not available")
+	}
+	for _, ap := range q.Approvals {
+		from := approvers(ap.From, a.Principal, w.facts.resource)
+		if len(from) == 0 {
+			miss("approvals", q.lineApprovals, "nobody can approve: %s has no %s", holder(ap.From, a.Principal, w.facts.resource), join(ap.From))
+		}
+		p.approvals = append(p.approvals, access.Requirement{From: from, Count: ap.Count})
+	}
+	p.count = q.countApprovals
+	return p
+}
+
+// consider keeps the best path: fewest approvals, then document order.
+func (w *weighing) consider(p path) {
+	switch {
+	case len(p.misses) > 0:
+		w.unmet = append(w.unmet, p)
+	case w.met == nil || p.count < w.met.count:
+		w.met = &p
+	}
+}
+
+// approvers resolves "owner" and "manager" to names.
+func approvers(from []access.Subject, p access.Principal, res *Resource) []access.Subject {
+	var out []access.Subject
+	add := func(s access.Subject) {
+		for _, o := range out {
+			if o == s {
+				return
+			}
+		}
+		out = append(out, s)
+	}
+	for _, s := range from {
+		switch s {
+		case "owner":
+			for _, o := range res.Owners {
+				add(o)
+			}
+		case "manager":
+			if p.Manager != "" {
+				add(access.Subject(p.Manager))
+			}
+		default:
+			add(s)
+		}
+	}
+	return out
+}
+
+// holder names what lacks an approver.
+func holder(from []access.Subject, p access.Principal, res *Resource) string {
+	var who []string
+	for _, s := range from {
+		if s == "owner" {
+			who = append(who, string(res.Name))
+		} else {
+			who = append(who, string(p.ID))
+		}
+	}
+	return strings.Join(who, " or ")
+}
+
+// limits are the caps that hold on every path: the role's and the ceiling's.
+func limits(a Ask, res *Resource, role *Role, account string) (over []access.Reason) {
+	add := func(source, format string, args ...any) {
+		over = append(over, access.Reason{Source: source, Text: fmt.Sprintf(format, args...)})
+	}
+	if a.Duration <= 0 {
+		add("", "the duration must be longer than zero")
+	}
+	if a.Duration > role.MaxDuration {
+		add(role.at.at(role.lineMax), "%s is over the maxDuration of %s of role %s", span(a.Duration), span(role.MaxDuration), role.Name)
+	}
+	c := res.Ceiling
+	if c == nil {
+		return over
+	}
+	if c.MaxDuration > 0 && a.Duration > c.MaxDuration {
+		add(res.at.at(c.line), "%s is over the maxDuration of %s in the ceiling of %s", span(a.Duration), span(c.MaxDuration), res.Name)
+	}
+	for _, b := range c.breaches(role) {
+		add(res.at.at(c.line), "the ceiling of %s does not allow %s", res.Name, b)
+	}
+	return over
+}

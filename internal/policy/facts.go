@@ -1,0 +1,99 @@
+package policy
+
+import (
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+)
+
+// facts are what the conditions of one decision see. It is a cel.Activation, made
+// once per decision; what is costly to prepare is prepared when first used, and
+// kept for the other policies of the same decision.
+type facts struct {
+	ask      Ask
+	resource *Resource
+	role     *Role
+	now      time.Time
+	lookup   map[string]func(*facts) ref.Val
+
+	clock   *clock // of the policy being evaluated
+	clocks  []*clock
+	groupsV ref.Val
+	ownersV ref.Val
+}
+
+// clock is the time of the decision, and that of the start, in one zone.
+type clock struct {
+	location   *time.Location
+	now, start time.Time
+}
+
+var _ cel.Activation = (*facts)(nil)
+
+// ResolveName implements cel.Activation.
+func (f *facts) ResolveName(name string) (any, bool) {
+	if v, ok := f.lookup[name]; ok {
+		return v(f), true
+	}
+	return nil, false
+}
+
+// Parent implements cel.Activation.
+func (f *facts) Parent() cel.Activation { return nil }
+
+// in sets the zone for `now` and `start`.
+func (f *facts) in(l *time.Location) {
+	for _, c := range f.clocks {
+		if c.location == l {
+			f.clock = c
+			return
+		}
+	}
+	f.clock = &clock{l, f.now.In(l), f.start().In(l)}
+	f.clocks = append(f.clocks, f.clock)
+}
+
+func (f *facts) start() time.Time {
+	if f.ask.Start.IsZero() {
+		return f.now
+	}
+	return f.ask.Start
+}
+
+// address is an error when it is not known, so that no condition can hold, or
+// fail to deny, because of an address that is not there.
+func (f *facts) address() ref.Val {
+	if !f.ask.Source.IP.IsValid() {
+		return types.NewErr("the source address is not known")
+	}
+	return ext.IP{Addr: f.ask.Source.IP.Unmap().WithZone("")}
+}
+
+func (f *facts) groups() ref.Val {
+	if f.groupsV == nil {
+		f.groupsV = textListValue(f.ask.Principal.Groups)
+	}
+	return f.groupsV
+}
+
+func (f *facts) owners() ref.Val {
+	if f.ownersV == nil {
+		f.ownersV = textListValue(f.resource.Owners)
+	}
+	return f.ownersV
+}
+
+func textListValue[S ~string](ss []S) ref.Val {
+	list := make([]string, len(ss))
+	for i, s := range ss {
+		list[i] = string(s)
+	}
+	return types.NewStringList(types.DefaultTypeAdapter, list)
+}
+
+func textMapValue(m map[string]string) ref.Val {
+	return types.NewStringStringMap(types.DefaultTypeAdapter, m)
+}

@@ -1,0 +1,195 @@
+package policy
+
+import (
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Resource is a thing worth protecting, as its document says.
+type Resource struct {
+	Name        access.ResourceName
+	Description string
+	Type        string
+	Labels      map[string]string
+	Criticality access.Criticality // high when the document does not say
+	Owners      []access.Subject
+	Location    string
+	Connection  access.Connection
+	Ceiling     *Ceiling          // nil: none
+	Persons     map[string]string // person -> account on this resource, where they differ
+	Source      string            // "resources.yaml:3"
+
+	at place
+}
+
+// Ceiling bounds what any role can give on a resource. What it leaves out is not
+// bounded for roles of administrators, and not available to roles of owners.
+type Ceiling struct {
+	Mechanisms  []access.Mechanism
+	MemberOf    []string
+	Accounts    []string // accounts a role may name; the person's own is not meant
+	MaxDuration time.Duration
+
+	// A list that is given and empty allows nothing.
+	boundsMechanisms, boundsMemberOf, boundsAccounts bool
+	line                                             int
+}
+
+func readResource(f *form, at place, schemas map[string]access.Schema) *Resource {
+	r := &Resource{Name: access.ResourceName(fieldText(f, "name")), Source: at.String(), at: at}
+	r.Description = f.text("description", 1024)
+	typ, ok := f.must("type")
+	if ok {
+		r.Type = typ.text
+		checkType(f, typ, schemas)
+	}
+	r.Labels = readLabels(f)
+	r.Criticality = choice(f, "criticality", access.High, access.Criticalities)
+	r.Location = f.text("location", 255)
+	for _, it := range f.texts("owners") {
+		s := access.Subject(it.text)
+		if s == "*" || !access.ValidSubject(s, false) {
+			f.r.add(it.line, subjectForms, "%q cannot own a resource", it.text)
+			continue
+		}
+		r.Owners = append(r.Owners, s)
+	}
+	r.Persons = readPersons(f)
+	if c := f.sub("connection"); c != nil {
+		r.Connection = readConnection(c, r.Type, schemas)
+	} else if !f.has("connection") {
+		f.r.add(f.line, "", "%s has no connection", f.what)
+	}
+	if c := f.sub("ceiling"); c != nil {
+		r.Ceiling = readCeiling(c)
+	}
+	return r
+}
+
+const subjectForms = `write it as "group:dba", "user:mira", "service:ci" or "agent:fixer"`
+
+// fieldText is the text of a field that was read before.
+func fieldText(f *form, name string) string {
+	for _, fd := range f.fields {
+		if fd.name == name {
+			return fd.value.Value
+		}
+	}
+	return ""
+}
+
+// checkType reports a type of resource that is none, or that no connector has.
+func checkType(f *form, it item, schemas map[string]access.Schema) {
+	switch {
+	case !access.ValidName(it.text):
+		f.r.add(it.line, "", "%q cannot be the type of a resource", it.text)
+	case schemas != nil:
+		oneOf(f.r, "type", it, "", sortedKeys(schemas))
+	}
+}
+
+var accountName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}$`)
+
+const accountForm = "1 to 63 of a-z, A-Z, 0-9, '_', '.', '-', not beginning with '.' or '-'"
+
+func readPersons(f *form) map[string]string {
+	keys, values := f.pairs("persons")
+	if len(keys) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(keys))
+	for i, k := range keys {
+		switch {
+		case !access.ValidName(k.text):
+			f.r.add(k.line, "", "%q cannot be the name of a person", k.text)
+		case !accountName.MatchString(values[i].text):
+			f.r.add(k.line, "", "%q cannot be an account: %s", values[i].text, accountForm)
+		default:
+			m[k.text] = values[i].text
+		}
+	}
+	return m
+}
+
+func readConnection(f *form, typ string, schemas map[string]access.Schema) access.Connection {
+	c := access.Connection{Type: typ}
+	if it, ok := f.must("address"); ok {
+		if c.Address = it.text; !validAddress(it.text) {
+			f.r.add(it.line, `write it as "db1:5432"`, "%q is not host:port", it.text)
+		}
+	}
+	c.Credential = f.name("credential")
+	schema, known := schemas[typ] // an unknown type is reported already
+	c.Options = readOptions(f, schema.Connection, known)
+	if c.Options["sslmode"] == "disable" && !loopback(c.Address) {
+		f.r.add(f.lineOf("sslmode"), "use verify-full", "sslmode disable is for loopback addresses only, and %s is not one", c.Address)
+	}
+	f.close()
+	return c
+}
+
+// validAddress accepts host:port, and nothing that a URL or a flag could be
+// made of.
+func validAddress(s string) bool {
+	host, port, ok := cutLast(s, ":")
+	if !ok || len(host) > 253 {
+		return false
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '0' {
+		return false
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		a, err := netip.ParseAddr(inner)
+		return ok && err == nil && a.Is6() && a.Zone() == ""
+	}
+	return hostName.MatchString(host)
+}
+
+var hostName = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_])?$`)
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// loopback reports whether an address can only be this host. The name localhost
+// counts, as RFC 6761 section 6.3 binds it to loopback.
+func loopback(address string) bool {
+	host := (&url.URL{Host: address}).Hostname()
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func readCeiling(f *form) *Ceiling {
+	c := &Ceiling{line: f.line}
+	c.boundsMechanisms = f.has("mechanisms")
+	for _, it := range f.texts("mechanisms") {
+		if m := oneOf(f.r, "mechanism", it, "", mechanisms); m != "" {
+			c.Mechanisms = append(c.Mechanisms, m)
+		}
+	}
+	c.boundsMemberOf = f.has("memberOf")
+	for _, it := range f.texts("memberOf") {
+		c.MemberOf = append(c.MemberOf, it.text)
+	}
+	c.boundsAccounts = f.has("accounts")
+	for _, it := range f.texts("accounts") {
+		c.Accounts = append(c.Accounts, it.text)
+	}
+	c.MaxDuration = f.span("maxDuration", access.MaxDuration)
+	f.close()
+	return c
+}

@@ -1,0 +1,152 @@
+package policy
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Rule is a policy, as its document says.
+type Rule struct {
+	Name        access.PolicyName
+	Description string
+	Deny        bool // effect: deny
+	Subjects    []access.Subject
+	Roles       []access.RoleName // "*" for all
+	Resources   Selector          // narrows further; empty: all that the roles cover
+	Zone        string            // for `now`; default UTC
+	When        string            // condition for asking and starting; may be empty
+	While       string            // condition for as long as the grant lives; may be empty
+	Require     Requirements
+	Source      string
+
+	at          place
+	index       int // position in document order
+	roleRefs    []item
+	refs        []item // resources it names
+	location    *time.Location
+	when, while *condition
+	whenText    conditionText
+	whileText   conditionText
+	zoneLine    int
+	everyRole   bool
+}
+
+// Requirements are what an allowing policy asks of a request.
+type Requirements struct {
+	MinReason   int    // characters; 0: none
+	Ticket      string // pattern; empty: none
+	Approvals   []access.Requirement
+	MaxDuration time.Duration // 0: the role's
+	MFA         bool
+
+	ticket                                 *regexp.Regexp
+	lineReason, lineTicket, lineMax        int
+	lineMFA, lineApprovals, countApprovals int
+}
+
+func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
+	r := &Rule{Name: access.PolicyName(fieldText(f, "name")), Source: at.String(), at: at, Zone: "UTC"}
+	r.Description = f.text("description", 1024)
+	r.Deny = choice(f, "effect", "allow", []string{"allow", "deny"}) == "deny"
+	if !f.has("subjects") {
+		f.r.add(f.line, `add subjects: [group:…], or ["*"] for everybody`, "%s has no subjects", f.what)
+	}
+	for _, it := range f.texts("subjects") {
+		s := access.Subject(it.text)
+		if !access.ValidSubject(s, false) {
+			f.r.add(it.line, subjectForms+`, or "*"`, "%q is not a subject", it.text)
+		}
+		r.Subjects = append(r.Subjects, s)
+	}
+	if !f.has("roles") {
+		f.r.add(f.line, `add roles: […], or ["*"] for all`, "%s has no roles", f.what)
+	}
+	for _, it := range f.texts("roles") {
+		r.Roles = append(r.Roles, access.RoleName(it.text))
+		if it.text == "*" {
+			r.everyRole = true
+		} else {
+			r.roleRefs = append(r.roleRefs, it)
+		}
+	}
+	if (f.has("subjects") && len(r.Subjects) == 0) || (f.has("roles") && len(r.Roles) == 0) {
+		f.r.add(f.line, "", "%s is for nobody or nothing: subjects or roles are empty", f.what)
+	}
+	if sel := f.sub("resources"); sel != nil {
+		r.Resources, r.refs = readSelector(sel, schemas)
+	}
+	if it, ok := f.scalar("zone"); ok {
+		r.Zone = it.text
+	}
+	r.zoneLine = f.lineOf("zone")
+	r.whenText = readCondition(f, "when", at)
+	r.whileText = readCondition(f, "while", at)
+	r.When, r.While = r.whenText.text, r.whileText.text
+	if req := f.sub("require"); req != nil {
+		if r.Deny {
+			f.r.add(req.line, "leave it out", "%s denies, so it cannot require anything", f.what)
+		}
+		r.Require = readRequire(req)
+	}
+	return r
+}
+
+// maxApprovals is the most that a request can collect; access refuses more.
+const maxApprovals = 20
+
+func readRequire(f *form) Requirements {
+	var q Requirements
+	f.what = "require"
+	if s := f.sub("reason"); s != nil {
+		q.MinReason, q.lineReason = s.whole("minLength", 1, 1000, 1), s.lineOf("minLength")
+		s.close()
+	}
+	if s := f.sub("ticket"); s != nil {
+		if it, ok := s.must("pattern"); ok {
+			q.lineTicket, q.Ticket = it.line, it.text
+			re, err := regexp.Compile(it.text)
+			switch {
+			case len(it.text) > 512:
+				f.r.add(it.line, "", "the pattern is longer than 512 bytes")
+			case it.text == "":
+				f.r.add(it.line, `write ".+" for any`, "the pattern is empty")
+			case err != nil:
+				f.r.add(it.line, "", "not a regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			}
+			q.ticket = re
+		}
+		s.close()
+	}
+	for _, s := range f.subs("approvals") {
+		q.Approvals = append(q.Approvals, readApproval(s))
+		q.countApprovals += q.Approvals[len(q.Approvals)-1].Count
+	}
+	q.lineApprovals = f.lineOf("approvals")
+	if q.countApprovals > maxApprovals {
+		f.r.add(q.lineApprovals, "", "%d approvals are asked for, and a request can have %d", q.countApprovals, maxApprovals)
+	}
+	q.MaxDuration, q.lineMax = f.span("maxDuration", access.MaxDuration), f.lineOf("maxDuration")
+	q.MFA, q.lineMFA = f.flag("mfa"), f.lineOf("mfa")
+	f.close()
+	return q
+}
+
+func readApproval(f *form) access.Requirement {
+	var a access.Requirement
+	for _, it := range f.texts("from") {
+		s := access.Subject(it.text)
+		if !access.ValidSubject(s, true) {
+			f.r.add(it.line, subjectForms+`, "owner", "manager" or "*"`, "%q cannot approve", it.text)
+		}
+		a.From = append(a.From, s)
+	}
+	if len(a.From) == 0 {
+		f.r.add(f.line, "add from: [group:…]", "%s does not say from whom", f.what)
+	}
+	a.Count = f.whole("count", 1, 16, 1)
+	f.close()
+	return a
+}

@@ -1,0 +1,259 @@
+package policy
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"cel.dev/cel-go/common/types/ref"
+
+	"stint/internal/access"
+)
+
+// Set is one version of the documents, checked and ready to decide. It is
+// immutable and safe for concurrent use. Maps and slices it hands out are shared
+// and must not be changed.
+type Set struct {
+	version   int64
+	docs      []Document
+	resources []*Resource
+	roles     []*Role
+	rules     []*Rule
+	resource  map[access.ResourceName]*Resource
+	role      map[access.RoleName]*Role
+	byRole    map[access.RoleName][]*Rule // policies that name the role, in document order
+	byAny     []*Rule                     // policies for every role, in document order
+	lookup    map[string]func(*facts) ref.Val
+	env       *environment // nil when no document has a condition
+	warnings  []Problem
+}
+
+// Compile checks the documents, each and together, and makes them ready. It
+// reports everything that is wrong at once, as Problems. With schemas nil (as
+// offline, in a CLI) what connectors define is not checked.
+func Compile(docs []Document, schemas map[string]access.Schema, version int64) (*Set, error) {
+	s := &Set{
+		version:  version,
+		docs:     slices.Clone(docs),
+		resource: map[access.ResourceName]*Resource{},
+		role:     map[access.RoleName]*Role{},
+		byRole:   map[access.RoleName][]*Rule{},
+	}
+	if len(docs) > maxDocuments {
+		return nil, Problems{{Message: "too many documents"}}
+	}
+	var all Problems
+	for i, d := range docs {
+		r := &report{file: d.File}
+		if e, ok := readDocument(r, d, schemas); ok {
+			s.docs[i] = e.doc
+			s.docs[i].Author = d.Author
+			s.add(r, e)
+		}
+		all = append(all, r.problems...)
+	}
+	if len(all) > 0 {
+		return nil, all
+	}
+	if err := s.link(); err != nil {
+		return nil, err
+	}
+	s.index()
+	s.warnings = s.warn()
+	return s, nil
+}
+
+// add files an entry under its name.
+func (s *Set) add(r *report, e entry) {
+	twice := func(is bool, before string) {
+		if is {
+			r.add(e.doc.Line, "", "%s %s is defined twice, first at %s", e.doc.Kind, e.doc.Name, before)
+		}
+	}
+	switch {
+	case e.resource != nil:
+		if o, dup := s.resource[e.resource.Name]; dup {
+			twice(dup, o.Source)
+		}
+		s.resource[e.resource.Name] = e.resource
+		s.resources = append(s.resources, e.resource)
+	case e.role != nil:
+		if o, dup := s.role[e.role.Name]; dup {
+			twice(dup, o.Source)
+		}
+		s.role[e.role.Name] = e.role
+		s.roles = append(s.roles, e.role)
+	case e.rule != nil:
+		if i := slices.IndexFunc(s.rules, func(o *Rule) bool { return o.Name == e.rule.Name }); i >= 0 {
+			twice(true, s.rules[i].Source)
+		}
+		e.rule.index = len(s.rules)
+		s.rules = append(s.rules, e.rule)
+	}
+}
+
+// index makes the lookups of decisions.
+func (s *Set) index() {
+	for _, r := range s.rules {
+		if r.everyRole {
+			s.byAny = append(s.byAny, r)
+			continue
+		}
+		for _, name := range r.Roles {
+			s.byRole[name] = append(s.byRole[name], r)
+		}
+	}
+	s.lookup = make(map[string]func(*facts) ref.Val, len(variables))
+	for _, v := range variables {
+		s.lookup[v.name] = v.value
+	}
+}
+
+// concerning yields the policies that speak of a role, in document order.
+func (s *Set) concerning(role access.RoleName) iter.Seq[*Rule] {
+	return func(yield func(*Rule) bool) {
+		a, b := s.byRole[role], s.byAny
+		for len(a) > 0 || len(b) > 0 {
+			var r *Rule
+			if len(b) == 0 || len(a) > 0 && a[0].index < b[0].index {
+				r, a = a[0], a[1:]
+			} else {
+				r, b = b[0], b[1:]
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// Version is the version of the documents.
+func (s *Set) Version() int64 { return s.version }
+
+// Documents returns them in document order.
+func (s *Set) Documents() []Document { return slices.Clone(s.docs) }
+
+// Warnings are what is legal and probably not meant.
+func (s *Set) Warnings() []Problem { return s.warnings }
+
+// Resource returns the resource of that name.
+func (s *Set) Resource(name access.ResourceName) (Resource, bool) { return find(s.resource, name) }
+
+// Role returns the role of that name.
+func (s *Set) Role(name access.RoleName) (Role, bool) { return find(s.role, name) }
+
+// Resources returns all, in document order.
+func (s *Set) Resources() []Resource { return values(s.resources) }
+
+// Roles returns all, in document order.
+func (s *Set) Roles() []Role { return values(s.roles) }
+
+// Policies returns all, in document order.
+func (s *Set) Policies() []Rule { return values(s.rules) }
+
+// HasAlive reports whether some policy has a condition that is to hold for as
+// long as a grant lives, so that live grants must be decided again.
+func (s *Set) HasAlive() bool {
+	return slices.ContainsFunc(s.rules, func(r *Rule) bool { return r.while != nil })
+}
+
+func find[K comparable, V any](m map[K]*V, k K) (V, bool) {
+	if v, ok := m[k]; ok {
+		return *v, true
+	}
+	var zero V
+	return zero, false
+}
+
+func values[V any](ps []*V) []V {
+	out := make([]V, len(ps))
+	for i, p := range ps {
+		out[i] = *p
+	}
+	return out
+}
+
+// link checks what documents say about each other, and compiles conditions.
+func (s *Set) link() error {
+	var all Problems
+	zones := map[string]*time.Location{"UTC": time.UTC}
+	for _, role := range s.roles {
+		r := &report{file: role.at.file}
+		refer(r, "resource", s.resource, role.refs)
+		s.checkTypes(r, role)
+		all = append(all, r.problems...)
+	}
+	for _, rule := range s.rules {
+		r := &report{file: rule.at.file}
+		refer(r, "role", s.role, rule.roleRefs)
+		refer(r, "resource", s.resource, rule.refs)
+		rule.location = loadZone(r, rule, zones)
+		if err := s.conditions(r, rule); err != nil {
+			return err
+		}
+		all = append(all, r.problems...)
+	}
+	if len(all) > 0 {
+		return all
+	}
+	return nil
+}
+
+// refer reports references to what is not there.
+func refer[K ~string, V any](r *report, what string, known map[K]V, refs []item) {
+	for _, ref := range refs {
+		if _, ok := known[K(ref.text)]; ok {
+			continue
+		}
+		hint := didYouMean(ref.text, sortedKeys(known))
+		if hint == "" {
+			hint = "apply it first, or in the same step"
+		}
+		r.add(ref.line, hint, "there is no %s %q", what, ref.text)
+	}
+}
+
+// checkTypes refuses a role that names a resource of another type.
+func (s *Set) checkTypes(r *report, role *Role) {
+	for _, ref := range role.refs {
+		if res := s.resource[access.ResourceName(ref.text)]; res != nil && res.Type != role.Type {
+			r.add(ref.line, "", "role %s is for type %s, and %s is of type %s", role.Name, role.Type, res.Name, res.Type)
+		}
+	}
+}
+
+// loadZone reads the time zone database once per zone, when documents change and
+// never when they decide.
+func loadZone(r *report, rule *Rule, zones map[string]*time.Location) *time.Location {
+	if l, ok := zones[rule.Zone]; ok {
+		return l
+	}
+	l, err := time.LoadLocation(rule.Zone)
+	if err != nil || rule.Zone == "Local" || rule.Zone == "" {
+		r.add(rule.zoneLine, `write it as "Europe/Berlin"`, "unknown time zone %q", rule.Zone)
+		return time.UTC
+	}
+	zones[rule.Zone] = l
+	return l
+}
+
+func (s *Set) conditions(r *report, rule *Rule) error {
+	if rule.When == "" && rule.While == "" {
+		return nil
+	}
+	if s.env == nil {
+		env, err := newEnvironment()
+		if err != nil {
+			return err
+		}
+		s.env = env
+	}
+	if rule.When != "" {
+		rule.when = s.env.compile(r, rule.whenText)
+	}
+	if rule.While != "" {
+		rule.while = s.env.compile(r, rule.whileText)
+	}
+	rule.whenText, rule.whileText = conditionText{}, conditionText{}
+	return nil
+}

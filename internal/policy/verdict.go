@@ -1,0 +1,138 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"stint/internal/access"
+)
+
+// decision combines what was weighed. Nothing here evaluates anything; text is
+// made only for what is said.
+func (w *weighing) decision() access.Decision {
+	switch {
+	case len(w.refusals) > 0:
+		return w.set.deny("", w.refusals...)
+	case len(w.denying) > 0:
+		return w.denied()
+	case w.met != nil && len(w.over) == 0:
+		return w.allowed(w.met)
+	default:
+		return w.nothing()
+	}
+}
+
+func (w *weighing) allowed(p *path) access.Decision {
+	a, r := &w.facts.ask, p.rule
+	d := access.Decision{
+		Effect:      access.Allow,
+		Policy:      r.Name,
+		Documents:   w.set.version,
+		MaxDuration: capOf(w.facts.role, r, w.facts.resource),
+		Conditional: w.lasting || r.while != nil,
+	}
+	text := fmt.Sprintf("lets %s have %s on %s for up to %s", a.Principal.ID, a.Role, a.Resource, span(d.MaxDuration))
+	if w.phase == Alive {
+		text = fmt.Sprintf("still lets %s have %s on %s", a.Principal.ID, a.Role, a.Resource)
+	} else if len(p.approvals) > 0 {
+		d.Effect, d.Approvals = access.Approve, p.approvals
+		text += ", after " + approvalText(p.approvals)
+	}
+	d.Reasons = []access.Reason{{Policy: r.Name, Source: r.Source, Text: text}}
+	return d
+}
+
+// approvalText says "1 approval from group:dba and 2 from user:mira or group:sec".
+func approvalText(list []access.Requirement) string {
+	parts := make([]string, len(list))
+	for i, q := range list {
+		word := ""
+		if i == 0 {
+			word = " approval"
+			if q.Count > 1 {
+				word += "s"
+			}
+		}
+		from := make([]string, len(q.From))
+		for j, s := range q.From {
+			from[j] = string(s)
+			if s == "*" {
+				from[j] = "anybody else"
+			}
+		}
+		parts[i] = fmt.Sprintf("%d%s from %s", q.Count, word, strings.Join(from, " or "))
+	}
+	return strings.Join(parts, " and ")
+}
+
+func (w *weighing) denied() access.Decision {
+	var reasons []access.Reason
+	for _, m := range w.denying {
+		text, line := "denies", m.rule.at.line
+		switch {
+		case m.err != nil:
+			line = m.by.line
+			text = fmt.Sprintf("denies, because its condition could not be evaluated: %s (%s)", brief(m.by.text), m.err)
+		case m.by != nil:
+			text = "denies when " + brief(m.by.text)
+			line = m.by.line
+		}
+		reasons = append(reasons, access.Reason{Policy: m.rule.Name, Source: m.rule.at.at(line), Text: text})
+	}
+	return w.set.deny(w.denying[0].rule.Name, cut(reasons)...)
+}
+
+// nothing says why no path leads there: the caps that hold on every path, then
+// what the nearest paths ask for, then the policies whose condition fails.
+func (w *weighing) nothing() access.Decision {
+	a := &w.facts.ask
+	var reasons []access.Reason
+	var by access.PolicyName
+	slices.SortStableFunc(w.unmet, func(p, q path) int { return len(p.misses) - len(q.misses) })
+	reasons = append(reasons, w.over...)
+	for _, p := range w.unmet {
+		for _, m := range p.misses {
+			reasons = append(reasons, access.Reason{Policy: p.rule.Name, Source: m.Source, Text: m.Text})
+		}
+	}
+	if len(w.unmet) > 0 && w.met == nil {
+		by = w.unmet[0].rule.Name
+	}
+	if len(w.unmet) == 0 && w.met == nil {
+		none := access.Reason{Text: fmt.Sprintf("no policy lets %s have %s on %s", a.Principal.ID, a.Role, a.Resource)}
+		reasons = append([]access.Reason{none}, reasons...)
+		for _, m := range w.near {
+			reasons = append(reasons, access.Reason{Policy: m.rule.Name, Source: m.rule.at.at(m.by.line), Text: m.text()})
+		}
+	}
+	return w.set.deny(by, cut(reasons)...)
+}
+
+// text says how the condition of an allowing policy failed.
+func (m match) text() string {
+	if m.err != nil {
+		return fmt.Sprintf("its condition could not be evaluated: %s (%s)", brief(m.by.text), m.err)
+	}
+	return "its condition does not hold: " + brief(m.by.text)
+}
+
+// maxReasons bounds a decision; nobody reads more, and it is stored.
+const maxReasons = 8
+
+func cut(reasons []access.Reason) []access.Reason {
+	if len(reasons) <= maxReasons {
+		return reasons
+	}
+	more := access.Reason{Text: fmt.Sprintf("and %d more", len(reasons)-maxReasons)}
+	return append(slices.Clip(reasons[:maxReasons]), more)
+}
+
+// brief puts a condition on one line of bounded length.
+func brief(condition string) string {
+	s := []rune(strings.Join(strings.Fields(condition), " "))
+	if len(s) > 160 {
+		return string(s[:157]) + "..."
+	}
+	return string(s)
+}

@@ -1,0 +1,146 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"stint/internal/access"
+)
+
+// MayWrite says whether who may have the document d in this set, which is the
+// one after the merge. Administrators may write anything. An owner may write
+// roles and policies that reach only resources of their own, and roles that use
+// only what those resources' ceilings list. A selector is judged by the resources
+// there are.
+func (s *Set) MayWrite(who access.Principal, d Document) error {
+	if who.Admin {
+		return nil
+	}
+	refused := access.Fail(access.Denied, "not-yours-to-write", fmt.Sprintf("%s may not write %s %s", who.ID, d.Kind, d.Name))
+	var reach []*Resource
+	switch d.Kind {
+	case KindRole:
+		role, ok := s.role[access.RoleName(d.Name)]
+		if !ok {
+			return refused.Because("it is not among the documents")
+		}
+		reach = s.covered(role, Selector{})
+		for _, res := range reach {
+			if err := ownerCeiling(role, res); err != "" {
+				return refused.Because(err).Try("ask an administrator")
+			}
+		}
+	case KindPolicy:
+		i := slices.IndexFunc(s.rules, func(r *Rule) bool { return string(r.Name) == d.Name })
+		if i < 0 {
+			return refused.Because("it is not among the documents")
+		}
+		reach = s.reached(s.rules[i])
+	default:
+		return refused.Because("only administrators write resources")
+	}
+	if len(reach) == 0 {
+		return refused.Because("it reaches no resource of yours").Try("name a resource you own under resources")
+	}
+	for _, res := range reach {
+		if !slices.ContainsFunc(res.Owners, who.In) {
+			return refused.Because(fmt.Sprintf("it reaches %s, which is not yours", res.Name)).
+				Try("narrow it with resources: {names: […]}")
+		}
+	}
+	return nil
+}
+
+// ownerCeiling says why an owner's role may not reach res; empty when it may.
+func ownerCeiling(role *Role, res *Resource) string {
+	c := res.Ceiling
+	if c == nil {
+		return fmt.Sprintf("%s has no ceiling for its owners", res.Name)
+	}
+	if u := c.unlisted(role); len(u) > 0 {
+		return fmt.Sprintf("the ceiling of %s lists no %s", res.Name, u[0])
+	}
+	if b := c.breaches(role); len(b) > 0 {
+		return fmt.Sprintf("the ceiling of %s does not allow %s", res.Name, b[0])
+	}
+	if c.MaxDuration > 0 && role.MaxDuration > c.MaxDuration {
+		return fmt.Sprintf("the ceiling of %s allows no more than %s", res.Name, span(c.MaxDuration))
+	}
+	return ""
+}
+
+// covered lists the resources that a role covers and a selector picks.
+func (s *Set) covered(role *Role, sel Selector) (out []*Resource) {
+	for _, res := range s.resources {
+		if role.Covers(res) && sel.Matches(res) {
+			out = append(out, res)
+		}
+	}
+	return out
+}
+
+// reached lists the resources that a policy speaks of.
+func (s *Set) reached(rule *Rule) (out []*Resource) {
+	for _, role := range s.roles {
+		if rule.everyRole || slices.Contains(rule.Roles, role.Name) {
+			for _, res := range s.covered(role, rule.Resources) {
+				if !slices.Contains(out, res) {
+					out = append(out, res)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// MayChange says whether who may make these changes, which lead from the set
+// before to the set after. Replacing a document takes the right to write the old
+// one too: else an owner could put a narrow document in the place of a wide one.
+// A denying policy that somebody else wrote is for administrators to lift.
+func MayChange(before, after *Set, who access.Principal, changes []Change) error {
+	if who.Admin {
+		return nil
+	}
+	for _, c := range changes {
+		if c.Op == Unchanged {
+			continue
+		}
+		d := Document{Kind: c.Kind, Name: c.Name}
+		if c.Op == Updated || c.Op == Deleted {
+			if err := before.MayWrite(who, d); err != nil {
+				return err
+			}
+			if author := before.deniedBy(d); author != "" && author != who.ID {
+				return access.Fail(access.Denied, "not-yours-to-lift", fmt.Sprintf("%s may not change Policy %s", who.ID, c.Name)).
+					Because("it denies, and " + string(author) + " wrote it").Try("ask an administrator")
+			}
+		}
+		if c.Op == Created || c.Op == Updated {
+			if err := after.MayWrite(who, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deniedBy is the author of a denying policy; empty for every other document.
+func (s *Set) deniedBy(d Document) access.PrincipalID {
+	if d.Kind != KindPolicy {
+		return ""
+	}
+	for _, r := range s.rules {
+		if string(r.Name) != d.Name || !r.Deny {
+			continue
+		}
+		for _, doc := range s.docs {
+			if doc.Kind == d.Kind && doc.Name == d.Name {
+				if doc.Author == "" {
+					return access.System.Principal
+				}
+				return doc.Author
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kind is the type of a column.
+type kind uint8
+
+const (
+	text kind = iota
+	integer
+	boolean
+	bytes
+)
+
+func (k kind) array() string {
+	return [...]string{text: "text[]", integer: "bigint[]", boolean: "boolean[]", bytes: "bytea[]"}[k]
+}
+
+type column struct {
+	name string
+	kind kind
+}
+
+// table describes the columns that a save writes, and so the statements that
+// write them. The first keys columns are the key.
+type table struct {
+	name    string
+	noun    string // for messages
+	keys    int
+	columns []column
+	// versioned: the second column is "version", and a save replaces the version
+	// before it, or the same.
+	versioned bool
+	// derived columns are computed from the row's old columns (t.) and what is
+	// saved ({name}) when a row is replaced.
+	derived map[string]string
+	// newer, if set, must hold for a row without version to be replaced.
+	newer string
+
+	insertOne, insertMany string
+	updateOne, updateMany string
+}
+
+// write is one row to save, in the order of the columns. Numbers are int64 or nil.
+type write []any
+
+// build makes the statements; it is called once for each description.
+func (t table) build() *table {
+	names, params, arrays := make([]string, len(t.columns)), make([]string, len(t.columns)), make([]string, len(t.columns))
+	number := map[string]string{}
+	for i, c := range t.columns {
+		names[i], params[i] = c.name, fmt.Sprintf("$%d", i+1)
+		arrays[i] = params[i] + "::" + c.kind.array()
+		number[c.name] = params[i]
+	}
+	columns := strings.Join(names, ", ")
+	values := "VALUES (" + strings.Join(params, ", ") + ")"
+	unnest := "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + columns + ")"
+
+	saved := func(name string) string { return number[name] }
+	from := func(alias string) func(string) string { return func(name string) string { return alias + "." + name } }
+
+	conflict := " ON CONFLICT (" + strings.Join(names[:t.keys], ", ") + ") DO "
+	switch set := t.set(from("excluded")); {
+	case set == "":
+		conflict += "NOTHING"
+	case t.versioned:
+		conflict += "UPDATE SET " + set + " WHERE t.version = excluded.version"
+	case t.newer != "":
+		conflict += "UPDATE SET " + set + " WHERE " + t.newer
+	default:
+		conflict += "UPDATE SET " + set
+	}
+	into := "INSERT INTO " + t.name + " AS t (" + columns + ") "
+	t.insertOne = into + values + conflict
+	t.insertMany = into + "SELECT " + columns + " FROM " + unnest + conflict
+	if t.versioned {
+		t.updateOne = "UPDATE " + t.name + " AS t SET " + t.set(saved) +
+			" WHERE t." + names[0] + " = $1 AND t.version IN ($2 - 1, $2)"
+		t.updateMany = "UPDATE " + t.name + " AS t SET " + t.set(from("v")) + " FROM " + unnest +
+			" WHERE t." + names[0] + " = v." + names[0] + " AND t.version IN (v.version - 1, v.version)"
+	}
+	return &t
+}
+
+// set lists the assignments, with the saved value of a column as value says.
+func (t table) set(value func(string) string) string {
+	var parts []string
+	done := map[string]bool{}
+	for _, c := range t.columns[t.keys:] {
+		done[c.name] = true
+		expr, ok := t.derived[c.name]
+		if !ok {
+			expr = value(c.name)
+		}
+		parts = append(parts, c.name+" = "+t.fill(expr, value))
+	}
+	for name, expr := range t.derived {
+		if !done[name] {
+			parts = append(parts, name+" = "+t.fill(expr, value))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// fill replaces {name} by the saved value of that column.
+func (t table) fill(expr string, value func(string) string) string {
+	for _, c := range t.columns {
+		expr = strings.ReplaceAll(expr, "{"+c.name+"}", value(c.name))
+	}
+	return expr
+}

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Tx is one transaction. It is used by one goroutine, until fn returns.
+//
+// Reads of what does not exist answer access.NotFound. After any other error
+// the transaction will not be committed.
+type Tx struct {
+	ctx     context.Context
+	db      session
+	d       dialect
+	now     time.Time
+	ids     *ids
+	damaged func(error)
+
+	records int   // audit records written
+	err     error // the first failure; it dooms the transaction
+}
+
+// session is a connection within a transaction.
+type session interface {
+	exec(ctx context.Context, q string, args []any) (affected int64, err error)
+	query(ctx context.Context, q string, args []any) (*sql.Rows, error)
+	// classify turns the database's error into ours.
+	classify(err error) error
+}
+
+// Now is the store's time, one value for the whole transaction, UTC, whole
+// milliseconds.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// fail dooms the transaction.
+func (tx *Tx) fail(err error) error {
+	if tx.err == nil {
+		tx.err = err
+	}
+	return err
+}
+
+func (tx *Tx) exec(q string, args ...any) (int64, error) {
+	if tx.err != nil {
+		return 0, tx.err
+	}
+	n, err := tx.db.exec(tx.ctx, q, args)
+	if err != nil {
+		return 0, tx.fail(tx.db.classify(err))
+	}
+	return n, nil
+}
+
+// each runs a query and calls scan for each row.
+func (tx *Tx) each(q string, args []any, scan func(row) error) error {
+	if tx.err != nil {
+		return tx.err
+	}
+	rows, err := tx.db.query(tx.ctx, q, args)
+	if err != nil {
+		return tx.fail(tx.db.classify(err))
+	}
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			_ = rows.Close()
+			return tx.fail(tx.readError(err))
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return tx.fail(tx.db.classify(err))
+	}
+	return nil
+}
+
+// readError leaves our own errors as they are.
+func (tx *Tx) readError(err error) error {
+	var ours *access.Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	return tx.db.classify(err)
+}
+
+// row is what a scan function reads from.
+type row interface{ Scan(dest ...any) error }
+
+// list collects what a query gives.
+func list[T any](tx *Tx, scan func(row) (T, error), q string, args ...any) ([]T, error) {
+	var found []T
+	err := tx.each(q, args, func(r row) error {
+		v, err := scan(r)
+		if err == nil {
+			found = append(found, v)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// listGood is list, but a row that cannot be understood is reported and left out.
+func listGood[T any](tx *Tx, scan func(row) (T, error), q string, args ...any) ([]T, error) {
+	var found []T
+	err := tx.each(q, args, func(r row) error {
+		v, err := scan(r)
+		var d *damage
+		switch {
+		case errors.As(err, &d):
+			tx.damaged(err)
+		case err != nil:
+			return err
+		default:
+			found = append(found, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// one reads a single value, or answers access.NotFound with what was looked for.
+func one[T any](tx *Tx, what string, scan func(row) (T, error), q string, args ...any) (T, error) {
+	found, err := list(tx, scan, q, args...)
+	if err != nil || len(found) == 0 {
+		var none T
+		if err == nil {
+			err = access.Fail(access.NotFound, "no-such-"+what, "there is no such "+what)
+		}
+		return none, err
+	}
+	return found[0], nil
+}
+
+// listByIDs is list for a query with a place for ids, made by byIDs.
+func listByIDs[T any, ID ~string](tx *Tx, scan func(row) (T, error), q idQuery, ids []ID, args ...any) ([]T, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if tx.d.arrays {
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			texts[i] = string(id)
+		}
+		return list(tx, scan, q.many, append([]any{texts}, args...)...)
+	}
+	var all []T
+	seen := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		some, err := list(tx, scan, q.one, append([]any{string(id)}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// execByIDs is exec for a query with a place for ids; each id once.
+func execByIDs[ID ~string](tx *Tx, q idQuery, ids []ID, args ...any) (int64, error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	if tx.d.arrays {
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			texts[i] = string(id)
+		}
+		return tx.exec(q.many, append([]any{texts}, args...)...)
+	}
+	var sum int64
+	for _, id := range ids {
+		n, err := tx.exec(q.one, append([]any{string(id)}, args...)...)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
