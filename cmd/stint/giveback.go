@@ -123,7 +123,7 @@ func (c *cli) revokeCmd() *cobra.Command {
 			if err := checkRevoke(&ask); err != nil {
 				return err
 			}
-			if ask.All && !c.yes {
+			if ask.All && !c.yes && c.canAsk() { // a script means what it says
 				if err := c.confirmAll(cmd.Context()); err != nil {
 					return err
 				}
@@ -183,9 +183,6 @@ func checkRevoke(ask *api.RevokeAsk) error {
 }
 
 func (c *cli) confirmAll(ctx context.Context) error {
-	if !c.canAsk() {
-		return usageError{errors.New("--all ends everybody's access: confirm it with --yes")}
-	}
 	yes, err := c.confirm(ctx, "End the access of everybody?")
 	if err == nil && !yes {
 		c.say("nothing was ended")

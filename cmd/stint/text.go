@@ -159,3 +159,11 @@ func dash(s string) string {
 	}
 	return s
 }
+
+// number is empty for zero, which stands for a number that is not there.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}

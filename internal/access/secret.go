@@ -8,24 +8,33 @@ import (
 // Secret holds bytes that must not be printed. Every way in which fmt, log and
 // the encoders turn a value into text gives a placeholder; Reveal is the one
 // way to the bytes, and easy to search for. The zero Secret is empty.
-type Secret struct{ b []byte }
+//
+// The bytes are behind a function because fmt cannot call the methods of a
+// value in an unexported field: of a slice it would print what is in it, of a
+// function it prints the address.
+type Secret struct{ b func() []byte }
 
 const hidden = "[secret]"
 
 // NewSecret takes ownership of b.
-func NewSecret(b []byte) Secret { return Secret{b} }
+func NewSecret(b []byte) Secret { return Secret{func() []byte { return b }} }
 
 // Reveal returns the bytes. Do not keep, log or wrap them.
-func (s Secret) Reveal() []byte { return s.b }
+func (s Secret) Reveal() []byte {
+	if s.b == nil {
+		return nil
+	}
+	return s.b()
+}
 
 // Empty reports whether there is nothing in it.
-func (s Secret) Empty() bool { return len(s.b) == 0 }
+func (s Secret) Empty() bool { return len(s.Reveal()) == 0 }
 
 // Equal compares in constant time.
-func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.b, t.b) == 1 }
+func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.Reveal(), t.Reveal()) == 1 }
 
 // Wipe overwrites the bytes; the best that can be done in a language that copies.
-func (s Secret) Wipe() { clear(s.b) }
+func (s Secret) Wipe() { clear(s.Reveal()) }
 
 func (Secret) String() string   { return hidden }
 func (Secret) GoString() string { return hidden }

@@ -59,7 +59,9 @@ func (d *Device) OpenSealed(info string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// OpenCredential opens the credential of a grant.
+// OpenCredential opens the credential of a grant. Its end is what the server
+// says now, since the grant may have become active, or been extended, after the
+// credential was sealed.
 func (d *Device) OpenCredential(c SealedCredential) (Credential, error) {
 	plain, err := d.OpenSealed(CredentialInfo(c.Grant), c.Sealed)
 	if err != nil {
@@ -70,12 +72,16 @@ func (d *Device) OpenCredential(c SealedCredential) (Credential, error) {
 	if json.Unmarshal(plain, &cred) != nil { // its error could quote the secret
 		return Credential{}, &Error{Kind: Internal, Code: "cannot-open", Message: "the credential of " + c.Grant + " is not readable"}
 	}
+	if !c.ExpiresAt.IsZero() {
+		cred.ExpiresAt = c.ExpiresAt
+	}
 	return cred, nil
 }
 
 // CredentialInfo binds a sealed credential to its grant: whoever seals and
-// whoever opens must use the same text.
-func CredentialInfo(grant string) string { return "stint-credential-1:" + grant }
+// whoever opens must use the same text. It never changes: credentials that are
+// sealed now are opened by clients of any age.
+func CredentialInfo(grant string) string { return "stint credential " + grant }
 
 // Format keeps every verb of fmt from printing the keys.
 func (d *Device) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("device " + d.id)) }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -214,16 +215,41 @@ func TestOpenSealedGolden(t *testing.T) {
 	if err != nil || string(plain) != golden.Plaintext {
 		t.Fatalf("OpenSealed = %q, %v; want %q", plain, err, golden.Plaintext)
 	}
-	c, err := d.OpenCredential(api.SealedCredential{Grant: "grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C", Sealed: golden.Sealed})
-	if err != nil || c.Password.Reveal() != "golden" || c.Port != 5432 {
-		t.Fatalf("OpenCredential = %v, %v", c, err)
+}
+
+func TestOpenCredential(t *testing.T) {
+	const plain = `{"type":"postgres","uri":"postgres://u:p@db1:5432/orders?sslmode=verify-full","username":"u","password":"p",` +
+		`"host":"db1","port":5432,"database":"orders","sslmode":"verify-full"}`
+	d := newDevice(t)
+	public, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(d.SealKey())
+	if err != nil {
+		t.Fatal(err)
 	}
-	again, err := json.Marshal(c)
-	if err != nil || string(again) != golden.Plaintext {
-		t.Errorf("the credential re-encodes to %s (%v)", again, err)
+	seal := func(info, plain string) []byte {
+		t.Helper()
+		sealed, err := hpke.Seal(public, hpke.HKDFSHA256(), hpke.AES256GCM(), []byte(info), []byte(plain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sealed
 	}
-	if _, err := d.OpenCredential(api.SealedCredential{Grant: "grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5D", Sealed: golden.Sealed}); err == nil {
-		t.Error("the credential of one grant opened as another's")
+	end := api.At(time.Unix(1772386200, 0))
+	got, err := d.OpenCredential(api.SealedCredential{Grant: "grt_01", Sealed: seal("stint credential grt_01", plain), ExpiresAt: end})
+	want := api.Credential{Type: "postgres", URI: "postgres://u:p@db1:5432/orders?sslmode=verify-full", Username: "u", Password: "p",
+		Host: "db1", Port: 5432, Database: "orders", SSLMode: "verify-full", ExpiresAt: end}
+	if err != nil || got != want {
+		t.Errorf("OpenCredential = %s, %v; want %s", mustJSON(t, got), err, mustJSON(t, want))
+	}
+	for name, c := range map[string]api.SealedCredential{
+		"another grant's": {Grant: "grt_02", Sealed: seal("stint credential grt_01", plain)},
+		"not JSON":        {Grant: "grt_01", Sealed: seal("stint credential grt_01", "hunter2")},
+		"wrong type":      {Grant: "grt_01", Sealed: seal("stint credential grt_01", `{"port":"hunter2"}`)},
+		"nothing":         {Grant: "grt_01"},
+	} {
+		got, err := d.OpenCredential(c)
+		if err == nil || got != (api.Credential{}) || strings.Contains(fmt.Sprint(err, errors.Unwrap(err)), "hunter2") {
+			t.Errorf("%s: OpenCredential = %v, %v", name, got, err)
+		}
 	}
 }
 

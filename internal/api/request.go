@@ -75,7 +75,7 @@ type Request struct {
 	Ticket    string       `json:"ticket"`
 	Digest    string       `json:"digest" doc:"Covers exactly what was asked; an approval binds to it" example:"sha256:9f86d081…"`
 	Decision  Decision     `json:"decision"`
-	Grant     *Grant       `json:"grant,omitempty" doc:"Absent until there is one"`
+	Grant     *Grant       `json:"grant,omitempty" doc:"Absent until there is one; of an extension, the grant it extends"`
 
 	Person    string `json:"person" doc:"The human behind the principal" example:"mira"`
 	Start     Time   `json:"start" nullable:"true" format:"date-time" doc:"When it begins; null for at once"`
@@ -185,4 +185,7 @@ type Credential struct {
 	Port      int    `json:"port" example:"5432"`
 	Database  string `json:"database"`
 	ExpiresAt Time   `json:"expires_at" format:"date-time"`
+
+	SSLMode string `json:"sslmode,omitempty" doc:"How to check the server, as libpq names it" example:"verify-full"`
+	CA      string `json:"ca,omitempty" doc:"The certificate authority to check the server against"`
 }

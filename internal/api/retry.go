@@ -27,7 +27,7 @@ func (e *Unreachable) Error() string { return "cannot reach " + e.Server + ": " 
 func (e *Unreachable) Unwrap() error { return e.Cause }
 
 var (
-	errNoAnswer = fmt.Errorf("no answer within %s", FormatDuration(answerTime))
+	errNoAnswer = errors.New("no answer in time")
 	errSilent   = fmt.Errorf("nothing came for %s", FormatDuration(silence))
 )
 

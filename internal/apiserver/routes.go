@@ -83,7 +83,7 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "delete-policy", method: del, path: "/v1/policies/{name}", who: anyone, tag: "Documents",
 		summary: "Delete a policy", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deletePolicy)
 	register(s, route{name: "who-can", method: get, path: "/v1/who-can", who: anyone, tag: "Documents",
-		summary: "Who may ask for access to a resource", detail: "Administrators, auditors and owners of the resource."}, s.whoCan)
+		summary: "Who may ask for access to a resource"}, s.whoCan)
 	register(s, route{name: "who-has", method: get, path: "/v1/who-has", who: anyone, tag: "Documents",
 		summary: "Who has access to a resource now", detail: "Administrators, auditors and owners of the resource."}, s.whoHas)
 

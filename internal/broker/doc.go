@@ -1,2 +1,29 @@
-// Package broker carries one request from the question to the proof that the access is gone.
+// Package broker carries one request from the question to the proof that the
+// access is gone.
+//
+// It decides nothing and invents no state: policy decides, package access says
+// what follows, and the broker saves what access returns, value and event in one
+// transaction. In the order in which a request meets them:
+//
+//	submit.go     who asks for what; policy's answer; the request is recorded
+//	decide.go     people say yes or no
+//	start.go      the grant, and the entitlements it intends, before any call
+//	provision.go  a target is called, read back, and the grant becomes active
+//	credential.go the holder sees the credential, after the log does
+//	due.go        time is up
+//	end.go        what a grant held is released; the last holder orders removal
+//	remove.go     revoke, end sessions, remove, read back, finish
+//	sweep.go      what is on targets and should not be
+//
+// Invariants:
+//
+//   - Intent, act, outcome: each in a transaction of its own, in this order.
+//     After a crash the rows say what may exist.
+//   - Everything due is found by looking at rows (due.go). Timers, wakes and
+//     work handed over in memory only make it fast.
+//   - Work on an entitlement is done under a lease with an owner of its own. An
+//     outcome whose lease is lost is dropped; what it did carries a tag.
+//   - Revocation is refused by nothing: not by policy, not by a claim, not by
+//     the stop switch. It is tried for ever, at most 30 s apart.
+//   - Each place has its own lanes, so that no target waits for another.
 package broker

@@ -68,21 +68,29 @@ type Caller struct {
 // proof by device. It reads the store each time, so that the end of a login or
 // a principal counts from the next call on.
 func (i *Ident) Authenticate(ctx context.Context, token access.Secret, device access.DeviceID, from netip.Addr) (Caller, error) {
+	return i.find(ctx, digest(token), device, from)
+}
+
+// Still reports, in the middle of a long answer, why the caller would not be
+// let in any more; nil when they would.
+func (i *Ident) Still(ctx context.Context, c Caller) error {
+	_, err := i.find(ctx, c.Login.Token, c.Actor.Device, c.Actor.Address)
+	return err
+}
+
+func (i *Ident) find(ctx context.Context, token access.Digest, device access.DeviceID, from netip.Addr) (Caller, error) {
 	var c Caller
 	err := i.store.View(ctx, func(tx Tx) error {
-		l, err := tx.Login(digest(token))
+		l, err := tx.Login(token)
 		if err != nil {
 			return notSignedIn(err)
 		}
 		// A token in the wrong hands is answered like one that never was.
-		if device == "" || l.Device != "" && l.Device != device {
+		if device == "" || l.Device != "" && l.Device != device || l.Revoked {
 			return notSignedIn(access.NotFound)
 		}
 		now := tx.Now()
-		switch {
-		case l.Revoked:
-			return notSignedIn(access.NotFound)
-		case !now.Before(l.ExpiresAt):
+		if !now.Before(l.ExpiresAt) {
 			return access.Fail(access.Unauthenticated, "login-expired", "the login has expired").
 				Because("it was good until " + stamp(l.ExpiresAt)).Try("sign in again with stint login")
 		}

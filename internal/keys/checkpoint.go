@@ -44,7 +44,7 @@ type checkpointSigner struct {
 	name     string
 	hash     uint32
 	verifier string
-	key      *[ed25519.PrivateKeySize]byte // a pointer, so that fmt prints an address at most
+	key      secret // an ed25519.PrivateKey
 }
 
 func newCheckpointSigner(name string, seed []byte) (*checkpointSigner, error) {
@@ -60,13 +60,13 @@ func newCheckpointSigner(name string, seed []byte) (*checkpointSigner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a log cannot have the name %q: %w", name, err)
 	}
-	return &checkpointSigner{name: name, hash: v.KeyHash(), verifier: text, key: (*[ed25519.PrivateKeySize]byte)(key)}, nil
+	return &checkpointSigner{name: name, hash: v.KeyHash(), verifier: text, key: hide(key)}, nil
 }
 
 func (s *checkpointSigner) Name() string    { return s.name }
 func (s *checkpointSigner) KeyHash() uint32 { return s.hash }
 
-func (s *checkpointSigner) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(s.key[:], msg), nil }
+func (s *checkpointSigner) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(s.key(), msg), nil }
 
 // Format covers every verb of fmt.
 func (s *checkpointSigner) Format(f fmt.State, _ rune) {

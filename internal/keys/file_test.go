@@ -119,6 +119,10 @@ func TestOpenRefuses(t *testing.T) {
 			mode(t, dir, 0o777)
 			link(t, path, dir)
 		}, "everybody may write"},
+		{"link in a folder open to all", func(t *testing.T, path string) {
+			link(t, path, t.TempDir())
+			mode(t, filepath.Dir(path), 0o777)
+		}, "everybody may write"},
 		{"link to a file open to all", func(t *testing.T, path string) {
 			mode(t, path, 0o644)
 			link(t, path, t.TempDir())

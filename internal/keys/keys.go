@@ -17,7 +17,7 @@ type keyID [8]byte
 // sealKey is one seal key.
 type sealKey struct {
 	id     keyID
-	secret *[keySize]byte // a pointer, so that fmt prints an address at most
+	secret secret // keySize bytes
 }
 
 func newSealKey() sealKey {
@@ -27,14 +27,14 @@ func newSealKey() sealKey {
 }
 
 func sealKeyOf(secret [keySize]byte) sealKey {
-	k := sealKey{secret: &secret}
+	k := sealKey{secret: hide(secret[:])}
 	copy(k.id[:], k.derive("stint-key-id-1", len(k.id)))
 	return k
 }
 
 // derive makes a key that tells nothing of this one or of others derived from it.
 func (k sealKey) derive(info string, size int) []byte {
-	out, err := hkdf.Key(sha256.New, k.secret[:], nil, info, size)
+	out, err := hkdf.Key(sha256.New, k.secret(), nil, info, size)
 	if err != nil {
 		panic(err) // only for sizes above 8160 bytes; ours are constants
 	}

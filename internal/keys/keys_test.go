@@ -36,10 +36,10 @@ func TestNothingPrintsAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	tagger := must(k.Tagger(must(k.Seal(tagPurpose, tagPlace, seed))))
-	private := signer.(*checkpointSigner).key[:]
+	private := signer.(*checkpointSigner).key()
 
 	var out strings.Builder
-	for _, v := range []any{k, *k.ring.Load(), tagger, *tagger, signer} {
+	for _, v := range []any{k, *k.ring.Load(), tagger, *tagger, signer, *signer.(*checkpointSigner)} {
 		inner := struct{ hidden any }{v}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&out, verb+"\n", v)

@@ -19,7 +19,7 @@ func TestCheckPlace(t *testing.T) {
 		os.Symlink(at("elsewhere"), at("data", "out")),                        // leads out of it
 		os.WriteFile(at("elsewhere", "real.key"), nil, 0o600),                 //
 		os.Symlink(at("elsewhere", "real.key"), at("data", "link.key")),       // a name inside, a file outside
-		os.Symlink(filepath.Join("data", "soon.key"), at("later.key")),  // leads to nothing yet, inside
+		os.Symlink(filepath.Join("data", "soon.key"), at("later.key")),        // leads to nothing yet, inside
 		os.Symlink(filepath.Join("elsewhere", "soon.key"), at("outside.key")), // leads to nothing yet, outside
 		os.Symlink(at("loop"), at("loop")),
 	} {
@@ -75,5 +75,21 @@ func TestCheckPlace(t *testing.T) {
 	}
 	if err := CheckPlace("stint-data.key", "stint-data"); err != nil {
 		t.Errorf("relative names: %v", err)
+	}
+}
+
+// A mount gives a folder a second name that no link tells of; here, a link that
+// inside is not told of stands for it.
+func TestInsideByAnotherName(t *testing.T) {
+	root := t.TempDir()
+	data, alias := filepath.Join(root, "data"), filepath.Join(root, "alias")
+	if err := errors.Join(os.Mkdir(data, 0o700), os.Symlink(data, alias)); err != nil {
+		t.Fatal(err)
+	}
+	if !inside(filepath.Join(alias, "new", "stint.key"), data) {
+		t.Error("the second name of the data folder was not seen")
+	}
+	if inside(filepath.Join(root, "stint.key"), data) {
+		t.Error("what is beside the data folder is inside")
 	}
 }

@@ -49,7 +49,7 @@ func (k *Keys) Tagger(current []byte, earlier ...[]byte) (*Tagger, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open a tag key: %w", err)
 		}
-		t.keys = append(t.keys, (*[keySize]byte)(key))
+		t.keys = append(t.keys, hide(key))
 	}
 	return t, nil
 }
@@ -67,7 +67,7 @@ func (k *Keys) Tagger(current []byte, earlier ...[]byte) (*Tagger, error) {
 //
 // A Tagger may be used from any goroutine.
 type Tagger struct {
-	keys []*[keySize]byte // pointers, so that fmt prints addresses at most
+	keys []secret // the first makes tags
 }
 
 // Tag gives the one tag of an entitlement, identified by "ent_" and a ULID. For
@@ -102,8 +102,8 @@ func (t *Tagger) Check(installation, target string, epoch int64, tag string) (id
 	return id, true
 }
 
-func (t *Tagger) mac(key *[keySize]byte, installation, target string, epoch int64, id string) string {
-	h := hmac.New(sha256.New, key[:])
+func (t *Tagger) mac(key secret, installation, target string, epoch int64, id string) string {
+	h := hmac.New(sha256.New, key())
 	msg := appendFields(nil, "stint-tag-1", installation, target, id)
 	h.Write(binary.BigEndian.AppendUint64(msg, uint64(epoch)))
 	return macEncoding.EncodeToString(h.Sum(nil)[:macSize*5/8])

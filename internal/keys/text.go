@@ -19,7 +19,7 @@ func encodeText(ring []sealKey) []byte {
 	var b bytes.Buffer
 	for _, k := range ring {
 		b.WriteString(linePrefix)
-		b.WriteString(base64.StdEncoding.EncodeToString(k.secret[:]))
+		b.WriteString(base64.StdEncoding.EncodeToString(k.secret()))
 		b.WriteByte('\n')
 	}
 	return b.Bytes()

@@ -15,7 +15,7 @@ func TestTextGolden(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	ring, err := parseText([]byte(want))
-	if err != nil || len(ring) != 1 || *ring[0].secret != *ringOf(1).current().secret {
+	if err != nil || len(ring) != 1 || !bytes.Equal(ring[0].secret(), ringOf(1).current().secret()) {
 		t.Errorf("parsed to %v, %v", ring, err)
 	}
 }

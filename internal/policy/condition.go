@@ -124,7 +124,7 @@ func (e *environment) compile(r *report, c conditionText) *condition {
 		return nil
 	}
 	if checked.OutputType() != cel.BoolType {
-		r.add(c.line, "", "the condition gives %s, not true or false", checked.OutputType())
+		r.add(c.line, "", "the condition gives a %s, not true or false", typeNames.Replace(checked.OutputType().String()))
 		return nil
 	}
 	program, err := e.cel.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
@@ -164,8 +164,22 @@ var (
 	syntaxWord = regexp.MustCompile(`^Syntax error: (?:mismatched input|extraneous input|no viable alternative at input|token recognition error at:) ('(?:[^']|'[^ ])*')`)
 )
 
+// typeNames are the words for types that have a longer name inside.
+var typeNames = strings.NewReplacer("net.IP", "address", "net.CIDR", "network",
+	"google.protobuf.Duration", "duration", "google.protobuf.Timestamp", "timestamp")
+
+// constants are what the validators say of constants, in our words.
+var constants = map[string][2]string{
+	"invalid duration argument":  {"not a duration", `write it as duration("1h30m")`},
+	"invalid timestamp argument": {"not a time", `write it as timestamp("2026-01-02T15:04:05Z")`},
+	"invalid matches argument":   {"not a regular expression", ""},
+}
+
 // plain turns the compiler's words into ours.
 func plain(msg string) (text, hint string) {
+	if w, ok := constants[msg]; ok {
+		return w[0], w[1]
+	}
 	if m := noOverload.FindStringSubmatch(msg); m != nil {
 		name := m[1]
 		if op, ok := operators.FindReverse(name); ok && op != "" {
@@ -179,7 +193,7 @@ func plain(msg string) (text, hint string) {
 		case strings.Contains(m[2], "net.IP"):
 			hint = `write an address as ip("10.0.0.1"), a network as source.ip.inCIDR("10.0.0.0/8")`
 		}
-		return fmt.Sprintf("%s cannot be applied to %s", name, strings.ReplaceAll(m[2], "net.IP", "address")), hint
+		return fmt.Sprintf("%s cannot be applied to %s", name, typeNames.Replace(m[2])), hint
 	}
 	if m := syntaxWord.FindStringSubmatch(msg); m != nil {
 		if m[1] == "'<EOF>'" {
@@ -188,7 +202,7 @@ func plain(msg string) (text, hint string) {
 		return "the condition is not valid at " + m[1], ""
 	}
 	msg, _, _ = strings.Cut(msg, "\n")
-	msg = strings.TrimPrefix(msg, "Syntax error: ")
+	msg = strings.ReplaceAll(strings.TrimPrefix(msg, "Syntax error: "), "'<EOF>'", "the end")
 	if msg != "" {
 		msg = strings.ToLower(msg[:1]) + msg[1:]
 	}

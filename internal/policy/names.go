@@ -44,8 +44,8 @@ func (w *walker) findLocals(e ast.Expr) {
 	}))
 }
 
-// typeNames are identifiers that stand for a type.
-var typeNames = []string{"bool", "int", "uint", "double", "string", "bytes", "list", "map", "type", "null_type"}
+// typeIdents are identifiers that stand for a type.
+var typeIdents = []string{"bool", "int", "uint", "double", "string", "bytes", "list", "map", "type", "null_type"}
 
 func (w *walker) walk(e ast.Expr) {
 	switch e.Kind() {
@@ -94,7 +94,7 @@ func (w *walker) roots() (roots []string) {
 
 func (w *walker) ident(e ast.Expr) {
 	name := e.AsIdent()
-	if w.locals[name] || slices.Contains(typeNames, name) {
+	if w.locals[name] || slices.Contains(typeIdents, name) {
 		return
 	}
 	if fields := w.fieldsOf(name); len(fields) > 0 {

@@ -102,8 +102,10 @@ maxDuration: 2h
 ---
 `
 
-// rule is a policy in one line, for tables.
-func rule(name, rest string) string { return "kind: Policy\nname: " + name + "\n" + rest + "\n---\n" }
+// rule is a policy in one line, for tables: rest is "{subjects: …}".
+func rule(name, rest string) string {
+	return "{kind: Policy, name: " + name + ", " + strings.TrimPrefix(rest, "{") + "\n---\n"
+}
 
 func mira() access.Principal {
 	return access.Principal{ID: "user:mira", Person: "mira", Groups: []access.Group{"platform"}, Manager: "user:max",

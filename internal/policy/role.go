@@ -88,13 +88,15 @@ func readSection(f *form, r *Role, schemas map[string]access.Schema) {
 	}
 	schema, known := schemas[r.Type]
 	if schemas != nil && !known {
-		for name := range schemas { // the type is reported already; its section is not the mistake
+		f.skip(r.Type) // the type is reported already; its section is not the mistake
+		for name := range schemas {
 			f.skip(name)
 		}
 		return
 	}
 	if known && r.Mechanism != "" && !slices.Contains(schema.Mechanisms, r.Mechanism) {
 		f.r.add(r.lineMechanism, "available are "+join(schema.Mechanisms), "mechanism %s is not available yet for type %s", r.Mechanism, r.Type)
+		f.skip(r.Type)
 		return
 	}
 	s := f.sub(r.Type)

@@ -54,7 +54,8 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 	if !f.has("subjects") {
 		f.r.add(f.line, `add subjects: [group:…], or ["*"] for everybody`, "%s has no subjects", f.what)
 	}
-	for _, it := range f.texts("subjects") {
+	subjects, roles := f.texts("subjects"), f.texts("roles")
+	for _, it := range subjects {
 		s := access.Subject(it.text)
 		if !access.ValidSubject(s, false) {
 			f.r.add(it.line, subjectForms+`, or "*"`, "%q is not a subject", it.text)
@@ -64,7 +65,7 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 	if !f.has("roles") {
 		f.r.add(f.line, `add roles: […], or ["*"] for all`, "%s has no roles", f.what)
 	}
-	for _, it := range f.texts("roles") {
+	for _, it := range roles {
 		r.Roles = append(r.Roles, access.RoleName(it.text))
 		if it.text == "*" {
 			r.everyRole = true
@@ -72,8 +73,10 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 			r.roleRefs = append(r.roleRefs, it)
 		}
 	}
-	if (f.has("subjects") && len(r.Subjects) == 0) || (f.has("roles") && len(r.Roles) == 0) {
-		f.r.add(f.line, "", "%s is for nobody or nothing: subjects or roles are empty", f.what)
+	for name, l := range map[string][]item{"subjects": subjects, "roles": roles} {
+		if l != nil && len(l) == 0 { // nil: absent, or wrong and reported
+			f.r.add(f.lineOf(name), "", "%s has an empty list of %s", f.what, name)
+		}
 	}
 	if sel := f.sub("resources"); sel != nil {
 		r.Resources, r.refs = readSelector(sel, schemas)

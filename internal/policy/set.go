@@ -230,7 +230,7 @@ func loadZone(r *report, rule *Rule, zones map[string]*time.Location) *time.Loca
 	}
 	l, err := time.LoadLocation(rule.Zone)
 	if err != nil || rule.Zone == "Local" || rule.Zone == "" {
-		r.add(rule.zoneLine, `write it as "Europe/Berlin"`, "unknown time zone %q", rule.Zone)
+		r.add(rule.zoneLine, `use a name of the IANA list, such as "Europe/Berlin"`, "unknown time zone %q", rule.Zone)
 		return time.UTC
 	}
 	zones[rule.Zone] = l

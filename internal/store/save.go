@@ -137,7 +137,7 @@ func arrays(columns []column, rows []write) []any {
 			})
 		case boolean:
 			args[i] = arrayOf(rows, i, func(v any) bool { return v.(bool) })
-		case bytes:
+		case binary:
 			args[i] = arrayOf(rows, i, func(v any) []byte { return v.([]byte) })
 		}
 	}

@@ -12,11 +12,11 @@ const (
 	text kind = iota
 	integer
 	boolean
-	bytes
+	binary
 )
 
 func (k kind) array() string {
-	return [...]string{text: "text[]", integer: "bigint[]", boolean: "boolean[]", bytes: "bytea[]"}[k]
+	return [...]string{text: "text[]", integer: "bigint[]", boolean: "boolean[]", binary: "bytea[]"}[k]
 }
 
 type column struct {
@@ -39,6 +39,8 @@ type table struct {
 	derived map[string]string
 	// newer, if set, must hold for a row without version to be replaced.
 	newer string
+	// once: a row with the same key is an error.
+	once bool
 
 	insertOne, insertMany string
 	updateOne, updateMany string
@@ -65,6 +67,8 @@ func (t table) build() *table {
 
 	conflict := " ON CONFLICT (" + strings.Join(names[:t.keys], ", ") + ") DO "
 	switch set := t.set(from("excluded")); {
+	case t.once:
+		conflict = ""
 	case set == "":
 		conflict += "NOTHING"
 	case t.versioned:

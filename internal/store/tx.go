@@ -140,7 +140,7 @@ func one[T any](tx *Tx, what string, scan func(row) (T, error), q string, args .
 	return found[0], nil
 }
 
-// listByIDs is list for a query with a place for ids, made by byIDs.
+// listByIDs is listGood for a query with a place for ids, made by byIDs.
 func listByIDs[T any, ID ~string](tx *Tx, scan func(row) (T, error), q idQuery, ids []ID, args ...any) ([]T, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -150,7 +150,7 @@ func listByIDs[T any, ID ~string](tx *Tx, scan func(row) (T, error), q idQuery, 
 		for i, id := range ids {
 			texts[i] = string(id)
 		}
-		return list(tx, scan, q.many, append([]any{texts}, args...)...)
+		return listGood(tx, scan, q.many, append([]any{texts}, args...)...)
 	}
 	var all []T
 	seen := make(map[ID]bool, len(ids))
@@ -159,7 +159,7 @@ func listByIDs[T any, ID ~string](tx *Tx, scan func(row) (T, error), q idQuery, 
 			continue
 		}
 		seen[id] = true
-		some, err := list(tx, scan, q.one, append([]any{string(id)}, args...)...)
+		some, err := listGood(tx, scan, q.one, append([]any{string(id)}, args...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -151,10 +151,10 @@ func (c *Connector) extend(ctx context.Context, t connector.Target, s *subject) 
 		}
 		var impostor *role
 		r, impostor = seen.account(s)
-		if r == nil || impostor != nil || s.mark == "" && r.powerful || s.mark != "" && !seen.marked(s) {
+		if r == nil || impostor != nil || s.mark == "" && r.powerful || s.mark != "" && !seen.marked(s, r) {
 			return refuse("there is nothing to extend: "+s.name+" is not as Stint left it", "end the grant and ask anew")
 		}
-		rows, err := run(ctx, conn, "SELECT coalesce(rolvaliduntil < "+until(s.order.ExpiresAt)+", false) FROM pg_roles WHERE oid = "+strconv.FormatUint(uint64(r.oid), 10))
+		rows, err := run(ctx, conn, "SELECT coalesce(rolvaliduntil < "+until(s.order.ExpiresAt)+", false) FROM pg_roles WHERE oid = "+oidText(r.oid))
 		if err != nil || len(rows) != 1 || string(rows[0][0]) != "t" {
 			return err
 		}
@@ -164,5 +164,5 @@ func (c *Connector) extend(ctx context.Context, t connector.Target, s *subject) 
 	if err != nil {
 		return connector.Receipt{}, err
 	}
-	return connector.Receipt{Account: r.name, Creation: strconv.FormatUint(uint64(r.oid), 10)}, nil
+	return connector.Receipt{Account: r.name, Creation: oidText(r.oid)}, nil
 }

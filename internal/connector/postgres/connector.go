@@ -51,6 +51,9 @@ func (c *Connector) Provision(ctx context.Context, t connector.Target, o connect
 	if s.err != nil {
 		return connector.Receipt{}, failure(s.err)
 	}
+	if o.Tag == "" {
+		return connector.Receipt{}, refuse("an order without a tag is never carried out", "")
+	}
 	if !o.ExpiresAt.After(time.Unix(0, 0)) {
 		return connector.Receipt{}, refuse("an order without an end is never carried out", "")
 	}

@@ -54,7 +54,7 @@ func (c *Connector) provisionEnabled(ctx context.Context, t connector.Target, s 
 		if seen.otherEnabled(s, r) {
 			return &connector.Error{Outcome: connector.NotDone, Message: s.name + " is enabled for another grant"}
 		}
-		if r.login && !seen.marked(s) {
+		if r.login && !seen.marked(s, r) {
 			return refuse(s.name+" can log in already, and not through Stint", "on the target: ALTER ROLE "+ident(s.name)+" NOLOGIN PASSWORD NULL")
 		}
 		sql := append(seen.placeMark(s, r, major(conn)), fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d PASSWORD %s VALID UNTIL %s",
@@ -89,7 +89,7 @@ func (v *scene) revokeEnabled(s *subject) step {
 // enabledByUs reports whether an account that can log in can do so because of
 // the order.
 func (v *scene) enabledByUs(s *subject, r *role) bool {
-	return v.marked(s) || s.order.Creation != "" && !v.otherEnabled(s, r)
+	return v.marked(s, r) || s.order.Creation != "" && !v.otherEnabled(s, r)
 }
 
 // restore puts back what was changed about an enabled account. It runs while the
@@ -197,13 +197,13 @@ func unquote(s string) (name, rest string) {
 
 // enabledPresence says whether an enabled account is as the order wants it.
 func (v *scene) enabledPresence(s *subject, r *role) (connector.Presence, error) {
-	mark := v.markOf(s, r)
+	marked := v.marked(s, r)
 	switch {
-	case mark != nil && r.login && !r.expired:
+	case marked && r.login && !r.expired:
 		return connector.Present, nil
-	case mark != nil && r.login:
+	case marked && r.login:
 		return connector.NotKnown, access.Fail(access.Expired, "account-expired", s.name+" has expired on the target")
-	case mark != nil:
+	case marked:
 		return connector.NotKnown, access.Fail(access.Pending, "mark-left", s.name+" cannot log in, and what was changed about it was not put back yet")
 	case r.login && v.enabledByUs(s, r):
 		return connector.NotKnown, access.Fail(access.Conflict, "mark-lost", s.name+" can log in, and somebody has removed Stint's mark from it")

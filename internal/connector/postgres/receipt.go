@@ -26,7 +26,7 @@ type credential struct {
 
 // receipt says what was made; without a password it carries no credential.
 func receipt(t connector.Target, account string, oid uint32, password []byte) (connector.Receipt, error) {
-	r := connector.Receipt{Account: account, Creation: strconv.FormatUint(uint64(oid), 10)}
+	r := connector.Receipt{Account: account, Creation: oidText(oid)}
 	if password == nil {
 		return r, nil
 	}

@@ -120,16 +120,15 @@ func (c *Connector) drop(ctx context.Context, t connector.Target, ss []*subject)
 // then the mark goes, and with it the last of us.
 func (c *Connector) removeMark(ctx context.Context, t connector.Target, seen *scene, s *subject) connector.Result {
 	r, impostor := seen.account(s)
-	mark := seen.byName[s.mark]
-	if mark == nil {
+	if seen.byName[s.mark] == nil {
 		return connector.Result{Outcome: connector.Done, Foreign: impostor != nil}
 	}
-	if r != nil && seen.marked(s) {
+	if r != nil && seen.marked(s, r) {
 		var err error
 		if s.order.Mechanism == access.Enable {
 			err = c.restore(ctx, t, seen, s, r)
 		} else {
-			err = seen.lent(s, r, mark)
+			err = seen.lent(s, r)
 		}
 		if err != nil {
 			return result(err)
@@ -143,13 +142,13 @@ func (c *Connector) removeMark(ctx context.Context, t connector.Target, seen *sc
 
 // lent says what of a membership is still there: the groups themselves, or
 // sessions that may have become one of them.
-func (v *scene) lent(s *subject, r *role, mark *role) error {
+func (v *scene) lent(s *subject, r *role) error {
 	for _, right := range s.order.Rights {
 		if _, ours := v.in(r.oid, right); ours && !s.existed(right) && !v.lentByOther(s, r, right) {
 			return &connector.Error{Outcome: connector.NotDone, Message: r.name + " is still in " + right + "; revoke it first"}
 		}
 	}
-	if n := v.oldSessions(s, r, mark); n > 0 {
+	if n := v.oldSessions(s, r); n > 0 {
 		return stillOpen(r.name, n)
 	}
 	return nil
@@ -157,11 +156,11 @@ func (v *scene) lent(s *subject, r *role, mark *role) error {
 
 // oldSessions counts the sessions of a standing account that may still use the
 // groups of an order that ended.
-func (v *scene) oldSessions(s *subject, r *role, mark *role) int {
+func (v *scene) oldSessions(s *subject, r *role) int {
 	if s.opt.keepSessions || !s.lends() {
 		return 0
 	}
-	ended := readNote(mark.comment).EndedUS
+	ended := v.notes[s.mark].EndedUS
 	n := 0
 	for _, x := range v.sessions[r.oid] {
 		if ended == 0 || x.startedUS <= ended {

@@ -73,10 +73,9 @@ func (v *scene) revokeMember(s *subject) step {
 		st.foreign = impostor != nil
 		return st
 	}
-	mark := v.markOf(s, r)
 	rights := s.order.Rights
-	if mark != nil {
-		rights = append(slices.Clone(rights), readNote(mark.comment).Rights...)
+	if v.marked(s, r) {
+		rights = append(slices.Clone(rights), v.notes[s.mark].Rights...)
 		slices.Sort(rights)
 		rights = slices.Compact(rights)
 	}
@@ -101,8 +100,7 @@ func (v *scene) revokeMember(s *subject) step {
 // group.
 func (v *scene) lentByOther(s *subject, r *role, right string) bool {
 	return slices.ContainsFunc(v.otherMarks(s, r), func(m string) bool {
-		mark := v.byName[m]
-		return mark != nil && slices.Contains(readNote(mark.comment).Rights, right)
+		return slices.Contains(v.notes[m].Rights, right)
 	})
 }
 

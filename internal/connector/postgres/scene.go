@@ -186,8 +186,11 @@ func (v *scene) in(oid uint32, group string) (member, ours bool) {
 }
 
 // marked reports whether the subject's mark is on its account.
-func (v *scene) marked(s *subject) bool {
-	_, on := v.notes[s.mark]
+func (v *scene) marked(s *subject, r *role) bool {
+	if r == nil || s.mark == "" {
+		return false
+	}
+	on, _ := v.in(r.oid, s.mark)
 	return on
 }
 

@@ -48,21 +48,19 @@ func (c *Connector) terminate(ctx context.Context, t connector.Target, ss []*sub
 // their role by oid, also when it was dropped under them.
 func (v *scene) sessionsOf(s *subject) uint32 {
 	r, _ := v.account(s)
-	switch s.order.Mechanism {
-	case access.Account:
-		if r != nil {
-			return r.oid
-		}
-		return s.creation
-	case access.Enable:
-		// Whoever enabled the account after us keeps their sessions.
-		if r == nil || r.login || !v.enabledByUs(s, r) {
-			return 0
-		}
-		return r.oid
-	}
-	if r == nil || s.opt.keepSessions || !s.lends() || !v.marked(s) {
+	switch {
+	case s.order.Mechanism == access.Account:
+		return r.oidOr(s.creation)
+	case s.order.Mechanism == access.Member && (s.opt.keepSessions || !s.lends()):
 		return 0
+	case r == nil && s.order.Creation != "":
+		return s.creation
+	case r == nil:
+		return 0
+	case s.order.Mechanism == access.Enable && (r.login || !v.enabledByUs(s, r)):
+		return 0 // whoever enabled the account after us keeps their sessions
+	case s.order.Mechanism == access.Member && s.mark != "" && !v.marked(s, r):
+		return 0 // done before: the mark went last
 	}
 	return r.oid
 }
@@ -75,7 +73,8 @@ func (c *Connector) cutOff(ctx context.Context, t connector.Target, seen *scene,
 	cut := map[uint32]int64{}
 	var members []*subject
 	for _, s := range ss {
-		if oid := seen.sessionsOf(s); oid != 0 && s.order.Mechanism == access.Member {
+		oid := seen.sessionsOf(s)
+		if s.order.Mechanism == access.Member && seen.byOID[oid] != nil {
 			members = append(members, s)
 		} else if oid != 0 {
 			cut[oid] = 0
@@ -93,13 +92,14 @@ func (c *Connector) cutOff(ctx context.Context, t connector.Target, seen *scene,
 		sql := ""
 		for _, s := range members {
 			r, _ := seen.account(s)
-			mark := seen.markOf(s, r)
-			n := readNote(mark.comment)
+			n := seen.notes[s.mark]
 			if n.EndedUS == 0 {
 				n.EndedUS = now
-				sql += "COMMENT ON ROLE " + ident(mark.name) + " IS " + literal(n.String()) + ";"
+				if s.mark != "" {
+					sql += "COMMENT ON ROLE " + ident(s.mark) + " IS " + literal(n.String()) + ";"
+				}
 			}
-			if at, all := cut[r.oid]; !all || at != 0 {
+			if at, there := cut[r.oid]; !there || at != 0 {
 				cut[r.oid] = max(at, n.EndedUS)
 			}
 		}

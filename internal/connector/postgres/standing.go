@@ -14,13 +14,13 @@ import (
 
 // Observe reads what an order is about to change. A new account changes nothing
 // that is there, so nothing is read for it.
-func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector.Order) (string, error) {
+func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector.Order) (connector.Before, error) {
 	s := newSubject(t, o)
 	if s.err != nil {
-		return "", s.err
+		return connector.Before{}, s.err
 	}
 	if o.Mechanism == access.Account {
-		return "", nil
+		return connector.Before{}, nil
 	}
 	var b before
 	err := c.pools.again(ctx, t, granting, func(conn *pgx.Conn) error {
@@ -37,7 +37,7 @@ func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector
 			b.Existing, err = seen.existing(ctx, conn, s, r)
 			return err
 		}
-		if r.login && !seen.marked(s) {
+		if r.login && !seen.marked(s, r) {
 			return access.Fail(access.Denied, "not-dormant", s.name+" can log in already").
 				Because("an account to enable is dormant: its privilege would outlive the grant").
 				Try("on the target: ALTER ROLE " + ident(s.name) + " NOLOGIN PASSWORD NULL")
@@ -45,13 +45,14 @@ func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector
 		return observeEnabled(ctx, conn, &b)
 	})
 	if err != nil {
-		return "", observeFailure(err)
+		return connector.Before{}, observeFailure(err)
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
-		return "", access.Fail(access.Internal, "bad-before", "record the state before").Wrap(err)
+		return connector.Before{}, access.Fail(access.Internal, "bad-before", "record the state before").Wrap(err)
 	}
-	return string(text), nil
+	existing := o.Mechanism == access.Member && len(b.Existing) == len(o.Rights)
+	return connector.Before{Existing: existing, State: string(text)}, nil
 }
 
 func observeFailure(err error) error {
@@ -161,7 +162,7 @@ func (c *Connector) standing(ctx context.Context, conn *pgx.Conn, t connector.Ta
 // placeMark makes the statements that put the order's mark on an account, none
 // when it is there.
 func (v *scene) placeMark(s *subject, r *role, major int) (sql []string) {
-	if v.marked(s) && readNote(v.byName[s.mark].comment).EndedUS == 0 {
+	if v.marked(s, r) && v.notes[s.mark].EndedUS == 0 {
 		return nil
 	}
 	if v.byName[s.mark] == nil {

@@ -15,7 +15,7 @@ type subject struct {
 	opt      options
 	name     string // the account's name
 	creation uint32 // the oid of the role that was made or is acted on; 0 while not known
-	mark     string // the mark's name; empty for an account, which is its own mark
+	mark     string // the mark's name; empty for an account, which is its own mark, and for a sweep
 	before   before
 	err      error            // why nothing can be done for it
 	result   connector.Result // of the step that runs
@@ -58,7 +58,10 @@ func newSubject(t connector.Target, o connector.Order) *subject {
 
 func (s *subject) read(t connector.Target) error {
 	o := s.order
-	if !validTag(o.Tag) {
+	// A membership that our login granted and that no mark explains can be taken
+	// away, for the sweep.
+	unmarked := o.Mechanism == access.Member && o.Tag == ""
+	if !validTag(o.Tag) && !unmarked {
 		return access.Fail(access.Invalid, "bad-tag", "the order's tag does not have the form of a tag")
 	}
 	var err error
@@ -87,7 +90,10 @@ func (s *subject) read(t connector.Target) error {
 			return access.Fail(access.Invalid, "bad-account", "the account's name does not carry the order's tag")
 		}
 	case access.Member, access.Enable:
-		s.name, s.mark = o.Account, markName(o.Mechanism, o.Tag)
+		s.name = o.Account
+		if !unmarked {
+			s.mark = markName(o.Mechanism, o.Tag)
+		}
 		if err := checkName("standing account", s.name); err != nil {
 			return err
 		}

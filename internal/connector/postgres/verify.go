@@ -81,9 +81,8 @@ func (v *scene) accountPresence(s *subject, r, impostor *role) (connector.Presen
 // memberPresence: the mark and every group make it present; neither the mark nor
 // a group that we gave makes it absent.
 func (v *scene) memberPresence(s *subject, r *role) (connector.Presence, error) {
-	mark := v.markOf(s, r)
-	missing := v.missing(s, r)
-	if mark != nil && len(missing) == 0 && readNote(mark.comment).EndedUS == 0 {
+	marked := v.marked(s, r)
+	if marked && len(v.missing(s, r)) == 0 && v.notes[s.mark].EndedUS == 0 {
 		return connector.Present, nil
 	}
 	for _, right := range s.order.Rights {
@@ -91,29 +90,32 @@ func (v *scene) memberPresence(s *subject, r *role) (connector.Presence, error) 
 			return connector.NotKnown, access.Fail(access.Conflict, "mark-lost", r.name+" is in "+right+" through Stint, and not as the order says")
 		}
 	}
-	if mark != nil {
+	if marked {
 		return connector.NotKnown, access.Fail(access.Pending, "mark-left", r.name+" has left the groups, and Stint's mark on it is still there")
 	}
 	return connector.Absent, nil
 }
 
-// activity counts the sessions that matter to the order. Once a standing account
-// is rid of its groups those that began later are its owner's own.
+// activity counts the sessions that matter to the order: those of an account
+// that was made or enabled for it, those of a standing account as long as they
+// may use what it was lent. Once that is over its sessions are its owner's own.
 func (v *scene) activity(s *subject, r *role, p connector.Presence, now time.Time) (n int, last time.Time) {
-	oid := r.oidOr(s.creation)
-	if s.order.Mechanism == access.Enable && r != nil && p == connector.Absent {
-		return 0, last // dormant again, or enabled by others
-	}
-	if s.order.Mechanism == access.Member && p != connector.Present {
-		if mark := v.markOf(s, r); mark != nil && r != nil {
-			n = v.oldSessions(s, r, mark)
+	over := p != connector.Present && r != nil
+	switch {
+	case over && s.order.Mechanism == access.Member:
+		if v.marked(s, r) {
+			n = v.oldSessions(s, r)
 		}
 		return n, last
+	case over && s.order.Mechanism == access.Enable && !v.enabledByUs(s, r),
+		r == nil && s.mark != "" && s.order.Creation == "":
+		return 0, last
 	}
-	for _, x := range v.sessions[oid] {
+	open := v.sessions[r.oidOr(s.creation)]
+	for _, x := range open {
 		if at := now.Add(-x.idle); at.After(last) {
 			last = at
 		}
 	}
-	return len(v.sessions[oid]), last
+	return len(open), last
 }

@@ -301,7 +301,8 @@ EXECUTE FUNCTION stint_refuse('rule: requests are kept');
 CREATE FUNCTION votes_new() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM requests r WHERE r.id = NEW.request_id AND r.state = 'pending'
-                     AND r.person <> NEW.person AND r.digest = NEW.request AND r.duration >= NEW.duration) THEN
+                     AND r.person <> NEW.person AND r.digest = NEW.request AND r.duration >= NEW.duration)
+      AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = NEW.request_id AND v.n = NEW.n) THEN -- saved again, nothing happens
         RAISE EXCEPTION 'rule: a vote is by another person, on exactly what was asked, while it is pending' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;

@@ -294,6 +294,7 @@ BEGIN SELECT RAISE(ABORT, 'rule: requests are kept'); END;
 CREATE TRIGGER votes_new BEFORE INSERT ON votes
 WHEN NOT EXISTS (SELECT 1 FROM requests r WHERE r.id = NEW.request_id AND r.state = 'pending'
                  AND r.person <> NEW.person AND r.digest = NEW.request AND r.duration >= NEW.duration)
+ AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = NEW.request_id AND v.n = NEW.n) -- saved again, nothing happens
 BEGIN SELECT RAISE(ABORT, 'rule: a vote is by another person, on exactly what was asked, while it is pending'); END;
 -- +goose StatementEnd
 -- +goose StatementBegin

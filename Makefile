@@ -1,0 +1,70 @@
+# Stint. `make` builds, `make demo` tells the story, `make test` runs every test.
+# Everything needs only Go 1.26, make and root on Debian 12; scripts/setup
+# installs the rest from Debian.
+
+GO      ?= go
+TOOLS   := $(GO) tool -modfile=tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+export CGO_ENABLED ?= 0
+
+STORE  ?= sqlite
+TRIALS ?= 50
+AUTO   ?=
+RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/connector/... ./internal/pgtest
+
+.PHONY: all build setup demo test check unit race e2e chaos bench cross clean
+
+all: build
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+setup:
+	@scripts/setup
+
+## The main job, told and checked: STORE=sqlite|postgres, AUTO=1 runs unattended.
+demo: setup build
+	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
+
+## Every test. About ten minutes on two cores.
+test: setup check build cross unit race e2e
+	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
+	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=postgres
+	@$(MAKE) --no-print-directory demo AUTO=1
+	@echo "make test: everything passed"
+
+## Form: gofmt, vet, staticcheck, known vulnerabilities.
+check:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt -l:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+	@scripts/vulncheck
+
+## Fast tests, with real PostgreSQL where a target or the store is meant.
+unit:
+	$(GO) test ./...
+
+## The packages with goroutines, under the race detector.
+race:
+	CGO_ENABLED=1 $(GO) test -race -short $(RACED)
+
+## The built binaries against a real PostgreSQL, person by person.
+e2e: build
+	$(GO) test -count=1 -tags e2e -timeout 20m ./test/e2e
+
+## kill -9 at random moments, with an oracle that reads the target by itself.
+chaos: build
+	$(GO) run ./test/chaos -bin bin -store $(STORE) -trials $(TRIALS)
+
+## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
+bench: build
+	$(GO) run ./test/bench -bin bin -store $(STORE)
+
+## The CLI also builds for other systems.
+cross:
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/stint
+	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/stint
+
+clean:
+	rm -rf bin

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+// db, ssh and run have one shape: get an active grant, fetch its credential,
+// run a program with it. Whatever fails before the program starts is exit code
+// 125, so that the program's own codes keep their meaning.
+
+func (c *cli) dbCmd() *cobra.Command {
+	var ask asking
+	cmd := &cobra.Command{
+		Use:   "db RESOURCE [--as ROLE --for DURATION --why TEXT] [-- psql arguments]",
+		Short: "Connect to a database, asking for access when needed",
+		Long: "Connect to a database with psql. An active grant of yours is used; else access is\n" +
+			"asked for with --as, --for and --why, and waited for. The grant goes on after psql\n" +
+			"ends; give it back with stint end, or use stint run.\n\n" +
+			"psql gets the credential in its environment: never as an argument, which others on\n" +
+			"the machine can read, and not as a file, which would stay behind after a crash.",
+		Example: "  stint db orders-db --as reader --for 30m --why \"check order 4711\"\n" +
+			"  stint db orders-db -- -c \"select count(*) from orders\"",
+		Args: connectArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.connecting(func() error { return c.db(cmd.Context(), args[0], args[1:], &ask) })
+		},
+	}
+	ask.flags(cmd, c)
+	cmd.ValidArgsFunction = c.completeResources
+	return cmd
+}
+
+func (c *cli) sshCmd() *cobra.Command {
+	var ask asking
+	cmd := &cobra.Command{
+		Use:   "ssh RESOURCE [--as ROLE --for DURATION --why TEXT] [-- command]",
+		Short: "Connect to a host, asking for access when needed",
+		Long:  "Connect to a host. It needs resources of type ssh, which servers of this version do\nnot have a connector for; it says so before it asks anybody for anything.",
+		Args:  connectArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.connecting(func() error {
+				_, res, err := c.reach(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if res.Type != "ssh" {
+					return wrong("not-ssh", args[0]+" is of type "+res.Type+", not ssh", "no ssh connector is available on this server", instead(res))
+				}
+				return wrong("no-ssh-client", "stint cannot connect to "+args[0]+" yet", "this version of stint has no ssh client", "use a newer version of stint")
+			})
+		},
+	}
+	ask.flags(cmd, c)
+	cmd.ValidArgsFunction = c.completeResources
+	return cmd
+}
+
+func (c *cli) runCmd() *cobra.Command {
+	var ask asking
+	cmd := &cobra.Command{
+		Use:   "run RESOURCE --as ROLE --for DURATION --why TEXT -- COMMAND",
+		Short: "Run a command with access that ends with it",
+		Long: "Ask for access, run a command with it, and give the access back when the command\n" +
+			"ends, however it ends. The command finds the credential in its environment: PGHOST,\n" +
+			"PGUSER, PGPASSWORD and so on, and STINT_URI as one line; and STINT_REQUEST,\n" +
+			"STINT_GRANT, STINT_RESOURCE, STINT_ROLE and STINT_EXPIRES_AT. STINT_TOKEN is not\n" +
+			"passed on.",
+		Example: "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up",
+		Args:    connectArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.connecting(func() error { return c.run(cmd.Context(), args[0], args[1:], &ask) })
+		},
+	}
+	ask.flags(cmd, c)
+	cmd.ValidArgsFunction = c.completeResources
+	return cmd
+}
+
+// connectArgs wants a resource, and what follows only after "--".
+func connectArgs(cmd *cobra.Command, args []string) error {
+	dash := cmd.ArgsLenAtDash()
+	switch {
+	case len(args) == 0 || dash == 0:
+		return errors.New("RESOURCE is missing")
+	case dash < 0 && len(args) > 1 || dash > 1:
+		return errors.New("there is one argument too many: " + quote(args[1]) + "; what is for the command follows after --")
+	}
+	return nil
+}
+
+// connecting gives every failure of f that is ours the code 125.
+func (c *cli) connecting(f func() error) error {
+	err := f()
+	var end ended
+	switch {
+	case err == nil, errors.As(err, &end), errors.Is(err, context.Canceled):
+		return err
+	}
+	c.report(err)
+	return ended{exitOwnFailure}
+}
+
+// reach makes the connection and looks the resource up.
+func (c *cli) reach(ctx context.Context, resource string) (*connection, api.Resource, error) {
+	conn, err := c.connect()
+	if err != nil {
+		return nil, api.Resource{}, err
+	}
+	res, err := conn.Resource(ctx, resource)
+	return conn, res, err
+}
+
+// instead is the command for a resource of this type.
+func instead(r api.Resource) string {
+	if r.Type == "postgres" {
+		return "use stint db " + r.Name
+	}
+	return "use stint run " + r.Name
+}
+
+func (c *cli) db(ctx context.Context, resource string, args []string, ask *asking) error {
+	psql, err := exec.LookPath("psql") // before anybody is bothered
+	if err != nil {
+		return &api.Error{Kind: api.NotFound, Code: "no-psql", Message: "psql was not found",
+			Why: "stint db runs PostgreSQL's own client", Next: "install it (Debian: apt install postgresql-client), or use stint run"}
+	}
+	conn, err := c.connect()
+	if err != nil {
+		return err
+	}
+	r, err := c.held(ctx, conn, resource, ask)
+	if err != nil {
+		return err
+	}
+	if r.ID == "" {
+		if r, err = c.askFor(ctx, conn, resource, ask); err != nil {
+			return err
+		}
+	}
+	if r, err = c.ready(ctx, conn, r); errors.Is(err, context.Canceled) {
+		return c.settle(r, untilReady, err)
+	} else if err != nil {
+		return err
+	}
+	env, err := c.childEnv(ctx, conn, r)
+	if err != nil {
+		return err
+	}
+	c.say("connecting as " + printable(r.Role) + "; access ends " + clock(r.Grant.ExpiresAt.Time, c.now()))
+	code, err := c.child(psql, args, env)
+	if err != nil {
+		return err
+	}
+	c.hint("access goes on until " + clock(r.Grant.ExpiresAt.Time, c.now()) + "; give it back with stint end " + printable(r.ID))
+	return ended{code}
+}
+
+// held finds what the caller already has on the resource, or has asked for:
+// the active grant that ends last, else the newest on its way. The zero Request
+// is none.
+func (c *cli) held(ctx context.Context, conn *connection, resource string, ask *asking) (api.Request, error) {
+	list, err := mine(ctx, conn)
+	if err != nil {
+		return api.Request{}, err
+	}
+	var best api.Request
+	active := func(r api.Request) bool { return r.Grant != nil && r.Grant.State == api.GrantActive }
+	for _, r := range list {
+		if r.Resource != resource || ask.role != "" && r.Role != ask.role || r.Extends != "" ||
+			r.Grant != nil && r.Grant.State == api.GrantEnding {
+			continue
+		}
+		switch {
+		case best.ID == "", active(r) && !active(best):
+			best = r
+		case active(r) && r.Grant.ExpiresAt.After(best.Grant.ExpiresAt.Time):
+			best = r
+		}
+	}
+	return best, nil
+}
+
+// askFor sends the question that the flags, or the person, give.
+func (c *cli) askFor(ctx context.Context, conn *connection, resource string, ask *asking) (api.Request, error) {
+	if !ask.said() && !c.canAsk() {
+		return api.Request{}, &api.Error{Kind: api.Denied, Code: "no-access", Message: "you have no access to " + resource,
+			Next: "ask for it: add --as ROLE --for DURATION --why TEXT; stint who-can " + resource + " says which roles there are"}
+	}
+	q, err := ask.complete(ctx, c, resource)
+	if err != nil {
+		return api.Request{}, err
+	}
+	return c.submit(ctx, conn, q)
+}
+
+// ready waits until the access works. What does not become ready is explained,
+// and is a failure of ours.
+func (c *cli) ready(ctx context.Context, conn *connection, r api.Request) (api.Request, error) {
+	r, err := c.await(ctx, conn, r, untilReady, 0)
+	if err != nil {
+		return r, err
+	}
+	if _, code := judge(untilReady, r); code != exitDone {
+		c.fault(refusal(r))
+		return r, ended{exitOwnFailure}
+	}
+	return r, nil
+}
+
+func (c *cli) run(ctx context.Context, resource string, args []string, ask *asking) error {
+	if len(args) == 0 {
+		return usageError{errors.New("COMMAND is missing, after --")}
+	}
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		c.fault("the command "+quote(args[0])+" was not found", "", "")
+		return ended{exitNoCommand}
+	}
+	q, err := ask.complete(ctx, c, resource)
+	if err != nil {
+		return err
+	}
+	conn, err := c.connect()
+	if err != nil {
+		return err
+	}
+	r, err := c.submit(ctx, conn, q)
+	if err != nil {
+		return err
+	}
+	// From here on there may be access, and it must not outlive us.
+	defer c.giveBack(ctx, conn, r.ID)
+	if r, err = c.ready(ctx, conn, r); err != nil {
+		return err
+	}
+	env, err := c.childEnv(ctx, conn, r)
+	if err != nil {
+		return err
+	}
+	code, err := c.child(path, args[1:], env)
+	if err != nil {
+		return err
+	}
+	return ended{code}
+}
+
+// giveBackTime is how long the end of run tries to reach the server.
+const giveBackTime = 30 * time.Second
+
+// giveBack ends what run asked for, whatever has become of it, also when an
+// interruption is the reason.
+func (c *cli) giveBack(ctx context.Context, conn *connection, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
+	defer cancel()
+	r, err := conn.Request(ctx, id, api.Wait{})
+	switch {
+	case err != nil:
+	case r.State == api.RequestPending:
+		_, err = conn.Cancel(ctx, id)
+		if errors.Is(err, api.Conflict) { // approved at this very moment
+			_, err = conn.End(ctx, id)
+		}
+	case !over(r) && (r.Grant == nil || r.Grant.State != api.GrantEnding):
+		_, err = conn.End(ctx, id)
+	}
+	if err == nil {
+		c.say("access given back")
+		return
+	}
+	c.report(err)
+	when := "at its end"
+	if r.Grant != nil && !r.Grant.ExpiresAt.IsZero() {
+		when = clock(r.Grant.ExpiresAt.Time, c.now())
+	}
+	c.say("the access could not be given back; it ends by itself " + when + ", or with stint end " + printable(id))
+}

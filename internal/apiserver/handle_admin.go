@@ -1,0 +1,121 @@
+package apiserver
+
+import (
+	"context"
+	"strings"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+	"stint/internal/ident"
+)
+
+// principalID reads a principal's id, or the name of a user.
+func principalID(s string) access.PrincipalID {
+	if s == "" || strings.Contains(s, ":") {
+		return access.PrincipalID(s)
+	}
+	return access.NewPrincipalID(access.User, s)
+}
+
+type listUsersIn struct {
+	paging
+	Kind string `query:"kind" enum:"user,service,agent" doc:"Only of this kind"`
+}
+
+func (s *Server) listUsers(ctx context.Context, c call, in *listUsersIn) (*reply[api.Page[api.User]], error) {
+	all, live, err := s.principals(ctx, c, in.Kind)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(all, in.paging, func(p access.Principal) api.User { return toUser(p, live[string(p.ID)]) })
+}
+
+func (s *Server) getUser(ctx context.Context, c call, in *byName) (*reply[api.User], error) {
+	id := principalID(in.Name)
+	all, live, err := s.principals(ctx, c, string(id.Kind()))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if p.ID == id {
+			return answer(toUser(p, live[string(p.ID)])), nil
+		}
+	}
+	return nil, noSuch("user", in.Name)
+}
+
+func (s *Server) principals(ctx context.Context, c call, kind string) (all []access.Principal, live map[string]int, err error) {
+	kinds := []access.PrincipalKind{access.User, access.Service, access.Agent}
+	if kind != "" {
+		kinds = []access.PrincipalKind{access.PrincipalKind(kind)}
+	}
+	for _, k := range kinds {
+		ps, err := s.broker.Principals(ctx, c.asked(nil), k)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, ps...)
+	}
+	live, err = s.liveBy(ctx, c, func(v broker.View) []string { return []string{string(v.Grant.Principal)} })
+	return all, live, err
+}
+
+func (s *Server) addUser(ctx context.Context, c call, in *struct{ Body api.UserAdd }) (*reply[api.UserAdded], error) {
+	a := in.Body
+	e, err := s.ident.AddUser(ctx, c.Caller, ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor})
+	if err != nil {
+		return nil, err
+	}
+	return answer(toUserAdded(e)), nil
+}
+
+func (s *Server) enrollUser(ctx context.Context, c call, in *byName) (*reply[api.UserAdded], error) {
+	e, err := s.ident.ReEnrol(ctx, c.Caller, strings.TrimPrefix(in.Name, "user:"))
+	if err != nil {
+		return nil, err
+	}
+	return answer(toUserAdded(e)), nil
+}
+
+func toUserAdded(e ident.Enrolment) api.UserAdded {
+	return api.UserAdded{Name: e.Principal.Name(), Principal: string(e.Principal), EnrollToken: api.Secret(e.Code.Reveal()), ExpiresAt: api.At(e.ExpiresAt)}
+}
+
+func (s *Server) addService(ctx context.Context, c call, in *struct{ Body api.ServiceAdd }) (*reply[api.ServiceAdded], error) {
+	d, err := api.ParseDuration(in.Body.For)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.ident.AddService(ctx, c.Caller, ident.NewService{Name: in.Body.Name, Groups: in.Body.Groups, Owner: strings.TrimPrefix(in.Body.Owner, "user:"), For: d})
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.ServiceAdded{Name: in.Body.Name, Principal: string(t.Principal), Token: api.Secret(t.Token.Reveal()), ExpiresAt: api.At(t.ExpiresAt)}), nil
+}
+
+func (s *Server) disableUser(ctx context.Context, c call, in *byName) (*reply[api.Disabled], error) {
+	id, who := principalID(in.Name), c.asked(nil)
+	if err := s.broker.Disable(ctx, who, id, "disabled by "+string(c.Principal.ID)); err != nil {
+		return nil, err
+	}
+	grants, err := s.grantIDs(ctx, who, access.GrantQuery{Principal: id, States: []access.GrantState{access.Ending}, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.Disabled{Principal: string(id), Grants: grants}), nil
+}
+
+type setCredentialIn struct {
+	byName
+	Body api.CredentialSet
+}
+
+func (s *Server) setCredential(ctx context.Context, c call, in *setCredentialIn) (*reply[api.ConnectorCredential], error) {
+	a := in.Body
+	cred := access.Credential{Name: in.Name, Type: a.Type, Address: a.Address, Username: a.Username}
+	if err := s.broker.SetCredential(ctx, c.asked(nil), cred, access.NewSecret([]byte(a.Password.Reveal()))); err != nil {
+		return nil, err
+	}
+	return answer(api.ConnectorCredential{Name: in.Name, Type: a.Type, Address: a.Address, Username: a.Username, UpdatedAt: api.At(s.now())}), nil
+}

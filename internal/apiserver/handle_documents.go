@@ -1,0 +1,250 @@
+package apiserver
+
+import (
+	"context"
+	"strconv"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+	"stint/internal/policy"
+)
+
+func (s *Server) apply(ctx context.Context, c call, in *struct{ Body api.Apply }) (*reply[api.Applied], error) {
+	var files []policy.File
+	for _, f := range in.Body.Files {
+		files = append(files, policy.File{Name: f.Name, Text: f.Text})
+	}
+	done, err := s.broker.Apply(ctx, c.asked(nil), files, in.Body.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Applied{Version: done.Version, DryRun: in.Body.DryRun, Changes: []api.Change{}, Warnings: problems(done.Warnings)}
+	docs, err := policy.Parse(files) // again, for the lines; it has succeeded before
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]string{}
+	for _, d := range docs {
+		at[d.Kind+" "+d.Name] = source(d.File, d.Line)
+	}
+	for _, ch := range done.Changes {
+		out.Changes = append(out.Changes, api.Change{Kind: ch.Kind, Name: ch.Name, Action: string(ch.Op), Source: at[ch.Kind+" "+ch.Name]})
+	}
+	return answer(out), nil
+}
+
+type deleteIn struct {
+	byName
+	Revoke bool `query:"revoke" doc:"End the live grants that hold it, in the same step"`
+}
+
+func (s *Server) deleteResource(ctx context.Context, c call, in *deleteIn) (*reply[api.Deleted], error) {
+	return s.remove(ctx, c, policy.KindResource, in)
+}
+
+func (s *Server) deleteRole(ctx context.Context, c call, in *deleteIn) (*reply[api.Deleted], error) {
+	return s.remove(ctx, c, policy.KindRole, in)
+}
+
+func (s *Server) deletePolicy(ctx context.Context, c call, in *deleteIn) (*reply[api.Deleted], error) {
+	return s.remove(ctx, c, policy.KindPolicy, in)
+}
+
+func (s *Server) remove(ctx context.Context, c call, kind string, in *deleteIn) (*reply[api.Deleted], error) {
+	who := c.asked(nil)
+	if err := s.broker.Delete(ctx, who, kind, in.Name, in.Revoke); err != nil {
+		return nil, err
+	}
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Deleted{Version: set.Version(), Change: api.Change{Kind: kind, Name: in.Name, Action: "deleted"}, Grants: []string{}}
+	q := access.GrantQuery{States: []access.GrantState{access.Ending}, Limit: 1000}
+	switch {
+	case !in.Revoke:
+		return answer(out), nil
+	case kind == policy.KindResource:
+		q.Resource = access.ResourceName(in.Name)
+	case kind == policy.KindRole:
+		q.Role = access.RoleName(in.Name)
+	default:
+		return answer(out), nil
+	}
+	out.Grants, err = s.grantIDs(ctx, who, q)
+	if err != nil {
+		return nil, err
+	}
+	return answer(out), nil
+}
+
+func (s *Server) grantIDs(ctx context.Context, who broker.Caller, q access.GrantQuery) ([]string, error) {
+	vs, err := s.broker.Grants(ctx, who, q)
+	ids := make([]string, 0, len(vs))
+	for _, v := range vs {
+		ids = append(ids, string(v.Grant.ID))
+	}
+	return ids, err
+}
+
+func (s *Server) listResources(ctx context.Context, c call, in *paging) (*reply[api.Page[api.Resource]], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.liveBy(ctx, c, func(v broker.View) []string {
+		var names []string
+		for _, t := range v.Grant.Targets {
+			names = append(names, string(t.Resource))
+		}
+		return names
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(set.Resources(), *in, func(r policy.Resource) api.Resource { return toResource(r, live[string(r.Name)]) })
+}
+
+func (s *Server) getResource(ctx context.Context, c call, in *byName) (*reply[api.Resource], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := set.Resource(access.ResourceName(in.Name))
+	if !ok {
+		return nil, noSuch("resource", in.Name)
+	}
+	vs, err := s.broker.Grants(ctx, c.asked(nil), access.GrantQuery{Resource: r.Name, States: liveStates, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return answer(toResource(r, len(vs))), nil
+}
+
+func (s *Server) checkResource(ctx context.Context, c call, in *byName) (*reply[api.CheckReport], error) {
+	got, err := s.broker.CheckResource(ctx, c.asked(nil), access.ResourceName(in.Name))
+	if err != nil {
+		return nil, err
+	}
+	out := api.CheckReport{Resource: in.Name, OK: got.OK(), Steps: []api.CheckStep{}}
+	for _, st := range got.Steps {
+		out.Steps = append(out.Steps, api.CheckStep{Name: st.Name, OK: st.OK, Detail: st.Detail, Fix: st.Fix})
+	}
+	return answer(out), nil
+}
+
+func (s *Server) listRoles(ctx context.Context, _ call, in *paging) (*reply[api.Page[api.Role]], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(set.Roles(), *in, toRole)
+}
+
+func (s *Server) getRole(ctx context.Context, _ call, in *byName) (*reply[api.Role], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := set.Role(access.RoleName(in.Name))
+	if !ok {
+		return nil, noSuch("role", in.Name)
+	}
+	return answer(toRole(r)), nil
+}
+
+func (s *Server) listPolicies(ctx context.Context, _ call, in *paging) (*reply[api.Page[api.Policy]], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(set.Policies(), *in, toPolicy)
+}
+
+func (s *Server) getPolicy(ctx context.Context, _ call, in *byName) (*reply[api.Policy], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range set.Policies() {
+		if string(r.Name) == in.Name {
+			return answer(toPolicy(r)), nil
+		}
+	}
+	return nil, noSuch("policy", in.Name)
+}
+
+type whoIn struct {
+	Resource string `query:"resource" required:"true" minLength:"1" maxLength:"63"`
+	Role     string `query:"role" maxLength:"63"`
+}
+
+func (s *Server) whoCan(ctx context.Context, c call, in *whoIn) (*reply[api.Page[api.CanRow]], error) {
+	rows, err := s.broker.WhoCan(ctx, c.asked(nil), access.ResourceName(in.Resource), access.RoleName(in.Role))
+	if err != nil {
+		return nil, err
+	}
+	page := api.Page[api.CanRow]{Items: []api.CanRow{}}
+	for _, e := range rows {
+		page.Items = append(page.Items, toCanRow(in.Resource, e))
+	}
+	return answer(page), nil
+}
+
+func (s *Server) whoHas(ctx context.Context, c call, in *whoIn) (*reply[api.Page[api.HasRow]], error) {
+	vs, err := s.broker.WhoHas(ctx, c.asked(nil), access.ResourceName(in.Resource))
+	if err != nil {
+		return nil, err
+	}
+	page := api.Page[api.HasRow]{Items: []api.HasRow{}}
+	for _, v := range vs {
+		if in.Role == "" || string(v.Request.Role) == in.Role {
+			page.Items = append(page.Items, toHasRow(in.Resource, v))
+		}
+	}
+	return answer(page), nil
+}
+
+var liveStates = []access.GrantState{access.Scheduled, access.Provisioning, access.Active, access.Ending}
+
+// liveBy counts the live grants that the caller may see, by names of theirs. It
+// looks at a thousand at most: the number is a hint beside a list.
+func (s *Server) liveBy(ctx context.Context, c call, names func(broker.View) []string) (map[string]int, error) {
+	vs, err := s.broker.Grants(ctx, c.asked(nil), access.GrantQuery{States: liveStates, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	n := map[string]int{}
+	for _, v := range vs {
+		for _, name := range names(v) {
+			n[name]++
+		}
+	}
+	return n, nil
+}
+
+// pageOf cuts a list that is in memory anyway; its cursor is a position.
+func pageOf[T, U any](all []T, in paging, to func(T) U) (*reply[api.Page[U]], error) {
+	from := 0
+	if in.Cursor != "" {
+		n, err := strconv.Atoi(in.Cursor)
+		if err != nil || n < 0 {
+			return nil, access.Fail(access.Invalid, "bad-cursor", "the cursor is not one of this list").Try("use the next of the page before")
+		}
+		from = min(n, len(all))
+	}
+	end := min(from+in.Limit, len(all))
+	page := api.Page[U]{Items: make([]U, 0, end-from)}
+	for _, x := range all[from:end] {
+		page.Items = append(page.Items, to(x))
+	}
+	if end < len(all) {
+		page.Next = strconv.Itoa(end)
+	}
+	return answer(page), nil
+}
+
+func noSuch(what, name string) error {
+	return access.Fail(access.NotFound, "no-such-"+what, "there is no "+what+" "+strconv.QuoteToASCII(name))
+}

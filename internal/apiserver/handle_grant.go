@@ -1,0 +1,103 @@
+package apiserver
+
+import (
+	"context"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+)
+
+// credential gives ciphertext; only the device that asked can open it.
+func (s *Server) credential(ctx context.Context, c call, in *byID) (*reply[api.SealedCredential], error) {
+	got, err := s.broker.Credential(ctx, c.asked(nil), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	newest := got.Sealed[0]
+	for _, x := range got.Sealed[1:] {
+		if x.Rev > newest.Rev {
+			newest = x
+		}
+	}
+	return answer(api.SealedCredential{Request: string(got.View.Request.ID), Grant: string(newest.Grant), Sealed: newest.Blob,
+		ExpiresAt: api.At(got.View.Grant.ExpiresAt)}), nil
+}
+
+type extendIn struct {
+	byID
+	waiting
+	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for all attempts of one call"`
+	Body api.ExtendAsk
+}
+
+func (s *Server) extend(ctx context.Context, c call, in *extendIn) (*reply[api.Request], error) {
+	d, err := api.ParseDuration(in.Body.For)
+	if err != nil {
+		return nil, err
+	}
+	who := c.asked(nil)
+	ask := broker.Ask{Duration: d, Reason: in.Body.Why, Ticket: in.Body.Ticket, Key: c.key, Body: c.body}
+	if in.Body.DryRun {
+		return s.previewExtension(ctx, c, in.ID, ask)
+	}
+	v, err := s.broker.Extend(ctx, who, in.ID, ask)
+	if err != nil {
+		return nil, err
+	}
+	return s.await(ctx, who, v, in.waiting)
+}
+
+// previewExtension asks policy about the whole time the grant would then have had.
+func (s *Server) previewExtension(ctx context.Context, c call, id string, ask broker.Ask) (*reply[api.Request], error) {
+	v, err := s.broker.View(ctx, c.asked(nil), id)
+	if err != nil {
+		return nil, err
+	}
+	if v.Grant == nil || v.Grant.State != access.Active {
+		return nil, access.Fail(access.Conflict, "not-active", "there is no active grant to extend")
+	}
+	whole := ask
+	whole.Resource, whole.Role = v.Grant.Targets[0].Resource, v.Grant.Role
+	whole.Duration = v.Grant.ExpiresAt.Add(ask.Duration).Sub(v.Grant.ActiveAt)
+	x, err := s.broker.Preview(ctx, c.asked(nil), whole, "")
+	if err != nil {
+		return nil, err
+	}
+	whole.Duration = ask.Duration
+	out := preview(c, whole, x)
+	out.Extends = string(v.Grant.ID)
+	return answer(out), nil
+}
+
+func (s *Server) end(ctx context.Context, c call, in *byID) (*reply[api.Request], error) {
+	v, err := s.broker.End(ctx, c.asked(nil), in.ID, "")
+	if err != nil {
+		return nil, err
+	}
+	return answer(toRequest(v)), nil
+}
+
+func (s *Server) revoke(ctx context.Context, c call, in *struct{ Body api.RevokeAsk }) (*reply[api.Revoked], error) {
+	a := in.Body
+	ids, err := s.broker.Revoke(ctx, c.asked(nil), broker.Selector{Grant: a.Grant, User: a.User, Role: a.Role, Resource: a.Resource, All: a.All}, a.Why)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.Revoked{Grants: texts(ids)}), nil
+}
+
+func (s *Server) getStop(ctx context.Context, _ call, _ *empty) (*reply[api.Stop], error) {
+	stopped, why, err := s.broker.Stopped(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.Stop{Stopped: stopped, Why: why}), nil
+}
+
+func (s *Server) setStop(ctx context.Context, c call, in *struct{ Body api.Stop }) (*reply[api.Stop], error) {
+	if err := s.broker.SetStop(ctx, c.asked(nil), in.Body.Stopped, in.Body.Why); err != nil {
+		return nil, err
+	}
+	return s.getStop(ctx, c, nil)
+}

@@ -1,0 +1,214 @@
+package apiserver
+
+import (
+	"context"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+)
+
+type submitIn struct {
+	waiting
+	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for all attempts of one call"`
+	Body api.Ask
+}
+
+func (s *Server) submit(ctx context.Context, c call, in *submitIn) (*reply[api.Request], error) {
+	ask, err := c.ask(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	who := c.asked(in.Body.SealKey)
+	if in.Body.DryRun {
+		x, err := s.broker.Preview(ctx, who, ask, "")
+		if err != nil {
+			return nil, err
+		}
+		return answer(preview(c, ask, x)), nil
+	}
+	if len(who.SealKey) != 32 {
+		return nil, access.Fail(access.Invalid, "no-seal-key", "the credential needs a key to be sealed to").
+			Because("a service says its device's seal_key in the call").Try("use this version's stint, which does")
+	}
+	v, err := s.broker.Submit(ctx, who, ask)
+	if err != nil {
+		return nil, err
+	}
+	return s.await(ctx, who, v, in.waiting)
+}
+
+func (c call) ask(a api.Ask) (broker.Ask, error) {
+	d, err := api.ParseDuration(a.Duration)
+	if err != nil {
+		return broker.Ask{}, err
+	}
+	out := broker.Ask{Resource: access.ResourceName(a.Resource), Role: access.RoleName(a.Role), Duration: d, Reason: a.Reason, Ticket: a.Ticket, Key: c.key, Body: c.body}
+	if a.Start != "" {
+		t, err := time.Parse(time.RFC3339, a.Start)
+		if err != nil {
+			return broker.Ask{}, access.Fail(access.Invalid, "bad-start", "the start is not a time").Try("write it like 2026-03-01T17:30:00Z")
+		}
+		out.Start = t.UTC().Truncate(time.Millisecond)
+	}
+	return out, nil
+}
+
+type requestIn struct {
+	byID
+	waiting
+}
+
+func (s *Server) getRequest(ctx context.Context, c call, in *requestIn) (*reply[api.Request], error) {
+	who := c.asked(nil)
+	v, err := s.broker.View(ctx, who, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return s.await(ctx, who, v, in.waiting)
+}
+
+// await holds an answer until what the caller waits for is there, at most as
+// long as asked, and gives the newest state then.
+func (s *Server) await(ctx context.Context, who broker.Caller, v broker.View, w waiting) (*reply[api.Request], error) {
+	d, err := w.duration()
+	if err != nil {
+		return nil, err
+	}
+	enough := enoughFor[w.For]
+	if d > 0 && !enough(v) {
+		held, release := s.hold(ctx, d)
+		defer release()
+		if v, err = s.broker.Wait(held, who, string(v.Request.ID), enough); err != nil {
+			return nil, err
+		}
+	}
+	return answer(toRequest(v)), nil
+}
+
+// enoughFor says when there is nothing left to wait for.
+var enoughFor = map[string]func(broker.View) bool{
+	"decided": decided,
+	"ready": func(v broker.View) bool {
+		return refused(v) || v.Request.Extends != "" && decided(v) ||
+			v.Grant != nil && v.Grant.State != access.Scheduled && v.Grant.State != access.Provisioning
+	},
+	"ended": func(v broker.View) bool { return refused(v) || v.Grant != nil && v.Grant.Over() },
+}
+
+func decided(v broker.View) bool { return v.Request.State != access.RequestPending }
+func refused(v broker.View) bool {
+	return decided(v) && v.Request.State != access.RequestIsGranted
+}
+
+type listRequestsIn struct {
+	paging
+	State    []string `query:"state" enum:"pending,approved,denied,cancelled,expired" doc:"Only in these states"`
+	Mine     bool     `query:"mine" doc:"Only the caller's own"`
+	Resource string   `query:"resource" maxLength:"63"`
+	Role     string   `query:"role" maxLength:"63"`
+	User     string   `query:"user" maxLength:"80" doc:"Only of this principal" example:"user:mira"`
+}
+
+func (s *Server) listRequests(ctx context.Context, c call, in *listRequestsIn) (*reply[api.Page[api.Request]], error) {
+	q := access.RequestQuery{Principal: principalID(in.User), Resource: access.ResourceName(in.Resource), Role: access.RoleName(in.Role),
+		Before: access.RequestID(in.Cursor), Limit: in.Limit}
+	if in.Mine {
+		q.Principal = c.Principal.ID
+	}
+	for _, st := range in.State {
+		q.States = append(q.States, access.RequestState(st))
+	}
+	vs, err := s.broker.Requests(ctx, c.asked(nil), q)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toPage(vs, in.Limit, func(v broker.View) string { return string(v.Request.ID) })), nil
+}
+
+type listGrantsIn struct {
+	paging
+	State    []string `query:"state" enum:"scheduled,provisioning,active,ending,ended,failed" doc:"Only in these states"`
+	Mine     bool     `query:"mine" doc:"Only the caller's own"`
+	Resource string   `query:"resource" maxLength:"63"`
+	Role     string   `query:"role" maxLength:"63"`
+	User     string   `query:"user" maxLength:"80" doc:"Only of this principal" example:"user:mira"`
+}
+
+func (s *Server) listGrants(ctx context.Context, c call, in *listGrantsIn) (*reply[api.Page[api.Request]], error) {
+	q := access.GrantQuery{Principal: principalID(in.User), Resource: access.ResourceName(in.Resource), Role: access.RoleName(in.Role),
+		Before: access.GrantID(in.Cursor), Limit: in.Limit}
+	if in.Mine {
+		q.Principal = c.Principal.ID
+	}
+	for _, st := range in.State {
+		q.States = append(q.States, access.GrantState(st))
+	}
+	vs, err := s.broker.Grants(ctx, c.asked(nil), q)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toPage(vs, in.Limit, func(v broker.View) string { return string(v.Grant.ID) })), nil
+}
+
+type voteIn struct {
+	byID
+	Body api.VoteAsk
+}
+
+func (s *Server) approve(ctx context.Context, c call, in *voteIn) (*reply[api.Request], error) {
+	return s.vote(ctx, c, in, true)
+}
+
+func (s *Server) deny(ctx context.Context, c call, in *voteIn) (*reply[api.Request], error) {
+	return s.vote(ctx, c, in, false)
+}
+
+func (s *Server) vote(ctx context.Context, c call, in *voteIn, approve bool) (*reply[api.Request], error) {
+	v := access.Vote{Approve: approve, Note: in.Body.Note, Rights: in.Body.Rights}
+	var err error
+	if in.Body.For != "" {
+		if v.Duration, err = api.ParseDuration(in.Body.For); err != nil {
+			return nil, err
+		}
+	}
+	if in.Body.Digest != "" {
+		if v.Seen, err = access.ParseDigest(in.Body.Digest); err != nil {
+			return nil, err
+		}
+	}
+	out, err := s.broker.Vote(ctx, c.asked(nil), in.ID, v)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toRequest(out)), nil
+}
+
+func (s *Server) cancel(ctx context.Context, c call, in *byID) (*reply[api.Request], error) {
+	v, err := s.broker.Cancel(ctx, c.asked(nil), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toRequest(v)), nil
+}
+
+func (s *Server) approvals(ctx context.Context, c call, _ *empty) (*reply[api.Page[api.Request]], error) {
+	vs, err := s.broker.Inbox(ctx, c.asked(nil))
+	if err != nil {
+		return nil, err
+	}
+	return answer(toPage(vs, 0, nil)), nil
+}
+
+func (s *Server) explain(ctx context.Context, c call, in *struct{ Body api.ExplainAsk }) (*reply[api.Explanation], error) {
+	ask, err := c.ask(in.Body.Ask)
+	if err != nil {
+		return nil, err
+	}
+	x, err := s.broker.Preview(ctx, c.asked(nil), ask, principalID(in.Body.Principal))
+	if err != nil {
+		return nil, err
+	}
+	return answer(toExplanation(x)), nil
+}

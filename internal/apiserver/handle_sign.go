@@ -1,0 +1,56 @@
+package apiserver
+
+import (
+	"context"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/ident"
+)
+
+// enroll checks that the key in the body is the one that signed the call: the
+// gate has verified the proof, and there is no token yet to bind it to.
+func (s *Server) enroll(ctx context.Context, c call, in *struct{ Body api.Enroll }) (*reply[api.LoginResult], error) {
+	id, err := in.Body.Device.Thumbprint()
+	if err != nil {
+		return nil, err
+	}
+	if access.DeviceID(id) != c.source.Device {
+		return nil, &api.Error{Kind: api.Unauthenticated, Code: api.CodeBadProof, Message: "the proof of the call is not by the device it brings"}
+	}
+	sign := ident.Sign{Code: access.NewSecret([]byte(in.Body.Code.Reveal())), Device: c.source.Device, SealKey: in.Body.SealKey, From: c.source.IP}
+	switch {
+	case in.Body.Bootstrap && in.Body.Name == "":
+		return nil, access.Fail(access.Invalid, "no-name", "the first administrator needs a name")
+	case in.Body.Bootstrap:
+		sign.First = in.Body.Name
+	}
+	l, err := s.ident.Enrol(ctx, sign)
+	if err != nil {
+		if access.KindOf(err) == access.Unauthenticated {
+			s.metrics.signInFailures.WithLabelValues(problemOf(err, "").Code).Inc()
+			s.log.Info("not signed in", "trace", c.trace, "code", problemOf(err, "").Code)
+		}
+		return nil, err
+	}
+	return answer(api.LoginResult{
+		Token: api.Secret(l.Token.Reveal()), Principal: string(l.Principal.ID), Person: string(l.Principal.Person), Admin: l.Principal.Admin,
+		Auditor: l.Principal.Auditor, ExpiresAt: api.At(l.ExpiresAt), LogOrigin: s.logKey.Origin, LogKey: s.logKey.Key, ServerTime: api.At(s.now()),
+	}), nil
+}
+
+func (s *Server) whoami(_ context.Context, c call, _ *empty) (*reply[api.Whoami], error) {
+	p := c.Principal
+	return answer(api.Whoami{
+		Principal: string(p.ID), Person: string(p.Person), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Device: string(c.source.Device),
+		ExpiresAt: api.At(c.Login.ExpiresAt), ServerVersion: s.version, ServerTime: api.At(s.now()),
+	}), nil
+}
+
+func (s *Server) logout(ctx context.Context, c call, _ *empty) (*empty, error) {
+	return nil, s.ident.Logout(ctx, c.Caller)
+}
+
+func (s *Server) showLogKey(context.Context, call, *empty) (*reply[api.LogKey], error) {
+	return answer(s.logKey), nil
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"time"
+
+	"stint/internal/access"
+)
+
+var grantTable = table{
+	name: "grants", noun: "grant", keys: 1, versioned: true,
+	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"request_id", text}, {"principal", text}, {"person", text},
+		{"resource", text}, {"role", text}, {"duration", integer}, {"conditional", boolean}, {"watched", boolean},
+		{"created_at", integer}, {"setup_by", integer}, {"expires_at", integer}, {"due_at", integer}, {"body", text}},
+	derived: map[string]string{
+		"settled": "{state} = 'ending' AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.grant_id = t.id AND NOT holds.settled)",
+	},
+}.build()
+
+var grantTargetTable = table{name: "grant_targets", noun: "target", keys: 2,
+	columns: []column{{"resource", text}, {"id", text}}}.build()
+
+type grantBody struct {
+	Device         string          `json:"device,omitempty"`
+	SealKey        []byte          `json:"seal_key,omitempty"`
+	Targets        []targetBody    `json:"targets"`
+	Permissions    permissionsBody `json:"permissions"`
+	Endings        endingsBody     `json:"endings,omitzero"`
+	Clock          string          `json:"clock,omitempty"`
+	Digest         []byte          `json:"digest"`
+	Documents      int64           `json:"documents,omitempty"`
+	Policy         string          `json:"policy,omitempty"`
+	Source         sourceBody      `json:"source,omitzero"`
+	Reason         string          `json:"reason"`
+	Ticket         string          `json:"ticket,omitempty"`
+	StartsAt       stamp           `json:"starts_at,omitempty"`
+	ActiveAt       stamp           `json:"active_at,omitempty"`
+	EndingAt       stamp           `json:"ending_at,omitempty"`
+	EndedAt        stamp           `json:"ended_at,omitempty"`
+	VerifiedGoneAt stamp           `json:"verified_gone_at,omitempty"`
+	EndReason      string          `json:"end_reason,omitempty"`
+	EndNote        string          `json:"end_note,omitempty"`
+	SetupError     string          `json:"setup_error,omitempty"`
+}
+
+func grantRow(g access.Grant) (write, error) {
+	body, err := encode(grantBody{
+		Device: string(g.Device), SealKey: g.SealKey, Targets: targetsOf(g.Targets), Permissions: permissionsOf(g.Permissions),
+		Endings: endingsBody(g.Endings), Clock: string(g.Clock), Digest: g.Digest[:], Documents: g.Documents, Policy: string(g.Policy),
+		Source: sourceOf(g.Source), Reason: g.Reason, Ticket: g.Ticket, StartsAt: stampOf(g.StartsAt), ActiveAt: stampOf(g.ActiveAt),
+		EndingAt: stampOf(g.EndingAt), EndedAt: stampOf(g.EndedAt), VerifiedGoneAt: stampOf(g.VerifiedGoneAt),
+		EndReason: string(g.EndReason), EndNote: g.EndNote, SetupError: g.SetupError,
+	})
+	if err != nil {
+		return nil, err
+	}
+	watched := g.State == access.Active && (g.Endings.OnLogout || g.Endings.OnIdle > 0)
+	return write{string(g.ID), g.Version, string(g.State), string(g.Request), string(g.Principal), string(g.Person),
+		firstResource(g.Targets), string(g.Role), int64(g.Duration), g.Conditional, watched,
+		millis(g.CreatedAt), millis(g.SetupBy), millis(g.ExpiresAt), millis(g.DueAt()), body}, nil
+}
+
+const grantColumns = "SELECT id, version, state, request_id, principal, person, role, duration, conditional, created_at, setup_by, expires_at, body FROM grants"
+
+func scanGrant(row row) (access.Grant, error) {
+	var g access.Grant
+	var duration, created, setupBy, expires int64
+	var text string
+	if err := row.Scan(&g.ID, &g.Version, &g.State, &g.Request, &g.Principal, &g.Person, &g.Role, &duration, &g.Conditional,
+		&created, &setupBy, &expires, &text); err != nil {
+		return g, err
+	}
+	var b grantBody
+	if err := decode(text, "grant", string(g.ID), &b); err != nil {
+		return g, err
+	}
+	g.Duration, g.CreatedAt, g.SetupBy, g.ExpiresAt = time.Duration(duration), instant(created), instant(setupBy), instant(expires)
+	g.Device, g.SealKey, g.Targets, g.Permissions = access.DeviceID(b.Device), b.SealKey, targets(b.Targets), b.Permissions.permissions()
+	g.Endings, g.Clock, g.Digest, g.Documents = access.Endings(b.Endings), access.StartClock(b.Clock), digestOf(b.Digest), b.Documents
+	g.Policy, g.Source, g.Reason, g.Ticket = access.PolicyName(b.Policy), b.Source.source(), b.Reason, b.Ticket
+	g.StartsAt, g.ActiveAt, g.EndingAt = b.StartsAt.time(), b.ActiveAt.time(), b.EndingAt.time()
+	g.EndedAt, g.VerifiedGoneAt = b.EndedAt.time(), b.VerifiedGoneAt.time()
+	g.EndReason, g.EndNote, g.SetupError = access.EndReason(b.EndReason), b.EndNote, b.SetupError
+	return g, nil
+}
+
+// Grant reads one grant.
+func (tx *Tx) Grant(id access.GrantID) (access.Grant, error) {
+	return one(tx, "grant", scanGrant, grantColumns+" WHERE id = $1", string(id))
+}
+
+// SaveGrants writes grants. The request of a new one must be saved before.
+func (tx *Tx) SaveGrants(gs ...access.Grant) error {
+	rows := make([]write, 0, len(gs))
+	var others []write
+	for _, g := range gs {
+		w, err := grantRow(g)
+		if err != nil {
+			return tx.fail(err)
+		}
+		rows = append(rows, w)
+		if g.Version == 1 {
+			others = append(others, otherTargets(string(g.ID), g.Targets)...)
+		}
+	}
+	if err := tx.save(grantTable, rows); err != nil {
+		return err
+	}
+	return tx.save(grantTargetTable, others)
+}
+
+// Grants lists grants, newest first.
+func (tx *Tx) Grants(q access.GrantQuery) ([]access.Grant, error) {
+	p := plan{columns: grantColumns, targets: "grant_targets", resource: string(q.Resource), down: true, cursor: string(q.Before),
+		limit: limited(q.Limit, 100, 1000)}
+	for _, s := range q.States {
+		p.states = append(p.states, string(s))
+	}
+	p.equal("principal", string(q.Principal))
+	p.equal("person", string(q.Person))
+	p.equal("role", string(q.Role))
+	if q.Conditional {
+		p.extra = append(p.extra, "conditional")
+	}
+	if q.Watched {
+		p.extra = append(p.extra, "watched")
+	}
+	return page(tx, p, scanGrant, func(g access.Grant) string { return string(g.ID) })
+}
+
+// DueGrants are those whose DueAt has come, the longest due first.
+func (tx *Tx) DueGrants(limit int) ([]access.Grant, error) {
+	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", tx.now.UnixMilli(), int64(limit))
+}
+
+// SettledGrants are ending ones all of whose holds are settled.
+func (tx *Tx) SettledGrants(limit int) ([]access.Grant, error) {
+	return listGood(tx, scanGrant, grantColumns+" WHERE settled ORDER BY id LIMIT $1", int64(limit))
+}

@@ -1,0 +1,211 @@
+package store
+
+import (
+	"strings"
+	"time"
+
+	"stint/internal/access"
+)
+
+var requestTable = table{
+	name: "requests", noun: "request", keys: 1, versioned: true,
+	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"principal", text}, {"person", text}, {"resource", text},
+		{"role", text}, {"duration", integer}, {"extends", text}, {"digest", binary}, {"needed", integer}, {"grant_id", text},
+		{"created_at", integer}, {"expires_at", integer}, {"body", text}},
+}.build()
+
+var requestTargetTable = table{name: "request_targets", noun: "target", keys: 2,
+	columns: []column{{"resource", text}, {"id", text}}}.build()
+
+type requestBody struct {
+	Device      string          `json:"device,omitempty"`
+	SealKey     []byte          `json:"seal_key,omitempty"`
+	Source      sourceBody      `json:"source,omitzero"`
+	Targets     []targetBody    `json:"targets"`
+	Permissions permissionsBody `json:"permissions"`
+	Endings     endingsBody     `json:"endings,omitzero"`
+	Clock       string          `json:"clock,omitempty"`
+	Start       stamp           `json:"start,omitempty"`
+	Reason      string          `json:"reason"`
+	Ticket      string          `json:"ticket,omitempty"`
+	Documents   int64           `json:"documents,omitempty"`
+	Nonce       []byte          `json:"nonce"`
+	Decision    decisionBody    `json:"decision"`
+	DecidedAt   stamp           `json:"decided_at,omitempty"`
+	Votes       int             `json:"votes,omitempty"` // in their own table
+}
+
+func requestRow(r access.Request) (write, error) {
+	body, err := encode(requestBody{
+		Device: string(r.Device), SealKey: r.SealKey, Source: sourceOf(r.Source), Targets: targetsOf(r.Targets),
+		Permissions: permissionsOf(r.Permissions), Endings: endingsBody(r.Endings), Clock: string(r.Clock), Start: stampOf(r.Start),
+		Reason: r.Reason, Ticket: r.Ticket, Documents: r.Documents, Nonce: r.Nonce[:], Decision: decisionOf(r.Decision),
+		DecidedAt: stampOf(r.DecidedAt), Votes: len(r.Approvals),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return write{string(r.ID), r.Version, string(r.State), string(r.Principal), string(r.Person), firstResource(r.Targets),
+		string(r.Role), int64(r.Duration), string(r.Extends), r.Digest[:], needed(r.Decision), string(r.Grant),
+		millis(r.CreatedAt), millis(r.ExpiresAt), body}, nil
+}
+
+// needed is how many approvals there must at least be.
+func needed(d access.Decision) (n int64) {
+	if d.Effect == access.Approve {
+		for _, r := range d.Approvals {
+			n += int64(r.Count)
+		}
+	}
+	return n
+}
+
+const requestColumns = "SELECT id, version, state, principal, person, role, duration, extends, digest, grant_id, created_at, expires_at, body FROM requests"
+
+// storedRequest is a request without its votes, and how many there are.
+type storedRequest struct {
+	access.Request
+	votes int
+}
+
+func scanRequest(row row) (storedRequest, error) {
+	var r storedRequest
+	var digest []byte
+	var duration, created, expires int64
+	var text string
+	if err := row.Scan(&r.ID, &r.Version, &r.State, &r.Principal, &r.Person, &r.Role, &duration, &r.Extends, &digest, &r.Grant,
+		&created, &expires, &text); err != nil {
+		return r, err
+	}
+	var b requestBody
+	if err := decode(text, "request", string(r.ID), &b); err != nil {
+		return r, err
+	}
+	r.Duration, r.Digest = time.Duration(duration), digestOf(digest)
+	r.CreatedAt, r.ExpiresAt, r.DecidedAt = instant(created), instant(expires), b.DecidedAt.time()
+	r.Device, r.SealKey, r.Source, r.Targets = access.DeviceID(b.Device), b.SealKey, b.Source.source(), targets(b.Targets)
+	r.Permissions, r.Endings, r.Clock = b.Permissions.permissions(), access.Endings(b.Endings), access.StartClock(b.Clock)
+	r.Start, r.Reason, r.Ticket, r.Documents = b.Start.time(), b.Reason, b.Ticket, b.Documents
+	r.Decision, r.votes = b.Decision.decision(), b.Votes
+	copy(r.Nonce[:], b.Nonce)
+	return r, nil
+}
+
+// Request reads one request with its votes.
+func (tx *Tx) Request(id access.RequestID) (access.Request, error) {
+	r, err := one(tx, "request", scanRequest, requestColumns+" WHERE id = $1", string(id))
+	if err != nil {
+		return access.Request{}, err
+	}
+	all, err := tx.withVotes([]storedRequest{r})
+	if err != nil {
+		return access.Request{}, err
+	}
+	return all[0], nil
+}
+
+// SaveRequests writes requests, and the votes that are new.
+func (tx *Tx) SaveRequests(rs ...access.Request) error {
+	var rows, fresh, others, votes []write
+	for _, r := range rs {
+		w, err := requestRow(r)
+		if err != nil {
+			return tx.fail(err)
+		}
+		// A vote is checked against the pending request, and the request's
+		// approval against the votes: votes come between.
+		if r.Version == 1 {
+			fresh, others = append(fresh, w), append(others, otherTargets(string(r.ID), r.Targets)...)
+		} else {
+			rows = append(rows, w)
+		}
+		if votes, err = appendVotes(votes, r); err != nil {
+			return tx.fail(err)
+		}
+	}
+	if err := tx.save(requestTable, fresh); err != nil {
+		return err
+	}
+	if err := tx.save(requestTargetTable, others); err != nil {
+		return err
+	}
+	if err := tx.save(voteTable, votes); err != nil {
+		return err
+	}
+	return tx.save(requestTable, rows)
+}
+
+// Requests lists requests, newest first.
+func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
+	limit := limited(q.Limit, 100, 1000)
+	p := plan{columns: requestColumns, targets: "request_targets", resource: string(q.Resource), down: true, cursor: string(q.Before), limit: limit}
+	for _, s := range q.States {
+		p.states = append(p.states, string(s))
+	}
+	p.equal("principal", string(q.Principal))
+	p.equal("person", string(q.Person))
+	p.equal("role", string(q.Role))
+	found, err := page(tx, p, scanRequest, func(r storedRequest) string { return string(r.ID) })
+	if err != nil {
+		return nil, err
+	}
+	return tx.withVotes(found)
+}
+
+// DueRequests are pending ones whose ExpiresAt has come, the longest due first.
+func (tx *Tx) DueRequests(limit int) ([]access.Request, error) {
+	found, err := listGood(tx, scanRequest, requestColumns+" WHERE state = 'pending' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2",
+		tx.now.UnixMilli(), int64(limit))
+	if err != nil {
+		return nil, err
+	}
+	return tx.withVotes(found)
+}
+
+// FindRequest resolves a full or partial id of a request or of its grant. The
+// "req_" or "grt_" may be left out, and case does not matter.
+func (tx *Tx) FindRequest(prefix string) (access.RequestID, error) {
+	notFound := access.Fail(access.NotFound, "no-such-request", "there is no such request or grant")
+	var kinds []string
+	id := strings.ToUpper(prefix)
+	switch {
+	case strings.HasPrefix(id, "REQ_"):
+		kinds, id = []string{"req_"}, id[4:]
+	case strings.HasPrefix(id, "GRT_"):
+		kinds, id = []string{"grt_"}, id[4:]
+	default:
+		kinds = []string{"req_", "grt_"}
+	}
+	if prefix == "" || len(id) > 26 || strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
+		return "", notFound
+	}
+	found := map[access.RequestID]bool{}
+	for _, kind := range kinds {
+		q := "SELECT id FROM requests WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2"
+		if kind == "grt_" {
+			q = "SELECT request_id FROM grants WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2"
+		}
+		ids, err := list(tx, scanText[access.RequestID], q, kind+id, kind+id+"~") // "~" sorts after all letters
+		if err != nil {
+			return "", err
+		}
+		for _, r := range ids {
+			found[r] = true
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", notFound
+	case 1:
+		for r := range found {
+			return r, nil
+		}
+	}
+	return "", access.Fail(access.Conflict, "ambiguous-id", "more than one request begins like this").Try("give more of the id")
+}
+
+func scanText[T ~string](row row) (T, error) {
+	var s T
+	err := row.Scan(&s)
+	return s, err
+}

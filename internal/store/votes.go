@@ -1,0 +1,96 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Votes have a table of their own, insert-only, so that the schema can hold
+// that nobody decides their own request and that approvals suffice.
+var voteTable = table{
+	name: "votes", noun: "vote", keys: 2,
+	columns: []column{{"request_id", text}, {"n", integer}, {"voter", text}, {"person", text}, {"approve", boolean},
+		{"duration", integer}, {"at", integer}, {"request", binary}, {"digest", binary}, {"body", text}},
+	newer: "FALSE", // a vote never changes; saving it again does nothing
+}.build()
+
+type voteBody struct {
+	Rights []string `json:"rights,omitempty"`
+	Note   string   `json:"note,omitempty"`
+	Meets  []int    `json:"meets,omitempty"`
+}
+
+// appendVotes appends the rows of the votes that may be new. A request gains at
+// most one vote with each version, and saves replace the version before.
+func appendVotes(rows []write, r access.Request) ([]write, error) {
+	for i, a := range r.Approvals {
+		if i < len(r.Approvals)-1 && r.Version > 1 {
+			continue
+		}
+		body, err := encode(voteBody{a.Rights, a.Note, a.Meets})
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, write{string(r.ID), int64(i), string(a.By), string(a.Person), a.Approve, int64(a.Duration),
+			millis(a.At), a.Request[:], a.Digest[:], body})
+	}
+	return rows, nil
+}
+
+type storedVote struct {
+	request access.RequestID
+	n       int
+	access.Approval
+}
+
+var votesOf = byIDs("SELECT request_id, n, voter, person, approve, duration, at, request, digest, body FROM votes WHERE request_id {ids} ORDER BY request_id, n")
+
+func scanVote(row row) (storedVote, error) {
+	var v storedVote
+	var duration, at int64
+	var request, digest []byte
+	var text string
+	if err := row.Scan(&v.request, &v.n, &v.By, &v.Person, &v.Approve, &duration, &at, &request, &digest, &text); err != nil {
+		return v, err
+	}
+	var b voteBody
+	if err := decode(text, "vote", string(v.request), &b); err != nil {
+		return v, err
+	}
+	v.Duration, v.At, v.Request, v.Digest = time.Duration(duration), instant(at), digestOf(request), digestOf(digest)
+	v.Rights, v.Note, v.Meets = b.Rights, b.Note, b.Meets
+	return v, nil
+}
+
+// withVotes completes requests.
+func (tx *Tx) withVotes(rs []storedRequest) ([]access.Request, error) {
+	var voted []access.RequestID
+	for _, r := range rs {
+		if r.votes > 0 {
+			voted = append(voted, r.ID)
+		}
+	}
+	votes, err := listByIDs(tx, scanVote, votesOf, voted)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(votes, func(a, b storedVote) int {
+		return cmp.Or(cmp.Compare(a.request, b.request), cmp.Compare(a.n, b.n))
+	})
+	byRequest := map[access.RequestID][]access.Approval{}
+	for _, v := range votes {
+		byRequest[v.request] = append(byRequest[v.request], v.Approval)
+	}
+	all := make([]access.Request, len(rs))
+	for i, r := range rs {
+		r.Approvals = byRequest[r.ID]
+		if len(r.Approvals) != r.votes {
+			return nil, tx.fail(access.Fail(access.Internal, "votes-missing", "votes of a request are missing").Because(string(r.ID)))
+		}
+		all[i] = r.Request
+	}
+	return all, nil
+}

@@ -1,0 +1,309 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"stint/internal/pgtest"
+)
+
+// Options of a stage.
+type Options struct {
+	Bin   string // folder of stint and stintd
+	Store string // sqlite | postgres
+	Log   io.Writer
+	// Fsync makes the servers' commits durable, at their real price.
+	Fsync bool
+	// Config is appended to stintd's configuration file.
+	Config string
+	// Target bends the target server.
+	Target map[string]string
+}
+
+// Stage is a running installation and its target.
+type Stage struct {
+	Options
+	Dir    string
+	Target *pgtest.Server // the database that people ask for
+	Memory *pgtest.Server // stintd's own database; nil with SQLite
+	URL    string
+
+	listen string
+	mu     sync.Mutex
+	proc   *exec.Cmd
+	done   chan struct{}
+	people map[string]*Person
+	log    *os.File
+}
+
+// Names on the target that the scene sets up.
+const (
+	Database  = "orders"
+	Connector = "stint_connector"
+	Dormant   = "dba_admin"
+)
+
+// scene makes the orders database: tables, groups, a dormant administrator, a
+// standing account for each of the people, and the login of the connector with
+// no more than the documented minimum.
+func scene(password string, people []string) (server, database []string) {
+	server = []string{
+		`CREATE ROLE orders_read NOLOGIN`, `CREATE ROLE orders_owner NOLOGIN`,
+		`CREATE ROLE ` + Dormant + ` NOLOGIN`,
+		`CREATE ROLE ` + Connector + ` LOGIN CREATEROLE PASSWORD '` + password + `'`,
+		`GRANT pg_signal_backend, pg_read_all_stats TO ` + Connector,
+	}
+	for _, p := range people {
+		server = append(server, `CREATE ROLE `+p+` LOGIN PASSWORD 'standing-`+p+`'`)
+	}
+	database = []string{
+		`CREATE TABLE orders (id int PRIMARY KEY, customer text NOT NULL, total numeric NOT NULL, state text NOT NULL)`,
+		`INSERT INTO orders SELECT n, 'customer ' || n % 7, n * 12.5, CASE WHEN n % 5 = 0 THEN 'stuck' ELSE 'shipped' END FROM generate_series(1, 40) n`,
+		`GRANT USAGE ON SCHEMA public TO orders_read, orders_owner`,
+		`GRANT SELECT ON orders TO orders_read`,
+		`GRANT ALL ON orders TO orders_owner`,
+		`GRANT CREATE ON SCHEMA public TO orders_owner`,
+		`GRANT orders_owner TO ` + Dormant,
+	}
+	return server, database
+}
+
+// Open starts everything and signs the administrator in. Close ends it.
+func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err error) {
+	dir, err := os.MkdirTemp("", "stint-stage-")
+	if err != nil {
+		return nil, err
+	}
+	s = &Stage{Options: opt, Dir: dir, people: map[string]*Person{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
+	if s.Target, err = pgtest.Launch(ctx, pgtest.Options{Fsync: opt.Fsync, MaxConnections: 1200, Conf: opt.Target}); err != nil {
+		return s, err
+	}
+	const password = "the-connector's-own-login"
+	server, database := scene(strings.ReplaceAll(password, "'", "''"), people)
+	if err := s.Target.CreateDatabase(ctx, Database); err != nil {
+		return s, err
+	}
+	if err := s.Target.Exec(ctx, "postgres", server...); err != nil {
+		return s, err
+	}
+	if err := s.Target.Exec(ctx, Database, database...); err != nil {
+		return s, err
+	}
+	if err := os.WriteFile(s.path("connector-password"), []byte(password), 0o600); err != nil {
+		return s, err
+	}
+	switch opt.Store {
+	case "sqlite":
+	case "postgres":
+		if s.Memory, err = pgtest.Launch(ctx, pgtest.Options{Fsync: opt.Fsync}); err != nil {
+			return s, err
+		}
+		if err := s.Memory.CreateDatabase(ctx, "stint"); err != nil {
+			return s, err
+		}
+	default:
+		return s, fmt.Errorf("stage: no store %q; sqlite and postgres exist", opt.Store)
+	}
+	if s.listen, err = freePort(); err != nil {
+		return s, err
+	}
+	s.URL = "http://" + s.listen
+	if err := os.WriteFile(s.path("stintd.yaml"), []byte(opt.Config), 0o600); err != nil {
+		return s, err
+	}
+	if err := s.Start(ctx); err != nil {
+		return s, err
+	}
+	root, err := s.person("root")
+	if err != nil {
+		return s, err
+	}
+	r := root.Run(ctx, "login", "--bootstrap-token-file", filepath.Join(s.path("data"), "bootstrap-token"), "--name", "root")
+	return s, r.Failed()
+}
+
+func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Start starts stintd and waits until it serves.
+func (s *Stage) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc != nil {
+		return errors.New("stage: stintd runs already")
+	}
+	if s.log == nil {
+		f, err := os.OpenFile(s.path("stintd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		s.log = f
+	}
+	cmd := exec.Command(filepath.Join(s.Bin, "stintd"), "serve", "--data", s.path("data"), "--listen", s.listen, "--config", s.path("stintd.yaml"))
+	cmd.Env = append(os.Environ(), "STINT_LOG_LEVEL=info")
+	if s.Memory != nil {
+		cmd.Env = append(cmd.Env, "STINT_DATABASE="+s.Memory.SuperuserDSN("stint"))
+	}
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	s.proc, s.done = cmd, done
+	return s.ready(ctx, done)
+}
+
+func (s *Stage) ready(ctx context.Context, done <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-done:
+			return fmt.Errorf("stage: stintd ended before it served:\n%s", s.LogTail(20))
+		case <-ctx.Done():
+			return fmt.Errorf("stage: stintd does not serve:\n%s", s.LogTail(20))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// Signal sends a signal to stintd; Kill is Signal(SIGKILL) and waiting for its end.
+func (s *Stage) Signal(sig syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return errors.New("stage: stintd does not run")
+	}
+	return s.proc.Process.Signal(sig)
+}
+
+// Kill ends stintd without a chance to do anything.
+func (s *Stage) Kill() error { return s.end(syscall.SIGKILL) }
+
+// Stop ends stintd as an administrator would.
+func (s *Stage) Stop() error { return s.end(syscall.SIGTERM) }
+
+func (s *Stage) end(sig syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return nil
+	}
+	if err := s.proc.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-s.done:
+	case <-time.After(30 * time.Second):
+		_ = s.proc.Process.Kill()
+		<-s.done
+		s.proc = nil
+		return errors.New("stage: stintd did not end in 30 s")
+	}
+	s.proc = nil
+	return nil
+}
+
+// Pid is the process id of stintd; 0 when it does not run.
+func (s *Stage) Pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.Process.Pid
+}
+
+// LogTail is the end of stintd's log.
+func (s *Stage) LogTail(lines int) string {
+	text, _ := os.ReadFile(s.path("stintd.log"))
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// Log is all that stintd wrote.
+func (s *Stage) ServerLog() string {
+	text, _ := os.ReadFile(s.path("stintd.log"))
+	return string(text)
+}
+
+// DataFile is the SQLite database of stintd.
+func (s *Stage) DataDir() string { return s.path("data") }
+
+// Close ends everything and removes it.
+func (s *Stage) Close() error {
+	var errs []error
+	errs = append(errs, s.end(syscall.SIGTERM))
+	if s.Target != nil {
+		errs = append(errs, s.Target.Close())
+	}
+	if s.Memory != nil {
+		errs = append(errs, s.Memory.Close())
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.Dir))...)
+}
+
+// Documents applies YAML as the administrator. The words ADDRESS and CA stand
+// for the target's.
+func (s *Stage) Documents(ctx context.Context, yaml string) error {
+	ca, err := os.ReadFile(s.Target.CAFile)
+	if err != nil {
+		return err
+	}
+	quoted, err := json.Marshal(string(ca)) // a JSON string is a YAML string
+	if err != nil {
+		return err
+	}
+	yaml = strings.NewReplacer("ADDRESS", s.Target.Addr(), "CA", string(quoted)).Replace(yaml)
+	if err := os.WriteFile(s.path("documents.yaml"), []byte(yaml), 0o600); err != nil {
+		return err
+	}
+	return s.As("root").Run(ctx, "apply", "-f", s.path("documents.yaml")).Failed()
+}
+
+// Credential registers the connector's login.
+func (s *Stage) Credential(ctx context.Context, name string) error {
+	return s.As("root").Run(ctx, "admin", "credential", "set", name, "--type", "postgres", "--address", s.Target.Addr(),
+		"--username", Connector, "--password-file", s.path("connector-password")).Failed()
+}
