@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"stint/internal/api"
 )
 
 // cli is one run of the program: what it was given, and where it writes.
@@ -36,11 +38,15 @@ func Main(ctx context.Context, args, environ []string, in io.Reader, out, errw i
 	c := newCLI(environ, in, out, errw)
 	root := c.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err != nil && !c.ran && !errors.As(err, new(ended)) {
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !c.ran && !errors.As(err, new(*api.Error)) {
 		err = usageError{err}
 	}
-	return c.report(err)
+	code := c.report(err)
+	if _, child := cmd.Annotations[startsChild]; child && !c.ran && code != exitDone {
+		return exitOwnFailure
+	}
+	return code
 }
 
 func newCLI(environ []string, in io.Reader, out, errw io.Writer) *cli {
@@ -116,7 +122,6 @@ func (c *cli) prepare(cmd *cobra.Command) {
 		}
 	} else if cmd.HasSubCommands() {
 		// A noun alone is a question about its verbs; a wrong verb is an error.
-		cmd.Args = cobra.OnlyValidArgs
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])
@@ -132,6 +137,7 @@ func (c *cli) prepare(cmd *cobra.Command) {
 
 func unknownCommand(cmd *cobra.Command, arg string) error {
 	e := wrong("unknown-command", "unknown command "+quote(arg)+" for "+quote(cmd.CommandPath()), "", "see "+cmd.CommandPath()+" --help")
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(arg); len(near) > 0 {
 		slices.Sort(near)
 		e.Next = "did you mean " + cmd.CommandPath() + " " + strings.Join(near, ", ") + "?"

@@ -15,6 +15,9 @@ import (
 // run a program with it. Whatever fails before the program starts is exit code
 // 125, so that the program's own codes keep their meaning.
 
+// startsChild marks the commands that do so.
+const startsChild = "starts-child"
+
 func (c *cli) dbCmd() *cobra.Command {
 	var ask asking
 	cmd := &cobra.Command{
@@ -27,7 +30,8 @@ func (c *cli) dbCmd() *cobra.Command {
 			"the machine can read, and not as a file, which would stay behind after a crash.",
 		Example: "  stint db orders-db --as reader --for 30m --why \"check order 4711\"\n" +
 			"  stint db orders-db -- -c \"select count(*) from orders\"",
-		Args: connectArgs,
+		Args:        connectArgs,
+		Annotations: map[string]string{startsChild: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.connecting(func() error { return c.db(cmd.Context(), args[0], args[1:], &ask) })
 		},
@@ -40,10 +44,11 @@ func (c *cli) dbCmd() *cobra.Command {
 func (c *cli) sshCmd() *cobra.Command {
 	var ask asking
 	cmd := &cobra.Command{
-		Use:   "ssh RESOURCE [--as ROLE --for DURATION --why TEXT] [-- command]",
-		Short: "Connect to a host, asking for access when needed",
-		Long:  "Connect to a host. It needs resources of type ssh, which servers of this version do\nnot have a connector for; it says so before it asks anybody for anything.",
-		Args:  connectArgs,
+		Use:         "ssh RESOURCE [--as ROLE --for DURATION --why TEXT] [-- command]",
+		Short:       "Connect to a host, asking for access when needed",
+		Long:        "Connect to a host. It needs resources of type ssh, which servers of this version do\nnot have a connector for; it says so before it asks anybody for anything.",
+		Args:        connectArgs,
+		Annotations: map[string]string{startsChild: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.connecting(func() error {
 				_, res, err := c.reach(cmd.Context(), args[0])
@@ -72,8 +77,9 @@ func (c *cli) runCmd() *cobra.Command {
 			"PGUSER, PGPASSWORD and so on, and STINT_URI as one line; and STINT_REQUEST,\n" +
 			"STINT_GRANT, STINT_RESOURCE, STINT_ROLE and STINT_EXPIRES_AT. STINT_TOKEN is not\n" +
 			"passed on.",
-		Example: "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up",
-		Args:    connectArgs,
+		Example:     "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up",
+		Args:        connectArgs,
+		Annotations: map[string]string{startsChild: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.connecting(func() error { return c.run(cmd.Context(), args[0], args[1:], &ask) })
 		},
@@ -126,6 +132,9 @@ func instead(r api.Resource) string {
 }
 
 func (c *cli) db(ctx context.Context, resource string, args []string, ask *asking) error {
+	if _, err := parseFor("for", ask.span); err != nil { // also where it will not be needed
+		return err
+	}
 	psql, err := exec.LookPath("psql") // before anybody is bothered
 	if err != nil {
 		return &api.Error{Kind: api.NotFound, Code: "no-psql", Message: "psql was not found",

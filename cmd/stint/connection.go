@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -121,4 +124,29 @@ func (c *cli) readSecret(flag, path string) (api.Secret, error) {
 		return "", wrong("empty-file", "--"+flag+": "+path+" is empty", "", "")
 	}
 	return api.Secret(text[:end]), nil
+}
+
+// grantList narrows a list of grants.
+type grantList struct {
+	mine            bool
+	state, resource string // of one or more states, with commas between
+}
+
+// liveStates are those in which there is, or may be, access.
+const liveStates = "scheduled,provisioning,active,ending"
+
+// grants lists grants, newest first, each as the request it belongs to.
+func (n *connection) grants(ctx context.Context, f grantList, l api.List) (api.Page[api.Request], error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"state": f.state, "resource": f.resource, "cursor": l.Cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.mine {
+		q.Set("mine", "true")
+	}
+	var page api.Page[api.Request]
+	err := n.Do(ctx, http.MethodGet, "/grants?"+q.Encode(), nil, &page)
+	return page, err
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strconv"
 
+	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/policy"
 )
 
 // Exit codes. Scripts rely on them; a code is never given another meaning.
@@ -61,7 +63,10 @@ func codeOf(err error) int {
 	var (
 		end   ended
 		usage usageError
+		away  *api.Unreachable
 		fail  *api.Error
+		bad   policy.Problems
+		pure  *access.Error
 	)
 	switch {
 	case err == nil:
@@ -72,10 +77,16 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &bad):
+		return exitUsage
+	case errors.As(err, &away):
+		return exitUnreachable
 	case errors.As(err, &fail):
 		if code, ok := exitOf[fail.Kind]; ok {
 			return code
 		}
+	case errors.As(err, &pure):
+		return exitOf[api.Kind(pure.Kind.String())] // the kinds have the same names
 	}
 	return exitFailure
 }

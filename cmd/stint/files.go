@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"stint/internal/policy"
 )
 
 // maxFile bounds a document file, as the server does.
@@ -25,21 +27,18 @@ func readAtMost(r io.Reader, most int64) ([]byte, error) {
 	return text, err
 }
 
-// namedText is a file as it was read, by the name messages call it.
-type namedText struct{ name, text string }
-
 // readDocuments reads files, and of directories every *.yaml below them in
 // order of name, but for the tests that live beside policies; "-" is stdin.
 // With tests it is the other way round: only *.test.yaml of directories.
-func (c *cli) readDocuments(paths []string, tests bool) ([]namedText, error) {
-	var out []namedText
+func (c *cli) readDocuments(paths []string, tests bool) ([]policy.File, error) {
+	var out []policy.File
 	for _, p := range paths {
 		if p == "-" {
 			text, err := readAtMost(c.in, maxFile)
 			if err != nil {
 				return nil, wrong("unreadable-file", "cannot read standard input", cause(err), "")
 			}
-			out = append(out, namedText{"stdin", string(text)})
+			out = append(out, policy.File{Name: "stdin", Text: string(text)})
 			continue
 		}
 		names, err := documentsBelow(p, tests)
@@ -56,15 +55,10 @@ func (c *cli) readDocuments(paths []string, tests bool) ([]namedText, error) {
 			if err != nil {
 				return nil, wrong("unreadable-file", "cannot read "+name, cause(err), "")
 			}
-			out = append(out, namedText{filepath.ToSlash(name), string(text)})
+			out = append(out, policy.File{Name: filepath.ToSlash(name), Text: string(text)})
 		}
 	}
 	return out, nil
-}
-
-// isTest tells the tests of policies from documents.
-func isTest(name string) bool {
-	return strings.HasSuffix(name, ".test.yaml") || strings.HasSuffix(name, ".test.yml")
 }
 
 func documentsBelow(path string, tests bool) ([]string, error) {
@@ -82,8 +76,8 @@ func documentsBelow(path string, tests bool) ([]string, error) {
 			return err
 		case d.IsDir() && name != path && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
-		case d.IsDir() || isTest(name) != tests:
-		case strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml"):
+		case d.IsDir() || policy.IsTestFile(name) != tests:
+		case strings.HasSuffix(name, ".yaml"):
 			names = append(names, name)
 		}
 		return nil

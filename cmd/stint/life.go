@@ -27,7 +27,7 @@ func judge(goal string, r api.Request) (settled bool, code int) {
 	default:
 		return false, exitPending
 	}
-	if goal == untilDecided {
+	if goal == untilDecided || goal == untilReady && r.Extends != "" { // more time is there at once
 		return true, exitDone
 	}
 	g := r.Grant

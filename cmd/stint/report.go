@@ -7,6 +7,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/policy"
 )
 
 // report prints an error in its one shape, what, why, what now, and returns
@@ -16,7 +17,9 @@ func (c *cli) report(err error) int {
 	var (
 		end   ended
 		usage usageError
+		away  *api.Unreachable
 		fail  *api.Error
+		bad   policy.Problems
 		pure  *access.Error
 	)
 	switch {
@@ -25,6 +28,13 @@ func (c *cli) report(err error) int {
 		c.fault("interrupted", "", "")
 	case errors.As(err, &usage):
 		c.fault(usage.Error(), "", "see stint help, or the command with --help")
+	case errors.As(err, &bad):
+		for _, p := range bad {
+			c.problem("error", problemOf(p))
+		}
+	case errors.As(err, &away):
+		c.fault(bracketed("cannot reach "+away.Server, "unreachable"), cause(away.Cause),
+			"is stintd running there? choose another server with STINT_SERVER or --server")
 	case errors.As(err, &fail):
 		c.apiFault(fail)
 	case errors.As(err, &pure):

@@ -185,16 +185,16 @@ func (c *cli) dryRun(ctx context.Context, conn *connection, q api.Ask) error {
 	if err != nil {
 		return err
 	}
-	text := ""
+	out := result{value: r, names: []string{string(r.Decision.Outcome)}}
 	if c.output == asTable {
 		q.DryRun = false
 		x, err := conn.Explain(ctx, api.ExplainAsk{Ask: q})
 		if err != nil {
 			return err
 		}
-		text = explained(q, x)
+		out.text, out.table = explained(x), saidTable(x)
 	}
-	if err := c.show(result{value: r, names: []string{string(r.Decision.Outcome)}, text: text}); err != nil {
+	if err := c.show(out); err != nil {
 		return err
 	}
 	if r.Decision.Outcome == api.OutcomeDeny || r.State == api.RequestDenied {

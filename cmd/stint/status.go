@@ -45,12 +45,9 @@ func (c *cli) statusCmd() *cobra.Command {
 	return cmd
 }
 
-// mine is what the caller holds and what is on its way, oldest last.
+// mine is what is on its way to the caller, then what the caller holds; newest
+// first.
 func mine(ctx context.Context, conn *connection) ([]api.Request, error) {
-	me, err := conn.Whoami(ctx)
-	if err != nil {
-		return nil, err
-	}
 	list := []api.Request{} // an empty list is [] in JSON
 	for r, err := range api.Each(func(cursor string) (api.Page[api.Request], error) {
 		return conn.Requests(ctx, api.RequestList{List: api.List{Cursor: cursor}, State: api.RequestPending, Mine: true})
@@ -61,15 +58,12 @@ func mine(ctx context.Context, conn *connection) ([]api.Request, error) {
 		list = append(list, r)
 	}
 	for r, err := range api.Each(func(cursor string) (api.Page[api.Request], error) {
-		return conn.Grants(ctx, api.List{Cursor: cursor})
+		return conn.grants(ctx, grantList{mine: true, state: liveStates}, api.List{Cursor: cursor})
 	}) {
 		if err != nil {
 			return nil, err
 		}
-		// Administrators get everybody's.
-		if r.Principal == me.Principal && !over(r) {
-			list = append(list, r)
-		}
+		list = append(list, r)
 	}
 	return list, nil
 }

@@ -46,6 +46,7 @@ func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Requ
 	if err != nil {
 		return r, Event{}, err
 	}
+	asked := r
 	r.Approvals = append(slices.Clone(r.Approvals), a)
 	r.Version++
 	kv := []string{"approver", string(a.By), "approver_person", string(a.Person), "note", a.Note, "approval_digest", a.Digest.String()}
@@ -57,7 +58,7 @@ func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Requ
 		return r, r.event(RequestVoted, actor, now, append(kv, "duration", a.Duration.String(), "rights", strings.Join(a.Rights, ","))...), nil
 	}
 	if _, p := r.Granted(); len(p.Rights) == 0 && len(r.Permissions.Rights) > 0 {
-		return Request{}, Event{}, Fail(Conflict, "nothing-left", "the approvals together leave no right to grant")
+		return asked, Event{}, Fail(Conflict, "nothing-left", "the approvals together leave no right to grant")
 	}
 	r.State, r.DecidedAt = RequestIsGranted, now
 	d, p := r.Granted()
@@ -102,6 +103,9 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 				return Approval{}, err
 			}
 			a.Rights = p.Rights
+			if r.Extends != "" && len(a.Rights) < len(r.Permissions.Rights) {
+				return Approval{}, Fail(Invalid, "extension-narrowed", "an extension can be shortened, not narrowed").Because("the grant keeps its rights until it ends")
+			}
 		}
 	}
 	a.Digest = approvalDigest(a, r.Permissions)
@@ -110,7 +114,7 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 
 // MayDecide reports whether the principal is one of those asked.
 func (r Request) MayDecide(p Principal) bool {
-	return r.State == RequestPending && p.ID.Kind() == User && p.Person != r.Person && len(meets(r.Decision.Approvals, p)) > 0 &&
+	return r.State == RequestPending && p.ID.Kind() == User && p.Person != "" && p.Person != r.Person && len(meets(r.Decision.Approvals, p)) > 0 &&
 		!slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == p.Person })
 }
 
@@ -159,12 +163,12 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, n
 func Quorum(reqs []Requirement, as []Approval) bool {
 	var slots []int // requirement of each place to fill
 	for i, q := range reqs {
+		if q.Count > maxSlots-len(slots) {
+			return false
+		}
 		for range q.Count {
 			slots = append(slots, i)
 		}
-	}
-	if len(slots) > maxSlots {
-		return false
 	}
 	var yes []Approval
 	seen := map[Person]bool{}
@@ -199,6 +203,21 @@ func Quorum(reqs []Requirement, as []Approval) bool {
 		}
 	}
 	return true
+}
+
+// binds reports whether what was asked is what its digest says, and every vote
+// is on exactly that.
+func (r Request) binds() bool {
+	return requestDigest(r) == r.Digest && !slices.ContainsFunc(r.Approvals, func(a Approval) bool {
+		return a.Request != r.Digest || a.Digest != approvalDigest(a, r.Permissions)
+	})
+}
+
+// approved reports whether the decision allows the request, or those it asks
+// for have said yes.
+func (r Request) approved() bool {
+	return r.Decision.Effect == Allow ||
+		r.Decision.Effect == Approve && wellFormed(r.Decision.Approvals) && Quorum(r.Decision.Approvals, r.Approvals)
 }
 
 // Have counts, for each requirement alone, the approvals that could fill it.

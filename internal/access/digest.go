@@ -79,7 +79,7 @@ func (f fields) sum() (d Digest) {
 }
 
 // requestDigest covers exactly what was asked. Fields in order: version word,
-// principal, person, device, targets (resource, criticality, type, address,
+// principal, person, device, its seal key, targets (resource, criticality, type, address,
 // credential, options, account), role, permissions, endings, clock, duration,
 // start, reason, ticket, grant to extend, version of the documents, nonce.
 func requestDigest(r Request) Digest {
@@ -88,6 +88,7 @@ func requestDigest(r Request) Digest {
 	f.text(string(r.Principal))
 	f.text(string(r.Person))
 	f.text(string(r.Device))
+	f.bytes(r.SealKey)
 	f.number(int64(len(r.Targets)))
 	for _, t := range r.Targets {
 		f.text(string(t.Resource))

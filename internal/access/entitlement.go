@@ -68,10 +68,13 @@ type Entitlement struct {
 	Before   string // the connector's record of the state before
 	Creation string // identity of the very object made
 
-	// CallUntil is the deadline of a call that may still be in flight at the
+	// CallUntil is the deadline of calls that may still be in flight at the
 	// target; until then a read-back of "absent" proves nothing. Zero when the
 	// outcome of every call is known.
 	CallUntil time.Time
+	// LostUntil is the part of it that no later success lifts: the deadline of
+	// calls before the last one whose outcome never became known.
+	LostUntil time.Time
 	NextAt    time.Time // when to try next; derived work, like DueAt of a grant
 	Attempts  int       // failed attempts in this state
 	LastError string    // public
@@ -94,10 +97,18 @@ type Hold struct {
 	Settled bool
 }
 
-// Plan lists the entitlements that a grant needs, without ids and tags. Those
-// that exist already on their place are shared instead of made.
+// Plan lists the entitlements that a grant needs, without ids and tags, each
+// once: two targets of one place can need the same. Those that exist already on
+// their place are shared instead of made.
 func (g Grant) Plan() []Entitlement {
 	var es []Entitlement
+	add := func(e Entitlement) {
+		if !slices.ContainsFunc(es, func(x Entitlement) bool {
+			return x.Key == e.Key && x.Target.Connection.Place() == e.Target.Connection.Place()
+		}) {
+			es = append(es, e)
+		}
+	}
 	for _, t := range g.Targets {
 		e := Entitlement{
 			State: Intended, Target: t, Mechanism: g.Permissions.Mechanism, Person: g.Person, Account: t.Account, Rights: g.Permissions.Rights,
@@ -109,7 +120,7 @@ func (g Grant) Plan() []Entitlement {
 				m := e
 				m.Rights = []string{r}
 				m.Key = "group:" + t.Account + ":" + r
-				es = append(es, m)
+				add(m)
 			}
 			continue
 		case Enable:
@@ -118,7 +129,7 @@ func (g Grant) Plan() []Entitlement {
 			e.Key = string(e.Mechanism) + ":" + string(g.ID) + ":" + string(t.Resource)
 		}
 		e.Observed = e.Mechanism == Account
-		es = append(es, e)
+		add(e)
 	}
 	return es
 }
@@ -246,6 +257,7 @@ func (e Entitlement) Observe(before string, existing bool, now time.Time) (Entit
 
 // Calling records, before a call that creates, until when it may be in flight.
 func (e Entitlement) Calling(until time.Time) Entitlement {
+	e.LostUntil = e.CallUntil
 	if until.After(e.CallUntil) {
 		e.CallUntil = until
 	}
@@ -253,12 +265,15 @@ func (e Entitlement) Calling(until time.Time) Entitlement {
 }
 
 // Confirm records that the privilege was read back, as of revision rev. The
-// call that made it has returned, so nothing is in flight any more.
+// call that made it has returned; only lost ones can still be in flight.
 func (e Entitlement) Confirm(rev int64, account, creation string, now time.Time) (Entitlement, Event, error) {
 	if e.State == Removing || e.State == Gone {
 		return e, Event{}, Fail(Conflict, "being-removed", "the privilege is no longer wanted")
 	}
-	e.Confirmed, e.CallUntil, e.Attempts, e.LastError = rev, time.Time{}, 0, ""
+	if rev < 1 || rev > e.Rev {
+		return e, Event{}, Fail(Internal, "wrong-revision", "revision "+itoa(rev)+" was never asked for")
+	}
+	e.Confirmed, e.CallUntil, e.Attempts, e.LastError = max(e.Confirmed, rev), e.LostUntil, 0, ""
 	if account != "" {
 		e.Account = account
 	}
@@ -273,8 +288,9 @@ func (e Entitlement) Confirm(rev int64, account, creation string, now time.Time)
 	return e, e.event(EntitlementPresent, now, "rev", itoa(rev), "account", e.Account, "creation", e.Creation, "expires_at", stamp(e.ExpiresAt)), nil
 }
 
-// Settle records that the outcome of the last creating call is known.
-func (e Entitlement) Settle() Entitlement { e.CallUntil = time.Time{}; return e }
+// Settle records that the outcome of the last creating call is known. One that
+// was lost before it stays unknown.
+func (e Entitlement) Settle() Entitlement { e.CallUntil = e.LostUntil; return e }
 
 // Quarantined reports whether a creating call may still be in flight at now.
 func (e Entitlement) Quarantined(now time.Time) bool { return now.Before(e.CallUntil) }
@@ -288,7 +304,8 @@ func (e Entitlement) Vanish(now time.Time) (Entitlement, Event, error) {
 	case e.Quarantined(now):
 		return e, Event{}, Fail(Pending, "quarantine", "a call may still be in flight").Because("until " + stamp(e.CallUntil))
 	}
-	e.State, e.GoneAt, e.NextAt, e.Attempts, e.LastError, e.CallUntil = Gone, now, time.Time{}, 0, "", time.Time{}
+	e.State, e.GoneAt, e.NextAt, e.Attempts, e.LastError = Gone, now, time.Time{}, 0, ""
+	e.CallUntil, e.LostUntil = time.Time{}, time.Time{}
 	e.Version++
 	kept := ""
 	if e.Existing {
@@ -297,12 +314,12 @@ func (e Entitlement) Vanish(now time.Time) (Entitlement, Event, error) {
 	return e, e.event(EntitlementGone, now, "kept", kept, "verified_gone_at", stamp(now)), nil
 }
 
-// Retry records a failed attempt and when to try next: at once for the first
-// failure, then with a backoff that doubles from 250 ms to 30 s. It never gives up.
+// Retry records a failed attempt and when to try next, with a backoff that
+// doubles from 100 ms to 30 s. It never gives up.
 func (e Entitlement) Retry(public string, now time.Time) Entitlement {
 	e.Attempts++
 	e.LastError = public
-	e.NextAt = now.Add(min(30*time.Second, 125*time.Millisecond<<min(e.Attempts, 9)))
+	e.NextAt = now.Add(min(30*time.Second, 50*time.Millisecond<<min(e.Attempts, 10)))
 	return e
 }
 

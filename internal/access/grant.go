@@ -81,12 +81,12 @@ func (r Request) NewGrant(id GrantID, now time.Time) (Request, Grant, Event, err
 		return r, Grant{}, Event{}, Fail(Conflict, "not-approved", "the request is not approved")
 	case r.Grant != "":
 		return r, Grant{}, Event{}, Fail(Conflict, "already-granted", "the request has its grant already")
-	case requestDigest(r) != r.Digest:
+	case !r.binds():
 		return r, Grant{}, Event{}, Fail(Conflict, "digest-mismatch", "the request is not what was approved")
-	case r.Decision.Effect == Approve && !Quorum(r.Decision.Approvals, r.Approvals):
-		return r, Grant{}, Event{}, Fail(Conflict, "not-approved", "the approvals do not suffice")
 	case r.Decision.Effect == Deny:
 		return r, Grant{}, Event{}, Fail(Denied, "denied", "policy denies the request")
+	case !r.approved():
+		return r, Grant{}, Event{}, Fail(Conflict, "not-approved", "the approvals do not suffice")
 	}
 	d, p := r.Granted()
 	d = min(d, r.Decision.MaxDuration)
@@ -138,6 +138,7 @@ func (g Grant) Begin(now time.Time) (Grant, Event, error) {
 	if deferred && now.After(g.SetupBy) {
 		return g, Event{}, Fail(Expired, "set-up-too-late", "what the grant needs was not free in time")
 	}
+	was := g
 	g.State = Provisioning
 	if !deferred {
 		g.SetupBy = now.Add(SetupWithin)
@@ -146,7 +147,7 @@ func (g Grant) Begin(now time.Time) (Grant, Event, error) {
 		g.ExpiresAt = g.SetupBy.Add(g.Duration)
 	}
 	if !now.Before(g.ExpiresAt) {
-		return g, Event{}, Fail(Expired, "used-up", "nothing is left of the duration")
+		return was, Event{}, Fail(Expired, "used-up", "nothing is left of the duration")
 	}
 	g.Version++
 	return g, g.event(GrantStarted, System, now, "expires_at", stamp(g.ExpiresAt)), nil
@@ -162,7 +163,7 @@ func (g Grant) Activate(now time.Time) (Grant, Event, error) {
 	if g.Clock == FromEffective || g.Clock == "" {
 		end = now.Add(g.Duration)
 	}
-	if end.After(g.ExpiresAt) || !now.Before(end) {
+	if now.After(g.SetupBy) || end.After(g.ExpiresAt) || !now.Before(end) {
 		return g, Event{}, Fail(Expired, "set-up-too-late", "set-up took too long")
 	}
 	g.State, g.ActiveAt, g.ExpiresAt = Active, now, end
@@ -177,9 +178,9 @@ func (g Grant) Extend(ext Request, now time.Time) (Grant, Request, Event, error)
 		return g, ext, Event{}, err
 	}
 	switch {
-	case ext.State != RequestIsGranted || ext.Extends != g.ID || ext.Person != g.Person || ext.Grant != "":
+	case ext.State != RequestIsGranted || ext.Extends != g.ID || ext.Grant != "" || !g.sameAs(ext):
 		return g, ext, Event{}, Fail(Conflict, "not-an-extension", "the request is no approved extension of this grant")
-	case requestDigest(ext) != ext.Digest || ext.Decision.Effect == Approve && !Quorum(ext.Decision.Approvals, ext.Approvals):
+	case !ext.binds() || !ext.approved():
 		return g, ext, Event{}, Fail(Conflict, "digest-mismatch", "the extension is not what was approved")
 	case !now.Before(g.ExpiresAt):
 		return g, ext, Event{}, Fail(Expired, "grant-ended", "the grant has ended")
@@ -194,6 +195,16 @@ func (g Grant) Extend(ext Request, now time.Time) (Grant, Request, Event, error)
 	g.Version++
 	ext.Grant = g.ID
 	return g, ext, g.event(GrantExtended, System, now, "expires_at", stamp(g.ExpiresAt), "by_request", string(ext.ID)), nil
+}
+
+// sameAs reports whether an extension asks for no other access than the grant
+// gives, and was approved for all of it: more time on less would be more.
+func (g Grant) sameAs(ext Request) bool {
+	_, p := ext.Granted()
+	return ext.Principal == g.Principal && ext.Person == g.Person && ext.Role == g.Role && g.Permissions.Within(p) &&
+		slices.EqualFunc(ext.Targets, g.Targets, func(a, b Target) bool {
+			return a.Resource == b.Resource && a.Account == b.Account && a.Connection.Equal(b.Connection)
+		})
 }
 
 // End begins the end of a grant, from any state that is not terminal. Ending
@@ -219,7 +230,7 @@ func (g Grant) End(why EndReason, note string, actor Actor, now time.Time) (Gran
 	}
 	ev := g.event(GrantEnding, actor, now, "end_reason", string(why), "note", note, "expires_at", stamp(g.ExpiresAt))
 	if untouched { // nothing was provisioned: there is nothing to remove or to read back
-		g.State, g.EndedAt, g.VerifiedGoneAt = g.final(), now, now
+		g.State, g.EndedAt, g.VerifiedGoneAt = Ended, now, now
 		ev.Type, ev.Facts["state"] = GrantEnded, string(g.State)
 	}
 	return g, ev, true, nil
@@ -256,8 +267,13 @@ func (g Grant) final() GrantState {
 const deferFor = 250 * time.Millisecond
 
 // Defer puts off provisioning while what the grant needs is just being removed.
-// It moves no deadline: a grant that is deferred past SetupBy has failed.
+// It moves no deadline: a grant that is deferred past SetupBy has failed. It is
+// for a grant that is just being made or begun, before it is saved; so it is
+// bookkeeping, not an event. In any other state nothing is put off.
 func (g Grant) Defer(now time.Time) Grant {
+	if g.State != Provisioning && g.State != Scheduled {
+		return g
+	}
 	g.State, g.StartsAt = Scheduled, now.Add(deferFor)
 	return g
 }

@@ -72,6 +72,7 @@ type Request struct {
 // set, with policy's decision on it. The result is pending, approved or denied.
 func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Event, error) {
 	r := draft
+	r.Start = r.Start.UTC().Truncate(time.Millisecond) // as the digest and the store know it
 	if err := checkAsk(r, now); err != nil {
 		return Request{}, Event{}, err
 	}
@@ -102,8 +103,14 @@ func checkAsk(r Request, now time.Time) error {
 	switch {
 	case !strings.HasPrefix(string(r.ID), "req_") || r.Principal == "" || r.Person == "" || r.Role == "":
 		return Fail(Internal, "incomplete-request", "the request lacks its id, principal, person or role")
+	case !slices.Contains([]StartClock{"", FromEffective, FromApproval, FromRequest}, r.Clock):
+		return Fail(Internal, "bad-clock", "the role counts from "+string(r.Clock))
+	case r.Endings.OnIdle < 0 || r.Endings.OnIdle%time.Millisecond != 0:
+		return Fail(Internal, "bad-endings", "the role ends after idling "+r.Endings.OnIdle.String())
 	case len(r.Targets) == 0 || len(r.Targets) > MaxTargets:
 		return Fail(Invalid, "bad-targets", fmt.Sprintf("a request names 1 to %d resources", MaxTargets))
+	case namedTwice(r.Targets) != "":
+		return Fail(Invalid, "bad-targets", "a request names each resource once").Because(string(namedTwice(r.Targets)))
 	case r.Duration <= 0:
 		return Fail(Invalid, "bad-duration", "the duration must be positive").Because(r.Duration.String() + " was asked").Try("ask for a duration like 30m or 2h")
 	case r.Duration > MaxDuration:
@@ -121,8 +128,18 @@ func checkAsk(r Request, now time.Time) error {
 	return checkText("ticket", r.Ticket, MaxTicket, true)
 }
 
+func namedTwice(ts []Target) ResourceName {
+	for i, t := range ts {
+		if slices.ContainsFunc(ts[:i], func(u Target) bool { return u.Resource == t.Resource }) {
+			return t.Resource
+		}
+	}
+	return ""
+}
+
 // checkText refuses what could mislead a reader: invalid UTF-8, control and
-// invisible formatting characters (which can turn text around on a screen).
+// invisible characters (which can turn text around on a screen, or look like
+// nothing at all).
 func checkText(what, s string, limit int, optional bool) error {
 	switch {
 	case s == "" && optional:
@@ -135,7 +152,7 @@ func checkText(what, s string, limit int, optional bool) error {
 		return Fail(Invalid, "bad-"+what, "the "+what+" is not valid UTF-8")
 	}
 	for _, c := range s {
-		if unicode.IsControl(c) && c != '\n' && c != '\t' || unicode.Is(unicode.Cf, c) || unicode.Is(unicode.Zl, c) || unicode.Is(unicode.Zp, c) {
+		if unicode.IsControl(c) && c != '\n' && c != '\t' || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point) {
 			return Fail(Invalid, "bad-"+what, fmt.Sprintf("the %s has a control or invisible character (%U)", what, c))
 		}
 	}
@@ -145,7 +162,7 @@ func checkText(what, s string, limit int, optional bool) error {
 func wellFormed(rs []Requirement) bool {
 	slots := 0
 	for _, r := range rs {
-		if r.Count < 1 || len(r.From) == 0 {
+		if r.Count < 1 || r.Count > maxSlots || len(r.From) == 0 { // so that the sum cannot overflow
 			return false
 		}
 		slots += r.Count

@@ -9,10 +9,9 @@ import (
 // the encoders turn a value into text gives a placeholder; Reveal is the one
 // way to the bytes, and easy to search for. The zero Secret is empty.
 //
-// The bytes are behind a function because fmt cannot call the methods of a
-// value in an unexported field: of a slice it would print what is in it, of a
-// function it prints the address.
-type Secret struct{ b func() []byte }
+// The bytes sit behind a function because fmt asks no method of a value in an
+// unexported field: it goes on by reflection, which cannot look into a function.
+type Secret struct{ bytes func() []byte }
 
 const hidden = "[secret]"
 
@@ -21,10 +20,10 @@ func NewSecret(b []byte) Secret { return Secret{func() []byte { return b }} }
 
 // Reveal returns the bytes. Do not keep, log or wrap them.
 func (s Secret) Reveal() []byte {
-	if s.b == nil {
+	if s.bytes == nil {
 		return nil
 	}
-	return s.b()
+	return s.bytes()
 }
 
 // Empty reports whether there is nothing in it.
@@ -36,7 +35,10 @@ func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s.Revea
 // Wipe overwrites the bytes; the best that can be done in a language that copies.
 func (s Secret) Wipe() { clear(s.Reveal()) }
 
-func (Secret) String() string   { return hidden }
+// String hides the bytes.
+func (Secret) String() string { return hidden }
+
+// GoString hides the bytes from %#v.
 func (Secret) GoString() string { return hidden }
 
 // Format covers every verb, also %x and %d.

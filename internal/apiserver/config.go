@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/broker"
 	"stint/internal/ident"
@@ -31,10 +32,10 @@ type AuditLog interface {
 type LogQuery struct {
 	After    int64 // only greater numbers; -1 for all
 	Limit    int
-	Type     string
+	Type     access.EventType
 	Entity   string
-	Person   string
-	Resource string
+	Person   access.Person // who did it, or whom it is about
+	Resource access.ResourceName
 	Since    time.Time
 	Until    time.Time
 }

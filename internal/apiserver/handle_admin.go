@@ -19,7 +19,7 @@ func principalID(s string) access.PrincipalID {
 }
 
 type listUsersIn struct {
-	paging
+	Paging
 	Kind string `query:"kind" enum:"user,service,agent" doc:"Only of this kind"`
 }
 
@@ -28,10 +28,10 @@ func (s *Server) listUsers(ctx context.Context, c call, in *listUsersIn) (*reply
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(all, in.paging, func(p access.Principal) api.User { return toUser(p, live[string(p.ID)]) })
+	return pageOf(all, in.Paging, func(p access.Principal) api.User { return toUser(p, live[string(p.ID)]) })
 }
 
-func (s *Server) getUser(ctx context.Context, c call, in *byName) (*reply[api.User], error) {
+func (s *Server) getUser(ctx context.Context, c call, in *ByName) (*reply[api.User], error) {
 	id := principalID(in.Name)
 	all, live, err := s.principals(ctx, c, string(id.Kind()))
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) addUser(ctx context.Context, c call, in *struct{ Body api.UserA
 	return answer(toUserAdded(e)), nil
 }
 
-func (s *Server) enrollUser(ctx context.Context, c call, in *byName) (*reply[api.UserAdded], error) {
+func (s *Server) enrollUser(ctx context.Context, c call, in *ByName) (*reply[api.UserAdded], error) {
 	e, err := s.ident.ReEnrol(ctx, c.Caller, strings.TrimPrefix(in.Name, "user:"))
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (s *Server) addService(ctx context.Context, c call, in *struct{ Body api.Se
 	return answer(api.ServiceAdded{Name: in.Body.Name, Principal: string(t.Principal), Token: api.Secret(t.Token.Reveal()), ExpiresAt: api.At(t.ExpiresAt)}), nil
 }
 
-func (s *Server) disableUser(ctx context.Context, c call, in *byName) (*reply[api.Disabled], error) {
+func (s *Server) disableUser(ctx context.Context, c call, in *ByName) (*reply[api.Disabled], error) {
 	id, who := principalID(in.Name), c.asked(nil)
 	if err := s.broker.Disable(ctx, who, id, "disabled by "+string(c.Principal.ID)); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (s *Server) disableUser(ctx context.Context, c call, in *byName) (*reply[ap
 }
 
 type setCredentialIn struct {
-	byName
+	ByName
 	Body api.CredentialSet
 }
 

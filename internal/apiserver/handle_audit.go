@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,11 +15,10 @@ import (
 )
 
 type recordsIn struct {
-	After    int64     `query:"after" minimum:"-1" default:"-1" doc:"Only records with a greater number"`
+	After    int64     `query:"after" minimum:"-1" default:"-1" doc:"Only records with a greater number; the next of the page before"`
 	Limit    int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Cursor   string    `query:"cursor" maxLength:"20" doc:"The next of the page before; instead of after"`
 	Actor    string    `query:"actor" maxLength:"80" doc:"Only what this principal did" example:"user:mira"`
-	Type     string    `query:"type" maxLength:"64" doc:"Only events of this type" example:"grant.ended"`
+	Type     string    `query:"type" maxLength:"64" doc:"Only events of this type, or of a whole noun" example:"grant.ended"`
 	Entity   string    `query:"entity" maxLength:"256" doc:"Only what happened to this" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
 	Resource string    `query:"resource" maxLength:"63" doc:"Only what concerns this resource"`
 	Since    time.Time `query:"since" doc:"Only from this time on"`
@@ -29,16 +29,14 @@ type recordsIn struct {
 const scanAtMost = 10_000
 
 func (s *Server) auditRecords(ctx context.Context, c call, in *recordsIn) (*reply[api.Page[api.AuditRecord]], error) {
-	q := LogQuery{After: in.After, Limit: in.Limit, Type: in.Type, Entity: in.Entity, Resource: in.Resource, Since: in.Since, Until: in.Until}
-	if in.Cursor != "" {
-		n, err := strconv.ParseInt(in.Cursor, 10, 64)
-		if err != nil || n < -1 {
-			return nil, access.Fail(access.Invalid, "bad-cursor", "the cursor is not one of this list").Try("use the next of the page before")
-		}
-		q.After = n
+	q := LogQuery{After: in.After, Limit: in.Limit, Entity: in.Entity, Resource: access.ResourceName(in.Resource), Since: in.Since, Until: in.Until}
+	want := match{actor: principalID(in.Actor)}
+	if strings.Contains(in.Type, ".") {
+		q.Type = access.EventType(in.Type)
+	} else if in.Type != "" {
+		want.noun = in.Type + "."
 	}
 	c.onlyOwn(&q)
-	actor := principalID(in.Actor)
 	page := api.Page[api.AuditRecord]{Items: []api.AuditRecord{}}
 	for scanned := 0; scanned < scanAtMost; {
 		recs, err := s.audit.Records(ctx, q)
@@ -47,7 +45,7 @@ func (s *Server) auditRecords(ctx context.Context, c call, in *recordsIn) (*repl
 		}
 		for _, r := range recs {
 			q.After = r.Seq
-			ok, err := by(actor, r)
+			ok, err := want.holds(r)
 			if err != nil {
 				return nil, err
 			}
@@ -72,25 +70,32 @@ func (s *Server) auditRecords(ctx context.Context, c call, in *recordsIn) (*repl
 // onlyOwn keeps those who do not audit to the records about their own person.
 func (c call) onlyOwn(q *LogQuery) {
 	if !c.Principal.Auditor && !c.Principal.Admin {
-		q.Person = string(c.Principal.Person)
+		q.Person = c.Principal.Person
 	}
 }
 
-func by(actor access.PrincipalID, r LogRecord) (bool, error) {
-	if actor == "" {
+// match is what the store cannot select.
+type match struct {
+	actor access.PrincipalID
+	noun  string // the first part of a type, with its dot
+}
+
+func (m match) holds(r LogRecord) (bool, error) {
+	if m == (match{}) {
 		return true, nil
 	}
 	rec, err := audit.Decode(r.Encoded)
 	if err != nil {
 		return false, err
 	}
-	return rec.Event.Actor.Principal == actor, nil
+	return (m.actor == "" || rec.Event.Actor.Principal == m.actor) && strings.HasPrefix(string(rec.Event.Type), m.noun), nil
 }
 
 type tailIn struct {
-	After int64 `query:"after" minimum:"-1" default:"-1" doc:"Only records with a greater number"`
-	Last  int64 `query:"last" minimum:"0" maximum:"1000" doc:"Begin so many records before the newest; instead of after"`
+	After int64 `query:"after" minimum:"-2" default:"-2" doc:"Only records with a greater number; -1 begins with the first, -2 with the next to come"`
 }
+
+const fromNow = -2
 
 // lines is an answer that is written bit by bit.
 type lines struct {
@@ -103,12 +108,12 @@ type lines struct {
 func (s *Server) auditTail(ctx context.Context, c call, in *tailIn) (*lines, error) {
 	q := LogQuery{After: in.After, Limit: 500}
 	c.onlyOwn(&q)
-	if in.Last > 0 {
+	if in.After == fromNow {
 		size, _, err := s.audit.Head(ctx)
 		if err != nil {
 			return nil, err
 		}
-		q.After = max(q.After, size-in.Last-1)
+		q.After = size - 1
 	}
 	return &lines{ContentType: linesType, Body: func(hc huma.Context) {
 		out := newStream(hc)
@@ -140,7 +145,7 @@ func (s *Server) tail(ctx context.Context, c call, q LogQuery, out *stream) erro
 			continue
 		}
 		seen = max(seen, q.After)
-		wait, cancel := context.WithTimeout(ctx, heartbeat)
+		wait, cancel := context.WithTimeout(ctx, s.pulse)
 		err = s.audit.Wait(wait, seen)
 		cancel()
 		switch {

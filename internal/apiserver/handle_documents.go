@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"stint/internal/access"
@@ -35,7 +36,7 @@ func (s *Server) apply(ctx context.Context, c call, in *struct{ Body api.Apply }
 }
 
 type deleteIn struct {
-	byName
+	ByName
 	Revoke bool `query:"revoke" doc:"End the live grants that hold it, in the same step"`
 }
 
@@ -88,7 +89,7 @@ func (s *Server) grantIDs(ctx context.Context, who broker.Caller, q access.Grant
 	return ids, err
 }
 
-func (s *Server) listResources(ctx context.Context, c call, in *paging) (*reply[api.Page[api.Resource]], error) {
+func (s *Server) listResources(ctx context.Context, c call, in *Paging) (*reply[api.Page[api.Resource]], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (s *Server) listResources(ctx context.Context, c call, in *paging) (*reply[
 	return pageOf(set.Resources(), *in, func(r policy.Resource) api.Resource { return toResource(r, live[string(r.Name)]) })
 }
 
-func (s *Server) getResource(ctx context.Context, c call, in *byName) (*reply[api.Resource], error) {
+func (s *Server) getResource(ctx context.Context, c call, in *ByName) (*reply[api.Resource], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -122,7 +123,7 @@ func (s *Server) getResource(ctx context.Context, c call, in *byName) (*reply[ap
 	return answer(toResource(r, len(vs))), nil
 }
 
-func (s *Server) checkResource(ctx context.Context, c call, in *byName) (*reply[api.CheckReport], error) {
+func (s *Server) checkResource(ctx context.Context, c call, in *ByName) (*reply[api.CheckReport], error) {
 	got, err := s.broker.CheckResource(ctx, c.asked(nil), access.ResourceName(in.Name))
 	if err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func (s *Server) checkResource(ctx context.Context, c call, in *byName) (*reply[
 	return answer(out), nil
 }
 
-func (s *Server) listRoles(ctx context.Context, _ call, in *paging) (*reply[api.Page[api.Role]], error) {
+func (s *Server) listRoles(ctx context.Context, _ call, in *Paging) (*reply[api.Page[api.Role]], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -142,7 +143,7 @@ func (s *Server) listRoles(ctx context.Context, _ call, in *paging) (*reply[api.
 	return pageOf(set.Roles(), *in, toRole)
 }
 
-func (s *Server) getRole(ctx context.Context, _ call, in *byName) (*reply[api.Role], error) {
+func (s *Server) getRole(ctx context.Context, _ call, in *ByName) (*reply[api.Role], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -154,7 +155,7 @@ func (s *Server) getRole(ctx context.Context, _ call, in *byName) (*reply[api.Ro
 	return answer(toRole(r)), nil
 }
 
-func (s *Server) listPolicies(ctx context.Context, _ call, in *paging) (*reply[api.Page[api.Policy]], error) {
+func (s *Server) listPolicies(ctx context.Context, _ call, in *Paging) (*reply[api.Page[api.Policy]], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -162,7 +163,7 @@ func (s *Server) listPolicies(ctx context.Context, _ call, in *paging) (*reply[a
 	return pageOf(set.Policies(), *in, toPolicy)
 }
 
-func (s *Server) getPolicy(ctx context.Context, _ call, in *byName) (*reply[api.Policy], error) {
+func (s *Server) getPolicy(ctx context.Context, _ call, in *ByName) (*reply[api.Policy], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -176,6 +177,7 @@ func (s *Server) getPolicy(ctx context.Context, _ call, in *byName) (*reply[api.
 }
 
 type whoIn struct {
+	Paging
 	Resource string `query:"resource" required:"true" minLength:"1" maxLength:"63"`
 	Role     string `query:"role" maxLength:"63"`
 }
@@ -185,11 +187,7 @@ func (s *Server) whoCan(ctx context.Context, c call, in *whoIn) (*reply[api.Page
 	if err != nil {
 		return nil, err
 	}
-	page := api.Page[api.CanRow]{Items: []api.CanRow{}}
-	for _, e := range rows {
-		page.Items = append(page.Items, toCanRow(in.Resource, e))
-	}
-	return answer(page), nil
+	return pageOf(rows, in.Paging, func(e policy.Eligible) api.CanRow { return toCanRow(in.Resource, e) })
 }
 
 func (s *Server) whoHas(ctx context.Context, c call, in *whoIn) (*reply[api.Page[api.HasRow]], error) {
@@ -197,13 +195,8 @@ func (s *Server) whoHas(ctx context.Context, c call, in *whoIn) (*reply[api.Page
 	if err != nil {
 		return nil, err
 	}
-	page := api.Page[api.HasRow]{Items: []api.HasRow{}}
-	for _, v := range vs {
-		if in.Role == "" || string(v.Request.Role) == in.Role {
-			page.Items = append(page.Items, toHasRow(in.Resource, v))
-		}
-	}
-	return answer(page), nil
+	vs = slices.DeleteFunc(vs, func(v broker.View) bool { return in.Role != "" && string(v.Request.Role) != in.Role })
+	return pageOf(vs, in.Paging, func(v broker.View) api.HasRow { return toHasRow(in.Resource, v) })
 }
 
 var liveStates = []access.GrantState{access.Scheduled, access.Provisioning, access.Active, access.Ending}
@@ -225,7 +218,7 @@ func (s *Server) liveBy(ctx context.Context, c call, names func(broker.View) []s
 }
 
 // pageOf cuts a list that is in memory anyway; its cursor is a position.
-func pageOf[T, U any](all []T, in paging, to func(T) U) (*reply[api.Page[U]], error) {
+func pageOf[T, U any](all []T, in Paging, to func(T) U) (*reply[api.Page[U]], error) {
 	from := 0
 	if in.Cursor != "" {
 		n, err := strconv.Atoi(in.Cursor)

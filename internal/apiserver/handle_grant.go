@@ -9,7 +9,7 @@ import (
 )
 
 // credential gives ciphertext; only the device that asked can open it.
-func (s *Server) credential(ctx context.Context, c call, in *byID) (*reply[api.SealedCredential], error) {
+func (s *Server) credential(ctx context.Context, c call, in *ByID) (*reply[api.SealedCredential], error) {
 	got, err := s.broker.Credential(ctx, c.asked(nil), in.ID)
 	if err != nil {
 		return nil, err
@@ -25,8 +25,8 @@ func (s *Server) credential(ctx context.Context, c call, in *byID) (*reply[api.S
 }
 
 type extendIn struct {
-	byID
-	waiting
+	ByID
+	Waiting
 	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for all attempts of one call"`
 	Body api.ExtendAsk
 }
@@ -45,7 +45,7 @@ func (s *Server) extend(ctx context.Context, c call, in *extendIn) (*reply[api.R
 	if err != nil {
 		return nil, err
 	}
-	return s.await(ctx, who, v, in.waiting)
+	return s.await(ctx, who, v, in.Waiting)
 }
 
 // previewExtension asks policy about the whole time the grant would then have had.
@@ -70,7 +70,7 @@ func (s *Server) previewExtension(ctx context.Context, c call, id string, ask br
 	return answer(out), nil
 }
 
-func (s *Server) end(ctx context.Context, c call, in *byID) (*reply[api.Request], error) {
+func (s *Server) end(ctx context.Context, c call, in *ByID) (*reply[api.Request], error) {
 	v, err := s.broker.End(ctx, c.asked(nil), in.ID, "")
 	if err != nil {
 		return nil, err

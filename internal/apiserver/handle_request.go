@@ -10,7 +10,7 @@ import (
 )
 
 type submitIn struct {
-	waiting
+	Waiting
 	Key  string `header:"Idempotency-Key" maxLength:"128" doc:"The same for all attempts of one call"`
 	Body api.Ask
 }
@@ -36,7 +36,7 @@ func (s *Server) submit(ctx context.Context, c call, in *submitIn) (*reply[api.R
 	if err != nil {
 		return nil, err
 	}
-	return s.await(ctx, who, v, in.waiting)
+	return s.await(ctx, who, v, in.Waiting)
 }
 
 func (c call) ask(a api.Ask) (broker.Ask, error) {
@@ -56,8 +56,8 @@ func (c call) ask(a api.Ask) (broker.Ask, error) {
 }
 
 type requestIn struct {
-	byID
-	waiting
+	ByID
+	Waiting
 }
 
 func (s *Server) getRequest(ctx context.Context, c call, in *requestIn) (*reply[api.Request], error) {
@@ -66,12 +66,12 @@ func (s *Server) getRequest(ctx context.Context, c call, in *requestIn) (*reply[
 	if err != nil {
 		return nil, err
 	}
-	return s.await(ctx, who, v, in.waiting)
+	return s.await(ctx, who, v, in.Waiting)
 }
 
 // await holds an answer until what the caller waits for is there, at most as
 // long as asked, and gives the newest state then.
-func (s *Server) await(ctx context.Context, who broker.Caller, v broker.View, w waiting) (*reply[api.Request], error) {
+func (s *Server) await(ctx context.Context, who broker.Caller, v broker.View, w Waiting) (*reply[api.Request], error) {
 	d, err := w.duration()
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func refused(v broker.View) bool {
 }
 
 type listRequestsIn struct {
-	paging
+	Paging
 	State    []string `query:"state" enum:"pending,approved,denied,cancelled,expired" doc:"Only in these states"`
 	Mine     bool     `query:"mine" doc:"Only the caller's own"`
 	Resource string   `query:"resource" maxLength:"63"`
@@ -128,8 +128,8 @@ func (s *Server) listRequests(ctx context.Context, c call, in *listRequestsIn) (
 }
 
 type listGrantsIn struct {
-	paging
-	State    []string `query:"state" enum:"scheduled,provisioning,active,ending,ended,failed" doc:"Only in these states"`
+	Paging
+	State    []string `query:"state" enum:"scheduled,provisioning,active,ending,ended,failed" doc:"Only in these states; live ones if absent"`
 	Mine     bool     `query:"mine" doc:"Only the caller's own"`
 	Resource string   `query:"resource" maxLength:"63"`
 	Role     string   `query:"role" maxLength:"63"`
@@ -145,6 +145,9 @@ func (s *Server) listGrants(ctx context.Context, c call, in *listGrantsIn) (*rep
 	for _, st := range in.State {
 		q.States = append(q.States, access.GrantState(st))
 	}
+	if len(q.States) == 0 {
+		q.States = liveStates
+	}
 	vs, err := s.broker.Grants(ctx, c.asked(nil), q)
 	if err != nil {
 		return nil, err
@@ -153,7 +156,7 @@ func (s *Server) listGrants(ctx context.Context, c call, in *listGrantsIn) (*rep
 }
 
 type voteIn struct {
-	byID
+	ByID
 	Body api.VoteAsk
 }
 
@@ -185,7 +188,7 @@ func (s *Server) vote(ctx context.Context, c call, in *voteIn, approve bool) (*r
 	return answer(toRequest(out)), nil
 }
 
-func (s *Server) cancel(ctx context.Context, c call, in *byID) (*reply[api.Request], error) {
+func (s *Server) cancel(ctx context.Context, c call, in *ByID) (*reply[api.Request], error) {
 	v, err := s.broker.Cancel(ctx, c.asked(nil), in.ID)
 	if err != nil {
 		return nil, err
@@ -193,12 +196,12 @@ func (s *Server) cancel(ctx context.Context, c call, in *byID) (*reply[api.Reque
 	return answer(toRequest(v)), nil
 }
 
-func (s *Server) approvals(ctx context.Context, c call, _ *empty) (*reply[api.Page[api.Request]], error) {
+func (s *Server) approvals(ctx context.Context, c call, in *Paging) (*reply[api.Page[api.Request]], error) {
 	vs, err := s.broker.Inbox(ctx, c.asked(nil))
 	if err != nil {
 		return nil, err
 	}
-	return answer(toPage(vs, 0, nil)), nil
+	return pageOf(vs, *in, toRequest)
 }
 
 func (s *Server) explain(ctx context.Context, c call, in *struct{ Body api.ExplainAsk }) (*reply[api.Explanation], error) {

@@ -8,6 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"stint/internal/access"
+	"stint/internal/broker"
 )
 
 // metrics are the server's numbers. No label holds a name or an address.
@@ -27,11 +30,14 @@ func newMetrics(s *Server) *metrics {
 		signInFailures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stint_sign_in_failures_total", Help: "Calls that did not prove who makes them, by code."}, []string{"code"}),
 		shed:           prometheus.NewCounter(prometheus.CounterOpts{Name: "stint_http_shed_total", Help: "Calls refused because there was too much to do."}),
 	}
+	lags := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stint_revocation_lag_seconds",
+		Help:    "From when access should have been gone to when its absence was read back.",
+		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}})
 	r := prometheus.NewRegistry()
-	r.MustRegister(m.calls, m.seconds, m.signInFailures, m.shed,
+	r.MustRegister(lags, m.calls, m.seconds, m.signInFailures, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_in_flight", Help: "Calls in work."}, func() float64 { return float64(s.work.used.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_waits", Help: "Held answers and streams."}, func() float64 { return float64(s.waits.used.Load()) }),
-		auditLag{s},
+		&inside{server: s, lags: lags},
 	)
 	m.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{Timeout: 5 * time.Second})
 	return m
@@ -45,23 +51,61 @@ func (m *metrics) observe(route string, status int, took time.Duration) {
 	m.seconds.WithLabelValues(route).Observe(took.Seconds())
 }
 
-// auditLag reads how far the log is behind when somebody asks.
-type auditLag struct{ s *Server }
+// inside reads broker and log when somebody asks for the numbers.
+type inside struct {
+	server *Server
+	lags   prometheus.Histogram
+}
 
 var (
 	lagRecords = prometheus.NewDesc("stint_audit_unsequenced_records", "Records that wait for their number in the log.", nil, nil)
 	lagSeconds = prometheus.NewDesc("stint_audit_unsequenced_seconds", "How long the oldest of them has waited.", nil, nil)
+	events     = prometheus.NewDesc("stint_events_total", "Changes made by this process, by type of event.", []string{"type"}, nil)
+	failures   = prometheus.NewDesc("stint_provision_errors_total", "Set-ups that a target refused or did not answer, by type of target.", []string{"type"}, nil)
+	ending     = prometheus.NewDesc("stint_grants_ending", "Grants whose access is being removed; a thousand are counted at most.", nil, nil)
+	overdue    = prometheus.NewDesc("stint_grants_overdue", "Of these, those not verified gone a second after their end.", nil, nil)
+	swept      = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
-func (auditLag) Describe(ch chan<- *prometheus.Desc) { ch <- lagRecords; ch <- lagSeconds }
-
-func (a auditLag) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	n, oldest, err := a.s.audit.Lag(ctx)
-	if err != nil {
-		return // a gap in the graph is the truth
+func (*inside) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, swept} {
+		ch <- d
 	}
-	ch <- prometheus.MustNewConstMetric(lagRecords, prometheus.GaugeValue, float64(n))
-	ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, oldest.Seconds())
+}
+
+// Collect leaves out what it cannot find out: a gap in the graph is the truth.
+func (c *inside) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	if n, oldest, err := c.server.audit.Lag(ctx); err == nil {
+		gauge(lagRecords, float64(n))
+		gauge(lagSeconds, oldest.Seconds())
+	}
+	st := c.server.broker.Stats()
+	for t, n := range st.Events {
+		ch <- prometheus.MustNewConstMetric(events, prometheus.CounterValue, float64(n), string(t))
+	}
+	for t, n := range st.ProvisionErrors {
+		ch <- prometheus.MustNewConstMetric(failures, prometheus.CounterValue, float64(n), t)
+	}
+	for _, lag := range st.Lags {
+		c.lags.Observe(lag.Seconds())
+	}
+	if !st.SweptAt.IsZero() {
+		gauge(swept, float64(st.SweptAt.Unix()))
+	}
+	self := broker.Caller{Principal: access.Principal{ID: access.System.Principal, Auditor: true}}
+	vs, err := c.server.broker.Grants(ctx, self, access.GrantQuery{States: []access.GrantState{access.Ending}, Limit: 1000})
+	if err != nil {
+		return
+	}
+	late := 0
+	for _, v := range vs {
+		if v.Grant.Overdue(v.Now) {
+			late++
+		}
+	}
+	gauge(ending, float64(len(vs)))
+	gauge(overdue, float64(late))
 }

@@ -126,19 +126,20 @@ func (r route) operation() huma.Operation {
 	return op
 }
 
-// Inputs that many routes share.
+// Inputs that many routes share. Their names are exported because huma looks
+// into embedded structs only then.
 type (
-	byID struct {
+	ByID struct {
 		ID string `path:"id" maxLength:"64" doc:"The id of a request or of its grant, or an unambiguous beginning" example:"req_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
 	}
-	byName struct {
+	ByName struct {
 		Name string `path:"name" maxLength:"80" example:"orders-db"`
 	}
-	waiting struct {
+	Waiting struct {
 		Wait string `query:"wait" maxLength:"32" doc:"Hold the answer for up to so long, at most 60s" example:"30s"`
 		For  string `query:"for" enum:"decided,ready,ended" default:"ready" doc:"What to hold it for"`
 	}
-	paging struct {
+	Paging struct {
 		Cursor string `query:"cursor" maxLength:"64" doc:"The next of the page before"`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}
@@ -151,7 +152,7 @@ type reply[T any] struct{ Body T }
 func answer[T any](v T) *reply[T] { return &reply[T]{Body: v} }
 
 // for how long an answer is held.
-func (w waiting) duration() (time.Duration, error) {
+func (w Waiting) duration() (time.Duration, error) {
 	if w.Wait == "" {
 		return 0, nil
 	}

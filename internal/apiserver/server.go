@@ -34,6 +34,7 @@ type Server struct {
 	public  *url.URL
 	proxies []netip.Prefix
 	now     func() time.Time
+	pulse   time.Duration // of streams
 
 	mux      *http.ServeMux
 	huma     huma.API
@@ -63,7 +64,7 @@ func New(c Config) (*Server, error) {
 	l := c.Limits.orDefault()
 	s := &Server{
 		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, logKey: c.LogKey, ready: c.Ready, version: c.Version,
-		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now,
+		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		writes: newRates(l.WritesPerSecond, l.Burst, time.Now),

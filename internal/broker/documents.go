@@ -152,7 +152,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx
 		if !changed(changes) {
 			return nil
 		}
-		if err := mayChange(c, old, set, changes); err != nil {
+		if err := policy.MayChange(old, set, c.Principal, changes); err != nil {
 			return err
 		}
 		if err := b.notMoved(tx, old, set); err != nil {
@@ -204,26 +204,6 @@ func describe(cs []policy.Change) string {
 		parts = append(parts[:50], fmt.Sprintf("and %d more", len(parts)-50))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// mayChange asks, for each changed document as it was and as it will be,
-// whether the caller may write it.
-func mayChange(c Caller, old, next *policy.Set, cs []policy.Change) error {
-	for _, ch := range cs {
-		if ch.Op == "unchanged" {
-			continue
-		}
-		for _, set := range []*policy.Set{old, next} {
-			for _, d := range set.Documents() {
-				if strings.EqualFold(d.Kind, ch.Kind) && d.Name == ch.Name {
-					if err := set.MayWrite(c.Principal, d); err != nil {
-						return err
-					}
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // notMoved refuses to move or drop a resource that something live stands on.

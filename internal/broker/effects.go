@@ -30,51 +30,91 @@ type holdID struct {
 	e access.EntitlementID
 }
 
-// ordered is a map that remembers the order of insertion: rows are always
-// written in the order in which they were touched, so that two transactions
-// that touch the same rows do not deadlock more than they must.
+// ordered remembers values by key, each with the versions it went through in
+// this transaction, in the order of first insertion: rows are always written in
+// the order in which they were touched, and no version is left out.
 type ordered[K comparable, V any] struct {
 	keys []K
-	m    map[K]V
+	m    map[K][]V
 }
 
-func (o *ordered[K, V]) put(k K, v V) {
+// put remembers v: as the next version of what k names, or in the place of the
+// last one.
+func (o *ordered[K, V]) put(k K, v V, next bool) {
 	if o.m == nil {
-		o.m = map[K]V{}
+		o.m = map[K][]V{}
 	}
-	if _, ok := o.m[k]; !ok {
+	vs, known := o.m[k]
+	switch {
+	case !known:
 		o.keys = append(o.keys, k)
+		o.m[k] = []V{v}
+	case next:
+		o.m[k] = append(vs, v)
+	default:
+		vs[len(vs)-1] = v
 	}
-	o.m[k] = v
 }
 
-func (o *ordered[K, V]) get(k K) (V, bool) { v, ok := o.m[k]; return v, ok }
+// get gives the newest version.
+func (o *ordered[K, V]) get(k K) (v V, ok bool) {
+	vs := o.m[k]
+	if len(vs) == 0 {
+		return v, false
+	}
+	return vs[len(vs)-1], true
+}
 
-func (o *ordered[K, V]) values() []V {
+// newest lists the newest version of each.
+func (o *ordered[K, V]) newest() []V {
 	vs := make([]V, 0, len(o.keys))
 	for _, k := range o.keys {
-		vs = append(vs, o.m[k])
+		v, _ := o.get(k)
+		vs = append(vs, v)
 	}
 	return vs
+}
+
+// save calls write with first versions, then second ones, and so on.
+func (o *ordered[K, V]) save(write func(...V) error) error {
+	for i := 0; ; i++ {
+		var wave []V
+		for _, k := range o.keys {
+			if vs := o.m[k]; i < len(vs) {
+				wave = append(wave, vs[i])
+			}
+		}
+		if len(wave) == 0 {
+			return nil
+		}
+		if err := write(wave...); err != nil {
+			return err
+		}
+	}
 }
 
 func (fx *effects) event(evs ...access.Event) { fx.events = append(fx.events, evs...) }
 
 func (fx *effects) request(r access.Request) {
-	fx.reqs.put(r.ID, r)
+	old, ok := fx.reqs.get(r.ID)
+	fx.reqs.put(r.ID, r, ok && old.Version != r.Version)
 	fx.changed = append(fx.changed, r.ID)
 	fx.dueAt(r.DueAt())
 }
 
 func (fx *effects) grant(g access.Grant) {
-	fx.grants.put(g.ID, g)
+	old, ok := fx.grants.get(g.ID)
+	fx.grants.put(g.ID, g, ok && old.Version != g.Version)
 	fx.changed = append(fx.changed, g.Request)
 	fx.dueAt(g.DueAt())
 }
 
-func (fx *effects) entitlement(e access.Entitlement) { fx.ents.put(e.ID, e) }
+func (fx *effects) entitlement(e access.Entitlement) {
+	old, ok := fx.ents.get(e.ID)
+	fx.ents.put(e.ID, e, ok && old.Version != e.Version)
+}
 
-func (fx *effects) hold(h access.Hold) { fx.holds.put(holdID{h.Grant, h.Entitlement}, h) }
+func (fx *effects) hold(h access.Hold) { fx.holds.put(holdID{h.Grant, h.Entitlement}, h, false) }
 
 func (fx *effects) dueAt(t time.Time) {
 	if !t.IsZero() && (fx.due.IsZero() || t.Before(fx.due)) {
@@ -84,17 +124,31 @@ func (fx *effects) dueAt(t time.Time) {
 
 // commit writes what was collected.
 func (fx *effects) commit(tx Tx, b *Broker) error {
-	if err := tx.SaveRequests(fx.reqs.values()...); err != nil {
+	if err := fx.reqs.save(tx.SaveRequests); err != nil {
 		return err
 	}
-	if err := tx.SaveGrants(fx.grants.values()...); err != nil {
+	// A hold needs its grant, and a grant ends only when its holds are settled:
+	// new grants go before holds, changes of grants after.
+	var young, old ordered[access.GrantID, access.Grant]
+	for _, id := range fx.grants.keys {
+		for _, g := range fx.grants.m[id] {
+			if g.Version == 1 {
+				young.put(id, g, true)
+			} else {
+				old.put(id, g, true)
+			}
+		}
+	}
+	if err := young.save(tx.SaveGrants); err != nil {
 		return err
 	}
-	es := fx.ents.values()
-	if err := tx.SaveEntitlements(es...); err != nil {
+	if err := fx.ents.save(tx.SaveEntitlements); err != nil {
 		return err
 	}
-	if err := tx.SaveHolds(fx.holds.values()...); err != nil {
+	if err := fx.holds.save(tx.SaveHolds); err != nil {
+		return err
+	}
+	if err := old.save(tx.SaveGrants); err != nil {
 		return err
 	}
 	if len(fx.mine) > 0 {
@@ -109,7 +163,7 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 		}
 	}
 	fx.kick = map[access.Work]bool{}
-	for _, e := range es {
+	for _, e := range fx.ents.newest() {
 		if e.Wanted() && !slices.Contains(fx.mine, e.ID) {
 			fx.kick[access.Work{Place: e.Target.Connection.Place(), Removals: e.State == access.Removing}] = true
 		}

@@ -66,7 +66,7 @@ func (b *Broker) decideAgain(ctx context.Context, q access.GrantQuery) {
 				return err
 			}
 			for _, g := range gs {
-				if b.stillAllowed(tx, set, g, policy.Alive) != nil {
+				if b.stillAllowed(tx, &effects{}, set, g, policy.Alive) != nil {
 					no = append(no, g.ID)
 				}
 			}
@@ -101,7 +101,7 @@ func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) {
 			return err
 		}
 		for _, g := range gs {
-			no := b.stillAllowed(tx, set, g, policy.Alive)
+			no := b.stillAllowed(tx, &fx, set, g, policy.Alive)
 			if no == nil {
 				continue
 			}

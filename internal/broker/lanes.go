@@ -98,7 +98,7 @@ func (l *lanes) take(fx effects) {
 	for _, id := range fx.mine {
 		e, _ := fx.ents.get(id)
 		var holders []access.Grant
-		for _, h := range fx.holds.values() {
+		for _, h := range fx.holds.newest() {
 			if h.Entitlement == id {
 				g, _ := fx.grants.get(h.Grant)
 				holders = append(holders, g)

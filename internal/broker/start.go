@@ -22,21 +22,47 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 		return r, err
 	}
 	fx.request(r)
+	fx.grant(g)
 	fx.event(ev)
 	if g.State == access.Scheduled {
-		fx.grant(g)
 		return r, nil
 	}
 	if later {
-		if no := b.stillAllowed(tx, set, g, policy.AtActivation); no != nil {
+		if no := b.stillAllowed(tx, fx, set, g, policy.AtActivation); no != nil {
 			return r, b.giveUp(tx, fx, g, access.ByPolicy, no)
 		}
 	}
+	busy, err := b.beingRemoved(tx, g)
+	switch {
+	case err != nil:
+		return r, err
+	case busy:
+		fx.grant(g.Defer(tx.Now()))
+		return r, nil
+	}
 	err = b.intend(tx, fx, g)
-	if err != nil && later && !errors.Is(err, access.Unavailable) {
+	if err != nil && later {
 		return r, b.giveUp(tx, fx, g, access.BySetup, err)
 	}
 	return r, err
+}
+
+// beingRemoved reports whether something that the grant needs is just being
+// removed from its place. The whole grant is deferred then: half a grant is none.
+func (b *Broker) beingRemoved(tx Tx, g access.Grant) (bool, error) {
+	if g.Permissions.Mechanism == access.Account {
+		return false, nil // shares nothing with anybody
+	}
+	for _, e := range g.Plan() {
+		have, err := tx.LiveEntitlement(e.Target.Connection.Place(), e.Key)
+		if err != nil && !missing(err) {
+			return false, err
+		}
+		if err == nil && have.State == access.Removing {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // giveUp ends a grant for which nothing was intended yet.
@@ -46,19 +72,19 @@ func (b *Broker) giveUp(tx Tx, fx *effects, g access.Grant, why access.EndReason
 		return err
 	}
 	fx.event(ev)
-	if g.State == access.Ending {
-		if g, ev, err = g.Finish(tx.Now()); err != nil {
-			return err
-		}
-		fx.event(ev)
+	fx.grant(g)
+	if g.State != access.Ending {
+		return nil
 	}
+	if g, ev, err = g.Finish(tx.Now()); err != nil {
+		return err
+	}
+	fx.event(ev)
 	fx.grant(g)
 	return nil
 }
 
-// intend records what a provisioning grant needs, shared where it exists. If
-// something of it is just being removed, the whole grant is deferred instead:
-// half a grant is no grant.
+// intend records what a provisioning grant needs, shared where it exists.
 func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 	now := tx.Now()
 	var es []access.Entitlement
@@ -79,10 +105,6 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 			return err
 		default:
 			shared, h, ev, err := have.Share(g, now)
-			if errors.Is(err, access.Unavailable) {
-				fx.grant(g.Defer(now))
-				return nil
-			}
 			if err != nil {
 				return err
 			}
@@ -115,24 +137,27 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 // begin starts a scheduled grant whose time has come. Days may have passed, so
 // everything is decided again.
 func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) error {
-	if no := errors.Join(b.open(tx), b.stillAllowed(tx, set, g, policy.AtActivation)); no != nil {
+	if no := errors.Join(b.open(tx), b.stillAllowed(tx, fx, set, g, policy.AtActivation)); no != nil {
 		return b.giveUp(tx, fx, g, access.ByPolicy, no)
 	}
 	started, ev, err := g.Begin(tx.Now())
 	if err != nil {
 		return b.giveUp(tx, fx, g, access.BySetup, err)
 	}
-	n := len(fx.events)
-	fx.event(ev)
-	err = b.intend(tx, fx, started)
-	if now, ok := fx.grants.get(g.ID); ok && now.State == access.Scheduled { // deferred: as if it had not begun
-		fx.events = fx.events[:n]
+	busy, err := b.beingRemoved(tx, started)
+	switch {
+	case err != nil:
+		return err
+	case busy: // as if it had not begun
 		fx.grant(g.Defer(tx.Now()))
+		return nil
 	}
-	if err != nil && !errors.Is(err, access.Unavailable) {
-		return b.giveUp(tx, fx, g, access.BySetup, err)
+	fx.grant(started)
+	fx.event(ev)
+	if err := b.intend(tx, fx, started); err != nil {
+		return b.giveUp(tx, fx, started, access.BySetup, err)
 	}
-	return err
+	return nil
 }
 
 // lengthen carries out an approved extension.
@@ -174,8 +199,9 @@ func (b *Broker) raise(tx Tx, fx *effects, g access.Grant) error {
 }
 
 // stillAllowed decides a grant again: the principal as it is now, the documents
-// of this moment, the same targets. It returns why not, or nil.
-func (b *Broker) stillAllowed(tx Tx, set *policy.Set, g access.Grant, p policy.Phase) error {
+// of this moment, the same targets. It returns why not, or nil. fx has what the
+// transaction has not saved yet.
+func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Grant, p policy.Phase) error {
 	who, err := tx.Principal(g.Principal)
 	if err != nil {
 		return err
@@ -200,7 +226,7 @@ func (b *Broker) stillAllowed(tx Tx, set *policy.Set, g access.Grant, p policy.P
 			return denied(d)
 		}
 		if p == policy.AtActivation && d.Effect == access.Approve {
-			if err := b.recount(tx, g, d); err != nil {
+			if err := b.recount(tx, fx, g, d); err != nil {
 				return err
 			}
 		}
@@ -209,10 +235,13 @@ func (b *Broker) stillAllowed(tx Tx, set *policy.Set, g access.Grant, p policy.P
 }
 
 // recount checks that those who approved still may, and still suffice.
-func (b *Broker) recount(tx Tx, g access.Grant, d access.Decision) error {
-	r, err := tx.Request(g.Request)
-	if err != nil {
-		return err
+func (b *Broker) recount(tx Tx, fx *effects, g access.Grant, d access.Decision) error {
+	r, changed := fx.reqs.get(g.Request)
+	if !changed {
+		var err error
+		if r, err = tx.Request(g.Request); err != nil {
+			return err
+		}
 	}
 	voters := map[access.PrincipalID]access.Principal{}
 	for _, a := range r.Approvals {

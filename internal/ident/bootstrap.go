@@ -44,3 +44,13 @@ func nobodyYet(tx Tx) error {
 	}
 	return nil
 }
+
+// Empty reports whether there is no user yet.
+func (i *Ident) Empty(ctx context.Context) (empty bool, err error) {
+	err = i.store.View(ctx, func(tx Tx) error {
+		users, err := tx.Principals(access.User)
+		empty = err == nil && len(users) == 0
+		return err
+	})
+	return empty, err
+}

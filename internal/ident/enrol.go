@@ -112,7 +112,7 @@ func (s Sign) redeem(tx Tx) (p access.Principal, e access.Enrolment, made bool, 
 	} else if err := p.Usable(now); err != nil {
 		return fail(err)
 	}
-	if err := tx.UseEnrolment(e.Code); err != nil {
+	if _, err := tx.UseEnrolment(e.Code); err != nil {
 		if access.KindOf(err) == access.Conflict {
 			err = usedCode()
 		}

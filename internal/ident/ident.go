@@ -38,7 +38,7 @@ type Tx interface {
 	Enrolment(code access.Digest) (access.Enrolment, error)
 	SaveEnrolment(e access.Enrolment) error
 	// UseEnrolment marks a code as used; access.Conflict when it was used before.
-	UseEnrolment(code access.Digest) error
+	UseEnrolment(code access.Digest) (access.Enrolment, error)
 
 	Login(token access.Digest) (access.Login, error)
 	SaveLogin(l access.Login) error

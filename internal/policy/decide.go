@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -105,7 +106,12 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 }
 
 func (w *weighing) refuse(err error) {
-	w.refusals = append(w.refusals, access.Reason{Text: err.Error()})
+	r := access.Reason{Text: err.Error()}
+	var e *access.Error
+	if errors.As(err, &e) && e.Next != "" {
+		r.Text += "; " + e.Next
+	}
+	w.refusals = append(w.refusals, r)
 }
 
 // concerns reports whether the rule speaks of this principal and resource.

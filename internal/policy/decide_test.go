@@ -242,26 +242,30 @@ func manyGroups(n int) []access.Group {
 	return out
 }
 
-func TestDecideZeroValuesDeny(t *testing.T) {
+func TestEmptySetDenies(t *testing.T) {
 	empty, err := Compile(nil, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []*Set{empty, {}, nil} {
+	for _, s := range []*Set{empty, {}} {
 		for _, p := range []Phase{AtRequest, AtActivation, Alive, Phase(99)} {
-			if d := s.decideSafely(p); d.Effect != access.Deny || len(d.Reasons) == 0 {
+			if d := s.Decide(ask(), p, noon); d.Effect != access.Deny || len(d.Reasons) == 0 {
 				t.Errorf("got %+v, want a denial with a reason", d)
 			}
 		}
 	}
 }
 
-// decideSafely makes the nil set reach Decide's own guard.
-func (s *Set) decideSafely(p Phase) access.Decision {
-	if s == nil {
-		s = &Set{resource: map[access.ResourceName]*Resource{"orders-db": nil}, role: map[access.RoleName]*Role{"reader": nil}}
+// TestFaultDenies injects a fault: a rule that cannot be evaluated at all.
+func TestFaultDenies(t *testing.T) {
+	for _, p := range []Phase{AtRequest, AtActivation, Alive} {
+		s := compile(t, shop+rule("p", `{subjects: ["*"], roles: [reader]}`))
+		s.rules[0].while = &condition{text: "broken"}
+		d := s.Decide(ask(), p, noon)
+		if d.Effect != access.Deny || d.Policy != "" || d.Documents != 7 || !strings.HasPrefix(d.Reasons[0].Text, "the policy engine failed, so nothing is granted: ") {
+			t.Errorf("phase %d: got %s, want a denial that says so", p, said(d))
+		}
 	}
-	return s.Decide(ask(), p, noon)
 }
 
 func TestConditional(t *testing.T) {

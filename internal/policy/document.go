@@ -45,7 +45,7 @@ type entry struct {
 func Parse(files []File) ([]Document, error) {
 	var docs []Document
 	var problems Problems
-	first := map[string]Document{}
+	seen := register{}
 	for _, f := range files {
 		r := &report{file: f.Name}
 		for _, d := range split(r, f) {
@@ -54,15 +54,9 @@ func Parse(files []File) ([]Document, error) {
 				break
 			}
 			e, ok := readDocument(r, d, nil)
-			if !ok {
-				continue
+			if ok && seen.first(r, e.doc) {
+				docs = append(docs, e.doc)
 			}
-			if before, dup := first[key(e.doc)]; dup {
-				r.add(d.Line, "", "%s %s is defined twice, first at %s", e.doc.Kind, e.doc.Name, source(before.File, before.Line))
-				continue
-			}
-			first[key(e.doc)] = e.doc
-			docs = append(docs, e.doc)
 		}
 		problems = append(problems, r.problems...)
 	}
@@ -73,6 +67,18 @@ func Parse(files []File) ([]Document, error) {
 }
 
 func key(d Document) string { return d.Kind + "/" + d.Name }
+
+// register notes the documents seen, and reports the second of a kind and name.
+type register map[string]Document
+
+func (seen register) first(r *report, d Document) bool {
+	if before, dup := seen[key(d)]; dup {
+		r.add(d.Line, "", "%s %s is defined twice, first at %s", d.Kind, d.Name, source(before.File, before.Line))
+		return false
+	}
+	seen[key(d)] = d
+	return true
+}
 
 // split cuts a file at its "---" lines. Only "\n" and "\r\n" end lines here; the
 // other line breaks that YAML knows are refused as unprintable, or a document

@@ -43,7 +43,7 @@ func TestRemove(t *testing.T) {
 		{"Role", "orders-db", access.NotFound, `there is no Role "orders-db"`, ``},
 		{"Role", "reader", access.Conflict, `Role reader is named by Policy p: policy.yaml:41`, `change or delete that first`},
 		{"Resource", "payments-db", access.Conflict, `Resource payments-db is named by Policy p: policy.yaml:41`, `change or delete that first`},
-		{"Resource", "orders-db", access.Conflict, `Resource orders-db is named by Role owner: policy.yaml:28`, `change or delete that first`},
+		{"Resource", "orders-db", access.Conflict, `Resource orders-db is named by Role owner: policy.yaml:29`, `change or delete that first`},
 	} {
 		_, err := Remove(docs, tt.kind, tt.name)
 		e, ok := err.(*access.Error)

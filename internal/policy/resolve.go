@@ -87,10 +87,8 @@ const few = 5
 
 func (s *Set) reachText(role *Role) string {
 	var names []string
-	for _, r := range s.resources {
-		if role.Covers(r) {
-			names = append(names, string(r.Name))
-		}
+	for _, r := range s.covered(role) {
+		names = append(names, string(r.Name))
 	}
 	if len(names) == 0 {
 		return "it covers nothing"

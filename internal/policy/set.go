@@ -43,12 +43,12 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 		return nil, Problems{{Message: "too many documents"}}
 	}
 	var all Problems
+	seen := register{}
 	for i, d := range docs {
 		r := &report{file: d.File}
-		if e, ok := readDocument(r, d, schemas); ok {
+		if e, ok := readDocument(r, d, schemas); ok && seen.first(r, e.doc) {
 			s.docs[i] = e.doc
-			s.docs[i].Author = d.Author
-			s.add(r, e)
+			s.add(e)
 		}
 		all = append(all, r.problems...)
 	}
@@ -64,29 +64,15 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 }
 
 // add files an entry under its name.
-func (s *Set) add(r *report, e entry) {
-	twice := func(is bool, before string) {
-		if is {
-			r.add(e.doc.Line, "", "%s %s is defined twice, first at %s", e.doc.Kind, e.doc.Name, before)
-		}
-	}
+func (s *Set) add(e entry) {
 	switch {
 	case e.resource != nil:
-		if o, dup := s.resource[e.resource.Name]; dup {
-			twice(dup, o.Source)
-		}
 		s.resource[e.resource.Name] = e.resource
 		s.resources = append(s.resources, e.resource)
 	case e.role != nil:
-		if o, dup := s.role[e.role.Name]; dup {
-			twice(dup, o.Source)
-		}
 		s.role[e.role.Name] = e.role
 		s.roles = append(s.roles, e.role)
 	case e.rule != nil:
-		if i := slices.IndexFunc(s.rules, func(o *Rule) bool { return o.Name == e.rule.Name }); i >= 0 {
-			twice(true, s.rules[i].Source)
-		}
 		e.rule.index = len(s.rules)
 		s.rules = append(s.rules, e.rule)
 	}
@@ -115,7 +101,7 @@ func (s *Set) concerning(role access.RoleName) iter.Seq[*Rule] {
 		a, b := s.byRole[role], s.byAny
 		for len(a) > 0 || len(b) > 0 {
 			var r *Rule
-			if len(b) == 0 || len(a) > 0 && a[0].index < b[0].index {
+			if len(b) == 0 || len(a) > 0 && a[0].index > b[0].index {
 				r, a = a[0], a[1:]
 			} else {
 				r, b = b[0], b[1:]

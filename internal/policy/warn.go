@@ -6,77 +6,105 @@ import (
 )
 
 // warn lists what is legal and probably not meant. It looks at pairs of roles
-// and resources, so it says little for each.
+// and resources; that is a service and not a check, so it stops when there are
+// very many pairs, with what it has found.
 func (s *Set) warn() []Problem {
-	r := &report{}
+	w := &warner{set: s, report: &report{}}
 	for _, role := range s.roles {
-		r.file = role.at.file
-		s.warnRole(r, role)
+		w.file = role.at.file
+		w.role(role)
 	}
 	for _, rule := range s.rules {
-		r.file = rule.at.file
-		s.warnRule(r, rule)
+		w.file = rule.at.file
+		w.rule(rule)
 	}
-	return r.problems
+	return w.problems
 }
 
-func (s *Set) warnRole(r *report, role *Role) {
+type warner struct {
+	*report
+	set   *Set
+	pairs int
+}
+
+const maxPairs = 2_000_000
+
+// tired reports that enough pairs were looked at.
+func (w *warner) tired() bool { w.pairs++; return w.pairs > maxPairs }
+
+func (w *warner) role(role *Role) {
 	covers := false
-	for _, res := range s.resources {
-		if !role.Covers(res) {
-			continue
+	for _, res := range w.set.resources {
+		if w.tired() {
+			return
 		}
-		covers = true
-		if c := res.Ceiling; c != nil {
-			if b := c.breaches(role); len(b) > 0 {
-				r.add(role.at.line, "", "role %s cannot be used on %s: its ceiling (%s) does not allow %s",
-					role.Name, res.Name, res.at.at(c.line), strings.Join(b, ", "))
-			}
-			if c.MaxDuration > 0 && c.MaxDuration < role.MaxDuration {
-				r.add(role.lineMax, "", "role %s allows %s, and the ceiling of %s no more than %s",
-					role.Name, span(role.MaxDuration), res.Name, span(c.MaxDuration))
-			}
+		if role.Covers(res) {
+			covers = true
+			w.ceiling(role, res)
 		}
 	}
 	if !covers {
-		r.add(role.at.line, "", "role %s covers no resource", role.Name)
+		w.add(role.at.line, "", "role %s covers no resource", role.Name)
 		return
 	}
-	for rule := range s.concerning(role.Name) {
+	for rule := range w.set.concerning(role.Name) {
 		if !rule.Deny {
 			return
 		}
 	}
-	r.add(role.at.line, "", "no policy allows role %s", role.Name)
+	w.add(role.at.line, "", "no policy allows role %s", role.Name)
 }
 
-func (s *Set) warnRule(r *report, rule *Rule) {
+func (w *warner) ceiling(role *Role, res *Resource) {
+	c := res.Ceiling
+	if c == nil {
+		return
+	}
+	if b := c.breaches(role); len(b) > 0 {
+		w.add(role.at.line, "", "role %s cannot be used on %s: its ceiling (%s) does not allow %s",
+			role.Name, res.Name, res.at.at(c.line), strings.Join(b, ", "))
+	}
+	if c.MaxDuration > 0 && c.MaxDuration < role.MaxDuration {
+		w.add(role.lineMax, "", "role %s allows %s, and the ceiling of %s no more than %s",
+			role.Name, span(role.MaxDuration), res.Name, span(c.MaxDuration))
+	}
+}
+
+func (w *warner) rule(rule *Rule) {
 	q := &rule.Require
-	if rule.Deny && rule.everyRole && slices.Contains(rule.Subjects, "*") && rule.Resources.Empty() && rule.when == nil && rule.while == nil {
-		r.add(rule.at.line, "", "policy %s denies everything to everybody", rule.Name)
+	unconditional := rule.when == nil && rule.while == nil
+	if rule.Deny && rule.everyRole && unconditional && rule.Resources.Empty() && slices.Contains(rule.Subjects, "*") {
+		w.add(rule.at.line, "", "policy %s denies everything to everybody", rule.Name)
 	}
 	if q.MFA {
-		r.add(q.lineMFA, "", "policy %s denies for now: mfa is asked for, and step-up is not available", rule.Name)
+		w.add(q.lineMFA, "", "policy %s denies for now: mfa is asked for, and step-up is not available", rule.Name)
 	}
 	if q.Ticket != "" && !(strings.HasPrefix(q.Ticket, "^") && strings.HasSuffix(q.Ticket, "$")) {
-		r.add(q.lineTicket, "write it as ^…$", "the ticket pattern of policy %s matches anywhere in the text", rule.Name)
+		w.add(q.lineTicket, "write it as ^…$", "the ticket pattern of policy %s matches anywhere in the text", rule.Name)
 	}
+	w.reach(rule)
+}
+
+func (w *warner) reach(rule *Rule) {
+	q := &rule.Require
 	reaches, longest := false, false
-	for _, role := range s.roles {
+	for _, role := range w.set.roles {
 		if !rule.everyRole && !slices.Contains(rule.Roles, role.Name) {
 			continue
 		}
 		longest = longest || q.MaxDuration <= role.MaxDuration
-		for _, res := range s.resources {
-			if role.Covers(res) && rule.Resources.Matches(res) {
-				reaches = true
+		for _, res := range w.set.resources {
+			if w.tired() {
+				return
+			}
+			if reaches = reaches || role.Covers(res) && rule.Resources.Matches(res); reaches {
 				break
 			}
 		}
 	}
 	if !reaches {
-		r.add(rule.at.line, "", "policy %s reaches no resource", rule.Name)
+		w.add(rule.at.line, "", "policy %s reaches no resource", rule.Name)
 	} else if !longest {
-		r.add(q.lineMax, "", "policy %s allows %s, and none of its roles so long", rule.Name, span(q.MaxDuration))
+		w.add(q.lineMax, "", "policy %s allows %s, and none of its roles so long", rule.Name, span(q.MaxDuration))
 	}
 }

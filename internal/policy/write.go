@@ -24,7 +24,7 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 		if !ok {
 			return refused.Because("it is not among the documents")
 		}
-		reach = s.covered(role, Selector{})
+		reach = s.covered(role)
 		for _, res := range reach {
 			if err := ownerCeiling(role, res); err != "" {
 				return refused.Because(err).Try("ask an administrator")
@@ -69,10 +69,10 @@ func ownerCeiling(role *Role, res *Resource) string {
 	return ""
 }
 
-// covered lists the resources that a role covers and a selector picks.
-func (s *Set) covered(role *Role, sel Selector) (out []*Resource) {
+// covered lists the resources that a role covers.
+func (s *Set) covered(role *Role) (out []*Resource) {
 	for _, res := range s.resources {
-		if role.Covers(res) && sel.Matches(res) {
+		if role.Covers(res) {
 			out = append(out, res)
 		}
 	}
@@ -81,13 +81,12 @@ func (s *Set) covered(role *Role, sel Selector) (out []*Resource) {
 
 // reached lists the resources that a policy speaks of.
 func (s *Set) reached(rule *Rule) (out []*Resource) {
-	for _, role := range s.roles {
-		if rule.everyRole || slices.Contains(rule.Roles, role.Name) {
-			for _, res := range s.covered(role, rule.Resources) {
-				if !slices.Contains(out, res) {
-					out = append(out, res)
-				}
-			}
+	for _, res := range s.resources {
+		covers := func(role *Role) bool {
+			return role.Covers(res) && (rule.everyRole || slices.Contains(rule.Roles, role.Name))
+		}
+		if rule.Resources.Matches(res) && slices.ContainsFunc(s.roles, covers) {
+			out = append(out, res)
 		}
 	}
 	return out

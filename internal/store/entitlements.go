@@ -35,6 +35,7 @@ type entitlementBody struct {
 	Before     string            `json:"before,omitempty"`
 	Creation   string            `json:"creation,omitempty"`
 	CallUntil  stamp             `json:"call_until,omitempty"`
+	LostUntil  stamp             `json:"lost_until,omitempty"`
 	Attempts   int               `json:"attempts,omitempty"`
 	LastError  string            `json:"last_error,omitempty"`
 	RemovingAt stamp             `json:"removing_at,omitempty"`
@@ -46,7 +47,7 @@ func entitlementRow(e access.Entitlement) (write, error) {
 		Target: targetOf(e.Target), Mechanism: string(e.Mechanism), Person: string(e.Person), Account: e.Account, Rights: e.Rights,
 		Options: e.Options, Exclusive: e.Exclusive, Tag: string(e.Tag), Claimed: e.Claimed, Rev: e.Rev, Confirmed: e.Confirmed,
 		Renew: e.Renew, Observed: e.Observed, Existing: e.Existing, Before: e.Before, Creation: e.Creation,
-		CallUntil: stampOf(e.CallUntil), Attempts: e.Attempts, LastError: e.LastError,
+		CallUntil: stampOf(e.CallUntil), LostUntil: stampOf(e.LostUntil), Attempts: e.Attempts, LastError: e.LastError,
 		RemovingAt: stampOf(e.RemovingAt), GoneAt: stampOf(e.GoneAt),
 	})
 	if err != nil {
@@ -82,7 +83,7 @@ func scanEntitlement(row row) (access.Entitlement, error) {
 	e.Rights, e.Options, e.Exclusive, e.Tag, e.Claimed = b.Rights, b.Options, b.Exclusive, access.Tag(b.Tag), b.Claimed
 	e.Rev, e.Confirmed, e.Renew = b.Rev, b.Confirmed, b.Renew
 	e.Observed, e.Existing, e.Before, e.Creation = b.Observed, b.Existing, b.Before, b.Creation
-	e.CallUntil, e.Attempts, e.LastError = b.CallUntil.time(), b.Attempts, b.LastError
+	e.CallUntil, e.LostUntil, e.Attempts, e.LastError = b.CallUntil.time(), b.LostUntil.time(), b.Attempts, b.LastError
 	e.RemovingAt, e.GoneAt = b.RemovingAt.time(), b.GoneAt.time()
 	return e, nil
 }
@@ -113,6 +114,13 @@ func (tx *Tx) Entitlements(q access.EntitlementQuery) ([]access.Entitlement, err
 	}
 	p.equal("place", string(q.Place))
 	return page(tx, p, scanEntitlement, func(e access.Entitlement) string { return string(e.ID) })
+}
+
+var entitlementsOf = byIDs(entitlementColumns + " WHERE id {ids}")
+
+// EntitlementsOf are those of the ids that exist.
+func (tx *Tx) EntitlementsOf(ids ...access.EntitlementID) ([]access.Entitlement, error) {
+	return listByIDs(tx, scanEntitlement, entitlementsOf, ids)
 }
 
 // LiveEntitlement is the one of that place and key that is not gone.

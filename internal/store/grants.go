@@ -11,9 +11,6 @@ var grantTable = table{
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"request_id", text}, {"principal", text}, {"person", text},
 		{"resource", text}, {"role", text}, {"duration", integer}, {"conditional", boolean}, {"watched", boolean},
 		{"created_at", integer}, {"setup_by", integer}, {"expires_at", integer}, {"due_at", integer}, {"body", text}},
-	derived: map[string]string{
-		"settled": "{state} = 'ending' AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.grant_id = t.id AND NOT holds.settled)",
-	},
 }.build()
 
 var grantTargetTable = table{name: "grant_targets", noun: "target", keys: 2,
@@ -40,6 +37,7 @@ type grantBody struct {
 	EndReason      string          `json:"end_reason,omitempty"`
 	EndNote        string          `json:"end_note,omitempty"`
 	SetupError     string          `json:"setup_error,omitempty"`
+	SeenAt         stamp           `json:"seen_at,omitempty"`
 }
 
 func grantRow(g access.Grant) (write, error) {
@@ -48,7 +46,7 @@ func grantRow(g access.Grant) (write, error) {
 		Endings: endingsBody(g.Endings), Clock: string(g.Clock), Digest: g.Digest[:], Documents: g.Documents, Policy: string(g.Policy),
 		Source: sourceOf(g.Source), Reason: g.Reason, Ticket: g.Ticket, StartsAt: stampOf(g.StartsAt), ActiveAt: stampOf(g.ActiveAt),
 		EndingAt: stampOf(g.EndingAt), EndedAt: stampOf(g.EndedAt), VerifiedGoneAt: stampOf(g.VerifiedGoneAt),
-		EndReason: string(g.EndReason), EndNote: g.EndNote, SetupError: g.SetupError,
+		EndReason: string(g.EndReason), EndNote: g.EndNote, SetupError: g.SetupError, SeenAt: stampOf(g.SeenAt),
 	})
 	if err != nil {
 		return nil, err
@@ -79,7 +77,7 @@ func scanGrant(row row) (access.Grant, error) {
 	g.Policy, g.Source, g.Reason, g.Ticket = access.PolicyName(b.Policy), b.Source.source(), b.Reason, b.Ticket
 	g.StartsAt, g.ActiveAt, g.EndingAt = b.StartsAt.time(), b.ActiveAt.time(), b.EndingAt.time()
 	g.EndedAt, g.VerifiedGoneAt = b.EndedAt.time(), b.VerifiedGoneAt.time()
-	g.EndReason, g.EndNote, g.SetupError = access.EndReason(b.EndReason), b.EndNote, b.SetupError
+	g.EndReason, g.EndNote, g.SetupError, g.SeenAt = access.EndReason(b.EndReason), b.EndNote, b.SetupError, b.SeenAt.time()
 	return g, nil
 }
 
@@ -132,7 +130,9 @@ func (tx *Tx) DueGrants(limit int) ([]access.Grant, error) {
 	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", tx.now.UnixMilli(), int64(limit))
 }
 
-// SettledGrants are ending ones all of whose holds are settled.
-func (tx *Tx) SettledGrants(limit int) ([]access.Grant, error) {
-	return listGood(tx, scanGrant, grantColumns+" WHERE settled ORDER BY id LIMIT $1", int64(limit))
+var grantsOf = byIDs(grantColumns + " WHERE id {ids}")
+
+// GrantsOf are those of the ids that exist.
+func (tx *Tx) GrantsOf(ids ...access.GrantID) ([]access.Grant, error) {
+	return listByIDs(tx, scanGrant, grantsOf, ids)
 }

@@ -13,23 +13,13 @@ var holdTable = table{
 		{"settles", integer}, {"settled", boolean}},
 }.build()
 
-// settle marks ending grants whose holds are all settled.
-var settle = byIDs(`UPDATE grants SET settled = NOT EXISTS (SELECT 1 FROM holds WHERE holds.grant_id = grants.id AND NOT holds.settled)
-	WHERE id {ids} AND state = 'ending'`)
-
 // SaveHolds writes holds, by grant and entitlement.
 func (tx *Tx) SaveHolds(hs ...access.Hold) error {
 	rows := make([]write, 0, len(hs))
-	var of []access.GrantID
 	for _, h := range hs {
 		rows = append(rows, write{string(h.Grant), string(h.Entitlement), h.Needs, millis(h.ReleasedAt), h.Settles, h.Settled})
-		of = append(of, h.Grant)
 	}
-	if err := tx.save(holdTable, rows); err != nil {
-		return err
-	}
-	_, err := execByIDs(tx, settle, slices.Compact(slices.Sorted(slices.Values(of))))
-	return err
+	return tx.save(holdTable, rows)
 }
 
 const holdColumns = "SELECT grant_id, entitlement_id, needs, released_at, settles, settled FROM holds"

@@ -93,3 +93,12 @@ func (tx *Tx) DueWork() ([]access.Work, error) {
 		return w, err
 	}, "SELECT DISTINCT place, removing FROM entitlements WHERE due_at <= $1 ORDER BY place, removing DESC", tx.now.UnixMilli())
 }
+
+// BreakLeases ends every lease. Only a process that owns the store alone may do
+// so: all other owners are dead.
+func (tx *Tx) BreakLeases() error {
+	_, err := tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
+		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
+		WHERE lease_until IS NOT NULL`)
+	return err
+}

@@ -127,3 +127,9 @@ func (tx *Tx) Remember(m access.Remembered) error {
 	}
 	return err
 }
+
+// DocumentsVersion is the version of the newest documents; 0 before there are any.
+func (tx *Tx) DocumentsVersion() (version int64, err error) {
+	err = tx.each("SELECT COALESCE(MAX(version), 0) FROM documents", nil, func(row row) error { return row.Scan(&version) })
+	return version, err
+}

@@ -49,6 +49,12 @@ func (o *Oracle) Accounts(ctx context.Context) ([]string, error) {
 	return o.strings(ctx, `SELECT rolname FROM pg_authid WHERE rolname LIKE 'stint\_%\_01%' ORDER BY 1`)
 }
 
+// Count is how many ephemeral accounts exist.
+func (o *Oracle) Count(ctx context.Context) (n int, err error) {
+	err = o.db.QueryRowContext(ctx, `SELECT count(*) FROM pg_authid WHERE rolname LIKE 'stint\_%\_01%'`).Scan(&n)
+	return n, err
+}
+
 // Sessions are the open sessions of ephemeral accounts, also of dropped ones.
 func (o *Oracle) Sessions(ctx context.Context) ([]string, error) {
 	return o.strings(ctx, `SELECT coalesce(usename, 'dropped role ' || usesysid) FROM pg_stat_activity a

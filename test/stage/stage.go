@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +41,8 @@ type Stage struct {
 	Target *pgtest.Server // the database that people ask for
 	Memory *pgtest.Server // stintd's own database; nil with SQLite
 	URL    string
+	// Keep leaves Dir where it is when the stage closes: state that shows a fault.
+	Keep bool
 
 	listen string
 	mu     sync.Mutex
@@ -142,26 +146,41 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 
 func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
 
+// freePort finds an address nobody listens on, below the range from which
+// systems take the ports of outgoing connections: there, one of those could hold
+// it while stintd is away.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var last error
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(5000))))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		last = err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("stage: no free port: %w", last)
 }
 
-// Start starts stintd and waits until it serves.
+// Start starts stintd and waits until it serves. Meanwhile it can be killed,
+// which ends the wait.
 func (s *Stage) Start(ctx context.Context) error {
+	done, err := s.launch()
+	if err != nil {
+		return err
+	}
+	return s.ready(ctx, done)
+}
+
+func (s *Stage) launch() (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.proc != nil {
-		return errors.New("stage: stintd runs already")
+		return nil, errors.New("stage: stintd runs already")
 	}
 	if s.log == nil {
 		f, err := os.OpenFile(s.path("stintd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.log = f
 	}
@@ -173,12 +192,12 @@ func (s *Stage) Start(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	done := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(done) }()
 	s.proc, s.done = cmd, done
-	return s.ready(ctx, done)
+	return done, nil
 }
 
 func (s *Stage) ready(ctx context.Context, done <-chan struct{}) error {
@@ -268,7 +287,7 @@ func (s *Stage) ServerLog() string {
 // DataFile is the SQLite database of stintd.
 func (s *Stage) DataDir() string { return s.path("data") }
 
-// Close ends everything and removes it.
+// Close ends everything and removes it, but for Dir if Keep says so.
 func (s *Stage) Close() error {
 	var errs []error
 	errs = append(errs, s.end(syscall.SIGTERM))
@@ -281,7 +300,10 @@ func (s *Stage) Close() error {
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(s.Dir))...)
+	if !s.Keep {
+		errs = append(errs, os.RemoveAll(s.Dir))
+	}
+	return errors.Join(errs...)
 }
 
 // Documents applies YAML as the administrator. The words ADDRESS and CA stand

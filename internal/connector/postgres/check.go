@@ -82,7 +82,7 @@ const loginSQL = `
 SELECT rolsuper, rolcreaterole, rolinherit, rolcreatedb OR rolreplication OR rolbypassrls,
        pg_has_role(current_user, 'pg_signal_backend', 'USAGE'), pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
        (SELECT coalesce(string_agg(g.rolname, ', ' ORDER BY g.rolname), '') FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-        WHERE m.member = r.oid AND m.admin_option AND g.rolname !~ '^stint_')
+        WHERE m.member = r.oid AND m.admin_option AND g.rolname !~ '^stint')
 FROM pg_roles r WHERE rolname = current_user`
 
 // login looks at the privileges of the login itself. It goes on where one is too

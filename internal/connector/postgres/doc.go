@@ -10,9 +10,9 @@
 // What it puts on a target can be found and told from what others put there:
 //
 //	stint_<person>_<tag>     an account; the tag is the last 43 bytes
-//	stint_group_<tag>        a mark: the standing account that is a member of
-//	stint_enable_<tag>       it is lent groups, or is enabled, under this tag
-//	stint_quarantine_<tag>   owns what an ended account left behind
+//	stintmark_group_<tag>    a mark: the standing account that is a member of
+//	stintmark_enable_<tag>   it is lent groups, or is enabled, under this tag
+//	stintquarantine_<tag>    owns what an ended account left behind
 //	stint_claim              whose target this is, in its comment
 //
 // All but the first are roles that cannot log in and have no privilege.

@@ -54,9 +54,8 @@ func failure(err error) *connector.Error {
 		return connectFailure(conn, pg)
 	}
 	if pg == nil {
-		if pgconn.SafeToRetry(err) {
-			return &connector.Error{Outcome: connector.NotDone, Message: "the connection to the database was lost before anything was sent", Cause: err}
-		}
+		// Whether anything was sent is not asked: the driver's answer is about
+		// its last call, which may be a read after the write.
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return &connector.Error{Outcome: connector.Unknown, Message: "the database did not answer in time", Cause: err}
 		}

@@ -21,8 +21,8 @@ SELECT r.oid, r.rolname, r.rolcanlogin, coalesce(shobj_description(r.oid, 'pg_au
        concat_ws(', ', CASE WHEN rolsuper THEN 'superuser' END, CASE WHEN rolcreaterole THEN 'createrole' END,
          CASE WHEN rolcreatedb THEN 'createdb' END, CASE WHEN rolreplication THEN 'replication' END, CASE WHEN rolbypassrls THEN 'bypassrls' END)
 FROM pg_roles r
-WHERE r.rolname ~ '^stint_' OR r.rolcanlogin AND r.rolname <> current_user
-  AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
+WHERE r.rolname <> current_user AND (r.rolname ~ '^stint' OR r.rolcanlogin
+  AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls))
 ORDER BY r.rolname`
 
 const inventoryMembersSQL = `
@@ -135,8 +135,11 @@ func listMembers(roles []foundRole, members []foundMember) (as []connector.Artef
 		}
 	}
 	type pair struct{ account, group string }
-	lent := map[pair]bool{}
+	lent, enabled := map[pair]bool{}, map[string]bool{}
 	for _, m := range members {
+		if mechanism, _, ok := markTag(m.group); ok && mechanism == access.Enable {
+			enabled[m.name] = true // what it is in counts only while it can log in
+		}
 		for _, right := range rights[m.group] {
 			lent[pair{m.name, right}] = true
 		}
@@ -149,7 +152,7 @@ func listMembers(roles []foundRole, members []foundMember) (as []connector.Artef
 		case m.ours:
 			as = append(as, connector.Artefact{Mechanism: access.Member, Account: m.name, Right: m.group, Creation: oidText(m.oid), Ours: true,
 				Detail: "a membership that the connector's login granted, and that no grant explains"})
-		case m.login:
+		case m.login && !enabled[m.name]:
 			as = append(as, connector.Artefact{Mechanism: access.Member, Account: m.name, Right: m.group, Creation: oidText(m.oid), Standing: true,
 				Detail: fmt.Sprintf("%s is in %s, and not through Stint", m.name, m.group)})
 		}

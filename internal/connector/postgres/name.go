@@ -12,9 +12,9 @@ import (
 // bytes, one less than what PostgreSQL keeps of a name.
 const (
 	prefix           = "stint_"
-	groupPrefix      = "stint_group_"
-	enablePrefix     = "stint_enable_"
-	quarantinePrefix = "stint_quarantine_"
+	groupPrefix      = "stintmark_group_" // no person's name can make an account look like a mark
+	enablePrefix     = "stintmark_enable_"
+	quarantinePrefix = "stintquarantine_"
 	claimRole        = "stint_claim"
 
 	slugLen = 12

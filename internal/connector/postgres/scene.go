@@ -68,7 +68,7 @@ WHERE m.member = ANY ($2::oid[] || ARRAY(SELECT oid FROM pg_roles WHERE rolname 
 // marksSQL adds the marks of other orders on the same standing accounts.
 const marksSQL = `
 SELECT g.rolname, coalesce(shobj_description(g.oid, 'pg_authid'), '')
-FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid AND g.rolname ~ '^stint_(group|enable)_'
+FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid AND g.rolname ~ '^stintmark_'
 WHERE m.member = ANY ($2::oid[] || ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($1::text[]::name[])))`
 
 // A session's state is hidden from logins without pg_read_all_stats; then it

@@ -15,7 +15,7 @@ import (
 
 const (
 	pollFirst = 4 * time.Millisecond
-	pollMost  = 50 * time.Millisecond
+	pollMost  = 25 * time.Millisecond
 	// resignal is after how long a backend that did not go is told again.
 	resignal = time.Second
 	// patience is how long a log-in that may still be asking for the password is

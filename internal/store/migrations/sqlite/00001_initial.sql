@@ -66,7 +66,6 @@ CREATE TABLE grants (
     duration    INTEGER NOT NULL CHECK (duration > 0 AND duration <= 5184000000000000),
     conditional INTEGER NOT NULL CHECK (conditional IN (0, 1)),
     watched     INTEGER NOT NULL CHECK (watched IN (0, 1)),
-    settled     INTEGER NOT NULL DEFAULT 0 CHECK (settled IN (0, 1)),
     created_at  INTEGER NOT NULL,
     setup_by    INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL CHECK (expires_at > created_at AND expires_at <= setup_by + duration / 1000000),
@@ -80,7 +79,6 @@ CREATE INDEX grants_by_principal ON grants (principal, id);
 CREATE INDEX grants_by_person ON grants (person, id);
 CREATE INDEX grants_by_resource ON grants (resource, id);
 CREATE INDEX grants_due ON grants (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX grants_settled ON grants (id) WHERE settled;
 CREATE INDEX grants_conditional ON grants (state, id) WHERE conditional;
 CREATE INDEX grants_watched ON grants (id) WHERE watched;
 

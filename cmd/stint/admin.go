@@ -1,0 +1,285 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+func (c *cli) adminCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "admin", Short: "Users, services, connector credentials, the stop switch"}
+	user := &cobra.Command{Use: "user", Short: "Users"}
+	user.AddCommand(c.userAddCmd(), c.userEnrollCmd(), c.userDisableCmd())
+	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
+	service.AddCommand(c.serviceAddCmd())
+	credential := &cobra.Command{Use: "credential", Short: "What connectors sign in to targets with"}
+	credential.AddCommand(c.credentialSetCmd())
+	cmd.AddCommand(user, service, credential, c.stopCmd(), c.resumeCmd())
+	return cmd
+}
+
+func (c *cli) userAddCmd() *cobra.Command {
+	var u api.UserAdd
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Create a user, and a one-time code for their first sign-in",
+		Long: "Create a user, and a one-time code for their first sign-in. The code is shown once;\n" +
+			"the user gives it to stint login --enroll-token-file.",
+		Example: "  stint admin user add mira --group platform --manager noor -o json",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			u.Name = args[0]
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			done, err := conn.AddUser(cmd.Context(), u)
+			if err != nil {
+				return err
+			}
+			return c.showEnrollment(done)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&u.Admin, "admin", false, "administers Stint; has no access to any resource by that")
+	f.BoolVar(&u.Auditor, "auditor", false, "reads the whole audit log")
+	f.StringArrayVar(&u.Groups, "group", nil, "a group to be in; may be repeated")
+	f.StringVar(&u.Manager, "manager", "", "the user whom policies call manager")
+	return cmd
+}
+
+// showEnrollment prints the code, which exists nowhere else.
+func (c *cli) showEnrollment(done api.UserAdded) error {
+	return c.show(result{value: done, names: []string{done.Principal},
+		text: facts("user", done.Principal, "enroll token", done.EnrollToken.Reveal(), "good until", timeFact(done.ExpiresAt, c))})
+}
+
+func (c *cli) userEnrollCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "enroll NAME",
+		Short: "Create a fresh one-time code for an existing user",
+		Long:  "Create a fresh one-time code for an existing user: for another device, or when the\nlast login has ended.",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			var done api.UserAdded
+			path := "/admin/users/" + url.PathEscape(args[0]) + "/enroll"
+			if err := conn.Do(cmd.Context(), http.MethodPost, path, nil, &done); err != nil {
+				return err
+			}
+			return c.showEnrollment(done)
+		},
+	}
+}
+
+func (c *cli) userDisableCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "disable NAME",
+		Short: "Disable a user, and end all they hold",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			done, err := conn.DisableUser(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			c.say("disabled " + printable(done.Principal) + "; ending " + plural(len(done.Grants), "grant", "grants"))
+			t := newTable("!GRANT")
+			for _, id := range done.Grants {
+				t.row(id)
+			}
+			return c.show(result{value: done, names: []string{done.Principal}, table: t})
+		},
+	}
+}
+
+func (c *cli) serviceAddCmd() *cobra.Command {
+	var s api.ServiceAdd
+	cmd := &cobra.Command{
+		Use:   "add NAME --owner NAME --for DURATION",
+		Short: "Create a service, and a token for it",
+		Long: "Create a service, and a token for it, which is shown once. The service gives it to\n" +
+			"stint in STINT_TOKEN. The owner is the person who answers for it.",
+		Example: "  stint admin service add ci --owner mira --for 30d --group pipelines -o json",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.Name = args[0]
+			if s.Owner == "" {
+				return usageError{errors.New("--owner is missing: the user who answers for the service")}
+			}
+			if s.For == "" {
+				return usageError{errors.New("--for is missing: how long the token is good for")}
+			}
+			span, err := parseFor("for", s.For)
+			if err != nil {
+				return err
+			}
+			s.For = span
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			done, err := conn.AddService(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			return c.show(result{value: done, names: []string{done.Principal},
+				text: facts("service", done.Principal, "token", done.Token.Reveal(), "good until", timeFact(done.ExpiresAt, c))})
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&s.Groups, "group", nil, "a group to be in; may be repeated")
+	f.StringVar(&s.Owner, "owner", "", "the user who answers for it")
+	f.StringVar(&s.For, "for", "", "how long the token is good for: 12h, 30d")
+	return cmd
+}
+
+func (c *cli) credentialSetCmd() *cobra.Command {
+	var s api.CredentialSet
+	var file string
+	cmd := &cobra.Command{
+		Use:   "set NAME --type postgres --address HOST:PORT --username U --password-file F",
+		Short: "Register what a connector signs in to a target with",
+		Long: "Register what a connector signs in to a target with. It is bound to type and address,\n" +
+			"so that no document can send it elsewhere. The password is read from a file, or from\n" +
+			"standard input for -: an argument could be read by others.",
+		Example: "  stint admin credential set orders-connector --type postgres --address db1:5432 \\\n" +
+			"      --username stint --password-file connector.pw",
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, m := range []struct{ flag, value string }{{"type", s.Type}, {"address", s.Address}, {"username", s.Username}, {"password-file", file}} {
+				if m.value == "" {
+					return usageError{errors.New("--" + m.flag + " is missing")}
+				}
+			}
+			password, err := c.readSecret("password-file", file)
+			if err != nil {
+				return err
+			}
+			s.Password = password
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			done, err := conn.SetCredential(cmd.Context(), args[0], s)
+			if err != nil {
+				return err
+			}
+			c.say("registered " + printable(done.Name))
+			t := newTable("NAME", "TYPE", "ADDRESS", "USERNAME")
+			t.row(done.Name, done.Type, done.Address, done.Username)
+			return c.show(result{value: done, names: []string{done.Name}, table: t})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.Type, "type", "", "the type of target: postgres")
+	f.StringVar(&s.Address, "address", "", "the only address it may be sent to: HOST:PORT")
+	f.StringVar(&s.Username, "username", "", "the connector's account on the target")
+	f.StringVar(&file, "password-file", "", "the file that holds the password (- for stdin)")
+	return cmd
+}
+
+func (c *cli) stopCmd() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use:   "stop --why TEXT",
+		Short: "Grant nothing new until resumed",
+		Long:  "Grant nothing new until stint admin resume. What is granted goes on, and still ends;\nto end it too, see stint revoke --all.",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if why == "" {
+				return usageError{errors.New("--why is missing: everybody who asks will read it")}
+			}
+			return c.setStop(cmd, api.Stop{Stopped: true, Why: why})
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "the reason; whoever asks reads it")
+	return cmd
+}
+
+func (c *cli) resumeCmd() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use:   "resume",
+		Short: "Grant again, after a stop",
+		Args:  exactly(),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.setStop(cmd, api.Stop{Why: why}) },
+	}
+	cmd.Flags().StringVar(&why, "why", "", "the reason, for the audit log")
+	return cmd
+}
+
+func (c *cli) setStop(cmd *cobra.Command, s api.Stop) error {
+	conn, err := c.connect()
+	if err != nil {
+		return err
+	}
+	now, err := conn.SetStop(cmd.Context(), s)
+	if err != nil {
+		return err
+	}
+	word := "granting"
+	if now.Stopped {
+		word = "stopped"
+	}
+	c.say(map[bool]string{true: "stopped: nothing new is granted", false: "resumed: access is granted again"}[now.Stopped])
+	return c.show(result{value: now, names: []string{word}})
+}
+
+func (c *cli) resourceCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "resource", Short: "Check a resource"}
+	check := &cobra.Command{
+		Use:   "check NAME",
+		Short: "Prove that access can be created and removed there",
+		Long:  "Prove, with a canary on the target, that access can be created and removed there, and\nthat the connector's account has no more rights than it needs.",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			report, err := conn.CheckResource(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.showCheck(report)
+		},
+	}
+	check.ValidArgsFunction = c.completeResources
+	cmd.AddCommand(check)
+	return cmd
+}
+
+func (c *cli) showCheck(report api.CheckReport) error {
+	t := newTable("STEP", "RESULT", "DETAIL")
+	t.marks["RESULT"] = markState
+	for _, s := range report.Steps {
+		word := "ok"
+		if !s.OK {
+			word = "failed"
+		}
+		t.row(s.Name, word, s.Detail)
+	}
+	if err := c.show(result{value: report, names: []string{report.Resource}, table: t}); err != nil {
+		return err
+	}
+	if report.OK {
+		return nil
+	}
+	for _, s := range report.Steps {
+		if !s.OK {
+			c.fault(bracketed(report.Resource+": "+s.Name+" failed", "check-failed"), s.Detail, s.Fix)
+		}
+	}
+	return ended{exitFailure}
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+func (c *cli) auditCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log, and verify it"}
+	cmd.AddCommand(c.auditTailCmd(), c.auditSearchCmd(), c.auditExportCmd(), c.auditVerifyCmd())
+	return cmd
+}
+
+func (c *cli) auditTailCmd() *cobra.Command {
+	var follow bool
+	var last int64
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Show the newest records, and those that come",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			size, err := logSize(cmd.Context(), conn)
+			if err != nil {
+				return err
+			}
+			after := max(size-max(last, 0), 0) - 1
+			if follow {
+				return conn.AuditTail(cmd.Context(), after, c.showRecord)
+			}
+			return c.records(cmd.Context(), conn, url.Values{"after": {strconv.FormatInt(after, 10)}}, 0, c.showRecord)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with the records that come")
+	cmd.Flags().Int64VarP(&last, "lines", "n", 20, "begin with so many of the newest")
+	return cmd
+}
+
+// logSize reads how many records the log has off its newest checkpoint: the
+// second line of it, as C2SP tlog-checkpoint has it. Nothing is trusted to it.
+func logSize(ctx context.Context, conn *connection) (int64, error) {
+	head, err := conn.AuditCheckpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	lines := strings.SplitN(head.Checkpoint, "\n", 3)
+	if len(lines) == 3 {
+		if n, err := strconv.ParseInt(lines[1], 10, 64); err == nil && n >= 0 {
+			return n, nil
+		}
+	}
+	return 0, nil // nothing is signed yet
+}
+
+func (c *cli) auditSearchCmd() *cobra.Command {
+	var actor, kind, resource, entity, since, until string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "search",
+		Short: "Find records",
+		Example: "  stint audit search --actor mira --since 24h\n" +
+			"  stint audit search --resource orders-db --type grant.ended -o json",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := parsePast("since", since, c.now())
+			if err != nil {
+				return err
+			}
+			to, err := parsePast("until", until, c.now())
+			if err != nil {
+				return err
+			}
+			if actor != "" && !strings.Contains(actor, ":") {
+				actor = "user:" + actor
+			}
+			q := url.Values{}
+			for name, value := range map[string]string{"actor": actor, "type": kind, "resource": resource, "entity": entity,
+				"since": from.String(), "until": to.String()} {
+				if value != "" {
+					q.Set(name, value)
+				}
+			}
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			if c.output == asTable || c.output == asName {
+				return c.records(cmd.Context(), conn, q, limit, c.showRecord)
+			}
+			all := []api.AuditRecord{}
+			if err := c.records(cmd.Context(), conn, q, limit, func(r api.AuditRecord) error {
+				all = append(all, r)
+				return nil
+			}); err != nil {
+				return err
+			}
+			return c.show(result{value: all})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&actor, "actor", "", "who did it: mira, service:ci")
+	f.StringVar(&kind, "type", "", "what happened: grant.ended")
+	f.StringVar(&resource, "resource", "", "what concerns this resource")
+	f.StringVar(&entity, "entity", "", "what happened to this: the id of a request or grant, a name")
+	f.StringVar(&since, "since", "", "from this time on: 24h, 2026-03-01, 2026-03-01T17:30:00Z")
+	f.StringVar(&until, "until", "", "before this time")
+	f.IntVar(&limit, "limit", 0, "show no more than so many; 0 for all")
+	c.completeFlag(cmd, "resource", c.completeResources)
+	return cmd
+}
+
+// parsePast reads a time, or how long ago it was.
+func parsePast(flag, text string, now time.Time) (api.Time, error) {
+	if text == "" {
+		return api.Time{}, nil
+	}
+	if d, err := api.ParseDuration(text); err == nil {
+		return api.At(now.Add(-d)), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return api.At(t), nil
+		}
+	}
+	return api.Time{}, wrong("bad-time", "--"+flag+" "+quote(text)+" is not a time", "", "write it like 24h, 2026-03-01 or 2026-03-01T17:30:00Z")
+}
+
+// records hands on what matches, page by page, up to limit unless it is zero.
+func (c *cli) records(ctx context.Context, conn *connection, q url.Values, limit int, each func(api.AuditRecord) error) error {
+	n := 0
+	for r, err := range api.Each(func(cursor string) (api.Page[api.AuditRecord], error) {
+		if cursor != "" {
+			q.Set("cursor", cursor)
+		}
+		var page api.Page[api.AuditRecord]
+		err := conn.Do(ctx, http.MethodGet, "/audit/records?"+q.Encode(), nil, &page)
+		return page, err
+	}) {
+		if err == nil {
+			err = each(r)
+		}
+		if err != nil {
+			return err
+		}
+		if n++; n == limit {
+			break
+		}
+	}
+	return nil
+}
+
+// recordView is what people see of a record.
+type recordView struct {
+	ID     string    `json:"id"`
+	Type   string    `json:"type"`
+	At     time.Time `json:"at"`
+	Entity string    `json:"entity"`
+	Actor  struct {
+		Principal string `json:"principal"`
+		Address   string `json:"address"`
+	} `json:"actor"`
+	Facts map[string]string `json:"facts"`
+}
+
+// showRecord prints one record as soon as it is there. Its columns are fixed:
+// nobody knows how wide those that come will be.
+func (c *cli) showRecord(r api.AuditRecord) error {
+	switch c.output {
+	case asJSON:
+		return c.jsonLine(r)
+	case asYAML:
+		text, err := encodeYAML(r)
+		if err != nil {
+			return err
+		}
+		return c.write(append([]byte("---\n"), text...))
+	}
+	var v recordView
+	if err := json.Unmarshal(r.Record, &v); err != nil {
+		return fmt.Errorf("read record %d: %w", r.Seq, err)
+	}
+	if c.output == asName {
+		return c.write([]byte(printable(v.ID) + "\n"))
+	}
+	line := fmt.Sprintf("%6d  %s  %-20s  %-14s  %s", r.Seq, v.At.Local().Format("2006-01-02 15:04:05"),
+		printable(v.Type), printable(v.Actor.Principal), printable(v.Entity))
+	if len(v.Facts) > 0 {
+		line += "  " + printable(pairs(v.Facts))
+	}
+	if c.tty.out {
+		line = cutEnd(line, c.tty.width)
+	}
+	return c.write([]byte(line + "\n"))
+}
+
+func (c *cli) auditExportCmd() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:     "export",
+		Short:   "Write the whole log, for verification offline",
+		Example: "  stint audit export --out log.jsonl && stint audit verify --export log.jsonl",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			if out == "" || out == "-" {
+				return conn.AuditExport(cmd.Context(), c.out)
+			}
+			return exportTo(cmd.Context(), conn, out)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "the file to write; it appears whole or not at all")
+	return cmd
+}
+
+func exportTo(ctx context.Context, conn *connection, path string) error {
+	unwritten := func(err error) error {
+		return &api.Error{Kind: api.Internal, Code: "export-unwritten", Message: "cannot write " + path, Why: cause(err)}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".stint-*") // mode 0600: the log says who did what
+	if err != nil {
+		return unwritten(err)
+	}
+	defer os.Remove(f.Name())
+	err = conn.AuditExport(ctx, f)
+	if e := f.Sync(); err == nil && e != nil {
+		err = unwritten(e)
+	}
+	if e := f.Close(); err == nil && e != nil {
+		err = unwritten(e)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return unwritten(err)
+	}
+	return nil
+}

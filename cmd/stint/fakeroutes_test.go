@@ -1,0 +1,236 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"stint/internal/api"
+)
+
+// routes are the calls that the program makes.
+func (f *fake) routes(mux *http.ServeMux) {
+	f.route(mux, "GET /v1/log/key", func(fakeLogin, *http.Request, []byte) (any, error) { return f.log.key(), nil })
+	f.route(mux, "POST /v1/enroll", f.enroll)
+	f.route(mux, "POST /v1/logout", func(fakeLogin, *http.Request, []byte) (any, error) { return struct{}{}, nil })
+	f.route(mux, "GET /v1/whoami", func(who fakeLogin, _ *http.Request, _ []byte) (any, error) {
+		return api.Whoami{Principal: who.principal, Person: strings.TrimPrefix(who.principal, "user:"), Groups: []string{"platform"},
+			Device: who.thumbprint, ServerVersion: "v0", ServerTime: api.At(time.Now()), ExpiresAt: api.At(time.Now().Add(time.Hour))}, nil
+	})
+
+	f.route(mux, "POST /v1/requests", f.submit)
+	f.route(mux, "GET /v1/requests/{id}", f.hold)
+	f.route(mux, "GET /v1/requests", f.list(func(r *http.Request, x *api.Request) bool {
+		s := r.URL.Query().Get("state")
+		return s == "" || s == string(x.State)
+	}))
+	f.route(mux, "GET /v1/grants", f.list(func(r *http.Request, x *api.Request) bool {
+		s := r.URL.Query().Get("state")
+		return x.Grant != nil && (s == "" || strings.Contains(s, string(x.Grant.State)))
+	}))
+	f.route(mux, "GET /v1/approvals", f.list(func(_ *http.Request, x *api.Request) bool { return x.State == api.RequestPending }))
+	f.route(mux, "POST /v1/requests/{id}/approve", f.vote(true))
+	f.route(mux, "POST /v1/requests/{id}/deny", f.vote(false))
+	f.route(mux, "POST /v1/requests/{id}/cancel", f.onRequest(func(_ fakeLogin, r *api.Request, _ []byte) error {
+		if r.State != api.RequestPending {
+			return &api.Error{Kind: api.Conflict, Code: "already-decided", Message: "the request is already " + string(r.State)}
+		}
+		r.State = api.RequestCancelled
+		return nil
+	}))
+	f.route(mux, "POST /v1/requests/{id}/end", f.onRequest(func(_ fakeLogin, r *api.Request, _ []byte) error {
+		end(r, api.EndReturned)
+		return nil
+	}))
+	f.route(mux, "POST /v1/requests/{id}/extend", f.extend)
+	f.route(mux, "POST /v1/requests/{id}/credential", f.credential)
+	f.route(mux, "POST /v1/revoke", f.revoke)
+	f.route(mux, "POST /v1/stop", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.stop, json.Unmarshal(body, &f.stop)
+	})
+	f.documents(mux)
+	f.administration(mux)
+	f.log.routes(f, mux)
+}
+
+// enroll knows the codes "code-NAME", and "bootstrap" for the first
+// administrator.
+func (f *fake) enroll(who fakeLogin, _ *http.Request, body []byte) (any, error) {
+	var in api.Enroll
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	name, ok := strings.CutPrefix(in.Code.Reveal(), "code-")
+	if in.Bootstrap {
+		name, ok = in.Name, in.Code.Reveal() == "bootstrap"
+	}
+	if thumb, err := in.Device.Thumbprint(); !ok || err != nil || thumb != who.thumbprint {
+		return nil, &api.Error{Kind: api.Unauthenticated, Code: "bad-code", Message: "the code is not valid, or was used before"}
+	}
+	token := "stint_" + name
+	f.change(func() {
+		f.logins[token] = fakeLogin{principal: "user:" + name, thumbprint: who.thumbprint, sealKey: in.SealKey}
+	})
+	key := f.log.key()
+	return api.LoginResult{Token: api.Secret(token), Principal: "user:" + name, Person: name, Admin: in.Bootstrap, ExpiresAt: api.At(time.Now().Add(time.Hour)),
+		LogOrigin: key.Origin, LogKey: key.Key, ServerTime: api.At(time.Now())}, nil
+}
+
+func (f *fake) list(keep func(*http.Request, *api.Request) bool) handler {
+	return func(who fakeLogin, r *http.Request, _ []byte) (any, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		page := api.Page[api.Request]{Items: []api.Request{}}
+		for _, x := range f.requests {
+			if keep(r, x) && (r.URL.Query().Get("mine") == "" || x.Principal == who.principal) {
+				page.Items = append(page.Items, *x)
+			}
+		}
+		return page, nil
+	}
+}
+
+func (f *fake) extend(who fakeLogin, hr *http.Request, body []byte) (any, error) {
+	var in api.ExtendAsk
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	r, err := f.find(hr.PathValue("id"))
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	more := *r
+	more.ID, more.Duration, more.Granted, more.Reason, more.Extends, more.Grant = "req_0extension", in.For, in.For, in.Why, r.Grant.ID, nil
+	f.change(func() { f.requests = append(f.requests, &more) })
+	return more, nil
+}
+
+func (f *fake) revoke(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+	var in api.RevokeAsk
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	out := api.Revoked{Grants: []string{}}
+	f.change(func() {
+		for _, r := range f.requests {
+			if r.Grant != nil && !over(*r) && (in.All || in.User == r.Principal || in.Role == r.Role || in.Resource == r.Resource || in.Grant == r.Grant.ID) {
+				end(r, api.EndRevoked)
+				out.Grants = append(out.Grants, r.Grant.ID)
+			}
+		}
+	})
+	return out, nil
+}
+
+func (f *fake) documents(mux *http.ServeMux) {
+	orders := api.Resource{Name: "orders-db", Type: "postgres", Criticality: "high", Labels: map[string]string{"team": "orders", "env": "prod"},
+		Owners: []string{"group:dba"}, Address: "db1:5432", Source: "resources.yaml:1"}
+	reader := api.Role{Name: "reader", Description: "Read the orders tables", Mechanism: "account", Rights: []string{"orders_read"},
+		Resources: api.Selector{Type: "postgres"}, MaxDuration: "4h", Source: "roles.yaml:1"}
+	read := api.Policy{Name: "orders-read", Effect: "allow", Subjects: []string{"group:platform"}, Roles: []string{"reader"}, Source: "policy.yaml:31"}
+	serve(f, mux, "resources", orders.Name, orders)
+	serve(f, mux, "roles", reader.Name, reader)
+	serve(f, mux, "policies", read.Name, read)
+	serve(f, mux, "users", "mira", api.User{ID: "user:mira", Name: "mira", Kind: "user", Person: "mira", Groups: []string{"platform"}})
+	f.route(mux, "DELETE /v1/{plural}/{name}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		if r.URL.Query().Get("revoke") == "" {
+			return nil, &api.Error{Kind: api.Conflict, Code: "in-use", Message: r.PathValue("name") + " is held by 1 live grant", Next: "wait for its end, or delete with --revoke"}
+		}
+		return api.Deleted{Version: 8, Change: api.Change{Kind: "Role", Name: r.PathValue("name"), Action: "deleted"}, Grants: []string{"grt_1"}}, nil
+	})
+	f.route(mux, "POST /v1/apply", f.apply)
+	f.route(mux, "POST /v1/explain", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		var in api.ExplainAsk
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		r := api.Request{Role: in.Ask.Role, Duration: in.Ask.Duration, Decision: api.Decision{Outcome: api.OutcomeAllow,
+			Reasons: []api.Reason{{Policy: "orders-read", Source: "policy.yaml:31", Text: "platform may read orders"}}}}
+		f.decide(&r)
+		return api.Explanation{Decision: r.Decision, Documents: 7, MaxDuration: "2h", Nearest: "reader on orders-db for 2h",
+			Policies: []api.RuleSaid{{Policy: "orders-read", Source: "policy.yaml:31", Effect: "allow", Text: "role is " + in.Ask.Role + ", not reader"}}}, nil
+	})
+	f.route(mux, "GET /v1/who-can", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		return api.Page[api.CanRow]{Items: []api.CanRow{{Principal: "group:platform", Resource: r.URL.Query().Get("resource"), Role: "writer",
+			Outcome: api.OutcomeApprove, Policy: "orders-read", Source: "policy.yaml:31", Approvals: []api.Approval{{From: []string{"group:dba"}, Count: 2}}}}}, nil
+	})
+	f.route(mux, "GET /v1/who-has", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		return api.Page[api.HasRow]{Items: []api.HasRow{{Resource: r.URL.Query().Get("resource"), Account: "old_admin", Standing: true, Rights: []string{"SUPERUSER"}}}}, nil
+	})
+}
+
+// serve lists one thing of a kind, and knows it by name.
+func serve[T any](f *fake, mux *http.ServeMux, plural, name string, item T) {
+	f.route(mux, "GET /v1/"+plural, func(fakeLogin, *http.Request, []byte) (any, error) { return api.Page[T]{Items: []T{item}}, nil })
+	f.route(mux, "GET /v1/"+plural+"/{name}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		if r.PathValue("name") != name {
+			return nil, &api.Error{Kind: api.NotFound, Code: "not-found", Message: "there is no " + r.PathValue("name") + " among the " + plural}
+		}
+		return item, nil
+	})
+}
+
+// apply refuses what holds the word wrong.
+func (f *fake) apply(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+	var in api.Apply
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	out := api.Applied{Version: 7, DryRun: in.DryRun, Changes: []api.Change{}, Warnings: []api.Problem{}}
+	for _, file := range in.Files {
+		if strings.Contains(file.Text, "wrong") {
+			return nil, &api.Error{Kind: api.Invalid, Code: "bad-documents", Message: "the documents are not right", Why: "1 problem",
+				Next:   "nothing was changed; mend them and apply again",
+				Faults: []api.Problem{{Source: file.Name + ":1", Text: `unknown field "wrong"`, Next: `did you mean "when"?`}}}
+		}
+		out.Changes = append(out.Changes, api.Change{Kind: "Role", Name: strings.TrimSpace(file.Text), Action: "created", Source: file.Name + ":1"})
+	}
+	return out, nil
+}
+
+func (f *fake) administration(mux *http.ServeMux) {
+	added := func(name string) (any, error) {
+		return api.UserAdded{Name: name, Principal: "user:" + name, EnrollToken: api.Secret("code-" + name), ExpiresAt: api.At(time.Now().Add(24 * time.Hour))}, nil
+	}
+	f.route(mux, "POST /v1/admin/users", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		var in api.UserAdd
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		if in.Name == "root" {
+			return nil, &api.Error{Kind: api.Conflict, Code: "exists", Message: "there is a user root already"}
+		}
+		return added(in.Name)
+	})
+	f.route(mux, "POST /v1/admin/users/{name}/enroll", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) { return added(r.PathValue("name")) })
+	f.route(mux, "POST /v1/admin/users/{name}/disable", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		return api.Disabled{Principal: "user:" + r.PathValue("name"), Grants: []string{"grt_1"}}, nil
+	})
+	f.route(mux, "POST /v1/admin/services", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		var in api.ServiceAdd
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		return api.ServiceAdded{Name: in.Name, Principal: "service:" + in.Name, Token: "stint_service", ExpiresAt: api.At(time.Now().Add(time.Hour))}, nil
+	})
+	f.route(mux, "PUT /v1/admin/credentials/{name}", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+		var in api.CredentialSet
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		if !in.Password.Equal("s3cret from a file") {
+			return nil, &api.Error{Kind: api.Invalid, Code: "wrong-password", Message: "the password is not the one of the test"}
+		}
+		return api.ConnectorCredential{Name: r.PathValue("name"), Type: in.Type, Address: in.Address, Username: in.Username, UpdatedAt: api.At(time.Now())}, nil
+	})
+	f.route(mux, "POST /v1/resources/{name}/check", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		ok := r.PathValue("name") == "orders-db"
+		return api.CheckReport{Resource: r.PathValue("name"), OK: ok, Steps: []api.CheckStep{{Name: "create the canary", OK: true},
+			{Name: "drop the canary", OK: ok, Detail: "stint_canary", Fix: "GRANT stint_admin TO stint"}}}, nil
+	})
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+// kindsOfGet are what can be listed.
+var kindsOfGet = []string{api.Resources, api.Roles, api.Policies, "grants", "requests", api.Users}
+
+type getFlags struct {
+	state string
+	mine  bool
+	limit int
+}
+
+func (c *cli) getCmd() *cobra.Command {
+	var f getFlags
+	cmd := &cobra.Command{
+		Use:   "get resources|roles|policies|grants|requests|users [NAME]",
+		Short: "List what there is, or show one of it",
+		Example: "  stint get roles\n" +
+			"  stint get requests --state denied -o json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("KIND is missing: " + strings.Join(kindsOfGet, ", "))
+			}
+			return atMost("KIND", "NAME")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kind, err := pluralOf(args[0], kindsOfGet...)
+			if err != nil {
+				return err
+			}
+			if kind != "requests" && kind != "grants" && (f.state != "" || f.mine) {
+				return usageError{errors.New("--state and --mine go with requests and grants only")}
+			}
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			name := ""
+			if len(args) == 2 {
+				name = args[1]
+			}
+			return c.get(cmd.Context(), conn, kind, name, f)
+		},
+	}
+	cmd.Flags().StringVar(&f.state, "state", "", "requests and grants: only those in this state; grants: also live")
+	cmd.Flags().BoolVar(&f.mine, "mine", false, "requests and grants: only your own")
+	cmd.Flags().IntVar(&f.limit, "limit", 0, "show no more than so many; 0 for all")
+	cmd.ValidArgsFunction = c.completeKinds(kindsOfGet...)
+	return cmd
+}
+
+func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f getFlags) error {
+	switch kind {
+	case api.Resources:
+		return showKind(c, name, f.limit, conn.ListResources, conn.Resource, ctx, c.resourceTable)
+	case api.Roles:
+		return showKind(c, name, f.limit, conn.ListRoles, conn.Role, ctx, c.roleTable)
+	case api.Policies:
+		return showKind(c, name, f.limit, conn.ListPolicies, conn.Policy, ctx, c.policyTable)
+	case api.Users:
+		return showKind(c, name, f.limit, conn.ListUsers, conn.User, ctx, c.userTable)
+	}
+	if f.state == "live" {
+		f.state = liveStates
+	}
+	list := func(ctx context.Context, l api.List) (api.Page[api.Request], error) {
+		return conn.grants(ctx, grantList{mine: f.mine, state: f.state}, l)
+	}
+	if kind == "requests" {
+		list = func(ctx context.Context, l api.List) (api.Page[api.Request], error) {
+			return conn.Requests(ctx, api.RequestList{List: l, State: api.RequestState(f.state), Mine: f.mine})
+		}
+	}
+	one := func(ctx context.Context, id string) (api.Request, error) { return conn.Request(ctx, id, api.Wait{}) }
+	return showKind(c, name, f.limit, list, one, ctx, func(all []api.Request) ([]string, *table) {
+		return ids(all), requestTable(all, c.now(), true)
+	})
+}
+
+// showKind lists all of a kind, or reads the one that is named.
+func showKind[T any](c *cli, name string, limit int, list func(context.Context, api.List) (api.Page[T], error),
+	one func(context.Context, string) (T, error), ctx context.Context, rows func([]T) ([]string, *table)) error {
+	if name != "" {
+		item, err := one(ctx, name)
+		if err != nil {
+			return err
+		}
+		names, t := rows([]T{item})
+		return c.show(result{value: item, names: names, table: t})
+	}
+	all := []T{} // an empty list is [] in JSON
+	for item, err := range api.Each(func(cursor string) (api.Page[T], error) {
+		return list(ctx, api.List{Cursor: cursor})
+	}) {
+		if err != nil {
+			return err
+		}
+		if all = append(all, item); len(all) == limit {
+			break
+		}
+	}
+	if len(all) == 0 {
+		c.say("there are none")
+	}
+	names, t := rows(all)
+	return c.show(result{value: all, names: names, table: t})
+}
+
+func (c *cli) resourceTable(all []api.Resource) (names []string, t *table) {
+	t = newTable("NAME", "TYPE", "CRITICALITY", "LABELS", "OWNERS", "ADDRESS", "LIVE")
+	for _, r := range all {
+		names = append(names, r.Name)
+		t.row(r.Name, r.Type, r.Criticality, pairs(r.Labels), strings.Join(r.Owners, ", "), r.Address, number(r.Live))
+	}
+	return names, t
+}
+
+func (c *cli) roleTable(all []api.Role) (names []string, t *table) {
+	t = newTable("NAME", "MECHANISM", "FOR", "RIGHTS", "UP TO", "DESCRIPTION")
+	for _, r := range all {
+		names = append(names, r.Name)
+		t.row(r.Name, r.Mechanism, selector(r.Resources), strings.Join(r.Rights, ", "), r.MaxDuration, r.Description)
+	}
+	return names, t
+}
+
+func (c *cli) policyTable(all []api.Policy) (names []string, t *table) {
+	t = newTable("NAME", "EFFECT", "SUBJECTS", "ROLES", "APPROVALS", "WHEN", "SOURCE")
+	for _, p := range all {
+		names = append(names, p.Name)
+		t.row(p.Name, p.Effect, strings.Join(p.Subjects, ", "), strings.Join(p.Roles, ", "), asked(p.Require.Approvals), p.When, p.Source)
+	}
+	return names, t
+}
+
+func (c *cli) userTable(all []api.User) (names []string, t *table) {
+	t = newTable("NAME", "KIND", "GROUPS", "RIGHTS", "STATE", "LIVE")
+	t.marks["STATE"] = markState
+	for _, u := range all {
+		names = append(names, u.Name)
+		t.row(u.Name, u.Kind, strings.Join(u.Groups, ", "), rights(u), userState(u, c.now()), number(u.Live))
+	}
+	return names, t
+}
+
+func rights(u api.User) string {
+	var out []string
+	if u.Admin {
+		out = append(out, "admin")
+	}
+	if u.Auditor {
+		out = append(out, "auditor")
+	}
+	return strings.Join(out, ", ")
+}
+
+func userState(u api.User, now time.Time) string {
+	switch {
+	case u.Disabled:
+		return "disabled"
+	case u.Until.IsZero():
+		return "ok"
+	case u.Until.Before(now):
+		return "ended"
+	}
+	return "until " + clock(u.Until.Time, now)
+}
+
+// pairs is labels in one line, in order.
+func pairs(m map[string]string) string {
+	out := make([]string, 0, len(m))
+	for k, v := range m {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+func selector(s api.Selector) string {
+	out := slices.Clone(s.Names)
+	if s.Type != "" {
+		out = append(out, "type="+s.Type)
+	}
+	if len(s.Labels) > 0 {
+		out = append(out, pairs(s.Labels))
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"stint/internal/apiserver"
+	"stint/internal/broker"
+	"stint/internal/ident"
+	"stint/internal/siem"
+	"stint/internal/store"
+)
+
+// storeAs is the store in the shape that a package declares for itself. The
+// packages do not know each other; here they meet.
+type storeAs[T any] struct {
+	store *store.Store
+	tx    func(*store.Tx) T
+}
+
+func (s storeAs[T]) Update(ctx context.Context, fn func(T) error) error {
+	return s.store.Update(ctx, func(tx *store.Tx) error { return fn(s.tx(tx)) })
+}
+
+func (s storeAs[T]) View(ctx context.Context, fn func(T) error) error {
+	return s.store.View(ctx, func(tx *store.Tx) error { return fn(s.tx(tx)) })
+}
+
+func forBroker(s *store.Store) broker.Store {
+	return storeAs[broker.Tx]{s, func(tx *store.Tx) broker.Tx { return tx }}
+}
+
+func forIdent(s *store.Store) ident.Store {
+	return storeAs[ident.Tx]{s, func(tx *store.Tx) ident.Tx { return tx }}
+}
+
+// auditLog is the store's log for the doors.
+type auditLog struct{ store *store.Store }
+
+func (a auditLog) Records(ctx context.Context, q apiserver.LogQuery) ([]apiserver.LogRecord, error) {
+	recs, err := a.store.Records(ctx, store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person,
+		Resource: q.Resource, Since: q.Since, Until: q.Until})
+	out := make([]apiserver.LogRecord, len(recs))
+	for i, r := range recs {
+		out[i] = apiserver.LogRecord{Seq: r.Seq, Encoded: r.Body}
+	}
+	return out, err
+}
+
+func (a auditLog) Wait(ctx context.Context, after int64) error { return wait(ctx, a.store, after) }
+
+func (a auditLog) Head(ctx context.Context) (int64, []byte, error) {
+	h, err := a.store.Head(ctx)
+	return h.Size, h.Checkpoint, err
+}
+
+func (a auditLog) Export(ctx context.Context, w io.Writer) error { return a.store.Export(ctx, w) }
+
+func (a auditLog) Lag(ctx context.Context) (int64, time.Duration, error) {
+	n, oldest, err := a.store.Unsequenced(ctx)
+	if err != nil || n == 0 {
+		return 0, 0, err
+	}
+	return n, time.Since(oldest), nil
+}
+
+// auditSource is the store's log for the sinks.
+type auditSource struct{ store *store.Store }
+
+func (a auditSource) Records(ctx context.Context, after int64, limit int) ([]siem.Record, error) {
+	recs, err := a.store.Records(ctx, store.LogQuery{After: after, Limit: limit})
+	out := make([]siem.Record, len(recs))
+	for i, r := range recs {
+		out[i] = siem.Record{Seq: r.Seq, Encoded: r.Body}
+	}
+	return out, err
+}
+
+func (a auditSource) Wait(ctx context.Context, after int64) error { return wait(ctx, a.store, after) }
+
+// wait tells that ctx is done from that the store is down.
+func wait(ctx context.Context, s *store.Store, after int64) error {
+	_, err := s.Wait(ctx, after)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}

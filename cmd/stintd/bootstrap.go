@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"stint/internal/ident"
+)
+
+const (
+	bootstrapFile = "bootstrap-token"
+	// bootstrapAgain is when a code that nobody used is replaced, before it ends.
+	bootstrapAgain = ident.BootstrapFor - 5*time.Minute
+	// bootstrapLook is how soon a used code's file is gone.
+	bootstrapLook = 2 * time.Second
+)
+
+// bootstrap keeps a good code for the first administrator in the data folder
+// for as long as there is no user, and no longer.
+type bootstrap struct {
+	ident *ident.Ident
+	path  string
+	log   *slog.Logger
+}
+
+func newBootstrap(id *ident.Ident, data string, log *slog.Logger) *bootstrap {
+	return &bootstrap{ident: id, path: filepath.Join(data, bootstrapFile), log: log}
+}
+
+// open writes the first code, so that it is there when the server is.
+func (b *bootstrap) open(ctx context.Context) (needed bool, err error) {
+	e, needed, err := b.ident.OpenBootstrap(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !needed {
+		return false, b.remove()
+	}
+	if err := writeFile(b.path, append(e.Code.Reveal(), '\n')); err != nil {
+		return false, err
+	}
+	b.log.Info("there is no user yet: sign in as the first administrator", "token_file", b.path, "good_until", e.ExpiresAt)
+	return true, nil
+}
+
+// run replaces the code before it ends, and removes it once it was used.
+func (b *bootstrap) run(ctx context.Context) error {
+	look, again := time.NewTicker(bootstrapLook), time.NewTicker(bootstrapAgain)
+	defer look.Stop()
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+			empty, err := b.ident.Empty(ctx)
+			if err != nil { // the store says so itself
+				continue
+			}
+			if !empty {
+				return b.remove()
+			}
+		case <-again.C:
+			if needed, err := b.open(ctx); err != nil {
+				b.log.Warn("the bootstrap token was not replaced", "error", err)
+			} else if !needed {
+				return nil
+			}
+		}
+	}
+}
+
+func (b *bootstrap) remove() error {
+	if err := os.Remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// writeFile replaces a file at once or not at all, for its owner only.
+func writeFile(path string, text []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(text)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}

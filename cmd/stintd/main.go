@@ -1,0 +1,137 @@
+// Command stintd is Stint's control plane: API, broker and store in one process.
+//
+// It wires the packages together in plain code and decides nothing itself. What
+// it does decide is when not to start: every setting that would make Stint less
+// safe than it says is refused, with what, why, and how to mend it.
+//
+// Invariants:
+//
+//  1. Without any flag it starts, on loopback, with an embedded store.
+//  2. No setting that it accepts sends a secret over an open wire, leaves one
+//     where others can read it, or believes an address that anybody can write.
+//  3. No secret is in its arguments, its log or its errors.
+//  4. It stops in order: doors first, then the work, then the store.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/access"
+	"stint/internal/keys"
+)
+
+func main() {
+	syscall.Umask(0o077) // whatever we make is ours alone
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := Main(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes, as of the command line.
+const (
+	exitDone    = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// Main is the whole program, for main and for tests.
+func Main(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
+	cmd := command(env, stderr)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	complain(stderr, err)
+	if access.KindOf(err) == access.Invalid {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// complain says what went wrong in one line, and in a second what to do.
+func complain(w io.Writer, err error) {
+	next := ""
+	var ours *access.Error
+	var key *keys.Error
+	switch {
+	case errors.As(err, &key):
+		next = key.Next
+	case errors.As(err, &ours):
+		next = ours.Next
+	}
+	_, _ = fmt.Fprintf(w, "stintd: error: %s\n", err)
+	if next != "" {
+		_, _ = fmt.Fprintf(w, "stintd: hint: %s\n", next)
+	}
+}
+
+func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use: "stintd", Short: "Privileged access for one task and one stint of time", Long: rootHelp,
+		SilenceErrors: true, SilenceUsage: true, Args: noArgs,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	var f flags
+	serve := &cobra.Command{Use: "serve", Short: "Run the control plane", Long: serveHelp, Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), cfg, stderr)
+		}}
+	f.on(serve)
+	root.AddCommand(serve, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), version())
+			return err
+		}})
+	return root
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(fmt.Sprintf("%q is not understood here", args[0]))
+	}
+	return nil
+}
+
+func usage(what string) error {
+	return access.Fail(access.Invalid, "usage", what).Try("stintd serve --help says what there is")
+}
+
+// version is that of the module, or of the source it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v, revision := info.Main.Version, ""
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			revision = s.Value[:12]
+		}
+	}
+	switch {
+	case v != "" && v != "(devel)":
+		return v
+	case revision != "":
+		return "devel-" + revision
+	}
+	return "devel"
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+	_ "time/tzdata" // policies name zones, also where the system has none
+
+	"golang.org/x/sync/errgroup"
+
+	"stint/internal/api"
+	"stint/internal/apiserver"
+	"stint/internal/broker"
+	"stint/internal/connector"
+	"stint/internal/connector/all"
+	"stint/internal/ident"
+	"stint/internal/keys"
+	"stint/internal/siem"
+	"stint/internal/store"
+)
+
+const (
+	storeFile     = "stint.db"
+	sequenceEvery = time.Second // at the latest; usually at once
+	pruneEvery    = 10 * time.Minute
+	// gcPercent trades a little time for memory: most of what a call allocates is
+	// dead when it ends.
+	gcPercent = 50
+)
+
+// serve runs the control plane until ctx is done.
+func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
+	log := newLog(s, stderr)
+	debug.SetGCPercent(gcPercent)
+	if err := makeData(s.data); err != nil {
+		return err
+	}
+	ln, err := listen(s)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ln.Close() }() // Serve has closed it, unless something failed before
+	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database, Damaged: func(err error) { log.Error("a row cannot be read", "error", err) }})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	p, err := assemble(ctx, s, st, log)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "listen", ln.Addr().String(), "store", st.Kind(), "data", s.data, "version", version())
+	return p.run(ctx, ln)
+}
+
+// file is the SQLite file, or nothing with PostgreSQL.
+func (s settings) file() string {
+	if s.database != "" {
+		return ""
+	}
+	return filepath.Join(s.data, storeFile)
+}
+
+// process is everything that runs.
+type process struct {
+	store      *store.Store
+	identity   identity
+	broker     *broker.Broker
+	server     *apiserver.Server
+	bootstrap  *bootstrap
+	first      bool // there is no user yet
+	sinks      []*siem.File
+	connectors []all.Connector
+	log        *slog.Logger
+}
+
+// assemble wires the packages together.
+func assemble(ctx context.Context, s settings, st *store.Store, log *slog.Logger) (*process, error) {
+	p := &process{store: st, log: log, connectors: all.List()}
+	connectors := map[string]connector.Connector{}
+	for _, c := range p.connectors {
+		connectors[c.Type()] = c
+	}
+	var err error
+	if p.identity, err = openIdentity(ctx, st, s.sealKey); err != nil {
+		return nil, err
+	}
+	id := ident.New(forIdent(st))
+	p.broker, err = broker.New(broker.Config{
+		Store: forBroker(st), Connectors: connectors, Tagger: p.identity.tagger, Vault: p.identity.vault, SealTo: keys.SealTo,
+		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite",
+		Log: log.With("part", "broker"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.server, err = apiserver.New(apiserver.Config{
+		Broker: p.broker, Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Version: version(), Log: log.With("part", "api"),
+		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, PublicURL: s.publicURL, Proxies: s.proxies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range s.auditTo {
+		p.sinks = append(p.sinks, siem.NewFile(path, auditSource{st}, log.With("part", "siem")))
+	}
+	p.bootstrap = newBootstrap(id, s.data, log)
+	if p.first, err = p.bootstrap.open(ctx); err != nil {
+		return nil, fmt.Errorf("write the bootstrap token: %w", err)
+	}
+	return p, nil
+}
+
+// replays remembers proofs where all who could be shown them look.
+func replays(st *store.Store) ident.Replays {
+	if st.Kind() == "sqlite" {
+		return ident.NewMemory(apiserver.ProofWindow, time.Now)
+	}
+	return ident.Shared{Store: st, Window: apiserver.ProofWindow}
+}
+
+// run runs until ctx is done or something fails. The doors close first; the work
+// goes on until the last call is answered.
+func (p *process) run(ctx context.Context, ln net.Listener) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	doors, closeDoors := context.WithCancel(ctx)
+	defer closeDoors()
+	g, failed := errgroup.WithContext(work)
+	defer context.AfterFunc(failed, closeDoors)()
+	g.Go(func() error { defer stopWork(); return p.server.Serve(doors, ln) })
+	g.Go(func() error { return p.broker.Run(failed) })
+	g.Go(func() error { return p.store.RunSequencer(failed, p.identity.signer, p.identity.origin, sequenceEvery) })
+	g.Go(func() error { p.prune(failed); return nil })
+	for _, sink := range p.sinks {
+		g.Go(func() error { return sink.Run(failed) })
+	}
+	if p.first {
+		g.Go(func() error { return p.bootstrap.run(failed) })
+	}
+	g.Go(func() error { p.reopen(failed); return nil })
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	for _, c := range p.connectors {
+		c.Close()
+	}
+	p.log.Info("stopped")
+	return err
+}
+
+// prune forgets what is of no more use: old proofs, answers, commit marks.
+func (p *process) prune(ctx context.Context) {
+	t := time.NewTicker(pruneEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if err := p.store.Prune(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("old rows were not removed; tried again later", "error", err)
+			}
+		}
+	}
+}
+
+// reopen opens the audit files anew on SIGHUP.
+func (p *process) reopen(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			for _, sink := range p.sinks {
+				sink.Reopen()
+			}
+			p.log.Info("audit files are opened anew")
+		}
+	}
+}
+
+func listen(s settings) (net.Listener, error) {
+	ln, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return nil, refuse("cannot-listen", "cannot listen on "+s.listen, err.Error(), "stop what listens there, or choose another address with --listen")
+	}
+	if s.tls != nil {
+		ln = tls.NewListener(ln, s.tls)
+	}
+	return ln, nil
+}
+
+func newLog(s settings, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: s.logLevel}
+	if s.logJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// replica names this process among all that ever ran on the store.
+func replica() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unnamed"
+	}
+	return host + "-" + hex.EncodeToString(b[:])
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"stint/internal/api"
+)
+
+// daemon is a stintd that runs in this process.
+type daemon struct {
+	t    *testing.T
+	data string
+	url  *url.URL
+	out  *output
+	stop context.CancelFunc
+	done chan int
+}
+
+// output collects what is written, and tells when something new was.
+type output struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	more chan struct{}
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case o.more <- struct{}{}:
+	default:
+	}
+	return o.b.Write(p)
+}
+
+func (o *output) String() string { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
+
+var listening = regexp.MustCompile(`msg=serving listen=(\S+)`)
+
+func noEnv(string) (string, bool) { return "", false }
+
+// start runs stintd serve and waits until it listens.
+func start(t *testing.T, data string, args ...string) *daemon {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	d := &daemon{t: t, data: data, out: &output{more: make(chan struct{}, 1)}, stop: stop, done: make(chan int, 1)}
+	args = append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)
+	go func() { d.done <- Main(ctx, args, noEnv, d.out, d.out) }()
+	t.Cleanup(func() {
+		if d.stop != nil {
+			d.end()
+		}
+	})
+	for deadline := time.After(20 * time.Second); ; {
+		if m := listening.FindStringSubmatch(d.out.String()); m != nil {
+			d.url = &url.URL{Scheme: "http", Host: m[1]}
+			return d
+		}
+		select {
+		case <-d.out.more:
+		case code := <-d.done:
+			d.stop = nil
+			t.Fatalf("stintd ended with %d:\n%s", code, d.out)
+		case <-deadline:
+			t.Fatalf("stintd does not listen:\n%s", d.out)
+		}
+	}
+}
+
+// end stops it as SIGTERM does, and insists on a clean end.
+func (d *daemon) end() {
+	d.t.Helper()
+	d.stop()
+	d.stop = nil
+	select {
+	case code := <-d.done:
+		if code != exitDone {
+			d.t.Errorf("stintd ended with %d:\n%s", code, d.out)
+		}
+	case <-time.After(20 * time.Second):
+		d.t.Fatalf("stintd does not stop:\n%s", d.out)
+	}
+}
+
+func (d *daemon) client() *api.Client {
+	d.t.Helper()
+	dev, err := api.NewDevice()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return &api.Client{Server: d.url, Device: dev}
+}
+
+// first signs the first administrator in.
+func (d *daemon) first() *api.Client {
+	d.t.Helper()
+	code, err := os.ReadFile(filepath.Join(d.data, "bootstrap-token"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	c := d.client()
+	l, err := c.Enroll(d.t.Context(), api.Secret(bytes.TrimSpace(code)), true, "noor")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	c.Token = l.Token
+	return c
+}
+
+func TestServes(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	d := start(t, data)
+	for path, want := range map[string]os.FileMode{data: 0o700, data + ".key": 0o600, filepath.Join(data, "bootstrap-token"): 0o600} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want %v", filepath.Base(path), info.Mode().Perm(), err, want)
+		}
+	}
+	c := d.first()
+	me, err := c.Whoami(t.Context())
+	if err != nil || me.Principal != "user:noor" || !me.Admin {
+		t.Fatalf("whoami: %+v, %v", me, err)
+	}
+	code, err := os.ReadFile(filepath.Join(data, "bootstrap-token"))
+	if err == nil {
+		_, err = d.client().Enroll(t.Context(), api.Secret(bytes.TrimSpace(code)), true, "eve")
+	}
+	if err == nil {
+		t.Error("the bootstrap token made a second administrator")
+	}
+	// A restart keeps logins, and needs no token any more.
+	d.end()
+	d = start(t, data)
+	c.Server = d.url
+	if me, err := c.Whoami(t.Context()); err != nil || me.Principal != "user:noor" {
+		t.Fatalf("after a restart: %+v, %v", me, err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "bootstrap-token")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the bootstrap token is still there: %v", err)
+	}
+	if strings.Contains(d.out.String(), c.Token.Reveal()) {
+		t.Error("the log holds a token")
+	}
+}

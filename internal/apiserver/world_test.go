@@ -1,0 +1,312 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/audit"
+	"stint/internal/broker"
+	"stint/internal/connector"
+	"stint/internal/ident"
+	"stint/internal/keys"
+	"stint/internal/store"
+)
+
+const documents = `
+kind: Resource
+name: db
+type: fake
+labels: {env: prod}
+criticality: high
+owners: [user:omar]
+connection: {address: "127.0.0.1:1", credential: login}
+---
+kind: Role
+name: reader
+resources: {type: fake}
+mechanism: account
+fake: {memberOf: [app_read]}
+maxDuration: 4h
+---
+kind: Policy
+name: at-once
+subjects: [group:platform]
+roles: [reader]
+require: {maxDuration: 2h}
+---
+kind: Policy
+name: with-approval
+subjects: [group:guests, "service:ci"]
+roles: [reader]
+require: {approvals: [{from: [group:dba], count: 1}], maxDuration: 1h}
+`
+
+// world is a server with a real broker on a real store and a simulated target.
+type world struct {
+	t      *testing.T
+	server *Server
+	http   *httptest.Server
+	store  *store.Store
+	ident  *ident.Ident
+	log    *lockedBuffer
+	skew   time.Duration // of the clients' clocks; ahead, because a server that just began wants new proofs
+}
+
+// begin makes a world; bend changes the configuration in one line.
+func begin(t *testing.T, bend ...func(*Config)) *world {
+	t.Helper()
+	ctx := t.Context()
+	dir := t.TempDir()
+	w := &world{t: t, log: &lockedBuffer{}, skew: 2 * time.Second}
+	st, err := store.Open(ctx, store.Config{Path: filepath.Join(dir, "stint.db")})
+	check(t, err)
+	w.store = st
+	vault, err := keys.Create(filepath.Join(dir, "seal.key"))
+	check(t, err)
+	origin := audit.Origin("test")
+	sealed, err := vault.NewCheckpointKey(origin)
+	check(t, err)
+	signer, verifier, err := vault.CheckpointSigner(origin, sealed)
+	check(t, err)
+	tagKey, err := vault.NewTagKey()
+	check(t, err)
+	tagger, err := vault.Tagger(tagKey)
+	check(t, err)
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b, err := broker.New(broker.Config{
+		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
+		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log,
+	})
+	check(t, err)
+	w.ident = ident.New(identStore{st})
+	c := Config{
+		Broker: b, Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
+		Ready: st.Ready, Version: "test", Log: log,
+	}
+	for _, f := range bend {
+		f(&c)
+	}
+	w.server, err = New(c)
+	check(t, err)
+	w.http = httptest.NewServer(w.server.Handler())
+	run, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := b.Run(run); err != nil {
+			t.Error(err)
+		}
+	})
+	wg.Go(func() {
+		if err := st.RunSequencer(run, signer, origin, time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		w.server.stopHolding()
+		w.http.Close()
+		stop()
+		wg.Wait()
+		check(t, st.Close())
+	})
+	return w
+}
+
+// populated has people, documents and a credential for the target.
+func populated(t *testing.T, bend ...func(*Config)) (w *world, admin *api.Client) {
+	t.Helper()
+	w = begin(t, bend...)
+	admin = w.first()
+	_, err := admin.SetCredential(t.Context(), "login", api.CredentialSet{Type: "fake", Address: "127.0.0.1:1", Username: "stint", Password: "hunter2"})
+	check(t, err)
+	_, err = admin.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "all.yaml", Text: documents}}})
+	check(t, err)
+	return w, admin
+}
+
+func (w *world) client() *api.Client {
+	w.t.Helper()
+	d, err := api.NewDevice()
+	check(w.t, err)
+	u, err := url.Parse(w.http.URL)
+	check(w.t, err)
+	return &api.Client{Server: u, Device: d, Patience: -1, Now: func() time.Time { return time.Now().Add(w.skew) }}
+}
+
+// first signs root in, the first administrator.
+func (w *world) first() *api.Client {
+	w.t.Helper()
+	e, _, err := w.ident.OpenBootstrap(w.t.Context())
+	check(w.t, err)
+	return w.enroll(string(e.Code.Reveal()), "root")
+}
+
+func (w *world) enroll(code, first string) *api.Client {
+	w.t.Helper()
+	c := w.client()
+	l, err := c.Enroll(w.t.Context(), api.Secret(code), first != "", first)
+	check(w.t, err)
+	c.Token = l.Token
+	return c
+}
+
+// as adds a user and signs them in.
+func (w *world) as(admin *api.Client, u api.UserAdd) *api.Client {
+	w.t.Helper()
+	added, err := admin.AddUser(w.t.Context(), u)
+	check(w.t, err)
+	return w.enroll(added.EnrollToken.Reveal(), "")
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+type brokerStore struct{ *store.Store }
+
+func (s brokerStore) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+func (s brokerStore) View(ctx context.Context, fn func(broker.Tx) error) error {
+	return s.Store.View(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+type identStore struct{ *store.Store }
+
+func (s identStore) Update(ctx context.Context, fn func(ident.Tx) error) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+func (s identStore) View(ctx context.Context, fn func(ident.Tx) error) error {
+	return s.Store.View(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+type testLog struct{ store *store.Store }
+
+func (l testLog) Records(ctx context.Context, q LogQuery) ([]LogRecord, error) {
+	recs, err := l.store.Records(ctx, store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person, Resource: q.Resource, Since: q.Since, Until: q.Until})
+	var out []LogRecord
+	for _, r := range recs {
+		out = append(out, LogRecord{Seq: r.Seq, Encoded: r.Body})
+	}
+	return out, err
+}
+
+func (l testLog) Wait(ctx context.Context, after int64) error {
+	_, err := l.store.Wait(ctx, after)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (l testLog) Head(ctx context.Context) (int64, []byte, error) {
+	h, err := l.store.Head(ctx)
+	return h.Size, h.Checkpoint, err
+}
+
+func (l testLog) Export(ctx context.Context, w io.Writer) error { return l.store.Export(ctx, w) }
+
+func (l testLog) Lag(ctx context.Context) (int64, time.Duration, error) {
+	n, _, err := l.store.Unsequenced(ctx)
+	return n, 0, err
+}
+
+// target is a simulated target: accounts by tag.
+type target struct {
+	mu       sync.Mutex
+	accounts map[string]string // name -> creation
+}
+
+func (*target) Type() string { return "fake" }
+func (*target) Schema() access.Schema {
+	return access.Schema{Type: "fake", Mechanisms: []access.Mechanism{access.Account}}
+}
+func (*target) Capabilities() connector.Capabilities {
+	return connector.Capabilities{Mechanisms: []access.Mechanism{access.Account}, Sweepable: true, SessionKill: true}
+}
+func (*target) Check(context.Context, connector.Target) connector.Report {
+	return connector.Report{Steps: []connector.Step{{Name: "is there", OK: true}}}
+}
+func (*target) Forget(access.Connection)                                       {}
+func (*target) Claim(context.Context, connector.Target, connector.Claim) error { return nil }
+func (*target) Observe(context.Context, connector.Target, connector.Order) (connector.Before, error) {
+	return connector.Before{}, nil
+}
+
+func (f *target) Provision(_ context.Context, _ connector.Target, o connector.Order) (connector.Receipt, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	name := "stint_" + string(o.Tag)
+	f.accounts[name] = "oid-" + string(o.Tag)
+	return connector.Receipt{Account: name, Creation: f.accounts[name],
+		Credential: access.NewSecret(fmt.Appendf(nil, `{"type":"fake","username":%q,"password":"s3cret"}`, name))}, nil
+}
+
+func (f *target) done(os []connector.Order, effect func(name string)) []connector.Result {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rs := make([]connector.Result, len(os))
+	for i, o := range os {
+		effect("stint_" + string(o.Tag))
+		rs[i].Outcome = connector.Done
+	}
+	return rs
+}
+
+func (f *target) Revoke(_ context.Context, _ connector.Target, os []connector.Order) []connector.Result {
+	return f.done(os, func(string) {})
+}
+func (f *target) TerminateSessions(_ context.Context, _ connector.Target, os []connector.Order) []connector.Result {
+	return f.done(os, func(string) {})
+}
+func (f *target) Remove(_ context.Context, _ connector.Target, os []connector.Order) []connector.Result {
+	return f.done(os, func(name string) { delete(f.accounts, name) })
+}
+
+func (f *target) Verify(_ context.Context, _ connector.Target, os []connector.Order) []connector.Observation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen := make([]connector.Observation, len(os))
+	for i, o := range os {
+		seen[i].Presence = connector.Absent
+		if f.accounts["stint_"+string(o.Tag)] != "" {
+			seen[i].Presence = connector.Present
+		}
+	}
+	return seen
+}
+
+func (*target) Inventory(context.Context, connector.Target) iter.Seq2[connector.Artefact, error] {
+	return func(func(connector.Artefact, error) bool) {}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+var _ = netip.Addr{}

@@ -1,0 +1,85 @@
+package policy
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func manual(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/reference/documents.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+// TestManualExamples compiles the manual's documents, all together, and runs its
+// tests on them.
+func TestManualExamples(t *testing.T) {
+	var docs, tests strings.Builder
+	for _, m := range yamlBlock.FindAllStringSubmatch(manual(t), -1) {
+		if strings.HasPrefix(m[1], "tests:") {
+			tests.WriteString(m[1] + "---\n")
+		} else {
+			docs.WriteString(m[1] + "---\n")
+		}
+	}
+	s := compile(t, docs.String())
+	if len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 5 {
+		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
+	}
+	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)
+	if err != nil || len(results) != 2 {
+		t.Fatalf("got %d results, %v", len(results), err)
+	}
+	for _, r := range results {
+		if !r.OK {
+			t.Errorf("%s: %s", r.Name, strings.Join(r.Why, "\n  "))
+		}
+	}
+}
+
+// TestManualIsComplete looks for every field and every variable.
+func TestManualIsComplete(t *testing.T) {
+	text := manual(t)
+	for _, v := range variables {
+		if !strings.Contains(text, "`"+v.name+"`") {
+			t.Errorf("the manual does not explain the variable %s", v.name)
+		}
+	}
+	known := regexp.MustCompile(`known are (.*)`)
+	for where, doc := range map[string]string{
+		"Resource": "kind: Resource\nname: x\nzzzzzz: 1\n",
+		"ceiling":  "kind: Resource\nname: x\nceiling: {zzzzzz: 1}\n",
+		"Role":     "kind: Role\nname: x\nzzzzzz: 1\n",
+		"endOn":    "kind: Role\nname: x\nendOn: {zzzzzz: 1}\n",
+		"selector": "kind: Role\nname: x\nresources: {zzzzzz: 1}\n",
+		"Policy":   "kind: Policy\nname: x\nzzzzzz: 1\n",
+		"require":  "kind: Policy\nname: x\nrequire: {zzzzzz: 1}\n",
+		"approval": "kind: Policy\nname: x\nrequire: {approvals: [{zzzzzz: 1}]}\n",
+		"tests":    "tests: [{zzzzzz: 1}]\n",
+	} {
+		var err error
+		if where == "tests" {
+			_, err = RunTests(compile(t, shop), []File{{"x", doc}}, noon)
+		} else {
+			_, err = Parse([]File{{"x", doc}})
+		}
+		fields := known.FindAllStringSubmatch(err.Error(), -1)
+		if len(fields) == 0 {
+			t.Errorf("%s: no known fields in %v", where, err)
+		}
+		for _, m := range fields {
+			for _, f := range strings.Split(m[1], ", ") {
+				if !regexp.MustCompile("`[^`\n]*\\b" + f + "\\b").MatchString(text) {
+					t.Errorf("the manual does not explain the field %s of %s", f, where)
+				}
+			}
+		}
+	}
+}

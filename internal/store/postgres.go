@@ -1,0 +1,264 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"stint/internal/access"
+)
+
+// The advisory locks that replicas share; "stint" in ASCII, and a number.
+const (
+	migrationLock = 0x7374696e74<<8 | 1
+	sequencerLock = 0x7374696e74<<8 | 2
+)
+
+// settleIn bounds how long a commit, a rollback or the question after a lost
+// answer may go on after the caller's own time has run out.
+const settleIn = 5 * time.Second
+
+// postgresEngine is a pool of sessions.
+type postgresEngine struct {
+	s    *Store
+	db   *sql.DB
+	size int
+}
+
+func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
+	pc, err := pgx.ParseConfig(cfg.URL)
+	if err != nil { // its text has the URL without the password
+		return nil, access.Fail(access.Invalid, "bad-database-url", "the database URL cannot be used").Because(err.Error())
+	}
+	for name, value := range map[string]string{
+		"application_name": "stint",
+		"timezone":         "UTC",
+		// A scan of a whole table conflicts with every write to it.
+		"enable_seqscan":                      "off",
+		"statement_timeout":                   "60s",
+		"idle_in_transaction_session_timeout": "60s",
+	} {
+		pc.RuntimeParams[name] = value
+	}
+	e := &postgresEngine{s: s, db: stdlib.OpenDB(*pc), size: cfg.Connections}
+	if e.size <= 0 {
+		e.size = 16
+	}
+	e.db.SetMaxOpenConns(e.size)
+	e.db.SetMaxIdleConns(e.size)
+	e.db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := e.migrate(ctx); err != nil {
+		return nil, errors.Join(err, e.db.Close())
+	}
+	return e, nil
+}
+
+// migrate holds a lock for as long as it takes, so that one replica does it and
+// the others wait.
+func (e *postgresEngine) migrate(ctx context.Context) error {
+	conn, err := e.db.Conn(ctx)
+	if err != nil {
+		return unavailable("store-unopened", "the database cannot be reached", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
+		return unavailable("store-unopened", "the database cannot be used", err)
+	}
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		return unavailable("store-unopened", "the database cannot be used", err)
+	}
+	// The session ends here, and with it the lock, whatever else happens.
+	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
+	return migrate(ctx, pg, e.db)
+}
+
+func (e *postgresEngine) close() error { return e.db.Close() }
+
+func (e *postgresEngine) ready(ctx context.Context) error {
+	var standby bool
+	if err := e.db.QueryRowContext(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'").Scan(&standby); err != nil {
+		return unavailable("store-unreachable", "the database cannot be reached", err)
+	}
+	if standby {
+		return access.Fail(access.Unavailable, "store-read-only", "the database takes no changes").Because("it is a standby, or read only")
+	}
+	return nil
+}
+
+// view reads a snapshot. It need not be serializable with what it does not
+// write, and so cannot make others fail.
+func (e *postgresEngine) view(ctx context.Context, fn func(*Tx) error) error {
+	for attempt := 0; ; attempt++ {
+		db, now, err := e.begin(ctx, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "")
+		if err != nil {
+			return err
+		}
+		tx := e.s.newTx(ctx, db, now)
+		err = func() error {
+			defer db.rollback()
+			return tx.run(fn)
+		}()
+		if tx.err == nil || !db.lost || attempt > 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// pgSession is a connection within a transaction.
+type pgSession struct {
+	conn   *sql.Conn
+	lost   bool // the connection broke
+	repeat bool // the database asks to run the transaction again
+	taken  bool // a row was there already
+}
+
+// begin takes a connection, begins a transaction, reads the clock and marks the
+// commit, all in one round trip. Connections that went bad while they lay idle
+// are thrown away: nothing was done on them.
+func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgSession, time.Time, error) {
+	q := "BEGIN " + mode + "; SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+	if commitID != "" { // an identifier of ours, without anything to quote
+		q += "; INSERT INTO commits (id, at) VALUES ('" + commitID + "', (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+	}
+	for attempt := 0; ; attempt++ {
+		conn, err := e.db.Conn(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, time.Time{}, gaveUp(errors.Join(ctx.Err(), err))
+			}
+			return nil, time.Time{}, unavailable("store-unreachable", "the database cannot be reached", err)
+		}
+		db := &pgSession{conn: conn}
+		results, err := db.simple(ctx, q)
+		if err == nil {
+			ms, err := strconv.ParseInt(string(results[1].Rows[0][0]), 10, 64)
+			if err == nil {
+				return db, e.s.clock.at(time.UnixMilli(ms), time.Now()), nil
+			}
+		}
+		ours := db.classify(err)
+		lost := db.lost
+		db.rollback()
+		if !lost || attempt > e.size || ctx.Err() != nil {
+			return nil, time.Time{}, ours
+		}
+	}
+}
+
+// simple sends statements without arguments in one message.
+func (db *pgSession) simple(ctx context.Context, q string) (results []*pgconn.Result, err error) {
+	raw := db.conn.Raw(func(dc any) error {
+		results, err = dc.(*stdlib.Conn).Conn().PgConn().Exec(ctx, q).ReadAll()
+		return nil
+	})
+	return results, errors.Join(err, raw)
+}
+
+func (db *pgSession) exec(ctx context.Context, q string, args []any) (int64, error) {
+	r, err := db.conn.ExecContext(ctx, q, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (db *pgSession) query(ctx context.Context, q string, args []any) (*sql.Rows, error) {
+	return db.conn.QueryContext(ctx, q, args...)
+}
+
+// rollback gives the connection back, or throws it away.
+func (db *pgSession) rollback() {
+	ctx, cancel := context.WithTimeout(context.Background(), settleIn)
+	defer cancel()
+	if db.lost || db.broken() {
+		db.discard()
+		return
+	}
+	if _, err := db.simple(ctx, "ROLLBACK"); err != nil {
+		db.discard()
+		return
+	}
+	_ = db.conn.Close() // gives it back to the pool
+}
+
+// discard closes the session for good; the server then rolls back.
+func (db *pgSession) discard() {
+	_ = db.conn.Raw(func(dc any) error {
+		if c, ok := dc.(*stdlib.Conn); ok {
+			ctx, cancel := context.WithTimeout(context.Background(), settleIn)
+			defer cancel()
+			_ = c.Conn().Close(ctx)
+		}
+		return driver.ErrBadConn
+	})
+	_ = db.conn.Close()
+}
+
+// pid is the server's process of the session.
+func (db *pgSession) pid() (pid int64) {
+	_ = db.conn.Raw(func(dc any) error {
+		pid = int64(dc.(*stdlib.Conn).Conn().PgConn().PID())
+		return nil
+	})
+	return pid
+}
+
+// broken reports whether the connection is closed.
+func (db *pgSession) broken() bool {
+	closed := true
+	_ = db.conn.Raw(func(dc any) error {
+		closed = dc.(*stdlib.Conn).Conn().IsClosed()
+		return nil
+	})
+	return closed
+}
+
+// classify notes what the error means for the transaction.
+func (db *pgSession) classify(err error) error {
+	var ours *access.Error
+	var e *pgconn.PgError
+	switch {
+	case err == nil, errors.As(err, &ours):
+		return err
+	case isContext(err) || pgconn.Timeout(err):
+		db.lost = db.broken()
+		return gaveUp(err)
+	case !errors.As(err, &e):
+		if db.broken() || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+			db.lost = true
+			return unavailable("store-unreachable", "the connection to the database was lost", err)
+		}
+		return access.Fail(access.Internal, "store-failed", "the store failed").Wrap(err)
+	}
+	switch e.Code {
+	case "40001", "40P01": // serialization failure, deadlock
+		db.repeat = true
+		return unavailable("store-contended", "too many changes at once", err)
+	case "23505": // unique
+		// This may be how a lost race shows. Running again tells: who really has
+		// a duplicate gets this error once more.
+		db.taken = true
+		return rowTaken(err)
+	case "25006": // read-only transaction
+		return unavailable("store-read-only", "the database takes no changes", err)
+	case "57014", "25P03", "55P03": // cancelled, idle too long, lock not available
+		return gaveUp(err)
+	}
+	switch e.Code[:2] {
+	case "23": // other constraints, and our triggers
+		return ruleBroken(err)
+	case "08", "57": // connection, shutdown
+		db.lost = true
+		return unavailable("store-unreachable", "the connection to the database was lost", err)
+	case "53", "58": // resources, system
+		return unavailable("store-full", "the database lacks the means", err)
+	}
+	return access.Fail(access.Internal, "store-failed", "the store failed").Wrap(err)
+}

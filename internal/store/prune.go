@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+)
+
+// SeenProof records a proof of possession by its identifier, until it expires.
+// It reports false when the proof was used before, on whichever replica.
+func (s *Store) SeenProof(ctx context.Context, jti string, expires time.Time) (fresh bool, err error) {
+	id := sha256.Sum256([]byte(jti)) // the sender chooses the length of a jti
+	err = s.Update(ctx, func(tx *Tx) error {
+		n, err := tx.exec("INSERT INTO proofs (jti, expires_at) VALUES ($1, $2) ON CONFLICT (jti) DO NOTHING", id[:], expires.UnixMilli())
+		fresh = n == 1
+		return err
+	})
+	return fresh && err == nil, err
+}
+
+// Prune removes what is of no more use: proofs that expired, marks of commits
+// that nobody asks about any more, answers to calls of the day before, and
+// logins and codes a month after their end. Nothing else is ever removed.
+func (s *Store) Prune(ctx context.Context) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		for _, old := range []struct {
+			q   string
+			age time.Duration
+		}{
+			{"DELETE FROM proofs WHERE expires_at < $1", 0},
+			{"DELETE FROM commits WHERE at < $1", time.Hour},
+			{"DELETE FROM remembered WHERE at < $1", rememberFor},
+			{"DELETE FROM logins WHERE expires_at < $1", 30 * 24 * time.Hour},
+			{"DELETE FROM enrolments WHERE expires_at < $1", 30 * 24 * time.Hour},
+		} {
+			if _, err := tx.exec(old.q, tx.now.Add(-old.age).UnixMilli()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,289 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"stint/internal/access"
+)
+
+// Memory counts: each connection has a page cache of its own.
+const (
+	writerCache = "-4096" // KiB, as SQLite wants it: negative
+	readerCache = "-1024"
+	readers     = 4
+)
+
+// sqliteEngine is one file, one goroutine that writes, and a few connections
+// that read snapshots.
+type sqliteEngine struct {
+	s     *Store
+	host  func() time.Time
+	lock  *fileLock
+	write *sql.DB
+	read  *sql.DB
+
+	writer *writer
+	idle   chan *sqliteSession // readers not in use; nil for one not yet opened
+}
+
+func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
+	lock, err := lockFile(cfg.Path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	e := &sqliteEngine{s: s, host: cfg.Clock, lock: lock, idle: make(chan *sqliteSession, readers)}
+	if e.host == nil {
+		e.host = time.Now
+	}
+	if err := e.open(ctx, cfg.Path); err != nil {
+		return nil, errors.Join(err, e.release())
+	}
+	return e, nil
+}
+
+func (e *sqliteEngine) open(ctx context.Context, path string) error {
+	// SQLite gives its other files the rights of this one.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return unavailable("store-unopened", "the store's file cannot be opened", err)
+	}
+	if err := f.Close(); err != nil {
+		return unavailable("store-unopened", "the store's file cannot be opened", err)
+	}
+	if e.write, err = sql.Open("sqlite", dsn(path, "cache_size("+writerCache+")", "journal_mode(WAL)", "synchronous(FULL)",
+		"journal_size_limit(16777216)")); err != nil {
+		return unavailable("store-unopened", "the store cannot be opened", err)
+	}
+	e.write.SetMaxOpenConns(1)
+	if err := migrate(ctx, s3, e.write); err != nil {
+		return err
+	}
+	if e.read, err = sql.Open("sqlite", dsn(path, "cache_size("+readerCache+")", "query_only(1)")); err != nil {
+		return unavailable("store-unopened", "the store cannot be opened", err)
+	}
+	e.read.SetMaxOpenConns(readers)
+	for range readers {
+		e.idle <- nil
+	}
+	conn, err := e.write.Conn(ctx)
+	if err != nil {
+		return classifySQLite(err)
+	}
+	db := &sqliteSession{conn: conn, stmts: map[string]*sql.Stmt{}}
+	if err := e.recall(db); err != nil {
+		return err
+	}
+	e.writer = newWriter(e.s, db, e.now)
+	return nil
+}
+
+// dsn says how a connection is set up. recursive_triggers makes REPLACE ask the
+// triggers that forbid to delete.
+func dsn(path string, pragmas ...string) string {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)", "temp_store(MEMORY)"}, pragmas...)}
+	u := url.URL{Path: path}
+	return "file:" + u.EscapedPath() + "?" + q.Encode()
+}
+
+// recall makes the clock go on from the latest time that the file knows, in
+// case the host's clock was set back meanwhile.
+func (e *sqliteEngine) recall(db *sqliteSession) error {
+	tx := e.s.newTx(context.Background(), db, time.Time{})
+	for _, q := range []string{
+		"SELECT MAX(value) FROM marks WHERE name = 'now'",
+		"SELECT MAX(at) FROM (SELECT at FROM audit_checkpoints ORDER BY size DESC LIMIT 1) AS newest",
+		"SELECT MAX(at) FROM (SELECT at FROM audit_records WHERE seq IS NULL ORDER BY id DESC LIMIT 1) AS newest",
+	} {
+		if err := tx.each(q, nil, func(row row) error {
+			var ms *int64
+			err := row.Scan(&ms)
+			e.s.clock.notBefore(instantOf(ms), e.host())
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *sqliteEngine) now() time.Time {
+	host := e.host()
+	return e.s.clock.at(host, host)
+}
+
+func (e *sqliteEngine) update(ctx context.Context, fn func(*Tx) error) error {
+	return e.writer.do(ctx, fn)
+}
+
+func (e *sqliteEngine) number(ctx context.Context, fn func(*Tx) error) (bool, error) {
+	return true, e.writer.do(ctx, fn)
+}
+
+func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) error {
+	var db *sqliteSession
+	select {
+	case db = <-e.idle:
+	case <-ctx.Done():
+		return gaveUp(ctx.Err())
+	}
+	defer func() { e.idle <- db }()
+	if db == nil {
+		conn, err := e.read.Conn(ctx)
+		if err != nil {
+			return classifySQLite(err)
+		}
+		db = &sqliteSession{conn: conn, stmts: map[string]*sql.Stmt{}}
+	}
+	if err := db.do("BEGIN"); err != nil {
+		return classifySQLite(err)
+	}
+	defer func() { _ = db.do("ROLLBACK") }() // nothing was written
+	return e.s.newTx(ctx, db, e.now()).run(fn)
+}
+
+func (e *sqliteEngine) ready(ctx context.Context) error {
+	// A save proves more than a read: that the disk takes it.
+	return e.writer.do(ctx, func(tx *Tx) error {
+		_, err := tx.exec("INSERT INTO marks (name, value) VALUES ('ready', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			tx.now.UnixMilli())
+		return err
+	})
+}
+
+func (e *sqliteEngine) close() error {
+	err := e.writer.do(context.Background(), func(tx *Tx) error {
+		_, err := tx.exec("INSERT INTO marks (name, value) VALUES ('now', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			e.s.clock.mark().UnixMilli())
+		return err
+	})
+	e.writer.stop()
+	for range readers { // waits for those that still read
+		if db := <-e.idle; db != nil {
+			err = errors.Join(err, db.close())
+		}
+	}
+	return errors.Join(err, e.writer.db.close(), e.release())
+}
+
+func (e *sqliteEngine) release() error {
+	var err error
+	for _, db := range []*sql.DB{e.read, e.write} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	return errors.Join(err, e.lock.unlock())
+}
+
+// sqliteSession is a connection with its prepared statements.
+type sqliteSession struct {
+	conn *sql.Conn
+
+	mu    sync.Mutex // guards stmts; a connection has one user at a time all the same
+	stmts map[string]*sql.Stmt
+}
+
+// maxStatements bounds the statements kept: queries are put together from a few
+// parts, in a bounded but large number of ways.
+const maxStatements = 200
+
+func (db *sqliteSession) prepared(q string) (*sql.Stmt, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if st, ok := db.stmts[q]; ok {
+		return st, nil
+	}
+	if len(db.stmts) >= maxStatements {
+		for _, st := range db.stmts {
+			_ = st.Close()
+		}
+		clear(db.stmts)
+	}
+	st, err := db.conn.PrepareContext(context.Background(), q)
+	if err != nil {
+		return nil, err
+	}
+	db.stmts[q] = st
+	return st, nil
+}
+
+// Statements are short and local: they are not interrupted, which would cost a
+// goroutine each. The context counts before each of them.
+
+func (db *sqliteSession) exec(ctx context.Context, q string, args []any) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	st, err := db.prepared(q)
+	if err != nil {
+		return 0, err
+	}
+	r, err := st.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (db *sqliteSession) query(ctx context.Context, q string, args []any) (*sql.Rows, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	st, err := db.prepared(q)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(context.Background(), args...)
+}
+
+func (db *sqliteSession) do(q string) error {
+	_, err := db.exec(context.Background(), q, nil)
+	return err
+}
+
+func (db *sqliteSession) close() error {
+	var err error
+	for _, st := range db.stmts {
+		err = errors.Join(err, st.Close())
+	}
+	return errors.Join(err, db.conn.Close())
+}
+
+func (db *sqliteSession) classify(err error) error { return classifySQLite(err) }
+
+func classifySQLite(err error) error {
+	var ours *access.Error
+	var e *sqlite.Error
+	switch {
+	case err == nil, errors.As(err, &ours):
+		return err
+	case isContext(err):
+		return gaveUp(err)
+	case !errors.As(err, &e):
+		return access.Fail(access.Internal, "store-failed", "the store failed").Wrap(err)
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return rowTaken(err)
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT:
+		return ruleBroken(err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return unavailable("store-busy", "another program holds the store's file", err)
+	case sqlite3.SQLITE_FULL:
+		return unavailable("store-full", "the disk of the store is full", err)
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM:
+		return unavailable("store-broken", "the store's file cannot be read or written", err)
+	}
+	return access.Fail(access.Internal, "store-failed", "the store failed").Wrap(err)
+}

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Limits of one group: a commit is one sync of the disk, shared by all that
+// wait for it, but nobody shall wait long for others.
+const (
+	groupSize = 256
+	groupTime = 10 * time.Millisecond
+)
+
+// writer is the one goroutine that writes to SQLite. It runs the transactions
+// that wait in one transaction of the database, each behind a savepoint of its
+// own, and answers all of them after the commit: also those that failed, because
+// what they saw might not be committed.
+//
+//	BEGIN · [ SAVEPOINT fn RELEASE | ROLLBACK TO ]… · COMMIT · answers
+type writer struct {
+	s   *Store
+	db  *sqliteSession
+	now func() time.Time
+
+	jobs chan *job
+	quit chan struct{}
+	once sync.Once
+	done chan struct{}
+}
+
+// job is one transaction on its way. taken is set by whoever decides its fate
+// first: the writer, or the caller who gives up waiting.
+type job struct {
+	ctx     context.Context
+	fn      func(*Tx) error
+	taken   atomic.Bool
+	answer  chan struct{}
+	err     error // read after answer is closed, as are the others
+	panic   any
+	records int
+}
+
+func newWriter(s *Store, db *sqliteSession, now func() time.Time) *writer {
+	w := &writer{s: s, db: db, now: now, jobs: make(chan *job, groupSize), quit: make(chan struct{}), done: make(chan struct{})}
+	go w.loop()
+	return w
+}
+
+// do runs fn in a transaction and waits for its commit.
+func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
+	j := &job{ctx: ctx, fn: fn, answer: make(chan struct{})}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return gaveUp(ctx.Err())
+	case <-w.quit:
+		return errClosed
+	}
+	select {
+	case <-j.answer:
+	case <-w.done: // nothing runs any more; what ran has its answer
+		select {
+		case <-j.answer:
+		default:
+			return errClosed
+		}
+	case <-ctx.Done():
+		if j.taken.CompareAndSwap(false, true) {
+			return gaveUp(ctx.Err()) // it will not run
+		}
+		<-j.answer // it runs; the outcome is known in a moment
+	}
+	if j.panic != nil {
+		panic(j.panic)
+	}
+	return j.err
+}
+
+// stop waits for the group under way. What still waits is refused.
+func (w *writer) stop() {
+	w.once.Do(func() { close(w.quit) })
+	<-w.done
+}
+
+func (w *writer) loop() {
+	defer close(w.done)
+	for {
+		select {
+		case <-w.quit:
+			return
+		case j := <-w.jobs:
+			w.group(j, false)
+		}
+	}
+}
+
+// group runs first and, unless it shall be alone, whatever waits behind it, and
+// commits.
+func (w *writer) group(first *job, alone bool) {
+	if !first.taken.CompareAndSwap(false, true) {
+		return
+	}
+	if err := w.db.do("BEGIN IMMEDIATE"); err != nil {
+		first.finish(classifySQLite(err))
+		return
+	}
+	begun := time.Now()
+	members := make([]*job, 0, 8)
+	for j := first; j != nil; j = w.next(len(members), begun) {
+		members = append(members, j)
+		if err := w.runOne(j); err != nil { // the whole transaction is lost
+			w.abandon(members, classifySQLite(err))
+			return
+		}
+		if alone {
+			break
+		}
+	}
+	if err := w.db.do("COMMIT"); err != nil {
+		w.abandon(members, commitFailed(err))
+		return
+	}
+	records := 0
+	for _, j := range members {
+		if j.err == nil {
+			records += j.records
+		}
+	}
+	if records > 0 {
+		w.s.records.send()
+	}
+	for _, j := range members {
+		close(j.answer)
+	}
+}
+
+// next gives the job to run in the same group, if one waits and there is room.
+func (w *writer) next(size int, begun time.Time) *job {
+	for size < groupSize && time.Since(begun) < groupTime {
+		select {
+		case j := <-w.jobs:
+			if j.taken.CompareAndSwap(false, true) {
+				return j
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// runOne runs a job behind a savepoint. Its own failure is kept in the job; the
+// error returned is one that takes the group down.
+func (w *writer) runOne(j *job) error {
+	if err := w.db.do("SAVEPOINT fn"); err != nil {
+		return err
+	}
+	tx := w.s.newTx(j.ctx, w.db, w.now())
+	j.err = j.run(tx)
+	if j.err != nil || j.panic != nil {
+		if err := w.db.do("ROLLBACK TO fn"); err != nil {
+			return err
+		}
+	}
+	j.records = tx.records
+	return w.db.do("RELEASE fn")
+}
+
+// run calls fn and catches a panic, which belongs to the caller's goroutine.
+func (j *job) run(tx *Tx) error {
+	defer func() { j.panic = recover() }()
+	return tx.run(j.fn)
+}
+
+func (j *job) finish(err error) {
+	j.err = err
+	close(j.answer)
+}
+
+// abandon ends a group whose transaction broke. Where there were several, each
+// gets a second chance in a transaction alone: one of them may have been too
+// much, like a change that fills the disk.
+func (w *writer) abandon(members []*job, cause error) {
+	if err := w.db.do("ROLLBACK"); err != nil && !noTransaction(err) {
+		cause = errors.Join(cause, err)
+	}
+	for _, j := range members {
+		if len(members) == 1 {
+			if access.KindOf(j.err) != access.Unavailable { // else it says what broke
+				j.err = cause
+			}
+			close(j.answer)
+			continue
+		}
+		j.err, j.panic = nil, nil
+		j.taken.Store(false)
+		w.group(j, true)
+	}
+}
+
+// commitFailed is an error of COMMIT. If the disk failed half-way, a crash right
+// now could bring the change back to life.
+func commitFailed(err error) error {
+	err = classifySQLite(err)
+	var e *access.Error
+	if errors.As(err, &e) && e.Code == "store-broken" {
+		return unknownCommit(err)
+	}
+	return err
+}
+
+// noTransaction reports that SQLite has rolled back by itself already.
+func noTransaction(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "no transaction is active")
+}

@@ -1,0 +1,188 @@
+// Command bench measures what Stint costs and how fast its access ends, on real
+// servers, and puts each number beside that of the bare statement that somebody
+// would send without Stint.
+//
+//	go run ./test/bench -bin bin -store sqlite
+//
+// How it measures:
+//
+//   - One run, one machine: rounds of Stint and of the bare statement take turns,
+//     so that what else the machine does hurts both. Ratios travel, seconds do not.
+//   - From outside: it calls stintd over HTTP as a client does, without a process
+//     for each call, and asks the target itself what is there. Times of an end
+//     count from the end that was promised to the moment at which the client's
+//     own connection breaks, or the account is not in pg_authid any more.
+//   - Commits are durable: fsync is on in the target and in both stores.
+//   - The client's work is on the same processors as the servers', and counts.
+//   - A number that misses its goal is printed like the others.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	bin   string
+	store string
+	out   string
+	parts []string
+
+	round  time.Duration // length of one round
+	rounds int           // of each side
+	single int           // expiries one by one
+	many   []int         // grants that expire at once
+	open   []int         // the same, each with an open session
+	alive  []int         // live grants in memory and at start-up
+	crash  int           // grants that expire while stintd is down
+	slack  float64       // stretches every wait for the machine
+}
+
+// parts in the order in which they run.
+var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (o options, err error) {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick := fs.Bool("quick", false, "smaller numbers, in about 90 s")
+	only := fs.String("parts", strings.Join(parts, ","), "which parts to run")
+	fs.StringVar(&o.bin, "bin", "bin", "folder of stint and stintd")
+	fs.StringVar(&o.store, "store", "sqlite", "sqlite or postgres")
+	fs.StringVar(&o.out, "out", "", "write the report to this file, too")
+	fs.DurationVar(&o.round, "round", 1500*time.Millisecond, "length of a round of requests")
+	fs.IntVar(&o.rounds, "rounds", 3, "rounds of each side")
+	fs.IntVar(&o.single, "single", 100, "grants that expire one by one")
+	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to set things up")
+	full := fs.Bool("full", true, "with the largest numbers: 10,000 at once, 100,000 live")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	o.many, o.open, o.alive, o.crash = []int{1, 100, 1000, 10000}, []int{100, 1000}, []int{10_000, 100_000}, 500
+	if *quick {
+		*full = false
+		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30"} {
+			if !given[name] {
+				if err := fs.Set(name, value); err != nil {
+					return o, err
+				}
+			}
+		}
+		o.crash = 200
+	}
+	if !*full {
+		o.many, o.open, o.alive = []int{100, 1000}, []int{100}, []int{10_000}
+	}
+	o.parts = strings.Split(*only, ",")
+	for _, p := range o.parts {
+		if !slices.Contains(parts, p) {
+			return o, fmt.Errorf("there is no part %q; there are %s", p, strings.Join(parts, ", "))
+		}
+	}
+	if o.bin, err = filepath.Abs(o.bin); err != nil {
+		return o, err
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	b := &bench{options: o, began: time.Now(), progress: os.Stderr}
+	err = b.all(ctx)
+	if rerr := b.report(stdout); err == nil {
+		err = rerr
+	}
+	if o.out != "" && err == nil {
+		f, cerr := os.Create(o.out)
+		if cerr != nil {
+			return cerr
+		}
+		err = errors.Join(b.report(f), f.Close())
+	}
+	return err
+}
+
+// bench is one run.
+type bench struct {
+	options
+	began    time.Time
+	progress io.Writer
+	rows     []row
+	machine  machine
+}
+
+func (b *bench) all(ctx context.Context) error {
+	b.machine = lookAtMachine()
+	for _, group := range []struct {
+		parts []string
+		run   func(context.Context, []string) error
+	}{
+		{[]string{"issue", "expiry", "crash"}, b.withScene},
+		{[]string{"policy"}, b.policy},
+		{[]string{"live", "audit"}, b.withMany},
+	} {
+		var wanted []string
+		for _, p := range group.parts {
+			if slices.Contains(b.parts, p) {
+				wanted = append(wanted, p)
+			}
+		}
+		if len(wanted) == 0 {
+			continue
+		}
+		if err := group.run(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	b.machine.after()
+	return nil
+}
+
+// say tells who waits what is going on.
+func (b *bench) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.progress, "%6.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// withScene runs the parts that need people and a target.
+func (b *bench) withScene(ctx context.Context, parts []string) (err error) {
+	b.say("a target, stintd on %s, and people", b.store)
+	s, err := newScene(ctx, b.options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, p := range parts {
+		part := map[string]func(context.Context, *scene) error{"issue": b.issue, "expiry": b.expiry, "crash": b.afterCrash}[p]
+		if err := part(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w\n%s", p, err, s.LogTail(10))
+		}
+	}
+	return nil
+}

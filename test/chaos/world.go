@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"stint/internal/api"
+	"stint/test/stage"
+)
+
+// documents: every mechanism, none of it exclusive, so that they overlap.
+const documents = `kind: Resource
+name: orders-db
+type: postgres
+owners: [group:dba]
+connection: {address: "ADDRESS", database: orders, credential: orders-connector, sslmode: verify-full, ca: CA}
+---
+kind: Role
+name: reader
+resources: {names: [orders-db]}
+mechanism: account
+postgres: {memberOf: [orders_read], scramIterations: 4096}
+maxDuration: 1h
+---
+kind: Role
+name: asked-reader
+resources: {names: [orders-db]}
+mechanism: account
+postgres: {memberOf: [orders_read], scramIterations: 4096}
+maxDuration: 1h
+---
+kind: Role
+name: owner
+resources: {names: [orders-db]}
+mechanism: group
+postgres: {account: "{{ .person }}", memberOf: [orders_owner], sessions: end}
+maxDuration: 1h
+---
+kind: Role
+name: admin
+resources: {names: [orders-db]}
+mechanism: enable
+postgres: {account: dba_admin}
+maxDuration: 1h
+---
+kind: Policy
+name: at-once
+subjects: [group:platform]
+roles: [reader, owner, admin]
+---
+kind: Policy
+name: asked
+subjects: [group:platform]
+roles: [asked-reader]
+require: {approvals: [{from: [group:dba], count: 1}]}
+`
+
+// What the load asks for; the longest says how long to wait for the last end.
+const (
+	shortest = 1 * time.Second
+	longest  = 3 * time.Second
+	quiet    = 5 * time.Second // after the last end, for everything to be gone
+)
+
+// world is the stage and those who act on it.
+type world struct {
+	stage   *stage.Stage
+	oracle  *stage.Oracle
+	rand    *rand.Rand
+	ledger  *ledger
+	askers  []*actor // users and services in group platform
+	deciders []*actor // users in group dba
+	boss    *actor   // an administrator
+	bare    int      // trials that found no load, and so prove nothing
+}
+
+// actor is somebody who makes calls.
+type actor struct {
+	*api.Client
+	principal string
+	person    string
+	user      bool
+}
+
+func open(ctx context.Context, bin, store string, seed uint64) (w *world, err error) {
+	people := []string{"ann", "ben", "cleo", "dan"}
+	w = &world{rand: rand.New(rand.NewPCG(seed, 1)), ledger: newLedger()}
+	const lifted = "limits: {reads_per_second: 10000, writes_per_second: 10000, burst: 10000}\n"
+	if w.stage, err = stage.Open(ctx, stage.Options{Bin: bin, Store: store, Config: lifted}, people...); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	if w.oracle, err = w.stage.Oracle(); err != nil {
+		return w, err
+	}
+	if err := w.stage.Credential(ctx, "orders-connector"); err != nil {
+		return w, err
+	}
+	if err := w.stage.Documents(ctx, documents); err != nil {
+		return w, err
+	}
+	for i, name := range people {
+		a, err := w.user(ctx, name, "--group", "platform")
+		if err != nil {
+			return w, err
+		}
+		// Half of them ask again, with the same idempotency key, for as long as a
+		// restart takes; the others take no answer for one.
+		a.Patience = -1
+		if i%2 == 0 {
+			a.Patience = 15 * time.Second
+		}
+		w.askers = append(w.askers, a)
+	}
+	for _, name := range []string{"ci", "cron"} {
+		c, err := w.stage.ServiceClient(ctx, name, "--group", "platform", "--owner", "ann", "--for", "24h")
+		if err != nil {
+			return w, err
+		}
+		w.askers = append(w.askers, &actor{Client: c, principal: "service:" + name, person: "ann"})
+	}
+	for _, name := range []string{"omar", "pia"} {
+		a, err := w.user(ctx, name, "--group", "dba")
+		if err != nil {
+			return w, err
+		}
+		w.deciders = append(w.deciders, a)
+	}
+	w.boss, err = w.user(ctx, "boss", "--admin")
+	return w, err
+}
+
+func (w *world) user(ctx context.Context, name string, flags ...string) (*actor, error) {
+	c, err := w.stage.Client(ctx, name, flags...)
+	return &actor{Client: c, principal: "user:" + name, person: name, user: true}, err
+}
+
+func (w *world) close() error {
+	var errs []error
+	if w.oracle != nil {
+		errs = append(errs, w.oracle.Close())
+	}
+	return errors.Join(append(errs, w.stage.Close())...)
+}
+
+// keep writes beside stintd's state what was found and what the target says.
+func (w *world) keep(t *trial) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	left, err := w.oracle.Left(ctx)
+	if err != nil {
+		left = err.Error()
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(w.stage.Dir, "violations.txt"), []byte(strings.Join(t.violations, "\n")+"\n\non the target: "+left+"\n"), 0o600),
+		os.WriteFile(filepath.Join(w.stage.Dir, "ledger.txt"), []byte(w.ledger.String()), 0o600),
+		os.WriteFile(filepath.Join(w.stage.Dir, "target.log"), []byte(w.stage.Target.Log()), 0o600),
+	)
+}
+
+// pick chooses one of a list.
+func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2fs", d.Seconds()) }
