@@ -210,10 +210,15 @@ func (c *cli) stopCmd() *cobra.Command {
 func (c *cli) resumeCmd() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
-		Use:   "resume",
+		Use:   "resume --why TEXT",
 		Short: "Grant again, after a stop",
 		Args:  exactly(),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return c.setStop(cmd, api.Stop{Why: why}) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if why == "" {
+				return usageError{errors.New("--why is missing: the audit log keeps it")}
+			}
+			return c.setStop(cmd, api.Stop{Why: why})
+		},
 	}
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the audit log")
 	return cmd
@@ -278,7 +283,7 @@ func (c *cli) showCheck(report api.CheckReport) error {
 	}
 	for _, s := range report.Steps {
 		if !s.OK {
-			c.fault(bracketed(report.Resource+": "+s.Name+" failed", "check-failed"), s.Detail, s.Fix)
+			c.fault(bracketed(report.Resource+": the check failed where it "+s.Name, "check-failed"), s.Detail, s.Fix)
 		}
 	}
 	return ended{exitFailure}

@@ -20,6 +20,11 @@ func (c *cli) childEnv(ctx context.Context, conn *connection, r api.Request) ([]
 	if err != nil {
 		return nil, err
 	}
+	if got.Type == "postgres" && got.CA != "" {
+		if add["PGSSLROOTCERT"], err = c.authorityFile(got); err != nil {
+			return nil, err
+		}
+	}
 	add["STINT_URI"] = got.URI.Reveal()
 	add["STINT_REQUEST"] = r.ID
 	add["STINT_RESOURCE"] = r.Resource

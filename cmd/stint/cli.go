@@ -35,7 +35,10 @@ type cli struct {
 // Main runs the program and returns its exit code. args are without the
 // program's name. A done ctx is an interruption.
 func Main(ctx context.Context, args, environ []string, in io.Reader, out, errw io.Writer) int {
-	c := newCLI(environ, in, out, errw)
+	return newCLI(environ, in, out, errw).main(ctx, args)
+}
+
+func (c *cli) main(ctx context.Context, args []string) int {
 	root := c.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

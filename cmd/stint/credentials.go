@@ -21,9 +21,16 @@ func (c *cli) credentialsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			authority := ""
+			if got.CA != "" && c.output == asTable { // so that the address works as it is shown
+				if authority, err = c.authorityFile(got); err != nil {
+					return err
+				}
+			}
 			return c.show(result{value: got, names: []string{got.Username},
 				text: facts("uri", got.URI.Reveal(), "username", got.Username, "password", got.Password.Reveal(),
-					"host", got.Host, "port", number(got.Port), "database", got.Database, "ends", timeFact(got.ExpiresAt, c))})
+					"host", got.Host, "port", number(got.Port), "database", got.Database,
+					"sslrootcert", authority, "ends", timeFact(got.ExpiresAt, c))})
 		},
 	}
 	cmd.ValidArgsFunction = c.completeIDs

@@ -230,7 +230,7 @@ func (f *fake) administration(mux *http.ServeMux) {
 	})
 	f.route(mux, "POST /v1/resources/{name}/check", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		ok := r.PathValue("name") == "orders-db"
-		return api.CheckReport{Resource: r.PathValue("name"), OK: ok, Steps: []api.CheckStep{{Name: "create the canary", OK: true},
-			{Name: "drop the canary", OK: ok, Detail: "stint_canary", Fix: "GRANT stint_admin TO stint"}}}, nil
+		return api.CheckReport{Resource: r.PathValue("name"), OK: ok, Steps: []api.CheckStep{{Name: "creates the canary", OK: true},
+			{Name: "drops the canary", OK: ok, Detail: "stint_canary", Fix: "GRANT stint_admin TO stint"}}}, nil
 	})
 }

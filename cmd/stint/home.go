@@ -87,6 +87,9 @@ func (c *cli) load(name string, v any) error {
 		return err
 	}
 	path := filepath.Join(dir, name)
+	if err := checkFolder(dir); err != nil {
+		return err
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -105,6 +108,16 @@ func (c *cli) load(name string, v any) error {
 		return stateError(path, "its content is damaged", "move it away and sign in again with stint login")
 	}
 	return nil
+}
+
+// checkFolder refuses a folder in which anybody could put files of their own in
+// the place of ours. One that is not there yet will be made.
+func checkFolder(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || runtime.GOOS == "windows" || info.Mode()&fs.ModeSticky != 0 || info.Mode().Perm()&0o002 == 0 {
+		return nil
+	}
+	return stateError(dir, fmt.Sprintf("everybody on this machine can change what is in it (mode %04o)", info.Mode().Perm()), "chmod 700 "+dir)
 }
 
 // checkPrivate refuses a file that others could have read or written: a token

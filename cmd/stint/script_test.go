@@ -109,6 +109,8 @@ func cmdFake(ts *testscript.TestScript, _ bool, args []string) {
 		f.CloseClientConnections()
 	case "log grows":
 		f.log.append(tb, 3)
+	case "log grows much": // more than pipes hold
+		f.log.append(tb, 5000)
 	case "log is cut":
 		f.log.cut(4)
 	case "log is bent":

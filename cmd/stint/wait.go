@@ -100,7 +100,12 @@ func (p *progress) tell(was, is api.Request) {
 func (c *cli) settle(r api.Request, goal string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
-		c.say("no longer waiting; " + printable(r.ID) + " goes on: stint wait " + printable(r.ID) + ", stint cancel " + printable(r.ID))
+		undo := "stint end "
+		if r.State == api.RequestPending {
+			undo = "stint cancel "
+		}
+		id := printable(r.ID)
+		c.say("no longer waiting; " + id + " goes on: stint wait " + id + ", " + undo + id)
 		return err
 	case errors.Is(err, errWaitOver):
 		if err := c.showRequest(r); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -150,5 +151,110 @@ func TestServes(t *testing.T) {
 	}
 	if strings.Contains(d.out.String(), c.Token.Reveal()) {
 		t.Error("the log holds a token")
+	}
+}
+
+// run runs stintd until it ends by itself.
+func run(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	var b bytes.Buffer
+	code = Main(t.Context(), args, noEnv, &b, &b)
+	return code, b.String()
+}
+
+func TestSaysWhatAndWhyAndHow(t *testing.T) {
+	code, out := run(t, "serve", "--listen", "0.0.0.0:1")
+	if code != exitUsage || !strings.HasPrefix(out, "stintd: error: plain HTTP") || !strings.Contains(out, "\nstintd: hint: listen on 127.0.0.1") || strings.Count(out, "\n") != 2 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	for _, args := range [][]string{{"version"}, {"serve", "--help"}, {}} {
+		if code, out := run(t, args...); code != exitDone || out == "" {
+			t.Errorf("%v: exit %d, %q", args, code, out)
+		}
+	}
+	if code, _ := run(t, "sreve"); code != exitUsage {
+		t.Errorf("a command nobody knows: exit %d", code)
+	}
+}
+
+// The data opens with the key that sealed it, and with no other.
+func TestSealKey(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	start(t, data).end()
+	key := data + ".key"
+	must(t, os.Rename(key, key+".away"))
+	code, out := run(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if code != exitUsage || !strings.Contains(out, "the seal key") || !strings.Contains(out, "is missing") {
+		t.Errorf("without its key: exit %d\n%s", code, out)
+	}
+	if _, err := os.Stat(key); err == nil {
+		t.Fatal("a new key was made for data that another one sealed")
+	}
+	start(t, filepath.Join(filepath.Dir(data), "other")).end()
+	must(t, os.Rename(filepath.Join(filepath.Dir(data), "other.key"), key))
+	code, out = run(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if code != exitUsage || !strings.Contains(out, "does not open") {
+		t.Errorf("with another's key: exit %d\n%s", code, out)
+	}
+	must(t, os.Rename(key+".away", key))
+	must(t, os.Chmod(key, 0o644))
+	code, out = run(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if code == exitDone || !strings.Contains(out, "hint") {
+		t.Errorf("with a key that others read: exit %d\n%s", code, out)
+	}
+	must(t, os.Chmod(key, 0o600))
+	start(t, data).end()
+}
+
+func TestOneProcessPerFolder(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	d := start(t, data)
+	if code, out := run(t, "serve", "--data", data, "--listen", "127.0.0.1:0"); code == exitDone {
+		t.Errorf("a second process took the folder:\n%s", out)
+	}
+	if code, out := run(t, "serve", "--data", data+"2", "--listen", d.url.Host); code != exitUsage || !strings.Contains(out, "cannot listen") {
+		t.Errorf("an address in use: exit %d\n%s", code, out)
+	}
+}
+
+// The log reaches the file, and goes on after a restart where it was.
+func TestAuditFile(t *testing.T) {
+	dir := t.TempDir()
+	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "audit.jsonl")
+	cfg := filepath.Join(dir, "stintd.yaml")
+	must(t, os.WriteFile(cfg, []byte("audit: {files: [audit.jsonl]}"), 0o600))
+	d := start(t, data, "--config", cfg)
+	c := d.first()
+	waitFor(t, file, "login.created")
+	d.end()
+	d = start(t, data, "--config", cfg)
+	c.Server = d.url
+	must(t, c.Logout(t.Context()))
+	waitFor(t, file, "login.ended")
+	d.end()
+	b, err := os.ReadFile(file)
+	must(t, err)
+	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		if !strings.HasPrefix(line, fmt.Sprintf(`{"seq":%d,`, i)) {
+			t.Errorf("line %d is %s", i, line)
+		}
+	}
+}
+
+// waitFor looks at a file until it holds the text. Another process's collector
+// would do the same.
+func waitFor(t *testing.T, path, text string) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(10 * time.Second); ; {
+		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), text) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s does not come to hold %s", filepath.Base(path), text)
+		}
 	}
 }

@@ -112,9 +112,15 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 	return a, nil
 }
 
-// MayDecide reports whether the principal is one of those asked.
+// Asks reports whether the principal is one of those whom the request asks, or
+// asked when it was open.
+func (r Request) Asks(p Principal) bool {
+	return p.ID.Kind() == User && p.Person != "" && p.Person != r.Person && len(meets(r.Decision.Approvals, p)) > 0
+}
+
+// MayDecide reports whether the principal's vote would count now.
 func (r Request) MayDecide(p Principal) bool {
-	return r.State == RequestPending && p.ID.Kind() == User && p.Person != "" && p.Person != r.Person && len(meets(r.Decision.Approvals, p)) > 0 &&
+	return r.State == RequestPending && r.Asks(p) &&
 		!slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == p.Person })
 }
 

@@ -110,8 +110,10 @@ func TestQuorumBounds(t *testing.T) {
 			t.Errorf("approvals that cannot be (%s) lead to %s", name, r.State)
 		}
 	}
-	if r := submit(t, needs(count(10, 10)...)); r.State != RequestPending {
-		t.Errorf("twenty approvals lead to %s", r.State)
+	for _, reqs := range [][]Requirement{count(20), count(10, 10), count(1)} {
+		if r := submit(t, needs(reqs...)); r.State != RequestPending {
+			t.Errorf("approvals %v lead to %s", reqs, r.State)
+		}
 	}
 }
 
@@ -238,6 +240,9 @@ func TestMayDecide(t *testing.T) {
 	}{{ben, true}, {zoe, true}, {mira, false}, {miraAdm, false}, {robot, false}, {Principal{ID: "user:x", Groups: []Group{"dba"}}, false}} {
 		if got := r.MayDecide(tt.p); got != tt.want {
 			t.Errorf("MayDecide(%s) = %v", tt.p.ID, got)
+		}
+		if got := requestIn(t, RequestIsDenied).Asks(tt.p); got != tt.want {
+			t.Errorf("Asks(%s) = %v of a request that is decided", tt.p.ID, got)
 		}
 	}
 	if requestIn(t, RequestIsGranted).MayDecide(zoe) {

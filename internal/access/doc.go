@@ -21,9 +21,10 @@
 //  2. Granted ⊆ approved ⊆ requested ⊆ the policy's cap: in targets, rights
 //     and time.
 //  3. An approval counts only for the digest of exactly what was asked.
-//  4. A grant's end is finite, set when the grant is made, lowered when it
-//     becomes active, and raised only by an approved extension. Zero is not
-//     "for ever"; it is refused.
+//  4. A grant's end is finite: provisional when the grant is made, counted anew
+//     when set-up begins, lowered when the grant becomes active, and from then
+//     on raised only by an approved extension. Zero is not "for ever"; it is
+//     refused.
 //  5. Terminal states absorb. Every transition raises the version by one and
 //     yields exactly one event that carries it.
 //  6. Ending is legal in every state that is not terminal, whatever policy

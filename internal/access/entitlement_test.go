@@ -363,7 +363,7 @@ func TestLostCallsStayInQuarantine(t *testing.T) {
 
 func TestRetryBacksOff(t *testing.T) {
 	e := Entitlement{State: Removing}
-	for i, want := range []time.Duration{250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000, 30000} {
+	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 30000} {
 		e = e.Retry("down", t0)
 		if got := e.NextAt.Sub(t0); got != want*time.Millisecond || e.Attempts != i+1 || e.LastError != "down" {
 			t.Errorf("attempt %d: next in %v, want %v ms; %+v", e.Attempts, got, int64(want), e)

@@ -44,10 +44,9 @@ func (a *alarm) clear() {
 	a.mu.Unlock()
 }
 
-// wait sleeps until the alarm's time by now, or for backstop, or until ctx ends.
-// now is the store's clock at the moment of the call.
-func (a *alarm) wait(ctx context.Context, now time.Time, backstop time.Duration) {
-	entered := time.Now()
+// wait sleeps until the alarm's time, or for backstop, or until ctx ends. now is
+// what the store's clock said at the host's moment looked.
+func (a *alarm) wait(ctx context.Context, now, looked time.Time, backstop time.Duration) {
 	t := time.NewTimer(backstop)
 	defer t.Stop()
 	for {
@@ -58,7 +57,7 @@ func (a *alarm) wait(ctx context.Context, now time.Time, backstop time.Duration)
 		if !at.IsZero() {
 			left = min(left, at.Sub(now))
 		}
-		left -= time.Since(entered)
+		left -= time.Since(looked)
 		if left <= 0 {
 			return
 		}

@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/sync/errgroup"
 
 	"stint/internal/access"
+	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/connector"
 	"stint/internal/keys"
@@ -105,32 +109,74 @@ func people() []access.Principal {
 	return []access.Principal{p("root", true), p("mira", false, "platform"), p("noor", false, "platform"), p("gus", false, "guests"), p("omar", false, "dba"), p("olga", false, "dba")}
 }
 
-func newInstallation(t *testing.T) *installation {
-	t.Helper()
-	in := &installation{t: t, target: newTarget(), path: filepath.Join(t.TempDir(), "stint.db")}
-	k, err := keys.Create(filepath.Join(t.TempDir(), "seal.key"))
-	must(t, err)
+// prepare makes an installation at path with people, documents and a target,
+// and runs nothing yet.
+func prepare(t testing.TB, path string) (*installation, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	in := &installation{target: newTarget(), path: filepath.Join(path, "stint.db")}
+	k, err := keys.Create(filepath.Join(path, "seal.key"))
+	if err != nil {
+		return nil, err
+	}
 	blob, err := k.NewTagKey()
-	must(t, err)
+	if err != nil {
+		return nil, err
+	}
 	in.keys = k
-	in.tagger, err = k.Tagger(blob)
-	must(t, err)
+	if in.tagger, err = k.Tagger(blob); err != nil {
+		return nil, err
+	}
 	in.target.accounts["mira"] = &account{oid: "1000", login: true}
 	in.target.accounts["noor"] = &account{oid: "1001", login: true}
 	in.target.accounts["dba"] = &account{oid: "1002", dormant: true}
-	in.start()
-	must(t, in.store.Update(t.Context(), func(tx *store.Tx) error {
-		for _, p := range people() {
-			if err := tx.SavePrincipals(p); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+	ctx := context.Background()
+	if in.store, err = store.Open(ctx, store.Config{Path: in.path}); err != nil {
+		return nil, err
+	}
+	if err := in.store.Update(ctx, func(tx *store.Tx) error { return tx.SavePrincipals(people()...) }); err != nil {
+		return nil, err
+	}
+	b, err := in.broker(memory{in.store}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
 	root := in.as("root")
-	must(t, in.SetCredential(t.Context(), root, access.Credential{Name: "login", Type: "fake", Address: "127.0.0.1:1", Username: "stint"}, access.NewSecret([]byte("pw"))))
-	_, err = in.Apply(t.Context(), root, []policy.File{{Name: "policy.yaml", Text: documents}}, false)
+	if err := b.SetCredential(ctx, root, access.Credential{Name: "login", Type: "fake", Address: "127.0.0.1:1", Username: "stint"}, access.NewSecret([]byte("pw"))); err != nil {
+		return nil, err
+	}
+	_, err = b.Apply(ctx, root, []policy.File{{Name: "policy.yaml", Text: documents}}, false)
+	return in, err
+}
+
+// broker makes a broker on the installation's store.
+func (in *installation) broker(s broker.Store, log *slog.Logger) (*broker.Broker, error) {
+	return broker.New(broker.Config{
+		Store: s, Connectors: map[string]connector.Connector{"fake": in.target}, Tagger: in.tagger, Vault: in.keys,
+		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
+			return []byte(info + "|" + string(plain)), nil
+		},
+		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log,
+	})
+}
+
+// checkpointKey makes a key to sign the log with.
+func (in *installation) checkpointKey() (note.Signer, string, error) {
+	blob, err := in.keys.NewCheckpointKey(audit.Origin("test"))
+	if err != nil {
+		return nil, "", err
+	}
+	return in.keys.CheckpointSigner(audit.Origin("test"), blob)
+}
+
+func newInstallation(t *testing.T) *installation {
+	t.Helper()
+	in, err := prepare(t, t.TempDir())
 	must(t, err)
+	must(t, in.store.Close())
+	in.t = t
+	in.start()
 	return in
 }
 
@@ -140,31 +186,19 @@ func (in *installation) start() {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Config{Path: in.path})
 	must(t, err)
-	b, err := broker.New(broker.Config{
-		Store: memory{s}, Connectors: map[string]connector.Connector{"fake": in.target}, Tagger: in.tagger, Vault: in.keys,
-		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
-			return []byte(info + "|" + string(plain)), nil
-		},
-		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	in.store = s
+	b, err := in.broker(memory{s}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group
 	g.Go(func() error { return b.Run(ctx) })
-	in.Broker, in.store = b, s
-	var once bool
-	in.stop = func() {
-		if !once {
-			once = true
-			cancel()
-			if err := g.Wait(); err != nil {
-				t.Error(err)
-			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
+	in.Broker = b
+	in.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(g.Wait(), s.Close()); err != nil {
+			t.Error(err)
 		}
-	}
+	})
 	t.Cleanup(in.stop)
 }
 

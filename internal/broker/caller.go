@@ -40,7 +40,7 @@ func (c Caller) ownsAll(set *policy.Set, ts []access.Target) bool {
 // or were asked to decide, one on a resource of theirs, or any as administrator
 // or auditor.
 func (c Caller) maySee(set *policy.Set, r access.Request) bool {
-	return r.Principal == c.Principal.ID || c.Principal.Admin || c.Principal.Auditor || r.MayDecide(c.Principal) ||
+	return r.Principal == c.Principal.ID || c.Principal.Admin || c.Principal.Auditor || r.Asks(c.Principal) ||
 		slices.ContainsFunc(r.Approvals, func(a access.Approval) bool { return a.By == c.Principal.ID }) ||
 		c.ownsAll(set, r.Targets)
 }

@@ -19,9 +19,8 @@ func SealInfo(id access.GrantID) string { return sealInfo(id) }
 // Credential shows the credential of an active grant to its holder, on the
 // device that asked. That it is shown is in the log first.
 func (b *Broker) Credential(ctx context.Context, c Caller, id string) (out Credential, err error) {
-	var fx effects
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx, out = effects{}, Credential{}
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		out = Credential{}
 		r, err := b.find(tx, c, id)
 		if err != nil {
 			return err
@@ -55,15 +54,11 @@ func (b *Broker) Credential(ctx context.Context, c Caller, id string) (out Crede
 		}
 		fx.grant(g)
 		fx.event(ev)
-		if err := fx.commit(tx, b); err != nil {
-			return err
-		}
-		out.View, err = view(tx, r)
-		return err
+		out.View = View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now()}
+		return nil
 	})
 	if err != nil {
 		return Credential{}, err
 	}
-	b.after(fx)
 	return out, nil
 }

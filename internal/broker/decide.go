@@ -55,9 +55,7 @@ func (b *Broker) Cancel(ctx context.Context, c Caller, id string) (View, error) 
 // onRequest runs one change of one request that the caller may see.
 func (b *Broker) onRequest(ctx context.Context, c Caller, id string, change func(Tx, *effects, access.Request, *policy.Set) (access.Request, error)) (View, error) {
 	var v View
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	err := b.update(ctx, func(tx Tx, fx *effects) error {
 		r, err := b.find(tx, c, id)
 		if err != nil {
 			return err
@@ -66,18 +64,14 @@ func (b *Broker) onRequest(ctx context.Context, c Caller, id string, change func
 		if err != nil {
 			return err
 		}
-		if r, err = change(tx, &fx, r, set); err != nil {
+		if r, err = change(tx, fx, r, set); err != nil {
 			return err
 		}
-		if err := fx.commit(tx, b); err != nil {
-			return err
-		}
-		v, err = view(tx, r)
-		return err
+		v = fx.view(tx, r)
+		return nil
 	})
 	if err != nil {
 		return View{}, err
 	}
-	b.after(fx)
 	return v, nil
 }

@@ -77,8 +77,12 @@ func (b *Broker) Documents(ctx context.Context) (set *policy.Set, err error) {
 // With dryRun it only says what it would do.
 func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRun bool) (Applied, error) {
 	docs, err := policy.Parse(files)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Applied{}, err
+	case len(docs) == 0:
+		return Applied{}, access.Fail(access.Invalid, "no-documents", "there is no document in what was sent").
+			Because("a document begins with kind: and name:")
 	}
 	for i := range docs {
 		docs[i].Author = c.Principal.ID
@@ -127,10 +131,9 @@ func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke
 
 // change makes the next version of the documents.
 func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx, *effects, []policy.Document, *policy.Set) ([]policy.Document, []policy.Change, error)) (out Applied, err error) {
-	var fx effects
 	var next *policy.Set
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx, out, next = effects{}, Applied{}, nil
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		out, next = Applied{}, nil
 		have, v, err := readDocuments(tx)
 		if err != nil {
 			return err
@@ -140,7 +143,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx
 			b.Log.Error("the documents in force do not load; replacing them", "error", err)
 			old = b.noDocuments()
 		}
-		docs, changes, err := edit(tx, &fx, have, old)
+		docs, changes, err := edit(tx, fx, have, old)
 		if err != nil {
 			return err
 		}
@@ -171,14 +174,13 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx
 		}
 		fx.event(access.Event{Type: DocumentsApplied, At: tx.Now(), Entity: "documents", Version: v + 1, Actor: c.Actor,
 			Facts: map[string]string{"changes": describe(changes)}})
-		return fx.commit(tx, b)
+		return nil
 	})
 	if err != nil {
 		return Applied{}, err
 	}
 	if next != nil {
 		b.docs.Store(next)
-		b.after(fx)
 		b.askEligibility(access.GrantQuery{})
 	}
 	return out, nil

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"stint/internal/access"
@@ -20,97 +21,147 @@ const backstop = time.Second
 func (b *Broker) watchDue(ctx context.Context) {
 	for ctx.Err() == nil {
 		b.alarm.clear()
-		more, now, next, err := b.tick(ctx)
-		switch {
-		case err != nil:
+		looked := time.Now()
+		d, err := b.lookForDue(ctx)
+		if err != nil {
 			b.storeTrouble(ctx, "looking for what is due", err)
 			continue
-		case more:
-			continue
+		}
+		for _, w := range d.work {
+			b.lanes.kick(w)
+		}
+		if b.doDue(ctx, d) {
+			continue // there may be more
+		}
+		next := d.next
+		if !next.IsZero() && !next.After(d.now) {
+			// It was due and is still: a lane has just been sent to it, or it does
+			// not go through. Either way not again at once.
+			next = d.now.Add(20 * time.Millisecond)
 		}
 		b.alarm.set(next)
-		b.alarm.wait(ctx, now, backstop)
+		b.alarm.wait(ctx, d.now, looked, backstop)
 	}
 }
 
-// tick does what is due now, a bounded amount, and reports whether there may be
-// more, the store's time and when something is next due.
-func (b *Broker) tick(ctx context.Context) (more bool, now, next time.Time, err error) {
-	var gs []access.Grant
-	var rs []access.Request
-	var work []access.Work
+// due is what one look found, a bounded amount.
+type due struct {
+	grants   []access.Grant
+	requests []access.Request
+	work     []access.Work
+	now      time.Time // the store's
+	next     time.Time // when something is next due
+}
+
+func (b *Broker) lookForDue(ctx context.Context) (d due, err error) {
 	err = b.Store.View(ctx, func(tx Tx) (err error) {
-		now = tx.Now()
-		if gs, err = tx.DueGrants(dueBatch); err != nil {
+		d = due{now: tx.Now()}
+		if d.grants, err = tx.DueGrants(dueBatch); err != nil {
 			return err
 		}
-		if rs, err = tx.DueRequests(dueBatch); err != nil {
+		if d.requests, err = tx.DueRequests(dueBatch); err != nil {
 			return err
 		}
-		if work, err = tx.DueWork(); err != nil {
+		if d.work, err = tx.DueWork(); err != nil {
 			return err
 		}
-		next, err = tx.NextDue()
+		d.next, err = tx.NextDue()
 		return err
 	})
-	if err != nil {
-		return false, now, next, err
-	}
-	for _, w := range work {
-		b.lanes.kick(w)
-	}
-	if len(gs) > 0 {
-		if err := b.expireGrants(ctx); err != nil {
-			return false, now, next, err
-		}
-	}
-	if len(rs) > 0 {
-		if err := b.expireRequests(ctx); err != nil {
-			return false, now, next, err
-		}
-	}
-	return len(gs) > 0 || len(rs) > 0, now, later(next, work, now), nil
+	return d, err
 }
 
-// later keeps the loop from spinning on work that lanes are doing already: what
-// was due and was handed to a lane comes back as NextDue until it is leased.
-func later(next time.Time, work []access.Work, now time.Time) time.Time {
-	if len(work) > 0 && !next.After(now) {
-		return now.Add(20 * time.Millisecond)
+// doDue does what is due and reports whether it got anywhere. Ends come first.
+func (b *Broker) doDue(ctx context.Context, d due) bool {
+	var over, scheduled []access.GrantID
+	for _, g := range d.grants {
+		if g.State == access.Scheduled {
+			scheduled = append(scheduled, g.ID)
+		} else {
+			over = append(over, g.ID)
+		}
 	}
-	return next
+	var requests []access.RequestID
+	for _, r := range d.requests {
+		requests = append(requests, r.ID)
+	}
+	done := inBatches(ctx, b, "ending grants", over, b.expireGrants)
+	done += inBatches(ctx, b, "timing out requests", requests, b.expireRequests)
+	for _, id := range scheduled { // one by one: each is a decision of its own
+		done += inBatches(ctx, b, "beginning a grant", []access.GrantID{id}, b.beginGrants)
+	}
+	return done > 0
 }
 
-func (b *Broker) expireGrants(ctx context.Context) error {
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
-		gs, err := tx.DueGrants(dueBatch)
+// inBatches does all items in one go. If that fails for a reason that may lie in
+// one of them, it halves them, so that one bad row never keeps the others from
+// ending. It returns how many were done.
+func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, do func(context.Context, []T) error) int {
+	if len(items) == 0 || ctx.Err() != nil {
+		return 0
+	}
+	err := do(ctx, items)
+	switch {
+	case err == nil:
+		return len(items)
+	case len(items) == 1 || errors.Is(err, access.Unavailable):
+		b.storeTrouble(ctx, doing, err)
+		return 0
+	}
+	half := len(items) / 2
+	return inBatches(ctx, b, doing, items[:half], do) + inBatches(ctx, b, doing, items[half:], do)
+}
+
+func (b *Broker) expireGrants(ctx context.Context, ids []access.GrantID) error {
+	return b.update(ctx, func(tx Tx, fx *effects) error {
+		gs, err := tx.GrantsOf(ids...)
 		if err != nil {
 			return err
 		}
+		return b.timesUp(tx, fx, gs)
+	})
+}
+
+func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) error {
+	return b.update(ctx, func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)
 		if err != nil {
-			b.Log.Error("the documents do not load; nothing new is granted", "error", err)
-			set = b.noDocuments()
-		}
-		var over []access.Grant
-		for _, g := range gs {
-			if g.State != access.Scheduled {
-				over = append(over, g)
-			} else if err := b.begin(tx, &fx, g, set); err != nil {
-				return err
-			}
-		}
-		if err := b.timesUp(tx, &fx, over); err != nil {
 			return err
 		}
-		return fx.commit(tx, b)
+		gs, err := tx.GrantsOf(ids...)
+		if err != nil {
+			return err
+		}
+		for _, g := range gs {
+			if g.State == access.Scheduled && !tx.Now().Before(g.StartsAt) {
+				if err := b.begin(tx, fx, g, set); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
-	if err == nil {
-		b.after(fx)
-	}
-	return err
+}
+
+func (b *Broker) expireRequests(ctx context.Context, ids []access.RequestID) error {
+	return b.update(ctx, func(tx Tx, fx *effects) error {
+		for _, id := range ids {
+			r, err := tx.Request(id)
+			if err != nil {
+				return err
+			}
+			r, ev, err := r.TimeOut(tx.Now())
+			if errors.Is(err, access.Conflict) {
+				continue // decided meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			fx.request(r)
+			fx.event(ev)
+		}
+		return nil
+	})
 }
 
 // timesUp ends grants whose time is up; what is still being set up says why.
@@ -147,28 +198,4 @@ func (b *Broker) timesUp(tx Tx, fx *effects, gs []access.Grant) error {
 		}
 	}
 	return nil
-}
-
-func (b *Broker) expireRequests(ctx context.Context) error {
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
-		rs, err := tx.DueRequests(dueBatch)
-		if err != nil {
-			return err
-		}
-		for _, r := range rs {
-			r, ev, err := r.TimeOut(tx.Now())
-			if err != nil {
-				return err
-			}
-			fx.request(r)
-			fx.event(ev)
-		}
-		return fx.commit(tx, b)
-	})
-	if err == nil {
-		b.after(fx)
-	}
-	return err
 }

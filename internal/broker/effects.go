@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -170,6 +171,35 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 		fx.dueAt(e.NextAt)
 	}
 	return tx.Append(fx.events...)
+}
+
+// update runs one change in one transaction, commits its effects, and does what
+// follows.
+func (b *Broker) update(ctx context.Context, change func(Tx, *effects) error) error {
+	var fx effects
+	err := b.Store.Update(ctx, func(tx Tx) error {
+		fx = effects{} // the transaction may run again
+		if err := change(tx, &fx); err != nil {
+			return err
+		}
+		return fx.commit(tx, b)
+	})
+	if err == nil {
+		b.after(fx)
+	}
+	return err
+}
+
+// view shows a request as this transaction leaves it.
+func (fx *effects) view(tx Tx, r access.Request) View {
+	if newer, ok := fx.reqs.get(r.ID); ok {
+		r = newer
+	}
+	v := View{Request: r, Have: r.Have(), Now: tx.Now()}
+	if g, ok := fx.grants.get(r.Grant); ok {
+		v.Grant, v.Problem = &g, g.SetupError
+	}
+	return v
 }
 
 // after does, once the transaction is committed, what makes it fast: it wakes

@@ -89,9 +89,7 @@ func (b *Broker) decideAgain(ctx context.Context, q access.GrantQuery) {
 // endUnlessAllowed ends grants that were found to be no longer allowed, after
 // asking once more in the transaction that ends them.
 func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) {
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	err := b.update(ctx, func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)
 		if err != nil {
 			return err
@@ -101,22 +99,20 @@ func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) {
 			return err
 		}
 		for _, g := range gs {
-			no := b.stillAllowed(tx, &fx, set, g, policy.Alive)
+			no := b.stillAllowed(tx, fx, set, g, policy.Alive)
 			if no == nil {
 				continue
 			}
 			if access.KindOf(no) == access.Internal || access.KindOf(no) == access.Unavailable {
 				return no // not a verdict
 			}
-			if _, err := b.endGrants(tx, &fx, []access.Grant{g}, access.ByPolicy, public(no), access.System); err != nil {
+			if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.ByPolicy, public(no), access.System); err != nil {
 				return err
 			}
 		}
-		return fx.commit(tx, b)
+		return nil
 	})
 	if err != nil {
 		b.storeTrouble(ctx, "ending what is no longer allowed", err)
-		return
 	}
-	b.after(fx)
 }

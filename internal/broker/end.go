@@ -87,11 +87,9 @@ func (b *Broker) release(tx Tx, fx *effects, ids []access.GrantID) error {
 
 // End gives the caller's own grant back.
 func (b *Broker) End(ctx context.Context, c Caller, id, note string) (View, error) {
-	var v View
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
-		r, err := b.find(tx, c, id)
+	var r access.Request
+	err := b.update(ctx, func(tx Tx, fx *effects) (err error) {
+		r, err = b.find(tx, c, id)
 		if err != nil {
 			return err
 		}
@@ -110,18 +108,11 @@ func (b *Broker) End(ctx context.Context, c Caller, id, note string) (View, erro
 		if g.Over() {
 			return access.Fail(access.Conflict, "already-ended", "the grant has ended already").Because(string(g.EndReason))
 		}
-		if _, err := b.endGrants(tx, &fx, []access.Grant{g}, access.ByHolder, note, c.Actor); err != nil {
-			return err
-		}
-		if err := fx.commit(tx, b); err != nil {
-			return err
-		}
-		v, err = view(tx, r)
+		_, err = b.endGrants(tx, fx, []access.Grant{g}, access.ByHolder, note, c.Actor)
 		return err
 	})
 	if err != nil {
 		return View{}, err
 	}
-	b.after(fx)
-	return v, nil
+	return b.View(ctx, c, string(r.ID))
 }

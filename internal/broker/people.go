@@ -25,10 +25,7 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 	if id == c.Principal.ID {
 		return access.Fail(access.Conflict, "own-account", "nobody disables themselves").Try("ask another administrator")
 	}
-	var fx effects
-	var person access.Person
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	return b.update(ctx, func(tx Tx, fx *effects) error {
 		p, err := tx.Principal(id)
 		if err != nil {
 			return err
@@ -36,7 +33,6 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 		if p.Disabled {
 			return access.Fail(access.Conflict, "already-disabled", string(id)+" is disabled already")
 		}
-		person = p.Person
 		all := []access.Principal{p}
 		if id.Kind() == access.User {
 			for _, kind := range []access.PrincipalKind{access.Service, access.Agent} {
@@ -45,7 +41,7 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 					return err
 				}
 				for _, s := range ps {
-					if s.Person == person && !s.Disabled {
+					if s.Person == p.Person && !s.Disabled {
 						all = append(all, s)
 					}
 				}
@@ -62,7 +58,7 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 			}
 			fx.event(access.Event{Type: PrincipalDisabled, At: tx.Now(), Entity: string(p.ID), Version: p.Version, Actor: c.Actor,
 				Facts: map[string]string{"why": why, "person": string(p.Person)}})
-			if err := b.refuseAll(tx, &fx, p.ID, c.Actor); err != nil {
+			if err := b.refuseAll(tx, fx, p.ID, c.Actor); err != nil {
 				return err
 			}
 			q := access.GrantQuery{Principal: p.ID, States: live, Limit: dueBatch}
@@ -71,7 +67,7 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 				if err != nil {
 					return err
 				}
-				if _, err := b.endGrants(tx, &fx, gs, access.ByPolicy, string(p.ID)+" was disabled", c.Actor); err != nil {
+				if _, err := b.endGrants(tx, fx, gs, access.ByPolicy, string(p.ID)+" was disabled", c.Actor); err != nil {
 					return err
 				}
 				if len(gs) < q.Limit {
@@ -80,13 +76,8 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 				q.Before = gs[len(gs)-1].ID
 			}
 		}
-		return fx.commit(tx, b)
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	b.after(fx)
-	return nil
 }
 
 func (b *Broker) refuseAll(tx Tx, fx *effects, id access.PrincipalID, actor access.Actor) error {

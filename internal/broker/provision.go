@@ -162,9 +162,7 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 		b.provisionFailed(ctx, owner, e, &connector.Error{Outcome: connector.Unknown, Permanent: true, Message: "the credential could not be sealed to the requesting device", Cause: err})
 		return
 	}
-	var fx effects
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, e.ID)
 		if err != nil || len(mine) == 0 {
 			return err
@@ -180,7 +178,7 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 			cur = cur.Settle()
 			cur.NextAt = now
 			fx.entitlement(cur)
-			return fx.commit(tx, b)
+			return nil
 		}
 		cur, ev, err := cur.Confirm(e.Rev, m.receipt.Account, m.receipt.Creation, now)
 		if err != nil {
@@ -188,16 +186,11 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 		}
 		fx.entitlement(cur)
 		fx.event(ev)
-		if err := b.arrived(tx, &fx, cur, m.receipt, sealed); err != nil {
-			return err
-		}
-		return fx.commit(tx, b)
+		return b.arrived(tx, fx, cur, m.receipt, sealed)
 	})
 	if err != nil {
-		b.storeTrouble(ctx, "recording a provisioning", err)
-		return // the lease lapses and the work is done again; it is idempotent
+		b.storeTrouble(ctx, "recording a provisioning", err) // the lease lapses and the work is done again; it is idempotent
 	}
-	b.after(fx)
 }
 
 // arrived gives holders their credential, activates the grants that now have
@@ -302,9 +295,7 @@ func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Ent
 	if ce.Next != "" {
 		said += " (" + ce.Next + ")"
 	}
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	err := b.update(ctx, func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, e.ID)
 		if err != nil || len(mine) == 0 {
 			return err
@@ -323,20 +314,15 @@ func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Ent
 		}
 		fx.entitlement(cur)
 		if ce.Permanent && cur.State != access.Removing {
-			if err := b.failWaiting(tx, &fx, cur, said); err != nil {
+			if err := b.failWaiting(tx, fx, cur, said); err != nil {
 				return err
 			}
 		}
-		if err := b.changedBy(tx, &fx, cur.ID); err != nil {
-			return err
-		}
-		return fx.commit(tx, b)
+		return b.changedBy(tx, fx, cur.ID)
 	})
 	if err != nil {
 		b.storeTrouble(ctx, "recording a failed provisioning", err)
-		return
 	}
-	b.after(fx)
 }
 
 // failWaiting ends the grants that wait for an entitlement which cannot be made.

@@ -30,7 +30,18 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	if len(es) == 0 {
 		return false
 	}
-	b.recordRemovals(ctx, owner, es, b.takeAway(ctx, es))
+	rs := make([]removal, len(es))
+	for i, v := range b.takeAway(ctx, es) {
+		rs[i] = removal{es[i], v}
+		if !v.gone {
+			b.Log.Warn("removal is not confirmed", "entitlement", es[i].ID, "resource", es[i].Target.Resource, "account", es[i].Account, "attempt", es[i].Attempts+1, "said", v.said)
+		}
+	}
+	// What cannot be recorded keeps its lease until that lapses, and is removed
+	// once more; that is harmless.
+	inBatches(ctx, b, "recording removals", rs, func(ctx context.Context, rs []removal) error {
+		return b.recordRemovals(ctx, owner, rs)
+	})
 	return true
 }
 
@@ -128,18 +139,21 @@ func (b *Broker) takeAwayFrom(ctx context.Context, at access.Connection, es []ac
 	leave(!silent)
 }
 
-// recordRemovals writes the verdicts down in one transaction, settles the holds
-// of what is gone and finishes the grants that have nothing left.
-func (b *Broker) recordRemovals(ctx context.Context, owner string, es []access.Entitlement, vs []verdict) {
-	ids := make([]access.EntitlementID, len(es))
-	byID := make(map[access.EntitlementID]verdict, len(es))
-	for i, e := range es {
-		ids[i], byID[e.ID] = e.ID, vs[i]
+// removal is one entitlement of a batch with its verdict.
+type removal struct {
+	entitlement access.Entitlement
+	verdict
+}
+
+// recordRemovals writes verdicts down in one transaction, settles the holds of
+// what is gone and finishes the grants that have nothing left.
+func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal) error {
+	ids := make([]access.EntitlementID, len(rs))
+	byID := make(map[access.EntitlementID]verdict, len(rs))
+	for i, r := range rs {
+		ids[i], byID[r.entitlement.ID] = r.entitlement.ID, r.verdict
 	}
-	var fx effects
-	var troubles []access.Entitlement
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx, troubles = effects{}, nil
+	return b.update(ctx, func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, ids...)
 		if err != nil {
 			return err
@@ -150,12 +164,10 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, es []access.E
 			next, ev, err := e.Vanish(tx.Now())
 			switch {
 			case !v.gone:
-				e = e.Retry(v.said, tx.Now())
-				troubles = append(troubles, e)
-				if e.Attempts == troubleAfter || v.foreign && e.Attempts == 1 {
-					fx.event(b.trouble(tx.Now(), e, v))
+				next = e.Retry(v.said, tx.Now())
+				if next.Attempts == troubleAfter || v.foreign && next.Attempts == 1 {
+					fx.event(b.trouble(tx.Now(), next, v))
 				}
-				next = e
 			case errors.Is(err, access.Pending): // absent now, but a call may still land: look again then
 				next = e
 				next.NextAt = e.CallUntil
@@ -170,19 +182,8 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, es []access.E
 		if err := tx.Unlease(owner, ids...); err != nil {
 			return err
 		}
-		if err := b.settle(tx, &fx, gone); err != nil {
-			return err
-		}
-		return fx.commit(tx, b)
+		return b.settle(tx, fx, gone)
 	})
-	if err != nil {
-		b.storeTrouble(ctx, "recording removals", err)
-		return // the leases lapse; removing again is harmless
-	}
-	for _, e := range troubles {
-		b.Log.Warn("removal is not confirmed", "entitlement", e.ID, "resource", e.Target.Resource, "account", e.Account, "attempts", e.Attempts, "said", e.LastError)
-	}
-	b.after(fx)
 }
 
 // troubleAfter is the failed attempt at which a removal is put into the log as

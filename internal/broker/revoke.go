@@ -69,9 +69,8 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 
 // revokeSome revokes one bounded batch in one transaction.
 func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why string, first bool) (ended []access.GrantID, more bool, err error) {
-	var fx effects
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx, ended, more = effects{}, nil, false
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		ended, more = nil, false
 		set, err := b.documents(tx)
 		if err != nil {
 			b.Log.Error("the documents do not load; revoking without them", "error", err)
@@ -84,15 +83,10 @@ func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why strin
 		if first {
 			fx.event(b.alarmEvent(AccessRevoked, tx.Now(), c.Actor, "what", s.String(), "why", why))
 		}
-		if ended, err = b.endGrants(tx, &fx, gs, access.ByPerson, why, c.Actor); err != nil {
-			return err
-		}
+		ended, err = b.endGrants(tx, fx, gs, access.ByPerson, why, c.Actor)
 		more = len(ended) > 0 && len(gs) == dueBatch
-		return fx.commit(tx, b)
+		return err
 	})
-	if err == nil {
-		b.after(fx)
-	}
 	return ended, more, err
 }
 
@@ -183,9 +177,7 @@ func (b *Broker) SetStop(ctx context.Context, c Caller, stopped bool, why string
 	if strings.TrimSpace(why) == "" {
 		return access.Fail(access.Invalid, "no-reason", "say why").Try("say it with --why")
 	}
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	return b.update(ctx, func(tx Tx, fx *effects) error {
 		s, err := readStop(tx)
 		if err != nil {
 			return err
@@ -203,12 +195,8 @@ func (b *Broker) SetStop(ctx context.Context, c Caller, stopped bool, why string
 			t = GrantsStopped
 		}
 		fx.event(access.Event{Type: t, At: tx.Now(), Entity: "stop", Version: s.Version, Actor: c.Actor, Facts: map[string]string{"why": why}})
-		return fx.commit(tx, b)
+		return nil
 	})
-	if err == nil {
-		b.after(fx)
-	}
-	return err
 }
 
 // Stopped reports whether new grants are stopped, and why.

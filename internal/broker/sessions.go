@@ -89,9 +89,8 @@ func (b *Broker) lookAt(ctx context.Context, place access.Place, es []access.Ent
 
 	over := map[access.GrantID]string{}
 	var ids []access.GrantID
-	var fx effects
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx, ids = effects{}, nil
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		ids = nil
 		for i, e := range es {
 			o := seen[i]
 			if o.Presence != connector.Present || o.Sessions < 0 {
@@ -119,18 +118,16 @@ func (b *Broker) lookAt(ctx context.Context, place access.Place, es []access.Ent
 				continue
 			}
 			if said := over[g.ID]; said != "" {
-				if _, err := b.endGrants(tx, &fx, []access.Grant{g}, access.ByHolder, said, access.System); err != nil {
+				if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.ByHolder, said, access.System); err != nil {
 					return err
 				}
 			} else {
 				fx.grant(g.Seen(tx.Now()))
 			}
 		}
-		return fx.commit(tx, b)
+		return nil
 	})
 	if err != nil {
 		b.storeTrouble(ctx, "recording sessions", err)
-		return
 	}
-	b.after(fx)
 }

@@ -89,9 +89,8 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 // and what follows from the decision.
 func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *policy.Set, access.Principal) (access.Request, access.Decision, error)) (View, error) {
 	var v View
-	var fx effects
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		v, fx = View{}, effects{}
+	err := b.update(ctx, func(tx Tx, fx *effects) error {
+		v = View{}
 		if known, err := b.recall(tx, c, a); err != nil || known != "" {
 			if err == nil {
 				var r access.Request
@@ -137,7 +136,7 @@ func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *
 		fx.event(ev)
 		fx.request(r)
 		if r.State == access.RequestIsGranted {
-			if r, err = b.carryOut(tx, &fx, r, set, false); err != nil {
+			if r, err = b.carryOut(tx, fx, r, set, false); err != nil {
 				return err
 			}
 		}
@@ -146,16 +145,12 @@ func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *
 				return err
 			}
 		}
-		if err := fx.commit(tx, b); err != nil {
-			return err
-		}
-		v, err = view(tx, r)
-		return err
+		v = fx.view(tx, r)
+		return nil
 	})
 	if err != nil {
 		return View{}, err
 	}
-	b.after(fx)
 	return v, nil
 }
 

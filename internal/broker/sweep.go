@@ -140,10 +140,9 @@ func (b *Broker) sweep(ctx context.Context, at access.Connection) error {
 
 // judge orders the removal of what is ours and not wanted.
 func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connector.Artefact, since time.Time) error {
-	var fx effects
 	var stopped string
-	err := b.Store.Update(ctx, func(tx Tx) error {
-		fx, stopped = effects{}, ""
+	err := b.update(ctx, func(tx Tx, fx *effects) error {
+		stopped = ""
 		n := 0
 		for _, a := range ours {
 			e, ev, remove, err := b.unwanted(tx, at, a, since)
@@ -165,12 +164,12 @@ func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connect
 		}
 		if n > SweepBudget {
 			stopped = fmt.Sprintf("the sweep of %s found %d things to remove and may remove %d by itself", at.Place(), n, SweepBudget)
-			fx = effects{}
+			*fx = effects{}
 			if b.sweepStopsAnew(at.Place(), stopped) {
 				fx.event(b.alarmEvent(SweepStopped, tx.Now(), access.System, "place", string(at.Place()), "said", stopped))
 			}
 		}
-		return fx.commit(tx, b)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -178,7 +177,6 @@ func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connect
 	if stopped != "" {
 		b.Log.Error("sweep stopped: a person must look", "said", stopped)
 	}
-	b.after(fx)
 	return nil
 }
 

@@ -134,9 +134,7 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		return access.Fail(access.Internal, "seal", "the credential could not be sealed").Wrap(err)
 	}
 	cred.Sealed = sealed
-	var fx effects
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		cred.Version, cred.SetAt = 1, tx.Now()
 		old, err := tx.Credential(cred.Name)
 		switch {
@@ -155,7 +153,7 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		}
 		fx.event(access.Event{Type: CredentialSet, At: tx.Now(), Entity: "credential:" + cred.Name, Version: cred.Version, Actor: c.Actor,
 			Facts: map[string]string{"type": cred.Type, "address": cred.Address, "username": cred.Username}})
-		return fx.commit(tx, b)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -163,7 +161,6 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 	b.logins.forget(cred.Name)
 	conn := b.Connectors[cred.Type]
 	conn.Forget(access.Connection{Type: cred.Type, Address: cred.Address, Credential: cred.Name})
-	b.after(fx)
 	return nil
 }
 
@@ -201,18 +198,13 @@ func (b *Broker) CheckResource(ctx context.Context, c Caller, name access.Resour
 		return connector.Report{}, err
 	}
 	report := conn.Check(ctx, t)
-	var fx effects
-	err = b.Store.Update(ctx, func(tx Tx) error {
-		fx = effects{}
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		ok := "no"
 		if report.OK() {
 			ok = "yes"
 		}
 		fx.event(b.alarmEvent(ResourceChecked, tx.Now(), c.Actor, "resource", string(name), "ok", ok))
-		return fx.commit(tx, b)
+		return nil
 	})
-	if err == nil {
-		b.after(fx)
-	}
 	return report, err
 }

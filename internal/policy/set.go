@@ -101,7 +101,7 @@ func (s *Set) concerning(role access.RoleName) iter.Seq[*Rule] {
 		a, b := s.byRole[role], s.byAny
 		for len(a) > 0 || len(b) > 0 {
 			var r *Rule
-			if len(b) == 0 || len(a) > 0 && a[0].index > b[0].index {
+			if len(b) == 0 || len(a) > 0 && a[0].index < b[0].index {
 				r, a = a[0], a[1:]
 			} else {
 				r, b = b[0], b[1:]

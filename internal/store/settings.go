@@ -15,6 +15,12 @@ func (tx *Tx) Documents() (version int64, body []byte, err error) {
 	return version, body, err
 }
 
+// DocumentsVersion is the version of the newest documents; 0 before there are any.
+func (tx *Tx) DocumentsVersion() (version int64, err error) {
+	err = tx.each("SELECT COALESCE(MAX(version), 0) FROM documents", nil, func(row row) error { return row.Scan(&version) })
+	return version, err
+}
+
 // DocumentsAt is one version of the documents.
 func (tx *Tx) DocumentsAt(version int64) ([]byte, error) {
 	return one(tx, "version", func(row row) (body []byte, err error) {
@@ -86,7 +92,13 @@ func (tx *Tx) SaveCredential(c access.Credential) error {
 
 // Setting is a small named value; nil when it is not set.
 func (tx *Tx) Setting(name string) (value []byte, err error) {
-	err = tx.each("SELECT value FROM settings WHERE name = $1", []any{name}, func(row row) error { return row.Scan(&value) })
+	err = tx.each("SELECT value FROM settings WHERE name = $1", []any{name}, func(row row) error {
+		err := row.Scan(&value)
+		if value == nil { // set, and empty
+			value = []byte{}
+		}
+		return err
+	})
 	return value, err
 }
 
@@ -126,10 +138,4 @@ func (tx *Tx) Remember(m access.Remembered) error {
 		err = tx.fail(access.Fail(access.Conflict, "key-used", "the call was made already"))
 	}
 	return err
-}
-
-// DocumentsVersion is the version of the newest documents; 0 before there are any.
-func (tx *Tx) DocumentsVersion() (version int64, err error) {
-	err = tx.each("SELECT COALESCE(MAX(version), 0) FROM documents", nil, func(row row) error { return row.Scan(&version) })
-	return version, err
 }

@@ -13,16 +13,17 @@ import (
 // issue measures the way from a request to a credential that works, granted by
 // policy alone, beside the statement that makes the account.
 func (b *bench) issue(ctx context.Context, s *scene) error {
-	for _, role := range []struct {
-		name       string
-		iterations int
-	}{{steady, 4096}, {quick, 1}} {
-		for _, clients := range []int{1, 8, 32} {
-			without, with, err := b.takeTurns(ctx, s, role.name, role.iterations, clients)
+	for _, iterations := range b.iterations {
+		role := steady
+		if iterations == 1 {
+			role = quick
+		}
+		for _, clients := range b.clients {
+			without, with, err := b.takeTurns(ctx, s, role, iterations, clients)
 			if err != nil {
 				return err
 			}
-			b.addIssue(role.iterations, clients, without, with)
+			b.addIssue(iterations, clients, without, with)
 		}
 	}
 	return nil
@@ -80,7 +81,7 @@ func (b *bench) bareRound(ctx context.Context, side *bare, round, iterations, cl
 func (b *bench) stintRound(ctx context.Context, s *scene, role string, clients int, d time.Duration) (work, error) {
 	used := cpu(s.Pid())
 	w, err := repeat(ctx, clients, d, func(ctx context.Context, c, _ int) error {
-		_, err := obtain(ctx, s.callers[c], role)
+		_, err := obtain(ctx, s.callers[c%people], role)
 		return err
 	})
 	w.cpu = cpu(s.Pid()) - used

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 )
 
 // withMany measures what does not need haste but many: memory and start-up with
@@ -82,7 +81,7 @@ func (b *bench) live(ctx context.Context, s *scene) error {
 		b.add(memory)
 		b.add(ready)
 		w, err := repeat(ctx, 1, b.round, func(ctx context.Context, c, _ int) error {
-			_, err := obtain(ctx, s.callers[c], quick)
+			_, err := obtain(ctx, s.callers[c%people], quick)
 			return err
 		})
 		if err != nil {
@@ -203,7 +202,6 @@ func (b *bench) auditInProcess(ctx context.Context) error {
 	return nil
 }
 
-
 // auditFromOutside exports the log and verifies the export offline, as an
 // auditor does.
 func (b *bench) auditFromOutside(ctx context.Context, s *scene) error {
@@ -236,4 +234,3 @@ func (b *bench) auditFromOutside(ctx context.Context, s *scene) error {
 	b.add(row{name: "audit: `stint audit verify --export`", n: group(report.Size), stint: rate(verified)})
 	return nil
 }
-

@@ -27,6 +27,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -39,14 +40,16 @@ type options struct {
 	out   string
 	parts []string
 
-	round  time.Duration // length of one round
-	rounds int           // of each side
-	single int           // expiries one by one
-	many   []int         // grants that expire at once
-	open   []int         // the same, each with an open session
-	alive  []int         // live grants in memory and at start-up
-	crash  int           // grants that expire while stintd is down
-	slack  float64       // stretches every wait for the machine
+	round      time.Duration // length of one round
+	rounds     int           // of each side
+	clients    []int         // at once
+	iterations []int         // of verifiers: 4096 or 1
+	single     int           // expiries one by one
+	many       []int         // grants that expire at once
+	open       []int         // the same, each with an open session
+	alive      []int         // live grants in memory and at start-up
+	crash      int           // grants that expire while stintd is down
+	slack      float64       // stretches every wait for the machine
 }
 
 // parts in the order in which they run.
@@ -76,6 +79,8 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds of each side")
 	fs.IntVar(&o.single, "single", 100, "grants that expire one by one")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to set things up")
+	clients := fs.String("clients", "1,8,32", "how many ask at once")
+	iterations := fs.String("iterations", "4096,1", "of the verifiers: 4096, 1")
 	full := fs.Bool("full", true, "with the largest numbers: 10,000 at once, 100,000 live")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -103,10 +108,27 @@ func parse(args []string) (o options, err error) {
 			return o, fmt.Errorf("there is no part %q; there are %s", p, strings.Join(parts, ", "))
 		}
 	}
+	if o.clients, err = numbers(*clients); err != nil {
+		return o, err
+	}
+	if o.iterations, err = numbers(*iterations); err != nil {
+		return o, err
+	}
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return o, err
 	}
 	return o, nil
+}
+
+func numbers(list string) (ns []int, err error) {
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a number that can be measured with", word)
+		}
+		ns = append(ns, n)
+	}
+	return ns, nil
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -178,6 +200,7 @@ func (b *bench) withScene(ctx context.Context, parts []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	b.say("people are signed in")
 	for _, p := range parts {
 		part := map[string]func(context.Context, *scene) error{"issue": b.issue, "expiry": b.expiry, "crash": b.afterCrash}[p]
 		if err := part(ctx, s); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -76,7 +75,9 @@ limits: {reads_per_second: 100000, writes_per_second: 100000, burst: 100000, con
 log: {level: warn}
 `
 
-const people = 32
+// people are fewer than may sign in from one address at once; the clients share
+// their logins.
+const people = 24
 
 func newScene(ctx context.Context, o options) (s *scene, err error) {
 	st, err := openStage(ctx, o)
@@ -92,9 +93,23 @@ func newScene(ctx context.Context, o options) (s *scene, err error) {
 	if s.oracle, err = st.Oracle(); err != nil {
 		return s, err
 	}
+	boss, err := signIn(ctx, st, func() (api.Secret, error) {
+		var added struct {
+			Token api.Secret `json:"enroll_token"`
+		}
+		err := st.As("root").JSON(ctx, &added, "admin", "user", "add", "boss", "--admin")
+		return added.Token, err
+	})
+	if err != nil {
+		return s, err
+	}
+	defer boss.Close()
 	s.callers = make([]*api.Client, people)
-	return s, share(ctx, 4, people, func(ctx context.Context, _, i int) error {
-		s.callers[i], err = enrol(ctx, st, fmt.Sprintf("u%02d", i))
+	return s, share(ctx, 4, people, func(ctx context.Context, _, i int) (err error) {
+		s.callers[i], err = signIn(ctx, st, func() (api.Secret, error) {
+			added, err := boss.AddUser(ctx, api.UserAdd{Name: fmt.Sprintf("u%02d", i)})
+			return added.EnrollToken, err
+		})
 		return err
 	})
 }
@@ -112,16 +127,10 @@ func openStage(ctx context.Context, o options) (*stage.Stage, error) {
 	return s, nil
 }
 
-// enrol makes a user and signs them in on a new device, without a command line.
-func enrol(ctx context.Context, s *stage.Stage, name string) (*api.Client, error) {
-	var added struct {
-		Token api.Secret `json:"enroll_token"`
-	}
-	r := s.As("root").Run(ctx, "admin", "user", "add", name, "-o", "json")
-	if err := r.Failed(); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal([]byte(r.Out), &added); err != nil {
+// signIn enrols a new device with a code.
+func signIn(ctx context.Context, s *stage.Stage, code func() (api.Secret, error)) (*api.Client, error) {
+	secret, err := code()
+	if err != nil {
 		return nil, err
 	}
 	server, err := api.ParseServer(s.URL)
@@ -134,12 +143,21 @@ func enrol(ctx context.Context, s *stage.Stage, name string) (*api.Client, error
 	}
 	c := &api.Client{Server: server, Device: device, UserAgent: "bench", Patience: 10 * time.Second,
 		HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}
-	login, err := c.Enroll(ctx, added.Token, false, "")
-	if err != nil {
-		return nil, err
+	for {
+		login, err := c.Enroll(ctx, secret, false, "")
+		var no *api.Error
+		switch {
+		case err == nil:
+			c.Token = login.Token
+			return c, nil
+		case errors.As(err, &no) && no.Kind == api.TooMany: // codes can be tried once a second from one address
+			if err := pause(ctx, time.Second); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
 	}
-	c.Token = login.Token
-	return c, nil
 }
 
 func (s *scene) close() error {

@@ -27,13 +27,13 @@ func (b *bench) oneByOne(ctx context.Context, s *scene) error {
 
 	tick := time.NewTicker(apart)
 	defer tick.Stop()
-	err := share(ctx, people, b.single, func(ctx context.Context, client, i int) error {
+	err := share(ctx, 2*people, b.single, func(ctx context.Context, client, i int) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		c := s.callers[client]
+		c := s.callers[client%people]
 		r, err := c.Submit(ctx, api.Ask{Resource: resource, Role: quick, Duration: api.FormatDuration(lasts), Reason: "measure"},
 			api.Wait{For: api.Ready, Time: 25 * time.Second})
 		if err != nil {

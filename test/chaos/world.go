@@ -61,23 +61,24 @@ roles: [asked-reader]
 require: {approvals: [{from: [group:dba], count: 1}]}
 `
 
-// What the load asks for; the longest says how long to wait for the last end.
+// What the load asks for, and how soon after its end it must be gone.
 const (
 	shortest = 1 * time.Second
 	longest  = 3 * time.Second
-	quiet    = 5 * time.Second // after the last end, for everything to be gone
+	quiet    = 5 * time.Second
 )
 
 // world is the stage and those who act on it.
 type world struct {
-	stage   *stage.Stage
-	oracle  *stage.Oracle
-	rand    *rand.Rand
-	ledger  *ledger
-	askers  []*actor // users and services in group platform
-	deciders []*actor // users in group dba
-	boss    *actor   // an administrator
-	bare    int      // trials that found no load, and so prove nothing
+	stage    *stage.Stage
+	oracle   *stage.Oracle
+	rand     *rand.Rand
+	ledger   *ledger
+	askers   []*actor  // users and services in group platform
+	deciders []*actor  // users in group dba
+	boss     *actor    // an administrator
+	logKey   string    // of the audit log, as it was when the first of them signed in
+	since    time.Time // until when the requests were compared last
 }
 
 // actor is somebody who makes calls.
@@ -136,7 +137,11 @@ func open(ctx context.Context, bin, store string, seed uint64) (w *world, err er
 		}
 		w.deciders = append(w.deciders, a)
 	}
-	w.boss, err = w.user(ctx, "boss", "--admin")
+	if w.boss, err = w.user(ctx, "boss", "--admin"); err != nil {
+		return w, err
+	}
+	key, err := w.boss.LogKey(ctx)
+	w.logKey, w.since = key.Key, time.Now()
 	return w, err
 }
 

@@ -44,21 +44,41 @@ func (a *act) fail(err error) {
 	}
 }
 
+// exit is an exit code that a command should give, and what it says there.
+type exit struct {
+	code  int
+	means string
+}
+
+// The exit codes that the story meets.
+var (
+	done    = exit{0, "done"}
+	refused = exit{1, "the database refuses it"}
+	damaged = exit{1, "the log does not verify"}
+	cut     = exit{2, "psql was cut off"}
+	denied  = exit{3, "denied"}
+	away    = exit{69, "the server is away"}
+)
+
 // run types a command, shows what it prints, and checks its exit code.
-func (a *act) run(p *stage.Person, code int, words ...string) string {
+func (a *act) run(p *stage.Person, want exit, words ...string) string {
 	c := a.begin(p, words...)
 	if c == nil {
 		return ""
 	}
 	got := c.wait()
-	if code != 0 || got != 0 {
-		a.claim(got == code, fmt.Sprintf("exit code %d: %s", code, meaning[code]), fmt.Sprintf("exit code %d", code), fmt.Sprintf("exit code %d", got))
+	if want != done || got != 0 {
+		a.claim(got == want.code, fmt.Sprintf("exit code %d: %s", want.code, want.means), fmt.Sprintf("exit code %d", want.code), fmt.Sprintf("exit code %d", got))
 	}
 	return c.out.text.String()
 }
 
-// meaning of the exit codes that the story meets.
-var meaning = map[int]string{0: "done", 1: "the log does not verify", 2: "the session was cut", 3: "denied", 69: "the server is away"}
+// shown says what was read from the target.
+func (a *act) shown(what, value string) {
+	if a.err == nil {
+		a.fact(what, value)
+	}
+}
 
 // running is a command in the background.
 type running struct {

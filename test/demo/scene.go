@@ -81,6 +81,7 @@ type demo struct {
 	root, mira, omar *stage.Person
 
 	asked string // the request of the first steps
+	met   string // the grant that the crash met
 	told  []told
 	began time.Time
 }

@@ -53,23 +53,23 @@ func (d *demo) tell(ctx context.Context) error {
 }
 
 func (a *act) preflight() {
-	a.run(a.root, 0, "resource", "check", "orders-db")
+	a.run(a.root, done, "resource", "check", "orders-db")
 	left := a.left()
-	a.fact("on the target", left)
+	a.shown("on the target", left)
 	a.claim(left == "nothing of Stint's", "the canary is gone again", "nothing", left)
 }
 
 const why = "customer 4 says that order 5 is stuck"
 
 func (a *act) explain() {
-	out := a.run(a.mira, 3, "request", "orders-db", "--as", "reader", "--for", "3h", "--why", why, "--dry-run")
+	out := a.run(a.mira, denied, "request", "orders-db", "--as", "reader", "--for", "3h", "--why", why, "--dry-run")
 	a.holds("it names the rule that nearly allowed it", out, "orders-read")
-	out = a.run(a.mira, 0, "request", "orders-db", "--as", "reader", "--for", "30s", "--why", why, "--dry-run")
+	out = a.run(a.mira, done, "request", "orders-db", "--as", "reader", "--for", "30s", "--why", why, "--dry-run")
 	a.holds("it says who would be asked", out, "group:dba")
 }
 
 func (a *act) ask() {
-	a.asked = a.id(a.run(a.mira, 0, "request", "orders-db", "--as", "reader", "--for", "30s", "--why", why, "--no-wait"))
+	a.asked = a.id(a.run(a.mira, done, "request", "orders-db", "--as", "reader", "--for", "30s", "--why", why, "--no-wait"))
 	r := a.request(a.mira, a.asked)
 	a.claim(r.State == api.RequestPending, "it waits for a decision", "pending", string(r.State))
 	left := a.left()
@@ -77,9 +77,9 @@ func (a *act) ask() {
 }
 
 func (a *act) approve() {
-	a.run(a.omar, 0, "approvals")
-	a.run(a.omar, 0, "approve", a.asked, "--for", "20s", "--note", "20 seconds will do")
-	a.run(a.mira, 0, "wait", a.asked, "--for", "ready")
+	a.run(a.omar, done, "approvals")
+	a.run(a.omar, done, "approve", a.asked, "--for", "20s", "--note", "20 seconds will do")
+	a.run(a.mira, done, "wait", a.asked, "--for", "ready")
 	r := a.request(a.mira, a.asked)
 	if a.err != nil {
 		return
@@ -89,14 +89,14 @@ func (a *act) approve() {
 }
 
 func (a *act) connect() {
-	out := a.run(a.mira, 0, "db", "orders-db", "--", "-c",
+	out := a.run(a.mira, done, "db", "orders-db", "--", "-c",
 		"select id, customer, total from orders where state = 'stuck' order by id limit 3", "-c", "select session_user")
 	accounts := a.accounts()
 	a.holds("real rows came", out, "customer 5", "62.5", "(3 rows)")
-	a.fact("accounts on the target", strings.Join(accounts, ", "))
+	a.shown("accounts on the target", strings.Join(accounts, ", "))
 	a.claim(len(accounts) == 1 && strings.Contains(out, accounts[0]), "the one account there is the one psql was", "one account", strings.Join(accounts, ", "))
 	if a.err == nil {
-		a.run(a.mira, 1, "db", "orders-db", "--", "-c", "delete from orders")
+		a.run(a.mira, refused, "db", "orders-db", "--", "-c", "delete from orders")
 	}
 }
 
@@ -110,19 +110,19 @@ func (a *act) accounts() []string {
 }
 
 func (a *act) denySelf() {
-	id := a.id(a.run(a.omar, 0, "request", "orders-db", "--as", "reader", "--for", "30s", "--why", "I want to look at something", "--no-wait"))
-	a.run(a.omar, 3, "approve", id)
-	a.run(a.omar, 0, "cancel", id)
+	id := a.id(a.run(a.omar, done, "request", "orders-db", "--as", "reader", "--for", "30s", "--why", "I want to look at something", "--no-wait"))
+	a.run(a.omar, denied, "approve", id)
+	a.run(a.omar, done, "cancel", id)
 	r := a.request(a.omar, id)
 	a.claim(r.State == api.RequestCancelled && len(r.Votes) == 0, "no vote was counted", "no vote", fmt.Sprintf("%s with %d votes", r.State, len(r.Votes)))
 }
 
 func (a *act) giveBack() {
 	began := time.Now()
-	a.run(a.mira, 0, "end", a.asked)
+	a.run(a.mira, done, "end", a.asked)
 	a.lag = a.clean(2 * time.Second).Sub(began)
-	a.fact("on the target", a.left())
-	a.run(a.mira, 0, "wait", a.asked, "--for", "ended")
+	a.shown("on the target", a.left())
+	a.run(a.mira, done, "wait", a.asked, "--for", "ended")
 	r := a.request(a.mira, a.asked)
 	if a.err == nil {
 		a.claim(r.Grant.EndReason == api.EndReturned && !r.Grant.VerifiedGoneAt.IsZero(), "returned, and its absence was read back, "+ms(a.lag)+" after the command began",
@@ -144,7 +144,7 @@ func (a *act) sleeping(span string) (psql *running, r api.Request) {
 		a.claim(false, "the session has an active grant", "one", "none")
 		return psql, r
 	}
-	a.fact("on the target", a.left())
+	a.shown("on the target", a.left())
 	return psql, rs[i]
 }
 
@@ -156,35 +156,43 @@ func (a *act) expire() {
 	}
 	code := psql.wait()
 	end := r.Grant.ExpiresAt.Time
-	cut := psql.ended.Sub(end)
-	a.lag = max(cut, gone.Sub(end))
-	a.claim(code == 2, "psql was cut, "+ms(cut)+" after the end of the grant", "exit code 2", fmt.Sprint("exit code ", code))
-	a.fact("on the target", a.left())
-	a.claim(a.lag < time.Second && cut > 0 && gone.After(end), "session and account were gone "+ms(gone.Sub(end))+" after it, and not before", "between 0 s and 1 s", a.lag.String())
+	after := psql.ended.Sub(end)
+	a.lag = max(after, gone.Sub(end))
+	a.claim(code == cut.code, "psql was cut, "+ms(after)+" after the end of the grant", "exit code 2", fmt.Sprint("exit code ", code))
+	a.shown("on the target", a.left())
+	a.claim(a.lag < time.Second && after > 0 && gone.After(end), "session and account were gone "+ms(gone.Sub(end))+" after it, and not before", "between 0 s and 1 s", a.lag.String())
 }
 
 func (a *act) overlap() {
 	ask := func(span string) string {
-		return a.id(a.run(a.mira, 0, "request", "orders-db", "--as", "orders-owner", "--for", span, "--why", "repair order number 5", "--ticket", "INC-4711"))
+		return a.id(a.run(a.mira, done, "request", "orders-db", "--as", "orders-owner", "--for", span, "--why", "repair order number 5", "--ticket", "INC-4711"))
 	}
 	first, second := ask("2s"), ask("4s")
-	const membership = "membership mira in orders_owner"
-	left := a.left()
-	a.fact("on the target", left)
-	a.claim(left == membership, "two grants, and the target has one membership", membership, left)
-	a.run(a.mira, 0, "wait", first, "--for", "ended")
-	left = a.left()
-	a.fact("on the target", left)
-	a.claim(left == membership, "the first has ended, and the second still has it", membership, left)
+	a.member("two grants, and the target has one membership")
+	a.run(a.mira, done, "wait", first, "--for", "ended")
+	a.member("the first has ended, and the second still has it")
 	gone := a.clean(8 * time.Second)
 	r := a.request(a.mira, second)
 	if a.err != nil {
 		return
 	}
 	end := r.Grant.ExpiresAt.Time
-	a.fact("on the target", a.left())
+	a.shown("on the target", a.left())
 	a.lag = gone.Sub(end)
 	a.claim(gone.After(end), "the second has ended, and the membership is gone, "+ms(a.lag)+" later", "after "+end.Format(time.StampMilli), gone.UTC().Format(time.StampMilli))
+}
+
+// member checks that mira is a member of the owners, and nobody else.
+func (a *act) member(what string) {
+	if a.err != nil {
+		return
+	}
+	const want = "mira in orders_owner"
+	all, err := a.oracle.Members(a.ctx)
+	a.fail(err)
+	got := strings.Join(all, "; ")
+	a.shown("memberships on the target", got)
+	a.claim(got == want, what, want, got)
 }
 
 func (a *act) crash() {
@@ -192,13 +200,14 @@ func (a *act) crash() {
 	if a.err != nil {
 		return
 	}
+	a.met = r.Grant.ID
 	a.command("root", []string{"kill", "-9", strconv.Itoa(a.stage.Pid())})
 	a.fail(a.stage.Kill())
-	a.run(a.mira, 69, "status")
+	a.run(a.mira, away, "status")
 	end := r.Grant.ExpiresAt.Time
 	a.restUntil(end.Add(500 * time.Millisecond))
 	left := a.left()
-	a.fact("on the target", left)
+	a.shown("on the target", left)
 	a.claim(strings.Contains(left, "session of"), "the grant is over, and the session still open: nobody was there to cut it", "an open session", left)
 	if a.err != nil {
 		return
@@ -212,12 +221,12 @@ func (a *act) crash() {
 		return
 	}
 	code := psql.wait()
-	a.fact("on the target", a.left())
+	a.shown("on the target", a.left())
 	// It may well be clean before it serves; what counts then is the start.
 	a.lag = max(gone.Sub(ready), time.Millisecond)
-	a.claim(code == 2 && a.lag < time.Second, fmt.Sprintf("ready %s after the start, session and account gone %s after it", ms(ready.Sub(began)), ms(gone.Sub(began))),
+	a.claim(code == cut.code && a.lag < time.Second, fmt.Sprintf("ready %s after the start, session and account gone %s after it", ms(ready.Sub(began)), ms(gone.Sub(began))),
 		"gone within a second of being ready", gone.Sub(ready).String()+" after it")
-	a.run(a.mira, 0, "status", r.ID)
+	a.run(a.mira, done, "status", r.ID)
 	after := a.request(a.mira, r.ID)
 	if a.err == nil {
 		a.claim(after.Grant.State == api.GrantEnded && after.Grant.EndReason == api.EndExpired, "the grant's record says the same", "ended, expired", string(after.Grant.State)+", "+string(after.Grant.EndReason))

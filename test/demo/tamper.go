@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // to change a row behind stintd's back
 )
@@ -21,9 +22,9 @@ const (
 )
 
 func (a *act) verify() {
-	a.run(a.root, 0, "audit", "verify")
-	export, key := a.file("log.jsonl"), a.file("log.pub")
-	a.run(a.root, 0, "audit", "export", "--out", export)
+	a.sequenced()
+	a.run(a.root, done, "audit", "verify")
+	a.run(a.root, done, "audit", "export", "--out", "log.jsonl")
 	// What was pinned when root signed in, and nothing that came with the log.
 	var pins map[string]struct {
 		Key string `json:"log_key"`
@@ -33,15 +34,29 @@ func (a *act) verify() {
 		err = json.Unmarshal(text, &pins)
 	}
 	a.fail(err)
-	a.fail(os.WriteFile(key, []byte(pins[a.stage.URL].Key+"\n"), 0o600))
-	a.run(a.omar, 0, "audit", "verify", "--export", export, "--key", key)
+	a.fail(os.WriteFile(a.file("log.pub"), []byte(pins[a.stage.URL].Key+"\n"), 0o600))
+	a.run(a.omar, done, "audit", "verify", "--export", "log.jsonl", "--key", "log.pub")
+}
+
+// sequenced waits until the log has the last thing that happened: the end of the
+// grant that the crash met. Records are numbered within a second.
+func (a *act) sequenced() {
+	for deadline := time.Now().Add(3 * time.Second); a.err == nil; {
+		r := a.mira.Run(a.ctx, "audit", "search", "--type", "grant.ended", "--entity", a.met, "-o", "name")
+		a.fail(r.Failed())
+		if r.Out != "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			a.claim(false, "the log has the end of the grant that the crash met", "its record within 3 s", "none")
+		}
+	}
 }
 
 func (a *act) file(name string) string { return filepath.Join(a.stage.Dir, name) }
 
 func (a *act) tamper() {
-	export, forged, key := a.file("log.jsonl"), a.file("forged.jsonl"), a.file("log.pub")
-	text, err := os.ReadFile(export)
+	text, err := os.ReadFile(a.file("log.jsonl"))
 	a.fail(err)
 	seq := -1
 	lines := bytes.SplitAfter(text, []byte("\n"))
@@ -56,18 +71,18 @@ func (a *act) tamper() {
 		a.fail(errors.New("the log has no record of omar's approval"))
 		return
 	}
-	a.fail(os.WriteFile(forged, bytes.Join(lines, nil), 0o600))
+	a.fail(os.WriteFile(a.file("forged.jsonl"), bytes.Join(lines, nil), 0o600))
 	name := fmt.Sprintf("record %d ", seq)
 	a.said(fmt.Sprintf("In a copy of the export, omar's name in record %d was replaced by mira's:", seq))
-	out := a.run(a.omar, 1, "audit", "verify", "--export", forged, "--key", key)
+	out := a.run(a.omar, damaged, "audit", "verify", "--export", "forged.jsonl", "--key", "log.pub")
 	a.holds("it names "+name+"of the file", out, name)
 	a.said("The same in a copy of stintd's database, its rules against it switched off, and stintd started on the copy:")
 	a.behindItsBack(func() {
-		out := a.run(a.root, 1, "audit", "verify")
+		out := a.run(a.root, damaged, "audit", "verify")
 		a.holds("it names "+name+"of the database", out, name)
 	})
 	a.said("And stintd on the true database again:")
-	a.run(a.root, 0, "audit", "verify")
+	a.run(a.root, done, "audit", "verify")
 }
 
 // behindItsBack starts stintd on a forged copy of its database, and afterwards

@@ -107,7 +107,7 @@ func (o *output) Write(p []byte) (int, error) {
 	o.text.Write(p)
 	var b strings.Builder
 	for l := range strings.Lines(string(p)) {
-		if !o.mid {
+		if !o.mid && l != "\n" {
 			b.WriteString(margin + "  ")
 		}
 		b.WriteString(l)

@@ -55,6 +55,31 @@ func (o *Oracle) Count(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// Objects are the ephemeral accounts with the identity of each, which another one
+// of the same name would not have.
+func (o *Oracle) Objects(ctx context.Context) (map[string]string, error) {
+	rows, err := o.db.QueryContext(ctx, `SELECT rolname, oid::text FROM pg_authid WHERE rolname LIKE 'stint\_%\_01%'`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var name, oid string
+		if err := rows.Scan(&name, &oid); err != nil {
+			return nil, err
+		}
+		out[name] = oid
+	}
+	return out, rows.Err()
+}
+
+// Marks are the roles without a login by which Stint knows its memberships and
+// enabled logins again.
+func (o *Oracle) Marks(ctx context.Context) ([]string, error) {
+	return o.strings(ctx, `SELECT rolname FROM pg_authid WHERE rolname LIKE 'stintmark\_%' ORDER BY 1`)
+}
+
 // Sessions are the open sessions of ephemeral accounts, also of dropped ones.
 func (o *Oracle) Sessions(ctx context.Context) ([]string, error) {
 	return o.strings(ctx, `SELECT coalesce(usename, 'dropped role ' || usesysid) FROM pg_stat_activity a
@@ -65,7 +90,7 @@ func (o *Oracle) Sessions(ctx context.Context) ([]string, error) {
 func (o *Oracle) Members(ctx context.Context) ([]string, error) {
 	return o.strings(ctx, `SELECT m.rolname || ' in ' || g.rolname FROM pg_auth_members x JOIN pg_authid m ON m.oid = x.member
 		JOIN pg_authid g ON g.oid = x.roleid JOIN pg_authid w ON w.oid = x.grantor
-		WHERE w.rolname = $1 AND m.rolname NOT LIKE 'stint\_%' AND g.rolname NOT LIKE 'stint\_%' ORDER BY 1`, Connector)
+		WHERE w.rolname = $1 AND m.rolname NOT LIKE 'stint%\_01%' AND g.rolname NOT LIKE 'stint%\_01%' ORDER BY 1`, Connector)
 }
 
 // Enabled reports whether the dormant administrator can log in.
@@ -78,13 +103,16 @@ func (o *Oracle) Enabled(ctx context.Context) (bool, error) {
 // Left says everything of Stint's that is on the target; empty when it is clean.
 func (o *Oracle) Left(ctx context.Context) (string, error) {
 	var left []string
-	for what, read := range map[string]func(context.Context) ([]string, error){"account": o.Accounts, "session of": o.Sessions, "membership": o.Members} {
-		xs, err := read(ctx)
+	for _, of := range []struct {
+		what string
+		read func(context.Context) ([]string, error)
+	}{{"account", o.Accounts}, {"session of", o.Sessions}, {"membership", o.Members}, {"mark", o.Marks}} {
+		xs, err := of.read(ctx)
 		if err != nil {
 			return "", err
 		}
 		for _, x := range xs {
-			left = append(left, what+" "+x)
+			left = append(left, of.what+" "+x)
 		}
 	}
 	on, err := o.Enabled(ctx)

@@ -102,9 +102,11 @@ func (s *Stage) Service(ctx context.Context, name string, flags ...string) (*Per
 	return p, err
 }
 
-// Command is the person's stint, not started.
+// Command is the person's stint, not started. It runs in the stage's folder, so
+// that files there go by their names.
 func (p *Person) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.s.Bin, "stint"), args...)
+	cmd.Dir = p.s.Dir
 	cmd.Env = append(os.Environ(), "STINT_SERVER="+p.s.URL, "STINT_HOME="+p.Home, "NO_COLOR=1", "STINT_NO_INPUT=1")
 	cmd.Env = append(cmd.Env, p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -91,6 +91,9 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 		return nil, err
 	}
 	s = &Stage{Options: opt, Dir: dir, people: map[string]*Person{}}
+	if s.Bin, err = filepath.Abs(opt.Bin); err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -321,7 +324,7 @@ func (s *Stage) Documents(ctx context.Context, yaml string) error {
 	if err := os.WriteFile(s.path("documents.yaml"), []byte(yaml), 0o600); err != nil {
 		return err
 	}
-	return s.As("root").Run(ctx, "apply", "-f", s.path("documents.yaml")).Failed()
+	return s.As("root").Run(ctx, "apply", "-f", "documents.yaml").Failed()
 }
 
 // Credential registers the connector's login.

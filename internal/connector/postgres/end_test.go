@@ -50,7 +50,9 @@ func TestLoginUnderWay(t *testing.T) {
 	os := []connector.Order{o}
 	w.c.Verify(t.Context(), w.target, os) // the lane of endings has its connection
 
-	admin := w.open(w.database)
+	oid := query[uint32](w, "SELECT oid FROM pg_authid WHERE rolname = $1", o.Account)
+	ends := map[uint32]int64{oid: 0}
+	admin, second := w.open(w.database), w.open(w.database) // nobody can log in for a while
 	tx, err := admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -76,9 +78,9 @@ func TestLoginUnderWay(t *testing.T) {
 	}
 	// The view pg_roles needs the table too, so the revocation is done by hand and
 	// the step is called below the reading of the scene.
-	w.exec("", lockRole(o.Account))
-	oid := query[uint32](w, "SELECT oid FROM pg_authid WHERE rolname = $1", o.Account)
-	ends := map[uint32]int64{oid: 0}
+	if _, err := second.Exec(t.Context(), lockRole(o.Account)); err != nil {
+		t.Fatal(err)
+	}
 	short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	got := result(w.c.endSessions(short, w.target, ending, ends)[oid])

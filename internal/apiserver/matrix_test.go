@@ -1,0 +1,173 @@
+package apiserver
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/store"
+)
+
+// callers are the kinds of principal there are, each signed in on a device of
+// its own; nobody has neither token nor device.
+func (w *world) callers(admin *api.Client) map[string]*api.Client {
+	w.t.Helper()
+	ctx := w.t.Context()
+	cs := map[string]*api.Client{
+		"nobody":    {Server: admin.Server},
+		"admin":     admin,
+		"member":    w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}}),
+		"guest":     w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}}),
+		"owner":     w.as(admin, api.UserAdd{Name: "omar"}),
+		"approver":  w.as(admin, api.UserAdd{Name: "olga", Groups: []string{"dba"}}),
+		"auditor":   w.as(admin, api.UserAdd{Name: "axel", Auditor: true}),
+		"disabled":  w.as(admin, api.UserAdd{Name: "dora", Admin: true, Auditor: true}),
+		"expired":   w.as(admin, api.UserAdd{Name: "emil", Admin: true, Auditor: true}),
+		"loggedout": w.as(admin, api.UserAdd{Name: "lena", Admin: true, Auditor: true}),
+	}
+	_, err := admin.DisableUser(ctx, "dora")
+	check(w.t, err)
+	check(w.t, cs["loggedout"].Logout(ctx))
+	svc, err := admin.AddService(ctx, api.ServiceAdd{Name: "ci", Owner: "mira", For: "1h"})
+	check(w.t, err)
+	cs["service"] = w.client()
+	cs["service"].Token, cs["service"].Service = svc.Token, true
+	// There is no way yet to make an agent but in the store; and time does not
+	// pass faster for tests.
+	check(w.t, w.store.Update(ctx, func(tx *store.Tx) error {
+		agent := access.Principal{ID: "agent:fixer", Person: "mira", Version: 1, CreatedAt: tx.Now()}
+		if err := tx.SavePrincipals(agent); err != nil {
+			return err
+		}
+		cs["agent"] = w.client()
+		cs["agent"].Token = "stint_agent"
+		if err := tx.SaveLogin(access.Login{Token: hashOf("stint_agent"), Principal: agent.ID, Device: access.DeviceID(cs["agent"].Device.ID()),
+			SealKey: cs["agent"].Device.SealKey(), CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(time.Hour)}); err != nil {
+			return err
+		}
+		l, err := tx.Login(hashOf(cs["expired"].Token.Reveal()))
+		if err != nil {
+			return err
+		}
+		l.CreatedAt, l.ExpiresAt = tx.Now().Add(-2*time.Hour), tx.Now().Add(-time.Hour)
+		return tx.SaveLogin(access.Login{Token: hashOf("stint_expired"), Principal: l.Principal, Device: l.Device, SealKey: l.SealKey, CreatedAt: l.CreatedAt, ExpiresAt: l.ExpiresAt})
+	}))
+	cs["expired"].Token = "stint_expired"
+	return cs
+}
+
+// mayPass says which kinds of caller a route's who lets in. Written down here a
+// second time, on purpose.
+var mayPass = map[who][]string{
+	public:   {"nobody", "admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "disabled", "expired", "loggedout"},
+	device:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "disabled", "expired", "loggedout"},
+	anyone:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent"},
+	auditors: {"admin", "auditor"},
+	admins:   {"admin"},
+}
+
+// samples are a call of each route that gets as far as a handler would let it.
+// Ids name nothing, so that nothing happens: what is tested is who gets in.
+var samples = map[string]struct{ path, body string }{
+	"health": {"/healthz", ""}, "ready": {"/readyz", ""}, "metrics": {"/metrics", ""}, "openapi": {"/openapi.json", ""}, "log-key": {"/v1/log/key", ""},
+	"enroll":        {"/v1/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
+	"whoami":        {"/v1/whoami", ""},
+	"submit":        {"/v1/requests", `{"resource":"none","role":"none","duration":"5m","reason":"none at all"}`},
+	"list-requests": {"/v1/requests", ""}, "get-request": {"/v1/requests/req_0", ""},
+	"approve": {"/v1/requests/req_0/approve", `{}`}, "deny": {"/v1/requests/req_0/deny", `{"note":"no"}`}, "cancel": {"/v1/requests/req_0/cancel", ""},
+	"approvals": {"/v1/approvals", ""}, "explain": {"/v1/explain", `{"ask":{"resource":"none","role":"none","duration":"5m","reason":"none"}}`},
+	"list-grants": {"/v1/grants", ""}, "credential": {"/v1/requests/req_0/credential", ""}, "extend": {"/v1/requests/req_0/extend", `{"for":"5m","why":"more"}`},
+	"end": {"/v1/requests/req_0/end", ""}, "revoke": {"/v1/revoke", `{"grant":"grt_0","why":"test"}`}, "get-stop": {"/v1/stop", ""},
+	"set-stop":       {"/v1/stop", `{"stopped":false,"why":"test"}`},
+	"apply":          {"/v1/apply", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
+	"list-resources": {"/v1/resources", ""}, "get-resource": {"/v1/resources/none", ""}, "delete-resource": {"/v1/resources/none", ""},
+	"check-resource": {"/v1/resources/none/check", ""}, "list-roles": {"/v1/roles", ""}, "get-role": {"/v1/roles/none", ""}, "delete-role": {"/v1/roles/none", ""},
+	"list-policies": {"/v1/policies", ""}, "get-policy": {"/v1/policies/none", ""}, "delete-policy": {"/v1/policies/none", ""},
+	"who-can": {"/v1/who-can?resource=none", ""}, "who-has": {"/v1/who-has?resource=none", ""},
+	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},
+	"enroll-user": {"/v1/admin/users/none/enroll", ""}, "disable-user": {"/v1/admin/users/none/disable", ""},
+	"add-service":    {"/v1/admin/services", `{"name":"x","owner":"none","for":"1h"}`},
+	"set-credential": {"/v1/admin/credentials/none", `{"type":"none","address":"a:1","username":"u","password":"p"}`},
+	"audit-records":  {"/v1/audit/records", ""}, "audit-tail": {"/v1/audit/tail", ""}, "audit-export": {"/v1/audit/export", ""}, "audit-checkpoint": {"/v1/audit/checkpoint", ""},
+	"logout": {"/v1/logout", ""},
+}
+
+// TestMatrix calls every route as every kind of caller.
+func TestMatrix(t *testing.T) {
+	w, admin := populated(t)
+	cs := w.callers(admin)
+	names := slices.Sorted(maps.Keys(w.server.routes))
+	names = append(slices.DeleteFunc(names, func(n string) bool { return n == "logout" }), "logout") // the last one, for it ends the login
+	for _, name := range names {
+		rt := w.server.routes[name]
+		sample, ok := samples[name]
+		if !ok {
+			t.Errorf("the matrix has no call of route %s", name)
+			continue
+		}
+		for kind, c := range cs {
+			r := w.raw(c, rt.method, sample.path, sample.body)
+			if rt.who == device {
+				r.token = ""
+			}
+			if c.Service {
+				r.scheme = "Bearer"
+			}
+			g := w.send(r)
+			code := g.error.Code
+			in := g.status != http.StatusUnauthorized && code != "not-yours"
+			if rt.who == device {
+				in = code != "no-token" && kind != "nobody"
+			}
+			want := slices.Contains(mayPass[rt.who], kind)
+			// Behind the door the broker may still say that it is not theirs.
+			if want && !in && code == "not-yours" && strings.Contains(g.error.Message, "this is for "+rt.who.String()) {
+				t.Errorf("%s as %s: turned away: %d %s", name, kind, g.status, code)
+			} else if want != in && !(want && code == "not-yours") {
+				t.Errorf("%s as %s: %d %s, want in: %v", name, kind, g.status, code, want)
+			}
+			if g.status >= http.StatusInternalServerError {
+				t.Errorf("%s as %s: %d %s", name, kind, g.status, g.body)
+			}
+		}
+	}
+}
+
+// TestNotTheirs holds the rights of objects, which the broker decides, at the door.
+func TestNotTheirs(t *testing.T) {
+	w, admin := populated(t)
+	cs := w.callers(admin)
+	ctx := t.Context()
+	r, err := cs["guest"].Submit(ctx, api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at it"}, api.Wait{})
+	check(t, err)
+	for kind, sees := range map[string]bool{"guest": true, "admin": true, "auditor": true, "owner": true, "approver": true, "member": false, "service": false, "agent": false} {
+		_, err := cs[kind].Request(ctx, r.ID, api.Wait{})
+		_, none := cs[kind].Request(ctx, "req_01AAAAAAAAAAAAAAAAAAAAAAAA", api.Wait{})
+		switch {
+		case sees && err != nil:
+			t.Errorf("%s does not see the request: %v", kind, err)
+		case !sees && (err == nil || problemOf(err, "").Code != problemOf(none, "").Code || problemOf(err, "").Message != problemOf(none, "").Message):
+			t.Errorf("%s learns of the request: %v, instead of %v", kind, err, none)
+		}
+	}
+	for _, kind := range []string{"guest", "member", "owner", "auditor", "admin", "service", "agent"} {
+		if _, err := cs[kind].Approve(ctx, r.ID, api.VoteAsk{}); err == nil {
+			t.Errorf("%s approves", kind)
+		}
+	}
+	for _, kind := range []string{"member", "approver", "owner", "auditor", "admin"} {
+		if _, err := cs[kind].Cancel(ctx, r.ID); err == nil {
+			t.Errorf("%s withdraws the guest's request", kind)
+		}
+	}
+	page, err := cs["member"].Requests(ctx, api.RequestList{})
+	check(t, err)
+	if len(page.Items) != 0 {
+		t.Errorf("a member lists %d requests of others", len(page.Items))
+	}
+}

@@ -1,0 +1,137 @@
+package apiserver
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"stint/internal/api"
+	"stint/internal/ident"
+)
+
+func TestProofs(t *testing.T) {
+	w, admin := populated(t)
+	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	other, err := api.NewDevice()
+	check(t, err)
+	const body = `{"resource":"db","role":"reader","duration":"5m","reason":"look at order 4711","dry_run":true}`
+	for _, c := range []struct {
+		name   string
+		bend   func(*raw)
+		status int
+		code   string
+	}{
+		{"as it should be", func(*raw) {}, 200, ""},
+		{"no token", func(r *raw) { r.token = "" }, 401, "no-token"},
+		{"no proof", func(r *raw) { r.device = nil }, 401, api.CodeBadProof},
+		{"a scheme nobody knows", func(r *raw) { r.scheme = "Basic" }, 401, "no-token"},
+		{"a token nobody gave", func(r *raw) { r.token = "stint_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" }, 401, "not-signed-in"},
+		{"a stolen token with another device", func(r *raw) { r.device = other }, 401, "not-signed-in"},
+		{"a proof for another token", func(r *raw) { r.prove = func(c *api.Call) { c.Token = "stint_x" } }, 401, api.CodeBadProof},
+		{"a proof for another method", func(r *raw) { r.prove = func(c *api.Call) { c.Method = "GET" } }, 401, api.CodeBadProof},
+		{"a proof for another body", func(r *raw) { r.prove = func(c *api.Call) { c.Body[0]++ } }, 401, api.CodeBadProof},
+		{"a proof for another path", func(r *raw) { r.prove = func(c *api.Call) { u := *c.URL; u.Path += "x"; c.URL = &u } }, 401, api.CodeBadProof},
+		{"a proof for another query", func(r *raw) { r.prove = func(c *api.Call) { u := *c.URL; u.RawQuery = "wait=1s"; c.URL = &u } }, 401, api.CodeBadProof},
+		{"a proof for another host", func(r *raw) { r.prove = func(c *api.Call) { u := *c.URL; u.Host = "other:7420"; c.URL = &u } }, 401, api.CodeBadProof},
+		{"a proof for https", func(r *raw) { r.prove = func(c *api.Call) { u := *c.URL; u.Scheme = "https"; c.URL = &u } }, 401, api.CodeBadProof},
+		{"the query changed on the way", func(r *raw) { r.bend = func(q *http.Request) { q.URL.RawQuery = "for=ended" } }, 401, api.CodeBadProof},
+		{"an old proof", func(r *raw) { r.at = time.Now().Add(-2 * time.Minute) }, 401, api.CodeClockSkew},
+		{"a proof of tomorrow", func(r *raw) { r.at = time.Now().Add(24 * time.Hour) }, 401, api.CodeClockSkew},
+		{"two proofs", func(r *raw) { r.bend = func(q *http.Request) { q.Header.Add("DPoP", q.Header.Get("DPoP")) } }, 401, api.CodeBadProof},
+		{"two tokens", func(r *raw) { r.bend = func(q *http.Request) { q.Header.Add("Authorization", "Bearer x") } }, 401, "no-token"},
+		{"a forwarded scheme from nobody we trust", func(r *raw) {
+			r.bend = func(q *http.Request) { q.Header.Set("X-Forwarded-Proto", "https") }
+			r.prove = func(c *api.Call) { u := *c.URL; u.Scheme = "https"; c.URL = &u }
+		}, 401, api.CodeBadProof},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := w.raw(mira, "POST", "/v1/requests", body)
+			c.bend(&r)
+			g := w.send(r)
+			g.want(t, c.status, c.code)
+			if c.code == api.CodeClockSkew && g.header.Get("Date") == "" {
+				t.Error("a clock that is off gets no Date to set itself by")
+			}
+		})
+	}
+}
+
+func TestReplay(t *testing.T) {
+	w := begin(t)
+	root := w.first()
+	var seen *http.Request
+	r := w.raw(root, "GET", "/v1/whoami", "")
+	r.bend = func(q *http.Request) { seen = q.Clone(q.Context()) }
+	if g := w.send(r); g.status != 200 {
+		t.Fatalf("got %d %s", g.status, g.body)
+	}
+	g := w.do(seen)
+	g.want(t, 401, api.CodeProofReplayed)
+}
+
+// A server that has just begun may have seen the proof in its life before. It
+// asks for another, and the client makes one by itself.
+func TestProofFromBeforeTheStart(t *testing.T) {
+	start := time.Now().Add(time.Minute).Truncate(time.Second).Add(300 * time.Millisecond)
+	w := begin(t, func(c *Config) { c.Replays = ident.NewMemory(proofWindow, func() time.Time { return start }) })
+	w.server.now = func() time.Time { return start }
+	w.skew = time.Minute
+	e, _, err := w.ident.OpenBootstrap(t.Context())
+	check(t, err)
+	c := w.client()
+	c.Now = func() time.Time { return start }
+	if _, err := c.Enroll(t.Context(), api.Secret(e.Code.Reveal()), true, "root"); err != nil {
+		t.Errorf("the client did not get in with a second proof: %v", err)
+	}
+}
+
+// Nothing that is wrong with a code tells more than that, and nothing changes.
+func TestEnrollRefused(t *testing.T) {
+	w := begin(t)
+	other, err := api.NewDevice()
+	check(t, err)
+	e, _, err := w.ident.OpenBootstrap(t.Context())
+	check(t, err)
+	code := api.Secret(e.Code.Reveal())
+	_, err = w.client().Enroll(t.Context(), "stint-enroll-wrong", true, "root")
+	wantError(t, err, api.Unauthenticated, "bad-code")
+	_, err = w.client().Enroll(t.Context(), code, true, "Root!")
+	wantError(t, err, api.Invalid, "bad-name")
+	_, err = w.client().Enroll(t.Context(), code, true, "")
+	wantError(t, err, api.Invalid, "no-name")
+	c := w.client()
+	r := w.raw(c, "POST", "/v1/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"`+other.JWK().X+`"},"seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`)
+	g := w.send(r)
+	g.want(t, 401, api.CodeBadProof)
+	if strings.Contains(w.log.String(), code.Reveal()) {
+		t.Error("the log holds a code")
+	}
+	if _, err := w.client().Enroll(t.Context(), code, true, "root"); err != nil {
+		t.Errorf("the code was used up by refusals: %v", err)
+	}
+}
+
+func wantError(t *testing.T, err error, kind api.Kind, code string) {
+	t.Helper()
+	p := problemOf(err, "")
+	if p.Kind != kind || p.Code != code {
+		t.Errorf("got %v (%s %s), want %s %s", err, p.Kind, p.Code, kind, code)
+	}
+}
+
+// A principal that is disabled, and a login that ends, stop counting at once.
+func TestEndOfSignIn(t *testing.T) {
+	w, admin := populated(t)
+	mira := w.as(admin, api.UserAdd{Name: "mira"})
+	_, err := mira.Whoami(t.Context())
+	check(t, err)
+	_, err = admin.DisableUser(t.Context(), "mira")
+	check(t, err)
+	if _, err := mira.Whoami(t.Context()); problemOf(err, "").Kind != api.Unauthenticated {
+		t.Errorf("disabled: %v", err)
+	}
+	check(t, admin.Logout(t.Context()))
+	_, err = admin.Whoami(t.Context())
+	wantError(t, err, api.Unauthenticated, "not-signed-in")
+}
