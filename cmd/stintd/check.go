@@ -109,8 +109,8 @@ func checkDatabase(c config, s *settings) error {
 		return refuse("empty-password", "the database password is empty", "anybody could sign in as Stint", "set a password for the role, or use a certificate")
 	}
 	cfg, err := pgx.ParseConfig(c.Database)
-	if err != nil { // its text may quote the URL
-		return refuse("bad-database", "the database URL is not right", "PostgreSQL's client does not understand it", "write postgres://USER@HOST:5432/NAME?sslmode=verify-full")
+	if err != nil {
+		return refuse("bad-database", "the database URL is not right", urlSays(err, u), "write postgres://USER@HOST:5432/NAME?sslmode=verify-full")
 	}
 	hosts := []string{cfg.Host}
 	for _, f := range cfg.Fallbacks {
@@ -121,6 +121,16 @@ func checkDatabase(c config, s *settings) error {
 			"add ?sslmode=verify-full to the URL, and sslrootcert=FILE if the authority is your own")
 	}
 	return nil
+}
+
+// urlSays is why the driver does not take a URL, unless it would quote the password.
+func urlSays(err error, u *url.URL) string {
+	inner := errors.Unwrap(err)
+	pass, _ := u.User.Password()
+	if inner == nil || pass != "" && strings.Contains(inner.Error(), pass) || u.Query().Has("password") {
+		return "PostgreSQL's client does not understand it"
+	}
+	return inner.Error()
 }
 
 // local reports whether a host name is this machine for certain.

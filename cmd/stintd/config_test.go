@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -46,7 +47,8 @@ func (p place) pair(until time.Time) (cert, key string) {
 	p.t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(p.t, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: until}, &x509.Certificate{SerialNumber: big.NewInt(1)}, &k.PublicKey, k)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}},
+		&x509.Certificate{SerialNumber: big.NewInt(1)}, &k.PublicKey, k)
 	must(p.t, err)
 	kb, err := x509.MarshalPKCS8PrivateKey(k)
 	must(p.t, err)
@@ -91,6 +93,7 @@ func TestRefusesWhatIsNotSafe(t *testing.T) {
 		{"not a URL", []string{"--database", "localhost:5432"}, nil, "", "bad-database"},
 		{"another database", nil, map[string]string{"STINT_DATABASE": "mysql://root:" + pw + "@localhost/x"}, "", "bad-database"},
 		{"an empty password", nil, map[string]string{"STINT_DATABASE": "postgres://stint:@localhost/stint"}, "", "empty-password"},
+		{"an authority that is not there", nil, map[string]string{"STINT_DATABASE": "postgres://stint:" + pw + "@db1/stint?sslmode=verify-full&sslrootcert=/none.pem"}, "", "bad-database"},
 		{"a wire without TLS", nil, map[string]string{"STINT_DATABASE": "postgres://stint:" + pw + "@db1/stint?sslmode=disable"}, "", "open-database-wire"},
 		{"a wire with any TLS", nil, map[string]string{"STINT_DATABASE": "postgres://stint:" + pw + "@db1/stint?sslmode=require"}, "", "open-database-wire"},
 		{"a wire that says nothing", nil, map[string]string{"STINT_DATABASE": "postgres://stint:" + pw + "@db1/stint"}, "", "open-database-wire"},

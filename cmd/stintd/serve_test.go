@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,6 +28,7 @@ type daemon struct {
 	out  *output
 	stop context.CancelFunc
 	done chan int
+	http *http.Client // nil: the default
 }
 
 // output collects what is written, and tells when something new was.
@@ -99,7 +103,7 @@ func (d *daemon) client() *api.Client {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return &api.Client{Server: d.url, Device: dev}
+	return &api.Client{Server: d.url, Device: dev, HTTP: d.http}
 }
 
 // first signs the first administrator in.
@@ -257,4 +261,23 @@ func waitFor(t *testing.T, path, text string) {
 			t.Fatalf("%s does not come to hold %s", filepath.Base(path), text)
 		}
 	}
+}
+
+// Over TLS the proof is over https, and nothing else differs.
+func TestTLS(t *testing.T) {
+	p := place{t, t.TempDir()}
+	cert, key := p.pair(time.Now().AddDate(1, 0, 0))
+	cfg := p.file("stintd.yaml", "tls: {cert: "+cert+", key: "+key+"}", 0o600)
+	d := start(t, filepath.Join(p.dir, "data"), "--config", cfg)
+	d.url.Scheme = "https"
+	pem, err := os.ReadFile(cert)
+	must(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	d.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}
+	c := d.first()
+	if me, err := c.Whoami(t.Context()); err != nil || me.Principal != "user:noor" {
+		t.Errorf("whoami: %+v, %v", me, err)
+	}
+	d.http.CloseIdleConnections()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 )
 
 func TestKinds(t *testing.T) {
@@ -54,6 +55,9 @@ func TestError(t *testing.T) {
 	if outer := Fail(Unavailable, "store", "try again").Wrap(full); KindOf(outer) != Unavailable {
 		t.Errorf("%s", KindOf(outer))
 	}
+	if errors.Is(Fail(Internal, "x", "x"), io.EOF) {
+		t.Error("what is no kind is no kind of error")
+	}
 	var zero Error
 	if KindOf(&zero) != Internal {
 		t.Error("the zero kind is internal")
@@ -63,6 +67,9 @@ func TestError(t *testing.T) {
 // Facts never carry what would keep a record out of the log.
 func TestFacts(t *testing.T) {
 	m := fact("a", "x", "empty", "", "bad", "caf\xff", "odd")
+	if stamp(t0) != "2026-03-29T00:30:00.000Z" || stamp(time.Time{}) != "" {
+		t.Errorf("stamps %s, %q", stamp(t0), stamp(time.Time{}))
+	}
 	if len(m) != 2 || m["a"] != "x" || m["bad"] != "caf\ufffd" {
 		t.Errorf("%v", m)
 	}

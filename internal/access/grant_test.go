@@ -90,15 +90,41 @@ func TestNothingLeftOfTheDuration(t *testing.T) {
 	wantCode(t, err, Expired, "set-up-too-late")
 }
 
+// Set-up is due by its deadline, or by the end if that comes first; and it may
+// not be late even when the end is far.
+func TestSetupDeadline(t *testing.T) {
+	for clock, short := range map[StartClock]time.Duration{FromEffective: time.Second, "": time.Second, FromApproval: time.Hour, FromRequest: time.Hour} {
+		g := grantIn(t, Provisioning, func(r *Request) { r.Clock, r.Duration = clock, short })
+		if !g.DueAt().Equal(g.SetupBy) {
+			t.Errorf("%q: due at %v, want %v", clock, g.DueAt(), g.SetupBy)
+		}
+		if _, _, err := g.Activate(g.SetupBy); err != nil {
+			t.Errorf("%q: %v", clock, err)
+		}
+		_, _, err := g.Activate(g.SetupBy.Add(1))
+		wantCode(t, err, Expired, "set-up-too-late")
+	}
+	g := grantIn(t, Provisioning, func(r *Request) { r.Clock, r.Duration = FromRequest, time.Second })
+	if !g.DueAt().Equal(g.StartsAt.Add(time.Second)) {
+		t.Errorf("due at %v", g.DueAt())
+	}
+}
+
 // A grant that begins late gets its whole set-up time and duration; one that
 // waits for something to be removed keeps its deadline.
 func TestBeginLateAndDeferred(t *testing.T) {
 	g := grantIn(t, Scheduled)
 	late := g.StartsAt.Add(5 * time.Hour)
-	began, ev, err := g.Begin(late)
-	if err != nil || !began.SetupBy.Equal(late.Add(SetupWithin)) || !began.ExpiresAt.Equal(late.Add(SetupWithin+time.Hour)) || ev.Facts["expires_at"] != stamp(began.ExpiresAt) {
-		t.Errorf("began late: %+v, %v", began, err)
+	for _, g.Clock = range []StartClock{"", FromEffective} {
+		began, ev, err := g.Begin(late)
+		if err != nil || !began.SetupBy.Equal(late.Add(SetupWithin)) || !began.ExpiresAt.Equal(late.Add(SetupWithin+time.Hour)) || ev.Facts["expires_at"] != stamp(began.ExpiresAt) {
+			t.Errorf("began late: %+v, %v", began, err)
+		}
+		if ev.Facts["resource"] != "orders" || ev.Facts["role"] != "writer" || ev.Facts["person"] != "mira" {
+			t.Errorf("facts %v", ev.Facts)
+		}
 	}
+	g.Clock = FromEffective
 	at := g.StartsAt
 	for range 4 {
 		began, _, err := g.Begin(at)
@@ -114,7 +140,7 @@ func TestBeginLateAndDeferred(t *testing.T) {
 	if _, _, err := g.Begin(g.SetupBy); err != nil {
 		t.Error(err)
 	}
-	_, _, err = g.Begin(g.SetupBy.Add(1))
+	_, _, err := g.Begin(g.SetupBy.Add(1))
 	wantCode(t, err, Expired, "set-up-too-late")
 }
 
@@ -164,106 +190,6 @@ func TestNewGrantRefusesWhatWasNotApproved(t *testing.T) {
 	}
 }
 
-func TestExtendCaps(t *testing.T) {
-	g := grantIn(t, Active) // an hour
-	now := g.ActiveAt.Add(time.Minute)
-	for _, tt := range []struct {
-		max, more time.Duration
-		ok        bool
-	}{
-		{2 * time.Hour, time.Hour, true},
-		{2*time.Hour - time.Millisecond, time.Hour, false},
-		{90 * time.Minute, 30 * time.Minute, true},
-		{MaxDuration + time.Hour, MaxDuration - time.Hour, true},
-		{MaxDuration + time.Hour, MaxDuration - time.Hour + time.Millisecond, false},
-		{1<<63 - 1, MaxDuration, false},
-	} {
-		d := allow()
-		d.MaxDuration = tt.max
-		longer, used, _, err := g.Extend(extension(t, g, d, func(r *Request) { r.Duration = tt.more }), now)
-		if !tt.ok {
-			wantCode(t, err, Denied, "duration-too-long")
-			continue
-		}
-		if err != nil || longer.ExpiresAt.Sub(g.ExpiresAt) != tt.more || longer.Duration != g.Duration+tt.more || used.Grant != g.ID {
-			t.Errorf("%+v: until %v, %v", tt, longer.ExpiresAt, err)
-		}
-	}
-	// Many small ones add up to no more than one.
-	d := allow()
-	d.MaxDuration = 3 * time.Hour
-	n := 0
-	for {
-		ext := extension(t, g, d)
-		longer, used, _, err := g.Extend(ext, now)
-		if err != nil {
-			wantCode(t, err, Denied, "duration-too-long")
-			break
-		}
-		if _, _, _, err := longer.Extend(used, now); err == nil {
-			t.Fatal("an extension was used twice")
-		}
-		g = longer
-		n++
-	}
-	if n != 4 || g.ExpiresAt.Sub(g.ActiveAt) != 3*time.Hour {
-		t.Errorf("%d extensions to %s", n, g.ExpiresAt.Sub(g.ActiveAt))
-	}
-}
-
-// An extension gives more time on what the grant gives, and nothing else.
-func TestExtendRefusals(t *testing.T) {
-	g := grantIn(t, Active)
-	now := g.ActiveAt.Add(time.Minute)
-	same := func(*Request) {}
-	for name, tt := range map[string]struct {
-		ask   func(*Request) // before it is submitted
-		after func(*Request)
-		code  string
-	}{
-		"of another grant":  {func(r *Request) { r.Extends = "grt_2" }, same, "not-an-extension"},
-		"by another person": {func(r *Request) { r.Person = "ben" }, same, "not-an-extension"},
-		"by another login":  {func(r *Request) { r.Principal = miraAdm.ID }, same, "not-an-extension"},
-		"of another role":   {func(r *Request) { r.Role = "reader" }, same, "not-an-extension"},
-		"of less rights":    {func(r *Request) { r.Permissions.Rights = []string{"orders_read"} }, same, "not-an-extension"},
-		"of another way":    {func(r *Request) { r.Permissions.Mechanism = Account }, same, "not-an-extension"},
-		"of another target": {func(r *Request) { r.Targets = slices.Clone(r.Targets); r.Targets[0].Resource = "stock" }, same, "not-an-extension"},
-		"at another place": {func(r *Request) {
-			r.Targets = slices.Clone(r.Targets)
-			r.Targets[0].Connection.Address = "elsewhere:5432"
-		}, same, "not-an-extension"},
-		"on another account": {func(r *Request) { r.Targets = slices.Clone(r.Targets); r.Targets[0].Account = "ben" }, same, "not-an-extension"},
-		"of more targets":    {func(r *Request) { r.Targets = append(slices.Clone(r.Targets), Target{Resource: "stock"}) }, same, "not-an-extension"},
-		"used":               {same, func(r *Request) { r.Grant = g.ID }, "not-an-extension"},
-		"not approved":       {same, func(r *Request) { r.State = RequestPending }, "not-an-extension"},
-		"changed":            {same, func(r *Request) { r.Duration += time.Hour }, "digest-mismatch"},
-		"denied":             {same, func(r *Request) { r.Decision.Effect = Deny }, "digest-mismatch"},
-		"without votes":      {same, func(r *Request) { r.Decision = needs(oneDBA) }, "digest-mismatch"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ext := extension(t, g, allow(), tt.ask)
-			tt.after(&ext)
-			after, used, ev, err := g.Extend(ext, now)
-			wantCode(t, err, Conflict, tt.code)
-			if !reflect.DeepEqual(after, g) || !reflect.DeepEqual(used, ext) || ev.Type != "" {
-				t.Error("the grant or the extension changed")
-			}
-		})
-	}
-	// Who approves an extension can shorten it, not narrow it.
-	ext := extension(t, g, needs(oneDBA))
-	_, _, err := ext.Vote(ben, actorOf(ben), Vote{Approve: true, Seen: ext.Digest, Rights: []string{"orders_read"}}, now)
-	wantCode(t, err, Invalid, "extension-narrowed")
-	ext, _, err = ext.Vote(ben, actorOf(ben), Vote{Approve: true, Seen: ext.Digest, Duration: time.Minute, Rights: g.Permissions.Rights}, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	longer, _, _, err := g.Extend(ext, now)
-	if err != nil || longer.ExpiresAt.Sub(g.ExpiresAt) != time.Minute {
-		t.Errorf("extended to %v, %v", longer.ExpiresAt, err)
-	}
-}
-
 func TestOverdue(t *testing.T) {
 	active := grantIn(t, Active)
 	expired, _, _, err := active.End(ByTime, "", System, active.ExpiresAt.Add(3*time.Second))
@@ -288,6 +214,10 @@ func TestOverdue(t *testing.T) {
 			t.Errorf("%s: overdue", s)
 		}
 	}
+	late, _, _, err := active.End(ByPerson, "", System, active.ExpiresAt.Add(3*time.Second))
+	if err != nil || late.Overdue(active.ExpiresAt.Add(4*time.Second)) || !late.Overdue(active.ExpiresAt.Add(4*time.Second+1)) {
+		t.Errorf("revoked after its end it is overdue from its revocation on (%v)", err)
+	}
 	_, ev, err := expired.Finish(active.ExpiresAt.Add(4 * time.Second))
 	if err != nil || ev.Facts["lag"] != "4s" || ev.Facts["end_reason"] != string(ByTime) {
 		t.Errorf("facts %v, %v", ev.Facts, err)
@@ -305,12 +235,15 @@ func TestSetupThatFailsSaysWhy(t *testing.T) {
 			t.Errorf("%s: %s, %v", why, e.State, err)
 		}
 	}
+	if e, _, _, _ := g.End(ByPerson, "panic", System, g.StartsAt); e.SetupError != "" || e.EndNote != "panic" || e.final() != Ended {
+		t.Errorf("revoked in set-up: %+v", e)
+	}
+	if e, _, _, _ := grantIn(t, Active).End(BySetup, "lost", System, g.StartsAt); e.final() != Ended {
+		t.Errorf("what was active has not failed to be set up: %s", e.final())
+	}
 	g.SetupError = "said before"
 	if e, _, _, _ := g.End(BySetup, "no route", System, g.StartsAt); e.SetupError != "said before" {
 		t.Errorf("set-up error %q", e.SetupError)
-	}
-	if e, _, _, _ := g.End(ByPerson, "panic", System, g.StartsAt); e.SetupError == "panic" || e.final() != Ended {
-		t.Errorf("revoked in set-up: %+v", e)
 	}
 }
 

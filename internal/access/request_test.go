@@ -117,6 +117,8 @@ func TestSubmitDecides(t *testing.T) {
 		"no decision":         {Decision{}, RequestIsDenied},
 		"denied":              {Decision{Effect: Deny, MaxDuration: time.Hour}, RequestIsDenied},
 		"unknown effect":      {Decision{Effect: 3, MaxDuration: time.Hour}, RequestIsDenied},
+		"unknown, of some":    {Decision{Effect: 3, Approvals: []Requirement{oneDBA}, MaxDuration: time.Hour}, RequestIsDenied},
+		"denied, of some":     {Decision{Approvals: []Requirement{oneDBA}, MaxDuration: time.Hour}, RequestIsDenied},
 		"allowed, at the cap": {Decision{Effect: Allow, MaxDuration: time.Hour}, RequestIsGranted},
 		"allowed, over it":    {Decision{Effect: Allow, MaxDuration: time.Hour - time.Millisecond}, RequestIsDenied},
 		"allowed, no cap":     {Decision{Effect: Allow}, RequestIsDenied},
@@ -185,6 +187,22 @@ func TestRejectAddsItsReason(t *testing.T) {
 	}
 	if got := after.Decision.Reasons; len(got) != 2 || got[1].Text != "the resource is gone" || !reflect.DeepEqual(r.Decision.Reasons, was) {
 		t.Errorf("reasons %v", got)
+	}
+}
+
+func TestDecidedWhen(t *testing.T) {
+	for _, s := range constants[RequestState](t) {
+		r := requestIn(t, s)
+		want := t0
+		switch s {
+		case RequestPending:
+			want = time.Time{}
+		case RequestTimedOut:
+			want = r.ExpiresAt
+		}
+		if !r.DecidedAt.Equal(want) {
+			t.Errorf("%s: decided at %v, want %v", s, r.DecidedAt, want)
+		}
 	}
 }
 

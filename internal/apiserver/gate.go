@@ -128,7 +128,7 @@ func (s *Server) fresh(ctx context.Context, w http.ResponseWriter, p api.Proof) 
 func (s *Server) rate(rt route, p access.PrincipalID) error {
 	switch {
 	case rt.urgent:
-		return nil // taking access away is never too often
+		return s.urgent.take(string(p))
 	case rt.writes():
 		return s.writes.take(string(p))
 	}

@@ -47,6 +47,7 @@ type Server struct {
 	metrics *metrics
 	reads   *rates
 	writes  *rates
+	urgent  *rates // taking access away: ten times as often as other changes
 	codes   *rates // attempts to redeem a code, by address
 	work    room
 	waits   room
@@ -69,6 +70,7 @@ func New(c Config) (*Server, error) {
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		writes: newRates(l.WritesPerSecond, l.Burst, time.Now),
+		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
 	}
 	s.work.most, s.waits.most = int64(l.Concurrent), int64(l.Waits)

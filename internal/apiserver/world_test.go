@@ -57,7 +57,7 @@ require: {approvals: [{from: [group:dba], count: 1}], maxDuration: 1h}
 
 // world is a server with a real broker on a real store and a simulated target.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	server *Server
 	http   *httptest.Server
 	store  *store.Store
@@ -67,7 +67,7 @@ type world struct {
 }
 
 // begin makes a world; bend changes the configuration in one line.
-func begin(t *testing.T, bend ...func(*Config)) *world {
+func begin(t testing.TB, bend ...func(*Config)) *world {
 	t.Helper()
 	ctx := t.Context()
 	dir := t.TempDir()
@@ -126,7 +126,7 @@ func begin(t *testing.T, bend ...func(*Config)) *world {
 }
 
 // populated has people, documents and a credential for the target.
-func populated(t *testing.T, bend ...func(*Config)) (w *world, admin *api.Client) {
+func populated(t testing.TB, bend ...func(*Config)) (w *world, admin *api.Client) {
 	t.Helper()
 	w = begin(t, bend...)
 	admin = w.first()
@@ -171,7 +171,7 @@ func (w *world) as(admin *api.Client, u api.UserAdd) *api.Client {
 	return w.enroll(added.EnrollToken.Reveal(), "")
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -65,13 +66,14 @@ type Broker struct {
 	recheckAll chan struct{}
 	sweeps     sweepLog
 	running    atomic.Bool
+	process    string // begins the name of every lease owner of this process
 	owners     atomic.Int64
 }
 
 // newOwner names the owner of one lease. Every lease has its own, so that a
 // worker which lost its lease to another one in the same process knows it.
 func (b *Broker) newOwner() string {
-	return b.Replica + "/" + strconv.FormatInt(b.owners.Add(1), 10)
+	return b.process + strconv.FormatInt(b.owners.Add(1), 10)
 }
 
 // New checks the configuration and makes a broker. Run starts its work.
@@ -86,6 +88,8 @@ func New(c Config) (*Broker, error) {
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		recheck: make(chan access.GrantQuery, 64), recheckAll: make(chan struct{}, 1)}
 	b.lanes = newLanes(b)
+	boot := b.entropy()
+	b.process = c.Replica + "/" + hex.EncodeToString(boot[:]) + "/"
 	for t, x := range c.Connectors {
 		b.schemas[t] = x.Schema()
 	}
@@ -100,7 +104,10 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	defer b.running.Store(false)
 	if b.Alone {
-		if err := b.Store.Update(ctx, func(tx Tx) error { return tx.BreakLeases() }); err != nil {
+		if err := b.Store.Update(ctx, func(tx Tx) error { return tx.BreakLeases(b.process) }); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
 			return err
 		}
 	}

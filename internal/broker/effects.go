@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -188,6 +189,28 @@ func (b *Broker) update(ctx context.Context, change func(Tx, *effects) error) er
 		b.after(fx)
 	}
 	return err
+}
+
+// insist runs a change that records what happened outside, and tries again
+// while the store does not answer, until ctx ends: what is not recorded has to
+// be found out anew. change must do nothing when it was recorded already.
+func (b *Broker) insist(ctx context.Context, doing string, change func(Tx, *effects) error) error {
+	for {
+		err := b.update(ctx, change)
+		if !errors.Is(err, access.Unavailable) || ctx.Err() != nil {
+			return err
+		}
+		b.storeTrouble(ctx, doing, err)
+	}
+}
+
+// giveBack returns the leases of an owner after a claim whose outcome is not
+// known, so that nobody has to wait for them to lapse.
+func (b *Broker) giveBack(ctx context.Context, owner string) {
+	err := b.insist(ctx, "giving leases back", func(tx Tx, _ *effects) error { return tx.Unlease(owner) })
+	if err != nil {
+		b.storeTrouble(ctx, "giving leases back", err)
+	}
 }
 
 // view shows a request as this transaction leaves it.

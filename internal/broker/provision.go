@@ -26,6 +26,9 @@ func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool 
 	})
 	if err != nil {
 		b.storeTrouble(ctx, "claiming work", err)
+		back, done := context.WithTimeout(context.WithoutCancel(ctx), leaseFor)
+		defer done()
+		b.giveBack(back, owner)
 		return false
 	}
 	for _, e := range es {
@@ -162,7 +165,7 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 		b.provisionFailed(ctx, owner, e, &connector.Error{Outcome: connector.Unknown, Permanent: true, Message: "the credential could not be sealed to the requesting device", Cause: err})
 		return
 	}
-	err = b.update(ctx, func(tx Tx, fx *effects) error {
+	err = b.insist(ctx, "recording a provisioning", func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, e.ID)
 		if err != nil || len(mine) == 0 {
 			return err
@@ -295,7 +298,7 @@ func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Ent
 	if ce.Next != "" {
 		said += " (" + ce.Next + ")"
 	}
-	err := b.update(ctx, func(tx Tx, fx *effects) error {
+	err := b.insist(ctx, "recording a failed provisioning", func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, e.ID)
 		if err != nil || len(mine) == 0 {
 			return err

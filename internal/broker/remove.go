@@ -25,6 +25,7 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	})
 	if err != nil {
 		b.storeTrouble(ctx, "claiming removals", err)
+		b.giveBack(ctx, owner)
 		return false
 	}
 	if len(es) == 0 {
@@ -153,7 +154,7 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 	for i, r := range rs {
 		ids[i], byID[r.entitlement.ID] = r.entitlement.ID, r.verdict
 	}
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	return b.insist(ctx, "recording removals", func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, ids...)
 		if err != nil {
 			return err

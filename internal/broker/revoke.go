@@ -95,10 +95,13 @@ func (b *Broker) selected(tx Tx, c Caller, set *policy.Set, s Selector) ([]acces
 	switch {
 	case s.Grant != "":
 		id, err := tx.FindRequest(s.Grant)
-		if err != nil {
-			return nil, err
+		var r access.Request
+		if err == nil {
+			r, err = tx.Request(id)
 		}
-		r, err := tx.Request(id)
+		if missing(err) {
+			err = errNotFound
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -88,11 +88,12 @@ type entitlements interface {
 	Lease(owner string, until time.Time, ids ...access.EntitlementID) error
 	// Leased returns those of the ids that owner still has on lease, as they are now.
 	Leased(owner string, ids ...access.EntitlementID) ([]access.Entitlement, error)
-	// Unlease gives leases back.
+	// Unlease gives leases back; without ids, all that owner has.
 	Unlease(owner string, ids ...access.EntitlementID) error
-	// BreakLeases ends every lease. Only the one process that owns a store alone
-	// may do this, at its start: all other owners are dead.
-	BreakLeases() error
+	// BreakLeases ends every lease but those of owners whose name begins with
+	// mine. Only the one process that owns a store alone may do this, at its
+	// start: all other owners are dead.
+	BreakLeases(mine string) error
 	// DueWork lists the places with entitlements that are due and not on lease.
 	DueWork() ([]access.Work, error)
 	// NextDue is when something next becomes due: a request, a grant, an

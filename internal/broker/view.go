@@ -33,10 +33,13 @@ func (b *Broker) View(ctx context.Context, c Caller, id string) (v View, err err
 // find resolves an id to a request that the caller may see.
 func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
 	rid, err := tx.FindRequest(id)
-	if err != nil {
-		return access.Request{}, err
+	var r access.Request
+	if err == nil {
+		r, err = tx.Request(rid)
 	}
-	r, err := tx.Request(rid)
+	if missing(err) {
+		err = errNotFound // in the same words as for what is not theirs
+	}
 	if err != nil {
 		return access.Request{}, err
 	}

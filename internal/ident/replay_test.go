@@ -92,3 +92,19 @@ func TestMemoryAtOnce(t *testing.T) {
 		t.Errorf("%d of 50 passed, want 1", passed.Load())
 	}
 }
+
+// Two guards on one store are one guard.
+func TestSharedRefusesTheSecondTime(t *testing.T) {
+	w := newWorld(t)
+	a := ident.Shared{Store: w.store.Store, Window: window}
+	b := ident.Shared{Store: w.store.Store, Window: window}
+	for _, c := range []struct {
+		guard  ident.Shared
+		device access.DeviceID
+		want   bool
+	}{{a, laptop, true}, {b, laptop, false}, {a, laptop, false}, {b, phone, true}} {
+		if ok, err := c.guard.Fresh(t.Context(), c.device, "id", w.now()); ok != c.want || err != nil {
+			t.Errorf("%s: got %v, %v; want %v", c.device, ok, err, c.want)
+		}
+	}
+}

@@ -79,8 +79,15 @@ var unlease = byIDs(`UPDATE entitlements SET lease_owner = '', lease_until = NUL
 	due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
 	WHERE id {ids} AND lease_owner = $2`)
 
-// Unlease gives leases back. Those that another has by now stay with it.
+// Unlease gives leases back: those on the ids, or without ids all that owner
+// has. Those that another has by now stay with it.
 func (tx *Tx) Unlease(owner string, ids ...access.EntitlementID) error {
+	if len(ids) == 0 {
+		_, err := tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
+			due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
+			WHERE lease_owner = $1`, owner)
+		return err
+	}
 	_, err := execByIDs(tx, unlease, ids, owner)
 	return err
 }
@@ -94,11 +101,11 @@ func (tx *Tx) DueWork() ([]access.Work, error) {
 	}, "SELECT DISTINCT place, removing FROM entitlements WHERE due_at <= $1 ORDER BY place, removing DESC", tx.now.UnixMilli())
 }
 
-// BreakLeases ends every lease. Only a process that owns the store alone may do
-// so: all other owners are dead.
-func (tx *Tx) BreakLeases() error {
+// BreakLeases ends every lease but those of owners whose name begins with mine.
+// Only a process that owns the store alone may do so: all other owners are dead.
+func (tx *Tx) BreakLeases(mine string) error {
 	_, err := tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
 		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
-		WHERE lease_until IS NOT NULL`)
+		WHERE lease_until IS NOT NULL AND substr(lease_owner, 1, length($1)) <> $1`, mine)
 	return err
 }

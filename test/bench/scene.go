@@ -77,7 +77,7 @@ log: {level: warn}
 
 // people are fewer than may sign in from one address at once; the clients share
 // their logins.
-const people = 24
+const people = 16
 
 func newScene(ctx context.Context, o options) (s *scene, err error) {
 	st, err := openStage(ctx, o)

@@ -90,7 +90,7 @@ FROM pg_roles r WHERE rolname = current_user`
 func (k *check) login() bool {
 	var super, createRole, inherit, more, signal, stats bool
 	var lends string
-	err := k.c.pools.again(k.ctx, k.t, ending, func(conn *pgx.Conn) error {
+	err := k.c.pools.again(k.ctx, k.t, reading, func(conn *pgx.Conn) error {
 		return conn.QueryRow(k.ctx, loginSQL).Scan(&super, &createRole, &inherit, &more, &signal, &stats, &lends)
 	})
 	if err != nil {
@@ -130,7 +130,7 @@ func (k *check) must(name, detail string, err error, fix string) bool {
 // claim says whose target it is; it does not take it.
 func (k *check) claim() {
 	held := ""
-	err := k.c.pools.again(k.ctx, k.t, ending, func(conn *pgx.Conn) error { return conn.QueryRow(k.ctx, claimSQL).Scan(&held) })
+	err := k.c.pools.again(k.ctx, k.t, reading, func(conn *pgx.Conn) error { return conn.QueryRow(k.ctx, claimSQL).Scan(&held) })
 	if err == nil {
 		err = checkClaim(held, k.t.Claim)
 	}

@@ -119,10 +119,10 @@ func (c *Connector) batch(ctx context.Context, t connector.Target, os []connecto
 	return rs
 }
 
-// look reads what the catalogue says about the subjects, on the lane of endings.
-func (c *Connector) look(ctx context.Context, t connector.Target, ss []*subject, what detail) (*scene, error) {
+// look reads what the catalogue says about the subjects.
+func (c *Connector) look(ctx context.Context, t connector.Target, l lane, ss []*subject, what detail) (*scene, error) {
 	var seen *scene
-	err := c.pools.again(ctx, t, ending, func(conn *pgx.Conn) (err error) {
+	err := c.pools.again(ctx, t, l, func(conn *pgx.Conn) (err error) {
 		seen, err = readScene(ctx, conn, ss, what)
 		return err
 	})

@@ -47,8 +47,10 @@ func (w *world) end(o connector.Order) connector.Result {
 func TestLoginUnderWay(t *testing.T) {
 	w := newWorldOn(t, pgtest.Start(t, pgtest.Options{}))
 	o, r := w.provision(w.Order(access.Account))
-	os := []connector.Order{o}
-	w.c.Verify(t.Context(), w.target, os) // the lane of endings has its connection
+	// The lane of endings has its connection.
+	if err := w.c.pools.with(t.Context(), w.target, ending, func(conn *pgx.Conn) error { return conn.Ping(t.Context()) }); err != nil {
+		t.Fatal(err)
+	}
 
 	oid := query[uint32](w, "SELECT oid FROM pg_authid WHERE rolname = $1", o.Account)
 	ends := map[uint32]int64{oid: 0}

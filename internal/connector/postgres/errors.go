@@ -22,6 +22,8 @@ const (
 	codeBadPassword      = "28P01"
 	codeBadAuth          = "28000"
 	codeCompletionUnkown = "40003"
+	codeSerialization    = "40001"
+	codeDeadlock         = "40P01"
 	codeInternal         = "XX000" // also "tuple concurrently updated"
 )
 
@@ -126,12 +128,20 @@ func hasCode(err error, codes ...string) bool {
 	return false
 }
 
-// contended reports whether a repeat of the same statement is likely to succeed:
-// two of us changed the same row of the catalogue at once.
+// contended reports whether a repeat that looks again is likely to succeed: two
+// of us made or changed the same row of the catalogue at once.
 func contended(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == codeInternal && strings.Contains(pg.Message, "concurrently") ||
-		pg.Code == "40001" || pg.Code == "40P01")
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case codeInternal:
+		return strings.Contains(pg.Message, "concurrently") // tuple concurrently updated
+	case codeDuplicateObject, codeUniqueViolation, codeSerialization, codeDeadlock:
+		return true
+	}
+	return false
 }
 
 // lost reports whether the connection broke, so that a repeat needs another.

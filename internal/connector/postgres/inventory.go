@@ -52,7 +52,7 @@ func (c *Connector) Inventory(ctx context.Context, t connector.Target) iter.Seq2
 	return func(yield func(connector.Artefact, error) bool) {
 		var roles []foundRole
 		var members []foundMember
-		err := c.pools.again(ctx, t, ending, func(conn *pgx.Conn) error {
+		err := c.pools.again(ctx, t, reading, func(conn *pgx.Conn) error {
 			b := &pgx.Batch{}
 			b.Queue(inventoryRolesSQL).Query(func(rows pgx.Rows) (err error) {
 				roles, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r foundRole, err error) {

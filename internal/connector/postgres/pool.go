@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -15,18 +16,23 @@ import (
 	"stint/internal/connector"
 )
 
-// lane keeps the end of access apart from its beginning: a flood of new grants
-// never makes a revocation wait for a connection.
+// maxTries is how often a change of the catalogue is tried that others make at
+// the same time.
+const maxTries = 8
+
+// lane keeps the end of access apart from its beginning, and both from mere
+// looking: a flood of new grants never makes a revocation wait for a connection.
 type lane uint8
 
 const (
 	granting lane = iota
+	reading
 	ending
 	lanes
 )
 
 // width is the most connections of a lane to one target.
-var width = [lanes]int32{granting: 16, ending: 8}
+var width = [lanes]int32{granting: 16, reading: 8, ending: 8}
 
 // pools are the connections to one target as one login.
 type pools struct {
@@ -148,9 +154,13 @@ func (p *table) with(ctx context.Context, t connector.Target, l lane, f func(*pg
 func (p *table) again(ctx context.Context, t connector.Target, l lane, f func(*pgx.Conn) error) error {
 	for tries := 1; ; tries++ {
 		err := p.with(ctx, t, l, f)
-		repeat := lost(err) && tries == 1 || contended(err) && tries < 5
-		if !repeat || ctx.Err() != nil {
+		if !(lost(err) && tries == 1 || contended(err) && tries < maxTries) {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(rand.N(time.Duration(tries) * 4 * time.Millisecond)): // apart from whom we met
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // remove takes away what Revoke and TerminateSessions left: accounts, settings
 // made on an enabled one, marks.
 func (c *Connector) remove(ctx context.Context, t connector.Target, ss []*subject) error {
-	seen, err := c.look(ctx, t, ss, withMembers|withSessions|withDependents|withClaim)
+	seen, err := c.look(ctx, t, ending, ss, withMembers|withSessions|withDependents|withClaim)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type step struct {
 // revoke makes the credentials useless: no login for accounts, no membership for
 // standing ones.
 func (c *Connector) revoke(ctx context.Context, t connector.Target, ss []*subject) error {
-	seen, err := c.look(ctx, t, ss, withMembers|withClaim)
+	seen, err := c.look(ctx, t, ending, ss, withMembers|withClaim)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ const (
 
 // terminate ends the sessions of the subjects' accounts.
 func (c *Connector) terminate(ctx context.Context, t connector.Target, ss []*subject) error {
-	seen, err := c.look(ctx, t, ss, withMembers|withClaim)
+	seen, err := c.look(ctx, t, ending, ss, withMembers|withClaim)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector
 		return connector.Before{}, nil
 	}
 	var b before
-	err := c.pools.again(ctx, t, granting, func(conn *pgx.Conn) error {
+	err := c.pools.again(ctx, t, reading, func(conn *pgx.Conn) error {
 		seen, err := readScene(ctx, conn, []*subject{s}, withMembers)
 		if err != nil {
 			return err

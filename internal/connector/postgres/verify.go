@@ -23,7 +23,7 @@ func (c *Connector) Verify(ctx context.Context, t connector.Target, os []connect
 	if len(good) == 0 {
 		return found
 	}
-	seen, err := c.look(ctx, t, good, withMembers|withSessions)
+	seen, err := c.look(ctx, t, reading, good, withMembers|withSessions)
 	now := time.Now()
 	for i, s := range good {
 		if err != nil {
