@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -261,8 +262,56 @@ func (c *cli) resourceCmd() *cobra.Command {
 		},
 	}
 	check.ValidArgsFunction = c.completeResources
-	cmd.AddCommand(check)
+	cmd.AddCommand(check, c.sweepCmd())
 	return cmd
+}
+
+func (c *cli) sweepCmd() *cobra.Command {
+	var ask api.SweepAsk
+	cmd := &cobra.Command{
+		Use:   "sweep NAME [--remove N --why TEXT]",
+		Short: "Compare a target with what should be there",
+		Long: "Compare a target with what should be there, now instead of within the minute. What is\nStint's own and has no live grant is removed, up to a budget; what is not is listed and never\n" +
+			"touched: standing privilege, and things that only look like Stint's.\n\n" +
+			"A sweep that finds more than its budget removes nothing and asks a person, because it has\nprobably misunderstood something, like a restored database. Look at what it lists, and if it\nis right, let it with --remove.",
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			report, err := conn.SweepResource(cmd.Context(), args[0], ask)
+			if err != nil {
+				return err
+			}
+			return c.showSweep(report)
+		},
+	}
+	cmd.Flags().IntVar(&ask.Remove, "remove", 0, "let it remove up to `N` things (administrators)")
+	cmd.Flags().StringVar(&ask.Why, "why", "", "the reason, needed with --remove")
+	cmd.ValidArgsFunction = c.completeResources
+	return cmd
+}
+
+func (c *cli) showSweep(report api.SweepReport) error {
+	t := newTable("WHAT", "FOUND")
+	for _, kind := range []struct {
+		what  string
+		found []string
+	}{{"unwanted", report.Unwanted}, {"foreign", report.Foreign}, {"standing", report.Standing}} {
+		for _, f := range kind.found {
+			t.row(kind.what, f)
+		}
+	}
+	if err := c.show(result{value: report, names: []string{report.Resource}, table: t}); err != nil {
+		return err
+	}
+	if len(report.Unwanted) > report.Ordered {
+		c.fault(bracketed(report.Resource+": the sweep found more to remove than it may by itself, and removed nothing", "sweep-stopped"),
+			"", "if the list is right: stint resource sweep "+report.Resource+" --remove "+strconv.Itoa(len(report.Unwanted))+" --why …")
+		return ended{exitFailure}
+	}
+	return nil
 }
 
 func (c *cli) showCheck(report api.CheckReport) error {

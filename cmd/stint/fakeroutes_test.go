@@ -233,4 +233,12 @@ func (f *fake) administration(mux *http.ServeMux) {
 		return api.CheckReport{Resource: r.PathValue("name"), OK: ok, Steps: []api.CheckStep{{Name: "creates the canary", OK: true},
 			{Name: "drops the canary", OK: ok, Detail: "stint_canary", Fix: "GRANT stint_admin TO stint"}}}, nil
 	})
+	f.route(mux, "POST /v1/resources/{name}/sweep", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+		var in api.SweepAsk
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		return api.SweepReport{Resource: r.PathValue("name"), Unwanted: []string{"stint_mira_a", "stint_mira_b"}, Standing: []string{"old_admin: SUPERUSER"},
+			Ordered: min(in.Remove, 2)}, nil
+	})
 }

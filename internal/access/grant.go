@@ -274,7 +274,7 @@ func (g Grant) Defer(now time.Time) Grant {
 	if g.State != Provisioning && g.State != Scheduled {
 		return g
 	}
-	g.State, g.StartsAt = Scheduled, now.Add(deferFor)
+	g.State, g.StartsAt = Scheduled, later(g.StartsAt, now.Add(deferFor)) // never earlier
 	return g
 }
 

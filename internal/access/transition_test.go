@@ -295,6 +295,9 @@ func TestGrantBookkeeping(t *testing.T) {
 		if got := g.Defer(now); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: Defer gave %+v", s, got)
 		}
+		if early := g.Defer(g.StartsAt.Add(-time.Minute)); early.StartsAt != g.StartsAt {
+			t.Errorf("%s: Defer moved the start from %v to %v", s, g.StartsAt, early.StartsAt)
+		}
 		want = g
 		want.SeenAt = now
 		if got := g.Seen(now); !reflect.DeepEqual(got, want) {

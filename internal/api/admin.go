@@ -123,6 +123,22 @@ type CheckStep struct {
 	Fix    string `json:"fix,omitempty" doc:"What to do about it"`
 }
 
+// SweepAsk sweeps a resource's place now. Remove, for administrators, lets the
+// sweep order that many removals, more than it may by itself.
+type SweepAsk struct {
+	Remove int    `json:"remove,omitempty" minimum:"0" maximum:"100000" doc:"How many removals it may order; 0: its ordinary budget"`
+	Why    string `json:"why,omitempty" maxLength:"2000" doc:"Needed with remove"`
+}
+
+// SweepReport is what a sweep found on a target.
+type SweepReport struct {
+	Resource string   `json:"resource" example:"orders-db"`
+	Standing []string `json:"standing" nullable:"false" doc:"Privilege that nobody granted through Stint; never touched"`
+	Foreign  []string `json:"foreign" nullable:"false" doc:"What looks like ours and is not; never touched"`
+	Unwanted []string `json:"unwanted" nullable:"false" doc:"Ours, without a live grant"`
+	Ordered  int      `json:"ordered" doc:"Removals ordered: all that is unwanted, or none when that is more than the sweep may remove"`
+}
+
 // Stop is the stop switch: while stopped, nothing new is granted. What is
 // granted still ends.
 type Stop struct {

@@ -116,6 +116,11 @@ func (c *Client) CheckResource(ctx context.Context, name string) (CheckReport, e
 	return get[CheckReport](ctx, c, call{method: http.MethodPost, path: []string{Resources, name, "check"}})
 }
 
+// SweepResource compares a target with what should be there.
+func (c *Client) SweepResource(ctx context.Context, name string, a SweepAsk) (SweepReport, error) {
+	return get[SweepReport](ctx, c, call{method: http.MethodPost, path: []string{Resources, name, "sweep"}, in: a})
+}
+
 // Revoke ends grants of others.
 func (c *Client) Revoke(ctx context.Context, r RevokeAsk) (Revoked, error) {
 	return get[Revoked](ctx, c, call{method: http.MethodPost, path: []string{"revoke"}, in: r})

@@ -135,6 +135,18 @@ func (s *Server) checkResource(ctx context.Context, c call, in *ByName) (*reply[
 	return answer(out), nil
 }
 
+func (s *Server) sweepResource(ctx context.Context, c call, in *struct {
+	ByName
+	Body api.SweepAsk
+}) (*reply[api.SweepReport], error) {
+	got, err := s.broker.Sweep(ctx, c.asked(nil), access.ResourceName(in.Name), in.Body.Remove, in.Body.Why)
+	if err != nil {
+		return nil, err
+	}
+	list := func(xs []string) []string { return append([]string{}, xs...) } // never null on the wire
+	return answer(api.SweepReport{Resource: in.Name, Standing: list(got.Standing), Foreign: list(got.Foreign), Unwanted: list(got.Unwanted), Ordered: got.Ordered}), nil
+}
+
 func (s *Server) listRoles(ctx context.Context, _ call, in *Paging) (*reply[api.Page[api.Role]], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {

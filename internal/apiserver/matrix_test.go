@@ -86,7 +86,7 @@ var samples = map[string]struct{ path, body string }{
 	"set-stop":       {"/v1/stop", `{"stopped":false,"why":"test"}`},
 	"apply":          {"/v1/apply", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"list-resources": {"/v1/resources", ""}, "get-resource": {"/v1/resources/none", ""}, "delete-resource": {"/v1/resources/none", ""},
-	"check-resource": {"/v1/resources/none/check", ""}, "list-roles": {"/v1/roles", ""}, "get-role": {"/v1/roles/none", ""}, "delete-role": {"/v1/roles/none", ""},
+	"check-resource": {"/v1/resources/none/check", ""}, "sweep-resource": {"/v1/resources/none/sweep", `{}`}, "list-roles": {"/v1/roles", ""}, "get-role": {"/v1/roles/none", ""}, "delete-role": {"/v1/roles/none", ""},
 	"list-policies": {"/v1/policies", ""}, "get-policy": {"/v1/policies/none", ""}, "delete-policy": {"/v1/policies/none", ""},
 	"who-can": {"/v1/who-can?resource=none", ""}, "who-has": {"/v1/who-has?resource=none", ""},
 	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},

@@ -74,6 +74,8 @@ func (s *Server) addRoutes() {
 		summary: "Delete a resource", detail: "Refused while live grants hold it, unless revoke=true."}, s.deleteResource)
 	register(s, route{name: "check-resource", method: post, path: "/v1/resources/{name}/check", who: anyone, tag: "Documents",
 		summary: "Can we create AND remove there?", detail: "Administrators and owners of the resource."}, s.checkResource)
+	register(s, route{name: "sweep-resource", method: post, path: "/v1/resources/{name}/sweep", who: anyone, tag: "Documents",
+		summary: "Compare a target with what should be there, now", detail: "Administrators and owners of the resource; with remove, administrators."}, s.sweepResource)
 	register(s, route{name: "list-roles", method: get, path: "/v1/roles", who: anyone, tag: "Documents", summary: "All roles"}, s.listRoles)
 	register(s, route{name: "get-role", method: get, path: "/v1/roles/{name}", who: anyone, tag: "Documents", summary: "One role"}, s.getRole)
 	register(s, route{name: "delete-role", method: del, path: "/v1/roles/{name}", who: anyone, tag: "Documents",

@@ -19,6 +19,7 @@ const (
 	RemovalTrouble    access.EventType = "removal.trouble" // a removal does not succeed
 	ForeignFound      access.EventType = "foreign.found"   // not what we made where ours should be
 	SweepFound        access.EventType = "sweep.found"     // of ours, without a live grant; removed
+	SweepAllowed      access.EventType = "sweep.allowed"   // an administrator lets it remove more
 	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
 )
 

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ func (b *Broker) watchTargets(ctx context.Context) {
 		var wg sync.WaitGroup
 		for _, c := range at {
 			wg.Go(func() {
-				if err := b.sweep(ctx, c); err != nil && ctx.Err() == nil {
+				if _, err := b.sweep(ctx, c, SweepBudget); err != nil && ctx.Err() == nil {
 					b.Log.Warn("sweep failed", "place", c.Place(), "error", err)
 				}
 			})
@@ -66,118 +67,155 @@ func (b *Broker) places(ctx context.Context) (map[access.Place]access.Connection
 	return at, err
 }
 
-// Standing is privilege found on a target that nobody granted through Stint.
-type Standing struct {
-	Place  access.Place
-	Detail string
+// Findings are what one sweep of a place found.
+type Findings struct {
+	Place    access.Place
+	Standing []string // privilege that nobody granted through Stint; never touched
+	Foreign  []string // what looks like ours and is not; never touched
+	Unwanted []string // ours, without a live grant
+	Ordered  int      // how many removals were ordered: of all that is unwanted, or none
 }
 
-// sweepLog keeps what the last sweeps found, for people to look at.
+// Sweep sweeps a resource's place now and says what it found; for administrators
+// and the resource's owners. With remove > 0, for administrators, it may order
+// that many removals: the answer of a person whom a sweep asked.
+func (b *Broker) Sweep(ctx context.Context, c Caller, name access.ResourceName, remove int, why string) (Findings, error) {
+	set, err := b.Documents(ctx)
+	if err != nil {
+		return Findings{}, err
+	}
+	r, ok := set.Resource(name)
+	switch {
+	case !ok:
+		return Findings{}, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(name))
+	case !c.Principal.Admin && (remove > 0 || !c.owns(set, name)):
+		return Findings{}, access.Fail(access.Denied, "not-yours", "sweeping "+string(name)+" is for its owners, removing more than a sweep may for administrators")
+	case remove < 0 || remove > 0 && strings.TrimSpace(why) == "":
+		return Findings{}, access.Fail(access.Invalid, "no-reason", "removing more than a sweep may by itself needs a number and a reason").Try("say it with --why")
+	}
+	if remove > 0 {
+		if err := b.update(ctx, func(tx Tx, fx *effects) error {
+			fx.event(b.alarmEvent(SweepAllowed, tx.Now(), c.Actor, "resource", string(name), "remove", strconv.Itoa(remove), "why", why))
+			return nil
+		}); err != nil {
+			return Findings{}, err
+		}
+	}
+	return b.sweep(ctx, r.Connection, max(remove, SweepBudget))
+}
+
+// sweepLog keeps when the last sweep was, and what was reported already, so that
+// each finding is in the log once per process and not once a minute.
 type sweepLog struct {
 	mu       sync.Mutex
-	standing map[access.Place][]Standing
-	stopped  map[access.Place]string
 	at       time.Time
+	reported map[string]string
 }
 
-// Standing lists the standing privilege that the last sweeps found.
-func (b *Broker) Standing() []Standing {
-	b.sweeps.mu.Lock()
-	defer b.sweeps.mu.Unlock()
-	var all []Standing
-	for _, p := range slices.Sorted(maps.Keys(b.sweeps.standing)) {
-		all = append(all, b.sweeps.standing[p]...)
+// anew reports whether this was not the last thing reported about key.
+func (l *sweepLog) anew(key, said string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reported[key] != said
+}
+
+// done notes when a sweep was, and what is in the log now.
+func (l *sweepLog) done(reported map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at = time.Now()
+	if l.reported == nil || len(l.reported) > 10_000 {
+		l.reported = map[string]string{}
 	}
-	return all
+	maps.Copy(l.reported, reported)
 }
 
 // sweep compares one place with the store.
-func (b *Broker) sweep(ctx context.Context, at access.Connection) error {
+func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (Findings, error) {
 	place := at.Place()
+	found := Findings{Place: place}
 	call, cancel := context.WithTimeout(ctx, sweepEvery/2)
 	defer cancel()
 	conn, t, err := b.target(call, at)
 	if err != nil {
-		return err
+		return found, err
 	}
 	if !conn.Capabilities().Sweepable {
-		return nil
+		return found, nil
 	}
 	if err := b.claim(call, conn, t); err != nil {
-		return err // somebody else's target: nothing there is ours to judge
+		return found, err // somebody else's target: nothing there is ours to judge
 	}
 	leave, ok := b.lanes.making.enter(call, place)
 	if !ok {
-		return call.Err()
+		return found, call.Err()
 	}
 	var since time.Time // what vanished after this moment may still be in the inventory
 	if err := b.Store.View(ctx, func(tx Tx) error { since = tx.Now(); return nil }); err != nil {
 		leave(true)
-		return err
+		return found, err
 	}
 	var ours []connector.Artefact
-	var standing []Standing
 	for a, err := range conn.Inventory(call, t) {
 		if err != nil {
 			leave(answered(err))
-			return err // an incomplete list proves nothing
+			return found, err // an incomplete list proves nothing
 		}
 		if a.Ours {
 			ours = append(ours, a)
 		} else if a.Standing {
-			standing = append(standing, Standing{Place: place, Detail: a.Detail})
+			found.Standing = append(found.Standing, strings.TrimSpace(a.Account+" "+a.Right)+": "+a.Detail)
 		}
 	}
 	leave(true)
-	b.sweeps.mu.Lock()
-	if b.sweeps.standing == nil {
-		b.sweeps.standing, b.sweeps.stopped = map[access.Place][]Standing{}, map[access.Place]string{}
+	reported, err := b.judge(ctx, at, ours, since, budget, &found)
+	if err == nil {
+		b.sweeps.done(reported)
 	}
-	b.sweeps.standing[place], b.sweeps.at = standing, time.Now()
-	b.sweeps.mu.Unlock()
-	return b.judge(ctx, at, ours, since)
+	return found, err
 }
 
-// judge orders the removal of what is ours and not wanted.
-func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connector.Artefact, since time.Time) error {
-	var stopped string
-	err := b.update(ctx, func(tx Tx, fx *effects) error {
-		stopped = ""
-		n := 0
+// judge orders the removal of what is ours and not wanted, all of it or, if that
+// is more than the budget, nothing.
+func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connector.Artefact, since time.Time, budget int, found *Findings) (reported map[string]string, err error) {
+	place := at.Place()
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		found.Foreign, found.Unwanted, found.Ordered = nil, nil, 0
+		reported = map[string]string{}
+		var alarms effects
+		report := func(key, said string, ev access.Event) {
+			if b.sweeps.anew(key, said) {
+				alarms.event(ev)
+				reported[key] = said
+			}
+		}
 		for _, a := range ours {
 			e, ev, remove, err := b.unwanted(tx, at, a, since)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case ev.Type == ForeignFound:
+				found.Foreign = append(found.Foreign, a.Account+": "+ev.Facts["said"])
+				report(string(place)+"\x00"+a.Account+"\x00"+a.Creation, ev.Facts["said"], ev)
+			case remove:
+				found.Unwanted = append(found.Unwanted, strings.TrimSpace(a.Account+" "+a.Right))
+				fx.entitlement(e)
+				fx.event(ev, b.alarmEvent(SweepFound, tx.Now(), access.System, "entitlement", string(e.ID), "account", a.Account, "right", a.Right, "place", string(place)))
 			}
-			if ev.Type == ForeignFound {
-				if b.firstTime(at.Place(), a) {
-					fx.event(ev)
-				}
-				continue
-			}
-			if !remove {
-				continue
-			}
-			n++
-			fx.entitlement(e)
-			fx.event(ev, b.alarmEvent(SweepFound, tx.Now(), access.System, "entitlement", string(e.ID), "account", a.Account, "right", a.Right, "place", string(at.Place())))
 		}
-		if n > SweepBudget {
-			stopped = fmt.Sprintf("the sweep of %s found %d things to remove and may remove %d by itself", at.Place(), n, SweepBudget)
+		n := len(found.Unwanted)
+		found.Ordered = n
+		if n > budget {
+			found.Ordered = 0
 			*fx = effects{}
-			if b.sweepStopsAnew(at.Place(), stopped) {
-				fx.event(b.alarmEvent(SweepStopped, tx.Now(), access.System, "place", string(at.Place()), "said", stopped))
-			}
+			said := fmt.Sprintf("the sweep of %s found %d things to remove and may remove %d by itself", place, n, budget)
+			b.Log.Error("sweep stopped: a person must look", "said", said)
+			report(string(place), said, b.alarmEvent(SweepStopped, tx.Now(), access.System, "place", string(place), "said", said))
 		}
+		fx.event(alarms.events...)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if stopped != "" {
-		b.Log.Error("sweep stopped: a person must look", "said", stopped)
-	}
-	return nil
+	return reported, err
 }
 
 // unwanted decides about one artefact that has our mark: whether a live
@@ -247,18 +285,4 @@ func sweptKey(a connector.Artefact) string {
 		return "enable:" + a.Account
 	}
 	return string(a.Mechanism) + ":found:" + a.Account
-}
-
-// firstTime reports whether this artefact was not reported as foreign before,
-// so that each is in the log once per process and not once a minute.
-func (b *Broker) firstTime(place access.Place, a connector.Artefact) bool {
-	return b.sweepStopsAnew(place+access.Place("\x00"+a.Account+"\x00"+a.Creation), "foreign")
-}
-
-func (b *Broker) sweepStopsAnew(key access.Place, said string) bool {
-	b.sweeps.mu.Lock()
-	defer b.sweeps.mu.Unlock()
-	anew := b.sweeps.stopped[key] != said
-	b.sweeps.stopped[key] = said
-	return anew
 }

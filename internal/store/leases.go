@@ -85,7 +85,7 @@ func (tx *Tx) Unlease(owner string, ids ...access.EntitlementID) error {
 	if len(ids) == 0 {
 		_, err := tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
 			due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
-			WHERE lease_owner = $1`, owner)
+			WHERE lease_until IS NOT NULL AND lease_owner = $1`, owner)
 		return err
 	}
 	_, err := execByIDs(tx, unlease, ids, owner)

@@ -22,8 +22,8 @@ type schema struct {
 }
 
 var (
-	s3 = schema{goose.DialectSQLite3, "migrations/sqlite"}
-	pg = schema{goose.DialectPostgres, "migrations/postgres"}
+	sqliteSchema   = schema{goose.DialectSQLite3, "migrations/sqlite"}
+	postgresSchema = schema{goose.DialectPostgres, "migrations/postgres"}
 )
 
 // migrate brings the schema up to date. The caller holds the lock that keeps

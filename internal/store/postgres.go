@@ -76,7 +76,7 @@ func (e *postgresEngine) migrate(ctx context.Context) error {
 	}
 	// The session ends here, and with it the lock, whatever else happens.
 	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
-	return migrate(ctx, pg, e.db)
+	return migrate(ctx, postgresSchema, e.db)
 }
 
 func (e *postgresEngine) close() error { return e.db.Close() }

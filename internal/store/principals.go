@@ -18,6 +18,11 @@ type principalBody struct {
 	CreatedAt  stamp             `json:"created_at,omitempty"`
 }
 
+func principalRow(p access.Principal) (write, error) {
+	body, err := encode(principalBody{p.Groups, p.Attributes, string(p.Manager), p.Admin, p.Auditor, p.Disabled, stampOf(p.Until), stampOf(p.CreatedAt)})
+	return write{string(p.ID), p.Version, string(p.ID.Kind()), string(p.Person), body}, err
+}
+
 const principalColumns = "SELECT id, version, person, body FROM principals"
 
 func scanPrincipal(row row) (access.Principal, error) {
@@ -45,11 +50,11 @@ func (tx *Tx) Principal(id access.PrincipalID) (access.Principal, error) {
 func (tx *Tx) SavePrincipals(ps ...access.Principal) error {
 	rows := make([]write, 0, len(ps))
 	for _, p := range ps {
-		body, err := encode(principalBody{p.Groups, p.Attributes, string(p.Manager), p.Admin, p.Auditor, p.Disabled, stampOf(p.Until), stampOf(p.CreatedAt)})
+		w, err := principalRow(p)
 		if err != nil {
 			return tx.fail(err)
 		}
-		rows = append(rows, write{string(p.ID), p.Version, string(p.ID.Kind()), string(p.Person), body})
+		rows = append(rows, w)
 	}
 	return tx.save(principalTable, rows)
 }

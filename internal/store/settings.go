@@ -83,11 +83,16 @@ func scanCredential(row row) (access.Credential, error) {
 
 // SaveCredential writes a connector login.
 func (tx *Tx) SaveCredential(c access.Credential) error {
-	body, err := encode(credentialBody{c.Type, c.Address, c.Username})
+	w, err := credentialRow(c)
 	if err != nil {
 		return tx.fail(err)
 	}
-	return tx.save(credentialTable, []write{{c.Name, c.Version, body, c.Sealed, c.SetAt.UnixMilli()}})
+	return tx.save(credentialTable, []write{w})
+}
+
+func credentialRow(c access.Credential) (write, error) {
+	body, err := encode(credentialBody{c.Type, c.Address, c.Username})
+	return write{c.Name, c.Version, body, c.Sealed, c.SetAt.UnixMilli()}, err
 }
 
 // Setting is a small named value; nil when it is not set.

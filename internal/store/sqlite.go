@@ -64,7 +64,7 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 		return unavailable("store-unopened", "the store cannot be opened", err)
 	}
 	e.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, s3, e.write); err != nil {
+	if err := migrate(ctx, sqliteSchema, e.write); err != nil {
 		return err
 	}
 	if e.read, err = sql.Open("sqlite", dsn(path, "cache_size("+readerCache+")", "query_only(1)")); err != nil {
@@ -89,7 +89,7 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 // dsn says how a connection is set up. recursive_triggers makes REPLACE ask the
 // triggers that forbid to delete.
 func dsn(path string, pragmas ...string) string {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)", "temp_store(MEMORY)"}, pragmas...)}
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)"}, pragmas...)}
 	u := url.URL{Path: path}
 	return "file:" + u.EscapedPath() + "?" + q.Encode()
 }

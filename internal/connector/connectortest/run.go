@@ -67,6 +67,7 @@ func life(s *scene, m access.Mechanism) {
 		s.Fatal("the receipt has no credential")
 	}
 	s.wantPresent(o, r, 0)
+	s.wantEnd(o, r, o.ExpiresAt)
 	live := s.session(o, r)
 	s.wantPresent(o, r, 1)
 	if last := s.verify(o).LastActive; time.Since(last).Abs() > time.Minute {
@@ -83,6 +84,16 @@ func life(s *scene, m access.Mechanism) {
 	if after, err := s.Session(o, r); err == nil {
 		after.Close()
 		s.Error("the credential still opens a session")
+	}
+}
+
+// wantEnd checks the target's own expiry, where there is one.
+func (s *scene) wantEnd(o connector.Order, r connector.Receipt, want time.Time) {
+	s.Helper()
+	if got := s.State(o, r).Ends; !got.IsZero() && got.Sub(want).Abs() > time.Second {
+		s.Errorf("the target ends it by itself at %v, want %v", got, want)
+	} else if got.IsZero() && s.Connector().Capabilities().NativeExpiry && o.Mechanism != access.Member {
+		s.Error("the target does not end it by itself")
 	}
 }
 
@@ -187,7 +198,14 @@ func extend(s *scene, m access.Mechanism) {
 		s.Error("an extension changed the credential or ended the session")
 	}
 	s.wantPresent(o, r, 1)
-	s.session(o, r) // with the credential of before
+	s.wantEnd(o, r, o.ExpiresAt)
+	earlier := o
+	earlier.ExpiresAt = o.ExpiresAt.Add(-30 * time.Minute)
+	if _, err := s.Connector().Provision(s.ctx, s.Target(), earlier); err != nil {
+		s.Errorf("a late repeat of an earlier extension: %v", err)
+	}
+	s.wantEnd(o, r, o.ExpiresAt) // never lowered
+	s.session(o, r)              // with the credential of before
 	s.end(o)
 	s.wantGone(o, r)
 	if _, err := s.Connector().Provision(s.ctx, s.Target(), o); err == nil && m != access.Member {

@@ -70,6 +70,8 @@ type State struct {
 	Exists  bool // there is an object of ours: the account, a mark, a membership
 	Usable  bool // somebody could log in with it, or acts with it
 	Foreign bool // what has the name is not what was provisioned
+	// Ends is the target's own expiry; zero where the mechanism has none.
+	Ends time.Time
 }
 
 // Faults breaks the connection between connector and target. What is armed

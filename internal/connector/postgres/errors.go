@@ -13,18 +13,18 @@ import (
 
 // SQLSTATE codes that are told apart (PostgreSQL documentation, appendix A).
 const (
-	codeNoPrivilege      = "42501"
-	codeUndefinedObject  = "42704"
-	codeDuplicateObject  = "42710"
-	codeUniqueViolation  = "23505"
-	codeDependentObjects = "2BP01"
-	codeReadOnly         = "25006"
-	codeBadPassword      = "28P01"
-	codeBadAuth          = "28000"
-	codeCompletionUnkown = "40003"
-	codeSerialization    = "40001"
-	codeDeadlock         = "40P01"
-	codeInternal         = "XX000" // also "tuple concurrently updated"
+	codeNoPrivilege       = "42501"
+	codeUndefinedObject   = "42704"
+	codeDuplicateObject   = "42710"
+	codeUniqueViolation   = "23505"
+	codeDependentObjects  = "2BP01"
+	codeReadOnly          = "25006"
+	codeBadPassword       = "28P01"
+	codeBadAuth           = "28000"
+	codeCompletionUnknown = "40003"
+	codeSerialization     = "40001"
+	codeDeadlock          = "40P01"
+	codeInternal          = "XX000" // also "tuple concurrently updated"
 )
 
 // connectError is a connection that never came to be, so that nothing was sent.
@@ -66,7 +66,7 @@ func failure(err error) *connector.Error {
 	e := &connector.Error{Outcome: connector.NotDone, Message: said(pg)}
 	switch {
 	// A backend that dies may have committed before it said so.
-	case pg.Severity == "FATAL" || pg.Severity == "PANIC" || pg.Code == codeCompletionUnkown || strings.HasPrefix(pg.Code, "08"):
+	case pg.Severity == "FATAL" || pg.Severity == "PANIC" || pg.Code == codeCompletionUnknown || strings.HasPrefix(pg.Code, "08"):
 		e.Outcome = connector.Unknown
 	case pg.Code == codeNoPrivilege:
 		e.Permanent = true

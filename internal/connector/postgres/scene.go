@@ -32,9 +32,8 @@ type role struct {
 
 // membership is one row of pg_auth_members.
 type membership struct {
-	group   string
-	ours    bool // our login is the grantor
-	isAdmin bool
+	group string
+	ours  bool // our login is the grantor
 }
 
 // session is one row of pg_stat_activity.
@@ -61,7 +60,7 @@ SELECT oid, rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication 
 FROM pg_roles r WHERE rolname = ANY ($1::text[]::name[]) OR oid = ANY ($2::oid[])`
 
 const membersSQL = `
-SELECT m.member, g.rolname, m.grantor = (SELECT oid FROM pg_roles WHERE rolname = current_user), m.admin_option
+SELECT m.member, g.rolname, m.grantor = (SELECT oid FROM pg_roles WHERE rolname = current_user)
 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
 WHERE m.member = ANY ($2::oid[] || ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($1::text[]::name[])))`
 
@@ -138,7 +137,7 @@ func (v *scene) readMembers(rows pgx.Rows) error {
 	for rows.Next() {
 		var member uint32
 		var m membership
-		if err := rows.Scan(&member, &m.group, &m.ours, &m.isAdmin); err != nil {
+		if err := rows.Scan(&member, &m.group, &m.ours); err != nil {
 			return err
 		}
 		v.members[member] = append(v.members[member], m)

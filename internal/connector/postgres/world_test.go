@@ -205,17 +205,28 @@ func (w *world) State(o connector.Order, r connector.Receipt) connectortest.Stat
 		return connectortest.State{
 			Exists:  oid != 0,
 			Usable:  sessions > 0 || query[bool](w, "SELECT EXISTS (SELECT FROM pg_authid WHERE rolname = $1 AND (rolcanlogin OR rolpassword IS NOT NULL))", name),
+			Ends:    w.validUntil(name),
 			Foreign: oid != 0 && r.Creation != "" && strconv.FormatInt(oid, 10) != r.Creation,
 		}
 	}
 	st := connectortest.State{Exists: query[bool](w, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", markName(o.Mechanism, o.Tag))}
 	if o.Mechanism == access.Enable {
 		st.Usable = query[bool](w, "SELECT EXISTS (SELECT FROM pg_authid WHERE rolname = $1 AND (rolcanlogin OR rolpassword IS NOT NULL))", o.Account)
+		st.Ends = w.validUntil(o.Account)
 		return st
 	}
 	st.Usable = query[int](w, `SELECT count(*) FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles a ON a.oid = m.member
 		WHERE a.rolname = $1 AND g.rolname = ANY($2)`, o.Account, o.Rights) > 0
 	return st
+}
+
+// validUntil is the target's own expiry of an account.
+func (w *world) validUntil(name string) time.Time {
+	us := query[int64](w, "SELECT coalesce((SELECT (extract(epoch FROM rolvaliduntil) * 1000000)::int8 FROM pg_roles WHERE rolname = $1 AND isfinite(rolvaliduntil)), 0)", name)
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us)
 }
 
 // Own makes objects in both databases, grants, default privileges and a

@@ -112,6 +112,7 @@ CREATE UNIQUE INDEX entitlements_live ON entitlements (place, key) WHERE state <
 CREATE INDEX entitlements_by_place ON entitlements (place, state, id);
 CREATE INDEX entitlements_by_resource ON entitlements (resource, state, id);
 CREATE INDEX entitlements_due ON entitlements (due_at, place, removing) WHERE due_at IS NOT NULL;
+CREATE INDEX entitlements_leased ON entitlements (lease_owner) WHERE lease_until IS NOT NULL;
 CREATE INDEX entitlements_work ON entitlements (place, removing, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE holds (

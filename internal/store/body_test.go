@@ -1,0 +1,169 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stint/internal/access"
+)
+
+// fill sets every field of a value, and of all within, to something that is not
+// zero, so that a field which the store forgets shows.
+func fill(t *testing.T, v reflect.Value, n *int64) {
+	*n++
+	switch x := v.Addr().Interface().(type) {
+	case *time.Time:
+		*x = time.UnixMilli(1_790_000_000_000 + *n).UTC()
+		return
+	case *netip.Addr:
+		*x = netip.AddrFrom4([4]byte{10, 0, 0, byte(*n)})
+		return
+	case *access.Effect:
+		*x = access.Approve
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(t, v.Field(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fallthrough
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(t, v.Index(i), n)
+		}
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{fmt.Sprint("k", *n): "v"}))
+	case reflect.String:
+		v.SetString(fmt.Sprint("text <&> “", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(*n)
+	case reflect.Uint8:
+		v.SetUint(uint64(*n%3 + 1))
+	default:
+		t.Fatalf("a field of kind %v is new here", v.Kind())
+	}
+}
+
+// rowOf answers a scan with what a save would have written.
+type rowOf struct {
+	table   *table
+	values  write
+	columns []string
+}
+
+func (r rowOf) Scan(dest ...any) error {
+	if len(dest) != len(r.columns) {
+		return fmt.Errorf("%d destinations for %d columns", len(dest), len(r.columns))
+	}
+	for i, name := range r.columns {
+		for n, c := range r.table.columns {
+			if c.name != name {
+				continue
+			}
+			to := reflect.ValueOf(dest[i]).Elem()
+			from := reflect.ValueOf(r.values[n])
+			if to.Kind() == reflect.Pointer {
+				to.Set(reflect.New(to.Type().Elem()))
+				to = to.Elem()
+			}
+			to.Set(from.Convert(to.Type()))
+		}
+	}
+	return nil
+}
+
+// TestNoFieldIsForgotten: what is written to a row comes back whole.
+func TestNoFieldIsForgotten(t *testing.T) {
+	n := int64(0)
+	same := func(name string, got, want any, err error) {
+		t.Helper()
+		if d := cmp.Diff(got, want, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" || err != nil {
+			t.Errorf("%s: %v, got (-) differs from want (+):\n%s", name, err, d)
+		}
+	}
+
+	var r access.Request
+	fill(t, reflect.ValueOf(&r).Elem(), &n)
+	w, err := requestRow(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotR, err := scanRequest(rowOf{requestTable, w, []string{"id", "version", "state", "principal", "person", "role", "duration", "extends", "digest", "grant_id", "created_at", "expires_at", "body"}})
+	gotR.Approvals = r.Approvals // have a table of their own
+	same("request", gotR.Request, r, err)
+
+	r.Version = 1
+	votes, err := appendVotes(nil, r)
+	if err != nil || len(votes) != 2 {
+		t.Fatalf("%d votes, %v", len(votes), err)
+	}
+	for i, w := range votes {
+		v, err := scanVote(rowOf{voteTable, w, []string{"request_id", "n", "voter", "person", "approve", "duration", "at", "request", "digest", "body"}})
+		same("vote", v.Approval, r.Approvals[i], err)
+	}
+
+	var g access.Grant
+	fill(t, reflect.ValueOf(&g).Elem(), &n)
+	if w, err = grantRow(g); err != nil {
+		t.Fatal(err)
+	}
+	gotG, err := scanGrant(rowOf{grantTable, w, []string{"id", "version", "state", "request_id", "principal", "person", "role", "duration", "conditional", "created_at", "setup_by", "expires_at", "body"}})
+	same("grant", gotG, g, err)
+
+	var e access.Entitlement
+	fill(t, reflect.ValueOf(&e).Elem(), &n)
+	if w, err = entitlementRow(e); err != nil {
+		t.Fatal(err)
+	}
+	gotE, err := scanEntitlement(rowOf{entitlementTable, w, []string{"id", "version", "state", "key", "created_at", "expires_at", "next_at", "body"}})
+	same("entitlement", gotE, e, err)
+
+	var p access.Principal
+	fill(t, reflect.ValueOf(&p).Elem(), &n)
+	if w, err = principalRow(p); err != nil {
+		t.Fatal(err)
+	}
+	gotP, err := scanPrincipal(rowOf{principalTable, w, []string{"id", "version", "person", "body"}})
+	same("principal", gotP, p, err)
+
+	var c access.Credential
+	fill(t, reflect.ValueOf(&c).Elem(), &n)
+	if w, err = credentialRow(c); err != nil {
+		t.Fatal(err)
+	}
+	gotC, err := scanCredential(rowOf{credentialTable, w, []string{"name", "version", "body", "sealed", "set_at"}})
+	same("credential", gotC, c, err)
+}
+
+// TestDecodeIsStrict: what this program does not know is never passed over.
+func TestDecodeIsStrict(t *testing.T) {
+	for _, text := range []string{``, `{`, `null x`, `{"type":"a"} {}`, `{"type":"a","more":1}`, `[]`} {
+		var b credentialBody
+		if err := decode(text, "credential", "x", &b); err == nil {
+			t.Errorf("decode(%q) passed", text)
+		}
+	}
+}
+
+// FuzzDecode: no text in a body may do more than fail.
+func FuzzDecode(f *testing.F) {
+	f.Add(`{"targets":[{"resource":"orders-db"}],"permissions":{"mechanism":"account"},"reason":"","nonce":"AA==","decision":{"effect":"allow"}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var r requestBody
+		var g grantBody
+		var e entitlementBody
+		_ = decode(text, "request", "x", &r)
+		_ = decode(text, "grant", "x", &g)
+		_ = decode(text, "entitlement", "x", &e)
+	})
+}
