@@ -157,6 +157,7 @@ func (e Entitlement) Share(g Grant, now time.Time) (Entitlement, Hold, Event, er
 	if e.Mechanism == Enable { // the new holder needs a credential, and only fresh ones can be shown
 		renew = RenewSecret
 	}
+	e.Options = common(e.Options, g.Permissions.Options)
 	h := Hold{Grant: g.ID, Entitlement: e.ID, Needs: 1}
 	if renew == RenewNothing && e.State != Intended {
 		h.Needs = e.Confirmed
@@ -166,6 +167,19 @@ func (e Entitlement) Share(g Grant, now time.Time) (Entitlement, Hold, Event, er
 		h.Needs = e.Rev
 	}
 	return e, h, ev, nil
+}
+
+// common keeps the options in which two holders agree. Where they differ the
+// connector's default counts, which is its strict one: nobody's session survives
+// because of what somebody else's role allows.
+func common(a, b map[string]string) map[string]string {
+	both := map[string]string{}
+	for k, v := range a {
+		if w, ok := b[k]; ok && v == w {
+			both[k] = v
+		}
+	}
+	return both
 }
 
 // Raise moves the target's own expiry for a holder whose grant was extended.

@@ -119,6 +119,13 @@ func (r Request) NewGrant(id GrantID, now time.Time) (Request, Grant, Event, err
 		"rights", strings.Join(p.Rights, ",")), nil
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 func later(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
@@ -143,11 +150,8 @@ func (g Grant) Begin(now time.Time) (Grant, Event, error) {
 	if !deferred {
 		g.SetupBy = now.Add(SetupWithin)
 	}
-	if g.Clock == FromEffective || g.Clock == "" {
-		g.ExpiresAt = g.SetupBy.Add(g.Duration)
-	}
 	if !now.Before(g.ExpiresAt) {
-		return was, Event{}, Fail(Expired, "used-up", "nothing is left of the duration")
+		return was, Event{}, Fail(Expired, "used-up", "nothing is left of the duration").Because("the grant was to start at " + stamp(g.StartsAt))
 	}
 	g.Version++
 	return g, g.event(GrantStarted, System, now, "expires_at", stamp(g.ExpiresAt)), nil
@@ -161,9 +165,9 @@ func (g Grant) Activate(now time.Time) (Grant, Event, error) {
 	}
 	end := g.ExpiresAt
 	if g.Clock == FromEffective || g.Clock == "" {
-		end = now.Add(g.Duration)
+		end = earlier(now.Add(g.Duration), end) // a start that came late keeps its end
 	}
-	if now.After(g.SetupBy) || end.After(g.ExpiresAt) || !now.Before(end) {
+	if now.After(g.SetupBy) || !now.Before(end) {
 		return g, Event{}, Fail(Expired, "set-up-too-late", "set-up took too long")
 	}
 	g.State, g.ActiveAt, g.ExpiresAt = Active, now, end

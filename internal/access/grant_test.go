@@ -110,15 +110,19 @@ func TestSetupDeadline(t *testing.T) {
 	}
 }
 
-// A grant that begins late gets its whole set-up time and duration; one that
+// A grant that begins late gets its whole set-up time and keeps its end; one that
 // waits for something to be removed keeps its deadline.
 func TestBeginLateAndDeferred(t *testing.T) {
 	g := grantIn(t, Scheduled)
-	late := g.StartsAt.Add(5 * time.Hour)
+	late := g.StartsAt.Add(50 * time.Minute)
 	for _, g.Clock = range []StartClock{"", FromEffective} {
 		began, ev, err := g.Begin(late)
-		if err != nil || !began.SetupBy.Equal(late.Add(SetupWithin)) || !began.ExpiresAt.Equal(late.Add(SetupWithin+time.Hour)) || ev.Facts["expires_at"] != stamp(began.ExpiresAt) {
+		if err != nil || !began.SetupBy.Equal(late.Add(SetupWithin)) || !began.ExpiresAt.Equal(g.ExpiresAt) || ev.Facts["expires_at"] != stamp(began.ExpiresAt) {
 			t.Errorf("began late: %+v, %v", began, err)
+		}
+		active, _, err := began.Activate(late)
+		if err != nil || !active.ExpiresAt.Equal(g.ExpiresAt) {
+			t.Errorf("a late start moved the end to %s from %s, %v", active.ExpiresAt, g.ExpiresAt, err)
 		}
 		if ev.Facts["resource"] != "orders" || ev.Facts["role"] != "writer" || ev.Facts["person"] != "mira" {
 			t.Errorf("facts %v", ev.Facts)

@@ -125,6 +125,9 @@ func checkAsk(r Request, now time.Time) error {
 	if err := checkText("reason", r.Reason, MaxReason, false); err != nil {
 		return err
 	}
+	if strings.ContainsAny(r.Ticket, "\n\t") {
+		return Fail(Invalid, "bad-ticket", "a ticket is one line")
+	}
 	return checkText("ticket", r.Ticket, MaxTicket, true)
 }
 

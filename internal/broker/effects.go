@@ -166,7 +166,11 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 	}
 	fx.kick = map[access.Work]bool{}
 	for _, e := range fx.ents.newest() {
-		if e.Wanted() && !slices.Contains(fx.mine, e.ID) {
+		if slices.Contains(fx.mine, e.ID) {
+			fx.dueAt(tx.Now().Add(leaseFor)) // the lease hides it from everybody until then
+			continue
+		}
+		if e.Wanted() {
 			fx.kick[access.Work{Place: e.Target.Connection.Place(), Removals: e.State == access.Removing}] = true
 		}
 		fx.dueAt(e.NextAt)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/connector"
 	"stint/internal/policy"
 )
 
@@ -15,7 +16,7 @@ import (
 // of refusing the call.
 func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set, later bool) (access.Request, error) {
 	if r.Extends != "" {
-		return b.lengthen(tx, fx, r)
+		return b.lengthen(tx, fx, r, set, later)
 	}
 	r, g, ev, err := r.NewGrant(access.NewGrantID(tx.Now().UnixMilli(), b.entropy()), tx.Now())
 	if err != nil {
@@ -160,8 +161,9 @@ func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) erro
 	return nil
 }
 
-// lengthen carries out an approved extension.
-func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request) (access.Request, error) {
+// lengthen carries out an approved extension. One that was decided some time ago
+// is decided again, over the whole time that the grant will then have had.
+func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request, set *policy.Set, later bool) (access.Request, error) {
 	g, err := tx.Grant(r.Extends)
 	if err != nil {
 		return r, err
@@ -169,6 +171,14 @@ func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request) (access.Request,
 	g, r, ev, err := g.Extend(r, tx.Now())
 	if err != nil {
 		return r, err
+	}
+	if later {
+		whole := g
+		whole.Request, whole.Reason, whole.Ticket = r.ID, r.Reason, r.Ticket // those who approved the extension count
+		whole.Duration = g.ExpiresAt.Sub(g.ActiveAt)
+		if no := b.stillAllowed(tx, fx, set, whole, policy.AtActivation); no != nil {
+			return r, no
+		}
 	}
 	fx.request(r)
 	fx.event(ev)
@@ -280,6 +290,6 @@ func public(err error) string {
 // no other worker starts while the first may still act.
 const (
 	callWithin = 4 * time.Second
-	callSlack  = time.Second
-	leaseFor   = 6 * time.Second
+	callSlack  = connector.Late + time.Second
+	leaseFor   = callWithin + callSlack + time.Second
 )

@@ -55,12 +55,19 @@ func (w *watch) changed(ids ...access.RequestID) {
 // Wait returns the view of a request once enough says so, or the newest view
 // when ctx is done.
 func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View) bool) (View, error) {
-	v, err := b.View(ctx, c, id)
-	if err != nil || enough(v) {
-		return v, err
+	// It watches first and looks then: what changes in between is not missed, and
+	// the one look that most waits need is not made twice.
+	rid := access.RequestID(id)
+	if !rid.Whole() {
+		v, err := b.View(ctx, c, id)
+		if err != nil || enough(v) {
+			return v, err
+		}
+		rid = v.Request.ID
 	}
-	ch := b.watch.join(v.Request.ID)
-	defer b.watch.leave(v.Request.ID, ch)
+	var v View
+	ch := b.watch.join(rid)
+	defer b.watch.leave(rid, ch)
 	t := time.NewTicker(lookAgain)
 	defer t.Stop()
 	for {

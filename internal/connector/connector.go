@@ -68,6 +68,12 @@ type Connector interface {
 	Forget(c access.Connection)
 }
 
+// Late is how long after the end of its context a Provision may still take
+// effect on the target: a statement that was sent and is not yet done. A
+// connector sees to it that the target gives such a statement up by then. Until
+// then a read-back of "absent" proves nothing.
+const Late = 3 * time.Second
+
 // Target is one place to act on, with the login to act as.
 type Target struct {
 	Connection access.Connection

@@ -89,7 +89,7 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 // dsn says how a connection is set up. recursive_triggers makes REPLACE ask the
 // triggers that forbid to delete.
 func dsn(path string, pragmas ...string) string {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)"}, pragmas...)}
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)", "temp_store(MEMORY)"}, pragmas...)}
 	u := url.URL{Path: path}
 	return "file:" + u.EscapedPath() + "?" + q.Encode()
 }

@@ -5,6 +5,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -68,6 +69,49 @@ func TestGroupCommitIsolates(t *testing.T) {
 	if n := read(t, s, func(tx *store.Tx) (int64, error) { return number(tx, "counter") }); n != 12 {
 		t.Errorf("counted %d, want the 12 that succeeded", n)
 	}
+}
+
+// TestLargeTransactionBehindOthers: it is taken back and runs again, whole, and
+// those before and after it are committed as they should.
+func TestLargeTransactionBehindOthers(t *testing.T) {
+	s := sqliteDatabase(t).open(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	var wg, queued sync.WaitGroup
+	wg.Go(func() {
+		_ = s.Update(context.Background(), func(tx *store.Tx) error { close(entered); <-release; return nil })
+	})
+	<-entered
+	for i := range 9 {
+		queued.Add(1)
+		wg.Go(func() {
+			queued.Done()
+			if err := s.Update(context.Background(), func(tx *store.Tx) error {
+				for n := range 1 + 400*(i%3) {
+					if err := setNumber(tx, fmt.Sprint(i, ".", n), 1); err != nil && i == 4 {
+						panic("at the disco")
+					} else if err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Errorf("transaction %d: %v", i, err)
+			}
+		})
+	}
+	queued.Wait()
+	close(release)
+	wg.Wait()
+	view(t, s, func(tx *store.Tx) error {
+		for i := range 9 {
+			for n := range 1 + 400*(i%3) {
+				if v, err := number(tx, fmt.Sprint(i, ".", n)); v != 1 || err != nil {
+					t.Fatalf("write %d of transaction %d: %d, %v", n, i, v, err)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 func TestCallerGivesUpWhileItWaits(t *testing.T) {

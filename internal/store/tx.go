@@ -22,6 +22,7 @@ type Tx struct {
 	damaged func(error)
 
 	records int   // audit records written
+	budget  int   // writes left; 0: any number
 	err     error // the first failure; it dooms the transaction
 }
 
@@ -48,6 +49,11 @@ func (tx *Tx) fail(err error) error {
 func (tx *Tx) exec(q string, args ...any) (int64, error) {
 	if tx.err != nil {
 		return 0, tx.err
+	}
+	if tx.budget > 0 {
+		if tx.budget--; tx.budget == 0 {
+			return 0, tx.fail(errLarge)
+		}
 	}
 	n, err := tx.db.exec(tx.ctx, q, args)
 	if err != nil {

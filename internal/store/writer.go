@@ -45,6 +45,7 @@ type job struct {
 	err     error // read after answer is closed, as are the others
 	panic   any
 	records int
+	large   bool // is to run again, as the first of a group
 }
 
 func newWriter(s *Store, db *sqliteSession, now func() time.Time) *writer {
@@ -113,6 +114,7 @@ func (w *writer) group(first *job, alone bool) {
 	}
 	begun := time.Now()
 	members := make([]*job, 0, 8)
+	var large *job
 	for j := first; j != nil; j = w.next(len(members), begun) {
 		members = append(members, j)
 		run := w.runOne
@@ -123,9 +125,15 @@ func (w *writer) group(first *job, alone bool) {
 			w.abandon(members, classifySQLite(err))
 			return
 		}
-		if alone {
+		if j.large {
+			large, members = j, members[:len(members)-1]
+		}
+		if alone || large != nil {
 			break
 		}
+	}
+	if large != nil {
+		defer w.restart(large)
 	}
 	if err := w.db.do("COMMIT"); err != nil {
 		w.abandon(members, commitFailed(err))
@@ -165,7 +173,8 @@ func (w *writer) next(size int, begun time.Time) *job {
 //
 // A large transaction behind a savepoint is slow. With each statement SQLite
 // goes through a list of all pages that the savepoint has kept: ending a thousand
-// grants took five seconds that way.
+// grants took five seconds that way. One that turns out to be large behind others
+// is taken back and becomes the first of the next group.
 func (w *writer) runFirst(j *job) error {
 	tx := w.s.newTx(j.ctx, w.db, w.now())
 	j.err = j.run(tx)
@@ -186,7 +195,11 @@ func (w *writer) runOne(j *job) error {
 		return err
 	}
 	tx := w.s.newTx(j.ctx, w.db, w.now())
+	tx.budget = behindSavepoint
 	j.err = j.run(tx)
+	if j.large = errors.Is(tx.err, errLarge); j.large {
+		j.panic = nil // whatever fn made of being stopped, it runs again
+	}
 	if j.err != nil || j.panic != nil {
 		if err := w.db.do("ROLLBACK TO fn"); err != nil {
 			return err
@@ -194,6 +207,18 @@ func (w *writer) runOne(j *job) error {
 	}
 	j.records = tx.records
 	return w.db.do("RELEASE fn")
+}
+
+// behindSavepoint is how many writes make a transaction large.
+const behindSavepoint = 200
+
+var errLarge = access.Fail(access.Unavailable, "too-large", "the transaction is too large for a group")
+
+// restart runs a job again, first in a new group.
+func (w *writer) restart(j *job) {
+	j.err, j.large = nil, false
+	j.taken.Store(false)
+	w.group(j, false)
 }
 
 // run calls fn and catches a panic, which belongs to the caller's goroutine.
@@ -222,7 +247,7 @@ func (w *writer) abandon(members []*job, cause error) {
 			close(j.answer)
 			continue
 		}
-		j.err, j.panic = nil, nil
+		j.err, j.panic, j.large = nil, nil, false
 		j.taken.Store(false)
 		w.group(j, true)
 	}

@@ -91,7 +91,7 @@ func (l *load) failed(err error) bool {
 // ask is one question and what its asker does with the answer.
 func (l *load) ask(ctx context.Context, a *actor, r *rand.Rand) {
 	role := pick(r, []string{"reader", "reader", "reader", "asked-reader", "owner", "admin"})
-	span := shortest + time.Duration(r.Int64N(int64(longest-shortest))).Truncate(100*time.Millisecond)
+	span := pick(r, spans)
 	q := question{by: a.principal, role: role, duration: api.FormatDuration(span)}
 	reason := fmt.Sprintf("trial %d question %d", l.trial, l.count.Add(1))
 	l.ledger.asks(reason, q)

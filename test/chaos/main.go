@@ -37,6 +37,7 @@ func main() {
 	store := flag.String("store", "sqlite", "where stintd keeps its state: sqlite or postgres")
 	trials := flag.Int("trials", 50, "how many times to kill it")
 	seed := flag.Uint64("seed", 0, "of the random moments and choices; 0 for another one each time")
+	keep := flag.Bool("keep", false, "leave the state also when nothing is wrong")
 	flag.Parse()
 	if flag.NArg() > 0 || *trials < 1 {
 		fmt.Fprintln(os.Stderr, "chaos: usage: chaos -bin DIR -store sqlite|postgres -trials N -seed N")
@@ -47,7 +48,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := run(ctx, *bin, *store, *trials, *seed)
+	err := run(ctx, *bin, *store, *trials, *seed, *keep)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -59,13 +60,16 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, bin, store string, trials int, seed uint64) (err error) {
+func run(ctx context.Context, bin, store string, trials int, seed uint64, keep bool) (err error) {
 	began := time.Now()
 	w, err := open(ctx, bin, store, seed)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if w.stage.Keep = keep; keep {
+		fmt.Println("chaos: the state stays in", w.stage.Dir)
+	}
 	fmt.Printf("chaos: stintd on %s, %d trials, seed %d\n", store, trials, seed)
 	var all tally
 	for n := range trials {

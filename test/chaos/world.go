@@ -61,12 +61,11 @@ roles: [asked-reader]
 require: {approvals: [{from: [group:dba], count: 1}]}
 `
 
-// What the load asks for, and how soon after its end it must be gone.
-const (
-	shortest = 1 * time.Second
-	longest  = 3 * time.Second
-	quiet    = 5 * time.Second
-)
+// spans are for how long the load asks; durations are of whole seconds.
+var spans = []time.Duration{time.Second, time.Second, 2 * time.Second, 3 * time.Second}
+
+// quiet is how soon after its end everything must be gone.
+const quiet = 5 * time.Second
 
 // world is the stage and those who act on it.
 type world struct {

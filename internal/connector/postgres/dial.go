@@ -28,8 +28,8 @@ const (
 
 const connectTimeout = 5 * time.Second
 
-// statementTimeout bounds how long after our call was given up a statement can
-// still take effect on the target.
+// statementTimeout bounds a statement on the target. Those that grant have a
+// shorter one, because their quarantine lasts as long as they could be late.
 const statementTimeout = 30 * time.Second
 
 // neutral is a complete connection string: each word that the driver would

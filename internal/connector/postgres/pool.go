@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ func (p *table) get(t connector.Target, l lane) (*pgxpool.Pool, error) {
 		e = &pools{connection: t.Connection, password: t.Password}
 	}
 	if e.lane[l] == nil {
-		made, err := newPool(t, width[l])
+		made, err := newPool(t, l)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (p *table) get(t connector.Target, l lane) (*pgxpool.Pool, error) {
 	return e.lane[l], nil
 }
 
-func newPool(t connector.Target, width int32) (*pgxpool.Pool, error) {
+func newPool(t connector.Target, l lane) (*pgxpool.Pool, error) {
 	c, err := config(t, t.Connection.Options["database"])
 	if err != nil {
 		return nil, err
@@ -95,19 +96,23 @@ func newPool(t connector.Target, width int32) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, access.Fail(access.Internal, "bad-connection", "prepare a pool").Wrap(err)
 	}
+	if l == granting {
+		c.RuntimeParams["statement_timeout"] = strconv.FormatInt((connector.Late - time.Second/2).Milliseconds(), 10)
+	}
 	pc.ConnConfig = c
-	pc.MaxConns, pc.MinConns = width, 0
+	pc.MaxConns, pc.MinConns = width[l], 0
 	pc.MaxConnIdleTime, pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = 2*time.Minute, time.Hour, 5*time.Minute
 	pc.PingTimeout = 2 * time.Second
 	return pgxpool.NewWithConfig(context.Background(), pc) // the context is of the first connections, of which there are none
 }
 
-// forget closes the pools of a connection once their calls have ended.
+// forget closes the pools of an address and credential, whatever their options,
+// once their calls have ended.
 func (p *table) forget(c access.Connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for key, e := range p.byKey {
-		if e.connection.Equal(c) {
+		if x := e.connection; x.Type == c.Type && x.Address == c.Address && x.Credential == c.Credential {
 			p.drop(key)
 		}
 	}

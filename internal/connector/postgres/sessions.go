@@ -21,7 +21,7 @@ const (
 	// patience is how long a log-in that may still be asking for the password is
 	// waited for. One that has read the role does not wait for its client; one
 	// that has not will find NOLOGIN.
-	patience = 100 * time.Millisecond
+	patience = 50 * time.Millisecond
 )
 
 // terminate ends the sessions of the subjects' accounts.
