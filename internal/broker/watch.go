@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ type watch struct {
 }
 
 const lookAgain = 500 * time.Millisecond
+
+// wholeID is the length of an id that is no abbreviation.
+const wholeID = len("req_") + 26
 
 func newWatch() *watch { return &watch{waiting: map[access.RequestID]map[chan struct{}]bool{}} }
 
@@ -58,7 +62,7 @@ func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View
 	// It watches first and looks then: what changes in between is not missed, and
 	// the one look that most waits need is not made twice.
 	rid := access.RequestID(id)
-	if !rid.Whole() {
+	if !strings.HasPrefix(id, "req_") || len(id) != wholeID {
 		v, err := b.View(ctx, c, id)
 		if err != nil || enough(v) {
 			return v, err
@@ -71,9 +75,9 @@ func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View
 	t := time.NewTicker(lookAgain)
 	defer t.Stop()
 	for {
-		next, err := b.View(ctx, c, string(v.Request.ID))
+		next, err := b.View(ctx, c, string(rid))
 		switch {
-		case ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil && v.Request.ID != "":
 			return v, nil
 		case err != nil || enough(next):
 			return next, err

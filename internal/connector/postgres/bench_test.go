@@ -35,7 +35,7 @@ func bare(ctx context.Context, pool *pgxpool.Pool, name string, groups []string,
 // the same size.
 func BenchmarkProvision(b *testing.B) {
 	w := benchWorld(b)
-	pool, err := newPool(w.target, width[granting])
+	pool, err := newPool(w.target, granting)
 	if err != nil {
 		b.Fatal(err)
 	}
