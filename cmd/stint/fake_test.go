@@ -37,7 +37,6 @@ type fake struct {
 	sealTo   map[string][]byte    // by request
 	waiting  int                  // calls that are held
 	stop     api.Stop
-	applied  []api.File
 	seen     []string // method and path of each call
 	down     bool     // answers nothing any more
 }

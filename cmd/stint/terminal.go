@@ -111,4 +111,3 @@ func (p paint) bad(s string) string  { return p.color(s, 1) }
 func (p paint) good(s string) string { return p.color(s, 2) }
 func (p paint) warn(s string) string { return p.color(s, 3) }
 func (p paint) dim(s string) string  { return p.style(s, lipgloss.NewStyle().Faint(true)) }
-func (p paint) bold(s string) string { return p.style(s, lipgloss.NewStyle().Bold(true)) }

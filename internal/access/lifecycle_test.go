@@ -148,7 +148,7 @@ func TestGrantLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := t0
-		r, g, ev, err := r.NewGrant("grt_1", now)
+		_, g, ev, err := r.NewGrant("grt_1", now)
 		if err != nil {
 			if asked.Clock != FromRequest && asked.Clock != FromApproval {
 				t.Fatal(err)

@@ -189,6 +189,7 @@ func TestDeviceDoesNotPrint(t *testing.T) {
 			t.Errorf("Sprintf(%s) = %q", verb, got)
 		}
 	}
+	//lint:ignore SA9005 that nothing comes out is what is tested
 	if b, err := json.Marshal(d); err != nil || string(b) != "{}" {
 		t.Errorf("json.Marshal = %s, %v; want {}", b, err)
 	}

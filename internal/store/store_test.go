@@ -5,7 +5,6 @@ package store_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
@@ -157,5 +156,3 @@ func digest() (d access.Digest) {
 	_, _ = rand.Read(d[:])
 	return d
 }
-
-func hexOf(b []byte) string { return hex.EncodeToString(b) }

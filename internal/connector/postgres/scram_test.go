@@ -60,7 +60,7 @@ func TestPasswords(t *testing.T) {
 	if len(a) != 43 || bytes.Equal(a, b) {
 		t.Errorf("passwords of %d bytes, equal: %v", len(a), bytes.Equal(a, b))
 	}
-	if newVerifier(a, 1) == newVerifier(a, 1) {
+	if first, second := newVerifier(a, 1), newVerifier(a, 1); first == second {
 		t.Error("two verifiers have the same salt")
 	}
 }
