@@ -150,14 +150,23 @@ func prepare(t testing.TB, path string) (*installation, error) {
 	return in, err
 }
 
-// broker makes a broker on the installation's store.
+// broker makes a broker that has the installation's store for itself.
 func (in *installation) broker(s broker.Store, log *slog.Logger) (*broker.Broker, error) {
+	return in.configured(broker.Config{Store: s, Replica: "one", Alone: true, Log: log})
+}
+
+// shared makes one of several brokers on a store.
+func (in *installation) shared(s broker.Store, name string, log *slog.Logger) (*broker.Broker, error) {
+	return in.configured(broker.Config{Store: s, Replica: name, Log: log})
+}
+
+func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 	return broker.New(broker.Config{
-		Store: s, Connectors: map[string]connector.Connector{"fake": in.target}, Tagger: in.tagger, Vault: in.keys,
+		Store: c.Store, Connectors: map[string]connector.Connector{"fake": in.target}, Tagger: in.tagger, Vault: in.keys,
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Log: c.Log,
 	})
 }
 

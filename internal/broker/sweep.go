@@ -155,24 +155,58 @@ func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (F
 		leave(true)
 		return found, err
 	}
-	var ours []connector.Artefact
+	var some, suspects []connector.Artefact
 	for a, err := range conn.Inventory(call, t) {
 		if err != nil {
 			leave(answered(err))
 			return found, err // an incomplete list proves nothing
 		}
 		if a.Ours {
-			ours = append(ours, a)
+			some = append(some, a)
 		} else if a.Standing {
 			found.Standing = append(found.Standing, strings.TrimSpace(a.Account+" "+a.Right)+": "+a.Detail)
 		}
+		if len(some) == suspectBatch {
+			if suspects, err = b.suspect(ctx, at, some, since, suspects); err != nil {
+				leave(true)
+				return found, err
+			}
+			some = some[:0]
+		}
 	}
 	leave(true)
-	reported, err := b.judge(ctx, at, ours, since, budget, &found)
+	if suspects, err = b.suspect(ctx, at, some, since, suspects); err != nil {
+		return found, err
+	}
+	reported, err := b.judge(ctx, at, suspects, since, budget, &found)
 	if err == nil {
 		b.sweeps.done(reported)
 	}
 	return found, err
+}
+
+// suspectBatch is how many artefacts are looked up in one snapshot.
+const suspectBatch = 1000
+
+// suspect adds those of what was found that seem not to be wanted. Nearly all of
+// it is: with a hundred thousand live accounts, a transaction that writes must
+// not look each of them up. judge looks at the suspects again.
+func (b *Broker) suspect(ctx context.Context, at access.Connection, some []connector.Artefact, since time.Time, suspects []connector.Artefact) ([]connector.Artefact, error) {
+	n := len(suspects)
+	err := b.Store.View(ctx, func(tx Tx) error {
+		suspects = suspects[:n] // the transaction may run again
+		for _, a := range some {
+			_, ev, remove, err := b.unwanted(tx, at, a, since)
+			if err != nil {
+				return err
+			}
+			if remove || ev.Type == ForeignFound {
+				suspects = append(suspects, a)
+			}
+		}
+		return nil
+	})
+	return suspects, err
 }
 
 // judge orders the removal of what is ours and not wanted, all of it or, if that

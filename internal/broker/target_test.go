@@ -29,6 +29,7 @@ type target struct {
 	// fault may return an error before the effect (not done), or after it (done,
 	// and the caller does not know). It is called without the lock.
 	fault func(call string, when when, o connector.Order) error
+	born  func(account string) // called when an account is created
 	calls map[string]int
 }
 
@@ -144,6 +145,9 @@ func (f *target) Provision(ctx context.Context, _ connector.Target, o connector.
 				f.next++
 				a = &account{oid: fmt.Sprint(f.next), tag: o.Tag}
 				f.accounts[name] = a
+				if f.born != nil {
+					f.born(name)
+				}
 			}
 			a.rights = o.Rights
 		}

@@ -26,8 +26,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -37,9 +39,10 @@ func main() {
 	store := flag.String("store", "sqlite", "where stintd keeps its state: sqlite or postgres")
 	trials := flag.Int("trials", 50, "how many times to kill it")
 	seed := flag.Uint64("seed", 0, "of the random moments and choices; 0 for another one each time")
+	worlds := flag.Int("worlds", 3, "how many installations are killed side by side")
 	keep := flag.Bool("keep", false, "leave the state also when nothing is wrong")
 	flag.Parse()
-	if flag.NArg() > 0 || *trials < 1 {
+	if flag.NArg() > 0 || *trials < 1 || *worlds < 1 {
 		fmt.Fprintln(os.Stderr, "chaos: usage: chaos -bin DIR -store sqlite|postgres -trials N -seed N")
 		os.Exit(2)
 	}
@@ -48,7 +51,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := run(ctx, *bin, *store, *trials, *seed, *keep)
+	err := run(ctx, plan{bin: *bin, store: *store, trials: *trials, worlds: *worlds, seed: *seed, keep: *keep})
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -60,30 +63,80 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, bin, store string, trials int, seed uint64, keep bool) (err error) {
+// plan is what to do.
+type plan struct {
+	bin, store string
+	trials     int
+	worlds     int
+	seed       uint64
+	keep       bool
+}
+
+// run spreads the trials over a few worlds side by side: most of a trial is
+// waiting for ends to come.
+func run(ctx context.Context, p plan) error {
 	began := time.Now()
-	w, err := open(ctx, bin, store, seed)
+	fmt.Printf("chaos: stintd on %s, %d trials, seed %d\n", p.store, p.trials, p.seed)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		group sync.WaitGroup
+		mu    sync.Mutex // guards what follows, and the output
+		next  int
+		all   tally
+		errs  []error
+	)
+	for i := range min(p.worlds, p.trials) {
+		group.Go(func() {
+			err := inhabit(ctx, p, uint64(i), func() (int, bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				next++
+				return next, next <= p.trials && ctx.Err() == nil
+			}, func(t *trial) {
+				mu.Lock()
+				defer mu.Unlock()
+				if ctx.Err() == nil || len(t.violations) > 0 {
+					fmt.Println(t)
+					all.add(t)
+				}
+			})
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+				cancel() // the others need not go on
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	fmt.Print(all.summary(time.Since(began)))
+	return all.enough()
+}
+
+// inhabit opens a world and has trials in it, one after the other.
+func inhabit(ctx context.Context, p plan, stream uint64, next func() (int, bool), done func(*trial)) (err error) {
+	w, err := open(ctx, p.bin, p.store, rand.New(rand.NewPCG(p.seed, stream)))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if w.stage.Keep = keep; keep {
-		fmt.Println("chaos: the state stays in", w.stage.Dir)
+	if w.stage.Keep = p.keep; p.keep {
+		fmt.Println("chaos: state stays in", w.stage.Dir)
 	}
-	fmt.Printf("chaos: stintd on %s, %d trials, seed %d\n", store, trials, seed)
-	var all tally
-	for n := range trials {
-		t := w.trial(ctx, n+1)
-		fmt.Println(t)
-		all.add(t)
-		if ctx.Err() != nil {
-			return ctx.Err()
+	for n, more := next(); more; n, more = next() {
+		t := w.trial(ctx, n)
+		if ctx.Err() != nil && len(t.violations) == 0 {
+			return nil
 		}
+		done(t)
 		if len(t.violations) > 0 {
 			w.stage.Keep = true
-			return errors.Join(fmt.Errorf("trial %d of seed %d has %d violations; the state is in %s", n+1, seed, len(t.violations), w.stage.Dir), w.keep(t))
+			return errors.Join(fmt.Errorf("trial %d of seed %d has %d violations; the state is in %s", n, p.seed, len(t.violations), w.stage.Dir), w.keep(t))
 		}
 	}
-	fmt.Print(all.summary(time.Since(began)))
-	return all.enough()
+	return nil
 }

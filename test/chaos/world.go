@@ -88,9 +88,9 @@ type actor struct {
 	user      bool
 }
 
-func open(ctx context.Context, bin, store string, seed uint64) (w *world, err error) {
+func open(ctx context.Context, bin, store string, r *rand.Rand) (w *world, err error) {
 	people := []string{"ann", "ben", "cleo", "dan"}
-	w = &world{rand: rand.New(rand.NewPCG(seed, 1)), ledger: newLedger()}
+	w = &world{rand: r, ledger: newLedger()}
 	const lifted = "limits: {reads_per_second: 10000, writes_per_second: 10000, burst: 10000}\n"
 	if w.stage, err = stage.Open(ctx, stage.Options{Bin: bin, Store: store, Config: lifted}, people...); err != nil {
 		return nil, err

@@ -25,11 +25,15 @@ WHERE r.rolname <> current_user AND (r.rolname ~ '^stint' OR r.rolcanlogin
   AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls))
 ORDER BY r.rolname`
 
+// Memberships but those that come with an account of ours: there may be very many
+// of these, and the accounts are listed themselves.
 const inventoryMembersSQL = `
 SELECT a.oid, a.rolname, a.rolcanlogin, g.rolname, bool_or(m.grantor = (SELECT oid FROM pg_roles WHERE rolname = current_user))
 FROM pg_auth_members m JOIN pg_roles a ON a.oid = m.member JOIN pg_roles g ON g.oid = m.roleid
 WHERE a.rolname <> current_user
-GROUP BY 1, 2, 3, 4 ORDER BY 2, 4`
+GROUP BY 1, 2, 3, 4
+HAVING NOT (a.rolname ~ '^stint_[a-z0-9_]{0,12}_[a-z0-9]{26}_[a-z0-9]{16}$' AND bool_or(m.grantor = (SELECT oid FROM pg_roles WHERE rolname = current_user)))
+ORDER BY 2, 4`
 
 type foundRole struct {
 	oid     uint32
@@ -75,7 +79,14 @@ func (c *Connector) Inventory(ctx context.Context, t connector.Target) iter.Seq2
 			return
 		}
 		// No connection is held while the caller thinks.
-		for _, a := range slices.Concat(listRoles(roles, members), listMembers(roles, members)) {
+		for _, r := range roles {
+			for _, a := range listRole(r, members) {
+				if !yield(a, nil) {
+					return
+				}
+			}
+		}
+		for _, a := range listMembers(roles, members) {
 			if !yield(a, nil) {
 				return
 			}
