@@ -15,9 +15,6 @@ func (b *bench) expiry(ctx context.Context, s *scene) error {
 		return err
 	}
 	for _, n := range b.many {
-		if n == 1 {
-			continue // oneByOne had many of these
-		}
 		e, err := b.together(ctx, s, n, false)
 		if err != nil {
 			return fmt.Errorf("%d together: %w", n, err)

@@ -78,41 +78,38 @@ func parse(args []string) (o options, err error) {
 	fs.DurationVar(&o.round, "round", 1500*time.Millisecond, "length of a round of requests")
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds of each side")
 	fs.IntVar(&o.single, "single", 100, "grants that expire one by one")
+	fs.IntVar(&o.crash, "crash", 500, "grants that expire while stintd is down")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to set things up")
 	clients := fs.String("clients", "1,8,32", "how many ask at once")
 	iterations := fs.String("iterations", "4096,1", "of the verifiers: 4096, 1")
-	full := fs.Bool("full", true, "with the largest numbers: 10,000 at once, 100,000 live")
+	many := fs.String("many", "100,1000,10000", "how many expire at once")
+	open := fs.String("open", "100,1000", "how many expire at once that have a session each")
+	alive := fs.String("live", "10000,100000", "how many live grants to start with")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	given := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	o.many, o.open, o.alive, o.crash = []int{1, 100, 1000, 10000}, []int{100, 1000}, []int{10_000, 100_000}, 500
 	if *quick {
-		*full = false
-		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30"} {
-			if !given[name] {
-				if err := fs.Set(name, value); err != nil {
-					return o, err
-				}
+		given := map[string]bool{}
+		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30", "many": "100,1000", "open": "100", "live": "10000", "crash": "200"} {
+			if given[name] {
+				continue
+			}
+			if err := fs.Set(name, value); err != nil {
+				return o, err
 			}
 		}
-		o.crash = 200
 	}
-	if !*full {
-		o.many, o.open, o.alive = []int{100, 1000}, []int{100}, []int{10_000}
+	for list, into := range map[*string]*[]int{clients: &o.clients, iterations: &o.iterations, many: &o.many, open: &o.open, alive: &o.alive} {
+		if *into, err = numbers(*list); err != nil {
+			return o, err
+		}
 	}
 	o.parts = strings.Split(*only, ",")
 	for _, p := range o.parts {
 		if !slices.Contains(parts, p) {
 			return o, fmt.Errorf("there is no part %q; there are %s", p, strings.Join(parts, ", "))
 		}
-	}
-	if o.clients, err = numbers(*clients); err != nil {
-		return o, err
-	}
-	if o.iterations, err = numbers(*iterations); err != nil {
-		return o, err
 	}
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return o, err

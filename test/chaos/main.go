@@ -96,10 +96,8 @@ func run(ctx context.Context, p plan) error {
 			}, func(t *trial) {
 				mu.Lock()
 				defer mu.Unlock()
-				if ctx.Err() == nil || len(t.violations) > 0 {
-					fmt.Println(t)
-					all.add(t)
-				}
+				fmt.Println(t)
+				all.add(t)
 			})
 			if err != nil {
 				mu.Lock()
@@ -110,8 +108,8 @@ func run(ctx context.Context, p plan) error {
 		})
 	}
 	group.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
+	if err := errors.Join(errs...); err != nil || next <= p.trials {
+		return errors.Join(err, ctx.Err())
 	}
 	fmt.Print(all.summary(time.Since(began)))
 	return all.enough()
@@ -129,7 +127,7 @@ func inhabit(ctx context.Context, p plan, stream uint64, next func() (int, bool)
 	}
 	for n, more := next(); more; n, more = next() {
 		t := w.trial(ctx, n)
-		if ctx.Err() != nil && len(t.violations) == 0 {
+		if ctx.Err() != nil {
 			return nil
 		}
 		done(t)

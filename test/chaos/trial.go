@@ -57,6 +57,9 @@ func (w *world) trial(ctx context.Context, n int) *trial {
 	if len(t.violations) == 0 && ctx.Err() == nil {
 		w.compare(ctx, t, seen, dead, ready)
 	}
+	if ctx.Err() != nil {
+		t.violations = nil // interrupted; what was seen says nothing
+	}
 	t.took = time.Since(began)
 	return t
 }

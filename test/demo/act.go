@@ -29,6 +29,8 @@ type act struct {
 func (a *act) claim(holds bool, what, want, got string) {
 	switch {
 	case a.err != nil:
+	case a.ctx.Err() != nil: // interrupted; what was seen says nothing
+		a.err = a.ctx.Err()
 	case holds:
 		a.good(what)
 	default:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -94,23 +93,24 @@ func (c *Connector) Inventory(ctx context.Context, t connector.Target) iter.Seq2
 	}
 }
 
-// listRoles are the accounts, marks, quarantines and powerful logins.
-func listRoles(roles []foundRole, members []foundMember) (as []connector.Artefact) {
-	for _, r := range roles {
-		if tag, ok := accountTag(r.name); ok {
-			as = append(as, connector.Artefact{Mechanism: access.Account, Account: r.name, Tag: tag, Creation: oidText(r.oid), Ours: true,
-				Detail: "an account made for a grant, " + map[bool]string{true: "which can log in", false: "without login"}[r.login]})
-		} else if mechanism, tag, ok := markTag(r.name); ok {
-			as = append(as, listMark(r, mechanism, tag, members)...)
-		} else if strings.HasPrefix(r.name, quarantinePrefix) {
-			as = append(as, connector.Artefact{Mechanism: access.Account, Account: r.name, Creation: oidText(r.oid), Standing: true,
-				Detail: "owns what an ended account left behind; it has no privilege of its own"})
-		} else if r.powers != "" && r.login {
-			as = append(as, connector.Artefact{Mechanism: access.Account, Account: r.name, Right: r.powers, Creation: oidText(r.oid), Standing: true,
-				Detail: "can log in with " + r.powers})
+// listRole tells of an account, a mark, a quarantine or a powerful login.
+func listRole(r foundRole, members []foundMember) []connector.Artefact {
+	a := connector.Artefact{Mechanism: access.Account, Account: r.name, Creation: oidText(r.oid)}
+	if tag, ok := accountTag(r.name); ok {
+		a.Tag, a.Ours, a.Detail = tag, true, "an account made for a grant, without login"
+		if r.login {
+			a.Detail = "an account made for a grant, which can log in"
 		}
+	} else if mechanism, tag, ok := markTag(r.name); ok {
+		return listMark(r, mechanism, tag, members)
+	} else if strings.HasPrefix(r.name, quarantinePrefix) {
+		a.Standing, a.Detail = true, "owns what an ended account left behind; it has no privilege of its own"
+	} else if r.powers != "" && r.login {
+		a.Right, a.Standing, a.Detail = r.powers, true, "can log in with "+r.powers
+	} else {
+		return nil
 	}
-	return as
+	return []connector.Artefact{a}
 }
 
 // listMark tells whose account a mark is on, and what it says was lent: one
