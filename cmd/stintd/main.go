@@ -96,7 +96,16 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return serve(c.Context(), cfg, stderr)
 		}}
 	f.on(serve)
-	root.AddCommand(serve, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
+	again := &cobra.Command{Use: "restored", Short: "Tell Stint that its data came from a backup", Long: restoredHelp, Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			return restored(c.Context(), cfg, c.OutOrStdout())
+		}}
+	f.on(again)
+	root.AddCommand(serve, again, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), version())
 			return err

@@ -143,10 +143,10 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	defer context.AfterFunc(failed, closeDoors)()
 	g.Go(func() error { defer stopWork(); return p.server.Serve(doors, ln) })
 	g.Go(func() error { return p.broker.Run(failed) })
-	g.Go(func() error { return p.store.RunSequencer(failed, p.identity.signer, p.identity.origin, sequenceEvery) })
+	g.Go(func() error { p.sequence(failed); return nil })
 	g.Go(func() error { p.prune(failed); return nil })
 	for _, sink := range p.sinks {
-		g.Go(func() error { return sink.Run(failed) })
+		g.Go(func() error { p.follow(failed, sink); return nil })
 	}
 	if p.first {
 		g.Go(func() error { return p.bootstrap.run(failed) })
@@ -161,6 +161,40 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	}
 	p.log.Info("stopped")
 	return err
+}
+
+// tryAgain is how long the log's keepers wait after a failure.
+const tryAgain = 2 * time.Second
+
+// sequence keeps the audit log in order. A log that does not add up is a reason
+// to grant nothing new until somebody has looked and started stintd again, and
+// none to stop: that would end the revocations too.
+func (p *process) sequence(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := p.store.RunSequencer(ctx, p.identity.signer, p.identity.origin, sequenceEvery)
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("the audit log is not continued", "error", err)
+			p.broker.Doubt("the audit log does not add up")
+			pause(ctx, tryAgain)
+		}
+	}
+}
+
+// follow runs a reader of the log for ever.
+func (p *process) follow(ctx context.Context, sink *siem.File) {
+	for ctx.Err() == nil {
+		if err := sink.Run(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("an audit file is not written; tried again", "error", err)
+			pause(ctx, tryAgain)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // prune forgets what is of no more use: old proofs, answers, commit marks.

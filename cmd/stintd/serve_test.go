@@ -221,6 +221,26 @@ func TestOneProcessPerFolder(t *testing.T) {
 	}
 }
 
+// A restored installation is in a later epoch than the one it came from; one that
+// runs cannot be declared restored, and neither can nothing.
+func TestRestored(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	d := start(t, data)
+	if code, out := run(t, "restored", "--data", data); code == exitDone {
+		t.Errorf("while it runs:\n%s", out)
+	}
+	d.end()
+	for _, epoch := range []string{"epoch 2", "epoch 3"} {
+		if code, out := run(t, "restored", "--data", data); code != exitDone || !strings.Contains(out, epoch) {
+			t.Errorf("exit %d, want %s:\n%s", code, epoch, out)
+		}
+	}
+	start(t, data).end()
+	if code, out := run(t, "restored", "--data", t.TempDir()); code != exitUsage || !strings.Contains(out, "no installation") {
+		t.Errorf("of nothing: exit %d\n%s", code, out)
+	}
+}
+
 // The log reaches the file, and goes on after a restart where it was.
 func TestAuditFile(t *testing.T) {
 	dir := t.TempDir()

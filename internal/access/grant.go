@@ -299,6 +299,10 @@ func (g Grant) Show(actor Actor, now time.Time) (Grant, Event, error) {
 // not an event.
 func (g Grant) Seen(now time.Time) Grant { g.SeenAt = now; return g }
 
+// Depends notes whether the grant is allowed only as long as conditions hold, as
+// the documents of this moment say. It is bookkeeping, not an event.
+func (g Grant) Depends(lasting bool) Grant { g.Conditional = lasting; return g }
+
 // Left says why a live grant's own endings end it, given what was read back:
 // the number of open sessions and when one was last active. Empty: they do not.
 func (g Grant) Left(sessions int, lastActive, now time.Time) string {

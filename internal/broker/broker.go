@@ -62,12 +62,12 @@ type Broker struct {
 	lanes  *lanes
 	seen   stats
 
-	recheck    chan access.GrantQuery
-	recheckAll chan struct{}
-	sweeps     sweepLog
-	running    atomic.Bool
-	process    string // begins the name of every lease owner of this process
-	owners     atomic.Int64
+	edited  chan struct{} // the documents were changed here
+	sweeps  sweepLog
+	doubt   atomic.Pointer[string] // why nothing new is granted, for now
+	running atomic.Bool
+	process string // begins the name of every lease owner of this process
+	owners  atomic.Int64
 }
 
 // newOwner names the owner of one lease. Every lease has its own, so that a
@@ -86,7 +86,7 @@ func New(c Config) (*Broker, error) {
 		c.Rand = rand.Reader
 	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
-		recheck: make(chan access.GrantQuery, 64), recheckAll: make(chan struct{}, 1)}
+		edited: make(chan struct{}, 1)}
 	b.lanes = newLanes(b)
 	boot := b.entropy()
 	b.process = c.Replica + "/" + hex.EncodeToString(boot[:]) + "/"
@@ -119,6 +119,24 @@ func (b *Broker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	wg.Wait()
 	b.lanes.wait()
+	return nil
+}
+
+// Doubt stops new grants and the showing of credentials, for the life of the
+// process, because something that they rest on is in doubt: the audit log does
+// not add up. Everything that ends access goes on.
+func (b *Broker) Doubt(why string) {
+	if b.doubt.Swap(&why) == nil {
+		b.Log.Error("nothing new is granted until a restart", "doubt", why)
+	}
+}
+
+// certain refuses what must not happen while in doubt.
+func (b *Broker) certain() error {
+	if why := b.doubt.Load(); why != nil {
+		return access.Fail(access.Unavailable, "in-doubt", "nothing new is granted for now").Because(*why).
+			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
+	}
 	return nil
 }
 

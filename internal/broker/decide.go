@@ -60,11 +60,7 @@ func (b *Broker) onRequest(ctx context.Context, c Caller, id string, change func
 		if err != nil {
 			return err
 		}
-		set, err := b.documents(tx)
-		if err != nil {
-			return err
-		}
-		if r, err = change(tx, fx, r, set); err != nil {
+		if r, err = change(tx, fx, r, b.documentsOrNone(tx)); err != nil {
 			return err
 		}
 		v = fx.view(tx, r)

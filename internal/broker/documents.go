@@ -58,10 +58,15 @@ func readDocuments(tx Tx) ([]policy.Document, int64, error) {
 	return docs, v, nil
 }
 
-// noDocuments allows nothing.
-func (b *Broker) noDocuments() *policy.Set {
-	set, err := policy.Compile(nil, b.schemas, 0)
-	if err != nil {
+// documentsOrNone are the documents, or none where they do not load. None allows
+// nothing, so that whatever ends access goes on, and nothing begins.
+func (b *Broker) documentsOrNone(tx Tx) *policy.Set {
+	set, err := b.documents(tx)
+	if err == nil {
+		return set
+	}
+	b.Log.Error("the documents do not load; nothing is allowed", "error", err)
+	if set, err = policy.Compile(nil, b.schemas, 0); err != nil {
 		panic("broker: no documents do not compile: " + err.Error())
 	}
 	return set
@@ -138,11 +143,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx
 		if err != nil {
 			return err
 		}
-		old, err := b.documents(tx)
-		if err != nil {
-			b.Log.Error("the documents in force do not load; replacing them", "error", err)
-			old = b.noDocuments()
-		}
+		old := b.documentsOrNone(tx)
 		docs, changes, err := edit(tx, fx, have, old)
 		if err != nil {
 			return err
@@ -181,7 +182,10 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx
 	}
 	if next != nil {
 		b.docs.Store(next)
-		b.askEligibility(access.GrantQuery{})
+		select {
+		case b.edited <- struct{}{}: // watchEligibility need not wait for its next look
+		default:
+		}
 	}
 	return out, nil
 }

@@ -2,94 +2,106 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/policy"
 )
 
-// recheckEvery is how often grants with lasting conditions are decided again.
-const recheckEvery = 2 * time.Second
+// recheckEvery is how often grants with lasting conditions are decided again, and
+// recheckAllEvery how often all are: what a principal is may have changed by ways
+// that tell nobody.
+const (
+	recheckEvery    = 2 * time.Second
+	recheckAllEvery = time.Minute
+)
 
-// askEligibility asks for the live grants that q selects to be decided again
-// soon. What it loses in a crash is made up for at the next start, which asks
-// for all.
-func (b *Broker) askEligibility(q access.GrantQuery) {
-	select {
-	case b.recheck <- q:
-	default: // so much was asked for that everything is looked at anyway
-		select {
-		case b.recheckAll <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// watchEligibility decides live grants again: all of them after a start and
-// after a change of the documents, those with lasting conditions all the time.
-// It can end a grant and can never widen one.
+// watchEligibility decides live grants again: those with lasting conditions all
+// the time, all of them after a start, once a minute, and under each version of
+// the documents, whichever replica made it. It can end a grant and can never
+// widen one. What it owes is told by the version that it has dealt with, so that
+// a store which is away for a moment loses nothing.
 func (b *Broker) watchEligibility(ctx context.Context) {
 	t := time.NewTicker(recheckEvery)
 	defer t.Stop()
-	b.decideAgain(ctx, access.GrantQuery{})
+	dealtWith, at := int64(-1), time.Now()
 	for {
+		if time.Since(at) >= recheckAllEvery {
+			dealtWith = -1
+		}
+		began := time.Now()
+		version, err := b.decideAgain(ctx, dealtWith)
+		switch {
+		case err != nil:
+			b.storeTrouble(ctx, "deciding live grants again", err)
+		case version != dealtWith: // it was all of them
+			dealtWith, at = version, began
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case q := <-b.recheck:
-			b.decideAgain(ctx, q)
-		case <-b.recheckAll:
-			b.decideAgain(ctx, access.GrantQuery{})
+		case <-b.edited:
 		case <-t.C:
-			b.decideAgain(ctx, access.GrantQuery{Conditional: true})
 		}
 	}
 }
 
-// decideAgain pages through live grants and ends those no longer allowed.
-func (b *Broker) decideAgain(ctx context.Context, q access.GrantQuery) {
-	q.States, q.Limit = []access.GrantState{access.Provisioning, access.Active}, dueBatch
-	for ctx.Err() == nil {
+// decideAgain decides live grants again: only those with lasting conditions if
+// all were decided under the documents of this moment, of which it returns the
+// version.
+func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int64, err error) {
+	now, err := b.Documents(ctx)
+	if err != nil {
+		return 0, err
+	}
+	q := access.GrantQuery{Conditional: now.Version() == dealtWith, Limit: dueBatch,
+		States: []access.GrantState{access.Provisioning, access.Active}}
+	for {
 		var gs []access.Grant
-		var no []access.GrantID
+		var differ []access.GrantID
+		var lost error
 		err := b.Store.View(ctx, func(tx Tx) (err error) {
+			differ = nil
 			set, err := b.documents(tx)
 			if err != nil {
 				return err
-			}
-			no = nil
-			if q.Conditional && !set.HasAlive() {
-				gs = nil
-				return nil
 			}
 			if gs, err = tx.Grants(q); err != nil {
 				return err
 			}
 			for _, g := range gs {
-				if b.stillAllowed(tx, &effects{}, set, g, policy.Alive) != nil {
-					no = append(no, g.ID)
+				if lasting, no := b.stillAllowed(tx, &effects{}, set, g, policy.Alive); no != nil || lasting != g.Conditional {
+					differ = append(differ, g.ID)
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			b.storeTrouble(ctx, "deciding live grants again", err)
-			return
+			return 0, err
 		}
-		if len(no) > 0 {
-			b.endUnlessAllowed(ctx, no)
+		inBatches(ctx, b, "ending what is no longer allowed", differ, func(ctx context.Context, ids []access.GrantID) error {
+			err := b.endUnlessAllowed(ctx, ids)
+			if errors.Is(err, access.Unavailable) {
+				lost = err
+			}
+			return err
+		})
+		if lost != nil {
+			return 0, lost // all of it again; a grant that fails for a reason of its own waits for the next time
 		}
 		if len(gs) < q.Limit {
-			return
+			return now.Version(), nil
 		}
 		q.Before = gs[len(gs)-1].ID
 	}
 }
 
 // endUnlessAllowed ends grants that were found to be no longer allowed, after
-// asking once more in the transaction that ends them.
-func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) {
-	err := b.update(ctx, func(tx Tx, fx *effects) error {
+// asking once more in the transaction that ends them. Of those that are it notes
+// whether that has come to depend on lasting conditions, or does no more.
+func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) error {
+	return b.update(ctx, func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)
 		if err != nil {
 			return err
@@ -99,20 +111,20 @@ func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) {
 			return err
 		}
 		for _, g := range gs {
-			no := b.stillAllowed(tx, fx, set, g, policy.Alive)
-			if no == nil {
-				continue
-			}
-			if access.KindOf(no) == access.Internal || access.KindOf(no) == access.Unavailable {
+			lasting, no := b.stillAllowed(tx, fx, set, g, policy.Alive)
+			switch {
+			case !g.Live():
+			case no == nil && lasting != g.Conditional:
+				fx.grant(g.Depends(lasting))
+			case no == nil:
+			case access.KindOf(no) == access.Internal || access.KindOf(no) == access.Unavailable:
 				return no // not a verdict
-			}
-			if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.ByPolicy, public(no), access.System); err != nil {
-				return err
+			default:
+				if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.ByPolicy, public(no), access.System); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		b.storeTrouble(ctx, "ending what is no longer allowed", err)
-	}
 }

@@ -9,8 +9,11 @@ import (
 
 // The broker's own events: configuration, and what it found.
 const (
-	DocumentsApplied  access.EventType = "documents.applied"
-	CredentialSet     access.EventType = "credential.set"
+	DocumentsApplied access.EventType = "documents.applied"
+	CredentialSet    access.EventType = "credential.set"
+	// InstallationRestored is appended by the command that raises the epoch.
+	InstallationRestored access.EventType = "installation.restored"
+
 	GrantsStopped     access.EventType = "grants.stopped"
 	GrantsResumed     access.EventType = "grants.resumed"
 	PrincipalDisabled access.EventType = "principal.disabled"

@@ -71,12 +71,7 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why string, first bool) (ended []access.GrantID, more bool, err error) {
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		ended, more = nil, false
-		set, err := b.documents(tx)
-		if err != nil {
-			b.Log.Error("the documents do not load; revoking without them", "error", err)
-			set = b.noDocuments()
-		}
-		gs, err := b.selected(tx, c, set, s)
+		gs, err := b.selected(tx, c, b.documentsOrNone(tx), s)
 		if err != nil {
 			return err
 		}
@@ -162,6 +157,9 @@ func readStop(tx Tx) (s stop, err error) {
 
 // open refuses what would lead to a new grant while grants are stopped.
 func (b *Broker) open(tx Tx) error {
+	if err := b.certain(); err != nil {
+		return err
+	}
 	s, err := readStop(tx)
 	if err != nil {
 		return err

@@ -29,9 +29,12 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 		return r, nil
 	}
 	if later {
-		if no := b.stillAllowed(tx, fx, set, g, policy.AtActivation); no != nil {
+		lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
+		if no != nil {
 			return r, b.giveUp(tx, fx, g, access.ByPolicy, no)
 		}
+		g = g.Depends(lasting)
+		fx.grant(g)
 	}
 	busy, err := b.beingRemoved(tx, g)
 	switch {
@@ -138,9 +141,11 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 // begin starts a scheduled grant whose time has come. Days may have passed, so
 // everything is decided again.
 func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) error {
-	if no := errors.Join(b.open(tx), b.stillAllowed(tx, fx, set, g, policy.AtActivation)); no != nil {
+	lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
+	if no = errors.Join(b.open(tx), no); no != nil {
 		return b.giveUp(tx, fx, g, access.ByPolicy, no)
 	}
+	g = g.Depends(lasting)
 	started, ev, err := g.Begin(tx.Now())
 	if err != nil {
 		return b.giveUp(tx, fx, g, access.BySetup, err)
@@ -176,7 +181,7 @@ func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request, set *policy.Set,
 		whole := g
 		whole.Request, whole.Reason, whole.Ticket = r.ID, r.Reason, r.Ticket // those who approved the extension count
 		whole.Duration = g.ExpiresAt.Sub(g.ActiveAt)
-		if no := b.stillAllowed(tx, fx, set, whole, policy.AtActivation); no != nil {
+		if _, no := b.stillAllowed(tx, fx, set, whole, policy.AtActivation); no != nil {
 			return r, no
 		}
 	}
@@ -209,15 +214,16 @@ func (b *Broker) raise(tx Tx, fx *effects, g access.Grant) error {
 }
 
 // stillAllowed decides a grant again: the principal as it is now, the documents
-// of this moment, the same targets. It returns why not, or nil. fx has what the
-// transaction has not saved yet.
-func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Grant, p policy.Phase) error {
+// of this moment, the same targets. It returns why not, or nil and whether that
+// depends on conditions that must hold for as long as the grant lives. fx has what
+// the transaction has not saved yet.
+func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Grant, p policy.Phase) (lasting bool, no error) {
 	who, err := tx.Principal(g.Principal)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := who.Usable(tx.Now()); err != nil {
-		return err
+		return false, err
 	}
 	for _, t := range g.Targets {
 		ask := policy.Ask{Principal: who, Resource: t.Resource, Role: g.Role, Duration: g.Duration, Start: g.StartsAt,
@@ -225,23 +231,24 @@ func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Gran
 		got, err := set.Resolve(ask)
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case !got.Target.Connection.Equal(t.Connection) || got.Target.Account != t.Account:
-			return access.Fail(access.Denied, "target-moved", "the resource "+string(t.Resource)+" is not what was approved any more")
+			return false, access.Fail(access.Denied, "target-moved", "the resource "+string(t.Resource)+" is not what was approved any more")
 		case !g.Permissions.Within(got.Permissions):
-			return access.Fail(access.Denied, "role-narrowed", "the role "+string(g.Role)+" allows less than was approved")
+			return false, access.Fail(access.Denied, "role-narrowed", "the role "+string(g.Role)+" allows less than was approved")
 		}
 		d := set.Decide(ask, p, tx.Now())
 		if d.Effect == access.Deny {
-			return denied(d)
+			return false, denied(d)
 		}
+		lasting = lasting || d.Conditional
 		if p == policy.AtActivation && d.Effect == access.Approve {
 			if err := b.recount(tx, fx, g, d); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
-	return nil
+	return lasting, nil
 }
 
 // recount checks that those who approved still may, and still suffice.

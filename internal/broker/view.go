@@ -43,11 +43,7 @@ func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
 	if err != nil {
 		return access.Request{}, err
 	}
-	set, err := b.documents(tx)
-	if err != nil {
-		return access.Request{}, err
-	}
-	if !c.maySee(set, r) {
+	if !c.maySee(b.documentsOrNone(tx), r) {
 		return access.Request{}, errNotFound
 	}
 	return r, nil

@@ -283,8 +283,10 @@ func TestConditional(t *testing.T) {
 		if d.Effect != access.Allow || d.Conditional != tt.want {
 			t.Errorf("%s: got %v, conditional %v; want %v", tt.policies, d.Effect, d.Conditional, tt.want)
 		}
-		if alive := strings.Contains(tt.policies, "while"); s.HasAlive() != alive {
-			t.Errorf("%s: HasAlive is %v", tt.policies, s.HasAlive())
+		a := ask()
+		a.Principal.Until = noon.Add(time.Hour)
+		if d := s.Decide(a, AtRequest, noon); !d.Conditional {
+			t.Errorf("%s: a principal with an end of its own is not decided again", tt.policies)
 		}
 	}
 }

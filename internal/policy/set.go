@@ -137,12 +137,6 @@ func (s *Set) Roles() []Role { return values(s.roles) }
 // Policies returns all, in document order.
 func (s *Set) Policies() []Rule { return values(s.rules) }
 
-// HasAlive reports whether some policy has a condition that is to hold for as
-// long as a grant lives, so that live grants must be decided again.
-func (s *Set) HasAlive() bool {
-	return slices.ContainsFunc(s.rules, func(r *Rule) bool { return r.while != nil })
-}
-
 func find[K comparable, V any](m map[K]*V, k K) (V, bool) {
 	if v, ok := m[k]; ok {
 		return *v, true

@@ -30,7 +30,8 @@ func (w *weighing) allowed(p *path) access.Decision {
 		Policy:      r.Name,
 		Documents:   w.set.version,
 		MaxDuration: capOf(w.facts.role, r, w.facts.resource),
-		Conditional: w.lasting || r.while != nil,
+		// A principal with an end of its own is a condition too.
+		Conditional: w.lasting || r.while != nil || !a.Principal.Until.IsZero(),
 	}
 	text := fmt.Sprintf("lets %s have %s on %s for up to %s", a.Principal.ID, a.Role, a.Resource, span(d.MaxDuration))
 	if w.phase == Alive {

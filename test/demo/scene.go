@@ -163,32 +163,29 @@ func (d *demo) invite() error {
 	}
 	d.line("\n" + d.paint("1", "Try it yourself") + "   (in another terminal; it all runs until Ctrl-C here)\n")
 	d.line("    export PATH=" + typed([]string{bin}) + ":$PATH STINT_SERVER=" + d.stage.URL)
-	for _, p := range []*stage.Person{d.mira, d.omar, d.root} {
-		d.line(fmt.Sprintf("    export STINT_HOME=%s   # now you are %s", p.Home, p.Name))
-	}
 	for _, part := range []struct {
-		who   string
+		who   *stage.Person
 		lines []string
 	}{
-		{"As mira", []string{
+		{d.mira, []string{
 			`stint db orders-db --as reader --for 10s --why "look at the orders"      # 10 s need nobody`,
 			`stint request orders-db --as reader --for 15m --why "find stuck orders"  # waits; let omar approve it`,
-			`stint run orders-db --as orders-owner --for 5m --why "repair order 5" --ticket INC-5 -- psql`,
+			`stint run orders-db --as shared-admin --for 5m --why "repair order 5" --ticket INC-5 -- psql`,
 			`stint status`,
 		}},
-		{"As omar", []string{
+		{d.omar, []string{
 			`stint approvals`,
 			`stint approve req_… --for 5m`,
 			`stint who-has orders-db`,
 		}},
-		{"As root", []string{
+		{d.root, []string{
 			`stint audit tail -f`,
 			`stint revoke --all --why "that is enough"`,
 			`stint policy explain orders-db --as reader --for 3h --user mira`,
 			`stint apply --dry-run -f ` + filepath.Join(d.stage.Dir, "documents.yaml"),
 		}},
 	} {
-		d.line("\n    " + d.paint("2", part.who))
+		d.line("\n    export STINT_HOME=" + part.who.Home + d.paint("2", "   # now you are "+part.who.Name))
 		for _, l := range part.lines {
 			d.line("    " + l)
 		}

@@ -41,6 +41,29 @@ func checkClaim(held string, want connector.Claim) error {
 	return claimConflict(held)
 }
 
+// superseded refuses the end of access only where a later life of this very
+// installation holds the target: what is here is its to remove, and we are the
+// copy that was left behind. Somebody else's claim is no reason to let access go
+// on: what an order takes away is pinned by its tag and creation identity, and a
+// claim that is enough to stop a revocation would be worth planting.
+func superseded(held string, want connector.Claim) error {
+	if h, ok := parseClaim(held); ok && h.Installation == want.Installation && h.Epoch > want.Epoch {
+		return claimConflict(held)
+	}
+	return nil
+}
+
+// checkEnding is checkClaim for what takes access away. Only a later life of this
+// very installation keeps us from it, which may have extended what we would end.
+// What another one holds, or what somebody wrote there, is no reason to leave our
+// own accounts behind: a tag and an oid say that they are ours.
+func checkEnding(held string, want connector.Claim) error {
+	if h, ok := parseClaim(held); !ok || h.Installation != want.Installation {
+		return nil
+	}
+	return checkClaim(held, want)
+}
+
 func claimConflict(held string) error {
 	return access.Fail(access.Conflict, "target-claimed", "this target belongs to another Stint or to a later life of this one").
 		Because("it is held by " + strconv.Quote(held)).

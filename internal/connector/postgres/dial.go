@@ -112,6 +112,7 @@ func config(t connector.Target, database string) (*pgx.ConnConfig, error) {
 	c.RuntimeParams = map[string]string{
 		"application_name": "stint",
 		"search_path":      "pg_catalog", // no function or operator of a user is ever ours
+		"role":             "none",       // what a database's owner sets for it does not make us somebody else
 		"client_encoding":  "UTF8",
 		"datestyle":        "ISO",
 		"timezone":         "UTC",

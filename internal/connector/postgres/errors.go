@@ -24,6 +24,9 @@ const (
 	codeCompletionUnknown = "40003"
 	codeSerialization     = "40001"
 	codeDeadlock          = "40P01"
+	codeNoDatabase        = "3D000"
+	codeTooMany           = "53300" // connections, also of one database
+	codeNotReady          = "55000" // also a database that takes no connections
 	codeInternal          = "XX000" // also "tuple concurrently updated"
 )
 
@@ -142,6 +145,13 @@ func contended(err error) bool {
 		return true
 	}
 	return false
+}
+
+// shutOut reports whether the server is there and this one database of it does
+// not let us in.
+func shutOut(err error) bool {
+	var conn *connectError
+	return errors.As(err, &conn) && hasCode(err, codeNoPrivilege, codeNoDatabase, codeTooMany, codeNotReady)
 }
 
 // lost reports whether the connection broke, so that a repeat needs another.

@@ -141,16 +141,39 @@ func (p *table) close() {
 
 // with runs f on a connection of a lane.
 func (p *table) with(ctx context.Context, t connector.Target, l lane, f func(*pgx.Conn) error) error {
-	pool, err := p.get(t, l)
+	conn, err := p.acquire(ctx, t, l)
+	for i := 0; i < len(byways) && l != granting && shutOut(err); i++ {
+		conn, err = p.acquire(ctx, through(t, byways[i]), l)
+	}
 	if err != nil {
 		return err
 	}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return &connectError{err}
-	}
 	defer conn.Release()
 	return f(conn.Conn())
+}
+
+func (p *table) acquire(ctx context.Context, t connector.Target, l lane) (*pgxpool.Conn, error) {
+	pool, err := p.get(t, l)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, &connectError{err}
+	}
+	return conn, nil
+}
+
+// byways are the databases from which roles and sessions, which are common to
+// all, are seen and ended too. Whoever owns the target's own database, be it on
+// lease, can close it to us; that must not keep what they were lent.
+var byways = []string{"postgres", "template1"}
+
+// through is the target by way of another of its databases.
+func through(t connector.Target, database string) connector.Target {
+	t.Connection.Options = maps.Clone(t.Connection.Options)
+	t.Connection.Options["database"] = database
+	return t
 }
 
 // again is with, for calls that can be repeated: once more on another connection

@@ -1,0 +1,51 @@
+package broker_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+)
+
+// TestDoubtStopsGrantsAndNoRevocation: grants fail closed, revocation fails
+// open. (I-18)
+func TestDoubtStopsGrantsAndNoRevocation(t *testing.T) {
+	in := newInstallation(t)
+	v := in.hold("mira", "reader", time.Minute)
+	w := in.hold("noor", "reader", 300*time.Millisecond)
+	in.Doubt("the audit log does not add up")
+	if _, err := in.Submit(t.Context(), in.as("mira"), ask("reader", time.Minute)); !errors.Is(err, access.Unavailable) {
+		t.Errorf("asking in doubt: %v", err)
+	}
+	if _, err := in.Credential(t.Context(), in.as("mira"), string(v.Request.ID)); !errors.Is(err, access.Unavailable) {
+		t.Errorf("showing a credential in doubt: %v", err)
+	}
+	if _, err := in.Revoke(t.Context(), in.as("root"), broker.Selector{User: "mira"}, "in doubt"); err != nil {
+		t.Fatal(err)
+	}
+	in.until("mira", string(v.Request.ID), access.Ended)
+	in.until("noor", string(w.Request.ID), access.Ended)
+	in.clean()
+}
+
+// TestCredentialIsForTheDeviceThatAsked. (T-29, T-35)
+func TestCredentialIsForTheDeviceThatAsked(t *testing.T) {
+	in := newInstallation(t)
+	v := in.hold("mira", "reader", time.Minute)
+	other := in.as("mira")
+	other.Source.Device = "another-device"
+	if _, err := in.Credential(t.Context(), other, string(v.Request.ID)); !errors.Is(err, access.Denied) {
+		t.Errorf("another device of the holder: %v", err)
+	}
+	if _, err := in.Credential(t.Context(), in.as("noor"), string(v.Request.ID)); !errors.Is(err, access.NotFound) {
+		t.Errorf("another person: %v", err)
+	}
+	if _, err := in.Credential(t.Context(), in.as("root"), string(v.Request.ID)); !errors.Is(err, access.Denied) {
+		t.Errorf("an administrator: %v", err)
+	}
+	if _, err := in.Credential(t.Context(), in.as("mira"), string(v.Request.ID)); err != nil {
+		t.Error(err)
+	}
+}
