@@ -226,6 +226,8 @@ func (a *act) crash() {
 	a.lag = max(gone.Sub(ready), time.Millisecond)
 	a.claim(code == cut.code && a.lag < time.Second, fmt.Sprintf("ready %s after the start, session and account gone %s after it", ms(ready.Sub(began)), ms(gone.Sub(began))),
 		"gone within a second of being ready", gone.Sub(ready).String()+" after it")
+	// The target shows it before Stint has read it back and put it on record.
+	a.run(a.mira, done, "wait", r.ID, "--for", "ended", "--timeout", "5s")
 	a.run(a.mira, done, "status", r.ID)
 	after := a.request(a.mira, r.ID)
 	if a.err == nil {
