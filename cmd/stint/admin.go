@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,7 @@ import (
 func (c *cli) adminCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "admin", Short: "Users, services, connector credentials, the stop switch"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
-	user.AddCommand(c.userAddCmd(), c.userEnrollCmd(), c.userDisableCmd())
+	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd())
 	credential := &cobra.Command{Use: "credential", Short: "What connectors sign in to targets with"}
@@ -63,7 +64,7 @@ func (c *cli) userEnrollCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "enroll NAME",
 		Short: "Create a fresh one-time code for an existing user",
-		Long:  "Create a fresh one-time code for an existing user: for another device, or when the\nlast login has ended.",
+		Long:  "Create a fresh one-time code for an existing user: for another device, or when the\nlast login has ended. Codes from before that nobody used are worthless from then on.",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
@@ -243,7 +244,7 @@ func (c *cli) setStop(cmd *cobra.Command, s api.Stop) error {
 }
 
 func (c *cli) resourceCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "resource", Short: "Check a resource"}
+	cmd := &cobra.Command{Use: "resource", Short: "Check a resource, compare a target with what should be there"}
 	check := &cobra.Command{
 		Use:   "check NAME",
 		Short: "Prove that access can be created and removed there",
@@ -294,7 +295,7 @@ func (c *cli) sweepCmd() *cobra.Command {
 }
 
 func (c *cli) showSweep(report api.SweepReport) error {
-	t := newTable("WHAT", "FOUND")
+	t := newTable("WHAT", "!FOUND")
 	for _, kind := range []struct {
 		what  string
 		found []string
@@ -314,17 +315,27 @@ func (c *cli) showSweep(report api.SweepReport) error {
 	return nil
 }
 
-func (c *cli) showCheck(report api.CheckReport) error {
-	t := newTable("STEP", "RESULT", "DETAIL")
-	t.marks["RESULT"] = markState
+// checkText is a line for each step, and below it, whole, what it found: details
+// are sentences, which columns would cut.
+func (c *cli) checkText(report api.CheckReport) string {
+	const indent = "        "
+	p := c.choosePaint(c.out, c.tty.out)
+	var b strings.Builder
 	for _, s := range report.Steps {
 		word := "ok"
 		if !s.OK {
 			word = "failed"
 		}
-		t.row(s.Name, word, s.Detail)
+		b.WriteString(markState(p, word) + indent[len(word):] + printable(s.Name) + "\n")
+		for _, line := range wrap(s.Detail, c.tty.width-len(indent)) {
+			b.WriteString(indent + p.dim(line) + "\n")
+		}
 	}
-	if err := c.show(result{value: report, names: []string{report.Resource}, table: t}); err != nil {
+	return b.String()
+}
+
+func (c *cli) showCheck(report api.CheckReport) error {
+	if err := c.show(result{value: report, names: []string{report.Resource}, text: c.checkText(report)}); err != nil {
 		return err
 	}
 	if report.OK {

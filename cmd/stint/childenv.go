@@ -9,9 +9,8 @@ import (
 	"stint/internal/api"
 )
 
-// childEnv is the environment of a child: ours, without what is not its
-// business, and with the credential.
-func (c *cli) childEnv(ctx context.Context, conn *connection, r api.Request) ([]string, error) {
+// credentialEnv connects with the grant's credential.
+func (c *cli) credentialEnv(ctx context.Context, conn *connection, r api.Request) (map[string]string, error) {
 	got, err := conn.Credential(ctx, r.ID)
 	if err != nil {
 		return nil, err
@@ -21,11 +20,18 @@ func (c *cli) childEnv(ctx context.Context, conn *connection, r api.Request) ([]
 		return nil, err
 	}
 	if got.Type == "postgres" && got.CA != "" {
-		if add["PGSSLROOTCERT"], err = c.authorityFile(got); err != nil {
+		if add["PGSSLROOTCERT"], err = c.authorityFile(got.CA); err != nil {
 			return nil, err
 		}
 	}
 	add["STINT_URI"] = got.URI.Reveal()
+	return add, nil
+}
+
+// childEnv is the environment of a child: ours, without what is not its
+// business, and with add, which says how to connect. Of the variables that are
+// held back otherwise, those in also are passed on.
+func (c *cli) childEnv(r api.Request, add map[string]string, also ...string) []string {
 	add["STINT_REQUEST"] = r.ID
 	add["STINT_RESOURCE"] = r.Resource
 	add["STINT_ROLE"] = r.Role
@@ -35,7 +41,7 @@ func (c *cli) childEnv(ctx context.Context, conn *connection, r api.Request) ([]
 	}
 	var env []string
 	for name, value := range c.env {
-		if _, ours := add[name]; !ours && passedOn(name) {
+		if _, ours := add[name]; !ours && (passedOn(name) || slices.Contains(also, name)) {
 			env = append(env, name+"="+value)
 		}
 	}
@@ -43,7 +49,7 @@ func (c *cli) childEnv(ctx context.Context, conn *connection, r api.Request) ([]
 		env = append(env, name+"="+value)
 	}
 	slices.Sort(env)
-	return env, nil
+	return env
 }
 
 // passedOn refuses our own token, and every PG variable that says where or as

@@ -11,8 +11,8 @@ import (
 	"stint/internal/api"
 )
 
-// db, ssh and run have one shape: get an active grant, fetch its credential,
-// run a program with it. Whatever fails before the program starts is exit code
+// db, ssh and run have one shape: get an active grant, fetch its credential if it
+// has one, run a program with it. Whatever fails before the program starts is exit code
 // 125, so that the program's own codes keep their meaning.
 
 // startsChild marks the commands that do so.
@@ -27,7 +27,10 @@ func (c *cli) dbCmd() *cobra.Command {
 			"asked for with --as, --for and --why, and waited for. The grant goes on after psql\n" +
 			"ends; give it back with stint end, or use stint run.\n\n" +
 			"psql gets the credential in its environment: never as an argument, which others on\n" +
-			"the machine can read, and not as a file, which would stay behind after a crash.",
+			"the machine can read, and not as a file, which would stay behind after a crash.\n\n" +
+			"A role of the mechanism group gives your own account more rights. psql then connects\n" +
+			"as that account, with your own password: it asks for it, or takes it from PGPASSWORD\n" +
+			"or PGPASSFILE, which are passed on for this alone.",
 		Example: "  stint db orders-db --as reader --for 30m --why \"check order 4711\"\n" +
 			"  stint db orders-db -- -c \"select count(*) from orders\"",
 		Args:        connectArgs,
@@ -76,7 +79,10 @@ func (c *cli) runCmd() *cobra.Command {
 			"ends, however it ends. The command finds the credential in its environment: PGHOST,\n" +
 			"PGUSER, PGPASSWORD and so on, and STINT_URI as one line; and STINT_REQUEST,\n" +
 			"STINT_GRANT, STINT_RESOURCE, STINT_ROLE and STINT_EXPIRES_AT. STINT_TOKEN is not\n" +
-			"passed on.",
+			"passed on.\n\n" +
+			"A role of the mechanism group gives your own account more rights: there is no\n" +
+			"credential then. The command finds where to connect and as whom, and neither\n" +
+			"PGPASSWORD nor STINT_URI; PGPASSFILE is passed on.",
 		Example:     "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up",
 		Args:        connectArgs,
 		Annotations: map[string]string{startsChild: ""},
@@ -158,17 +164,42 @@ func (c *cli) db(ctx context.Context, resource string, args []string, ask *askin
 	} else if err != nil {
 		return err
 	}
-	env, err := c.childEnv(ctx, conn, r)
+	env, as, err := c.psqlEnv(ctx, conn, r)
 	if err != nil {
 		return err
 	}
-	c.say("connecting as " + printable(r.Role) + "; access ends " + clock(r.Grant.ExpiresAt.Time, c.now()))
+	c.say("connecting as " + printable(as) + "; access ends " + clock(r.Grant.ExpiresAt.Time, c.now()))
 	code, err := c.child(psql, args, env)
 	if err != nil {
 		return err
 	}
 	c.hint("access goes on until " + clock(r.Grant.ExpiresAt.Time, c.now()) + "; give it back with stint end " + printable(r.ID))
 	return ended{code}
+}
+
+// psqlEnv is psql's environment, and as whom it will connect. The password of
+// one's own account is for psql to ask, unless one has said it to psql already.
+func (c *cli) psqlEnv(ctx context.Context, conn *connection, r api.Request) (env []string, as string, err error) {
+	own, err := ownAccount(ctx, conn, r)
+	if err != nil {
+		return nil, "", err
+	}
+	if !own {
+		add, err := c.credentialEnv(ctx, conn, r)
+		if err != nil {
+			return nil, "", err
+		}
+		return c.childEnv(r, add), r.Role, nil
+	}
+	add, err := c.ownEnv(ctx, conn, r)
+	if err != nil {
+		return nil, "", err
+	}
+	as = "your own account, with your own password"
+	if add["PGUSER"] != "" {
+		as = "your own account " + add["PGUSER"] + ", with your own password"
+	}
+	return c.childEnv(r, add, "PGPASSWORD", "PGPASSFILE"), as, nil
 }
 
 // held finds what the caller already has on the resource, or has asked for:
@@ -249,7 +280,7 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 	if r, err = c.ready(ctx, conn, r); err != nil {
 		return err
 	}
-	env, err := c.childEnv(ctx, conn, r)
+	env, err := c.commandEnv(ctx, conn, r)
 	if err != nil {
 		return err
 	}
@@ -258,6 +289,28 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 		return err
 	}
 	return ended{code}
+}
+
+// commandEnv is the environment of run's command. Of one's own account it gets
+// no password from us, and only where a file of them is.
+func (c *cli) commandEnv(ctx context.Context, conn *connection, r api.Request) ([]string, error) {
+	own, err := ownAccount(ctx, conn, r)
+	if err != nil {
+		return nil, err
+	}
+	if own {
+		add, err := c.ownEnv(ctx, conn, r)
+		if err != nil {
+			return nil, err
+		}
+		c.say("the access is on your own account " + printable(add["PGUSER"]) + ": the command gets no password")
+		return c.childEnv(r, add, "PGPASSFILE"), nil
+	}
+	add, err := c.credentialEnv(ctx, conn, r)
+	if err != nil {
+		return nil, err
+	}
+	return c.childEnv(r, add), nil
 }
 
 // giveBackTime is how long the end of run tries to reach the server.

@@ -45,7 +45,7 @@ func (c *cli) dial() (*connection, config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	client := &api.Client{Server: u, Device: device, UserAgent: "stint/" + version()}
+	client := &api.Client{Server: u, Device: device, UserAgent: "stint/" + versionText()}
 	return &connection{Client: client, name: u.Scheme + "://" + u.Host}, cfg, nil
 }
 

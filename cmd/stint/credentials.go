@@ -23,7 +23,7 @@ func (c *cli) credentialsCmd() *cobra.Command {
 			}
 			authority := ""
 			if got.CA != "" && c.output == asTable { // so that the address works as it is shown
-				if authority, err = c.authorityFile(got); err != nil {
+				if authority, err = c.authorityFile(got.CA); err != nil {
 					return err
 				}
 			}

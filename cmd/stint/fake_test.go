@@ -26,6 +26,7 @@ import (
 //	reader   active at once            broken   cannot be set up
 //	writer   after approval by a dba   slow     stays in provisioning
 //	owner    denied by policy          hostile  as reader, with hostile text
+//	                                   lent     as reader, on one's own account
 type fake struct {
 	*httptest.Server
 	log *fakeLog
@@ -223,11 +224,15 @@ func (f *fake) decide(r *api.Request) {
 		r.Grant.EndReason, r.Grant.Detail = api.EndFailed, "the target refused the connector's password"
 	case "slow":
 		f.grant(r, api.GrantProvisioning)
+		r.Grant.Detail = "the target does not answer"
 	case "hostile":
 		f.grant(r, api.GrantActive)
 		r.Decision.Reasons[0].Text = "bell\a and \x1b]0;title\a"
 	default:
 		f.grant(r, api.GrantActive)
+	}
+	if r.Role == "lent" {
+		r.Grant.Account = "mira_dba"
 	}
 }
 
@@ -345,6 +350,8 @@ func (f *fake) credential(who fakeLogin, hr *http.Request, _ []byte) (any, error
 		return nil, &api.Error{Kind: api.Denied, Code: "not-yours", Message: "the credential is only for its holder"}
 	case r.Grant == nil || r.Grant.State != api.GrantActive:
 		return nil, &api.Error{Kind: api.Conflict, Code: "not-active", Message: "the grant is not active"}
+	case r.Grant.Account != "":
+		return nil, &api.Error{Kind: api.NotFound, Code: "no-credential", Message: "this grant comes without a credential"}
 	}
 	uri := url.URL{Scheme: "postgres", User: url.UserPassword("s_mira", "p w/1"), Host: "127.0.0.1:5432", Path: "orders",
 		RawQuery: "sslmode=verify-full"}

@@ -129,14 +129,16 @@ func (f *fake) revoke(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 
 func (f *fake) documents(mux *http.ServeMux) {
 	orders := api.Resource{Name: "orders-db", Type: "postgres", Criticality: "high", Labels: map[string]string{"team": "orders", "env": "prod"},
-		Owners: []string{"group:dba"}, Address: "db1:5432", Source: "resources.yaml:1"}
+		Owners: []string{"group:dba"}, Address: "db1:5432", Connection: map[string]string{"database": "orders", "ca": fakeAuthority}, Source: "resources.yaml:1"}
 	reader := api.Role{Name: "reader", Description: "Read the orders tables", Mechanism: "account", Rights: []string{"orders_read"},
 		Resources: api.Selector{Type: "postgres"}, MaxDuration: "4h", Source: "roles.yaml:1"}
+	lent := reader
+	lent.Name, lent.Mechanism, lent.Options = "lent", "group", map[string]string{"account": "{{ .person }}"}
 	read := api.Policy{Name: "orders-read", Effect: "allow", Subjects: []string{"group:platform"}, Roles: []string{"reader"}, Source: "policy.yaml:31"}
-	serve(f, mux, "resources", orders.Name, orders)
-	serve(f, mux, "roles", reader.Name, reader)
-	serve(f, mux, "policies", read.Name, read)
-	serve(f, mux, "users", "mira", api.User{ID: "user:mira", Name: "mira", Kind: "user", Person: "mira", Groups: []string{"platform"}})
+	serve(f, mux, "resources", func(r api.Resource) string { return r.Name }, orders)
+	serve(f, mux, "roles", func(r api.Role) string { return r.Name }, reader, lent)
+	serve(f, mux, "policies", func(p api.Policy) string { return p.Name }, read)
+	serve(f, mux, "users", func(u api.User) string { return u.Name }, api.User{ID: "user:mira", Name: "mira", Kind: "user", Person: "mira", Groups: []string{"platform"}})
 	f.route(mux, "DELETE /v1/{plural}/{name}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		if r.URL.Query().Get("revoke") == "" {
 			return nil, &api.Error{Kind: api.Conflict, Code: "in-use", Message: r.PathValue("name") + " is held by 1 live grant", Next: "wait for its end, or delete with --revoke"}
@@ -157,21 +159,27 @@ func (f *fake) documents(mux *http.ServeMux) {
 	})
 	f.route(mux, "GET /v1/who-can", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		return api.Page[api.CanRow]{Items: []api.CanRow{{Principal: "group:platform", Resource: r.URL.Query().Get("resource"), Role: "writer",
-			Outcome: api.OutcomeApprove, Policy: "orders-read", Source: "policy.yaml:31", Approvals: []api.Approval{{From: []string{"group:dba"}, Count: 2}}}}}, nil
+			Outcome: api.OutcomeApprove, Policy: "orders-read", Source: "policy.yaml:31", Approvals: []api.Approval{{From: []string{"group:dba"}, Count: 2}}},
+			{Principal: "user:noor", Role: "writer", Outcome: api.OutcomeAllow, Policy: "on-call", Source: "policy.yaml:9"},
+			{Principal: "*", Role: "writer", Outcome: api.OutcomeDeny, Policy: "freeze", Source: "policy.yaml:44", Condition: "now.hour < 6"}}}, nil
 	})
 	f.route(mux, "GET /v1/who-has", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
-		return api.Page[api.HasRow]{Items: []api.HasRow{{Resource: r.URL.Query().Get("resource"), Account: "old_admin", Standing: true, Rights: []string{"SUPERUSER"}}}}, nil
+		return api.Page[api.HasRow]{Items: []api.HasRow{
+			{Principal: "user:mira", Resource: r.URL.Query().Get("resource"), Role: "reader", Rights: []string{"orders_read"}, Grant: "grt_1", State: api.GrantScheduled},
+			{Principal: "user:noor", Resource: r.URL.Query().Get("resource"), Role: "lent", Account: "noor_dba", Rights: []string{"orders_owner"}, Grant: "grt_2", State: api.GrantEnding}}}, nil
 	})
 }
 
-// serve lists one thing of a kind, and knows it by name.
-func serve[T any](f *fake, mux *http.ServeMux, plural, name string, item T) {
-	f.route(mux, "GET /v1/"+plural, func(fakeLogin, *http.Request, []byte) (any, error) { return api.Page[T]{Items: []T{item}}, nil })
+// serve lists the things of a kind, and knows them by name.
+func serve[T any](f *fake, mux *http.ServeMux, plural string, name func(T) string, items ...T) {
+	f.route(mux, "GET /v1/"+plural, func(fakeLogin, *http.Request, []byte) (any, error) { return api.Page[T]{Items: items}, nil })
 	f.route(mux, "GET /v1/"+plural+"/{name}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
-		if r.PathValue("name") != name {
-			return nil, &api.Error{Kind: api.NotFound, Code: "not-found", Message: "there is no " + r.PathValue("name") + " among the " + plural}
+		for _, item := range items {
+			if name(item) == r.PathValue("name") {
+				return item, nil
+			}
 		}
-		return item, nil
+		return nil, &api.Error{Kind: api.NotFound, Code: "not-found", Message: "there is no " + r.PathValue("name") + " among the " + plural}
 	})
 }
 
@@ -207,6 +215,25 @@ func (f *fake) administration(mux *http.ServeMux) {
 		}
 		return added(in.Name)
 	})
+	f.route(mux, "PUT /v1/admin/users/{name}", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+		var in api.UserSet
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		name := r.PathValue("name")
+		u := api.User{ID: "user:" + name, Name: name, Kind: "user", Person: name, Groups: []string{"as-before"}, Manager: "as-before", Disabled: !in.Enable}
+		if in.Groups != nil {
+			u.Groups = in.Groups
+		}
+		if in.Manager != nil {
+			u.Manager = *in.Manager
+		}
+		if in.Admin != nil {
+			u.Admin = *in.Admin
+		}
+		u.Auditor = in.Auditor == nil || *in.Auditor
+		return u, nil
+	})
 	f.route(mux, "POST /v1/admin/users/{name}/enroll", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) { return added(r.PathValue("name")) })
 	f.route(mux, "POST /v1/admin/users/{name}/disable", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		return api.Disabled{Principal: "user:" + r.PathValue("name"), Grants: []string{"grt_1"}}, nil
@@ -231,7 +258,8 @@ func (f *fake) administration(mux *http.ServeMux) {
 	f.route(mux, "POST /v1/resources/{name}/check", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		ok := r.PathValue("name") == "orders-db"
 		return api.CheckReport{Resource: r.PathValue("name"), OK: ok, Steps: []api.CheckStep{{Name: "creates the canary", OK: true},
-			{Name: "drops the canary", OK: ok, Detail: "stint_canary", Fix: "GRANT stint_admin TO stint"}}}, nil
+			{Name: "drops the canary", OK: ok, Fix: "GRANT stint_admin TO stint",
+				Detail: "the server says that must be able to SET ROLE stint_canary_0123456789abcdef, and the connector's account cannot; it is a member of it without the option SET"}}}, nil
 	})
 	f.route(mux, "POST /v1/resources/{name}/sweep", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
 		var in api.SweepAsk

@@ -57,14 +57,20 @@ func (c *cli) versionCmd() *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			v := version()
+			v := versionText()
 			return c.show(result{value: map[string]string{"version": v}, names: []string{v}, text: v + "\n"})
 		},
 	}
 }
 
-// version is what the build says of itself.
-func version() string {
+// version is stamped by the build, with -ldflags "-X main.version=…".
+var version string
+
+// versionText is the version that was stamped, else what the build says of itself.
+func versionText() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

@@ -116,7 +116,7 @@ func doing(r api.Request, now time.Time) string {
 	case api.GrantActive:
 		return "active, ends " + clock(g.ExpiresAt.Time, now)
 	case api.GrantEnding:
-		text = "removing access to " + r.Resource
+		text = "removing access to " + r.Resource + " and reading it back"
 	default:
 		return string(g.State)
 	}

@@ -90,6 +90,10 @@ func nextOf(r api.Request) string {
 		return "stint db " + r.Resource
 	case g.Detail != "":
 		return g.Detail
+	case g.State == api.GrantProvisioning:
+		return "being set up"
+	case g.State == api.GrantEnding:
+		return "being removed"
 	}
 	return ""
 }
@@ -128,7 +132,7 @@ func requestFacts(r api.Request, c *cli) string {
 		pairs = append(pairs, verb, text)
 	}
 	if g := r.Grant; g != nil {
-		pairs = append(pairs, "grant", g.ID, "active since", timeFact(g.ActiveAt, c))
+		pairs = append(pairs, "grant", g.ID, "account", g.Account, "active since", timeFact(g.ActiveAt, c))
 		if g.State == api.GrantActive {
 			pairs = append(pairs, "left", left(g.ExpiresAt.Sub(now)))
 		}

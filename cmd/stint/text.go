@@ -89,6 +89,29 @@ func take(s string, most int, fromEnd bool) string {
 	return string(runes[:n])
 }
 
+// wrap breaks text, made printable, into lines of at most most columns, at spaces.
+// A word that is longer gets a line of its own and stays whole, to be copied.
+func wrap(s string, most int) (lines []string) {
+	for paragraph := range strings.Lines(s) {
+		line := ""
+		for _, word := range strings.Fields(paragraph) {
+			word = printable(word)
+			switch {
+			case line == "":
+				line = word
+			case width(line)+1+width(word) > most:
+				lines, line = append(lines, line), word
+			default:
+				line += " " + word
+			}
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // left is a time that runs down, as on a clock: 19:12, 1:02:03, 3d 4h.
 func left(d time.Duration) string {
 	if d < 0 {

@@ -36,9 +36,6 @@ func (c *cli) waitCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if r.Extends != "" && goal == untilReady {
-				goal = untilDecided
-			}
 			r, err = c.await(cmd.Context(), conn, r, goal, most)
 			return c.settle(r, goal, err)
 		},

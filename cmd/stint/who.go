@@ -13,7 +13,10 @@ func (c *cli) whoCanCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "who-can RESOURCE",
 		Short: "Say who may ask for access, and what it takes",
-		Args:  exactly("RESOURCE"),
+		Long: "Say who may ask for access, and what it takes, policy by policy. A row with the answer\n" +
+			"never is a policy that denies, which prevails over all others while its condition\n" +
+			"holds, or one that asks for what cannot be met. With -o name, who may ask.",
+		Args: exactly("RESOURCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
 			if err != nil {
@@ -27,14 +30,13 @@ func (c *cli) whoCanCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				answer := "at once"
-				if r.Outcome == api.OutcomeApprove {
-					answer = "after " + asked(r.Approvals)
+				if r.Outcome == api.OutcomeAllow || r.Outcome == api.OutcomeApprove {
+					names = append(names, r.Principal)
 				}
-				all, names = append(all, r), append(names, r.Principal)
-				t.row(r.Principal, r.Role, answer, r.Policy, r.Source, r.Condition)
+				all = append(all, r)
+				t.row(r.Principal, r.Role, canAnswer(r), r.Policy, r.Source, r.Condition)
 			}
-			if len(all) == 0 {
+			if len(names) == 0 {
 				c.say("nobody may ask for it")
 			}
 			return c.show(result{value: all, names: names, table: t})
@@ -46,11 +48,28 @@ func (c *cli) whoCanCmd() *cobra.Command {
 	return cmd
 }
 
+// canAnswer is what a policy says to who asks.
+func canAnswer(r api.CanRow) string {
+	switch r.Outcome {
+	case api.OutcomeAllow:
+		return "at once"
+	case api.OutcomeApprove:
+		return "after " + asked(r.Approvals)
+	case api.OutcomeDeny:
+		return "never"
+	}
+	return string(r.Outcome)
+}
+
 func (c *cli) whoHasCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "who-has RESOURCE",
-		Short: "Say who has access now, by a grant or standing on the target",
-		Args:  exactly("RESOURCE"),
+		Short: "Say who has access now, by a grant",
+		Long: "Say who has access now, by a grant; also what is on its way, and what is being removed.\n" +
+			"ACCOUNT is the standing account that a grant acts on; there is none where an account\n" +
+			"is made for the grant. Who has privilege on the target that nobody granted through\n" +
+			"Stint, stint resource sweep lists.",
+		Args: exactly("RESOURCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
 			if err != nil {
@@ -65,18 +84,11 @@ func (c *cli) whoHasCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				state, who, ends := string(r.State), r.Principal, clock(r.ExpiresAt.Time, c.now())
-				if r.Standing {
-					state, ends = "standing", "never"
-				}
-				if who == "" {
-					who = r.Account
-				}
-				all, names = append(all, r), append(names, who)
-				t.row(r.Principal, r.Account, r.Role, strings.Join(r.Rights, ", "), state, ends, r.Grant)
+				all, names = append(all, r), append(names, r.Principal)
+				t.row(r.Principal, r.Account, r.Role, strings.Join(r.Rights, ", "), string(r.State), clock(r.ExpiresAt.Time, c.now()), r.Grant)
 			}
 			if len(all) == 0 {
-				c.say("nobody has access")
+				c.say("nobody has access by a grant")
 			}
 			return c.show(result{value: all, names: names, table: t})
 		},

@@ -107,7 +107,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 	f.on(again)
 	root.AddCommand(serve, again, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), version())
+			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err
 		}})
 	return root
@@ -124,8 +124,15 @@ func usage(what string) error {
 	return access.Fail(access.Invalid, "usage", what).Try("stintd serve --help says what there is")
 }
 
-// version is that of the module, or of the source it was built from.
-func version() string {
+// version is stamped by the build, with -ldflags "-X main.version=…".
+var version string
+
+// versionText is the version that was stamped, else that of the module, else of
+// the source it was built from.
+func versionText() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -70,7 +70,8 @@ type Grant struct {
 	EndNote        string
 	// SetupError is what the target said when set-up failed; public.
 	SetupError string
-	// SeenAt is when a session was last seen open; for grants that end on logout.
+	// SeenAt is when a session was last seen to do something, give or take; for
+	// grants that end on logout or idle. Zero: none was ever seen open.
 	SeenAt time.Time
 }
 
@@ -295,9 +296,16 @@ func (g Grant) Show(actor Actor, now time.Time) (Grant, Event, error) {
 	return g, g.event(CredentialShown, actor, now), nil
 }
 
-// Seen notes that a session of the grant was open at now. It is bookkeeping,
-// not an event.
-func (g Grant) Seen(now time.Time) Grant { g.SeenAt = now; return g }
+// Seen notes that a session of the grant was open, and last did something at the
+// given time. It is bookkeeping, not an event.
+func (g Grant) Seen(lastActive time.Time) Grant { g.SeenAt = lastActive; return g }
+
+// WorthNoting reports whether a session that was last active at the given time
+// is news: the first one, or, where the grant ends on idle, one by a tenth of
+// that later than the last.
+func (g Grant) WorthNoting(lastActive time.Time) bool {
+	return g.SeenAt.IsZero() || g.Endings.OnIdle > 0 && lastActive.Sub(g.SeenAt) >= g.Endings.OnIdle/10
+}
 
 // Depends notes whether the grant is allowed only as long as conditions hold, as
 // the documents of this moment say. It is bookkeeping, not an event.
@@ -306,9 +314,8 @@ func (g Grant) Depends(lasting bool) Grant { g.Conditional = lasting; return g }
 // Left says why a live grant's own endings end it, given what was read back:
 // the number of open sessions and when one was last active. Empty: they do not.
 func (g Grant) Left(sessions int, lastActive, now time.Time) string {
-	if lastActive.Before(g.ActiveAt) {
-		lastActive = g.ActiveAt
-	}
+	// Sessions that are closed by now were active too.
+	lastActive = later(later(lastActive, g.SeenAt), g.ActiveAt)
 	switch {
 	case g.State != Active:
 		return ""

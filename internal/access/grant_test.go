@@ -255,8 +255,8 @@ func TestLeft(t *testing.T) {
 	g := grantIn(t, Active) // ends on logout, and after 15 idle minutes
 	now := g.ActiveAt.Add(20 * time.Minute)
 	idle := g.Endings.OnIdle
-	never := g
-	never.Endings = Endings{}
+	never, onlyIdle := g, g
+	never.Endings, onlyIdle.Endings.OnLogout = Endings{}, false
 	for name, tt := range map[string]struct {
 		g        Grant
 		sessions int
@@ -266,8 +266,10 @@ func TestLeft(t *testing.T) {
 		"not seen yet":      {g, 0, now, false},
 		"seen and open":     {g.Seen(now), 1, now, false},
 		"seen and closed":   {g.Seen(now), 0, now, true},
-		"idle":              {g.Seen(now), 1, now.Add(-idle), true},
-		"nearly idle":       {g.Seen(now), 1, now.Add(-idle + 1), false},
+		"idle":              {g.Seen(now.Add(-idle)), 1, now.Add(-idle), true},
+		"nearly idle":       {g.Seen(g.ActiveAt), 1, now.Add(-idle + 1), false},
+		"closed just now":   {onlyIdle.Seen(now), 0, time.Time{}, false},
+		"closed long ago":   {onlyIdle.Seen(now.Add(-idle)), 0, time.Time{}, true},
 		"never did a thing": {g, 0, time.Time{}, true},
 		"no such endings":   {never.Seen(now), 0, time.Time{}, false},
 		"ending":            {grantIn(t, Ending).Seen(now), 0, time.Time{}, false},
@@ -278,6 +280,21 @@ func TestLeft(t *testing.T) {
 	}
 	if said := g.Left(1, time.Time{}, g.ActiveAt.Add(idle-1)); said != "" {
 		t.Errorf("idle from before it was active: %s", said)
+	}
+	for name, tt := range map[string]struct {
+		g    Grant
+		last time.Time
+		want bool
+	}{
+		"the first":          {never, now, true},
+		"no use for it":      {never.Seen(now), now.Add(time.Hour), false},
+		"a moment later":     {g.Seen(now), now.Add(idle/10 - 1), false},
+		"later":              {g.Seen(now), now.Add(idle / 10), true},
+		"nothing done since": {g.Seen(now), now, false},
+	} {
+		if got := tt.g.WorthNoting(tt.last); got != tt.want {
+			t.Errorf("%s: worth noting %v", name, got)
+		}
 	}
 }
 

@@ -60,6 +60,15 @@ type UserAdd struct {
 	Manager string   `json:"manager,omitempty" maxLength:"63" doc:"The user whom policies call manager" example:"noor"`
 }
 
+// UserSet changes a user. What is absent stays as it is.
+type UserSet struct {
+	Groups  []string `json:"groups,omitzero" nullable:"false" maxItems:"256" doc:"All groups from now on, instead of those before" example:"platform"`
+	Manager *string  `json:"manager,omitempty" maxLength:"63" doc:"The user whom policies call manager; empty for nobody" example:"noor"`
+	Admin   *bool    `json:"admin,omitempty"`
+	Auditor *bool    `json:"auditor,omitempty"`
+	Enable  bool     `json:"enable,omitempty" doc:"Let a disabled user sign in again, with a fresh code"`
+}
+
 // UserAdded carries the one-time code for the user's first sign-in.
 type UserAdded struct {
 	Name        string `json:"name"`

@@ -96,6 +96,11 @@ func (c *Client) AddUser(ctx context.Context, u UserAdd) (UserAdded, error) {
 	return get[UserAdded](ctx, c, call{method: http.MethodPost, path: []string{"admin", "users"}, in: u})
 }
 
+// SetUser changes a user; what they hold is decided again.
+func (c *Client) SetUser(ctx context.Context, name string, u UserSet) (User, error) {
+	return get[User](ctx, c, call{method: http.MethodPut, path: []string{"admin", "users", name}, in: u})
+}
+
 // DisableUser disables a user and ends all they hold.
 func (c *Client) DisableUser(ctx context.Context, name string) (Disabled, error) {
 	return get[Disabled](ctx, c, call{method: http.MethodPost, path: []string{"admin", "users", name, "disable"}})

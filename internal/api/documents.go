@@ -141,27 +141,26 @@ type RuleSaid struct {
 	Text    string `json:"text" doc:"Why, or why not"`
 }
 
-// CanRow says that somebody may ask for a role on a resource.
+// CanRow is one policy about who may ask for a role on a resource, or may not.
 type CanRow struct {
 	Principal string     `json:"principal" example:"user:mira"`
 	Resource  string     `json:"resource" example:"orders-db"`
 	Role      string     `json:"role" example:"reader"`
-	Outcome   Outcome    `json:"outcome" enum:"allow,approve"`
+	Outcome   Outcome    `json:"outcome" enum:"allow,approve,deny"`
 	Policy    string     `json:"policy" example:"orders-read"`
 	Source    string     `json:"source" example:"policy.yaml:31"`
 	Approvals []Approval `json:"approvals" nullable:"false"`
 	Condition string     `json:"condition,omitempty" doc:"What must hold at the time, CEL"`
 }
 
-// HasRow says that somebody has access to a resource now: by a grant, or
-// standing on the target and none of ours.
+// HasRow says that somebody has access to a resource now, by a grant. What is
+// standing on the target and none of ours is in SweepReport.
 type HasRow struct {
-	Principal string     `json:"principal" doc:"Empty for standing privilege" example:"user:mira"`
+	Principal string     `json:"principal" example:"user:mira"`
 	Resource  string     `json:"resource" example:"orders-db"`
 	Role      string     `json:"role" example:"reader"`
-	Account   string     `json:"account" doc:"The account on the target"`
+	Account   string     `json:"account" doc:"The standing account that the grant acts on; empty where one is made for it"`
 	Rights    []string   `json:"rights" nullable:"false"`
-	Standing  bool       `json:"standing" doc:"Not given by Stint"`
 	Request   string     `json:"request,omitempty"`
 	Grant     string     `json:"grant,omitempty"`
 	State     GrantState `json:"state,omitempty" enum:"scheduled,provisioning,active,ending"`

@@ -119,7 +119,8 @@ type Grant struct {
 	EndReason      EndReason  `json:"end_reason" doc:"expired, returned, revoked, policy or failed; empty before the end"`
 	Overdue        bool       `json:"overdue" doc:"Not verified gone one second after the end"`
 
-	Detail string `json:"detail,omitempty" doc:"What is happening, or what went wrong" example:"creating the account on orders-db"`
+	Detail  string `json:"detail,omitempty" doc:"More than the state says: what stands in the way, or why it ended" example:"the target does not answer"`
+	Account string `json:"account,omitempty" doc:"The standing account that the grant acts on; absent where one is made for it" example:"mira"`
 }
 
 // VoteAsk is what an approver sends to approve or deny.

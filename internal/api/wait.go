@@ -25,8 +25,8 @@ func (r Request) Reached(u Until) bool {
 	default:
 		return true // nothing will come of it
 	}
-	if u == Decided {
-		return true
+	if u == Decided || u == Ready && r.Extends != "" {
+		return true // an approved extension moved the end of a grant that is there
 	}
 	if r.Grant == nil {
 		return false

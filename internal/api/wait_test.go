@@ -38,6 +38,13 @@ func TestReached(t *testing.T) {
 				t.Errorf("%s/%s reached %s: %v, want %v", tt.state, tt.grant, u, got, want)
 			}
 		}
+		// More time is there as soon as it is approved; its end is that of the grant.
+		r.Extends = "grt_1"
+		for u, want := range map[api.Until]bool{api.Decided: tt.decided, api.Ready: tt.decided, api.Ended: tt.ended} {
+			if got := r.Reached(u); got != want {
+				t.Errorf("an extension, %s/%s, reached %s: %v, want %v", tt.state, tt.grant, u, got, want)
+			}
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ type Limits struct {
 	WritesPerSecond float64 // of one principal
 	Burst           int     // of either
 	Concurrent      int     // calls in work at a time, of all; waits do not count
-	Waits           int     // held answers and streams at a time, of all
+	Waits           int     // held answers and streams at a time, of all; one principal has a quarter at most
 }
 
 // DefaultLimits are generous for people and tight for loops.
@@ -119,6 +119,7 @@ const (
 
 	maxHeader = 32 << 10
 	maxBody   = 1 << 20
+	maxCode   = 16 << 10 // of enrolment, whose callers nobody knows yet
 	// maxDocuments bounds the body of apply: several files, each bounded by policy.
 	maxDocuments = 8 << 20
 )

@@ -36,10 +36,14 @@ func toRequest(v broker.View) api.Request {
 
 func toGrant(v broker.View) *api.Grant {
 	g := v.Grant
-	return &api.Grant{
+	out := &api.Grant{
 		ID: string(g.ID), State: api.GrantState(g.State), ActiveAt: api.At(g.ActiveAt), ExpiresAt: api.At(g.ExpiresAt), EndedAt: api.At(endedAt(g)),
 		VerifiedGoneAt: api.At(g.VerifiedGoneAt), EndReason: api.EndReason(g.EndReason), Overdue: g.Overdue(v.Now), Detail: detail(v),
 	}
+	if len(g.Targets) > 0 {
+		out.Account = g.Targets[0].Account
+	}
+	return out
 }
 
 // endedAt is when the right ended, which is before its removal was read back.
@@ -50,20 +54,12 @@ func endedAt(g *access.Grant) time.Time {
 	return g.EndedAt
 }
 
-// detail says what is happening, for somebody who waits.
+// detail is what the state does not say by itself.
 func detail(v broker.View) string {
-	on := targets(v.Grant.Targets)
-	switch {
-	case v.Problem != "":
+	if v.Problem != "" {
 		return v.Problem
-	case v.Grant.State == access.Provisioning:
-		return "setting up access on " + on
-	case v.Grant.State == access.Ending:
-		return "removing access from " + on + " and reading it back"
-	case v.Grant.EndNote != "":
-		return v.Grant.EndNote
 	}
-	return ""
+	return v.Grant.EndNote
 }
 
 func toDecision(d access.Decision, have []int) api.Decision {

@@ -2,7 +2,7 @@
 // people's command lines, services, administrators and CI.
 //
 //	connection ─► frame ─► shed ─► gate ─────────────────────► handler ─► broker, ident, log
-//	              trace,   load    body, proof, login, replay,  one of
+//	              trace,   load    proof, login, replay, body, one of
 //	              headers          right, rate                  routes()
 //
 // A handler gets a caller that the gate let in, and translates: wire to core on

@@ -276,6 +276,20 @@ func TestSheds(t *testing.T) {
 	}
 }
 
+// One principal who waits for as much as possible leaves room for the others.
+func TestOneCannotTakeAllWaits(t *testing.T) {
+	w, admin := populated(t, func(c *Config) { c.Limits.Waits = 8 })
+	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	for range 2 {
+		next := w.openTail(mira, "?after=-1")
+		next(func([]byte) bool { return true })
+	}
+	w.send(w.raw(mira, "GET", "/v1/audit/tail", "")).want(t, 429, "too-many-waits")
+	if g := w.send(w.raw(admin, "GET", "/v1/audit/tail", "")); g.status != 200 {
+		t.Errorf("somebody else's wait: %d", g.status)
+	}
+}
+
 func (w *world) records(c *api.Client, l api.AuditList, atLeast int) []api.AuditRecord {
 	w.t.Helper()
 	for after := int64(-1); ; {

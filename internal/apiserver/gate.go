@@ -35,6 +35,13 @@ func (s *Server) gate(hc huma.Context, next func(huma.Context)) {
 		s.turnAway(w, f.trace, err)
 		return
 	}
+	if rt.held && held(r) {
+		if !s.own.enter(string(c.Principal.ID)) {
+			s.turnAway(w, f.trace, access.Fail(access.TooMany, "too-many-waits", "you wait for too much at once").Try("let some of it end first"))
+			return
+		}
+		defer s.own.leave(string(c.Principal.ID))
+	}
 	// Every call has an end from here on; streams move theirs as they write.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // the body is read; a deadline left would cut a held answer short
@@ -47,7 +54,8 @@ func (s *Server) gate(hc huma.Context, next func(huma.Context)) {
 }
 
 // admit does everything that must be true before a handler runs, the cheap
-// checks first, and the replay guard only for those who proved themselves.
+// checks first, and the replay guard only for those who proved themselves. The
+// body comes last: a stranger's is not read, let alone kept.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, error) {
 	from := s.client(r)
 	c := call{source: access.Source{IP: from}}
@@ -59,42 +67,51 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, 
 			return c, err
 		}
 	}
+	proved, err := s.prove(w, r, rt, &c)
+	if err != nil {
+		return c, err
+	}
 	body, err := readBody(w, r, rt)
 	if err != nil {
 		return c, err
 	}
 	c.body = sha256.Sum256(body)
+	return c, proved.Covers(c.body)
+}
+
+// prove finds out from the headers alone whom a call is from, and whether they
+// may make it.
+func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call) (proved api.Proof, err error) {
 	if c.key = r.Header.Get(api.HeaderIdempotency); len(c.key) > maxKey {
-		return c, access.Fail(access.Invalid, "bad-idempotency-key", "the idempotency key is too long")
+		return proved, access.Fail(access.Invalid, "bad-idempotency-key", "the idempotency key is too long")
 	}
 	var token api.Secret
 	if rt.who != device {
 		if token, _, err = api.ReadToken(r.Header); err != nil {
-			return c, err
+			return proved, err
 		}
 	}
 	proof, err := api.ReadProof(r.Header)
 	if err != nil {
-		return c, err
+		return proved, err
 	}
-	proved, err := api.VerifyProof(proof, api.Call{Method: r.Method, URL: s.seen(r), Body: c.body, Token: token}, s.now(), proofWindow)
-	if err != nil {
-		return c, err
+	if proved, err = api.VerifyHead(proof, api.Call{Method: r.Method, URL: s.seen(r), Token: token}, s.now(), proofWindow); err != nil {
+		return proved, err
 	}
 	c.source.Device = access.DeviceID(proved.Thumbprint)
 	if rt.who == device {
-		return c, s.fresh(r.Context(), w, proved)
+		return proved, s.fresh(r.Context(), w, proved)
 	}
-	if c.Caller, err = s.ident.Authenticate(r.Context(), access.NewSecret([]byte(token.Reveal())), c.source.Device, from); err != nil {
-		return c, err
+	if c.Caller, err = s.ident.Authenticate(r.Context(), access.NewSecret([]byte(token.Reveal())), c.source.Device, c.source.IP); err != nil {
+		return proved, err
 	}
 	if err := s.fresh(r.Context(), w, proved); err != nil {
-		return c, err
+		return proved, err
 	}
 	if err := rt.allows(c.Principal); err != nil {
-		return c, err
+		return proved, err
 	}
-	return c, s.rate(rt, c.Principal.ID)
+	return proved, s.rate(rt, c.Principal.ID)
 }
 
 // allows is the one place where a route's who is compared with a principal.
@@ -161,10 +178,13 @@ func readBody(w http.ResponseWriter, r *http.Request, rt route) ([]byte, error) 
 	return body, nil
 }
 
-// turnAway refuses a call at the gate, and counts failed sign-ins.
+// turnAway refuses a call at the gate, and counts failed sign-ins. A proof of
+// another time is none: the client sets its clock by the answer and is let in.
 func (s *Server) turnAway(w http.ResponseWriter, trace string, err error) {
-	p := problemOf(err, trace)
-	if p.Kind == api.Unauthenticated {
+	switch p := problemOf(err, trace); {
+	case p.Code == api.CodeClockSkew:
+		s.log.Debug("a proof of another time", "trace", trace)
+	case p.Kind == api.Unauthenticated:
 		s.metrics.signInFailures.WithLabelValues(p.Code).Inc()
 		s.log.Info("not signed in", "trace", trace, "code", p.Code)
 	}

@@ -78,6 +78,27 @@ func (s *Server) enrollUser(ctx context.Context, c call, in *ByName) (*reply[api
 	return answer(toUserAdded(e)), nil
 }
 
+type setUserIn struct {
+	ByName
+	Body api.UserSet
+}
+
+// setUser changes a user and has what they hold decided again: a group that is
+// gone takes its access along.
+func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api.User], error) {
+	a := in.Body
+	change := ident.UserChange{Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Enable: a.Enable}
+	if a.Groups != nil {
+		change.Groups = &a.Groups
+	}
+	p, err := s.ident.ChangeUser(ctx, c.Caller, strings.TrimPrefix(in.Name, "user:"), change)
+	if err != nil {
+		return nil, err
+	}
+	s.broker.Reconsider()
+	return s.getUser(ctx, c, &ByName{Name: string(p.ID)})
+}
+
 func toUserAdded(e ident.Enrolment) api.UserAdded {
 	return api.UserAdded{Name: e.Principal.Name(), Principal: string(e.Principal), EnrollToken: api.Secret(e.Code.Reveal()), ExpiresAt: api.At(e.ExpiresAt)}
 }

@@ -75,6 +75,37 @@ func (r *room) enter() bool {
 
 func (r *room) leave() { r.used.Add(-1) }
 
+// shares counts what is going on at a time for each name, so that one cannot
+// take all the room there is.
+type shares struct {
+	most int64
+
+	mu   sync.Mutex
+	used map[string]int64
+}
+
+// enter takes a place of name's, if there is one; whoever got one must leave.
+func (s *shares) enter(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used[name] >= s.most {
+		return false
+	}
+	if s.used == nil {
+		s.used = map[string]int64{}
+	}
+	s.used[name]++
+	return true
+}
+
+func (s *shares) leave(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used[name]--; s.used[name] <= 0 {
+		delete(s.used, name)
+	}
+}
+
 func busy() error {
 	return access.Fail(access.Unavailable, "busy", "the server has too much to do just now").Try("try again in a moment")
 }

@@ -90,7 +90,7 @@ var samples = map[string]struct{ path, body string }{
 	"list-policies": {"/v1/policies", ""}, "get-policy": {"/v1/policies/none", ""}, "delete-policy": {"/v1/policies/none", ""},
 	"who-can": {"/v1/who-can?resource=none", ""}, "who-has": {"/v1/who-has?resource=none", ""},
 	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},
-	"enroll-user": {"/v1/admin/users/none/enroll", ""}, "disable-user": {"/v1/admin/users/none/disable", ""},
+	"set-user": {"/v1/admin/users/none", `{"auditor":true}`}, "enroll-user": {"/v1/admin/users/none/enroll", ""}, "disable-user": {"/v1/admin/users/none/disable", ""},
 	"add-service":    {"/v1/admin/services", `{"name":"x","owner":"none","for":"1h"}`},
 	"set-credential": {"/v1/admin/credentials/none", `{"type":"none","address":"a:1","username":"u","password":"p"}`},
 	"audit-records":  {"/v1/audit/records", ""}, "audit-tail": {"/v1/audit/tail", ""}, "audit-export": {"/v1/audit/export", ""}, "audit-checkpoint": {"/v1/audit/checkpoint", ""},

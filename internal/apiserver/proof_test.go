@@ -1,7 +1,11 @@
 package apiserver
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httputil"
 	"strings"
 	"testing"
 	"time"
@@ -134,4 +138,43 @@ func TestEndOfSignIn(t *testing.T) {
 	check(t, admin.Logout(t.Context()))
 	_, err = admin.Whoami(t.Context())
 	wantError(t, err, api.Unauthenticated, "not-signed-in")
+}
+
+// Nobody's body is read before it is known whose it is: else whoever reaches the
+// port could fill the memory, or keep every place with bodies that never arrive.
+func TestStrangersAreNotRead(t *testing.T) {
+	w, admin := populated(t)
+	stranger, err := api.NewDevice()
+	check(t, err)
+	for name, bend := range map[string]func(*raw){
+		"no token":             func(r *raw) { r.token = "" },
+		"no proof":             func(r *raw) { r.device = nil },
+		"another's token":      func(r *raw) { r.device = stranger },
+		"a proof of yesterday": func(r *raw) { r.at = time.Now().Add(-24 * time.Hour) },
+	} {
+		for _, path := range []string{"/v1/apply", "/v1/revoke"} {
+			r := w.raw(admin, "POST", path, "")
+			bend(&r)
+			var head []byte
+			r.bend = func(q *http.Request) {
+				q.ContentLength, q.Body = 900<<10, io.NopCloser(strings.NewReader(""))
+				head, err = httputil.DumpRequestOut(q, false)
+				q.ContentLength, q.Body = 0, nil
+			}
+			w.send(r)
+			check(t, err)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.http.URL, "http://"))
+			check(t, err)
+			check(t, conn.SetDeadline(time.Now().Add(readWithin/3)))
+			_, err = conn.Write(head)
+			check(t, err)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Errorf("%s, %s: no answer before the body came: %v", path, name, err)
+			} else if answer.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s, %s: %d", path, name, answer.StatusCode)
+			}
+			_ = conn.Close()
+		}
+	}
 }

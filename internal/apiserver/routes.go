@@ -22,7 +22,7 @@ func (s *Server) addRoutes() {
 		summary: "This description"}, s.describeAPI)
 
 	// Signing in.
-	register(s, route{name: "enroll", method: post, path: "/v1/enroll", who: device, tag: "Sign-in",
+	register(s, route{name: "enroll", method: post, path: "/v1/enroll", who: device, body: maxCode, tag: "Sign-in",
 		summary: "Exchange a one-time code for a login on this device", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enroll)
 	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, tag: "Sign-in",
 		summary: "Who the caller is"}, s.whoami)
@@ -85,17 +85,19 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "delete-policy", method: del, path: "/v1/policies/{name}", who: anyone, tag: "Documents",
 		summary: "Delete a policy", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deletePolicy)
 	register(s, route{name: "who-can", method: get, path: "/v1/who-can", who: anyone, tag: "Documents",
-		summary: "Who may ask for access to a resource"}, s.whoCan)
+		summary: "Who may ask for access to a resource, and who may not"}, s.whoCan)
 	register(s, route{name: "who-has", method: get, path: "/v1/who-has", who: anyone, tag: "Documents",
-		summary: "Who has access to a resource now", detail: "Administrators, auditors and owners of the resource."}, s.whoHas)
+		summary: "Who has access to a resource now, by a grant", detail: "Administrators, auditors and owners of the resource. Privilege that is standing on the target: see sweep."}, s.whoHas)
 
 	// Principals and connector credentials.
 	register(s, route{name: "list-users", method: get, path: "/v1/users", who: auditors, tag: "Administration", summary: "All users, services and agents"}, s.listUsers)
 	register(s, route{name: "get-user", method: get, path: "/v1/users/{name}", who: auditors, tag: "Administration", summary: "One user, service or agent"}, s.getUser)
 	register(s, route{name: "add-user", method: post, path: "/v1/admin/users", who: admins, tag: "Administration",
 		summary: "Make a local user, and the code for the first sign-in"}, s.addUser)
+	register(s, route{name: "set-user", method: put, path: "/v1/admin/users/{name}", who: admins, urgent: true, tag: "Administration",
+		summary: "Change a user's groups, manager or rights, or enable them again", detail: "What is absent stays as it is; what they hold is decided again. Nobody takes their own right to administer away."}, s.setUser)
 	register(s, route{name: "enroll-user", method: post, path: "/v1/admin/users/{name}/enroll", who: admins, tag: "Administration",
-		summary: "A fresh one-time code for an existing user", detail: "For a new device, or when the last login has ended."}, s.enrollUser)
+		summary: "A fresh one-time code for an existing user", detail: "For a new device, or when the last login has ended. Unused codes from before are worthless from then on."}, s.enrollUser)
 	register(s, route{name: "disable-user", method: post, path: "/v1/admin/users/{name}/disable", who: admins, urgent: true, tag: "Administration",
 		summary: "Disable a principal and end all it holds"}, s.disableUser)
 	register(s, route{name: "add-service", method: post, path: "/v1/admin/services", who: admins, tag: "Administration",

@@ -51,6 +51,7 @@ type Server struct {
 	codes   *rates // attempts to redeem a code, by address
 	work    room
 	waits   room
+	own     shares // of waits, by principal
 
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.
@@ -73,7 +74,7 @@ func New(c Config) (*Server, error) {
 		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
 	}
-	s.work.most, s.waits.most = int64(l.Concurrent), int64(l.Waits)
+	s.work.most, s.waits.most, s.own.most = int64(l.Concurrent), int64(l.Waits), max(1, int64(l.Waits)/4)
 	s.holding, s.stopHolding = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s)
 	s.huma = humago.New(s.mux, describe(c.Version))

@@ -63,6 +63,7 @@ type Broker struct {
 	seen   stats
 
 	edited  chan struct{} // the documents were changed here
+	again   atomic.Bool   // all live grants are to be decided again
 	sweeps  sweepLog
 	doubt   atomic.Pointer[string] // why nothing new is granted, for now
 	running atomic.Bool
@@ -118,7 +119,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.lanes.open(ctx)
 	<-ctx.Done()
 	wg.Wait()
-	b.lanes.wait()
+	b.lanes.close()
 	return nil
 }
 

@@ -147,6 +147,9 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 	if err := fx.ents.save(tx.SaveEntitlements); err != nil {
 		return err
 	}
+	if err := fx.hurry(tx); err != nil {
+		return err
+	}
 	if err := fx.holds.save(tx.SaveHolds); err != nil {
 		return err
 	}
@@ -176,6 +179,25 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 		fx.dueAt(e.NextAt)
 	}
 	return tx.Append(fx.events...)
+}
+
+// hurryAfter is how long an ordered removal waits for a worker that is still
+// creating: long for one that lives, and short for one that died. What lands
+// after that is found when the quarantine of its call is over.
+const hurryAfter = time.Second
+
+// hurry cuts the leases on what was ordered to be removed just now.
+func (fx *effects) hurry(tx Tx) error {
+	var ids []access.EntitlementID
+	for _, e := range fx.ents.newest() {
+		if e.State == access.Removing && e.RemovingAt.Equal(tx.Now()) {
+			ids = append(ids, e.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return tx.CutLeases(tx.Now().Add(hurryAfter), ids...)
 }
 
 // update runs one change in one transaction, commits its effects, and does what

@@ -27,7 +27,7 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 	defer t.Stop()
 	dealtWith, at := int64(-1), time.Now()
 	for {
-		if time.Since(at) >= recheckAllEvery {
+		if b.again.Swap(false) || time.Since(at) >= recheckAllEvery {
 			dealtWith = -1
 		}
 		began := time.Now()
@@ -44,6 +44,17 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 		case <-b.edited:
 		case <-t.C:
 		}
+	}
+}
+
+// Reconsider decides all live grants again, now: what a principal is has changed,
+// its groups or its manager, and with it what it or whom it approved for may hold.
+// Other replicas come to it within recheckAllEvery.
+func (b *Broker) Reconsider() {
+	b.again.Store(true)
+	select {
+	case b.edited <- struct{}{}:
+	default: // a look is on its way
 	}
 }
 

@@ -11,16 +11,18 @@ import (
 // lanes keep the work of places apart: each place has one lane for what is to
 // be made and one for what is to be removed, so that neither a silent target
 // nor a flood of requests delays a removal elsewhere. A lane exists while it
-// has work. Over all lanes the number of calls in flight is bounded, and lanes
-// whose last call got no answer share half of it at most.
+// has work. Over all lanes the number of calls in flight is bounded, for one
+// place to a share of it, and lanes whose last call got no answer share half of
+// it at most.
 type lanes struct {
 	b        *Broker
-	making   bulkhead
-	removing bulkhead
+	making   *bulkhead
+	removing *bulkhead
 
 	mu   sync.Mutex
-	ctx  context.Context // nil until Run; work before that waits for the due loop
+	ctx  context.Context // nil unless Run runs; work then waits for the next due loop
 	busy map[access.Work]*lane
+	soon []effects // what was leased before Run, for it to begin with
 	wg   sync.WaitGroup
 }
 
@@ -40,11 +42,22 @@ func newLanes(b *Broker) *lanes {
 func (l *lanes) open(ctx context.Context) {
 	l.mu.Lock()
 	l.ctx = ctx
+	soon := l.soon
+	l.soon = nil
 	l.mu.Unlock()
+	for _, fx := range soon {
+		l.take(fx)
+	}
 	l.b.alarm.set(time.Unix(0, 1)) // look at once at what was left to do
 }
 
-func (l *lanes) wait() { l.wg.Wait() }
+// close lets nothing new begin and waits for what is under way.
+func (l *lanes) close() {
+	l.mu.Lock()
+	l.ctx = nil
+	l.mu.Unlock()
+	l.wg.Wait()
+}
 
 // kick makes sure that the lane of w looks for work after this call.
 func (l *lanes) kick(w access.Work) {
@@ -59,7 +72,8 @@ func (l *lanes) kick(w access.Work) {
 	}
 	x := &lane{slots: make(chan struct{}, perPlace)}
 	l.busy[w] = x
-	l.wg.Go(func() { l.run(l.ctx, w, x) })
+	ctx := l.ctx
+	l.wg.Go(func() { l.run(ctx, w, x) })
 }
 
 // run works until a look finds nothing and no kick came meanwhile.
@@ -92,7 +106,11 @@ func (l *lanes) take(fx effects) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx == nil || l.ctx.Err() != nil {
+	switch {
+	case l.ctx == nil:
+		l.soon = append(l.soon, fx)
+		return
+	case l.ctx.Err() != nil:
 		return // the lease lapses, and whoever runs then takes it up
 	}
 	for _, id := range fx.mine {
@@ -104,47 +122,59 @@ func (l *lanes) take(fx effects) {
 				holders = append(holders, g)
 			}
 		}
-		l.wg.Go(func() { l.b.provision(l.ctx, fx.owner, e, holders) })
+		ctx := l.ctx
+		l.wg.Go(func() { l.b.provision(ctx, fx.owner, e, holders) })
 	}
 }
 
-// bulkhead bounds calls in flight; those to silent targets get half of it.
+// bulkhead bounds calls in flight: all of them, those at one place to a share, so
+// that a target which has just fallen silent keeps no other from work, and those
+// to targets known to be silent together to half.
 type bulkhead struct {
 	all, silent chan struct{}
-	mu          *sync.Mutex
-	quiet       map[access.Place]bool // whose last call got no answer
+
+	mu     sync.Mutex
+	places map[access.Place]*share
+	quiet  map[access.Place]bool // whose last call got no answer
 }
 
-func newBulkhead(n int) bulkhead {
-	return bulkhead{all: make(chan struct{}, n), silent: make(chan struct{}, n/2), mu: &sync.Mutex{}, quiet: map[access.Place]bool{}}
+// share is a place's part of a bulkhead; it exists while somebody is in it or
+// waits for it. users is guarded by bulkhead.mu.
+type share struct {
+	slots chan struct{}
+	users int
+}
+
+func newBulkhead(n int) *bulkhead {
+	return &bulkhead{all: make(chan struct{}, n), silent: make(chan struct{}, n/2), places: map[access.Place]*share{}, quiet: map[access.Place]bool{}}
 }
 
 // enter waits for room and returns the function that leaves, to be called with
 // whether the target answered. It reports false when ctx ended first.
-func (k bulkhead) enter(ctx context.Context, p access.Place) (leave func(answered bool), ok bool) {
-	k.mu.Lock()
-	quiet := k.quiet[p]
-	k.mu.Unlock()
-	if quiet {
+func (k *bulkhead) enter(ctx context.Context, p access.Place) (leave func(answered bool), ok bool) {
+	own := k.join(p)
+	var in []chan struct{}
+	out := func() {
+		for _, room := range in {
+			<-room
+		}
+		k.leave(p, own)
+	}
+	through := func(room chan struct{}) bool {
 		select {
-		case k.silent <- struct{}{}:
+		case room <- struct{}{}:
+			in = append(in, room)
+			return true
 		case <-ctx.Done():
-			return nil, false
+			return false
 		}
 	}
-	select {
-	case k.all <- struct{}{}:
-	case <-ctx.Done():
-		if quiet {
-			<-k.silent
-		}
+	if !through(own.slots) || k.isQuiet(p) && !through(k.silent) || !through(k.all) {
+		out()
 		return nil, false
 	}
 	return func(answered bool) {
-		<-k.all
-		if quiet {
-			<-k.silent
-		}
+		out()
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if answered {
@@ -153,4 +183,31 @@ func (k bulkhead) enter(ctx context.Context, p access.Place) (leave func(answere
 			k.quiet[p] = true
 		}
 	}, true
+}
+
+func (k *bulkhead) isQuiet(p access.Place) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.quiet[p]
+}
+
+// join gives the share of a place; who joined must leave.
+func (k *bulkhead) join(p access.Place) *share {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.places[p]
+	if s == nil {
+		s = &share{slots: make(chan struct{}, cap(k.all)/8)}
+		k.places[p] = s
+	}
+	s.users++
+	return s
+}
+
+func (k *bulkhead) leave(p access.Place, s *share) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.users--; s.users == 0 {
+		delete(k.places, p)
+	}
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"stint/internal/access"
@@ -20,7 +21,7 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	var es []access.Entitlement
 	owner := b.newOwner()
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {
-		es, err = tx.Claim(w, owner, tx.Now().Add(removeWithin+callSlack), removeBatch)
+		es, err = tx.Claim(w, owner, tx.Now().Add(removeLease), removeBatch)
 		return err
 	})
 	if err != nil {
@@ -31,23 +32,85 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	if len(es) == 0 {
 		return false
 	}
-	rs := make([]removal, len(es))
-	for i, v := range b.takeAway(ctx, es) {
-		rs[i] = removal{es[i], v}
-		if !v.gone {
-			b.Log.Warn("removal is not confirmed", "entitlement", es[i].ID, "resource", es[i].Target.Resource, "account", es[i].Account, "attempt", es[i].Attempts+1, "said", v.said)
+	defer b.keepLeases(ctx, owner)()
+	var untouched []removal // was there before us, or nothing was done yet
+	var touched []access.Entitlement
+	for _, e := range es {
+		if e.Existing || !e.Observed {
+			untouched = append(untouched, removal{e, verdict{gone: true}})
+		} else {
+			touched = append(touched, e)
 		}
 	}
 	// What cannot be recorded keeps its lease until that lapses, and is removed
 	// once more; that is harmless.
-	inBatches(ctx, b, "recording removals", rs, func(ctx context.Context, rs []removal) error {
-		return b.recordRemovals(ctx, owner, rs)
-	})
+	record := func(rs []removal) {
+		for _, r := range rs {
+			if !r.gone {
+				b.Log.Warn("removal is not confirmed", "entitlement", r.entitlement.ID, "resource", r.entitlement.Target.Resource,
+					"account", r.entitlement.Account, "attempt", r.entitlement.Attempts+1, "said", r.said)
+			}
+		}
+		inBatches(ctx, b, "recording removals", rs, func(ctx context.Context, rs []removal) error {
+			return b.recordRemovals(ctx, owner, rs)
+		})
+	}
+	var wg sync.WaitGroup
+	for _, part := range byConnection(touched) { // at once: one that does not answer keeps none of the others
+		wg.Go(func() { record(b.takeAway(ctx, part)) })
+	}
+	record(untouched)
+	wg.Wait()
 	return true
+}
+
+// byConnection parts entitlements by the connection that they were made with:
+// orders keep it, and a batch is of one.
+func byConnection(es []access.Entitlement) (parts [][]access.Entitlement) {
+next:
+	for _, e := range es {
+		for i, part := range parts {
+			if part[0].Target.Connection.Equal(e.Target.Connection) {
+				parts[i] = append(part, e)
+				continue next
+			}
+		}
+		parts = append(parts, []access.Entitlement{e})
+	}
+	return parts
 }
 
 // removeWithin bounds one batch of removals.
 const removeWithin = 20 * time.Second
+
+// removeLease is for how long a removal is leased. The lease is renewed while the
+// work goes on, so that what a replica was removing when it died is taken up this
+// soon by another, or by itself after a restart.
+const removeLease = 2 * time.Second
+
+// keepLeases renews the leases of an owner until they are let go. A renewal that
+// fails does no harm: two that remove the same thing do what one does.
+func (b *Broker) keepLeases(ctx context.Context, owner string) (letGo func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(removeLease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				err := b.Store.Update(ctx, func(tx Tx) error { return tx.RenewLeases(owner, tx.Now().Add(removeLease)) })
+				if err != nil && ctx.Err() == nil {
+					b.Log.Warn("a lease was not renewed; another may do the same work", "error", err)
+				}
+			}
+		}
+	}()
+	return func() { cancel(); <-over }
+}
 
 // verdict is what is known of one entitlement after an attempt to remove it.
 type verdict struct {
@@ -56,88 +119,65 @@ type verdict struct {
 	foreign bool   // what is there is not what we made: left without login, for a person to look at
 }
 
-// takeAway carries out the removal of a batch at one place. It asks for no
+// takeAway carries out the removal of a batch of one connection. It asks for no
 // claim: revocation is never refused, and what it removes is pinned by tag and
 // creation identity.
-func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement) []verdict {
-	vs := make([]verdict, len(es))
-	var touch []int // those for which something is to be done on the target
+func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement) []removal {
+	rs := make([]removal, len(es))
 	for i, e := range es {
-		if e.Existing || !e.Observed {
-			vs[i].gone = true // was there before us, or nothing was done yet
-		} else {
-			touch = append(touch, i)
-		}
+		rs[i].entitlement = e
 	}
-	// Orders keep the connection they were made with; a batch is one connection.
-	for len(touch) > 0 {
-		conn := es[touch[0]].Target.Connection
-		var now, rest []int
-		for _, i := range touch {
-			if es[i].Target.Connection.Equal(conn) {
-				now = append(now, i)
-			} else {
-				rest = append(rest, i)
-			}
+	fail := func(said string) []removal {
+		for i := range rs {
+			rs[i].said = said
 		}
-		touch = rest
-		b.takeAwayFrom(ctx, conn, es, now, vs)
-	}
-	return vs
-}
-
-func (b *Broker) takeAwayFrom(ctx context.Context, at access.Connection, es []access.Entitlement, which []int, vs []verdict) {
-	fail := func(said string) {
-		for _, i := range which {
-			vs[i].said = said
-		}
+		return rs
 	}
 	call, cancel := context.WithTimeout(ctx, removeWithin-callSlack)
 	defer cancel()
+	at := es[0].Target.Connection
 	conn, t, err := b.target(call, at)
 	if err != nil {
-		fail(public(err))
-		return
+		return fail(public(err))
 	}
 	leave, ok := b.lanes.removing.enter(call, at.Place())
 	if !ok {
-		fail("too many calls are waiting for targets that do not answer")
-		return
+		return fail("too many calls are waiting for targets that do not answer")
 	}
-	orders := make([]connector.Order, len(which))
-	for n, i := range which {
-		orders[n] = b.order(es[i])
+	orders := make([]connector.Order, len(es))
+	for i, e := range es {
+		orders[i] = b.order(e)
 	}
-	var seen []connector.Observation
 	steps := [][]connector.Result{
 		conn.Revoke(call, t, orders),
 		conn.TerminateSessions(call, t, orders),
 		conn.Remove(call, t, orders),
 	}
-	seen = conn.Verify(call, t, orders)
+	seen := conn.Verify(call, t, orders)
 	silent := false
-	for n, i := range which {
-		v := verdict{gone: seen[n].Gone()}
+	for i := range rs {
+		v := verdict{gone: seen[i].Gone()}
 		for _, results := range steps {
-			v.foreign = v.foreign || results[n].Foreign
-			if err := results[n].Err; err != nil && v.said == "" {
+			v.foreign = v.foreign || results[i].Foreign
+			if err := results[i].Err; err != nil && v.said == "" {
 				v.said = err.Error()
 			}
 		}
 		if !v.gone && v.said == "" {
 			switch {
-			case seen[n].Err != nil:
-				v.said = seen[n].Err.Error()
-			case seen[n].Presence == connector.Absent:
+			case seen[i].Err != nil:
+				v.said = seen[i].Err.Error()
+			case seen[i].Presence == connector.Absent:
 				v.said = "sessions are still open"
 			default:
 				v.said = "reading back still finds it"
 			}
 		}
-		silent = silent || errors.Is(seen[n].Err, context.DeadlineExceeded)
-		vs[i] = v
+		silent = silent || errors.Is(seen[i].Err, context.DeadlineExceeded)
+		rs[i].verdict = v
 	}
 	leave(!silent)
+	return rs
 }
 
 // removal is one entitlement of a batch with its verdict.

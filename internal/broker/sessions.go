@@ -20,16 +20,16 @@ func (b *Broker) watchSessions(ctx context.Context) {
 			b.storeTrouble(ctx, "looking for watched grants", err)
 			return
 		}
-		for place, mine := range es {
-			b.lanes.wg.Go(func() { b.lookAt(ctx, place, mine, gs) })
+		for _, part := range byConnection(es) {
+			b.lanes.wg.Go(func() { b.lookAt(ctx, part, gs) })
 		}
 	})
 }
 
-// watched reads the grants to watch and what they hold, by place.
-func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]access.Grant, byPlace map[access.Place][]access.Entitlement, err error) {
+// watched reads the grants to watch, by what they hold, and that.
+func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]access.Grant, held []access.Entitlement, err error) {
 	err = b.Store.View(ctx, func(tx Tx) error {
-		gs, byPlace = map[access.EntitlementID][]access.Grant{}, map[access.Place][]access.Entitlement{}
+		gs, held = map[access.EntitlementID][]access.Grant{}, nil
 		q := access.GrantQuery{Watched: true, States: []access.GrantState{access.Active}, Limit: dueBatch}
 		for {
 			page, err := tx.Grants(q)
@@ -54,8 +54,7 @@ func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]acc
 			}
 			for _, e := range es {
 				if e.State == access.Present {
-					place := e.Target.Connection.Place()
-					byPlace[place] = append(byPlace[place], e)
+					held = append(held, e)
 				}
 			}
 			if len(page) < q.Limit {
@@ -64,19 +63,20 @@ func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]acc
 			q.Before = page[len(page)-1].ID
 		}
 	})
-	return gs, byPlace, err
+	return gs, held, err
 }
 
-// lookAt reads the sessions at one place back and ends what is over. A target
-// that does not answer ends nothing: time will.
-func (b *Broker) lookAt(ctx context.Context, place access.Place, es []access.Entitlement, gs map[access.EntitlementID][]access.Grant) {
+// lookAt reads the sessions under entitlements of one connection back and ends
+// what is over. A target that does not answer ends nothing: time will.
+func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, gs map[access.EntitlementID][]access.Grant) {
 	call, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
-	conn, t, err := b.target(call, es[0].Target.Connection)
+	at := es[0].Target.Connection
+	conn, t, err := b.target(call, at)
 	if err != nil {
 		return
 	}
-	leave, ok := b.lanes.making.enter(call, place)
+	leave, ok := b.lanes.making.enter(call, at.Place())
 	if !ok {
 		return
 	}
@@ -87,23 +87,28 @@ func (b *Broker) lookAt(ctx context.Context, place access.Place, es []access.Ent
 	seen := conn.Verify(call, t, orders)
 	leave(call.Err() == nil)
 
-	over := map[access.GrantID]string{}
-	var ids []access.GrantID
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
-		ids = nil
+		over, active := map[access.GrantID]string{}, map[access.GrantID]time.Time{}
+		var ids []access.GrantID
 		for i, e := range es {
 			o := seen[i]
 			if o.Presence != connector.Present || o.Sessions < 0 {
 				continue
 			}
 			for _, g := range gs[e.ID] {
-				said := g.Left(o.Sessions, o.LastActive, tx.Now())
-				if said != "" {
+				last := o.LastActive
+				if last.IsZero() || last.After(tx.Now()) { // not known, or by another clock
+					last = tx.Now()
+				}
+				switch said := g.Left(o.Sessions, o.LastActive, tx.Now()); {
+				case said != "":
 					over[g.ID] = said
+				case o.Sessions > 0 && g.WorthNoting(last):
+					active[g.ID] = last
+				default:
+					continue
 				}
-				if said != "" || o.Sessions > 0 && g.SeenAt.IsZero() {
-					ids = append(ids, g.ID)
-				}
+				ids = append(ids, g.ID)
 			}
 		}
 		if len(ids) == 0 {
@@ -122,7 +127,7 @@ func (b *Broker) lookAt(ctx context.Context, place access.Place, es []access.Ent
 					return err
 				}
 			} else {
-				fx.grant(g.Seen(tx.Now()))
+				fx.grant(g.Seen(active[g.ID]))
 			}
 		}
 		return nil

@@ -90,6 +90,10 @@ type entitlements interface {
 	Leased(owner string, ids ...access.EntitlementID) ([]access.Entitlement, error)
 	// Unlease gives leases back; without ids, all that owner has.
 	Unlease(owner string, ids ...access.EntitlementID) error
+	// RenewLeases lets all that owner has last until the given time.
+	RenewLeases(owner string, until time.Time) error
+	// CutLeases lets leases on the ids end at until, where they would end later.
+	CutLeases(until time.Time, ids ...access.EntitlementID) error
 	// BreakLeases ends every lease but those of owners whose name begins with
 	// mine. Only the one process that owns a store alone may do this, at its
 	// start: all other owners are dead.

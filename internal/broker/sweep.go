@@ -43,24 +43,30 @@ func (b *Broker) watchTargets(ctx context.Context) {
 	})
 }
 
-// places are the connections to sweep: of every resource, and of everything
-// that is live or being removed.
-func (b *Broker) places(ctx context.Context) (map[access.Place]access.Connection, error) {
-	at := map[access.Place]access.Connection{}
-	err := b.Store.View(ctx, func(tx Tx) error {
-		clear(at)
-		set, err := b.documents(tx)
-		if err != nil {
-			return err
+// places are the connections to sweep: of every resource, and of everything that
+// is being removed. A place that is reached with two logins is swept with both:
+// what one of them granted carries no mark that the other could know it by.
+func (b *Broker) places(ctx context.Context) (at []access.Connection, err error) {
+	err = b.Store.View(ctx, func(tx Tx) error {
+		at = nil
+		type login struct {
+			place      access.Place
+			credential string
 		}
-		for _, r := range set.Resources() {
-			if _, ok := b.Connectors[r.Connection.Type]; ok {
-				at[r.Connection.Place()] = r.Connection
+		known := map[login]bool{}
+		add := func(c access.Connection) {
+			l := login{c.Place(), c.Credential}
+			if _, ok := b.Connectors[c.Type]; ok && !known[l] {
+				known[l] = true
+				at = append(at, c)
 			}
+		}
+		for _, r := range b.documentsOrNone(tx).Resources() {
+			add(r.Connection)
 		}
 		es, err := tx.Entitlements(access.EntitlementQuery{States: []access.EntitlementState{access.Removing}, Limit: 1000})
 		for _, e := range es {
-			at[e.Target.Connection.Place()] = e.Target.Connection
+			add(e.Target.Connection)
 		}
 		return err
 	})

@@ -66,7 +66,8 @@ func (i *Ident) AddUser(ctx context.Context, by Caller, n NewUser) (Enrolment, e
 }
 
 // ReEnrol gives an existing user a fresh code, for a new device or after the
-// last login ended. Logins that live are left as they are.
+// last login ended. Codes from before that nobody used are worthless from then
+// on; logins that live are left as they are.
 func (i *Ident) ReEnrol(ctx context.Context, by Caller, user string) (Enrolment, error) {
 	if err := administers(by); err != nil {
 		return Enrolment{}, err
@@ -84,6 +85,9 @@ func (i *Ident) ReEnrol(ctx context.Context, by Caller, user string) (Enrolment,
 		now := tx.Now()
 		if p.Usable(now) != nil {
 			return access.Fail(access.Conflict, "principal-disabled", string(p.ID)+" is disabled").Because("it cannot sign in")
+		}
+		if err := tx.DropEnrolments(p.ID); err != nil {
+			return err
 		}
 		out.ExpiresAt = now.Add(EnrolmentFor)
 		return openEnrolment(tx, access.Enrolment{Code: hash, Principal: p.ID, ExpiresAt: out.ExpiresAt}, by.Actor)
@@ -168,13 +172,19 @@ func (n NewUser) principal() (access.Principal, error) {
 		return access.Principal{}, err
 	}
 	p := access.Principal{ID: access.NewPrincipalID(access.User, n.Name), Person: access.Person(n.Name), Groups: groups, Admin: n.Admin, Auditor: n.Auditor}
-	if n.Manager != "" {
-		if !access.ValidName(n.Manager) || n.Manager == n.Name {
-			return access.Principal{}, badName("manager", n.Manager)
-		}
-		p.Manager = access.NewPrincipalID(access.User, n.Manager)
+	p.Manager, err = managerOf(n.Name, n.Manager)
+	return p, err
+}
+
+// managerOf is the principal of a user's manager; none for an empty name.
+func managerOf(user, manager string) (access.PrincipalID, error) {
+	switch {
+	case manager == "":
+		return "", nil
+	case !access.ValidName(manager) || manager == user:
+		return "", badName("manager", manager)
 	}
-	return p, nil
+	return access.NewPrincipalID(access.User, manager), nil
 }
 
 func (n NewService) principal() (access.Principal, error) {
@@ -197,7 +207,13 @@ func checkNames(name string, groups []string) ([]access.Group, error) {
 		return nil, badName("name", name)
 	case name == access.System.Principal.Name():
 		return nil, access.Fail(access.Invalid, "reserved-name", `the name "`+name+`" is Stint's own`)
-	case len(groups) > maxGroups:
+	}
+	return checkGroups(groups)
+}
+
+// checkGroups sorts groups and keeps each once.
+func checkGroups(groups []string) ([]access.Group, error) {
+	if len(groups) > maxGroups {
 		return nil, access.Fail(access.Invalid, "too-many-groups", "a principal is in at most "+strconv.Itoa(maxGroups)+" groups")
 	}
 	var out []access.Group
@@ -224,7 +240,7 @@ func administers(c Caller) error {
 	if c.Principal.Admin && !c.Principal.Disabled && c.Principal.ID.Kind() == access.User {
 		return nil
 	}
-	return access.Fail(access.Denied, "not-an-administrator", "only administrators add principals")
+	return access.Fail(access.Denied, "not-an-administrator", "only administrators add and change principals")
 }
 
 func absent(tx Tx, id access.PrincipalID) error {

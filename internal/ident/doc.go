@@ -4,18 +4,19 @@
 //	AddUser ──► code ──Enrol (on a device)──► login ──Authenticate──► Caller
 //	AddService ──────────────────────────────► login ──────┘
 //	OpenBootstrap ──► code ──Enrol──► the first administrator, once
+//	ChangeUser ──► groups, manager, rights; in force with the next call
 //
 // It decides who somebody is, not what they may do; that is policy's and the
 // doors' business, but for one rule that is kept here too: only administrators
-// make principals.
+// make and change principals.
 //
 // Invariants, each held by a test in this package:
 //
 //  1. Codes and tokens are 256 random bits. Only their SHA-256 is stored, and
 //     they are found by that, so no comparison of secrets takes a time that
 //     depends on them.
-//  2. A code is good once, and until its end. The bootstrap code is good only
-//     while there is no user at all.
+//  2. A code is good once, until its end, and until the user has a newer one. The
+//     bootstrap code is good only while there is no user at all.
 //  3. A user's login belongs to one device: with another device's proof it is
 //     nothing. It ends twelve hours after it was made, however much it is used.
 //  4. Every call reads login and principal anew: whoever is disabled, ended or
@@ -23,4 +24,5 @@
 //  5. Each change is one event in the transaction that makes it. No event, error
 //     or log line holds a code or a token.
 //  6. What cannot be checked is refused: a full replay guard accepts nothing.
+//  7. No change of a user leaves Stint without an enabled administrator.
 package ident

@@ -13,6 +13,7 @@ import (
 const (
 	PrincipalCreated access.EventType = "principal.created"
 	PrincipalUpdated access.EventType = "principal.updated" // a service renewed
+	PrincipalChanged access.EventType = "principal.changed" // a user's groups, manager or rights
 
 	EnrolmentCreated access.EventType = "enrolment.created"
 	EnrolmentUsed    access.EventType = "enrolment.used"

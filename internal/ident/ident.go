@@ -39,6 +39,8 @@ type Tx interface {
 	SaveEnrolment(e access.Enrolment) error
 	// UseEnrolment marks a code as used; access.Conflict when it was used before.
 	UseEnrolment(code access.Digest) (access.Enrolment, error)
+	// DropEnrolments makes the unused codes of a principal worthless.
+	DropEnrolments(p access.PrincipalID) error
 
 	Login(token access.Digest) (access.Login, error)
 	SaveLogin(l access.Login) error

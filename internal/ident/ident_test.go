@@ -181,6 +181,26 @@ func TestCodeEnds(t *testing.T) {
 	w.enrol(ident.Sign{Code: e.Code})
 }
 
+// A fresh code takes the place of those before; who has signed in stays so.
+func TestFreshCodeVoidsTheOnesBefore(t *testing.T) {
+	w := newWorld(t)
+	first, err := w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "mira"})
+	must(t, err)
+	other, err := w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "omar"})
+	must(t, err)
+	second, err := w.ReEnrol(w.ctx(), w.admin, "mira")
+	must(t, err)
+	_, err = w.try(ident.Sign{Code: first.Code})
+	wantCode(t, err, access.Unauthenticated, "bad-code")
+	l := w.enrol(ident.Sign{Code: second.Code})
+	w.enrol(ident.Sign{Code: other.Code})
+	_, err = w.ReEnrol(w.ctx(), w.admin, "mira")
+	must(t, err)
+	w.in(l, laptop)
+	_, err = w.try(ident.Sign{Code: second.Code}) // used is not the same as never made
+	wantCode(t, err, access.Unauthenticated, "code-used")
+}
+
 func TestLoginIsBoundToItsDevice(t *testing.T) {
 	w := newWorld(t)
 	l := w.user("mira")

@@ -9,15 +9,16 @@ import (
 
 // MayWrite says whether who may have the document d in this set, which is the
 // one after the merge. Administrators may write anything. An owner may write
-// roles and policies that reach only resources of their own, and roles that use
-// only what those resources' ceilings list. A selector is judged by the resources
-// there are.
+// roles and policies that reach only resources of their own; roles that use only
+// what those resources' ceilings list, and policies that allow only such roles. A
+// selector is judged by the resources there are.
 func (s *Set) MayWrite(who access.Principal, d Document) error {
 	if who.Admin {
 		return nil
 	}
 	refused := access.Fail(access.Denied, "not-yours-to-write", fmt.Sprintf("%s may not write %s %s", who.ID, d.Kind, d.Name))
 	var reach []*Resource
+	var allows *Rule
 	switch d.Kind {
 	case KindRole:
 		role, ok := s.role[access.RoleName(d.Name)]
@@ -36,6 +37,9 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 			return refused.Because("it is not among the documents")
 		}
 		reach = s.reached(s.rules[i])
+		if !s.rules[i].Deny {
+			allows = s.rules[i]
+		}
 	default:
 		return refused.Because("only administrators write resources")
 	}
@@ -48,7 +52,35 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 				Try("narrow it with resources: {names: […]}")
 		}
 	}
+	if why := s.unbounded(allows, reach); why != "" {
+		return refused.Because(why).Try("ask an administrator")
+	}
 	return nil
+}
+
+// unbounded says which role a policy would allow on a resource whose ceiling says
+// nothing about it; empty when there is none, or no policy. Such a role is an
+// administrator's, and only they say who may have it. What a ceiling does not
+// allow needs no word here: nobody can ask for it.
+func (s *Set) unbounded(rule *Rule, reach []*Resource) string {
+	if rule == nil {
+		return ""
+	}
+	for _, role := range s.roles {
+		if !rule.everyRole && !slices.Contains(rule.Roles, role.Name) {
+			continue
+		}
+		for _, res := range reach {
+			switch c := res.Ceiling; {
+			case !role.Covers(res):
+			case c == nil:
+				return fmt.Sprintf("it allows role %s, and %s has no ceiling for its owners", role.Name, res.Name)
+			case len(c.unlisted(role)) > 0:
+				return fmt.Sprintf("it allows role %s, and the ceiling of %s lists no %s", role.Name, res.Name, c.unlisted(role)[0])
+			}
+		}
+	}
+	return ""
 }
 
 // ownerCeiling says why an owner's role may not reach res; empty when it may.

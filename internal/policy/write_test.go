@@ -34,6 +34,9 @@ func TestMayWrite(t *testing.T) {
 		{"policy narrowed", "olga", KindPolicy, rule("d", `{subjects: ["*"], roles: ["*"], resources: {names: [orders-db]}}`), ""},
 		{"policy reaches further", "olga", KindPolicy, rule("d", `{subjects: ["*"], roles: [any]}`), "it reaches payments-db, which is not yours"},
 		{"policy for everything", "olga", KindPolicy, rule("d", `{subjects: ["*"], roles: ["*"]}`), "which is not yours"},
+		{"policy for a role that no ceiling bounds", "petra", KindPolicy, rule("d", `{subjects: ["user:petra"], roles: ["*"], resources: {names: [bare-db]}}`), "bare-db has no ceiling for its owners"},
+		{"policy for a role that the ceiling leaves out", "petra", KindPolicy, rule("d", `{subjects: ["user:petra"], roles: [any], resources: {names: [open-db]}}`), "the ceiling of open-db lists no mechanisms"},
+		{"a denial where no ceiling is", "petra", KindPolicy, rule("d", `{effect: deny, subjects: ["*"], roles: ["*"], resources: {names: [bare-db]}}`), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			more := "kind: Resource\nname: bare-db\ntype: postgres\nowners: [user:petra]\nconnection: {address: 'a:1', database: x, credential: c}\n---\n" +

@@ -92,6 +92,24 @@ func (tx *Tx) Unlease(owner string, ids ...access.EntitlementID) error {
 	return err
 }
 
+// RenewLeases lets all that owner has on an unexpired lease last until the given
+// time.
+func (tx *Tx) RenewLeases(owner string, until time.Time) error {
+	_, err := tx.exec(`UPDATE entitlements SET lease_until = $2, due_at = CASE WHEN due_at < $2 THEN $2 ELSE due_at END
+		WHERE lease_owner = $1 AND lease_until > $3`, owner, until.UnixMilli(), tx.now.UnixMilli())
+	return err
+}
+
+var cutLeases = byIDs(`UPDATE entitlements SET lease_until = $2,
+	due_at = CASE WHEN due_at IS NULL THEN NULL WHEN COALESCE(next_at, 0) > $2 THEN next_at ELSE $2 END
+	WHERE id {ids} AND lease_until > $2`)
+
+// CutLeases lets leases on the ids end at until, where they would end later.
+func (tx *Tx) CutLeases(until time.Time, ids ...access.EntitlementID) error {
+	_, err := execByIDs(tx, cutLeases, ids, until.UnixMilli())
+	return err
+}
+
 // DueWork lists the places with entitlements that are due and not on lease.
 func (tx *Tx) DueWork() ([]access.Work, error) {
 	return list(tx, func(row row) (access.Work, error) {

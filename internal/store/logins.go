@@ -55,6 +55,11 @@ func (tx *Tx) DropLogins(p access.PrincipalID) error {
 	if _, err := tx.exec("UPDATE logins SET revoked = TRUE WHERE principal = $1 AND NOT revoked", string(p)); err != nil {
 		return err
 	}
+	return tx.DropEnrolments(p)
+}
+
+// DropEnrolments makes the codes of a principal that were not used worthless.
+func (tx *Tx) DropEnrolments(p access.PrincipalID) error {
 	_, err := tx.exec("DELETE FROM enrolments WHERE principal = $1 AND used_at IS NULL", string(p))
 	return err
 }

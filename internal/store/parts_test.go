@@ -51,6 +51,20 @@ func TestPrincipalsAndLogins(t *testing.T) {
 		}
 		wantKind(t, use(code.Code), access.Conflict)
 		wantKind(t, use(late.Code), access.Expired)
+		open, others := access.Enrolment{Code: digest(), Principal: mira.ID, ExpiresAt: now.Add(time.Hour)}, access.Enrolment{Code: digest(), Principal: ci.ID, ExpiresAt: now.Add(time.Hour)}
+		update(t, s, func(tx *store.Tx) error { return errors.Join(tx.SaveEnrolment(open), tx.SaveEnrolment(others)) })
+		update(t, s, func(tx *store.Tx) error { return tx.DropEnrolments(mira.ID) })
+		wantKind(t, use(open.Code), access.NotFound)
+		wantKind(t, use(code.Code), access.Conflict) // what was used stays known as used
+		if err := use(others.Code); err != nil {
+			t.Errorf("the code of another: %v", err)
+		}
+		update(t, s, func(tx *store.Tx) error { return tx.SaveEnrolment(late) })
+		view(t, s, func(tx *store.Tx) error {
+			l, err := tx.Login(login.Token)
+			diff(t, l, login) // codes are not logins
+			return err
+		})
 		update(t, s, func(tx *store.Tx) error { return tx.DropLogins(mira.ID) })
 		view(t, s, func(tx *store.Tx) error {
 			l, e1 := tx.Login(login.Token)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"stint/internal/access"
 )
@@ -48,6 +49,12 @@ func changed(noun string, id, version any) error {
 // write, if the table has versions.
 func (tx *Tx) put(t *table, one, many string, rows []write) (missed write, err error) {
 	if !tx.d.arrays {
+		for t.once && len(rows) >= wide {
+			if _, err := tx.exec(t.insertWide, slices.Concat(rows[:wide]...)...); err != nil {
+				return nil, err
+			}
+			rows = rows[wide:]
+		}
 		for _, w := range rows {
 			n, err := tx.exec(one, w...)
 			if err != nil {

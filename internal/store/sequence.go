@@ -105,9 +105,19 @@ var hashTable = table{
 	columns: []column{{"idx", integer}, {"hash", binary}},
 }.build()
 
+// numberWide is for a database without arrays; SQLite names the columns of VALUES so.
+var numberWide = "UPDATE audit_records SET seq = v.column2 FROM (VALUES " + tuples(wide, 2) +
+	") AS v WHERE id = v.column1 AND seq IS NULL"
+
 // number writes the numbers, all of them or none.
 func (tx *Tx) number(rows []write) error {
 	if !tx.d.arrays {
+		for len(rows) >= wide {
+			if n, err := tx.exec(numberWide, slices.Concat(rows[:wide]...)...); err != nil || n != wide {
+				return tx.fail(cmp.Or(err, error(errNumbered)))
+			}
+			rows = rows[wide:]
+		}
 		for _, w := range rows {
 			if n, err := tx.exec("UPDATE audit_records SET seq = $2 WHERE id = $1 AND seq IS NULL", w...); err != nil || n != 1 {
 				return tx.fail(cmp.Or(err, error(errNumbered)))

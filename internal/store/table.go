@@ -42,7 +42,7 @@ type table struct {
 	// once: a row with the same key is an error.
 	once bool
 
-	insertOne, insertMany string
+	insertOne, insertWide, insertMany string
 	updateOne, updateMany string
 }
 
@@ -80,6 +80,9 @@ func (t table) build() *table {
 	}
 	into := "INSERT INTO " + t.name + " AS t (" + columns + ") "
 	t.insertOne = into + values + conflict
+	if t.once {
+		t.insertWide = into + "VALUES " + tuples(wide, len(t.columns))
+	}
 	t.insertMany = into + "SELECT " + columns + " FROM " + unnest + conflict
 	if t.versioned {
 		t.updateOne = "UPDATE " + t.name + " AS t SET " + t.set(saved) +
@@ -88,6 +91,23 @@ func (t table) build() *table {
 			" WHERE t." + names[0] + " = v." + names[0] + " AND t.version IN (v.version - 1, v.version)"
 	}
 	return &t
+}
+
+// wide is the number of rows in one statement of a database without arrays: it
+// halves the time that many rows of a log take.
+const wide = 16
+
+// tuples is a list of rows of parameters: "($1, $2), ($3, $4)".
+func tuples(rows, columns int) string {
+	all := make([]string, rows)
+	for r := range all {
+		one := make([]string, columns)
+		for c := range one {
+			one[c] = fmt.Sprintf("$%d", r*columns+c+1)
+		}
+		all[r] = "(" + strings.Join(one, ", ") + ")"
+	}
+	return strings.Join(all, ", ")
 }
 
 // set lists the assignments, with the saved value of a column as value says.

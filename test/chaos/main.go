@@ -108,8 +108,11 @@ func run(ctx context.Context, p plan) error {
 		})
 	}
 	group.Wait()
-	if err := errors.Join(errs...); err != nil || next <= p.trials {
-		return errors.Join(err, ctx.Err())
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if next <= p.trials { // interrupted
+		return ctx.Err()
 	}
 	fmt.Print(all.summary(time.Since(began)))
 	return all.enough()

@@ -53,17 +53,6 @@ func superseded(held string, want connector.Claim) error {
 	return nil
 }
 
-// checkEnding is checkClaim for what takes access away. Only a later life of this
-// very installation keeps us from it, which may have extended what we would end.
-// What another one holds, or what somebody wrote there, is no reason to leave our
-// own accounts behind: a tag and an oid say that they are ours.
-func checkEnding(held string, want connector.Claim) error {
-	if h, ok := parseClaim(held); !ok || h.Installation != want.Installation {
-		return nil
-	}
-	return checkClaim(held, want)
-}
-
 func claimConflict(held string) error {
 	return access.Fail(access.Conflict, "target-claimed", "this target belongs to another Stint or to a later life of this one").
 		Because("it is held by " + strconv.Quote(held)).

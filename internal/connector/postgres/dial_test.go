@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
+	"stint/internal/connector/connectortest"
 )
 
 func targetAt(address string, options map[string]string) connector.Target {
@@ -76,10 +78,13 @@ func TestConfigIgnoresEnvironment(t *testing.T) {
 	if c.RequireAuth != "scram-sha-256" || c.ValidateConnect == nil || c.ChannelBinding != "prefer" {
 		t.Errorf("authentication is %q with channel binding %q", c.RequireAuth, c.ChannelBinding)
 	}
-	for _, name := range []string{"options", "role", "TimeZone"} {
+	for _, name := range []string{"options", "TimeZone"} {
 		if v, ok := c.RuntimeParams[name]; ok {
 			t.Errorf("%s is set to %q", name, v)
 		}
+	}
+	if v := c.RuntimeParams["role"]; v != "none" {
+		t.Errorf("role is %q, want none: neither the environment nor a database's owner says whom we act as", v)
 	}
 }
 
@@ -182,7 +187,6 @@ func TestConnectFailures(t *testing.T) {
 	}{
 		{"wrong password", func(t *connector.Target) { t.Password = access.NewSecret([]byte("wrong-password")) }, true, "password authentication failed"},
 		{"no such login", func(t *connector.Target) { t.Username = "nobody" }, true, "password authentication failed"},
-		{"no such database", func(t *connector.Target) { t.Connection.Options["database"] = "nowhere" }, false, `database "nowhere" does not exist`},
 		{"nobody there", func(c *connector.Target) { c.Connection.Address = freePort(t) }, false, "cannot connect"},
 	} {
 		target := w.target
@@ -201,6 +205,56 @@ func TestConnectFailures(t *testing.T) {
 		if v := w.c.Verify(t.Context(), target, []connector.Order{o})[0]; v.Gone() || v.Presence != connector.NotKnown || v.Sessions != -1 {
 			t.Errorf("%s: verify says %+v", test.name, v)
 		}
+	}
+}
+
+// TestShutOutOfItsDatabase: whoever may close the target's database to us, as its
+// owner may, begins nothing and keeps nothing by that.
+func TestShutOutOfItsDatabase(t *testing.T) {
+	for _, test := range []struct{ name, shut, open string }{
+		{"no CONNECT", "REVOKE CONNECT ON DATABASE %s FROM PUBLIC", "GRANT CONNECT ON DATABASE %s TO PUBLIC"},
+		{"no room", "ALTER DATABASE %s CONNECTION LIMIT 0", "ALTER DATABASE %s CONNECTION LIMIT -1"},
+		{"closed", "ALTER DATABASE %s ALLOW_CONNECTIONS false", "ALTER DATABASE %s ALLOW_CONNECTIONS true"},
+		{"another name", "ALTER DATABASE %s RENAME TO gone", "ALTER DATABASE gone RENAME TO %s"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			var os []connector.Order
+			var live []connectortest.Session
+			for _, m := range []access.Mechanism{access.Account, access.Member, access.Enable} {
+				o, r := w.provision(w.observed(w.Order(m)))
+				s, err := w.Session(o, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				os, live = append(os, o), append(live, s)
+			}
+			// Sessions keep a database from being renamed; so do our own.
+			if test.name == "another name" {
+				for _, s := range live {
+					s.Close()
+				}
+			}
+			w.c.Close()
+			shut := fmt.Sprintf(test.shut, ident(w.database))
+			w.exec("", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = "+literal(w.login), shut)
+			w.c = New()
+			defer w.exec("", fmt.Sprintf(test.open, ident(w.database)))
+			if _, err := w.c.Provision(t.Context(), w.target, w.Order(access.Account)); err == nil {
+				t.Error("an account was made for a database that lets us in no more")
+			}
+			for i, o := range os {
+				if got := w.end(o); got.Outcome != connector.Done {
+					t.Errorf("%s: end: %v", o.Mechanism, got.Err)
+				}
+				if v := w.c.Verify(t.Context(), w.target, []connector.Order{o})[0]; !v.Gone() {
+					t.Errorf("%s: %+v", o.Mechanism, v)
+				}
+				if live[i].Alive() {
+					t.Errorf("%s: the session outlived the grant", o.Mechanism)
+				}
+			}
+		})
 	}
 }
 

@@ -322,6 +322,38 @@ func TestEstateOutOfReach(t *testing.T) {
 	}
 }
 
+// TestEstateHoldsNobodyUp: what one account left behind, and somebody holds a lock
+// on, does not keep another that left nothing.
+func TestEstateHoldsNobodyUp(t *testing.T) {
+	w := newWorld(t)
+	hostile, _ := w.provision(w.Order(access.Account))
+	w.exec(w.database, "ALTER TABLE work.orders OWNER TO "+ident(hostile.Account))
+	plain, _ := w.provision(w.Order(access.Account))
+	locker := w.open(w.database)
+	if _, err := locker.Exec(t.Context(), "BEGIN; LOCK TABLE work.orders IN ACCESS SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	os := []connector.Order{hostile, plain}
+	if rs := w.c.Revoke(t.Context(), w.target, os); rs[0].Err != nil || rs[1].Err != nil {
+		t.Fatalf("revoke: %v %v", rs[0].Err, rs[1].Err)
+	}
+	// Less time than the lock is waited for, as when several such accounts end at once.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if rs := w.c.Remove(ctx, w.target, os); rs[0].Outcome == connector.Done || rs[1].Outcome != connector.Done {
+		t.Errorf("remove: %v %v", rs[0], rs[1])
+	}
+	if v := w.c.Verify(t.Context(), w.target, os); v[0].Gone() || !v[1].Gone() {
+		t.Errorf("verify: %+v", v)
+	}
+	if _, err := locker.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.end(hostile); got.Outcome != connector.Done {
+		t.Errorf("end: %v", got.Err)
+	}
+}
+
 // TestEstateInClosedDatabase: a database that takes no connections is named.
 func TestEstateInClosedDatabase(t *testing.T) {
 	w := newWorld(t)

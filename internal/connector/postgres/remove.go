@@ -25,7 +25,7 @@ func (c *Connector) remove(ctx context.Context, t connector.Target, ss []*subjec
 	if err != nil {
 		return err
 	}
-	var plain []*subject
+	var plain, estates []*subject
 	for _, s := range ss {
 		r, impostor := seen.account(s)
 		if s.order.Mechanism != access.Account {
@@ -44,12 +44,17 @@ func (c *Connector) remove(ctx context.Context, t connector.Target, ss []*subjec
 		case r.login:
 			s.result = result(&connector.Error{Outcome: connector.NotDone, Message: "the account " + s.name + " can still log in; revoke it first"})
 		case r.dependents || len(pending[s.name]) > 0:
-			s.result = result(c.settleEstate(ctx, t, s, pending[s.name]))
+			estates = append(estates, s)
 		default:
 			plain = append(plain, s)
 		}
 	}
+	// What an account left behind may be locked by somebody, or be a lot: those
+	// that left nothing do not wait for it.
 	c.dropPlain(ctx, t, plain)
+	for _, s := range estates {
+		s.result = result(c.settleEstate(ctx, t, s, pending[s.name]))
+	}
 	return nil
 }
 

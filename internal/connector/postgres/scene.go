@@ -33,7 +33,7 @@ type role struct {
 // membership is one row of pg_auth_members.
 type membership struct {
 	group string
-	ours  bool // our login is the grantor
+	ours  bool // our login is the grantor, of now or of when the mark was put there
 }
 
 // session is one row of pg_stat_activity.
@@ -59,8 +59,12 @@ SELECT oid, rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication 
        $3 AND EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid)
 FROM pg_roles r WHERE rolname = ANY ($1::text[]::name[]) OR oid = ANY ($2::oid[])`
 
+// membersSQL: a membership is ours when our login granted it, or who granted a
+// mark on the same account. That was our login too, at a time when it had another
+// name, or before it was made anew.
 const membersSQL = `
 SELECT m.member, g.rolname, m.grantor = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+    OR m.grantor IN (SELECT k.grantor FROM pg_auth_members k JOIN pg_roles r ON r.oid = k.roleid WHERE k.member = m.member AND r.rolname ~ '^stintmark_')
 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
 WHERE m.member = ANY ($2::oid[] || ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($1::text[]::name[])))`
 

@@ -252,6 +252,34 @@ func TestMemberGrantedSince(t *testing.T) {
 	}
 }
 
+// TestMemberOfFormerLogin: what was lent under one login is taken back under
+// another, or said to be there; it is never taken for somebody else's.
+func TestMemberOfFormerLogin(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		w := newWorld(t)
+		o, _ := w.provision(w.observed(w.Order(access.Member)))
+		next := w.login + " next"
+		w.exec("", "CREATE ROLE "+ident(next)+" "+minimum+" PASSWORD 'the connector''s password'",
+			"GRANT pg_signal_backend, pg_read_all_stats TO "+ident(next))
+		if gone {
+			w.exec("", "DROP ROLE "+ident(w.login))
+		}
+		w.target.Username = next
+		if v := w.c.Verify(t.Context(), w.target, []connector.Order{o})[0]; v.Presence != connector.Present {
+			t.Errorf("before the end: %+v", v)
+		}
+		if got := w.end(o); got.Outcome != connector.Done {
+			t.Errorf("end: %+v", got)
+		}
+		if v := w.c.Verify(t.Context(), w.target, []connector.Order{o})[0]; !v.Gone() {
+			t.Errorf("verify: %+v", v)
+		}
+		if !w.Taken(o) {
+			t.Errorf("the membership outlived its grant (former login dropped: %v)", gone)
+		}
+	}
+}
+
 // TestUnmarkedMembership: a membership that our login granted by hand is found,
 // and can be swept.
 func TestUnmarkedMembership(t *testing.T) {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+func (c *cli) userSetCmd() *cobra.Command {
+	var groups []string
+	var manager string
+	var noGroups, admin, auditor, enable bool
+	cmd := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change a user's groups, manager or rights, or enable them again",
+		Long: "Change a user's groups, manager or rights, or enable them again. What is not given\n" +
+			"stays as it is; --group gives all groups from now on, not one more. The change counts\n" +
+			"with the user's next call, and what they hold is decided again at once: access that\n" +
+			"a group gave ends with it. Nobody takes their own right to administer away.\n\n" +
+			"Who was disabled has no login: after --enable, give them a code with stint admin user\n" +
+			"enroll. Services that they answer for stay disabled.",
+		Example: "  stint admin user set mira --group platform --group dba --manager noor\n" +
+			"  stint admin user set tomas --no-groups --admin=false",
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			given := cmd.Flags().Changed
+			u := api.UserSet{Enable: enable}
+			switch {
+			case noGroups && len(groups) > 0:
+				return usageError{errors.New("--group and --no-groups exclude each other")}
+			case noGroups:
+				u.Groups = []string{}
+			case len(groups) > 0:
+				u.Groups = groups
+			}
+			if given("manager") {
+				u.Manager = &manager
+			}
+			if given("admin") {
+				u.Admin = &admin
+			}
+			if given("auditor") {
+				u.Auditor = &auditor
+			}
+			if u.Groups == nil && u.Manager == nil && u.Admin == nil && u.Auditor == nil && !u.Enable {
+				return usageError{errors.New("nothing to change: give --group, --no-groups, --manager, --admin, --auditor or --enable")}
+			}
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			now, err := conn.SetUser(cmd.Context(), args[0], u)
+			if err != nil {
+				return err
+			}
+			names, t := c.userTable([]api.User{now})
+			return c.show(result{value: now, names: names, table: t})
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&groups, "group", nil, "a group to be in, instead of those before; may be repeated")
+	f.BoolVar(&noGroups, "no-groups", false, "to be in no group")
+	f.StringVar(&manager, "manager", "", "the user whom policies call manager; empty for nobody")
+	f.BoolVar(&admin, "admin", false, "administers Stint; --admin=false takes it away")
+	f.BoolVar(&auditor, "auditor", false, "reads the whole audit log; --auditor=false takes it away")
+	f.BoolVar(&enable, "enable", false, "may sign in again after having been disabled")
+	return cmd
+}

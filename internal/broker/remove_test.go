@@ -1,0 +1,47 @@
+package broker_test
+
+import (
+	"testing"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/connector"
+	"stint/internal/policy"
+)
+
+// TestOneLoginKeepsNoOtherFromRemoving: two resources of one server are reached
+// with two logins; what does not answer one of them delays nothing of the other.
+func TestOneLoginKeepsNoOtherFromRemoving(t *testing.T) {
+	in := newInstallation(t)
+	root := in.as("root")
+	must(t, in.SetCredential(t.Context(), root, access.Credential{Name: "login2", Type: "fake", Address: "127.0.0.1:1", Username: "stint2"}, access.NewSecret([]byte("pw"))))
+	_, err := in.Apply(t.Context(), root, []policy.File{{Name: "db2.yaml", Text: `
+kind: Resource
+name: db2
+type: fake
+criticality: high
+connection: {address: "127.0.0.1:1", credential: login2}
+`}}, false)
+	must(t, err)
+	stuck := in.hold("mira", "reader", time.Hour)
+	a := ask("reader", time.Hour)
+	a.Resource = "db2"
+	v, err := in.Submit(t.Context(), in.as("noor"), a)
+	must(t, err)
+	in.until("noor", string(v.Request.ID), access.Active)
+
+	answer := make(chan struct{})
+	in.target.setFault(func(call string, now when, o connector.Order) error {
+		if call == "revoke" && now == before && o.Person == "mira" {
+			<-answer
+		}
+		return nil
+	})
+	_, err = in.Revoke(t.Context(), root, broker.Selector{All: true}, "all at once, so that it is one batch")
+	must(t, err)
+	in.until("noor", string(v.Request.ID), access.Ended)
+	close(answer)
+	in.until("mira", string(stuck.Request.ID), access.Ended)
+	in.clean()
+}
