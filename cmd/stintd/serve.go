@@ -67,7 +67,6 @@ func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
 		return err
 	}
 	debug.FreeOSMemory() // what only the start needed goes back; it is a fifth of an idle process
-	debug.FreeOSMemory() // what only starting needed
 	log.Info("serving", "listen", ln.Addr().String(), "store", st.Kind(), "data", s.data, "version", versionText())
 	return p.run(ctx, ln)
 }

@@ -120,7 +120,7 @@ func TestNarrowing(t *testing.T) {
 			t.Fatalf("granted something else: %+v", g)
 		}
 	})
-	if granted == 0 {
+	if granted == 0 && !testing.Short() { // twenty draws may all miss, a hundred do not
 		t.Error("the generator never led to a grant")
 	}
 }

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -282,7 +283,7 @@ func TestOneCannotTakeAllWaits(t *testing.T) {
 	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
 	for range 2 {
 		next := w.openTail(mira, "?after=-1")
-		next(func([]byte) bool { return true })
+		next(func([]byte) bool { return false }) // it has begun
 	}
 	w.send(w.raw(mira, "GET", "/v1/audit/tail", "")).want(t, 429, "too-many-waits")
 	if g := w.send(w.raw(admin, "GET", "/v1/audit/tail", "")); g.status != 200 {
@@ -365,6 +366,47 @@ func TestIdempotency(t *testing.T) {
 	}
 	changed := ask("k1", "something else")
 	changed.want(t, 409, "key-reused")
+}
+
+// The grant that is extended stands in the address, and belongs to what a key
+// was used for.
+func TestIdempotencyKeyIsForOneGrant(t *testing.T) {
+	w, admin := populated(t)
+	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	var ids []string
+	for range 2 {
+		r, err := mira.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at order 4711"}, api.Wait{For: api.Ready, Time: 10 * time.Second})
+		check(t, err)
+		ids = append(ids, r.ID)
+	}
+	extend := func(id string) got {
+		r := w.raw(mira, "POST", "/v1/requests/"+id+"/extend", `{"for":"1m","why":"it takes longer"}`)
+		r.bend = func(q *http.Request) { q.Header.Set(api.HeaderIdempotency, "k") }
+		return w.send(r)
+	}
+	for range 2 {
+		extend(ids[0]).want(t, 200, "")
+	}
+	extend(ids[1]).want(t, 409, "key-reused")
+}
+
+// A key to which nothing can be sealed is refused before anything is granted: with
+// a shared account it would keep the others from their credentials.
+func TestKeyThatSealsNothing(t *testing.T) {
+	w, admin := populated(t)
+	w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	svc, err := admin.AddService(t.Context(), api.ServiceAdd{Name: "ci", Owner: "mira", For: "1h", Groups: []string{"platform"}})
+	check(t, err)
+	c := w.client()
+	c.Token = svc.Token
+	ask := func(key []byte) got {
+		r := w.raw(c, "POST", "/v1/requests", fmt.Sprintf(`{"resource":"db","role":"reader","duration":"5m","reason":"look at order 4711","seal_key":%q}`,
+			base64.StdEncoding.EncodeToString(key)))
+		r.scheme = "Bearer"
+		return w.send(r)
+	}
+	ask(c.Device.SealKey()).want(t, 200, "")
+	ask(make([]byte, 32)).want(t, 422, "bad-seal-key")
 }
 
 func TestOwnRecordsOnly(t *testing.T) {

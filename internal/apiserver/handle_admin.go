@@ -112,6 +112,7 @@ func (s *Server) addService(ctx context.Context, c call, in *struct{ Body api.Se
 	if err != nil {
 		return nil, err
 	}
+	s.broker.Reconsider() // renewed, it may be in fewer groups than before
 	return answer(api.ServiceAdded{Name: in.Body.Name, Principal: string(t.Principal), Token: api.Secret(t.Token.Reveal()), ExpiresAt: api.At(t.ExpiresAt)}), nil
 }
 

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"stint/internal/access"
 	"stint/internal/api"
@@ -37,7 +38,9 @@ func (s *Server) extend(ctx context.Context, c call, in *extendIn) (*reply[api.R
 		return nil, err
 	}
 	who := c.asked(nil)
-	ask := broker.Ask{Duration: d, Reason: in.Body.Why, Ticket: in.Body.Ticket, Key: c.key, Body: c.body}
+	// What is extended stands in the address: with the same key and body, another
+	// grant is another call.
+	ask := broker.Ask{Duration: d, Reason: in.Body.Why, Ticket: in.Body.Ticket, Key: c.key, Body: sha256.Sum256(append(c.body[:], in.ID...))}
 	if in.Body.DryRun {
 		return s.previewExtension(ctx, c, in.ID, ask)
 	}

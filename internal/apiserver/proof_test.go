@@ -88,6 +88,34 @@ func TestProofFromBeforeTheStart(t *testing.T) {
 	if _, err := c.Enroll(t.Context(), api.Secret(e.Code.Reveal()), true, "root"); err != nil {
 		t.Errorf("the client did not get in with a second proof: %v", err)
 	}
+	w.noSignInFailure(t)
+}
+
+// A clock that is off is no attempt to get in as somebody else.
+func TestClockSkewIsNoFailedSignIn(t *testing.T) {
+	w := begin(t)
+	r := w.raw(w.first(), "GET", "/v1/whoami", "")
+	r.at = time.Now().Add(-2 * time.Minute)
+	g := w.send(r)
+	g.want(t, 401, api.CodeClockSkew)
+	w.noSignInFailure(t)
+	r.at, r.token = time.Time{}, ""
+	g = w.send(r)
+	g.want(t, 401, "no-token")
+	if !strings.Contains(w.log.String(), "not signed in") {
+		t.Error("nor is any other told")
+	}
+}
+
+func (w *world) noSignInFailure(t *testing.T) {
+	t.Helper()
+	if got := w.send(raw{method: "GET", path: "/metrics"}); strings.Contains(string(got.body), "stint_sign_in_failures_total{") {
+		t.Errorf("it is counted:\n%s", got.body)
+	}
+	log := w.log.String()
+	if strings.Contains(log, "not signed in") || !strings.Contains(log, `level=DEBUG msg="a proof of another time"`) {
+		t.Errorf("the log says\n%s", log)
+	}
 }
 
 // Nothing that is wrong with a code tells more than that, and nothing changes.

@@ -7,14 +7,11 @@ import (
 )
 
 // Credential is what the holder of a grant gets to see: ciphertext that only
-// the device which asked can open, with SealInfo.
+// the device which asked can open.
 type Credential struct {
 	View   View
 	Sealed []access.Sealed
 }
-
-// SealInfo is the context that a credential's ciphertext is bound to.
-func SealInfo(id access.GrantID) string { return sealInfo(id) }
 
 // Credential shows the credential of an active grant to its holder, on the
 // device that asked. That it is shown is in the log first.

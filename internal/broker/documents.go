@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"stint/internal/access"
@@ -81,6 +82,9 @@ func (b *Broker) Documents(ctx context.Context) (set *policy.Set, err error) {
 // Apply checks documents and makes them the newest version, all or nothing.
 // With dryRun it only says what it would do.
 func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRun bool) (Applied, error) {
+	if err := b.mayDocument(ctx, c); err != nil {
+		return Applied{}, err
+	}
 	docs, err := policy.Parse(files)
 	switch {
 	case err != nil:
@@ -92,16 +96,67 @@ func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRu
 	for i := range docs {
 		docs[i].Author = c.Principal.ID
 	}
-	return b.change(ctx, c, dryRun, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
+	var ahead compiled
+	err = b.Store.View(ctx, func(tx Tx) error {
+		have, v, err := readDocuments(tx)
+		ahead.version = v + 1
+		ahead.docs, _ = policy.Merge(have, docs)
+		return err
+	})
+	if err != nil {
+		return Applied{}, err
+	}
+	ahead.set, ahead.err = policy.Compile(ahead.docs, b.schemas, ahead.version)
+	return b.change(ctx, c, dryRun, ahead, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
 		merged, changes := policy.Merge(have, docs)
 		return merged, changes, nil
 	})
 }
 
+// compiled is what an apply would lead to, compiled ahead of its transaction:
+// that can take seconds, in which nobody else could write, not even a revocation.
+type compiled struct {
+	docs    []policy.Document
+	version int64
+	set     *policy.Set
+	err     error
+}
+
+// of gives the set of the documents, from what was compiled ahead unless somebody
+// has changed them meanwhile.
+func (c compiled) of(docs []policy.Document, schemas map[string]access.Schema, version int64) (*policy.Set, error) {
+	if c.version == version && slices.Equal(c.docs, docs) {
+		return c.set, c.err
+	}
+	return policy.Compile(docs, schemas, version)
+}
+
+// mayDocument refuses those who could change no document whatever it says, before
+// anything is made of what they sent.
+func (b *Broker) mayDocument(ctx context.Context, c Caller) error {
+	if c.Principal.Admin {
+		return nil
+	}
+	set, err := b.Documents(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range set.Resources() {
+		if slices.ContainsFunc(r.Owners, c.Principal.In) {
+			return nil
+		}
+	}
+	return access.Fail(access.Denied, "not-yours-to-write", "documents are for administrators and owners of resources").
+		Because(string(c.Principal.ID) + " owns none").Try("ask an administrator")
+}
+
 // Delete removes one document. Live access that depends on it makes that a
 // conflict, unless revoke says to end it.
 func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke bool) error {
-	_, err := b.change(ctx, c, false, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
+	if err := b.mayDocument(ctx, c); err != nil {
+		return err
+	}
+	_, err := b.change(ctx, c, false, compiled{}, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
 		kept, err := policy.Remove(have, kind, name)
 		if err != nil {
 			return nil, nil, err
@@ -135,7 +190,7 @@ func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke
 }
 
 // change makes the next version of the documents.
-func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx, *effects, []policy.Document, *policy.Set) ([]policy.Document, []policy.Change, error)) (out Applied, err error) {
+func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compiled, edit func(Tx, *effects, []policy.Document, *policy.Set) ([]policy.Document, []policy.Change, error)) (out Applied, err error) {
 	var next *policy.Set
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		out, next = Applied{}, nil
@@ -148,7 +203,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, edit func(Tx
 		if err != nil {
 			return err
 		}
-		set, err := policy.Compile(docs, b.schemas, v+1)
+		set, err := ahead.of(docs, b.schemas, v+1)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/broker"
+	"stint/internal/policy"
 )
 
 // TestDoubtStopsGrantsAndNoRevocation: grants fail closed, revocation fails
@@ -47,5 +48,18 @@ func TestCredentialIsForTheDeviceThatAsked(t *testing.T) {
 	}
 	if _, err := in.Credential(t.Context(), in.as("mira"), string(v.Request.ID)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDocumentsOfStrangers: who can change no document is refused before anything
+// is made of what they sent, however much it is.
+func TestDocumentsOfStrangers(t *testing.T) {
+	in := newInstallation(t)
+	_, err := in.Apply(t.Context(), in.as("mira"), []policy.File{{Name: "x.yaml", Text: "kind: Rule, and not even a document"}}, true)
+	if !errors.Is(err, access.Denied) {
+		t.Errorf("apply by somebody who owns nothing: %v", err)
+	}
+	if err := in.Delete(t.Context(), in.as("mira"), "Policy", "none", false); !errors.Is(err, access.Denied) {
+		t.Errorf("delete by somebody who owns nothing: %v", err)
 	}
 }

@@ -285,6 +285,8 @@ func (b *Broker) sealFor(r connector.Receipt, e access.Entitlement, holders []ac
 	return sealed, nil
 }
 
+// sealInfo binds a credential's ciphertext to its grant. Clients have the same
+// text (api.CredentialInfo).
 func sealInfo(id access.GrantID) string { return "stint credential " + string(id) }
 
 // provisionFailed records what went wrong. What cannot succeed fails the grants

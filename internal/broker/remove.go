@@ -14,10 +14,11 @@ import (
 const removeBatch = 1000
 
 // removeDue takes up what is due to be removed at a place, removes it, reads it
-// back and records what was found. It reports whether there was any.
+// back and records what was found. It reports whether there was any, and returns
+// once nobody has access by it any more: what is left of it, which somebody may
+// hold a lock on, goes on by itself and delays no other end at the place.
 func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), removeWithin+leaseFor)
-	defer done()
 	var es []access.Entitlement
 	owner := b.newOwner()
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {
@@ -27,12 +28,12 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	if err != nil {
 		b.storeTrouble(ctx, "claiming removals", err)
 		b.giveBack(ctx, owner)
+	}
+	if err != nil || len(es) == 0 {
+		done()
 		return false
 	}
-	if len(es) == 0 {
-		return false
-	}
-	defer b.keepLeases(ctx, owner)()
+	letGo := b.keepLeases(ctx, owner)
 	var untouched []removal // was there before us, or nothing was done yet
 	var touched []access.Entitlement
 	for _, e := range es {
@@ -55,12 +56,22 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 			return b.recordRemovals(ctx, owner, rs)
 		})
 	}
-	var wg sync.WaitGroup
+	var cut, over sync.WaitGroup
 	for _, part := range byConnection(touched) { // at once: one that does not answer keeps none of the others
-		wg.Go(func() { record(b.takeAway(ctx, part)) })
+		cut.Add(1)
+		over.Go(func() {
+			isCut := sync.OnceFunc(cut.Done)
+			defer isCut()
+			record(b.takeAway(ctx, part, isCut))
+		})
 	}
 	record(untouched)
-	wg.Wait()
+	b.lanes.wg.Go(func() {
+		defer done()
+		over.Wait()
+		letGo()
+	})
+	cut.Wait()
 	return true
 }
 
@@ -119,10 +130,11 @@ type verdict struct {
 	foreign bool   // what is there is not what we made: left without login, for a person to look at
 }
 
-// takeAway carries out the removal of a batch of one connection. It asks for no
+// takeAway carries out the removal of a batch of one connection, and calls isCut
+// when the credentials are useless and the sessions were ended. It asks for no
 // claim: revocation is never refused, and what it removes is pinned by tag and
 // creation identity.
-func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement) []removal {
+func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut func()) []removal {
 	rs := make([]removal, len(es))
 	for i, e := range es {
 		rs[i].entitlement = e
@@ -148,11 +160,9 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement) []remova
 	for i, e := range es {
 		orders[i] = b.order(e)
 	}
-	steps := [][]connector.Result{
-		conn.Revoke(call, t, orders),
-		conn.TerminateSessions(call, t, orders),
-		conn.Remove(call, t, orders),
-	}
+	steps := [][]connector.Result{conn.Revoke(call, t, orders), conn.TerminateSessions(call, t, orders)}
+	isCut()
+	steps = append(steps, conn.Remove(call, t, orders))
 	seen := conn.Verify(call, t, orders)
 	silent := false
 	for i := range rs {

@@ -35,6 +35,11 @@ func (a Ask) policy(p access.Principal, src access.Source) policy.Ask {
 // at once gets its grant in the same transaction, and its access is on its way
 // when Submit returns.
 func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
+	// A key to which nothing can be sealed would show when the access is there, and
+	// with a shared account keep its other holders from what is sealed to them.
+	if _, err := b.SealTo(c.SealKey, "stint key check", nil); err != nil {
+		return View{}, access.Fail(access.Invalid, "bad-seal-key", "nothing can be sealed to this device's key").Try("sign in again with stint login").Wrap(err)
+	}
 	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		ask := a.policy(p, c.Source)
 		got, err := set.Resolve(ask)

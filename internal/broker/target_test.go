@@ -46,7 +46,8 @@ type account struct {
 	login    bool
 	rights   []string
 	sessions int
-	password int // counts the passwords it has had
+	active   time.Time // when a session last did something
+	password int       // counts the passwords it has had
 	dormant  bool
 }
 
@@ -228,7 +229,9 @@ func (f *target) Verify(ctx context.Context, _ connector.Target, os []connector.
 				seen[i].Presence = connector.Present
 			}
 			if a != nil {
-				seen[i].Sessions = a.sessions
+				if seen[i].Sessions = a.sessions; a.sessions > 0 {
+					seen[i].LastActive = a.active
+				}
 			}
 		})
 		if seen[i].Err != nil {

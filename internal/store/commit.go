@@ -66,8 +66,14 @@ func pause(ctx context.Context, conflicts int) bool {
 	}
 }
 
-// attempt runs fn once, and finds out what became of it.
+// attempt runs fn once, when it is its turn, and finds out what became of it.
 func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outcome, error) {
+	select {
+	case e.turns <- struct{}{}:
+		defer func() { <-e.turns }()
+	case <-ctx.Done():
+		return final, gaveUp(ctx.Err())
+	}
 	id, err := e.s.ids.next(time.Now().UnixMilli())
 	if err != nil {
 		return final, err

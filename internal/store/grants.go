@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -121,13 +122,16 @@ func (tx *Tx) Grants(q access.GrantQuery) ([]access.Grant, error) {
 	}
 	if q.Watched {
 		p.extra = append(p.extra, "watched")
+		if slices.Equal(q.States, []access.GrantState{access.Active}) {
+			p.states = nil // they all are; naming the state leads SQLite to the index of all active grants
+		}
 	}
 	return page(tx, p, scanGrant, func(g access.Grant) string { return string(g.ID) })
 }
 
 // DueGrants are those whose DueAt has come, the longest due first.
 func (tx *Tx) DueGrants(limit int) ([]access.Grant, error) {
-	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", tx.now.UnixMilli(), int64(limit))
+	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY due_at, id"+first(limit), tx.now.UnixMilli())
 }
 
 var grantsOf = byIDs(grantColumns + " WHERE id {ids}")

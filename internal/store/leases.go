@@ -15,12 +15,12 @@ import (
 // given time and returns them, the longest due first. What is under an
 // unexpired lease, be it the owner's, is not returned.
 func (tx *Tx) Claim(w access.Work, owner string, until time.Time, limit int) ([]access.Entitlement, error) {
-	q := "SELECT id, due_at FROM entitlements WHERE place = $1 AND removing = $2 AND due_at <= $3 ORDER BY due_at, id LIMIT $4"
+	q := "SELECT id, due_at FROM entitlements WHERE place = $1 AND removing = $2 AND due_at <= $3 ORDER BY due_at, id" + first(limit)
 	if tx.d.arrays {
 		q += " FOR UPDATE SKIP LOCKED"
 	}
 	var ids []access.EntitlementID
-	err := tx.each(q, []any{string(w.Place), w.Removals, tx.now.UnixMilli(), int64(limit)}, func(row row) error {
+	err := tx.each(q, []any{string(w.Place), w.Removals, tx.now.UnixMilli()}, func(row row) error {
 		var id access.EntitlementID
 		var due int64
 		err := row.Scan(&id, &due)

@@ -43,6 +43,10 @@ func limited(asked, usual, most int) int {
 	return min(asked, most)
 }
 
+// first ends a query that our own loops run all the time. The number is part of
+// the text: SQLite plans a statement anew each time a limit is bound to it.
+func first(n int) string { return fmt.Sprintf(" LIMIT %d", n) }
+
 // page runs the plan.
 func page[T any](tx *Tx, p plan, scan func(row) (T, error), id func(T) string) ([]T, error) {
 	order, past := " ORDER BY id", "id > $%d"

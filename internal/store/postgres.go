@@ -27,10 +27,16 @@ const settleIn = 5 * time.Second
 
 // postgresEngine is a pool of sessions.
 type postgresEngine struct {
-	s    *Store
-	db   *sql.DB
-	size int
+	s     *Store
+	db    *sql.DB
+	size  int
+	turns chan struct{} // taken by transactions that write
 }
+
+// atOnce is how many transactions of a process write at a time. Identifiers
+// ascend, so that all of them meet on the last pages of the same indexes; of
+// many that are serializable, nearly all would have to run again.
+const atOnce = 2
 
 func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	pc, err := pgx.ParseConfig(cfg.URL)
@@ -47,7 +53,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	} {
 		pc.RuntimeParams[name] = value
 	}
-	e := &postgresEngine{s: s, db: stdlib.OpenDB(*pc), size: cfg.Connections}
+	e := &postgresEngine{s: s, db: stdlib.OpenDB(*pc), size: cfg.Connections, turns: make(chan struct{}, atOnce)}
 	if e.size <= 0 {
 		e.size = 16
 	}

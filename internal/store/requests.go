@@ -154,8 +154,8 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 
 // DueRequests are pending ones whose ExpiresAt has come, the longest due first.
 func (tx *Tx) DueRequests(limit int) ([]access.Request, error) {
-	found, err := listGood(tx, scanRequest, requestColumns+" WHERE state = 'pending' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2",
-		tx.now.UnixMilli(), int64(limit))
+	found, err := listGood(tx, scanRequest, requestColumns+" WHERE state = 'pending' AND expires_at <= $1 ORDER BY expires_at, id"+first(limit),
+		tx.now.UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func (tx *Tx) unsequenced(limit int) ([]unsequenced, error) {
 		err := row.Scan(&r.id, &r.entity, &r.version, &r.body)
 		return r, err
 	}
-	found, err := list(tx, scan, columns+"ORDER BY id LIMIT $1", int64(limit))
+	found, err := list(tx, scan, columns+"ORDER BY id"+first(limit))
 	if err != nil {
 		return nil, err
 	}

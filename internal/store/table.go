@@ -43,7 +43,7 @@ type table struct {
 	once bool
 
 	insertOne, insertWide, insertMany string
-	updateOne, updateMany string
+	updateOne, updateMany             string
 }
 
 // write is one row to save, in the order of the columns. Numbers are int64 or nil.

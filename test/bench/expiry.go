@@ -123,7 +123,7 @@ type bells struct {
 func (b *bench) prepare(ctx context.Context, s *scene, n int, connect bool) (*bells, error) {
 	seconds := func(x float64) time.Duration { return time.Duration(b.slack * x * float64(time.Second)) }
 	start := time.Now().Add(seconds(1 + float64(n)/1500)).Truncate(time.Second).Add(time.Second)
-	lasts := seconds(3 + float64(n)/350)
+	lasts := seconds(4 + float64(n)/250)
 	if connect {
 		lasts += seconds(1 + float64(n)/60)
 	}

@@ -156,6 +156,11 @@ func handOver(ctx context.Context, tx pgx.Tx, login string, s *subject, owned bo
 		return err
 	}
 	exec := func(sql string) error { _, err := tx.Exec(ctx, sql); return err }
+	// Whoever waits for a lock on a table makes everybody wait who comes after. One
+	// that is in use is tried again later.
+	if err := exec("SET LOCAL lock_timeout = '1s'"); err != nil {
+		return err
+	}
 	if err := exec("GRANT " + account + " TO " + ident(login) + act); err != nil {
 		return err
 	}
