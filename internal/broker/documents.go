@@ -79,9 +79,15 @@ func (b *Broker) Documents(ctx context.Context) (set *policy.Set, err error) {
 	return set, err
 }
 
+var errNoDocuments = access.Fail(access.Invalid, "no-documents", "there is no document in what was sent").
+	Because("a document begins with kind: and name:")
+
 // Apply checks documents and makes them the newest version, all or nothing.
 // With dryRun it only says what it would do.
 func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRun bool) (Applied, error) {
+	if !slices.ContainsFunc(files, func(f policy.File) bool { return strings.TrimSpace(f.Text) != "" }) {
+		return Applied{}, errNoDocuments
+	}
 	if err := b.mayDocument(ctx, c); err != nil {
 		return Applied{}, err
 	}
@@ -90,23 +96,17 @@ func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRu
 	case err != nil:
 		return Applied{}, err
 	case len(docs) == 0:
-		return Applied{}, access.Fail(access.Invalid, "no-documents", "there is no document in what was sent").
-			Because("a document begins with kind: and name:")
+		return Applied{}, errNoDocuments
 	}
 	for i := range docs {
 		docs[i].Author = c.Principal.ID
 	}
 	var ahead compiled
-	err = b.Store.View(ctx, func(tx Tx) error {
-		have, v, err := readDocuments(tx)
-		ahead.version = v + 1
-		ahead.docs, _ = policy.Merge(have, docs)
-		return err
-	})
-	if err != nil {
-		return Applied{}, err
+	if have := b.docs.Load(); have != nil {
+		ahead.version = have.Version() + 1
+		ahead.docs, _ = policy.Merge(have.Documents(), docs)
+		ahead.set, ahead.err = policy.Compile(ahead.docs, b.schemas, ahead.version)
 	}
-	ahead.set, ahead.err = policy.Compile(ahead.docs, b.schemas, ahead.version)
 	return b.change(ctx, c, dryRun, ahead, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
 		merged, changes := policy.Merge(have, docs)
 		return merged, changes, nil
@@ -122,8 +122,8 @@ type compiled struct {
 	err     error
 }
 
-// of gives the set of the documents, from what was compiled ahead unless somebody
-// has changed them meanwhile.
+// of gives the set of the documents, from what was compiled ahead unless they were
+// changed by somebody whom we have not heard of.
 func (c compiled) of(docs []policy.Document, schemas map[string]access.Schema, version int64) (*policy.Set, error) {
 	if c.version == version && slices.Equal(c.docs, docs) {
 		return c.set, c.err

@@ -13,7 +13,7 @@ const dueBatch = 1000
 
 // beginBatch is how many scheduled grants are begun between two looks: a thousand
 // shifts that begin at nine hold up nothing that ends a moment later.
-const beginBatch = 16
+const beginBatch = 32
 
 // backstop is how long the due loop sleeps at most: other replicas' changes are
 // found by looking.

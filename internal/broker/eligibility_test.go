@@ -56,6 +56,7 @@ func TestPolicyEditOutlivesStoreTrouble(t *testing.T) {
 	s, err := store.Open(t.Context(), store.Config{Path: in.path})
 	must(t, err)
 	m := &deafMemory{memory: memory{s}, heard: make(chan struct{})}
+	m.left.Store(-1) // hears everything, until it is told to be deaf
 	b, err := in.broker(m, slog.New(slog.DiscardHandler))
 	must(t, err)
 	edited := strings.Replace(documents, "subjects: [group:platform]", "subjects: [group:others]", 1)

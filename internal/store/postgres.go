@@ -36,7 +36,7 @@ type postgresEngine struct {
 // atOnce is how many transactions of a process write at a time. Identifiers
 // ascend, so that all of them meet on the last pages of the same indexes; of
 // many that are serializable, nearly all would have to run again.
-const atOnce = 2
+const atOnce = 4
 
 func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	pc, err := pgx.ParseConfig(cfg.URL)
