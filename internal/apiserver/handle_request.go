@@ -80,7 +80,10 @@ func (s *Server) await(ctx context.Context, who broker.Caller, v broker.View, w 
 	if d > 0 && !enough(v) {
 		held, release := s.hold(ctx, d)
 		defer release()
-		if v, err = s.broker.Wait(held, who, string(v.Request.ID), enough); err != nil {
+		switch next, err := s.broker.Wait(held, who, string(v.Request.ID), enough); {
+		case err == nil:
+			v = next
+		case held.Err() == nil: // else the wait was over before there was another look
 			return nil, err
 		}
 	}

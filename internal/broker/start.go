@@ -41,7 +41,9 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	case err != nil:
 		return r, err
 	case busy:
-		fx.grant(g.Defer(tx.Now()))
+		g = g.Defer(tx.Now())
+		fx.grant(g)
+		fx.events[len(fx.events)-1].Facts["state"] = string(g.State) // it waits, and the record says so
 		return r, nil
 	}
 	err = b.intend(tx, fx, g)
@@ -263,10 +265,13 @@ func (b *Broker) recount(tx Tx, fx *effects, g access.Grant, d access.Decision) 
 	voters := map[access.PrincipalID]access.Principal{}
 	for _, a := range r.Approvals {
 		p, err := tx.Principal(a.By)
-		if err != nil {
+		switch {
+		case missing(err): // counts no more
+		case err != nil:
 			return err
+		default:
+			voters[a.By] = p
 		}
-		voters[a.By] = p
 	}
 	return r.Recount(d.Approvals, voters, tx.Now())
 }

@@ -56,7 +56,8 @@ type grants interface {
 	Grant(id access.GrantID) (access.Grant, error)
 	SaveGrants(gs ...access.Grant) error
 	Grants(q access.GrantQuery) ([]access.Grant, error)
-	// DueGrants are those whose DueAt has come, the longest due first.
+	// DueGrants are those whose DueAt has come: ends first, then beginnings, the
+	// longest due first.
 	DueGrants(limit int) ([]access.Grant, error)
 	// GrantsOf are those of the ids that exist.
 	GrantsOf(ids ...access.GrantID) ([]access.Grant, error)

@@ -46,6 +46,11 @@ func (l *loginCache) put(name string, c cachedLogin) {
 	if l.m == nil {
 		l.m = map[string]cachedLogin{}
 	}
+	for n, old := range l.m { // what is not used stays no longer than its moment
+		if time.Now().After(old.until) {
+			delete(l.m, n)
+		}
+	}
 	l.m[name] = c
 }
 

@@ -129,9 +129,10 @@ func (tx *Tx) Grants(q access.GrantQuery) ([]access.Grant, error) {
 	return page(tx, p, scanGrant, func(g access.Grant) string { return string(g.ID) })
 }
 
-// DueGrants are those whose DueAt has come, the longest due first.
+// DueGrants are those whose DueAt has come: ends before beginnings, the longest
+// due first, so that no number of shifts that begin hides an end.
 func (tx *Tx) DueGrants(limit int) ([]access.Grant, error) {
-	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY due_at, id"+first(limit), tx.now.UnixMilli())
+	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY state = 'scheduled', due_at, id"+first(limit), tx.now.UnixMilli())
 }
 
 var grantsOf = byIDs(grantColumns + " WHERE id {ids}")

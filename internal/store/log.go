@@ -182,17 +182,17 @@ const pollOthers = 500 * time.Millisecond
 
 // Wait blocks until the log has a record with a number greater than after.
 func (s *Store) Wait(ctx context.Context, after int64) (Head, error) {
+	var poll <-chan time.Time // other replicas' records are found by looking
+	if s.d.arrays {
+		t := time.NewTicker(pollOthers)
+		defer t.Stop()
+		poll = t.C
+	}
 	for {
 		wake := s.numbers.next()
 		h, err := s.Head(ctx)
 		if err != nil || h.Size > after+1 {
 			return h, err
-		}
-		var poll <-chan time.Time
-		if s.d.arrays {
-			t := time.NewTimer(pollOthers)
-			defer t.Stop()
-			poll = t.C
 		}
 		select {
 		case <-ctx.Done():
