@@ -228,7 +228,11 @@ func (b *Broker) arrived(tx Tx, fx *effects, e access.Entitlement, r connector.R
 			out = append(out, access.Sealed{Grant: g.ID, Entitlement: e.ID, Resource: e.Target.Resource, Rev: e.Confirmed, Blob: blob, At: tx.Now()})
 		}
 		if g.State == access.Provisioning {
-			if err := b.activateIfReady(tx, fx, g, e); err != nil {
+			var all []access.Hold
+			if g.Permissions.Mechanism == access.Account && len(g.Targets) == 1 {
+				all = []access.Hold{h} // it has no other
+			}
+			if err := b.activateIfReady(tx, fx, g, e, all...); err != nil {
 				return err
 			}
 		}
@@ -236,13 +240,15 @@ func (b *Broker) arrived(tx Tx, fx *effects, e access.Entitlement, r connector.R
 	return tx.SaveSealed(out...)
 }
 
-func (b *Broker) activateIfReady(tx Tx, fx *effects, g access.Grant, e access.Entitlement) error {
-	hs, err := tx.HoldsBy(g.ID)
-	if err != nil {
-		return err
-	}
+// activateIfReady activates a grant that has everything it needs. hs are its
+// holds where the caller knows them all; otherwise they are read.
+func (b *Broker) activateIfReady(tx Tx, fx *effects, g access.Grant, e access.Entitlement, hs ...access.Hold) error {
 	es := []access.Entitlement{e}
-	if len(hs) > 1 {
+	if len(hs) == 0 {
+		var err error
+		if hs, err = tx.HoldsBy(g.ID); err != nil {
+			return err
+		}
 		if es, err = tx.EntitlementsOf(entitlementIDs(hs)...); err != nil {
 			return err
 		}

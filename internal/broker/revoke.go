@@ -101,7 +101,7 @@ func (b *Broker) selected(tx Tx, c Caller, set *policy.Set, s Selector) ([]acces
 			return nil, err
 		}
 		if !c.Principal.Admin && !c.ownsAll(set, r.Targets) {
-			if !c.maySee(set, r) {
+			if !c.maySee(r) {
 				return nil, errNotFound
 			}
 			return nil, access.Fail(access.Denied, "not-yours", "revoking is for administrators and owners of the resource")

@@ -99,7 +99,10 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 	var mine []access.EntitlementID
 	for _, e := range g.Plan() {
 		place := e.Target.Connection.Place()
-		have, err := tx.LiveEntitlement(place, e.Key)
+		have, err := access.Entitlement{}, error(access.NotFound)
+		if e.Mechanism != access.Account { // whose key holds the new grant's id
+			have, err = tx.LiveEntitlement(place, e.Key)
+		}
 		switch {
 		case missing(err):
 			id := access.NewEntitlementID(now.UnixMilli(), b.entropy())

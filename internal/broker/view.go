@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -32,7 +33,11 @@ func (b *Broker) View(ctx context.Context, c Caller, id string) (v View, err err
 
 // find resolves an id to a request that the caller may see.
 func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
-	rid, err := tx.FindRequest(id)
+	var err error
+	rid := access.RequestID(id)
+	if !strings.HasPrefix(id, "req_") || len(id) != wholeID {
+		rid, err = tx.FindRequest(id)
+	}
 	var r access.Request
 	if err == nil {
 		r, err = tx.Request(rid)
@@ -43,7 +48,8 @@ func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
 	if err != nil {
 		return access.Request{}, err
 	}
-	if !c.maySee(b.documentsOrNone(tx), r) {
+	// Only for owners the documents have to be asked.
+	if !c.maySee(r) && !c.ownsAll(b.documentsOrNone(tx), r.Targets) {
 		return access.Request{}, errNotFound
 	}
 	return r, nil
