@@ -222,7 +222,12 @@ func (b *Broker) arrived(tx Tx, fx *effects, e access.Entitlement, r connector.R
 			blob, ok := sealed[g.ID]
 			if !ok { // came after we looked
 				if blob, err = b.SealTo(g.SealKey, sealInfo(g.ID), r.Credential.Reveal()); err != nil {
-					return err
+					// One device that nothing can be sealed to is no reason to keep the
+					// credential from the others.
+					if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.BySetup, "the credential could not be sealed to the device", access.System); err != nil {
+						return err
+					}
+					continue
 				}
 			}
 			out = append(out, access.Sealed{Grant: g.ID, Entitlement: e.ID, Resource: e.Target.Resource, Rev: e.Confirmed, Blob: blob, At: tx.Now()})
