@@ -100,7 +100,15 @@ func (c *cli) auditSearchCmd() *cobra.Command {
 				return err
 			}
 			if c.output == asTable || c.output == asName {
-				return c.records(cmd.Context(), conn, q, limit, c.showRecord)
+				found := false
+				err := c.records(cmd.Context(), conn, q, limit, func(r api.AuditRecord) error {
+					found = true
+					return c.showRecord(r)
+				})
+				if err == nil && !found {
+					c.say("no record matches")
+				}
+				return err
 			}
 			all := []api.AuditRecord{}
 			if err := c.records(cmd.Context(), conn, q, limit, func(r api.AuditRecord) error {
@@ -119,7 +127,7 @@ func (c *cli) auditSearchCmd() *cobra.Command {
 	f.StringVar(&entity, "entity", "", "what happened to this: the id of a request or grant, a name")
 	f.StringVar(&since, "since", "", "from this time on: 24h, 2026-03-01, 2026-03-01T17:30:00Z")
 	f.StringVar(&until, "until", "", "before this time")
-	f.IntVar(&limit, "limit", 0, "show no more than so many; 0 for all")
+	f.IntVar(&limit, "limit", 0, "show no more than so many, the oldest first; 0 for all")
 	c.completeFlag(cmd, "resource", c.completeResources)
 	return cmd
 }
@@ -197,7 +205,7 @@ func (c *cli) showRecord(r api.AuditRecord) error {
 	if c.output == asName {
 		return c.write([]byte(printable(v.ID) + "\n"))
 	}
-	line := fmt.Sprintf("%6d  %s  %-20s  %-14s  %s", r.Seq, v.At.Local().Format("2006-01-02 15:04:05"),
+	line := fmt.Sprintf("%6d  %s  %-22s  %-14s  %s", r.Seq, v.At.Local().Format("2006-01-02 15:04:05"),
 		printable(v.Type), printable(v.Actor.Principal), printable(v.Entity))
 	if len(v.Facts) > 0 {
 		line += "  " + printable(pairs(v.Facts))

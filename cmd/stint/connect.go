@@ -154,6 +154,13 @@ func (c *cli) db(ctx context.Context, resource string, args []string, ask *askin
 	if err != nil {
 		return err
 	}
+	if r.Grant != nil && r.Grant.State == api.GrantScheduled { // it can be hours away
+		if !ask.said() {
+			return &api.Error{Kind: api.Pending, Code: "not-yet", Message: "access to " + resource + " " + doing(r, c.now()),
+				Next: "wait for it with stint wait " + r.ID + ", or ask for access now: add --as ROLE --for DURATION --why TEXT"}
+		}
+		r = api.Request{}
+	}
 	if r.ID == "" {
 		if r, err = c.askFor(ctx, conn, resource, ask); err != nil {
 			return err

@@ -62,7 +62,11 @@ func (c *cli) approveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.vote(cmd.Context(), args[0], digest, "Approve", func(conn *connection, r api.Request) (api.Request, error) {
+			question := "Approve?"
+			if shorter != "" {
+				question = "Approve for " + shorter + "?"
+			}
+			return c.vote(cmd.Context(), args[0], digest, question, func(conn *connection, r api.Request) (api.Request, error) {
 				return conn.Approve(cmd.Context(), r.ID, api.VoteAsk{Digest: r.Digest, For: shorter, Note: note})
 			})
 		},
@@ -84,7 +88,7 @@ func (c *cli) denyCmd() *cobra.Command {
 			if strings.TrimSpace(note) == "" {
 				return usageError{errors.New("--note is missing: the requester needs to know why")}
 			}
-			return c.vote(cmd.Context(), args[0], digest, "Deny", func(conn *connection, r api.Request) (api.Request, error) {
+			return c.vote(cmd.Context(), args[0], digest, "Deny?", func(conn *connection, r api.Request) (api.Request, error) {
 				return conn.Deny(cmd.Context(), r.ID, api.VoteAsk{Digest: r.Digest, Note: note})
 			})
 		},
@@ -102,7 +106,7 @@ func (c *cli) voteFlags(cmd *cobra.Command, digest *string) {
 
 // vote shows a request and, when a person at a terminal agrees, votes on what
 // it showed.
-func (c *cli) vote(ctx context.Context, id, digest, verb string, cast func(*connection, api.Request) (api.Request, error)) error {
+func (c *cli) vote(ctx context.Context, id, digest, question string, cast func(*connection, api.Request) (api.Request, error)) error {
 	conn, err := c.connect()
 	if err != nil {
 		return err
@@ -118,7 +122,7 @@ func (c *cli) vote(ctx context.Context, id, digest, verb string, cast func(*conn
 	c.say(strings.TrimSuffix(facts("who", whoOf(r), "what", r.Role+" on "+r.Resource, "how long", howLong(r, c), "why", dash(r.Reason),
 		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r)), "\n"))
 	if r.State == api.RequestPending && c.canAsk() && !c.yes {
-		yes, err := c.confirm(ctx, verb+"?")
+		yes, err := c.confirm(ctx, question)
 		if err != nil {
 			return err
 		}

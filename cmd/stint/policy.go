@@ -204,9 +204,9 @@ func (c *cli) policyExplainCmd() *cobra.Command {
 	var ask asking
 	var user string
 	cmd := &cobra.Command{
-		Use:   "explain RESOURCE --as ROLE --for DURATION",
+		Use:   "explain RESOURCE --as ROLE --for DURATION [--why TEXT]",
 		Short: "Say what would be decided, and what each policy has to do with it",
-		Long:  "Say what would be decided, what each policy has to do with it, and the nearest that\nwould be allowed. Nothing is asked for. Administrators may explain for others.",
+		Long:  "Say what would be decided, what each policy has to do with it, and the nearest that\nwould be allowed. Nothing is asked for. Administrators may explain for others. Policies\nmay look at the reason and the ticket: give --why and --ticket as you would ask.",
 		Args:  exactly("RESOURCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := ask.complete(cmd.Context(), c, args[0])

@@ -51,11 +51,25 @@ func (c *cli) apiFault(e *api.Error) {
 		message = e.Error()
 	}
 	next := e.Next
-	if next == "" && e.Kind == api.Unauthenticated {
+	switch {
+	case next != "":
+	case e.Code == "code-used":
+		next = "ask an administrator for a new one (stint admin user enroll NAME)"
+	case e.Kind == api.Unauthenticated:
 		next = "sign in with stint login"
+	case e.Code == "not-found":
+		next = "ids are in stint status, stint approvals and stint get requests"
+	}
+	faults := e.Faults
+	if len(faults) == 1 && faults[0].Text == message {
+		// The only fault is the message itself: once is enough.
+		if faults[0].Next != "" {
+			next = strings.TrimSuffix(faults[0].Next+"\n"+next, "\n")
+		}
+		faults = nil
 	}
 	c.fault(bracketed(message, e.Code), e.Why, next)
-	for _, p := range e.Faults {
+	for _, p := range faults {
 		c.problem("error", p)
 	}
 	if e.Trace != "" {

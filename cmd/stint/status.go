@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,7 @@ func (c *cli) statusCmd() *cobra.Command {
 			t := newTable("RESOURCE", "ROLE", "LEFT", "ENDS", "NEXT", "!REQUEST")
 			t.marks["LEFT"] = markState
 			for _, r := range list {
-				t.row(r.Resource, r.Role, leftOf(r, c.now()), endsOf(r, c.now()), nextOf(r), r.ID)
+				t.row(r.Resource, r.Role, leftOf(r, c.now()), endsOf(r, c.now()), nextOf(r, c.now()), r.ID)
 			}
 			return c.show(result{value: list, names: ids(list), table: t})
 		},
@@ -77,7 +78,7 @@ func ids(list []api.Request) []string {
 }
 
 // nextOf is what the holder can do now, or what is being waited for.
-func nextOf(r api.Request) string {
+func nextOf(r api.Request, now time.Time) string {
 	switch g := r.Grant; {
 	case r.State == api.RequestPending:
 		if who := asked(r.Decision.Approvals); who != "" {
@@ -90,6 +91,8 @@ func nextOf(r api.Request) string {
 		return "stint db " + r.Resource
 	case g.Detail != "":
 		return g.Detail
+	case g.State == api.GrantScheduled:
+		return "starts " + clock(r.Start.Time, now)
 	case g.State == api.GrantProvisioning:
 		return "being set up"
 	case g.State == api.GrantEnding:

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -37,8 +39,12 @@ type identity struct {
 	vault        *keys.Keys
 }
 
-// stored is how the settings hold it.
-type stored struct{ installation, epoch, checkpoint, tags []byte }
+// stored is how the settings hold it. Of the keys the first is in use; the others
+// were in use before it, the latest first, and only verify.
+type stored struct {
+	installation, epoch []byte
+	checkpoint, tags    [][]byte
+}
 
 // openIdentity opens the installation with the seal key, or founds a new one
 // where the store is empty. A seal key is made only for a new one: making one
@@ -73,12 +79,53 @@ func openIdentity(ctx context.Context, st *store.Store, sealKey string) (identit
 }
 
 func readStored(tx *store.Tx) (s stored, err error) {
-	for name, to := range map[string]*[]byte{settingInstallation: &s.installation, settingEpoch: &s.epoch, settingCheckpointKey: &s.checkpoint, settingTagKey: &s.tags} {
+	for name, to := range map[string]*[]byte{settingInstallation: &s.installation, settingEpoch: &s.epoch} {
 		if *to, err = tx.Setting(name); err != nil {
 			return stored{}, err
 		}
 	}
+	for name, to := range map[string]*[][]byte{settingCheckpointKey: &s.checkpoint, settingTagKey: &s.tags} {
+		if *to, err = readKeys(tx, name); err != nil {
+			return stored{}, err
+		}
+	}
 	return s, nil
+}
+
+// earlier names the nth key that was in use before the one that name names.
+func earlier(name string, n int) string { return name + "/" + strconv.Itoa(n) }
+
+// readKeys reads a key and those before it, in the order of stored.
+func readKeys(tx *store.Tx, name string) (all [][]byte, err error) {
+	current, err := tx.Setting(name)
+	if err != nil || current == nil {
+		return nil, err
+	}
+	for n := 1; ; n++ {
+		old, err := tx.Setting(earlier(name, n))
+		if err != nil {
+			return nil, err
+		}
+		if old == nil {
+			break
+		}
+		all = append(all, old)
+	}
+	slices.Reverse(all)
+	return append([][]byte{current}, all...), nil
+}
+
+// writeKeys is the other way around.
+func writeKeys(tx *store.Tx, name string, all [][]byte) error {
+	if err := tx.SaveSetting(name, all[0]); err != nil {
+		return err
+	}
+	for i, old := range all[1:] {
+		if err := tx.SaveSetting(earlier(name, len(all)-1-i), old); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // found writes a new installation; of several at once, the first counts.
@@ -87,13 +134,15 @@ func found(ctx context.Context, st *store.Store, vault *keys.Keys) (stored, erro
 	rand.Read(random[:]) // never fails
 	name := hex.EncodeToString(random[:])
 	next := stored{installation: []byte(name), epoch: []byte("1")}
-	var err error
-	if next.checkpoint, err = vault.NewCheckpointKey(audit.Origin(name)); err != nil {
+	checkpoint, err := vault.NewCheckpointKey(audit.Origin(name))
+	if err != nil {
 		return stored{}, err
 	}
-	if next.tags, err = vault.NewTagKey(); err != nil {
+	tags, err := vault.NewTagKey()
+	if err != nil {
 		return stored{}, err
 	}
+	next.checkpoint, next.tags = [][]byte{checkpoint}, [][]byte{tags}
 	out := next
 	err = st.Update(ctx, func(tx *store.Tx) error {
 		have, err := readStored(tx)
@@ -105,7 +154,7 @@ func found(ctx context.Context, st *store.Store, vault *keys.Keys) (stored, erro
 			return nil
 		}
 		out = next
-		for name, value := range map[string][]byte{settingInstallation: next.installation, settingEpoch: next.epoch, settingCheckpointKey: next.checkpoint, settingTagKey: next.tags} {
+		for name, value := range map[string][]byte{settingInstallation: next.installation, settingEpoch: next.epoch, settingCheckpointKey: checkpoint, settingTagKey: tags} {
 			if err := tx.SaveSetting(name, value); err != nil {
 				return err
 			}
@@ -121,8 +170,19 @@ func (s stored) open(vault *keys.Keys) (identity, error) {
 	if id.epoch, err = strconv.ParseInt(string(s.epoch), 10, 64); err != nil || id.epoch < 1 {
 		return identity{}, access.Fail(access.Internal, "bad-epoch", "the store does not say its epoch")
 	}
-	if id.signer, id.verifier, err = vault.CheckpointSigner(id.origin, s.checkpoint); err == nil {
-		id.tagger, err = vault.Tagger(s.tags)
+	if len(s.checkpoint) == 0 || len(s.tags) == 0 {
+		return identity{}, access.Fail(access.Internal, "no-keys", "the store lacks its keys")
+	}
+	var verifiers []string
+	for i := len(s.checkpoint) - 1; i >= 0 && err == nil; i-- { // the one in use last, to sign with
+		var v string
+		id.signer, v, err = vault.CheckpointSigner(id.origin, s.checkpoint[i])
+		verifiers = append(verifiers, v)
+	}
+	slices.Reverse(verifiers)
+	id.verifier = strings.Join(verifiers, " ")
+	if err == nil {
+		id.tagger, err = vault.Tagger(s.tags[0], s.tags[1:]...)
 	}
 	if err != nil {
 		return identity{}, access.Fail(access.Invalid, "other-seal-key", "the seal key does not open what the store holds").

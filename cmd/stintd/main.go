@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -105,7 +106,23 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return restored(c.Context(), cfg, c.OutOrStdout())
 		}}
 	f.on(again)
-	root.AddCommand(serve, again, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
+	fresh := &cobra.Command{Use: "rotate-key seal|log|tags", Short: "Replace a key of the installation", Long: rotateHelp,
+		ValidArgs: []string{"seal", "log", "tags"},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains([]string{"seal", "log", "tags"}, args[0]) {
+				return usage("rotate-key needs one of seal, log and tags")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			return rotate(c.Context(), cfg, args[0], c.OutOrStdout())
+		}}
+	f.on(fresh)
+	root.AddCommand(serve, again, fresh, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err

@@ -11,6 +11,8 @@ import (
 const (
 	DocumentsApplied access.EventType = "documents.applied"
 	CredentialSet    access.EventType = "credential.set"
+	// KeyRotated is appended by the command that replaces a key of the installation.
+	KeyRotated access.EventType = "key.rotated"
 	// InstallationRestored is appended by the command that raises the epoch.
 	InstallationRestored access.EventType = "installation.restored"
 

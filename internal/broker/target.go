@@ -17,6 +17,19 @@ func credentialPlace(c access.Credential) string {
 	return c.Name + "\x00" + c.Type + "\x00" + c.Address + "\x00" + c.Username
 }
 
+// Resealer seals anew what an older seal key sealed.
+type Resealer interface {
+	Reseal(purpose, place string, sealed []byte) ([]byte, error)
+}
+
+// ResealCredential seals a connector login with the current seal key. That is no
+// change of the credential: its version stays.
+func ResealCredential(v Resealer, c access.Credential) (access.Credential, error) {
+	sealed, err := v.Reseal(credentialPurpose, credentialPlace(c), c.Sealed)
+	c.Sealed = sealed
+	return c, err
+}
+
 // loginCache keeps opened connector logins for a moment: opening one reads the
 // store, which a burst of grants need not do each time. Another replica's
 // change is seen after keepLogin.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/keys"
+	"stint/internal/store"
+)
+
+const rotateHelp = `Replace a key of the installation by a fresh one. Stop every stintd of it first, and
+start them again afterwards.
+
+  seal  the seal key. What it sealed, the connectors' logins and the other keys, is
+        sealed anew. The key file then holds the new key and the old ones: copy it to
+        the other replicas and into your backup. Backups made before need the old
+        line; once you have none of them any more, remove it by hand.
+  log   the key that signs the audit log. Old checkpoints stay valid under the old
+        public key, which the log's key text lists after the new one. Whoever
+        verifies is told that the key has changed and has to accept it.
+  tags  the key of the marks on targets. What carries an old mark stays ours.`
+
+// rotate replaces one kind of key.
+func rotate(ctx context.Context, s settings, what string, out io.Writer) (err error) {
+	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	vault, err := keys.Open(s.sealKey)
+	if err != nil {
+		return err
+	}
+	if what == "seal" {
+		// The new key is in the file before anything is sealed with it; if this
+		// stops half-way, both are there and everything still opens.
+		if err := vault.Rotate(); err != nil {
+			return err
+		}
+	}
+	err = st.Update(ctx, func(tx *store.Tx) error {
+		have, err := readStored(tx)
+		if err != nil {
+			return err
+		}
+		if have.installation == nil {
+			return access.Fail(access.Invalid, "no-installation", "there is no installation in this data").Try("check --data or --database")
+		}
+		id, err := have.open(vault) // the seal key fits, before anything is replaced
+		if err != nil {
+			return err
+		}
+		switch what {
+		case "seal":
+			err = reseal(tx, vault, id, have)
+		case "log":
+			err = prepend(tx, settingCheckpointKey, have.checkpoint, func() ([]byte, error) { return vault.NewCheckpointKey(id.origin) })
+		case "tags":
+			err = prepend(tx, settingTagKey, have.tags, vault.NewTagKey)
+		}
+		if err != nil {
+			return err
+		}
+		return noteRotation(tx, what)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "the %s key is a new one; start stintd\n", what)
+	return err
+}
+
+func prepend(tx *store.Tx, name string, have [][]byte, fresh func() ([]byte, error)) error {
+	key, err := fresh()
+	if err != nil {
+		return err
+	}
+	return writeKeys(tx, name, append([][]byte{key}, have...))
+}
+
+// reseal seals with the current seal key whatever an older one sealed.
+func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
+	for i := range have.checkpoint {
+		var err error
+		if have.checkpoint[i], err = vault.ResealCheckpointKey(id.origin, have.checkpoint[i]); err != nil {
+			return err
+		}
+	}
+	for i := range have.tags {
+		var err error
+		if have.tags[i], err = vault.ResealTagKey(have.tags[i]); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(writeKeys(tx, settingCheckpointKey, have.checkpoint), writeKeys(tx, settingTagKey, have.tags)); err != nil {
+		return err
+	}
+	cs, err := tx.Credentials()
+	if err != nil {
+		return err
+	}
+	for _, c := range cs {
+		if c, err = broker.ResealCredential(vault, c); err != nil {
+			return err
+		}
+		if err := tx.SaveCredential(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settingRotations counts the rotations, as the version of what the log says
+// about the installation's keys.
+const settingRotations = "keys/rotations"
+
+func noteRotation(tx *store.Tx, what string) error {
+	text, err := tx.Setting(settingRotations)
+	if err != nil {
+		return err
+	}
+	n, _ := strconv.ParseInt(string(text), 10, 64) // none yet
+	n++
+	if err := tx.SaveSetting(settingRotations, []byte(strconv.FormatInt(n, 10))); err != nil {
+		return err
+	}
+	return tx.Append(access.Event{Type: broker.KeyRotated, At: tx.Now(), Entity: "keys", Version: n, Actor: access.System,
+		Facts: map[string]string{"which": what}})
+}
