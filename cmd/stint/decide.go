@@ -94,6 +94,8 @@ func (c *cli) denyCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "why; the requester sees it")
+	cmd.Flags().StringVar(&note, "why", "", "the same as --note")
+	cmd.MarkFlagsMutuallyExclusive("note", "why")
 	c.voteFlags(cmd, &digest)
 	return cmd
 }

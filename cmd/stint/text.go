@@ -127,13 +127,16 @@ func left(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// clock is a point in time near now, in the reader's zone.
+// clock is a point in time near now, in the reader's zone; with seconds where
+// they matter.
 func clock(t, now time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
 	t, now = t.Local(), now.Local()
 	switch d := t.Sub(now).Abs(); {
+	case d < 2*time.Minute:
+		return t.Format("15:04:05")
 	case t.YearDay() == now.YearDay() && t.Year() == now.Year():
 		return t.Format("15:04")
 	case d < 6*24*time.Hour:

@@ -229,7 +229,7 @@ func TestTooManyCalls(t *testing.T) {
 		t.Errorf("got %d, Retry-After %q", g.status, g.header.Get("Retry-After"))
 	}
 	for range 30 { // taking away has a measure of its own, ten times as large
-		if _, err := admin.Revoke(ctx, api.RevokeAsk{User: "mira", Why: "test"}); err != nil {
+		if _, err := admin.Revoke(ctx, api.RevokeAsk{All: true, Why: "test"}); err != nil {
 			t.Fatal(err)
 		}
 	}

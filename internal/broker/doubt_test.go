@@ -63,3 +63,19 @@ func TestDocumentsOfStrangers(t *testing.T) {
 		t.Errorf("delete by somebody who owns nothing: %v", err)
 	}
 }
+
+// TestRevokingAnUnknownNameIsNoSuccess: who mistypes a name in an emergency must
+// not believe that it is done.
+func TestRevokingAnUnknownNameIsNoSuccess(t *testing.T) {
+	in := newInstallation(t)
+	for _, s := range []broker.Selector{{User: "mria"}, {User: "service:none"}, {Role: "raeder"}, {Resource: "bd"}} {
+		if _, err := in.Revoke(t.Context(), in.as("root"), s, "stolen laptop"); !errors.Is(err, access.NotFound) {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for _, s := range []broker.Selector{{User: "mira"}, {Role: "reader"}, {Resource: "db"}, {All: true}} {
+		if ended, err := in.Revoke(t.Context(), in.as("root"), s, "nobody holds anything"); err != nil || len(ended) != 0 {
+			t.Errorf("%s: %v, %v", s, ended, err)
+		}
+	}
+}

@@ -71,7 +71,11 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why string, first bool) (ended []access.GrantID, more bool, err error) {
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		ended, more = nil, false
-		gs, err := b.selected(tx, c, b.documentsOrNone(tx), s)
+		set := b.documentsOrNone(tx)
+		gs, err := b.selected(tx, c, set, s)
+		if err == nil && len(gs) == 0 {
+			err = known(tx, set, s)
+		}
 		if err != nil {
 			return err
 		}
@@ -83,6 +87,36 @@ func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why strin
 		return err
 	})
 	return ended, more, err
+}
+
+// known refuses a selector that matches nothing because nothing has that name:
+// who mistypes a name in an emergency must not believe that it is done.
+func known(tx Tx, set *policy.Set, s Selector) error {
+	ok := true
+	switch {
+	case s.User != "":
+		ids := []access.PrincipalID{access.PrincipalID(s.User)}
+		if !strings.Contains(s.User, ":") {
+			ids = []access.PrincipalID{access.NewPrincipalID(access.User, s.User), access.NewPrincipalID(access.Service, s.User), access.NewPrincipalID(access.Agent, s.User)}
+		}
+		ok = false
+		for _, id := range ids {
+			switch _, err := tx.Principal(id); {
+			case err == nil:
+				ok = true
+			case !missing(err):
+				return err
+			}
+		}
+	case s.Role != "":
+		_, ok = set.Role(access.RoleName(s.Role))
+	case s.Resource != "":
+		_, ok = set.Resource(access.ResourceName(s.Resource))
+	}
+	if !ok {
+		return access.Fail(access.NotFound, "no-such-name", "there is no "+s.String()+"; nothing was ended").Try("look for the name with: stint get users|roles|resources")
+	}
+	return nil
 }
 
 func (b *Broker) selected(tx Tx, c Caller, set *policy.Set, s Selector) ([]access.Grant, error) {
