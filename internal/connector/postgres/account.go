@@ -31,18 +31,24 @@ func (c *Connector) provisionAccount(ctx context.Context, t connector.Target, s 
 		if err != nil {
 			return err
 		}
-		claim := ""
-		if oid, claim, err = parseReadBack(rows); err != nil {
+		var claim string
+		var master bool
+		if oid, claim, master, err = parseReadBack(rows); err != nil {
 			return err
 		}
-		if held := checkClaim(claim, t.Claim); held != nil {
-			// Somebody else's target: take it back at once.
-			if _, err := run(ctx, conn, "DROP ROLE "+ident(s.name)); err != nil {
-				return err
-			}
-			return held
+		no := checkClaim(claim, t.Claim)
+		if no == nil && master && mayBecome(s.opt, major(conn)) {
+			no = refuseMaster(s.order.Rights)
 		}
-		return nil
+		if no == nil {
+			return nil
+		}
+		// Somebody else's target, or too much power: take it back at once. Nobody
+		// has its password yet.
+		if _, err := run(ctx, conn, "DROP ROLE "+ident(s.name)); err != nil {
+			return err
+		}
+		return no
 	})
 	if err == nil && exists {
 		oid, err = c.renewAccount(ctx, t, s, secret)
@@ -84,18 +90,34 @@ func grant(rights []string, to string, opt options, major int) string {
 
 func until(at time.Time) string { return literal(at.UTC().Format("2006-01-02 15:04:05.000000Z07:00")) }
 
-// readBack is the query that ends a provision: which role it made, and whose
-// target it is.
+// readBack is the query that ends a provision: which role it made, whose target
+// it is, and whether the role has become a master of others.
 func readBack(name string) string {
-	return "SELECT oid, (" + claimSQL + ") FROM pg_roles WHERE rolname = " + literal(name)
+	return "SELECT r.oid, (" + claimSQL + "), EXISTS (" + mastersOf("r.oid") + ") FROM pg_roles r WHERE r.rolname = " + literal(name)
 }
 
-func parseReadBack(rows [][][]byte) (oid uint32, claim string, err error) {
-	if len(rows) != 1 || len(rows[0]) != 2 {
-		return 0, "", refuse("the role that was just made is not in the catalogue", "look for an event trigger or an extension that removes roles")
+func parseReadBack(rows [][][]byte) (oid uint32, claim string, master bool, err error) {
+	if len(rows) != 1 || len(rows[0]) != 3 {
+		return 0, "", false, refuse("the role that was just made is not in the catalogue", "look for an event trigger or an extension that removes roles")
 	}
 	n, err := strconv.ParseUint(string(rows[0][0]), 10, 32)
-	return uint32(n), string(rows[0][1]), err
+	return uint32(n), string(rows[0][1]), string(rows[0][2]) == "t", err
+}
+
+// mastersOf lists the roles, among those that role is a member of, itself
+// included, that make and change other roles: who may become one of them sets the
+// password of Stint's own login (before PostgreSQL 16 of every login that is no
+// superuser's), and is then no longer held by any grant.
+func mastersOf(role string) string {
+	return "SELECT FROM pg_roles p WHERE (p.rolcreaterole OR p.rolsuper) AND pg_has_role(" + role + ", p.oid, 'MEMBER')"
+}
+
+// mayBecome reports whether a member may SET ROLE to its groups.
+func mayBecome(opt options, major int) bool { return major < 16 || opt.setRole }
+
+func refuseMaster(rights []string) error {
+	return refuse("one of "+strings.Join(rights, ", ")+" has CREATEROLE, or is in a role that has it, and is never lent: who holds it can take over Stint's own login",
+		"lend a role without CREATEROLE")
 }
 
 // renewAccount gives the account that is there a new password, after an earlier

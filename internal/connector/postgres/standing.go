@@ -34,6 +34,9 @@ func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector
 		}
 		b = before{OID: r.oid}
 		if o.Mechanism == access.Member {
+			if err := harmless(ctx, conn, s); err != nil {
+				return err
+			}
 			b.Existing, err = seen.existing(ctx, conn, s, r)
 			return err
 		}
@@ -53,6 +56,19 @@ func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector
 	}
 	existing := o.Mechanism == access.Member && len(b.Existing) == len(o.Rights)
 	return connector.Before{Existing: existing, State: string(text)}, nil
+}
+
+// harmless refuses to lend groups that make and change other roles.
+func harmless(ctx context.Context, conn *pgx.Conn, s *subject) error {
+	if !mayBecome(s.opt, major(conn)) {
+		return nil
+	}
+	var master bool
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles g WHERE g.rolname = ANY($1::text[]) AND EXISTS ("+mastersOf("g.oid")+"))", s.order.Rights).Scan(&master)
+	if err != nil || !master {
+		return err
+	}
+	return access.Fail(access.Denied, "role-master", refuseMaster(s.order.Rights).Error())
 }
 
 func observeFailure(err error) error {
