@@ -9,7 +9,7 @@ import (
 )
 
 // dueBatch is how many due grants one transaction ends.
-const dueBatch = 1000
+const dueBatch = 250
 
 // beginBatch is how many scheduled grants are begun between two looks: a thousand
 // shifts that begin at nine hold up nothing that ends a moment later.
