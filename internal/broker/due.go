@@ -8,8 +8,13 @@ import (
 	"stint/internal/access"
 )
 
-// dueBatch is how many due grants one transaction ends.
-const dueBatch = 250
+// dueBatch is how many due grants one transaction ends at most, and firstBatch how
+// many the first one of a burst does: removal begins while the rest is being
+// ended, and a long burst is not cut into many small transactions.
+const (
+	firstBatch = 250
+	dueBatch   = 1000
+)
 
 // beginBatch is how many scheduled grants are begun between two looks: a thousand
 // shifts that begin at nine hold up nothing that ends a moment later.
@@ -23,10 +28,11 @@ const backstop = time.Second
 // requests, begins scheduled grants, and sends lanes to targets with work.
 // Everything is derived from rows, so a restart needs nothing but this loop.
 func (b *Broker) watchDue(ctx context.Context) {
+	batch := firstBatch
 	for ctx.Err() == nil {
 		b.alarm.clear()
 		looked := time.Now()
-		d, err := b.lookForDue(ctx)
+		d, err := b.lookForDue(ctx, batch)
 		if err != nil {
 			b.storeTrouble(ctx, "looking for what is due", err)
 			continue
@@ -35,8 +41,10 @@ func (b *Broker) watchDue(ctx context.Context) {
 			b.lanes.kick(w)
 		}
 		if b.doDue(ctx, d) {
+			batch = min(2*batch, dueBatch)
 			continue // there may be more
 		}
+		batch = firstBatch
 		next := d.next
 		if !next.IsZero() && !next.After(d.now) {
 			// It was due and is still: a lane has just been sent to it, or it does
@@ -57,10 +65,10 @@ type due struct {
 	next     time.Time // when something is next due
 }
 
-func (b *Broker) lookForDue(ctx context.Context) (d due, err error) {
+func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 	err = b.Store.View(ctx, func(tx Tx) (err error) {
 		d = due{now: tx.Now()}
-		if d.grants, err = tx.DueGrants(dueBatch); err != nil {
+		if d.grants, err = tx.DueGrants(batch); err != nil {
 			return err
 		}
 		if d.requests, err = tx.DueRequests(dueBatch); err != nil {
