@@ -27,7 +27,7 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. About ten minutes on two cores.
+## Every test. About seven minutes on two cores with warm caches.
 test: setup check build cross unit race e2e
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=postgres
