@@ -65,7 +65,8 @@ func (w *world) trial(ctx context.Context, n int) *trial {
 }
 
 // settle lets everything expire: while a grant is on its way or has time left,
-// everything may still be there; from the last end on there may be `quiet` more.
+// everything may still be there; from the last end on the target has to be clean
+// within `quiet`, and the records have to say so `inFlight` later at the latest.
 func (w *world) settle(ctx context.Context, t *trial) {
 	stopped := time.Now()
 	quietBy := stopped.Add(quiet)
@@ -82,6 +83,7 @@ func (w *world) settle(ctx context.Context, t *trial) {
 		case len(running) > 0 && now.Sub(stopped) < patience:
 			quietBy = now.Add(quiet)
 		case now.Before(quietBy):
+		case err == nil && left == "" && len(running) == 0 && now.Before(quietBy.Add(inFlight)):
 		case err != nil:
 			t.wrong("cannot look after it: %v", err)
 			return

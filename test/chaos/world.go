@@ -67,6 +67,11 @@ var spans = []time.Duration{time.Second, time.Second, 2 * time.Second, 3 * time.
 // quiet is how soon after its end everything must be gone.
 const quiet = 5 * time.Second
 
+// inFlight is how much longer a grant may be called ending while the target shows
+// nothing of it any more: for so long a call that its stintd had sent before it
+// died could still land, and until then "absent" is no proof (docs/rfd/0005).
+const inFlight = 9 * time.Second
+
 // world is the stage and those who act on it.
 type world struct {
 	stage    *stage.Stage
