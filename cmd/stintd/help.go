@@ -4,7 +4,9 @@ const rootHelp = `stintd is the control plane of Stint: it takes requests for ac
 and people, sets access up on the targets, takes it away at the end, and proves
 that it is gone.
 
-  stintd serve      run it; no setting is needed to begin with
+  stintd serve        run it; no setting is needed to begin with
+  stintd restored     say that the data came from a backup, before it runs again
+  stintd rotate-key   replace the seal key, the log's key or the tags' key
 
 The command line for people is stint.`
 

@@ -23,7 +23,9 @@
 //     work handed over in memory only make it fast.
 //   - Work on an entitlement is done under a lease with an owner of its own. An
 //     outcome whose lease is lost is dropped; what it did carries a tag.
-//   - Revocation is refused by nothing: not by policy, not by a claim, not by
-//     the stop switch. It is tried for ever, at most 30 s apart.
+//   - The broker refuses no revocation: not for policy, not for the stop switch,
+//     not while in doubt. It is tried for ever, at most 30 s apart. A connector
+//     refuses one only where a later life of this very installation holds the
+//     target: then we are the copy that was left behind.
 //   - Each place has its own lanes, so that no target waits for another.
 package broker

@@ -132,8 +132,8 @@ type verdict struct {
 
 // takeAway carries out the removal of a batch of one connection, and calls isCut
 // when the credentials are useless and the sessions were ended. It asks for no
-// claim: revocation is never refused, and what it removes is pinned by tag and
-// creation identity.
+// claim: what it removes is pinned by tag and creation identity, and a claim that
+// somebody else made is no reason to let access go on.
 func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut func()) []removal {
 	rs := make([]removal, len(es))
 	for i, e := range es {
