@@ -15,6 +15,8 @@ var entitlementTable = table{
 	fixed: []string{"place", "key", "resource", "created_at"},
 	derived: map[string]string{
 		"due_at": "CASE WHEN {due_at} < t.lease_until THEN t.lease_until ELSE {due_at} END",
+		// What is gone is nobody's work any more.
+		"lease_until": "CASE WHEN {state} = 'gone' THEN NULL ELSE t.lease_until END",
 	},
 }.build()
 

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
 // ends lets very many grants end at one instant, on targets that all answer.
 func (s *storm) ends(ctx context.Context) error {
-	for _, n := range []int{1, 100, 1000, 10_000, s.ends_()} {
-		if n > s.ends_() {
+	for _, n := range slices.Compact([]int{1, 100, 1000, 10_000, max(s.most, 10_000)}) {
+		if n > s.most {
 			continue
 		}
 		x, err := s.endTogether(ctx, n, min(s.places, n), 0)
@@ -23,11 +24,9 @@ func (s *storm) ends(ctx context.Context) error {
 	return nil
 }
 
-func (s *storm) ends_() int { return s.options.ends }
-
 // withDead is the same storm with and without places that are dead.
 func (s *storm) withDead(ctx context.Context) error {
-	n := s.options.ends / 10
+	n := s.most / 10
 	before, err := s.endTogether(ctx, n, s.places, 0)
 	if err != nil {
 		return err
@@ -53,7 +52,6 @@ type ended struct {
 	revived        time.Duration // from the dead places' return to their last account gone
 	rested, most   float64       // MB, before and during
 	cpu            time.Duration
-	written        float64
 	places, grants int
 }
 
@@ -109,7 +107,7 @@ func (s *storm) endTogether(ctx context.Context, n, places, dead int) (x ended, 
 		for i := range dead {
 			h.world.places[address(i)].dead.Store(false)
 		}
-		if err := until(ctx, "the dead places", 2*time.Minute, func() bool { return h.world.left.Load() == 0 }); err != nil {
+		if err := until(ctx, "the dead places", 5*time.Millisecond, 2*time.Minute, func() bool { return h.world.left.Load() == 0 }); err != nil {
 			return x, err
 		}
 		x.revived = time.Since(now)
@@ -135,7 +133,7 @@ func (h *house) gone(ctx context.Context, x *ended, end time.Time, dead int) err
 			continue
 		}
 		p := h.world.places[address(i)]
-		if err := until(ctx, "a healthy place", 5*time.Minute, func() bool {
+		if err := until(ctx, "a healthy place", 20*time.Millisecond, 5*time.Minute, func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return len(p.accounts) == 0
@@ -158,7 +156,7 @@ func (h *house) gone(ctx context.Context, x *ended, end time.Time, dead int) err
 // recorded waits until nothing is due any more.
 func (h *house) recorded(ctx context.Context, end time.Time) (time.Duration, error) {
 	var failed error
-	err := until(ctx, "recording", 2*time.Minute, func() bool {
+	err := until(ctx, "recording", 100*time.Millisecond, 5*time.Minute, func() bool {
 		open, err := h.unfinished(ctx)
 		failed = err
 		return open == 0 || err != nil

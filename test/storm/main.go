@@ -33,7 +33,7 @@ type options struct {
 	profile  string
 	parts    []string
 	delay    time.Duration // of each call to a target
-	ends     int           // grants that end at one instant
+	most     int           // grants that end at one instant
 	places   int
 	dead     int // of the places
 	live     []int
@@ -62,7 +62,7 @@ func parse(args []string) (o options, err error) {
 	fs.StringVar(&o.evidence, "evidence", "", "folder for the result, for make assurance")
 	fs.StringVar(&o.profile, "cpuprofile", "", "write a processor profile to this file")
 	fs.DurationVar(&o.delay, "delay", 100*time.Millisecond, "what each call to a target takes")
-	fs.IntVar(&o.ends, "ends", 100_000, "grants that end at one instant")
+	fs.IntVar(&o.most, "ends", 100_000, "grants that end at one instant")
 	fs.IntVar(&o.places, "places", 100, "targets that they are on")
 	fs.IntVar(&o.dead, "dead", 10, "targets that are dead in the second storm")
 	fs.DurationVar(&o.calls, "calls", 10*time.Second, "length of each phase of requests")

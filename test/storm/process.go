@@ -70,16 +70,16 @@ func quantile(all []time.Duration, p float64) time.Duration {
 }
 
 // until polls a condition.
-func until(ctx context.Context, what string, within time.Duration, true_ func() bool) error {
+func until(ctx context.Context, what string, every, within time.Duration, holds func() bool) error {
 	deadline := time.Now().Add(within)
-	for !true_() {
+	for !holds() {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s: not within %s", what, within)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(every):
 		}
 	}
 	return nil
