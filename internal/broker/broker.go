@@ -62,6 +62,8 @@ type Broker struct {
 	lanes  *lanes
 	seen   stats
 
+	beginning sync.Mutex // held while what is due to begin begins
+
 	edited  chan struct{} // the documents were changed here
 	again   atomic.Bool   // all live grants are to be decided again
 	sweeps  sweepLog

@@ -69,7 +69,11 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 
 // revokeSome revokes one bounded batch in one transaction.
 func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why string, first bool) (ended []access.GrantID, more bool, err error) {
-	err = b.update(ctx, func(tx Tx, fx *effects) error {
+	few := dueBatch
+	if s.Grant != "" {
+		few = 1
+	}
+	err = b.update(ending(ctx, few), func(tx Tx, fx *effects) error {
 		ended, more = nil, false
 		set := b.documentsOrNone(tx)
 		gs, err := b.selected(tx, c, set, s)
@@ -212,7 +216,7 @@ func (b *Broker) SetStop(ctx context.Context, c Caller, stopped bool, why string
 	if strings.TrimSpace(why) == "" {
 		return access.Fail(access.Invalid, "no-reason", "say why").Try("say it with --why")
 	}
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
 		s, err := readStop(tx)
 		if err != nil {
 			return err

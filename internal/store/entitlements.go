@@ -12,8 +12,11 @@ var entitlementTable = table{
 	name: "entitlements", noun: "entitlement", keys: 1, versioned: true,
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"place", text}, {"key", text}, {"removing", boolean},
 		{"resource", text}, {"created_at", integer}, {"expires_at", integer}, {"next_at", integer}, {"due_at", integer}, {"body", text}},
+	fixed: []string{"place", "key", "resource", "created_at"},
 	derived: map[string]string{
 		"due_at": "CASE WHEN {due_at} < t.lease_until THEN t.lease_until ELSE {due_at} END",
+		// What is gone is nobody's work any more.
+		"lease_until": "CASE WHEN {state} = 'gone' THEN NULL ELSE t.lease_until END",
 	},
 }.build()
 

@@ -12,6 +12,7 @@ var grantTable = table{
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"request_id", text}, {"principal", text}, {"person", text},
 		{"resource", text}, {"role", text}, {"duration", integer}, {"conditional", boolean}, {"watched", boolean},
 		{"created_at", integer}, {"setup_by", integer}, {"expires_at", integer}, {"due_at", integer}, {"body", text}},
+	fixed: []string{"request_id", "principal", "person", "resource", "role", "created_at"},
 }.build()
 
 var grantTargetTable = table{name: "grant_targets", noun: "target", keys: 2,

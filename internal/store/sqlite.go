@@ -20,6 +20,7 @@ const (
 	writerCache = "-4096" // KiB, as SQLite wants it: negative
 	readerCache = "-1024"
 	readers     = 4
+	endReaders  = 1 // for what ends access, beside them
 )
 
 // sqliteEngine is one file, one goroutine that writes, and a few connections
@@ -32,7 +33,9 @@ type sqliteEngine struct {
 	read  *sql.DB
 
 	writer *writer
-	idle   chan *sqliteSession // readers not in use; nil for one not yet opened
+	// Readers not in use; nil for one not yet opened.
+	idle    chan *sqliteSession
+	forEnds chan *sqliteSession
 }
 
 func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
@@ -40,7 +43,7 @@ func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{s: s, host: cfg.Clock, lock: lock, idle: make(chan *sqliteSession, readers)}
+	e := &sqliteEngine{s: s, host: cfg.Clock, lock: lock, idle: make(chan *sqliteSession, readers), forEnds: make(chan *sqliteSession, endReaders)}
 	if e.host == nil {
 		e.host = time.Now
 	}
@@ -70,9 +73,12 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 	if e.read, err = sql.Open("sqlite", dsn(path, "cache_size("+readerCache+")", "query_only(1)")); err != nil {
 		return unavailable("store-unopened", "the store cannot be opened", err)
 	}
-	e.read.SetMaxOpenConns(readers)
+	e.read.SetMaxOpenConns(readers + endReaders)
 	for range readers {
 		e.idle <- nil
+	}
+	for range endReaders {
+		e.forEnds <- nil
 	}
 	conn, err := e.write.Conn(ctx)
 	if err != nil {
@@ -129,13 +135,17 @@ func (e *sqliteEngine) number(ctx context.Context, fn func(*Tx) error) (bool, er
 }
 
 func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) error {
+	idle := e.idle
+	if _, ends := endsOf(ctx); ends {
+		idle = e.forEnds
+	}
 	var db *sqliteSession
 	select {
-	case db = <-e.idle:
+	case db = <-idle:
 	case <-ctx.Done():
 		return gaveUp(ctx.Err())
 	}
-	defer func() { e.idle <- db }()
+	defer func() { idle <- db }()
 	if db == nil {
 		conn, err := e.read.Conn(ctx)
 		if err != nil {
@@ -166,9 +176,11 @@ func (e *sqliteEngine) close() error {
 		return err
 	})
 	e.writer.stop()
-	for range readers { // waits for those that still read
-		if db := <-e.idle; db != nil {
-			err = errors.Join(err, db.close())
+	for _, idle := range []chan *sqliteSession{e.idle, e.forEnds} {
+		for range cap(idle) { // waits for those that still read
+			if db := <-idle; db != nil {
+				err = errors.Join(err, db.close())
+			}
 		}
 	}
 	return errors.Join(err, e.writer.db.close(), e.release())

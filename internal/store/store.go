@@ -104,6 +104,25 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	return s.engine.view(ctx, fn)
 }
 
+// UpdateEnds is Update for what ends access, so many things at once: it goes
+// before what else waits, and no number of other calls uses up what it needs.
+func (s *Store) UpdateEnds(ctx context.Context, things int, fn func(*Tx) error) error {
+	return s.Update(context.WithValue(ctx, endsKey{}, things), fn)
+}
+
+// ViewEnds is View for what finds out what is to end.
+func (s *Store) ViewEnds(ctx context.Context, fn func(*Tx) error) error {
+	return s.View(context.WithValue(ctx, endsKey{}, 0), fn)
+}
+
+// endsKey marks the context of what ends access.
+type endsKey struct{}
+
+func endsOf(ctx context.Context) (things int, is bool) {
+	things, is = ctx.Value(endsKey{}).(int)
+	return things, is
+}
+
 // Ready reports why the store could not commit a change now, or nil.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,10 @@ type table struct {
 	// versioned: the second column is "version", and a save replaces the version
 	// before it, or the same.
 	versioned bool
+	// fixed columns never change once the row is there: a change writes the others
+	// only. A database rewrites each index that has a column which is written,
+	// whether its value changed or not.
+	fixed []string
 	// derived columns are computed from the row's old columns (t.) and what is
 	// saved ({name}) when a row is replaced.
 	derived map[string]string
@@ -116,6 +121,9 @@ func (t table) set(value func(string) string) string {
 	done := map[string]bool{}
 	for _, c := range t.columns[t.keys:] {
 		done[c.name] = true
+		if slices.Contains(t.fixed, c.name) {
+			continue
+		}
 		expr, ok := t.derived[c.name]
 		if !ok {
 			expr = value(c.name)

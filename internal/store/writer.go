@@ -24,12 +24,20 @@ const (
 // what they saw might not be committed.
 //
 //	BEGIN · fn [ ROLLBACK BEGIN ] · [ SAVEPOINT fn RELEASE | ROLLBACK TO ]… · COMMIT · answers
+//
+// What ends access goes before everything else that waits. After a large one of
+// these, the others have one group to themselves, so that a storm of ends delays
+// them and does not stop them.
 type writer struct {
 	s   *Store
 	db  *sqliteSession
 	now func() time.Time
 
-	jobs chan *job
+	mu         sync.Mutex
+	ends, rest []*job // waiting
+	restNext   bool   // the others lead the next group
+	more       chan struct{}
+
 	quit chan struct{}
 	once sync.Once
 	done chan struct{}
@@ -45,23 +53,22 @@ type job struct {
 	err     error // read after answer is closed, as are the others
 	panic   any
 	records int
-	large   bool // is to run again, as the first of a group
+	ends    bool // ends access
+	leads   bool // is known to be large: runs only as the first of a group
+	large   bool // has shown to be large: is to run again, as the first of a group
 }
 
 func newWriter(s *Store, db *sqliteSession, now func() time.Time) *writer {
-	w := &writer{s: s, db: db, now: now, jobs: make(chan *job, groupSize), quit: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{s: s, db: db, now: now, more: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go w.loop()
 	return w
 }
 
 // do runs fn in a transaction and waits for its commit.
 func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
-	j := &job{ctx: ctx, fn: fn, answer: make(chan struct{})}
-	select {
-	case w.jobs <- j:
-	case <-ctx.Done():
-		return gaveUp(ctx.Err())
-	case <-w.quit:
+	things, ends := endsOf(ctx)
+	j := &job{ctx: ctx, fn: fn, answer: make(chan struct{}), ends: ends, leads: things > behindSavepoint/writesPerEnd}
+	if !w.add(j) {
 		return errClosed
 	}
 	select {
@@ -84,6 +91,49 @@ func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
 	return j.err
 }
 
+// add lets a job wait for its turn; false once the writer is stopped.
+func (w *writer) add(j *job) bool {
+	select {
+	case <-w.quit:
+		return false
+	default:
+	}
+	w.mu.Lock()
+	if j.ends {
+		w.ends = append(w.ends, j)
+	} else {
+		w.rest = append(w.rest, j)
+	}
+	w.mu.Unlock()
+	select {
+	case w.more <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take gives the job whose turn it is, or nil. One that has to lead a group is
+// given only to lead.
+func (w *writer) take(lead bool) *job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		from := &w.ends
+		if len(w.ends) == 0 || w.restNext && len(w.rest) > 0 {
+			from = &w.rest
+		}
+		if len(*from) == 0 || !lead && (*from)[0].leads {
+			return nil
+		}
+		j := (*from)[0]
+		(*from)[0] = nil
+		*from = (*from)[1:]
+		if j.taken.CompareAndSwap(false, true) { // its caller has not given up
+			return j
+		}
+	}
+}
+
 // stop waits for the group under way. What still waits is refused.
 func (w *writer) stop() {
 	w.once.Do(func() { close(w.quit) })
@@ -96,18 +146,25 @@ func (w *writer) loop() {
 		select {
 		case <-w.quit:
 			return
-		case j := <-w.jobs:
+		case <-w.more:
+		}
+		for j := w.take(true); j != nil; j = w.take(true) {
 			w.group(j, false)
+			w.mu.Lock()
+			w.restNext = j.leads
+			w.mu.Unlock()
+			select {
+			case <-w.quit:
+				return
+			default:
+			}
 		}
 	}
 }
 
-// group runs first and, unless it shall be alone, whatever waits behind it, and
-// commits.
+// group runs first, which is taken, and, unless it shall be alone, whatever waits
+// behind it, and commits.
 func (w *writer) group(first *job, alone bool) {
-	if !first.taken.CompareAndSwap(false, true) {
-		return
-	}
 	if err := w.db.do("BEGIN IMMEDIATE"); err != nil {
 		first.finish(classifySQLite(err))
 		return
@@ -155,15 +212,8 @@ func (w *writer) group(first *job, alone bool) {
 
 // next gives the job to run in the same group, if one waits and there is room.
 func (w *writer) next(size int, begun time.Time) *job {
-	for size < groupSize && time.Since(begun) < groupTime {
-		select {
-		case j := <-w.jobs:
-			if j.taken.CompareAndSwap(false, true) {
-				return j
-			}
-		default:
-			return nil
-		}
+	if size < groupSize && time.Since(begun) < groupTime {
+		return w.take(false)
 	}
 	return nil
 }
@@ -209,15 +259,18 @@ func (w *writer) runOne(j *job) error {
 	return w.db.do("RELEASE fn")
 }
 
-// behindSavepoint is how many writes make a transaction large.
-const behindSavepoint = 200
+// behindSavepoint is how many writes make a transaction large, and writesPerEnd
+// about how many one end takes.
+const (
+	behindSavepoint = 200
+	writesPerEnd    = 6
+)
 
 var errLarge = access.Fail(access.Unavailable, "too-large", "the transaction is too large for a group")
 
 // restart runs a job again, first in a new group.
 func (w *writer) restart(j *job) {
 	j.err, j.large = nil, false
-	j.taken.Store(false)
 	w.group(j, false)
 }
 
@@ -248,7 +301,6 @@ func (w *writer) abandon(members []*job, cause error) {
 			continue
 		}
 		j.err, j.panic, j.large = nil, nil, false
-		j.taken.Store(false)
 		w.group(j, true)
 	}
 }
