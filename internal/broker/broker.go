@@ -53,14 +53,15 @@ type Broker struct {
 	Config
 	schemas map[string]access.Schema
 
-	docs   atomic.Pointer[policy.Set] // newest compiled documents
-	docsMu sync.Mutex                 // held while compiling, so that it is done once
-	logins loginCache
-	claims claimCache
-	watch  *watch
-	alarm  *alarm
-	lanes  *lanes
-	seen   stats
+	docs    atomic.Pointer[policy.Set] // newest compiled documents
+	docsMu  sync.Mutex                 // held while compiling, so that it is done once
+	logins  loginCache
+	claims  claimCache
+	company company
+	watch   *watch
+	alarm   *alarm
+	lanes   *lanes
+	seen    stats
 
 	edited  chan struct{} // the documents were changed here
 	again   atomic.Bool   // all live grants are to be decided again
