@@ -53,14 +53,15 @@ type Broker struct {
 	Config
 	schemas map[string]access.Schema
 
-	docs   atomic.Pointer[policy.Set] // newest compiled documents
-	docsMu sync.Mutex                 // held while compiling, so that it is done once
-	logins loginCache
-	claims claimCache
-	watch  *watch
-	alarm  *alarm
-	lanes  *lanes
-	seen   stats
+	docs    atomic.Pointer[policy.Set] // newest compiled documents
+	docsMu  sync.Mutex                 // held while compiling, so that it is done once
+	logins  loginCache
+	claims  claimCache
+	company company
+	watch   *watch
+	alarm   *alarm
+	lanes   *lanes
+	seen    stats
 
 	beginning sync.Mutex // held while what is due to begin begins
 

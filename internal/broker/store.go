@@ -75,6 +75,8 @@ type entitlements interface {
 	EntitlementsOf(ids ...access.EntitlementID) ([]access.Entitlement, error)
 	// LiveEntitlement is the one of that place and key that is not gone.
 	LiveEntitlement(p access.Place, key string) (access.Entitlement, error)
+	// LeftGroup is the newest membership of that place and key that is gone.
+	LeftGroup(p access.Place, key string) (access.Entitlement, error)
 
 	SaveHolds(hs ...access.Hold) error
 	// HoldsBy lists the holds of grants; HoldsOf those on entitlements.

@@ -102,7 +102,25 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 			Try("register it for the new address with: stint admin credential set " + at.Credential + " …")
 	}
 	return conn, connector.Target{Connection: at, Username: c.cred.Username, Password: c.password,
-		Claim: connector.Claim{Installation: b.Installation, Epoch: b.Epoch}}, nil
+		Claim: b.signed(b.Epoch), Genuine: b.signedByUs}, nil
+}
+
+// claimID is what stands in the place of an entitlement in the tag that proves a
+// claim. The proof is of the installation and the epoch, and not of the target:
+// one target may be reached by several addresses and may move, and a later epoch
+// that was proven anywhere is later everywhere.
+const (
+	claimPlace = "claim"
+	claimID    = "ent_00000000000000000000000000"
+)
+
+func (b *Broker) signed(epoch int64) connector.Claim {
+	return connector.Claim{Installation: b.Installation, Epoch: epoch, Proof: b.Tagger.Tag(b.Installation, claimPlace, epoch, claimID)}
+}
+
+func (b *Broker) signedByUs(c connector.Claim) bool {
+	id, ok := b.Tagger.Check(b.Installation, claimPlace, c.Epoch, c.Proof)
+	return ok && id == claimID && c.Installation == b.Installation
 }
 
 // claimCache remembers for a while which places are claimed by us.
@@ -113,15 +131,25 @@ type claimCache struct {
 
 const believeClaim = time.Minute
 
-// claim makes sure that the place is ours before anything is made there.
+// claim makes sure that the place is ours, and nobody else's in our name, before
+// anything is made there.
 func (b *Broker) claim(ctx context.Context, conn connector.Connector, t connector.Target) error {
 	place, now := t.Connection.Place(), time.Now()
+	if err := b.company.certain(place); err != nil {
+		return err
+	}
 	b.claims.mu.Lock()
 	ok := now.Before(b.claims.m[place])
 	b.claims.mu.Unlock()
 	if ok {
 		return nil
 	}
+	return b.claimAnew(ctx, conn, t)
+}
+
+// claimAnew asks the target itself.
+func (b *Broker) claimAnew(ctx context.Context, conn connector.Connector, t connector.Target) error {
+	place, now := t.Connection.Place(), time.Now()
 	if err := conn.Claim(ctx, t, t.Claim); err != nil {
 		return err
 	}

@@ -132,6 +132,12 @@ func (tx *Tx) LiveEntitlement(p access.Place, key string) (access.Entitlement, e
 		entitlementColumns+" WHERE place = $1 AND key = $2 AND state <> 'gone' AND key <> ''", string(p), key)
 }
 
+// LeftGroup is the newest membership of that place and key that is gone.
+func (tx *Tx) LeftGroup(p access.Place, key string) (access.Entitlement, error) {
+	return one(tx, "entitlement", scanEntitlement,
+		entitlementColumns+" WHERE place = $1 AND key = $2 AND state = 'gone' AND substr(key, 1, 6) = 'group:' ORDER BY id DESC LIMIT 1", string(p), key)
+}
+
 // NextDue is when something next becomes due: a request, a grant, an
 // entitlement or a lease; zero when nothing ever will.
 func (tx *Tx) NextDue() (time.Time, error) {
