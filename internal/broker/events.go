@@ -25,7 +25,12 @@ const (
 	ForeignFound      access.EventType = "foreign.found"   // not what we made where ours should be
 	SweepFound        access.EventType = "sweep.found"     // of ours, without a live grant; removed
 	SweepAllowed      access.EventType = "sweep.allowed"   // an administrator lets it remove more
-	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
+	// What was done while the store took no changes, brought into the log after.
+	JournalRemoving access.EventType = "journal.removing" // was about to be removed
+	JournalRemoved  access.EventType = "journal.removed"  // was read back as gone
+	JournalSpoilt   access.EventType = "journal.spoilt"   // a shared credential was made useless
+	JournalTrouble  access.EventType = "journal.trouble"  // did not succeed then
+	SweepStopped    access.EventType = "sweep.stopped"    // it wanted to remove more than its budget
 )
 
 // alarmEvent reports something that is no change of a lasting entity; each such
