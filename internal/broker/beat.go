@@ -36,14 +36,14 @@ const (
 	aloneFor = 3 * sweepEvery
 )
 
-// pulse is the store's memory of the beats of one target.
-type pulse struct {
+// beats is the store's memory of the beats of one target.
+type beats struct {
 	Known []string  `json:"known"` // oldest first; the last may not be on the target yet
 	Next  string    `json:"next"`  // not on the target, as far as this store knows
 	At    time.Time `json:"at"`    // when Next was made
 }
 
-func (p pulse) knows(beat string) bool {
+func (p beats) knows(beat string) bool {
 	return beat == "" || beat == p.Next || slices.Contains(p.Known, beat)
 }
 
@@ -127,7 +127,7 @@ func (b *Broker) beat(ctx context.Context, conn connector.Connector, t connector
 		sum := sha256.Sum256([]byte(place))
 		of = hex.EncodeToString(sum[:8])
 	}
-	p, now, err := b.pulse(ctx, of)
+	p, now, err := b.beats(ctx, of)
 	if err != nil {
 		return trouble(err)
 	}
@@ -159,30 +159,30 @@ func (b *Broker) beat(ctx context.Context, conn connector.Connector, t connector
 	return b.company.none(place, now)
 }
 
-func pulseName(of string) string { return "pulse:" + of }
+func beatsName(of string) string { return "beats:" + of }
 
-func readPulse(tx Tx, of string) (p pulse, err error) {
-	body, err := tx.Setting(pulseName(of))
+func readBeats(tx Tx, of string) (p beats, err error) {
+	body, err := tx.Setting(beatsName(of))
 	if err == nil && body != nil {
 		err = json.Unmarshal(body, &p)
 	}
 	return p, err
 }
 
-func (p pulse) save(tx Tx, of string) error {
+func (p beats) save(tx Tx, of string) error {
 	body, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	return tx.SaveSetting(pulseName(of), body)
+	return tx.SaveSetting(beatsName(of), body)
 }
 
-// pulse reads what the store knows of a target's beats, and makes the next one
+// beats reads what the store knows of a target's beats, and makes the next one
 // where there is none.
-func (b *Broker) pulse(ctx context.Context, of string) (p pulse, now time.Time, err error) {
+func (b *Broker) beats(ctx context.Context, of string) (p beats, now time.Time, err error) {
 	err = b.Store.View(ctx, func(tx Tx) (err error) {
 		now = tx.Now()
-		p, err = readPulse(tx, of)
+		p, err = readBeats(tx, of)
 		return err
 	})
 	if err != nil || p.Next != "" {
@@ -190,7 +190,7 @@ func (b *Broker) pulse(ctx context.Context, of string) (p pulse, now time.Time, 
 	}
 	err = b.Store.Update(ctx, func(tx Tx) (err error) {
 		now = tx.Now()
-		if p, err = readPulse(tx, of); err != nil || p.Next != "" {
+		if p, err = readBeats(tx, of); err != nil || p.Next != "" {
 			return err
 		}
 		p.Next, p.At = b.newBeat(), now
@@ -202,7 +202,7 @@ func (b *Broker) pulse(ctx context.Context, of string) (p pulse, now time.Time, 
 // beaten records that a beat is on its target, or may be, and makes the next.
 func (b *Broker) beaten(ctx context.Context, of, beat string) error {
 	return b.Store.Update(ctx, func(tx Tx) error {
-		p, err := readPulse(tx, of)
+		p, err := readBeats(tx, of)
 		if err != nil || p.Next != beat { // another replica has recorded it
 			return err
 		}

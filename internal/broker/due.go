@@ -24,6 +24,10 @@ const beginBatch = 32
 // found by looking.
 const backstop = time.Second
 
+// batchWithin bounds one transaction of the due loop: a server that vanished
+// without a word must not hold it until its connections time out.
+const batchWithin = 20 * time.Second
+
 // watchDue does what time asks for: ends grants whose time is up, times out
 // requests, begins scheduled grants, and sends lanes to targets with work.
 // Everything is derived from rows, so a restart needs nothing but this loop.
@@ -68,6 +72,8 @@ type due struct {
 }
 
 func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
+	ctx, done := context.WithTimeout(ctx, lookWithin)
+	defer done()
 	err = b.Store.View(ending(ctx, 0), func(tx Tx) (err error) {
 		d = due{now: tx.Now()}
 		if d.grants, err = tx.DueGrants(batch); err != nil {
@@ -123,7 +129,9 @@ func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, d
 	if len(items) == 0 || ctx.Err() != nil {
 		return 0
 	}
-	err := do(ctx, items)
+	within, over := context.WithTimeout(ctx, batchWithin)
+	err := do(within, items)
+	over()
 	switch {
 	case err == nil:
 		return len(items)

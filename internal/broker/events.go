@@ -28,6 +28,11 @@ const (
 	ClaimRefused      access.EventType = "claim.refused"   // a target is another's, or somebody wrote our name on it
 	ClaimContested    access.EventType = "claim.contested" // a copy of this installation works on a target
 	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
+	// What was done while the store took no changes, brought into the log after.
+	JournalRemoving access.EventType = "journal.removing" // was about to be removed
+	JournalRemoved  access.EventType = "journal.removed"  // was read back as gone
+	JournalSpoilt   access.EventType = "journal.spoilt"   // a shared credential was made useless
+	JournalTrouble  access.EventType = "journal.trouble"  // did not succeed then
 )
 
 // alarmEvent reports something that is no change of a lasting entity; each such

@@ -148,7 +148,7 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	call, cancel := context.WithTimeout(ctx, removeWithin-callSlack)
 	defer cancel()
 	at := es[0].Target.Connection
-	conn, t, err := b.target(call, at)
+	conn, t, err := b.endingTarget(call, at)
 	if err != nil {
 		return fail(public(err))
 	}

@@ -119,6 +119,11 @@ func (tx *Tx) Entitlements(q access.EntitlementQuery) ([]access.Entitlement, err
 	return page(tx, p, scanEntitlement, func(e access.Entitlement) string { return string(e.ID) })
 }
 
+// Removals are those being removed, also under a lease, the longest due first.
+func (tx *Tx) Removals(limit int) ([]access.Entitlement, error) {
+	return listGood(tx, scanEntitlement, entitlementColumns+" WHERE due_at IS NOT NULL AND removing = $1 ORDER BY due_at, id"+first(limit), true)
+}
+
 var entitlementsOf = byIDs(entitlementColumns + " WHERE id {ids}")
 
 // EntitlementsOf are those of the ids that exist.

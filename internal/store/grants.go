@@ -136,6 +136,12 @@ func (tx *Tx) DueGrants(limit int) ([]access.Grant, error) {
 	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY state = 'scheduled', due_at, id"+first(limit), tx.now.UnixMilli())
 }
 
+// EndingNext are those that time ends next, the soonest first: active ones, and
+// those whose set-up has a deadline.
+func (tx *Tx) EndingNext(limit int) ([]access.Grant, error) {
+	return listGood(tx, scanGrant, grantColumns+" WHERE due_at IS NOT NULL AND state <> 'scheduled' ORDER BY due_at, id"+first(limit))
+}
+
 var grantsOf = byIDs(grantColumns + " WHERE id {ids}")
 
 // GrantsOf are those of the ids that exist.

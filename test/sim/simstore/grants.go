@@ -183,6 +183,21 @@ func (tx *Tx) DueGrants(limit int) (found []access.Grant, err error) {
 	return found, nil
 }
 
+// EndingNext are those that time ends next, the soonest first.
+func (tx *Tx) EndingNext(limit int) (found []access.Grant, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	t := &tx.s.grants
+	for m := range t.ends.all() {
+		if len(found) >= limit {
+			break
+		}
+		found = append(found, cloneGrant(t.rows[access.GrantID(m.id)].Grant))
+	}
+	return found, nil
+}
+
 // GrantsOf are those of the ids that exist.
 func (tx *Tx) GrantsOf(ids ...access.GrantID) (found []access.Grant, err error) {
 	if tx.err != nil {
