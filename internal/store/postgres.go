@@ -60,7 +60,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.db.SetMaxOpenConns(e.size)
 	e.db.SetMaxIdleConns(e.size)
 	e.db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx); err != nil {
+	if err := e.migrate(ctx, cfg.schema); err != nil {
 		return nil, errors.Join(err, e.db.Close())
 	}
 	return e, nil
@@ -68,7 +68,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 
 // migrate holds a lock for as long as it takes, so that one replica does it and
 // the others wait.
-func (e *postgresEngine) migrate(ctx context.Context) error {
+func (e *postgresEngine) migrate(ctx context.Context, to int64) error {
 	conn, err := e.db.Conn(ctx)
 	if err != nil {
 		return unavailable("store-unopened", "the database cannot be reached", err)
@@ -82,7 +82,7 @@ func (e *postgresEngine) migrate(ctx context.Context) error {
 	}
 	// The session ends here, and with it the lock, whatever else happens.
 	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
-	return migrate(ctx, postgresSchema, e.db)
+	return migrate(ctx, postgresSchema, e.db, to)
 }
 
 func (e *postgresEngine) close() error { return e.db.Close() }
