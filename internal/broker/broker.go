@@ -62,13 +62,15 @@ type Broker struct {
 	lanes  *lanes
 	seen   stats
 
-	edited  chan struct{} // the documents were changed here
-	again   atomic.Bool   // all live grants are to be decided again
-	sweeps  sweepLog
-	doubt   atomic.Pointer[string] // why nothing new is granted, for now
-	running atomic.Bool
-	process string // begins the name of every lease owner of this process
-	owners  atomic.Int64
+	edited     chan struct{} // the documents were changed here
+	again      atomic.Bool   // all live grants are to be decided again
+	sweeps     sweepLog
+	doubt      atomic.Pointer[string]     // why nothing new is granted, for now
+	quarantine atomic.Pointer[Quarantine] // as last read; nil before that
+	reconciled atomic.Pointer[Reconciliation]
+	running    atomic.Bool
+	process    string // begins the name of every lease owner of this process
+	owners     atomic.Int64
 }
 
 // newOwner names the owner of one lease. Every lease has its own, so that a
@@ -112,8 +114,11 @@ func (b *Broker) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.beginQuarantined(ctx); err != nil {
+		return err
+	}
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets} {
+	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine} {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)
