@@ -378,6 +378,17 @@ func (b *Broker) Witnessed(ctx context.Context, size, lost int64, root, who stri
 	})
 }
 
+// BackupHandedOut puts on record that an administrator takes a backup away.
+func (b *Broker) BackupHandedOut(ctx context.Context, c Caller, records, bytes int64, sum string) error {
+	if err := c.admin(); err != nil {
+		return err
+	}
+	return b.update(ctx, func(tx Tx, fx *effects) error {
+		fx.event(b.alarmEvent(BackupTaken, tx.Now(), c.Actor, "records", strconv.FormatInt(records, 10), "bytes", strconv.FormatInt(bytes, 10), "sha256", sum))
+		return nil
+	})
+}
+
 // AcceptQuarantine ends a quarantine by the word of an administrator, who takes it
 // on themselves that the documents are the present ones, that who was disabled is
 // disabled, and that what the log lacks is kept elsewhere. As long as not every
