@@ -241,7 +241,7 @@ func (tx *Tx) load(r *backup.Reader) error {
 			return err
 		}
 		if full {
-			return access.Fail(access.Conflict, "store-not-empty", "the store is not empty").Because("table "+t+" has rows").Try("restore into a new, empty database")
+			return access.Fail(access.Conflict, "store-not-empty", "the store is not empty").Because("table " + t + " has rows").Try("restore into a new, empty database")
 		}
 	}
 	if rules, err = tx.suspendRules(tables); err != nil {
