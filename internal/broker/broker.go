@@ -71,14 +71,16 @@ type Broker struct {
 
 	beginning sync.Mutex // held while what is due to begin begins
 
-	edited  chan struct{} // the documents were changed here
-	again   atomic.Bool   // all live grants are to be decided again
-	sweeps  sweepLog
-	doubt   atomic.Pointer[string] // why nothing new is granted, until a restart
-	holds   holds
-	running atomic.Bool
-	process string // begins the name of every lease owner of this process
-	owners  atomic.Int64
+	edited     chan struct{} // the documents were changed here
+	again      atomic.Bool   // all live grants are to be decided again
+	sweeps     sweepLog
+	doubt      atomic.Pointer[string]     // why nothing new is granted, until a restart
+	quarantine atomic.Pointer[Quarantine] // as last read; nil before that
+	reconciled atomic.Pointer[Reconciliation]
+	holds      holds
+	running    atomic.Bool
+	process    string // begins the name of every lease owner of this process
+	owners     atomic.Int64
 }
 
 // newOwner names the owner of one lease. Every lease has its own, so that a
@@ -133,7 +135,10 @@ func (b *Broker) Run(ctx context.Context) error {
 			})
 		}
 	}
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway} {
+	if err := b.beginQuarantined(ctx); err != nil {
+		return err
+	}
+	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine} {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)

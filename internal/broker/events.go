@@ -16,6 +16,13 @@ const (
 	// InstallationRestored is appended by the command that raises the epoch.
 	InstallationRestored access.EventType = "installation.restored"
 
+	QuarantineBegan    access.EventType = "quarantine.began"    // the data looks old; nothing is granted
+	QuarantineAccepted access.EventType = "quarantine.accepted" // by the first of two administrators
+	QuarantineLifted   access.EventType = "quarantine.lifted"
+	LogGapFound        access.EventType = "log.gap" // a witness knows records that are lost
+	// BackupTaken is appended by the door that hands a backup out.
+	BackupTaken access.EventType = "backup.taken"
+
 	GrantsStopped     access.EventType = "grants.stopped"
 	GrantsResumed     access.EventType = "grants.resumed"
 	PrincipalDisabled access.EventType = "principal.disabled"

@@ -205,6 +205,9 @@ func (b *Broker) open(tx Tx) error {
 	if err := b.certain(); err != nil {
 		return err
 	}
+	if err := b.suspended(tx); err != nil {
+		return err
+	}
 	s, err := readStop(tx)
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ func (b *Broker) watchTargets(ctx context.Context) {
 		var wg sync.WaitGroup
 		for _, c := range at {
 			wg.Go(func() {
-				if _, err := b.sweep(ctx, c, SweepBudget); err != nil && ctx.Err() == nil {
+				if _, err := b.sweep(ctx, c, b.sweepBudget()); err != nil && ctx.Err() == nil {
 					b.Log.Warn("sweep failed", "place", c.Place(), "error", err)
 				}
 			})
@@ -108,7 +108,7 @@ func (b *Broker) Sweep(ctx context.Context, c Caller, name access.ResourceName, 
 			return Findings{}, err
 		}
 	}
-	return b.sweep(ctx, r.Connection, max(remove, SweepBudget))
+	return b.sweep(ctx, r.Connection, max(remove, b.sweepBudget()))
 }
 
 // sweepLog keeps when the last sweep was, and what was reported already, so that

@@ -82,7 +82,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.endsDB.SetMaxOpenConns(endConnections)
 	e.endsDB.SetMaxIdleConns(endConnections)
 	e.endsDB.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx); err != nil {
+	if err := e.migrate(ctx, cfg.schema); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
@@ -90,7 +90,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 
 // migrate holds a lock for as long as it takes, so that one replica does it and
 // the others wait.
-func (e *postgresEngine) migrate(ctx context.Context) error {
+func (e *postgresEngine) migrate(ctx context.Context, to int64) error {
 	conn, err := e.db.Conn(ctx)
 	if err != nil {
 		return unavailable("store-unopened", "the database cannot be reached", err)
@@ -104,7 +104,7 @@ func (e *postgresEngine) migrate(ctx context.Context) error {
 	}
 	// The session ends here, and with it the lock, whatever else happens.
 	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
-	return migrate(ctx, postgresSchema, e.db)
+	return migrate(ctx, postgresSchema, e.db, to)
 }
 
 func (e *postgresEngine) close() error { return errors.Join(e.db.Close(), e.endsDB.Close()) }

@@ -47,13 +47,14 @@ func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if e.host == nil {
 		e.host = time.Now
 	}
-	if err := e.open(ctx, cfg.Path); err != nil {
+	if err := e.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
 	return e, nil
 }
 
-func (e *sqliteEngine) open(ctx context.Context, path string) error {
+func (e *sqliteEngine) open(ctx context.Context, cfg Config) error {
+	path := cfg.Path
 	// SQLite gives its other files the rights of this one.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -67,7 +68,7 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 		return unavailable("store-unopened", "the store cannot be opened", err)
 	}
 	e.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, sqliteSchema, e.write); err != nil {
+	if err := migrate(ctx, sqliteSchema, e.write, cfg.schema); err != nil {
 		return err
 	}
 	if e.read, err = sql.Open("sqlite", dsn(path, "cache_size("+readerCache+")", "query_only(1)")); err != nil {

@@ -25,6 +25,8 @@ type Config struct {
 	// Damaged, if set, is told of a row that cannot be read, which lists of due
 	// work leave out: one bad row must not stop the expiry of the others.
 	Damaged func(error)
+
+	schema int64 // bring the schema to this version; 0: the newest
 }
 
 // Store is open until Close. It is safe for concurrent use.
