@@ -87,8 +87,8 @@ func newWard(t *testing.T) *ward {
 	must(t, err)
 	in.t = t
 	w.installation, w.store = in, &ailing{memory: memory{in.store}}
-	w.run()
 	t.Cleanup(func() { must(t, in.store.Close()) })
+	w.run()
 	return w
 }
 
@@ -172,7 +172,7 @@ func TestEndsWithoutTheStore(t *testing.T) {
 				}
 				limit := 2 * time.Second
 				if c == hanging {
-					limit += 3 * time.Second
+					limit += 6 * time.Second // it is noticed when nothing answers for a while
 				}
 				w.within(time.Until(v.Grant.ExpiresAt)+limit, "gone from the target", func() bool { return len(w.target.left()) == 0 })
 				w.within(time.Second, "without sessions", func() bool {
