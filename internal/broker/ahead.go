@@ -39,6 +39,8 @@ type ahead struct {
 	took    time.Duration
 	cut     bool // more ends than is known here
 	stale   bool // something was committed that is not in it
+	reading bool
+	missed  []effects // committed while the store was being read
 	revoked map[access.GrantID]bool
 }
 
@@ -86,6 +88,14 @@ func (a *ahead) holderOf(g access.Grant) holder {
 // readAhead reads what ends next.
 func (b *Broker) readAhead(ctx context.Context) error {
 	a, begun := b.ahead, time.Now()
+	a.mu.Lock()
+	a.reading = true
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		a.reading, a.missed = false, nil
+		a.mu.Unlock()
+	}()
 	next := newAhead()
 	var at time.Time
 	err := b.Store.View(ctx, func(tx Tx) error {
@@ -122,7 +132,16 @@ func (b *Broker) readAhead(ctx context.Context) error {
 			delete(a.revoked, g) // it has ended
 		}
 	}
+	for name, c := range a.logins { // of something that is just being made
+		if _, ok := next.logins[name]; !ok && len(next.logins) < aheadMost {
+			next.logins[name] = c
+		}
+	}
 	a.items, a.of, a.logins, a.cut, a.stale = next.items, next.of, next.logins, next.cut, false
+	for _, fx := range a.missed { // they may be in it already, or not
+		a.followed(fx)
+		a.stale = true
+	}
 	// The store's time was read before the host's: what is reckoned from the two
 	// is late, and so never ends anything early.
 	a.read, a.readAt, a.took = at, time.Now(), time.Since(begun)
@@ -245,9 +264,17 @@ func (a *ahead) follow(fx effects) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.reading {
+		a.missed = append(a.missed, fx)
+	}
+	a.followed(fx)
+}
+
+func (a *ahead) followed(fx effects) {
 	for _, e := range fx.ents.newest() {
 		x := a.items[e.ID]
 		switch {
+		case x != nil && x.e.Version > e.Version: // newer was read already
 		case e.State == access.Gone:
 			delete(a.items, e.ID)
 		case x != nil:
@@ -438,6 +465,13 @@ func (a *ahead) attemptsAt(id access.EntitlementID) int {
 		return x.attempts
 	}
 	return 0
+}
+
+// learn keeps a sealed login that was just used.
+func (a *ahead) learn(c access.Credential) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.logins[c.Name] = c
 }
 
 // login gives the sealed login of that name, as it was last read.

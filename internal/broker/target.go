@@ -92,6 +92,7 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 		if c.password, err = b.openLogin(c.cred); err != nil {
 			return nil, connector.Target{}, err
 		}
+		b.ahead.learn(c.cred)
 		c.until = time.Now().Add(keepLogin)
 		b.logins.put(at.Credential, c)
 	}

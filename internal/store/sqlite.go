@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"net/url"
 	"os"
@@ -89,7 +90,7 @@ func (e *sqliteEngine) open(ctx context.Context, cfg Config) error {
 	if err := e.recall(db); err != nil {
 		return err
 	}
-	e.writer = newWriter(e.s, db, e.now)
+	e.writer = newWriter(e.s, db, e.reopen, e.now)
 	return nil
 }
 
@@ -99,6 +100,16 @@ func dsn(path string, pragmas ...string) string {
 	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)", "temp_store(MEMORY)"}, pragmas...)}
 	u := url.URL{Path: path}
 	return "file:" + u.EscapedPath() + "?" + q.Encode()
+}
+
+// reopen takes a new connection in the place of one that met an error of the disk.
+func (e *sqliteEngine) reopen(broken *sqliteSession) (*sqliteSession, error) {
+	broken.discard()
+	conn, err := e.write.Conn(context.Background())
+	if err != nil {
+		return nil, classifySQLite(err)
+	}
+	return &sqliteSession{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // recall makes the clock go on from the latest time that the file knows, in
@@ -135,7 +146,7 @@ func (e *sqliteEngine) number(ctx context.Context, fn func(*Tx) error) (bool, er
 	return true, e.writer.do(ctx, fn)
 }
 
-func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) error {
+func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) (err error) {
 	idle := e.idle
 	if _, ends := endsOf(ctx); ends {
 		idle = e.forEnds
@@ -146,7 +157,13 @@ func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) error {
 	case <-ctx.Done():
 		return gaveUp(ctx.Err())
 	}
-	defer func() { idle <- db }()
+	defer func() {
+		if db != nil && diskFailed(err) {
+			db.discard()
+			db = nil
+		}
+		idle <- db
+	}()
 	if db == nil {
 		conn, err := e.read.Conn(ctx)
 		if err != nil {
@@ -268,7 +285,34 @@ func (db *sqliteSession) close() error {
 	for _, st := range db.stmts {
 		err = errors.Join(err, st.Close())
 	}
-	return errors.Join(err, db.conn.Close())
+	clear(db.stmts)
+	if cerr := db.conn.Close(); !errors.Is(cerr, sql.ErrConnDone) { // it was discarded
+		err = errors.Join(err, cerr)
+	}
+	return err
+}
+
+// discard closes the connection for good; the pool makes another.
+func (db *sqliteSession) discard() {
+	for _, st := range db.stmts { // before their connection
+		_ = st.Close()
+	}
+	clear(db.stmts)
+	_ = db.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = db.conn.Close()
+}
+
+// diskFailed reports whether an error came from a disk or a file that cannot be
+// trusted any more.
+func diskFailed(err error) bool {
+	var e *access.Error
+	for errors.As(err, &e) {
+		if e.Code == "store-broken" {
+			return true
+		}
+		err = e.Cause
+	}
+	return false
 }
 
 func (db *sqliteSession) classify(err error) error { return classifySQLite(err) }
@@ -294,9 +338,10 @@ func classifySQLite(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return unavailable("store-busy", "another program holds the store's file", err)
 	case sqlite3.SQLITE_FULL:
-		return unavailable("store-full", "the disk of the store is full", err)
+		return unavailable("store-full", "the disk of the store is full", err).Try("make room there; Stint goes on by itself, and ending and revoking work meanwhile")
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM:
-		return unavailable("store-broken", "the store's file cannot be read or written", err)
+		return unavailable("store-broken", "the store's file cannot be read or written", err).
+			Try("look at the disk of the data folder; Stint goes on by itself, and ending and revoking work meanwhile")
 	}
 	return access.Fail(access.Internal, "store-failed", "the store failed").Wrap(err)
 }

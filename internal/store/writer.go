@@ -28,10 +28,16 @@ const (
 // What ends access goes before everything else that waits. After a large one of
 // these, the others have one group to themselves, so that a storm of ends delays
 // them and does not stop them.
+//
+// After an error of the disk the connection is thrown away and a new one taken
+// before anything else is written: what a file says after a sync that failed is
+// not to be believed, and neither is what a connection remembers of it.
 type writer struct {
-	s   *Store
-	db  *sqliteSession
-	now func() time.Time
+	s      *Store
+	db     *sqliteSession // owned by loop
+	broken bool           // db has met an error of the disk
+	reopen func(broken *sqliteSession) (*sqliteSession, error)
+	now    func() time.Time
 
 	mu         sync.Mutex
 	ends, rest []*job // waiting
@@ -58,8 +64,8 @@ type job struct {
 	large   bool // has shown to be large: is to run again, as the first of a group
 }
 
-func newWriter(s *Store, db *sqliteSession, now func() time.Time) *writer {
-	w := &writer{s: s, db: db, now: now, more: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+func newWriter(s *Store, db *sqliteSession, reopen func(*sqliteSession) (*sqliteSession, error), now func() time.Time) *writer {
+	w := &writer{s: s, db: db, reopen: reopen, now: now, more: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go w.loop()
 	return w
 }
@@ -165,8 +171,16 @@ func (w *writer) loop() {
 // group runs first, which is taken, and, unless it shall be alone, whatever waits
 // behind it, and commits.
 func (w *writer) group(first *job, alone bool) {
+	if w.broken {
+		db, err := w.reopen(w.db)
+		if err != nil {
+			first.finish(err)
+			return
+		}
+		w.db, w.broken = db, false
+	}
 	if err := w.db.do("BEGIN IMMEDIATE"); err != nil {
-		first.finish(classifySQLite(err))
+		first.finish(w.met(classifySQLite(err)))
 		return
 	}
 	begun := time.Now()
@@ -179,7 +193,7 @@ func (w *writer) group(first *job, alone bool) {
 			run = w.runFirst
 		}
 		if err := run(j); err != nil { // the whole transaction is lost
-			w.abandon(members, classifySQLite(err))
+			w.abandon(members, w.met(classifySQLite(err)))
 			return
 		}
 		if j.large {
@@ -193,7 +207,7 @@ func (w *writer) group(first *job, alone bool) {
 		defer w.restart(large)
 	}
 	if err := w.db.do("COMMIT"); err != nil {
-		w.abandon(members, commitFailed(err))
+		w.abandon(members, w.met(commitFailed(err)))
 		return
 	}
 	records := 0
@@ -227,7 +241,7 @@ func (w *writer) next(size int, begun time.Time) *job {
 // is taken back and becomes the first of the next group.
 func (w *writer) runFirst(j *job) error {
 	tx := w.s.newTx(j.ctx, w.db, w.now())
-	j.err = j.run(tx)
+	j.err = w.met(j.run(tx))
 	j.records = tx.records
 	if j.err == nil && j.panic == nil {
 		return nil
@@ -246,7 +260,7 @@ func (w *writer) runOne(j *job) error {
 	}
 	tx := w.s.newTx(j.ctx, w.db, w.now())
 	tx.budget = behindSavepoint
-	j.err = j.run(tx)
+	j.err = w.met(j.run(tx))
 	if j.large = errors.Is(tx.err, errLarge); j.large {
 		j.panic = nil // whatever fn made of being stopped, it runs again
 	}
@@ -305,12 +319,16 @@ func (w *writer) abandon(members []*job, cause error) {
 	}
 }
 
+// met notes an error after which the connection is not used again.
+func (w *writer) met(err error) error {
+	w.broken = w.broken || diskFailed(err)
+	return err
+}
+
 // commitFailed is an error of COMMIT. If the disk failed half-way, a crash right
 // now could bring the change back to life.
 func commitFailed(err error) error {
-	err = classifySQLite(err)
-	var e *access.Error
-	if errors.As(err, &e) && e.Code == "store-broken" {
+	if err = classifySQLite(err); diskFailed(err) {
 		return unknownCommit(err)
 	}
 	return err
