@@ -33,10 +33,11 @@ type settings struct {
 	logLevel  slog.Level
 	logJSON   bool
 	auditTo   []string
+	witnesses []witnessSetting
 }
 
 func (c config) check() (s settings, err error) {
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkWitnesses} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}

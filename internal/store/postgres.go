@@ -60,7 +60,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.db.SetMaxOpenConns(e.size)
 	e.db.SetMaxIdleConns(e.size)
 	e.db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx, cfg.schema); err != nil {
+	if err := e.migrate(ctx, cfg.version()); err != nil {
 		return nil, errors.Join(err, e.db.Close())
 	}
 	return e, nil
