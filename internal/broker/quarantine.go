@@ -229,7 +229,7 @@ func (b *Broker) settleRestored(ctx context.Context, q Quarantine) error {
 // How often a quarantine is looked at, and its targets are compared.
 const (
 	quarantineEvery = time.Second
-	reconcileEvery  = 5 * time.Second
+	reconcileEvery  = 2 * time.Second
 )
 
 // watchQuarantine compares every target of restored data with the rows, and ends
