@@ -39,10 +39,12 @@ type settings struct {
 
 	journal     string
 	journalSize int64
+
+	witnesses []witnessSetting
 }
 
 func (c config) check() (s settings, err error) {
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}

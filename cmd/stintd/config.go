@@ -37,17 +37,18 @@ func (f *flags) on(c *cobra.Command) {
 // config is every setting there is, as the file spells them. docs/reference/config.md
 // explains each; a test compares.
 type config struct {
-	Data           string        `yaml:"data"`
-	Database       string        `yaml:"database"`
-	Listen         string        `yaml:"listen"`
-	SealKeyFile    string        `yaml:"seal_key_file"`
-	PublicURL      string        `yaml:"public_url"`
-	TLS            tlsConfig     `yaml:"tls"`
-	TrustedProxies []string      `yaml:"trusted_proxies"`
-	Limits         limitsConfig  `yaml:"limits"`
-	Log            logConfig     `yaml:"log"`
-	Audit          auditConfig   `yaml:"audit"`
-	Journal        journalConfig `yaml:"journal"`
+	Data           string          `yaml:"data"`
+	Database       string          `yaml:"database"`
+	Listen         string          `yaml:"listen"`
+	SealKeyFile    string          `yaml:"seal_key_file"`
+	PublicURL      string          `yaml:"public_url"`
+	TLS            tlsConfig       `yaml:"tls"`
+	TrustedProxies []string        `yaml:"trusted_proxies"`
+	Limits         limitsConfig    `yaml:"limits"`
+	Log            logConfig       `yaml:"log"`
+	Audit          auditConfig     `yaml:"audit"`
+	Journal        journalConfig   `yaml:"journal"`
+	Witnesses      []witnessConfig `yaml:"witnesses"`
 }
 
 type tlsConfig struct {

@@ -82,7 +82,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.endsDB.SetMaxOpenConns(endConnections)
 	e.endsDB.SetMaxIdleConns(endConnections)
 	e.endsDB.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx, cfg.schema); err != nil {
+	if err := e.migrate(ctx, cfg.version()); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil

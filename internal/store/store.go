@@ -26,7 +26,18 @@ type Config struct {
 	// work leave out: one bad row must not stop the expiry of the others.
 	Damaged func(error)
 
+	// Inspect leaves the schema as it is: somebody only wants to look.
+	Inspect bool
+
 	schema int64 // bring the schema to this version; 0: the newest
+}
+
+// version is that to bring the schema to.
+func (c Config) version() int64 {
+	if c.Inspect {
+		return asItIs
+	}
+	return c.schema
 }
 
 // Store is open until Close. It is safe for concurrent use.
