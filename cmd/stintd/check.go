@@ -33,9 +33,12 @@ type settings struct {
 	logLevel  slog.Level
 	logJSON   bool
 	auditTo   []string
+
+	highAvailability, acceptUnprotected bool
 }
 
 func (c config) check() (s settings, err error) {
+	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
 	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err

@@ -29,7 +29,9 @@ func (s *Server) readiness(ctx context.Context, _ call, _ *empty) (*readiness, e
 	} else if err := s.ready(ctx); err != nil {
 		detail = problemOf(err, "").Message
 	}
-	if detail != "" {
+	if detail == "" {
+		out.Body.Detail = s.caution()
+	} else {
 		out.Status, out.Body.OK, out.Body.Detail = http.StatusServiceUnavailable, false, detail
 	}
 	return out, nil
