@@ -81,6 +81,14 @@ func (s *Server) Stop() error {
 	return s.stop(syscall.SIGINT)
 }
 
+// Quit shuts the server down at once, without writing data: as Kill, but sessions
+// are told.
+func (s *Server) Quit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stop(syscall.SIGQUIT)
+}
+
 // Restart starts the server again with the same data and port, after stopping it
 // if it runs.
 func (s *Server) Restart() error {

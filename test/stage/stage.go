@@ -162,7 +162,7 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 			return s, err
 		}
 	}
-	if err := s.serving(ctx); err != nil {
+	if err := s.Serving(ctx); err != nil {
 		return s, err
 	}
 	root, err := s.person("root")
@@ -198,8 +198,8 @@ func (s *Stage) database() string {
 	return s.Database
 }
 
-// serving waits until there is an answer where clients ask.
-func (s *Stage) serving(ctx context.Context) error {
+// Serving waits until there is an answer where clients ask.
+func (s *Stage) Serving(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for !serves(ctx, strings.TrimPrefix(s.URL, "http://")) {

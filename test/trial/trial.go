@@ -17,6 +17,8 @@ type Blow struct {
 	Strike func(ctx context.Context, w *World, r *rand.Rand) error
 	// Mend puts right what does not mend itself, and returns when it is.
 	Mend func(ctx context.Context, w *World, r *rand.Rand) error
+	// After, if set, gets ready for the next trial.
+	After func(ctx context.Context) error
 	// Spared says that others go on serving all the while, so that no end may come
 	// late because of it.
 	Spared bool
@@ -30,9 +32,9 @@ type Trial struct {
 	blow     string
 	loaded   time.Duration // under load before the blow
 	down     time.Duration // from the blow until it was mended
-	took     time.Duration
-	asked    int // questions
-	granted  int // grants that were active
+	took     time.Duration // without what comes after
+	asked    int           // questions
+	granted  int           // grants that were active
 	sessions int
 	lost     int             // calls without an answer
 	refused  map[string]int  // refusals by their code
@@ -75,10 +77,15 @@ func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 	if len(t.Violations) == 0 && ctx.Err() == nil {
 		w.compare(ctx, t, seen, dead, ready)
 	}
+	t.took = time.Since(began)
+	if b.After != nil && len(t.Violations) == 0 && ctx.Err() == nil {
+		if err := b.After(ctx); err != nil {
+			t.wrong("%v", err)
+		}
+	}
 	if ctx.Err() != nil {
 		t.Violations = nil // interrupted; what was seen says nothing
 	}
-	t.took = time.Since(began)
 	return t
 }
 
