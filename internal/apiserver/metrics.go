@@ -36,6 +36,12 @@ func newMetrics(s *Server) *metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(lags, m.calls, m.seconds, m.signInFailures, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_in_flight", Help: "Calls in work."}, func() float64 { return float64(s.work.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_caution", Help: "1 while /readyz has a caution: replicas share a database that can lose what was acknowledged."}, func() float64 {
+			if s.caution() != "" {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_waits", Help: "Held answers and streams."}, func() float64 { return float64(s.waits.used.Load()) }),
 		&inside{server: s, lags: lags},
 	)

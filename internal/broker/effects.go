@@ -258,6 +258,7 @@ func (b *Broker) after(fx effects) {
 	b.watch.changed(fx.changed...)
 	b.ahead.follow(fx)
 	b.alarm.set(fx.due)
+	b.tell(fx)
 	b.lanes.take(fx)
 	for w := range fx.kick {
 		b.lanes.kick(w)

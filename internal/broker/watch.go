@@ -10,13 +10,19 @@ import (
 )
 
 // watch tells waiters in this process that a request or its grant changed.
-// Changes by other replicas are found by looking again each lookAgain.
+// Other replicas tell of their changes; what they did not is found by looking
+// again.
 type watch struct {
 	mu      sync.Mutex
 	waiting map[access.RequestID]map[chan struct{}]bool
 }
 
-const lookAgain = 500 * time.Millisecond
+// lookAgain is how often a waiter looks for changes by other replicas, and
+// lookSeldom how often while they tell of them.
+const (
+	lookAgain  = 500 * time.Millisecond
+	lookSeldom = 2 * time.Second
+)
 
 // wholeID is the length of an id that is no abbreviation.
 const wholeID = len("req_") + 26
@@ -72,7 +78,7 @@ func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View
 	var v View
 	ch := b.watch.join(rid)
 	defer b.watch.leave(rid, ch)
-	t := time.NewTicker(lookAgain)
+	t := time.NewTimer(b.lookAgain())
 	defer t.Stop()
 	for {
 		next, err := b.View(ctx, c, string(rid))
@@ -83,6 +89,7 @@ func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View
 			return next, err
 		}
 		v = next
+		t.Reset(b.lookAgain())
 		select {
 		case <-ctx.Done():
 			return v, nil

@@ -247,7 +247,7 @@ func TestLeases(t *testing.T) {
 		if leased("w2") != 0 {
 			t.Error("a lease that ran out still counts")
 		}
-		update(t, s, func(tx *store.Tx) error { return tx.BreakLeases("w2") })
+		update(t, s, func(tx *store.Tx) error { _, err := tx.TakeBack("", "w2"); return err })
 		if got := claim("w3", time.Hour); !slices.Equal(got, mine) {
 			t.Errorf("after all leases were broken: %v", got)
 		}

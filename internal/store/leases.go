@@ -132,11 +132,16 @@ func (tx *Tx) DueWork() ([]access.Work, error) {
 	return all, err
 }
 
-// BreakLeases ends every lease but those of owners whose name begins with mine.
-// Only a process that owns the store alone may do so: all other owners are dead.
-func (tx *Tx) BreakLeases(mine string) error {
-	_, err := tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
-		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
-		WHERE lease_until IS NOT NULL AND substr(lease_owner, 1, length($1)) <> $1`, mine)
-	return err
+// TakeBack ends every lease of owners whose name begins with of and not with but,
+// and returns what was under them, as it is now. Only of owners that are dead for
+// certain may it be asked. An empty but is no exception.
+func (tx *Tx) TakeBack(of, but string) ([]access.Entitlement, error) {
+	const theirs = " WHERE lease_until IS NOT NULL AND substr(lease_owner, 1, length($1)) = $1 AND ($2 = '' OR substr(lease_owner, 1, length($2)) <> $2)"
+	es, err := listGood(tx, scanEntitlement, entitlementColumns+theirs+" ORDER BY id", of, but)
+	if err != nil || len(es) == 0 {
+		return nil, err
+	}
+	_, err = tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
+		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END`+theirs, of, but)
+	return es, err
 }

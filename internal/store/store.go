@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -51,6 +52,7 @@ type Store struct {
 
 	records signal // audit records were committed
 	numbers signal // records were numbered
+	told    atomic.Pointer[Replica]
 
 	mu     sync.Mutex // guards closed
 	closed bool
