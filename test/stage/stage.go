@@ -30,6 +30,11 @@ type Options struct {
 	Fsync bool
 	// Config is appended to stintd's configuration file.
 	Config string
+	// Env is added to stintd's environment.
+	Env []string
+	// DataDisk puts the data folder on a disk of its own of so many bytes, which
+	// takes root; 0: where the stage is.
+	DataDisk int
 	// Target bends the target server.
 	Target map[string]string
 }
@@ -50,6 +55,7 @@ type Stage struct {
 	done   chan struct{}
 	people map[string]*Person
 	log    *os.File
+	disks  []string // mounted
 }
 
 // Names on the target that the scene sets up.
@@ -129,6 +135,11 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 	default:
 		return s, fmt.Errorf("stage: no store %q; sqlite and postgres exist", opt.Store)
 	}
+	if opt.DataDisk > 0 {
+		if err := s.mountData(); err != nil {
+			return s, err
+		}
+	}
 	if s.listen, err = freePort(); err != nil {
 		return s, err
 	}
@@ -188,7 +199,7 @@ func (s *Stage) launch() (<-chan struct{}, error) {
 		s.log = f
 	}
 	cmd := exec.Command(filepath.Join(s.Bin, "stintd"), "serve", "--data", s.path("data"), "--listen", s.listen, "--config", s.path("stintd.yaml"))
-	cmd.Env = append(os.Environ(), "STINT_LOG_LEVEL=info")
+	cmd.Env = append(append(os.Environ(), "STINT_LOG_LEVEL=info"), s.Env...)
 	if s.Memory != nil {
 		cmd.Env = append(cmd.Env, "STINT_DATABASE="+s.Memory.SuperuserDSN("stint"))
 	}
@@ -302,6 +313,9 @@ func (s *Stage) Close() error {
 	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
+	}
+	for _, disk := range s.disks {
+		errs = append(errs, syscall.Unmount(disk, 0))
 	}
 	if !s.Keep {
 		errs = append(errs, os.RemoveAll(s.Dir))
