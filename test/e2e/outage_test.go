@@ -202,7 +202,8 @@ func TestDatabaseAway(t *testing.T) {
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			w.t = t
-			mira, a := w.lend("mira", 5*time.Second)
+			mira, a := w.lend("mira", 8*time.Second)
+			_, b := w.lend("noor", time.Hour)
 			time.Sleep(2 * time.Second) // it is known ahead
 			must(t, way.away())
 			back := true
@@ -212,6 +213,12 @@ func TestDatabaseAway(t *testing.T) {
 				}
 			}()
 			lives(t, a, "before the end")
+			lives(t, b, "before the revocation")
+			if r := w.As("noor").Run(t.Context(), "revoke", "--user", "mira", "--why", "not mine to say"); r.Code != 69 {
+				t.Errorf("a member revokes: exit %d\n%s", r.Code, r.Err)
+			}
+			must(t, w.As("root").Run(t.Context(), "revoke", "--user", "noor", "--why", "the device was stolen").Failed())
+			cut(t, b, 5*time.Second)
 			cut(t, a, time.Until(mira.Grant.ExpiresAt.Time)+8*time.Second)
 			t.Logf("cut %s after the end", time.Since(mira.Grant.ExpiresAt.Time).Round(time.Millisecond))
 			if time.Now().Before(mira.Grant.ExpiresAt.Time) {
@@ -224,7 +231,7 @@ func TestDatabaseAway(t *testing.T) {
 			t.Logf("granted again after %s", w.granted().Round(time.Millisecond))
 			must(t, w.As("mira").Run(t.Context(), "wait", mira.ID, "--for", "ended", "--timeout", "30s").Failed())
 			w.until(30*time.Second, "merged", func() bool { return !strings.Contains(w.ready(), "journal") })
-			w.proof("journal.removed")
+			w.proof("journal.removed", `"journal"`, "the device was stolen")
 			must(t, w.As("root").Run(t.Context(), "revoke", "--all", "--why", "the next part of the test").Failed())
 			must(t, w.oracle.Clean(t.Context(), 10*time.Second))
 		})
