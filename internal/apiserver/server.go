@@ -50,6 +50,7 @@ type Server struct {
 	reads   *rates
 	writes  *rates
 	urgent  *rates // taking access away: ten times as often as other changes
+	recent  recent
 	codes   *rates // attempts to redeem a code, by address
 	work    room
 	waits   room

@@ -158,7 +158,7 @@ func (b *Broker) certain() error {
 			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
 	}
 	if b.pulse.isAway() {
-		return access.Fail(access.Unavailable, "store-away", "nothing new is granted for now").Because("the store takes no changes reliably").
+		return access.Fail(access.Unavailable, "no-store", "nothing new is granted for now").Because("the store takes no changes reliably").
 			Try("an administrator looks at the store's disk or server; it goes on by itself then, and ending and revoking work meanwhile")
 	}
 	return b.holds.refuse()

@@ -59,6 +59,7 @@ func (v *Server) launch() (<-chan struct{}, error) {
 	cmd := exec.Command(filepath.Join(bin, "stintd"), "serve", "--data", v.s.path(v.name), "--listen", v.listen, "--config", v.s.path("stintd.yaml"),
 		"--seal-key-file", v.s.path("data.key"))
 	cmd.Env = append(os.Environ(), "STINT_LOG_LEVEL=info")
+	cmd.Env = append(cmd.Env, v.s.Env...)
 	if dsn := v.s.database(); dsn != "" {
 		cmd.Env = append(cmd.Env, "STINT_DATABASE="+dsn)
 	}

@@ -28,6 +28,11 @@ type Options struct {
 	Fsync bool
 	// Config is appended to stintd's configuration file.
 	Config string
+	// Env is added to stintd's environment.
+	Env []string
+	// DataDisk puts the data folder on a disk of its own of so many bytes, which
+	// takes root; 0: where the stage is.
+	DataDisk int
 	// Target bends the target server.
 	Target map[string]string
 	// Replicas is how many stintd share the store, behind a load balancer; 0 is 1.
@@ -52,6 +57,7 @@ type Stage struct {
 	balancer *balancer // nil with one server
 	mu       sync.Mutex
 	people   map[string]*Person
+	disks    []string // mounted
 }
 
 // Names on the target that the scene sets up.
@@ -133,6 +139,11 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 		}
 	default:
 		return s, fmt.Errorf("stage: no store %q; sqlite and postgres exist", opt.Store)
+	}
+	if opt.DataDisk > 0 {
+		if err := s.mountData(); err != nil {
+			return s, err
+		}
 	}
 	for i := range max(opt.Replicas, 1) {
 		v := &Server{s: s, name: "data"}
@@ -251,6 +262,9 @@ func (s *Stage) Close() error {
 	}
 	if s.Memory != nil {
 		errs = append(errs, s.Memory.Close())
+	}
+	for _, disk := range s.disks {
+		errs = append(errs, syscall.Unmount(disk, 0))
 	}
 	if !s.Keep {
 		errs = append(errs, os.RemoveAll(s.Dir))
