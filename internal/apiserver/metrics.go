@@ -64,11 +64,15 @@ var (
 	failures   = prometheus.NewDesc("stint_provision_errors_total", "Set-ups that a target refused or did not answer, by type of target.", []string{"type"}, nil)
 	ending     = prometheus.NewDesc("stint_grants_ending", "Grants whose access is being removed; a thousand are counted at most.", nil, nil)
 	overdue    = prometheus.NewDesc("stint_grants_overdue", "Of these, those not verified gone a second after their end.", nil, nil)
+	witnesses  = prometheus.NewDesc("stint_witnesses", "Witnesses that are configured.", nil, nil)
+	signing    = prometheus.NewDesc("stint_witnesses_signing", "Of these, those that have signed when they were asked last.", nil, nil)
+	unseen     = prometheus.NewDesc("stint_unwitnessed_records", "Records of the log that no witness has signed yet.", nil, nil)
+	quarantine = prometheus.NewDesc("stint_quarantined", "1 while nothing is granted because the data was restored or looks old.", nil, nil)
 	swept      = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
 func (*inside) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, swept} {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, swept, witnesses, signing, unseen, quarantine} {
 		ch <- d
 	}
 }
@@ -81,6 +85,18 @@ func (c *inside) Collect(ch chan<- prometheus.Metric) {
 	if n, oldest, err := c.server.audit.Lag(ctx); err == nil {
 		gauge(lagRecords, float64(n))
 		gauge(lagSeconds, oldest.Seconds())
+	}
+	if k := c.server.keep; k != nil {
+		if all, n, tail, err := k.Witnesses(ctx); err == nil {
+			gauge(witnesses, float64(all))
+			gauge(signing, float64(n))
+			if all > 0 {
+				gauge(unseen, float64(tail))
+			}
+		}
+	}
+	if q, _, err := c.server.broker.QuarantineState(ctx); err == nil {
+		gauge(quarantine, map[bool]float64{true: 1}[q.Kind != ""])
 	}
 	st := c.server.broker.Stats()
 	for t, n := range st.Events {
