@@ -10,10 +10,11 @@ export CGO_ENABLED ?= 0
 
 STORE  ?= sqlite
 TRIALS ?= 50
+N      ?= 20
 AUTO   ?=
-RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/connector/... ./internal/pgtest
+RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos bench drill assurance cross clean
 
 all: build
 
@@ -56,6 +57,11 @@ e2e: build
 ## kill -9 at random moments, with an oracle that reads the target by itself.
 chaos: build
 	$(GO) run ./test/chaos -bin bin -store $(STORE) -trials $(TRIALS)
+
+## Backup at a random moment, life after it, a lost store, a restore, N times: nothing
+## that had ended comes back on a real target, and nothing foreign is touched.
+drill:
+	$(GO) test -count=1 -timeout 60m ./cmd/stintd -run '^TestRestoreDrills$$' -v -drills $(N)
 
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build

@@ -73,6 +73,21 @@ func (p *process) Witnessed(ctx context.Context) ([]byte, error) {
 	return signed, err
 }
 
+// Witnesses implements apiserver.Keep.
+func (p *process) Witnesses(ctx context.Context) (all, signing int, unwitnessed int64, err error) {
+	head, err := p.store.Head(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	seen, _, err := p.store.Witnessed(ctx)
+	for i := range p.witnesses.clients {
+		if s := p.witnesses.of(i); s.err == nil && !s.at.IsZero() {
+			signing++
+		}
+	}
+	return len(p.witnesses.clients), signing, head.Size - seen, err
+}
+
 // backupStopped is stintd backup.
 func backupStopped(ctx context.Context, s settings, path string, out io.Writer) (err error) {
 	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database})
