@@ -60,7 +60,7 @@ func parse(args []string) (o options, err error) {
 	fs := flag.NewFlagSet("storm", flag.ContinueOnError)
 	fs.StringVar(&o.store, "store", "sqlite", "sqlite or postgres")
 	fs.StringVar(&o.evidence, "evidence", "", "folder for the result, for make assurance")
-	fs.StringVar(&o.profile, "cpuprofile", "", "write a processor profile to this file")
+	fs.StringVar(&o.profile, "cpuprofile", "", "write a processor profile of the last storm to this file")
 	fs.DurationVar(&o.delay, "delay", 100*time.Millisecond, "what each call to a target takes")
 	fs.IntVar(&o.most, "ends", 100_000, "grants that end at one instant")
 	fs.IntVar(&o.places, "places", 100, "targets that they are on")
@@ -103,16 +103,6 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.profile != "" {
-		f, err := os.Create(o.profile)
-		if err != nil {
-			return err
-		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer func() { pprof.StopCPUProfile(); err = errors.Join(err, f.Close()) }()
-	}
 	s := &storm{options: o, began: time.Now(), result: evidence.New("storm-"+o.store, "storm", "make storm STORE="+o.store)}
 	s.result.Invariants = []string{"I-01", "I-05", "I-36", "L-01", "L-05"}
 	for _, p := range o.parts {
@@ -129,6 +119,22 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}
 	return s.result.Write(o.evidence)
+}
+
+// profiled writes a processor profile of what follows, if one was asked for, until
+// stop is called; the last one stays.
+func (s *storm) profiled() (stop func() error, err error) {
+	if s.profile == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(s.profile)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() error { pprof.StopCPUProfile(); return f.Close() }, nil
 }
 
 // say tells who waits what is going on.
