@@ -39,6 +39,7 @@ type options struct {
 	live     []int
 	calls    time.Duration // how long each phase of requests lasts
 	clients  int
+	measured string
 }
 
 var parts = []string{"issue", "ends", "dead", "live", "flood"}
@@ -67,6 +68,7 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&o.dead, "dead", 10, "targets that are dead in the second storm")
 	fs.DurationVar(&o.calls, "calls", 10*time.Second, "length of each phase of requests")
 	fs.IntVar(&o.clients, "clients", 32, "how many ask at once")
+	fs.StringVar(&o.measured, "measured", "", "be the process that is measured, on the store in this folder")
 	only := fs.String("parts", "ends,dead,live,flood", "which of "+strings.Join(parts, ", "))
 	live := fs.String("live", "10000,1000000", "how many live grants to start with; the first is what the others are compared with")
 	if err := fs.Parse(args); err != nil {
@@ -105,6 +107,9 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	s := &storm{options: o, began: time.Now(), result: evidence.New("storm-"+o.store, "storm", "make storm STORE="+o.store)}
 	s.result.Invariants = []string{"I-01", "I-05", "I-36", "L-01", "L-05"}
+	if o.measured != "" {
+		return s.asMeasured(ctx, o.measured)
+	}
 	for _, p := range o.parts {
 		part := map[string]func(context.Context) error{"issue": s.issue, "ends": s.ends, "dead": s.withDead, "live": s.live, "flood": s.flood}[p]
 		if err := part(ctx); err != nil {
