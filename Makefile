@@ -11,9 +11,10 @@ export CGO_ENABLED ?= 0
 STORE  ?= sqlite
 TRIALS ?= 50
 AUTO   ?=
+MINUTES ?= 10
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos bench storm soak assurance cross clean
 
 all: build
 
@@ -59,7 +60,15 @@ chaos: build
 
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build
-	$(GO) run ./test/bench -bin bin -store $(STORE)
+	$(GO) run ./test/bench -bin bin -store $(STORE) -evidence docs/evidence
+
+## Very much at once, on simulated targets; see docs/benchmarks.md.
+storm:
+	$(GO) run ./test/storm -store $(STORE) -evidence docs/evidence
+
+## stintd under load for so many minutes; fails when something grows.
+soak: build
+	$(GO) run ./test/bench -bin bin -store $(STORE) -parts soak -soak $(MINUTES)m -evidence docs/evidence
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:
