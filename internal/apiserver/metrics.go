@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -37,6 +38,7 @@ func newMetrics(s *Server) *metrics {
 	r.MustRegister(lags, m.calls, m.seconds, m.signInFailures, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_in_flight", Help: "Calls in work."}, func() float64 { return float64(s.work.used.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_waits", Help: "Held answers and streams."}, func() float64 { return float64(s.waits.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_goroutines", Help: "Goroutines of this process."}, func() float64 { return float64(runtime.NumGoroutine()) }),
 		&inside{server: s, lags: lags},
 	)
 	m.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{Timeout: 5 * time.Second, MaxRequestsInFlight: 2})

@@ -141,7 +141,7 @@ func (s *scene) keepAsking(ctx context.Context, c int, granted *atomic.Int64) er
 
 func sampleLevel(ctx context.Context, s *scene, at time.Duration) (l level, err error) {
 	l.at = at
-	if l.goroutines, err = metric(ctx, s.URL, "go_goroutines"); err != nil {
+	if l.goroutines, err = metric(ctx, s.URL, "stint_goroutines"); err != nil {
 		return l, err
 	}
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.Pid()))
