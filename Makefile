@@ -12,9 +12,12 @@ STORE  ?= sqlite
 TRIALS ?= 50
 N      ?= 20
 AUTO   ?=
+# Where deep runs leave their results for the assurance report: EVIDENCE=docs/evidence.
+EVIDENCE ?=
+MINUTES ?= 10
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench drill assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos bench storm soak drill assurance cross clean
 
 all: build
 
@@ -65,7 +68,15 @@ drill:
 
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build
-	$(GO) run ./test/bench -bin bin -store $(STORE)
+	$(GO) run ./test/bench -bin bin -store $(STORE) -evidence '$(EVIDENCE)'
+
+## Very much at once, on simulated targets; see docs/benchmarks.md.
+storm:
+	$(GO) run ./test/storm -store $(STORE) -evidence '$(EVIDENCE)'
+
+## stintd under load for so many minutes; fails when something grows.
+soak: build
+	$(GO) run ./test/bench -bin bin -store $(STORE) -parts soak -soak $(MINUTES)m -evidence '$(EVIDENCE)'
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -43,6 +44,7 @@ func newMetrics(s *Server) *metrics {
 			return 0
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_waits", Help: "Held answers and streams."}, func() float64 { return float64(s.waits.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_goroutines", Help: "Goroutines of this process."}, func() float64 { return float64(runtime.NumGoroutine()) }),
 		&inside{server: s, lags: lags},
 	)
 	m.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{Timeout: 5 * time.Second, MaxRequestsInFlight: 2})

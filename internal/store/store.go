@@ -188,6 +188,9 @@ func (s *Store) newTx(ctx context.Context, db session, now time.Time) *Tx {
 // of a write or of the database, even if fn made light of it, else fn's answer.
 func (tx *Tx) run(fn func(*Tx) error) error {
 	err := fn(tx)
+	if err == nil {
+		err = tx.flush()
+	}
 	if tx.err != nil && !errors.Is(err, tx.err) {
 		return tx.err
 	}
