@@ -94,15 +94,19 @@ type ask struct {
 	voting   bool
 	longer   []*extension
 
-	active time.Time // first told so
-	end    time.Time // last told, by true time
-	over   time.Time // told that it ends or has ended
-	why    access.EndReason
-	note   string
+	active  time.Time // first told so
+	end     time.Time // last told, by true time
+	until   time.Time // the same by the store's clock
+	heardAt time.Time // when they were told
+	over    time.Time // told that it ends or has ended
+	why     access.EndReason
+	note    string
 	// gone says that it was told to be verified gone.
 	gone    time.Time
 	creds   []login
 	session int64
+	// unheard: the answer to an attempt of the last call got lost, and it may count.
+	unheard bool
 	// returning: the holder gives it back.
 	returning bool
 }
@@ -179,6 +183,7 @@ func (w *world) ask(a *ask) *ask {
 // call lets a person call a replica that runs, and again another one when the answer
 // got lost, as a client does. It reports false when it gave up.
 func (a *ask) call(do func(context.Context, *replica) error) (err error, sure bool) {
+	a.unheard = false
 	for range 5 {
 		if a.w.closed {
 			return errDead, true
@@ -191,6 +196,7 @@ func (a *ask) call(do func(context.Context, *replica) error) (err error, sure bo
 			if err == nil || !errors.Is(err, access.Unavailable) && !errors.Is(err, errDead) {
 				return err, true
 			}
+			a.unheard = true
 		}
 		time.Sleep(a.between(time.Second, 8*time.Second))
 	}
@@ -386,10 +392,11 @@ func (a *ask) told(v broker.View) {
 		if !a.over.IsZero() && !w.oracle.forgot(a.over) {
 			w.fail("I-35", "%s was told at %s to be over, and is active again", a.name(), w.at(a.over))
 		}
-		end := now.Add(g.ExpiresAt.Sub(v.Now))
-		if !a.end.IsZero() && end.After(a.end.Add(a.extra()+w.oracle.slack+time.Millisecond)) {
-			w.fail("I-21", "%s was to end at %s and ends at %s", a.name(), w.at(a.end), w.at(end))
+		end := g.ExpiresAt.Add(-w.skew)
+		if !a.until.IsZero() && g.ExpiresAt.After(a.until.Add(a.extra())) && !w.oracle.forgot(a.heardAt) {
+			w.fail("I-21", "%s was to end at %s and ends at %s", a.name(), a.until, g.ExpiresAt)
 		}
+		a.until, a.heardAt = g.ExpiresAt, now
 		if g.Duration > a.d+a.extra() || g.Role != a.role || g.Principal != caller1(a.who).Principal.ID {
 			w.fail("I-11", "%s asked for %s and has %s of %s as %s", a.name(), a.d, g.Duration, g.Role, g.Principal)
 		}
@@ -536,10 +543,10 @@ func (w *world) vote(a, as *ask, name string) {
 			w.sometimes("approved and waiting to start")
 		}
 	}
-	if err != nil && sure {
+	if err != nil && sure && !as.unheard {
 		a.votes[i].approve = false // it does not count, and they know
 	}
-	if err != nil && !sure && yes {
+	if yes && as.unheard {
 		w.sometimes("a vote of which nobody knows whether it counts")
 	}
 	if name == a.who || wrong {

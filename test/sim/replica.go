@@ -30,9 +30,6 @@ type replica struct {
 
 	dead   bool
 	asleep time.Time // paused until then
-
-	mu    sync.Mutex
-	views map[string]uint64
 }
 
 // errDead is what a dead process would be told, were it there to hear it. It is of
@@ -56,7 +53,7 @@ func (r *replica) name() string {
 // start begins a life of a process.
 func (w *world) start(id int) {
 	w.lives[id]++
-	r := &replica{w: w, id: id, life: w.lives[id], over: make(chan struct{}), views: map[string]uint64{}}
+	r := &replica{w: w, id: id, life: w.lives[id], over: make(chan struct{})}
 	log := slog.New(slog.DiscardHandler)
 	if w.logs != nil {
 		log = slog.New(slog.NewTextHandler(prefixed{w.logs, r.name() + " "}, nil))
@@ -64,7 +61,7 @@ func (w *world) start(id int) {
 	b, err := broker.New(broker.Config{
 		Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
-		Replica: r.name(), Alone: w.swarm.replicas == 1, Log: log, Rand: &randomness{rng: rand.New(rand.NewPCG(w.seed, uint64(1000+r.number())))},
+		Replica: r.name(), Alone: w.swarm.replicas == 1, Log: log, Rand: w.randomness(r.number()),
 	})
 	if err != nil {
 		panic(err) // the configuration is the simulator's own
@@ -109,23 +106,31 @@ func (w *world) crash(r *replica) {
 	w.requeue(keep)
 }
 
-// randomness gives ids. A transaction draws while it is the one step that happens,
-// so the order of draws is that of the steps.
+// randomness gives ids. A transaction that writes draws while it is the one step that
+// happens, so the order of draws is that of the steps. Reads draw elsewhere: what
+// they make of it is thrown away, and they have no place in the order.
 type randomness struct {
-	mu  sync.Mutex
-	rng *rand.Rand
+	w           *world
+	steps, rest *rand.Rand
+	mu          sync.Mutex
+}
+
+func (w *world) randomness(n int) *randomness {
+	return &randomness{w: w, steps: rand.New(rand.NewPCG(w.seed, uint64(1000+n))), rest: rand.New(rand.NewPCG(w.seed, uint64(1<<40+n)))}
 }
 
 func (x *randomness) Read(p []byte) (int, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	from := x.rest
+	if x.w.inStep {
+		from = x.steps
+	}
 	for i := range p {
-		p[i] = byte(x.rng.Uint32())
+		p[i] = byte(from.Uint32())
 	}
 	return len(p), nil
 }
-
-var _ io.Reader = (*randomness)(nil)
 
 // clearVault keeps connector logins as they are: what seals them is tested elsewhere.
 type clearVault struct{}
@@ -155,7 +160,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		return errDead
 	}
 	err := errDead
-	st := &step{by: r, op: "update", label: caller()}
+	st := &step{by: r, op: "update", label: caller(), key: broker.WorkOf(ctx)}
 	st.do = func(st *step) {
 		if r.dead {
 			st.answer("dead")
@@ -231,12 +236,10 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		return w.store.View(ctx, fn)
 	}
 	if r.asleep.IsZero() && w.script == nil {
+		// Logins are kept for a moment, and whichever loop comes first reads them: that
+		// is not to decide what is a step.
 		label := caller()
-		r.mu.Lock()
-		r.views[label]++
-		n := r.views[label]
-		r.mu.Unlock()
-		if !w.coin(w.swarm.views, r.number(), label, n) {
+		if strings.HasPrefix(label, "target<") || !w.coin(w.swarm.views, r.number(), label+broker.WorkOf(ctx)) {
 			if w.storeDown() {
 				return unavailable("the store did not answer")
 			}
@@ -244,7 +247,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		}
 	}
 	err := errDead
-	st := &step{by: r, op: "view", label: caller()}
+	st := &step{by: r, op: "view", label: caller(), key: broker.WorkOf(ctx)}
 	st.do = func(st *step) {
 		switch {
 		case r.dead:

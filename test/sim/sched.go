@@ -28,6 +28,7 @@ type sched struct {
 	bell    chan struct{}
 
 	queue  queue
+	inStep bool // a step has its effect just now
 	seq    int64
 	steps  int64
 	moment time.Time // of the last step
@@ -50,6 +51,7 @@ type step struct {
 	op     string   // "update", "provision", "crash"
 	label  string   // who in the broker asks, or what it is about
 	detail string
+	key    string // tells apart what has the same label; not in the trace
 	fault  fault
 	wait   time.Time // until when the caller has patience
 	do     func(*step)
@@ -67,7 +69,7 @@ func (st *step) less(u *step) bool {
 // order compares steps that arrived together, by what they are and not by when the
 // runtime let them run.
 func (st *step) order(u *step) int {
-	return cmp.Or(cmp.Compare(st.by.number(), u.by.number()), cmp.Compare(st.op, u.op), cmp.Compare(st.label, u.label), cmp.Compare(st.detail, u.detail))
+	return cmp.Or(cmp.Compare(st.by.number(), u.by.number()), cmp.Compare(st.op, u.op), cmp.Compare(st.label, u.label), cmp.Compare(st.key, u.key), cmp.Compare(st.detail, u.detail))
 }
 
 type queue []*step
@@ -153,7 +155,9 @@ func (s *sched) run(until time.Time) {
 func (s *sched) release(st *step, now time.Time) {
 	s.moment = now
 	s.steps++
+	s.inStep = true
 	st.do(st)
+	s.inStep = false
 	s.trace.add(s.steps, now.Sub(s.began), st)
 	if s.after != nil && s.failed == nil {
 		s.after()

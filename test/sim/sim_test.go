@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"os"
+	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,8 @@ import (
 var seedFlag = flag.Uint64("sim.seed", 0, "run this seed and print its trace")
 
 func TestOne(t *testing.T) {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(1 << 30)
 	var r Result
 	began := time.Now()
 	f, _ := os.Create("/tmp/w-sim-trace.txt")

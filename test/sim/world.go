@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +91,7 @@ func (w *world) build() error {
 	r := &replica{w: w}
 	b, err := broker.New(broker.Config{Store: w.store, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1, Replica: "setup",
-		Log: discard, Rand: &randomness{rng: w.rng}})
+		Log: discard, Rand: w.randomness(-2)})
 	if err != nil {
 		return err
 	}
@@ -117,13 +118,14 @@ func (w *world) sometimes(what string) {
 	w.counts[what]++
 }
 
-// coin is a chance that does not depend on the order in which it is asked for.
-func (w *world) coin(p float64, n int, label string, k uint64) bool {
+// coin is a chance that does not depend on the order in which it is asked for: only
+// on who asks, and when.
+func (w *world) coin(p float64, n int, label string) bool {
 	if p <= 0 {
 		return false
 	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d/%d/%s/%d", w.seed, n, label, k)
+	fmt.Fprintf(h, "%d/%d/%s/%d", w.seed, n, label, w.now().UnixNano())
 	return float64(h.Sum64()%1_000_000) < p*1_000_000
 }
 
@@ -266,9 +268,19 @@ func (w *world) unfold() {
 		w.in(w.between(0, 5*time.Second), "start", fmt.Sprint("r", id), func() { w.start(id) })
 	}
 	w.nextStorm()
+	w.sweepMemory()
 	w.nextAsk()
 	w.nextChore()
 	w.in(horizon-2*time.Hour-10*time.Minute, "quiet", "", func() { w.calm = true; w.endStorm() })
+}
+
+// sweepMemory collects garbage while nothing else runs: a collection in between
+// stops goroutines, and they would go on in another order.
+func (w *world) sweepMemory() {
+	w.in(30*time.Minute, "memory", "", func() {
+		runtime.GC()
+		w.sweepMemory()
+	})
 }
 
 // nextStorm begins a time of faults some while from now, and ends it.
