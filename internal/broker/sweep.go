@@ -298,8 +298,11 @@ func (b *Broker) unwanted(tx Tx, at access.Connection, a connector.Artefact, sin
 		return access.Entitlement{}, access.Event{}, false, nil
 	case e.Creation != "" && a.Creation != "" && e.Creation != a.Creation:
 		// Something made under our name after ours was gone: a late call of ours,
-		// or a forgery by somebody who saw the name. Only its login is taken.
-		return access.Entitlement{}, b.alarmEvent(ForeignFound, now, access.System, "place", string(place), "account", a.Account, "said", "it has our tag and is not what we made"), false, nil
+		// or a forgery by somebody who saw the name. The order keeps the identity of
+		// what we made, so that only the login of this one is taken, and a person is
+		// told of the rest.
+		e, ev, ok := e.Again(now)
+		return e, ev, ok, nil
 	}
 	if a.Creation != "" {
 		e.Creation = a.Creation
