@@ -158,7 +158,7 @@ const onTheWay = 250 * time.Millisecond
 // Hear takes a hint of another replica: it wakes whoever waits here for what
 // changed there.
 func (b *Broker) Hear(n access.Notice) {
-	b.watch.changed(n.Requests...)
+	b.watch.changed(&effects{changed: n.Requests})
 	b.alarm.set(n.Due)
 	if n.Again {
 		b.again.Store(true)
