@@ -68,6 +68,7 @@ func (r *reader) cluster(ctx context.Context, conn *pgx.Conn) (dbs []foundDataba
 // database reads one of them, on a connection to it.
 func (r *reader) database(ctx context.Context, conn *pgx.Conn, name string) error {
 	b := &pgx.Batch{}
+	b.Queue("SET jit = off") // compiling takes longer than reading
 	for _, sql := range databaseSQL {
 		b.Queue(sql).Query(func(rows pgx.Rows) error { return r.lines(rows, name) })
 	}

@@ -179,7 +179,7 @@ var databaseSQL = []string{
 }
 
 // privilegesOf lists what access control lists grant beyond what every object of
-// the kind starts with. What the bootstrap superuser granted on the system's own
+// the kind starts with, which is for its owner and PUBLIC. What the bootstrap superuser granted on the system's own
 // objects is left out, but for schemas and databases.
 func privilegesOf(objects string) string {
 	return `SELECT 'privilege', format('%s on %s %s to %s by %s %s', e.privilege_type, o.label, o.ident, e.grantee, e.grantor, e.is_grantable),
@@ -187,7 +187,7 @@ func privilegesOf(objects string) string {
 	  ARRAY[e.grantor], format('REVOKE %s ON %s %s FROM %s', e.privilege_type, o.label, o.ident, w.grantee), '', ''
 	FROM (` + objects + `) o, aclexplode(o.acl) e, LATERAL (SELECT CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END grantee) w
 	WHERE e.grantee <> o.owner AND (o.oid >= 16384 OR e.grantor <> 10 OR o.label IN ('SCHEMA', 'DATABASE'))
-	  AND NOT EXISTS (SELECT FROM aclexplode(acldefault(o."default"::"char", o.owner)) x WHERE x.grantee = e.grantee AND x.privilege_type = e.privilege_type AND x.is_grantable = e.is_grantable)`
+	  AND (e.grantee <> 0 OR NOT EXISTS (SELECT FROM aclexplode(acldefault(o."default"::"char", o.owner)) x WHERE x.grantee = 0 AND x.privilege_type = e.privilege_type AND x.is_grantable = e.is_grantable))`
 }
 
 // schedulers are the extensions that run statements later.
