@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ResidueState says whether something that carries power past a grant was left
 // behind by it.
@@ -41,4 +44,16 @@ type Fingerprint struct {
 	Place   Place
 	TakenAt time.Time // when the reading was complete
 	Body    []byte
+}
+
+// SumResidue is the answer for a grant, of those for its places: what is not known of one
+// of them is not known. Without any it is empty: nobody looks.
+func SumResidue(rs []Residue) (s ResidueState) {
+	order := []ResidueState{ResidueNone, ResidueFound, ResidueUnknowable, ResiduePending}
+	for _, r := range rs {
+		if slices.Index(order, r.State) > slices.Index(order, s) {
+			s = r.State
+		}
+	}
+	return s
 }

@@ -58,6 +58,7 @@ type Broker struct {
 	logins  loginCache
 	claims  claimCache
 	company company
+	examine examinations
 	watch   *watch
 	alarm   *alarm
 	lanes   *lanes
@@ -114,7 +115,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		}
 	}
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets} {
+	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchResidue} {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)

@@ -237,6 +237,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compil
 	}
 	if next != nil {
 		b.docs.Store(next)
+		b.examine.poke() // a new target has no fingerprint yet
 		select {
 		case b.edited <- struct{}{}: // watchEligibility need not wait for its next look
 		default:
