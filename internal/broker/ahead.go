@@ -15,7 +15,7 @@ const (
 	aheadMost = 4096
 	// aheadEvery is how often the store is read for it, and aheadShare that this
 	// takes no more than one part in so many of the time.
-	aheadEvery = 10 * time.Second
+	aheadEvery = 5 * time.Second
 	aheadShare = 50
 )
 
