@@ -381,3 +381,47 @@ func TestBatches(t *testing.T) {
 		})
 	})
 }
+
+// TestWhatEndsNext: active grants and those being set up, the soonest first, and
+// removals also while somebody has them on lease; nothing that is scheduled,
+// ending or over.
+func TestWhatEndsNext(t *testing.T) {
+	onBoth(t, func(t *testing.T, d *database) {
+		s := opened(t, d)
+		late := active(t, s, func(r *access.Request) { r.Duration = time.Hour })
+		soon := active(t, s, func(r *access.Request) { r.Duration = 20 * time.Minute })
+		setup := grant(t, s, "w")
+		over := active(t, s)
+		next := func(limit int) (ids []access.GrantID) {
+			for _, g := range read(t, s, func(tx *store.Tx) ([]access.Grant, error) { return tx.EndingNext(limit) }) {
+				ids = append(ids, g.ID)
+			}
+			return ids
+		}
+		removals := func() []access.Entitlement {
+			return read(t, s, func(tx *store.Tx) ([]access.Entitlement, error) { return tx.Removals(10) })
+		}
+		if got := removals(); len(got) != 0 {
+			t.Errorf("removals before any: %v", got)
+		}
+		update(t, s, func(tx *store.Tx) (err error) { over, err = end(tx, over, access.ByHolder); return err })
+		if got, want := next(10), []access.GrantID{setup.g.ID, soon.g.ID, late.g.ID}; !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		if got := next(1); len(got) != 1 || got[0] != setup.g.ID {
+			t.Errorf("the next one: %v", got)
+		}
+		for _, leased := range []bool{false, true} {
+			if leased {
+				update(t, s, func(tx *store.Tx) error { return tx.Lease("w2", tx.Now().Add(time.Minute), over.es[0].ID) })
+			}
+			if got := removals(); len(got) != 1 || got[0].ID != over.es[0].ID {
+				t.Errorf("removals (leased: %v): %v", leased, got)
+			}
+		}
+		update(t, s, func(tx *store.Tx) (err error) { over, err = vanish(tx, over); return err })
+		if got := removals(); len(got) != 0 {
+			t.Errorf("removals after all are gone: %v", got)
+		}
+	})
+}
