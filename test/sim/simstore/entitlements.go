@@ -170,8 +170,13 @@ func (tx *Tx) saveEntitlement(e access.Entitlement) error {
 			row.due = 0 // work without a time is work for now, never work forgotten
 		}
 	}
-	if e.Version == 1 && e.State != access.Intended && e.State != access.Removing {
-		return tx.fail(broken("an entitlement begins intended, or found and being removed"))
+	if e.Version == 1 {
+		if err := newEntitlementRule(row); err != nil {
+			return tx.fail(err)
+		}
+		if err := entitlementChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
 	if old == nil && e.Version != 1 || old != nil && !follows(e.Version, old.Version) {
 		return tx.fail(changed("entitlement", e.ID, e.Version))

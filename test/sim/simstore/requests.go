@@ -124,6 +124,9 @@ func (tx *Tx) saveRequest(r access.Request) error {
 		if err := newRequestRule(row); err != nil {
 			return tx.fail(err)
 		}
+		if err := requestChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
 	if old == nil && r.Version != 1 || old != nil && !follows(r.Version, old.Version) {
 		return tx.fail(changed("request", r.ID, r.Version))

@@ -121,6 +121,10 @@ func grantChecks(g *grantRow) error {
 	)
 }
 
+func newEntitlementRule(e *entitlementRow) error {
+	return hold(rule{e.State != access.Intended && e.State != access.Removing, "an entitlement begins intended, or found and being removed"})
+}
+
 var entitlementSteps = map[access.EntitlementState][]access.EntitlementState{
 	access.Intended:   {access.Present, access.Refreshing, access.Removing},
 	access.Present:    {access.Refreshing, access.Removing},
