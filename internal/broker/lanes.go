@@ -78,6 +78,7 @@ func (l *lanes) kick(w access.Work) {
 
 // run works until a look finds nothing and no kick came meanwhile.
 func (l *lanes) run(ctx context.Context, w access.Work, x *lane) {
+	ctx = withWork(ctx, string(w.Place))
 	for {
 		l.mu.Lock()
 		x.again = false
@@ -161,6 +162,9 @@ func (k *bulkhead) enter(ctx context.Context, p access.Place) (leave func(answer
 		k.leave(p, own)
 	}
 	through := func(room chan struct{}) bool {
+		if ctx.Err() != nil {
+			return false // also where there is room: a call whose time is over is not begun
+		}
 		select {
 		case room <- struct{}{}:
 			in = append(in, room)

@@ -46,6 +46,10 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	// What cannot be recorded keeps its lease until that lapses, and is removed
 	// once more; that is harmless.
 	record := func(rs []removal) {
+		ctx := ctx
+		if len(rs) > 0 {
+			ctx = withWork(ctx, string(rs[0].entitlement.ID))
+		}
 		for _, r := range rs {
 			if !r.gone {
 				b.Log.Warn("removal is not confirmed", "entitlement", r.entitlement.ID, "resource", r.entitlement.Target.Resource,
@@ -102,7 +106,7 @@ const removeLease = 2 * time.Second
 // keepLeases renews the leases of an owner until they are let go. A renewal that
 // fails does no harm: two that remove the same thing do what one does.
 func (b *Broker) keepLeases(ctx context.Context, owner string) (letGo func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(withWork(ctx, owner))
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
@@ -113,6 +117,9 @@ func (b *Broker) keepLeases(ctx context.Context, owner string) (letGo func()) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+				if ctx.Err() != nil {
+					return // let go meanwhile; nothing is left to renew
+				}
 				err := b.Store.Update(ctx, func(tx Tx) error { return tx.RenewLeases(owner, tx.Now().Add(removeLease)) })
 				if err != nil && ctx.Err() == nil {
 					b.Log.Warn("a lease was not renewed; another may do the same work", "error", err)
@@ -135,6 +142,7 @@ type verdict struct {
 // claim: what it removes is pinned by tag and creation identity, and a claim that
 // somebody else made is no reason to let access go on.
 func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut func()) []removal {
+	ctx = withWork(ctx, string(es[0].ID))
 	rs := make([]removal, len(es))
 	for i, e := range es {
 		rs[i].entitlement = e

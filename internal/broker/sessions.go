@@ -29,12 +29,15 @@ func (b *Broker) watchSessions(ctx context.Context) {
 // watched reads the grants to watch, by what they hold, and that.
 func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]access.Grant, held []access.Entitlement, err error) {
 	err = b.Store.View(ctx, func(tx Tx) error {
-		gs, held = map[access.EntitlementID][]access.Grant{}, nil
+		gs, held = nil, nil
 		q := access.GrantQuery{Watched: true, States: []access.GrantState{access.Active}, Limit: dueBatch}
 		for {
 			page, err := tx.Grants(q)
 			if err != nil {
 				return err
+			}
+			if len(page) == 0 {
+				return nil // as nearly always
 			}
 			var ids []access.GrantID
 			byID := map[access.GrantID]access.Grant{}
@@ -48,6 +51,9 @@ func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]acc
 			es, err := tx.EntitlementsOf(entitlementIDs(hs)...)
 			if err != nil {
 				return err
+			}
+			if gs == nil {
+				gs = map[access.EntitlementID][]access.Grant{}
 			}
 			for _, h := range hs {
 				gs[h.Entitlement] = append(gs[h.Entitlement], byID[h.Grant])
@@ -69,9 +75,10 @@ func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]acc
 // lookAt reads the sessions under entitlements of one connection back and ends
 // what is over. A target that does not answer ends nothing: time will.
 func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, gs map[access.EntitlementID][]access.Grant) {
+	at := es[0].Target.Connection
+	ctx = withWork(ctx, string(at.Place())+" "+at.Credential)
 	call, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
-	at := es[0].Target.Connection
 	conn, t, err := b.target(call, at)
 	if err != nil {
 		return

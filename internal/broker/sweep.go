@@ -139,6 +139,7 @@ func (l *sweepLog) done(reported map[string]string) {
 // sweep compares one place with the store.
 func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (Findings, error) {
 	place := at.Place()
+	ctx = withWork(ctx, string(place)+" "+at.Credential)
 	found := Findings{Place: place}
 	call, cancel := context.WithTimeout(ctx, sweepEvery/2)
 	defer cancel()

@@ -1,0 +1,585 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/connector"
+	"stint/test/sim/simtarget"
+)
+
+// Bounds of the oracles. Where nothing went wrong for a while, access ends within
+// prompt. After the last thing that went wrong it is over within settled, which is
+// L-01 and some room for a retry that was just put off; what no row knows is found
+// by the sweep (L-06).
+const (
+	prompt  = 4 * time.Second
+	settled = 75 * time.Second
+	swept   = 200 * time.Second
+	peace   = 2 * time.Minute // so long nothing must have gone wrong for prompt to count
+)
+
+// oracle compares what is on the targets with what people were told. It reads rows
+// only to learn which order belongs to which request, and to compare them with the
+// log; what is allowed it knows from the people.
+type oracle struct {
+	w         *world
+	disturbed map[access.Place]time.Time // "" is everywhere
+	slack     time.Duration              // by how much the store's clock was set back so far
+	lostAt    time.Time                  // when commits were last lost; zero: never
+
+	logged   int
+	versions map[string]int64
+	last     map[string]access.EventType // of each grant
+	shows    map[string]int
+	expiry   map[access.GrantID]time.Time
+	commits  int64
+
+	owners  map[access.EntitlementID][]*ask
+	doubted map[access.EntitlementID]bool // a call about it landed late: the password may be one that nobody knows
+	strays  map[access.Place]time.Time    // when something last landed later than the contract allows
+	changes int64
+	looked  time.Time
+	deep    time.Time
+	tracked []tracked
+	first   map[string]time.Time
+	numbers map[access.RequestID]int
+}
+
+// tracked is one thing on a target that somebody can use, or that is left of it.
+type tracked struct {
+	what    string
+	place   access.Place
+	usable  bool
+	since   time.Time
+	asks    []*ask
+	session bool
+}
+
+func (o *oracle) begin(w *world) {
+	*o = oracle{w: w, disturbed: map[access.Place]time.Time{}, versions: map[string]int64{}, last: map[string]access.EventType{}, shows: map[string]int{},
+		expiry: map[access.GrantID]time.Time{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
+		strays: map[access.Place]time.Time{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
+}
+
+// forgot reports whether a failover took commits back since the given time: what
+// was told before may not be true any more. This is the one thing that a seed with
+// such failovers is excused for.
+func (o *oracle) forgot(since time.Time) bool { return !o.lostAt.IsZero() && !o.lostAt.Before(since) }
+
+// lost is told that the last n commits are gone.
+func (o *oracle) lost(n int) {
+	if n == 0 {
+		return
+	}
+	o.lostAt = time.Now()
+	clear(o.versions)
+	clear(o.last)
+	clear(o.shows)
+	clear(o.expiry)
+	o.logged = 0
+	o.readLog(false)
+}
+
+// look is called after every step.
+func (o *oracle) look() {
+	w, now := o.w, time.Now()
+	if n := w.store.Commits(); n != o.commits {
+		o.commits = n
+		o.readLog(true)
+		o.readGrants()
+	}
+	changed := w.targets.Changes() != o.changes
+	if changed {
+		o.changes = w.targets.Changes()
+		o.take(now)
+		if harm := w.targets.Harm(); len(harm) > 0 {
+			w.fail("I-23", "what is not ours was harmed: %s", strings.Join(harm, "; "))
+		}
+	}
+	if len(o.tracked) > 0 && (changed || now.Sub(o.looked) > 250*time.Millisecond) {
+		o.looked = now
+		o.judge(now)
+	}
+	if now.Sub(o.deep) > 5*time.Minute && o.peaceful("", now, settled+30*time.Second) {
+		o.deep = now
+		o.promises(now)
+	}
+}
+
+// peaceful reports whether nothing went wrong there for so long.
+func (o *oracle) peaceful(p access.Place, now time.Time, d time.Duration) bool {
+	return !o.trouble(p).Add(d).After(now)
+}
+
+// trouble is when something last went wrong that concerns the place.
+func (o *oracle) trouble(p access.Place) time.Time {
+	t := o.disturbed[""]
+	if u := o.disturbed[p]; u.After(t) {
+		t = u
+	}
+	return t
+}
+
+// readLog follows the audit log: every entity's versions are dense (I-15), and grants
+// go through legal states only (I-14).
+func (o *oracle) readLog(strict bool) {
+	w := o.w
+	log := w.store.Log()
+	for _, ev := range log[o.logged:] {
+		was, known := o.versions[ev.Entity]
+		if !known && strings.HasPrefix(ev.Entity, "user:") {
+			was = 1 // they were there before the day began
+		}
+		if want := was + 1; ev.Version != want {
+			w.fail("I-15", "%s of %s is version %d, after %d", ev.Type, ev.Entity, ev.Version, want-1)
+		}
+		o.versions[ev.Entity] = ev.Version
+		if strings.HasPrefix(ev.Entity, "grt_") {
+			was := o.last[ev.Entity]
+			if !slices.Contains(follows[was], ev.Type) {
+				w.fail("I-14", "%s of %s follows %s", ev.Type, ev.Entity, was)
+			}
+			if ev.Type == access.CredentialShown {
+				o.shows[ev.Entity]++
+			} else {
+				o.last[ev.Entity] = ev.Type
+			}
+			if strict && (ev.Type == access.GrantEnding || ev.Type == access.GrantEnded && was != access.GrantEnding) {
+				o.whyEnded(ev)
+			}
+		}
+		if strict && ev.Type == broker.SweepFound {
+			w.sometimes("an orphan is swept")
+		}
+	}
+	o.logged = len(log)
+}
+
+var follows = map[access.EventType][]access.EventType{
+	"":                     {access.GrantCreated},
+	access.GrantCreated:    {access.GrantStarted, access.GrantActive, access.GrantEnding, access.GrantEnded},
+	access.GrantStarted:    {access.GrantActive, access.GrantEnding},
+	access.GrantActive:     {access.GrantExtended, access.CredentialShown, access.GrantEnding},
+	access.GrantExtended:   {access.GrantExtended, access.CredentialShown, access.GrantEnding},
+	access.GrantEnding:     {access.GrantEnded},
+	access.GrantEnded:      nil,
+	access.CredentialShown: nil,
+}
+
+// whyEnded checks that a grant ends for a reason that somebody or something gave.
+func (o *oracle) whyEnded(ev access.Event) {
+	w, now := o.w, time.Now()
+	a := w.askOf(access.RequestID(ev.Facts["request"]))
+	if a == nil {
+		return
+	}
+	why, ok := access.EndReason(ev.Facts["end_reason"]), true
+	since := now.Add(-5 * time.Minute) // a call may be heard of before what it does is done everywhere
+	switch why {
+	case access.ByTime:
+		ok = a.end.IsZero() || w.swarm.clockSteps > 0 || !now.Before(a.end.Add(-10*time.Millisecond))
+		if w.targetDown(w.places[a.place].Place()) {
+			w.sometimes("expiry while its target is down")
+		}
+	case access.ByHolder:
+		ok = a.returning || a.role == "watched"
+		if !a.returning {
+			w.sometimes("ended by logout or idling")
+		}
+	case access.ByPerson:
+		ok = w.rules.mayEnd(a, why, since)
+	case access.ByPolicy:
+		ok = w.rules.mayEnd(a, why, since) || !w.rules.against(a).IsZero()
+		w.sometimes("ended by policy")
+	case access.BySetup:
+		ok = a.role == "admin" || o.slack > 0 || !o.peaceful(w.places[a.place].Place(), now, 3*time.Minute)
+		w.sometimes("set-up failed")
+	}
+	if !ok {
+		w.fail("reason", "%s ends as %q (%s), and nobody gave that reason; told active %s, end %s", a.name(), why, ev.Facts["note"], w.at(a.active), w.at(a.end))
+	}
+}
+
+// readGrants looks at the live rows: ends are finite and never move later but by an
+// extension (I-21), and what is granted is what was asked (I-11, I-12).
+func (o *oracle) readGrants() {
+	w := o.w
+	for _, g := range w.store.Grants(true) {
+		was, known := o.expiry[g.ID]
+		if known && was.Equal(g.ExpiresAt) {
+			continue
+		}
+		o.expiry[g.ID] = g.ExpiresAt
+		a := w.askOf(g.Request)
+		switch {
+		case g.ExpiresAt.IsZero() || g.ExpiresAt.After(g.CreatedAt.Add(100*24*time.Hour)):
+			w.fail("I-21", "%s has no end: %s", g.ID, g.ExpiresAt)
+		case a == nil:
+			w.fail("I-11", "%s is for a request that nobody made: %s", g.ID, g.Request)
+		case g.Person != access.Person(a.who) || g.Role != a.role || g.Duration > a.d+a.extra() || string(g.Targets[0].Resource) != string(a.resource()):
+			w.fail("I-11", "%s has %s of %s for %s, and %s of %s for %s was asked", g.ID, g.Duration, g.Role, g.Person, a.d, a.role, a.who)
+		case known && g.ExpiresAt.After(was) && len(a.longer) == 0 && !o.forgot(a.sent):
+			w.fail("I-21", "the end of %s moved from %s to %s", g.ID, was, g.ExpiresAt)
+		}
+	}
+}
+
+// askOf is the ask behind a request: its reason names it.
+func (w *world) askOf(id access.RequestID) *ask {
+	if n, ok := w.oracle.numbers[id]; ok {
+		return w.asks[n]
+	}
+	r, ok := w.store.Request(id)
+	if !ok {
+		return nil
+	}
+	var n int
+	if _, err := fmt.Sscanf(r.Reason, "ask-%d", &n); err != nil || n >= len(w.asks) {
+		return nil
+	}
+	w.oracle.numbers[id] = n
+	return w.asks[n]
+}
+
+// asked sees a provisioning before it has any effect: its intent must be on record
+// (I-04), and those who hold it must have got the approvals they need (I-09, I-10).
+func (w *world) asked(r *replica, place access.Place, q connector.Order) {
+	o := &w.oracle
+	e, ok := w.store.Entitlement(q.Entitlement)
+	if !ok || e.Tag != q.Tag {
+		if !o.forgot(time.Now().Add(-5 * time.Minute)) {
+			w.fail("I-04", "%s makes %s at %s, and no intent is on record", r.name(), q.Entitlement, place)
+		}
+		return
+	}
+	type held struct {
+		g access.Grant
+		h access.Hold
+	}
+	var all []held
+	_ = w.store.View(context.Background(), func(tx broker.Tx) error {
+		hs, err := tx.HoldsOf(q.Entitlement)
+		for _, h := range hs {
+			if g, err := tx.Grant(h.Grant); err == nil {
+				all = append(all, held{g, h})
+			}
+		}
+		return err
+	})
+	for _, x := range all {
+		a := w.askOf(x.g.Request)
+		if a == nil {
+			continue
+		}
+		if !slices.Contains(o.owners[q.Entitlement], a) {
+			o.owners[q.Entitlement] = append(o.owners[q.Entitlement], a)
+		}
+		if !x.h.ReleasedAt.IsZero() {
+			continue
+		}
+		since := a.sent
+		for _, b := range a.votes {
+			if b.approve {
+				since = b.sent
+			}
+		}
+		if need, have := w.rules.needed(a, since), a.approvalsOf(); have < need {
+			w.fail("I-09", "%s is being set up with %d approvals of %d", a.name(), have, need)
+		}
+	}
+}
+
+// made sees a provisioning that had its effect.
+func (w *world) made(place access.Place, q connector.Order, _ connector.Receipt, err error) {
+	if err != nil {
+		return
+	}
+	if e, ok := w.store.Entitlement(q.Entitlement); ok && e.State == access.Gone {
+		w.sometimes("late create after gone")
+	} else if ok && e.State == access.Removing {
+		w.sometimes("create while it is being removed")
+	} else if !ok {
+		w.sometimes("create of what no row knows")
+	}
+}
+
+// touched is told of every call that had an effect.
+func (w *world) touched(op string, p access.Place) {
+	if op == "remove" && w.storm {
+		w.sometimes("removal during a storm")
+	}
+	_ = p
+}
+
+// doubt notes that a call about an entitlement landed late.
+func (o *oracle) doubt(st *step) { o.strayed(st.detail) }
+
+func (o *oracle) strayed(detail string) {
+	for id := range o.owners {
+		if strings.HasPrefix(detail, short(string(id))) {
+			o.doubted[id] = true
+		}
+	}
+}
+
+func (o *oracle) stray(p access.Place, t time.Time) { o.strays[p] = t }
+
+// known reports whether a row stands behind a privilege.
+func (o *oracle) known(p simtarget.Privilege) bool {
+	id, ok := o.w.entitlementOf(p.Place, p.Tag)
+	if !ok {
+		return false
+	}
+	_, ok = o.w.store.Entitlement(id)
+	return ok
+}
+
+func (w *world) entitlementOf(p access.Place, t access.Tag) (access.EntitlementID, bool) {
+	id, ok := w.tagger.Check("sim", string(p), 1, string(t))
+	return access.EntitlementID(id), ok
+}
+
+// take makes the list of what is on the targets because of Stint.
+func (o *oracle) take(now time.Time) {
+	w := o.w
+	o.tracked = o.tracked[:0]
+	first := make(map[string]time.Time, len(o.first))
+	add := func(t tracked) {
+		t.since = now
+		if s, ok := o.first[t.what]; ok {
+			t.since = s
+		}
+		first[t.what] = t.since
+		o.tracked = append(o.tracked, t)
+	}
+	accounts := map[access.EntitlementID]string{}
+	for _, p := range w.targets.Privileges() {
+		t := tracked{what: fmt.Sprintf("%s %s %s at %s", p.Mechanism, p.Account, p.Right, p.Place), place: p.Place, usable: p.Usable}
+		switch id, ok := w.entitlementOf(p.Place, p.Tag); {
+		case p.Mechanism == access.Member:
+			t.asks = w.asksOf(p.Place, func(a *ask) bool { return a.role == "owner" && a.who == p.Account })
+		case p.Mechanism == access.Enable:
+			t.asks = w.asksOf(p.Place, func(a *ask) bool { return shared[a.role] == p.Account })
+		case ok:
+			t.asks = o.owners[id]
+			if other, twice := accounts[id]; twice {
+				w.fail("I-05", "%s was made twice: %s and %s", id, other, p.Account)
+			}
+			accounts[id] = p.Account
+		}
+		add(t)
+	}
+	for _, s := range w.targets.Sessions() {
+		for _, tag := range s.Tags {
+			if id, ok := w.entitlementOf(s.Place, tag); ok {
+				add(tracked{what: fmt.Sprintf("session %d of %s at %s by %s", s.ID, s.Account, s.Place, short(string(id))), place: s.Place, usable: true,
+					asks: o.owners[id], session: true})
+			}
+		}
+	}
+	o.first = first
+}
+
+// shared are the accounts that roles enable.
+var shared = map[access.RoleName]string{"shared": "dba", "admin": "chief"}
+
+func (w *world) asksOf(p access.Place, want func(*ask) bool) (as []*ask) {
+	for _, a := range w.asks {
+		if !a.refused && w.places[a.place].Place() == p && want(a) {
+			as = append(as, a)
+		}
+	}
+	return as
+}
+
+// judge compares what there is with what may be (I-01, I-02, I-03, I-07, I-22, I-26).
+func (o *oracle) judge(now time.Time) {
+	w := o.w
+	for _, t := range o.tracked {
+		until := t.since // what belongs to nobody should not be there at all
+		for _, a := range t.asks {
+			if l := a.limit(); l.After(until) {
+				until = l
+			}
+		}
+		if !now.After(until) {
+			continue
+		}
+		trouble := o.trouble(t.place)
+		allowed := until.Add(prompt)
+		switch {
+		case len(t.asks) == 0 || o.lostAt.After(t.since.Add(-time.Minute)) || o.strays[t.place].After(t.since.Add(-time.Minute)):
+			allowed = latest(until, trouble, o.strays[t.place]).Add(swept)
+		case trouble.After(until.Add(-peace)):
+			allowed = latest(until, trouble).Add(settled)
+		case !t.usable:
+			allowed = until.Add(settled)
+		}
+		if now.After(allowed) {
+			names := []string{}
+			for _, a := range t.asks {
+				names = append(names, fmt.Sprintf("%s (%s, until %s, told active %s, end %s, over %s %s)", a.name(), a.who, w.at(a.limit()), w.at(a.active), w.at(a.end), w.at(a.over), a.why))
+			}
+			w.fail("I-01", "%s is there at %s and should be gone by %s; usable: %t, since %s, last trouble %s; it belongs to %s", t.what, w.at(now), w.at(until), t.usable, w.at(t.since), w.at(trouble), strings.Join(names, ", "))
+		}
+	}
+}
+
+func latest(ts ...time.Time) (t time.Time) {
+	for _, u := range ts {
+		if u.After(t) {
+			t = u
+		}
+	}
+	return t
+}
+
+// promises looks at what people were promised: a grant that is active has its
+// privilege, rows and log say the same (I-15), and nothing of others was touched.
+func (o *oracle) promises(now time.Time) {
+	w := o.w
+	have := map[string]bool{}
+	for _, p := range w.targets.Privileges() {
+		if p.Usable {
+			have[string(p.Place)+" "+p.Account+" "+p.Right] = true
+		}
+	}
+	storeNow := w.store.Now()
+	for _, g := range w.store.Grants(true) {
+		if o.versions[string(g.ID)] != g.Version {
+			w.fail("I-15", "%s is version %d and the log says %d", g.ID, g.Version, o.versions[string(g.ID)])
+		}
+		if g.State != access.Active || storeNow.Sub(g.ActiveAt) < settled || g.ExpiresAt.Sub(storeNow) < time.Second {
+			continue
+		}
+		_ = w.store.View(context.Background(), func(tx broker.Tx) error {
+			hs, _ := tx.HoldsBy(g.ID)
+			if len(hs) == 0 {
+				w.fail("promise", "%s is active and holds nothing", g.ID)
+			}
+			for _, h := range hs {
+				e, err := tx.Entitlement(h.Entitlement)
+				right := ""
+				if e.Mechanism == access.Member {
+					right = e.Rights[0]
+				}
+				if err != nil || e.State == access.Gone || e.State == access.Removing {
+					w.fail("promise", "%s is active and %s is %s", g.ID, h.Entitlement, e.State)
+				} else if !e.Existing && !have[string(e.Target.Connection.Place())+" "+e.Account+" "+right] {
+					w.fail("promise", "%s is active until %s, and %s %s is not on %s", g.ID, g.ExpiresAt, e.Account, right, e.Target.Connection.Place())
+				}
+			}
+			return nil
+		})
+	}
+	for _, e := range w.store.Entitlements(true) {
+		if o.versions[string(e.ID)] != e.Version {
+			w.fail("I-15", "%s is version %d and the log says %d", e.ID, e.Version, o.versions[string(e.ID)])
+		}
+	}
+	o.foreign()
+}
+
+// shown: what a person sees of a credential was put on record before (I-16).
+func (o *oracle) shown(a *ask) {
+	o.readLog(true)
+	if o.shows[string(a.grant)] == 0 && !o.forgot(a.sent) {
+		o.w.fail("I-16", "%s was shown a credential, and the log does not say so", a.name())
+	}
+}
+
+// signIn lets a person use what they got, and others try what they still have of
+// an account that one person has at a time (I-24).
+func (o *oracle) signIn(a *ask, l login) {
+	w, now, place := o.w, time.Now(), o.w.places[a.place].Place()
+	id, err := w.targets.SignIn(place, l.account, l.password)
+	switch {
+	case err == nil:
+		a.session = id
+		w.sometimes("signed in")
+	case o.peaceful(place, now, peace) && o.strays[place].Add(peace).Before(now) && now.Before(a.end.Add(-time.Second)) && a.role != "shared" && o.slack == 0 && w.rules.against(a).IsZero() && !w.rules.mayEnd(a, access.ByPerson, now.Add(-time.Minute)):
+		w.fail("promise", "%s got a credential for %s that does not work", a.name(), l.account)
+	}
+	if a.role != "admin" {
+		return
+	}
+	for _, b := range w.asksOf(place, func(b *ask) bool { return b != a && b.role == "admin" }) {
+		for _, old := range b.creds {
+			if _, err := w.targets.SignIn(place, old.account, old.password); err == nil {
+				w.fail("I-24", "%s holds %s, and the password of %s still works", a.name(), l.account, b.name())
+			}
+		}
+	}
+}
+
+// toldGone: what is told to be verified gone lets nobody in any more (I-02).
+func (o *oracle) toldGone(a *ask) {
+	w, place := o.w, o.w.places[a.place].Place()
+	for _, l := range a.creds {
+		if id, err := w.targets.SignIn(place, l.account, l.password); err == nil {
+			w.fail("I-02", "%s was told that its access is gone, and signs in as %s (session %d)", a.name(), l.account, id)
+		}
+	}
+	if a.session != 0 && w.targets.Alive(a.session) {
+		w.fail("I-22", "%s was told that its access is gone, and its session lives", a.name())
+	}
+}
+
+// furnish puts on a target what is there without Stint.
+func (w *world) furnish(p access.Place) {
+	w.targets.Groups(p, "app_read", "app_write", "app_owner")
+	for name := range groupsSorted() {
+		if groups[name] != nil {
+			s := simtarget.Standing{Name: name, Password: "own-" + name}
+			if name == "noor" {
+				s.Groups = []string{"app_owner"} // from before, and by somebody else
+			}
+			w.must(w.targets.Stand(p, s))
+		}
+	}
+	w.must(w.targets.Stand(p, simtarget.Standing{Name: "dba", Dormant: true}))
+	w.must(w.targets.Stand(p, simtarget.Standing{Name: "chief", Dormant: true}))
+	w.must(w.targets.Stand(p, simtarget.Standing{Name: "stint_backup", Password: "x", Groups: []string{"app_read"}})) // a name of our kind
+}
+
+func groupsSorted() func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, n := range slices.Sorted(mapsKeys(groups)) {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+func (w *world) must(_ string, err error) {
+	if err != nil {
+		panic(err) // the furniture is the simulator's own
+	}
+}
+
+// foreign checks that what others made is as they made it.
+func (o *oracle) foreign() {
+	w := o.w
+	for _, at := range w.places {
+		p := at.Place()
+		for name := range groupsSorted() {
+			if groups[name] == nil {
+				continue
+			}
+			acc, ok := w.targets.Account(p, name)
+			if !ok || !acc.Login || name == "noor" && !slices.Contains(acc.Groups, "app_owner") {
+				w.fail("I-23", "%s at %s is not what it was: %+v", name, p, acc)
+			}
+		}
+		if acc, ok := w.targets.Account(p, "stint_backup"); !ok || !acc.Login || len(acc.Groups) != 1 {
+			w.fail("I-23", "stint_backup at %s is not what it was: %+v", p, acc)
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/connector"
+)
+
+// replica is one life of one process of Stint. After a crash the next life is
+// another replica: whatever the old one still tries has no effect.
+type replica struct {
+	*broker.Broker
+	w    *world
+	id   int
+	life int
+	stop context.CancelFunc
+	over chan struct{} // closed when Run has returned
+
+	dead   bool
+	asleep time.Time // paused until then
+}
+
+// errDead is what a dead process would be told, were it there to hear it. It is of
+// no kind, so that nothing tries again.
+var errDead = errors.New("sim: the process is dead")
+
+func (r *replica) number() int {
+	if r == nil {
+		return -1
+	}
+	return r.id*10000 + r.life
+}
+
+func (r *replica) name() string {
+	if r == nil {
+		return "world"
+	}
+	return fmt.Sprintf("r%d.%d", r.id, r.life)
+}
+
+// start begins a life of a process.
+func (w *world) start(id int) {
+	w.lives[id]++
+	r := &replica{w: w, id: id, life: w.lives[id], over: make(chan struct{})}
+	log := slog.New(slog.DiscardHandler)
+	if w.logs != nil {
+		log = slog.New(slog.NewTextHandler(prefixed{w.logs, r.name() + " "}, nil))
+	}
+	b, err := broker.New(broker.Config{
+		Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
+		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
+		Replica: r.name(), Alone: w.swarm.replicas == 1, Log: log, Rand: w.randomness(r.number()),
+	})
+	if err != nil {
+		panic(err) // the configuration is the simulator's own
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.Broker, r.stop = b, cancel
+	w.replicas[id] = r
+	w.overs = append(w.overs, r.over)
+	go func() {
+		defer close(r.over)
+		for ctx.Err() == nil { // a failed start is started again, as a supervisor would
+			if err := b.Run(ctx); err != nil && ctx.Err() == nil {
+				time.Sleep(time.Second)
+			}
+		}
+	}()
+}
+
+// crash ends a life at once. What it had sent to targets may still arrive.
+func (w *world) crash(r *replica) {
+	if r.dead {
+		return
+	}
+	r.dead = true
+	r.stop()
+	w.replicas[r.id] = nil
+	w.disturb("", w.now())
+	w.restart(r.id)
+	var keep queue
+	for _, st := range w.queue {
+		if st.by != r {
+			keep = append(keep, st)
+			continue
+		}
+		if st.op == "provision" && w.chance(0.5) { // it is on the wire
+			w.sometimes("crash with a create in flight")
+			keep = append(keep, st)
+			continue
+		}
+		st.answer("dead")
+	}
+	w.requeue(keep)
+}
+
+// randomness gives ids. A transaction that writes draws while it is the one step that
+// happens, so the order of draws is that of the steps. Reads draw elsewhere: what
+// they make of it is thrown away, and they have no place in the order.
+type randomness struct {
+	w           *world
+	steps, rest *rand.Rand
+	mu          sync.Mutex
+}
+
+func (w *world) randomness(n int) *randomness {
+	return &randomness{w: w, steps: rand.New(rand.NewPCG(w.seed, uint64(1000+n))), rest: rand.New(rand.NewPCG(w.seed, uint64(1<<40+n)))}
+}
+
+func (x *randomness) Read(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	from := x.rest
+	if x.w.inStep {
+		from = x.steps
+	}
+	for i := range p {
+		p[i] = byte(from.Uint32())
+	}
+	return len(p), nil
+}
+
+// clearVault keeps connector logins as they are: what seals them is tested elsewhere.
+type clearVault struct{}
+
+func (clearVault) Seal(_, _ string, b []byte) ([]byte, error) { return bytes.Clone(b), nil }
+func (clearVault) Open(_, _ string, b []byte) ([]byte, error) { return bytes.Clone(b), nil }
+
+func sealInClear(_ []byte, _ string, plain []byte) ([]byte, error) { return bytes.Clone(plain), nil }
+
+type prefixed struct {
+	to     io.Writer
+	prefix string
+}
+
+func (p prefixed) Write(b []byte) (int, error) {
+	_, err := io.WriteString(p.to, p.prefix+string(b))
+	return len(b), err
+}
+
+// storeSeam is the store as one replica reaches it.
+type storeSeam struct{ r *replica }
+
+// Update is a step; what it does is committed at one instant.
+func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	r, w := x.r, x.r.w
+	if r.dead {
+		return errDead
+	}
+	err := errDead
+	st := &step{by: r, op: "update", label: caller(), key: broker.WorkOf(ctx)}
+	st.do = func(st *step) {
+		if r.dead {
+			st.answer("dead")
+			return
+		}
+		if st.fault == crashBefore {
+			w.crash(r)
+			w.sometimes("crash before a commit")
+			st.answer("dead")
+			return
+		}
+		before := w.store.Commits()
+		switch {
+		case w.storeDown(), st.fault == refused:
+			err = unavailable("the store did not answer")
+			st.answer("unavailable")
+			return
+		case ctx.Err() != nil:
+			err = access.Fail(access.Unavailable, "store", "the store did not answer in time").Wrap(ctx.Err())
+			st.answer("out of time")
+			return
+		case st.fault == repeated: // it ran, was not serializable, and runs again
+			_ = w.store.Update(context.Background(), func(tx broker.Tx) error {
+				_ = fn(tx)
+				return errAgain
+			})
+			w.sometimes("transaction run twice")
+		}
+		err = w.store.Update(context.Background(), fn)
+		st.detail = ""
+		committed := err == nil && w.store.Commits() > before
+		if committed {
+			w.committed(st)
+		}
+		switch st.fault {
+		case unknown:
+			if err == nil {
+				err = access.Fail(access.Unavailable, "commit-unknown", "the connection was lost during the commit")
+				w.sometimes("commit unknown")
+			}
+		case crashAfter:
+			w.crash(r)
+			w.sometimes("crash after a commit")
+			err = errDead
+		case lost:
+			w.lose(1)
+			err = unavailable("the store failed over")
+		case cutOff:
+			w.sometimes("commit heard of late")
+			told := w.between(time.Second, 15*time.Second)
+			w.in(told, "answer", st.label, func() { st.answer("") })
+			st.said = outcome(err)
+			return
+		}
+		st.answer(outcome(err))
+	}
+	w.park(st)
+	<-st.done
+	return err
+}
+
+var errAgain = errors.New("sim: not serializable")
+
+// View reads. Reads change nothing, so most of them need no place in the order of
+// steps: they see what the step before left. Some take one all the same, so that
+// they can fail, and be late.
+func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
+	r, w := x.r, x.r.w
+	if r.dead {
+		return errDead
+	}
+	if !w.storm && r.asleep.IsZero() && !w.storeDown() && w.script == nil {
+		return w.store.View(ctx, fn)
+	}
+	if r.asleep.IsZero() && w.script == nil {
+		// Logins are kept for a moment, and whichever loop comes first reads them: that
+		// is not to decide what is a step.
+		label := caller()
+		if strings.HasPrefix(label, "target<") || !w.coin(w.swarm.views, r.number(), label+broker.WorkOf(ctx)) {
+			if w.storeDown() {
+				return unavailable("the store did not answer")
+			}
+			return w.store.View(ctx, fn)
+		}
+	}
+	err := errDead
+	st := &step{by: r, op: "view", label: caller(), key: broker.WorkOf(ctx)}
+	st.do = func(st *step) {
+		switch {
+		case r.dead:
+		case st.fault == crashBefore:
+			w.crash(r)
+		case w.storeDown(), st.fault == refused, ctx.Err() != nil:
+			err = unavailable("the store did not answer")
+		default:
+			err = w.store.View(context.Background(), fn)
+		}
+		st.answer(outcome(err))
+	}
+	w.park(st)
+	<-st.done
+	return err
+}
+
+func unavailable(why string) error { return access.Fail(access.Unavailable, "store", why) }
+
+// outcome is what a trace says of an error: its kind, and no more, because texts
+// may hold what is not the same in every run.
+func outcome(err error) string {
+	var e *access.Error
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, errDead):
+		return "dead"
+	case errors.As(err, &e):
+		return e.Code
+	default:
+		return "error"
+	}
+}
+
+// caller names the function of the broker that asks.
+func caller() string {
+	var pcs [10]uintptr
+	n := runtime.Callers(3, pcs[:])
+	if name, ok := callers.Load(pcs); ok {
+		return name.(string)
+	}
+	var names []string
+	frames := runtime.CallersFrames(pcs[:n])
+	for {
+		f, more := frames.Next()
+		if name, ours := strings.CutPrefix(f.Function, "stint/internal/broker.(*Broker)."); ours {
+			name, _, _ = strings.Cut(name, ".")
+			if name != "update" && name != "insist" && len(names) < 2 && (len(names) == 0 || names[0] != name) {
+				names = append(names, name)
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	name := strings.Join(names, "<")
+	callers.Store(pcs, name)
+	return name
+}
+
+var callers sync.Map // of [10]uintptr, to string
