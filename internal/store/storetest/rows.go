@@ -168,7 +168,8 @@ func notFound(t *testing.T, s Store) {
 		_, e10 := tx.FindRequest("")
 		_, e11 := tx.Enrolment(digest())
 		_, e12 := tx.FindRequest("req_%")
-		for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12} {
+		_, e13 := tx.LeftGroup("postgres://db1", "group:k:g")
+		for i, err := range []error{e13, e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12} {
 			if access.KindOf(err) != access.NotFound {
 				t.Errorf("lookup %d: %v, want not-found", i+1, err)
 			}

@@ -108,11 +108,11 @@ func rules(t *testing.T, s Store) {
 		{"approve without the approvals", access.Internal, request(pending, func(r *access.Request) { r.State = access.RequestIsGranted })},
 		{"approve with too few", access.Internal, request(voted, func(r *access.Request) { r.State = access.RequestIsGranted })},
 		{"approve what was denied", access.Internal, request(denied, func(r *access.Request) { r.State = access.RequestIsGranted })},
-		{"ask for longer", access.Internal, request(pending, func(r *access.Request) { r.Duration += time.Hour })},
-		{"ask for somebody else", access.Internal, request(pending, func(r *access.Request) { r.Person = "ben" })},
-		{"another digest", access.Internal, request(pending, func(r *access.Request) { r.Digest[0] ^= 1 })},
-		{"need fewer approvals", access.Internal, request(pending, func(r *access.Request) { r.Decision = Approve })},
-		{"pend for longer", access.Internal, request(pending, func(r *access.Request) { r.ExpiresAt = r.ExpiresAt.Add(time.Hour) })},
+		{"ask for longer", access.Conflict, request(pending, func(r *access.Request) { r.Duration += time.Hour })},
+		{"ask for somebody else", access.Conflict, request(pending, func(r *access.Request) { r.Person = "ben" })},
+		{"another digest", access.Conflict, request(pending, func(r *access.Request) { r.Digest[0] ^= 1 })},
+		{"need fewer approvals", access.Conflict, request(pending, func(r *access.Request) { r.Decision = Approve })},
+		{"pend for longer", access.Conflict, request(pending, func(r *access.Request) { r.ExpiresAt = r.ExpiresAt.Add(time.Hour) })},
 		{"decide in one's own cause", access.Internal, request(pending, vote("mira", func(*access.Approval) {}))},
 		{"approve something else", access.Internal, request(pending, vote("ben", func(a *access.Approval) { a.Request[0] ^= 1 }))},
 		{"approve for longer", access.Internal, request(pending, vote("ben", func(a *access.Approval) { a.Duration += time.Hour }))},
@@ -143,7 +143,7 @@ func rules(t *testing.T, s Store) {
 		{"ended without ending", access.Internal, grant(live.Grant, func(g *access.Grant) { g.State = access.Ended })},
 		{"revive an ended grant", access.Internal, grant(ended.Grant, func(g *access.Grant) { g.State = access.Active })},
 		{"touch an ended grant", access.Internal, grant(ended.Grant, func(g *access.Grant) { g.EndNote = "x" })},
-		{"hand a grant on", access.Internal, grant(live.Grant, func(g *access.Grant) { g.Principal = "user:ben" })},
+		{"hand a grant on", access.Conflict, grant(live.Grant, func(g *access.Grant) { g.Principal = "user:ben" })},
 		{"skip a version", access.Conflict, grant(live.Grant, func(g *access.Grant) { g.Version++ })},
 		{"end before all is gone", access.Internal, func(tx Tx) error {
 			b := live
@@ -159,8 +159,8 @@ func rules(t *testing.T, s Store) {
 
 		{"gone without removing", access.Internal, entitlement(live.Entitlements[0], func(e *access.Entitlement) { e.State = access.Gone })},
 		{"back from its removal", access.Internal, entitlement(ended.Entitlements[0], func(e *access.Entitlement) { e.State = access.Present })},
-		{"another key", access.Internal, entitlement(live.Entitlements[0], func(e *access.Entitlement) { e.Key = "account:other" })},
-		{"another place", access.Internal, entitlement(live.Entitlements[0], func(e *access.Entitlement) { e.Target.Connection.Address = "db2:5432" })},
+		{"another key", access.Conflict, entitlement(live.Entitlements[0], func(e *access.Entitlement) { e.Key = "account:other" })},
+		{"another place", access.Conflict, entitlement(live.Entitlements[0], func(e *access.Entitlement) { e.Target.Connection.Address = "db2:5432" })},
 		{"never expiring", access.Internal, entitlement(live.Entitlements[0], func(e *access.Entitlement) { e.ExpiresAt = time.Time{} })},
 		{"one that begins present", access.Internal, func(tx Tx) error {
 			e := live.Entitlements[0]

@@ -128,11 +128,10 @@ func (tx *Tx) saveRequest(r access.Request) error {
 			return tx.fail(err)
 		}
 	}
-	if old == nil && r.Version != 1 || old != nil && !follows(r.Version, old.Version) {
+	if old == nil && r.Version != 1 || old != nil && !(follows(r.Version, old.Version) && row.fixed(old)) {
 		return tx.fail(changed("request", r.ID, r.Version))
 	}
 	if old != nil {
-		row.CreatedAt = instant(row.CreatedAt)
 		if err := requestRule(old, row, t.votes[r.ID]); err != nil {
 			return tx.fail(err)
 		}

@@ -3,6 +3,7 @@ package simstore_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ func (p *pair) lease() (op, bool) {
 func (p *pair) dues() (op, bool) {
 	limit := rapid.IntRange(1, 4).Draw(p.t, "limit")
 	return rapid.SampledFrom([]op{
+		{name: "ending next", call: func(tx storetest.Tx) (any, error) { return tx.EndingNext(limit) }},
+		{name: "removals", call: func(tx storetest.Tx) (any, error) { return tx.Removals(limit) }},
+		{name: "left group", call: func(tx storetest.Tx) (any, error) { return tx.LeftGroup(place, "group:mira:orders_read") }},
 		{name: "due grants", call: func(tx storetest.Tx) (any, error) { return tx.DueGrants(limit) }},
 		{name: "due requests", call: func(tx storetest.Tx) (any, error) { return tx.DueRequests(limit) }},
 		{name: "due work", call: func(tx storetest.Tx) (any, error) { return tx.DueWork() }},
@@ -97,8 +101,16 @@ func (p *pair) lists() (op, bool) {
 		{name: "entitlement", call: func(tx storetest.Tx) (any, error) { return tx.Entitlement(eid[0]) }},
 		{name: "holds by", call: func(tx storetest.Tx) (any, error) { return tx.HoldsBy(gid...) }},
 		{name: "holds of", call: func(tx storetest.Tx) (any, error) { return tx.HoldsOf(eid...) }},
-		{name: "grants of", call: func(tx storetest.Tx) (any, error) { return tx.GrantsOf(gid...) }},
-		{name: "entitlements of", call: func(tx storetest.Tx) (any, error) { return tx.EntitlementsOf(eid...) }},
+		{name: "grants of", call: func(tx storetest.Tx) (any, error) { // in any order
+			gs, err := tx.GrantsOf(gid...)
+			slices.SortFunc(gs, func(a, b access.Grant) int { return strings.Compare(string(a.ID), string(b.ID)) })
+			return gs, err
+		}},
+		{name: "entitlements of", call: func(tx storetest.Tx) (any, error) {
+			es, err := tx.EntitlementsOf(eid...)
+			slices.SortFunc(es, func(a, b access.Entitlement) int { return strings.Compare(string(a.ID), string(b.ID)) })
+			return es, err
+		}},
 		{name: "live", call: func(tx storetest.Tx) (any, error) { return tx.LiveEntitlement(place, "group:mira:orders_read") }},
 		{name: "sealed", call: func(tx storetest.Tx) (any, error) { return tx.Sealed(gid[0]) }},
 	}).Draw(p.t, "call"), true

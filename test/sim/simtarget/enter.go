@@ -59,7 +59,8 @@ func (c *Connector) Claim(ctx context.Context, t connector.Target, want connecto
 		return access.Fail(access.Unavailable, "claim-failed", "the target could not be claimed").Wrap(err)
 	}
 	defer leave()
-	if err := checkClaim(p.claim, want); err != nil {
+	t.Claim = want
+	if err := checkClaim(p.claim, t); err != nil {
 		return err
 	}
 	if p.claim != want {
@@ -138,7 +139,7 @@ func (c *Connector) Provision(ctx context.Context, t connector.Target, o connect
 		return connector.Receipt{}, failure(err)
 	}
 	defer leave()
-	if err := checkClaim(p.claim, s.claim); err != nil {
+	if err := checkClaim(p.claim, t); err != nil {
 		return connector.Receipt{}, failure(err)
 	}
 	for _, right := range o.Rights {

@@ -16,7 +16,7 @@ func (c *Connector) batch(ctx context.Context, t connector.Target, os []connecto
 	p, leave, err := c.enter(ctx, t)
 	if err == nil {
 		defer leave()
-		err = superseded(p.claim, t.Claim)
+		err = superseded(p.claim, t)
 	}
 	for i, o := range os {
 		if s, bad := read(t, o); bad != nil {

@@ -176,21 +176,33 @@ func (s *subject) enabledByUs(r *role) bool {
 	return s.markOf(r) != nil || s.Creation != "" && !s.otherEnabled(r)
 }
 
-// checkClaim compares what the target says with what we rely on.
-func checkClaim(held, want connector.Claim) error {
-	if held.Installation == "" || want.Installation == "" || held.Installation == want.Installation && held.Epoch <= want.Epoch {
+// checkClaim compares what the target says with what we rely on. A claim of this
+// installation without a proof is of a version that wrote none, unless it says to
+// be later than we are.
+func checkClaim(held connector.Claim, t connector.Target) error {
+	if held.Installation == "" || t.Claim.Installation == "" {
 		return nil
 	}
-	return conflict(held)
+	switch later := held.Epoch > t.Claim.Epoch; {
+	case held.Installation != t.Claim.Installation, later && genuine(held, t):
+		return conflict(held)
+	case !later && (held.Proof == "" || genuine(held, t)):
+		return nil
+	}
+	return access.Fail(access.Conflict, "claim-forged", "the claim on this target names this Stint, and this Stint did not write it")
 }
 
 // superseded refuses the end of access only where a later life of this very
-// installation holds the target.
-func superseded(held, want connector.Claim) error {
-	if held.Installation != "" && held.Installation == want.Installation && held.Epoch > want.Epoch {
+// installation holds the target and proves it.
+func superseded(held connector.Claim, t connector.Target) error {
+	if held.Installation != "" && held.Installation == t.Claim.Installation && held.Epoch > t.Claim.Epoch && genuine(held, t) {
 		return conflict(held)
 	}
 	return nil
+}
+
+func genuine(c connector.Claim, t connector.Target) bool {
+	return c.Proof != "" && t.Genuine != nil && t.Genuine(c)
 }
 
 func conflict(held connector.Claim) error {

@@ -44,6 +44,10 @@ func (s *suite) Target() connector.Target {
 	return connector.Target{Connection: access.Connection{Type: simtarget.Type, Address: "db1", Credential: "c"}, Username: "stint"}
 }
 
+func (s *suite) ForgeClaim(installation string, epoch int64) {
+	s.w.Forge(s.place(), connector.Claim{Installation: installation, Epoch: epoch})
+}
+
 func (s *suite) place() access.Place { return s.Target().Connection.Place() }
 
 func (s *suite) must(err error) {
