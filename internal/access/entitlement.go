@@ -259,7 +259,9 @@ func (e Entitlement) Again(now time.Time) (Entitlement, Event, bool) {
 		return e, Event{}, false
 	}
 	e, ev := e.remove(now, "found", "by sweep, after it was gone")
-	e.GoneAt = time.Time{}
+	// It is there and it is ours, whatever the row says: a failover of the store can
+	// have lost that it was made.
+	e.GoneAt, e.Observed, e.Existing = time.Time{}, true, false
 	return e, ev, true
 }
 

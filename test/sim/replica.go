@@ -232,10 +232,10 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 	if r.dead {
 		return errDead
 	}
-	if !w.storm && r.asleep.IsZero() && !w.storeDown() && w.script == nil {
+	if !w.storm && r.asleep.IsZero() && !w.storeDown() {
 		return w.store.View(ctx, fn)
 	}
-	if r.asleep.IsZero() && w.script == nil {
+	if r.asleep.IsZero() {
 		// Logins are kept for a moment, and whichever loop comes first reads them: that
 		// is not to decide what is a step.
 		label := caller()

@@ -1,30 +1,246 @@
 package sim
 
 import (
+	"bufio"
+	"cmp"
+	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-var seedFlag = flag.Uint64("sim.seed", 0, "run this seed and print its trace")
+var (
+	seedsFlag = flag.Int("sim.seeds", 0, "run this many seeds, of 24 simulated hours each")
+	firstFlag = flag.Uint64("sim.first", 1, "the first of the seeds")
+	seedFlag  = flag.Uint64("sim.seed", 0, "replay this seed and print its trace")
+	quietFlag = flag.Bool("sim.quiet", false, "with -sim.seed: no trace, only the result")
+	logsFlag  = flag.Bool("sim.logs", false, "with -sim.seed: what the brokers log, too")
+	shardFlag = flag.String("sim.shard", "", "for the driver: run the seeds that it sends")
+	outFlag   = flag.String("sim.out", "", "write the result of all seeds here, as JSON")
+	pairsFlag = flag.Duration("sim.pairs", 0, "try pairs of faults in the short scenarios for so long")
+)
 
-func TestOne(t *testing.T) {
+func TestMain(m *testing.M) {
+	// One processor, and no collection of garbage but where a run asks for it: what
+	// runs between two steps then runs in one order.
+	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(1 << 30)
-	var r Result
+	debug.SetMemoryLimit(2 << 30)
+	os.Exit(m.Run())
+}
+
+// bubble runs something in a bubble of its own.
+func bubble(t *testing.T, do func() Result) (r Result) {
+	synctest.Test(t, func(*testing.T) { r = do() })
+	return r
+}
+
+// TestSeeds is `make sim SEEDS=n`; without a number it runs a few.
+func TestSeeds(t *testing.T) {
+	switch {
+	case *shardFlag != "":
+		t.Skip("this is a shard")
+	case *seedFlag != 0:
+		t.Skip("one seed is replayed")
+	}
+	n := *seedsFlag
+	if n == 0 {
+		n = 4
+	}
+	if testing.Short() {
+		n = 2
+	}
 	began := time.Now()
-	f, _ := os.Create("/tmp/w-sim-trace.txt")
-	synctest.Test(t, func(t *testing.T) {
-		r = simulate(*seedFlag, tracing{trace: func(s string) { f.WriteString(s + "\n") }})
-	})
-	t.Logf("%v %d steps %d requests %d grants %.1f h %v %s", time.Since(began), r.Steps, r.Requests, r.Grants, r.Hours, r.Counters, r.Trace)
-	if r.Failure != "" {
-		for _, l := range r.Tail[max(0, len(r.Tail)-40):] {
-			t.Log(l)
+	sum := summary{Seeds: n, First: *firstFlag, Commit: commit(), Counters: map[string]int64{}}
+	for _, r := range shards(t, *firstFlag, n) {
+		sum.add(r)
+		if r.Failure != "" {
+			t.Errorf("seed %d at commit %s: %s\n\n%s\n\nreplay: make sim SEED=%d", r.Seed, sum.Commit, r.Failure, strings.Join(last(r.Tail, 60), "\n"), r.Seed)
 		}
+	}
+	sum.Seconds = time.Since(began).Seconds()
+	for _, s := range situations {
+		if sum.Counters[s] == 0 {
+			sum.Never = append(sum.Never, s)
+		}
+	}
+	t.Log(sum.table())
+	if n >= 200 && len(sum.Never) > 0 {
+		t.Errorf("never occurred in %d seeds: %s", n, strings.Join(sum.Never, ", "))
+	}
+	if *outFlag != "" {
+		b, err := json.MarshalIndent(sum, "", "  ")
+		if err == nil {
+			err = os.WriteFile(*outFlag, append(b, '\n'), 0o644)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// summary is what many seeds come to.
+type summary struct {
+	Seeds     int              `json:"seeds"`
+	First     uint64           `json:"first"`
+	Commit    string           `json:"commit"`
+	Steps     int64            `json:"steps"`
+	Hours     float64          `json:"simulatedHours"`
+	Requests  int              `json:"requests"`
+	Grants    int              `json:"grants"`
+	Seconds   float64          `json:"seconds"`
+	Failures  []Result         `json:"failures"`
+	Counters  map[string]int64 `json:"counters"`
+	SeedsWith map[string]int   `json:"seedsWith"`
+	Never     []string         `json:"never"`
+}
+
+func (s *summary) add(r Result) {
+	s.Steps, s.Hours, s.Requests, s.Grants = s.Steps+r.Steps, s.Hours+r.Hours, s.Requests+r.Requests, s.Grants+r.Grants
+	if s.SeedsWith == nil {
+		s.SeedsWith = map[string]int{}
+	}
+	for k, n := range r.Counters {
+		s.Counters[k] += n
+		s.SeedsWith[k]++
+	}
+	if r.Failure != "" {
+		s.Failures = append(s.Failures, r)
+	}
+}
+
+func (s *summary) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d seeds, %.1f simulated days, %d steps, %d requests, %d grants, %d failures, %.0f s\n",
+		s.Seeds, s.Hours/24, s.Steps, s.Requests, s.Grants, len(s.Failures), s.Seconds)
+	for _, x := range situations {
+		fmt.Fprintf(&b, "  %-50s %7d times in %4d seeds\n", x, s.Counters[x], s.SeedsWith[x])
+	}
+	return b.String()
+}
+
+func last(lines []string, n int) []string { return lines[max(0, len(lines)-n):] }
+
+func commit() string {
+	b, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// shards runs seeds in two processes of this test, each of which takes the next one
+// when it is done with the last.
+func shards(t *testing.T, first uint64, n int) (rs []Result) {
+	next := make(chan uint64)
+	go func() {
+		for i := range n {
+			next <- first + uint64(i)
+		}
+		close(next)
+	}()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range min(n, 2) {
+		wg.Go(func() {
+			for seed := range next {
+				r, err := child(seed)
+				if err != nil {
+					r = Result{Seed: seed, Failure: err.Error()}
+				}
+				mu.Lock()
+				rs = append(rs, r)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(rs, func(a, b Result) int { return cmp.Compare(a.Seed, b.Seed) })
+	return rs
+}
+
+// child runs one seed in a process of its own: nothing of one run reaches the next.
+func child(seed uint64) (r Result, err error) {
+	c := exec.Command(os.Args[0], "-test.run=^TestShard$", "-test.timeout=10m", fmt.Sprint("-sim.shard=", seed))
+	out, err := c.CombinedOutput()
+	in := bufio.NewScanner(strings.NewReader(string(out)))
+	in.Buffer(nil, 1<<24)
+	for in.Scan() {
+		if line, ok := strings.CutPrefix(in.Text(), resultMark); ok {
+			return r, json.Unmarshal([]byte(line), &r)
+		}
+	}
+	return r, fmt.Errorf("the process of seed %d gave no result: %v\n%s", seed, err, tailOf(string(out), 4000))
+}
+
+func tailOf(s string, n int) string { return s[max(0, len(s)-n):] }
+
+const resultMark = "sim result: "
+
+// TestShard is one process of TestSeeds.
+func TestShard(t *testing.T) {
+	if *shardFlag == "" {
+		t.Skip("only as a child of TestSeeds")
+	}
+	var seed uint64
+	if _, err := fmt.Sscan(*shardFlag, &seed); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(bubble(t, func() Result { return simulate(seed, tracing{}) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("\n%s%s\n", resultMark, b)
+}
+
+// TestSeed is `make sim SEED=x`: it replays one seed and prints its trace.
+func TestSeed(t *testing.T) {
+	if *seedFlag == 0 {
+		t.Skip("say which with -sim.seed")
+	}
+	var to tracing
+	if !*quietFlag {
+		to.trace = func(line string) { fmt.Println(line) }
+	}
+	if *logsFlag {
+		to.logs = os.Stdout
+	}
+	r := bubble(t, func() Result { return simulate(*seedFlag, to) })
+	fmt.Printf("seed %d at commit %s: %d steps, %.1f hours, %d requests, %d grants, trace %s\n", r.Seed, commit(), r.Steps, r.Hours, r.Requests, r.Grants, r.Trace)
+	if r.Failure != "" {
 		t.Error(r.Failure)
+	}
+}
+
+// TestReplay runs seeds twice: the same seed is the same run, byte for byte.
+func TestReplay(t *testing.T) {
+	if *shardFlag != "" || *seedFlag != 0 || *seedsFlag != 0 {
+		t.Skip("only in an ordinary run of the tests")
+	}
+	seeds := []uint64{101, 102, 103}
+	if testing.Short() {
+		seeds = seeds[:1]
+	}
+	for _, seed := range seeds {
+		var hashes [2]string
+		for i := range hashes {
+			r, err := child(seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hashes[i] = r.Trace
+		}
+		if hashes[0] != hashes[1] {
+			t.Errorf("seed %d has the trace %s, and the second time %s", seed, hashes[0], hashes[1])
+		}
 	}
 }

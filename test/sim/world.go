@@ -40,7 +40,8 @@ type world struct {
 	overs    []chan struct{} // of all lives
 	places   []access.Connection
 
-	io     int64 // steps of replicas so far
+	ops    []string // of all steps, where there is a script
+	io     int64    // steps of replicas so far
 	storm  bool
 	calm   bool // no more faults in this run
 	closed bool // the run is over
@@ -153,7 +154,10 @@ func (w *world) planned(st *step) {
 	st.at = now.Add(latency)
 	switch {
 	case w.script != nil:
-		st.fault = w.script[w.io]
+		w.ops = append(w.ops, st.op)
+		if f := w.script[w.io]; slices.Contains(trials(st.op), f) {
+			st.fault = f
+		}
 	case w.storm:
 		st.fault = w.swarm.choose(w.sched, st.op)
 	}
@@ -218,6 +222,7 @@ func (w *world) targetDown(p access.Place) bool { return w.now().Before(w.back[p
 // lose is a failover of the store that takes the newest n commits back.
 func (w *world) lose(n int) {
 	n = w.store.Lose(n)
+	w.traced = len(w.store.Log())
 	w.oracle.lost(n)
 	w.disturb("", w.now())
 	if n > 0 {

@@ -1,0 +1,99 @@
+package sim
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSingles tries every single fault at each step of the six scenarios.
+func TestSingles(t *testing.T) {
+	if *shardFlag != "" || *seedFlag != 0 || *seedsFlag != 0 || *pairsFlag != 0 {
+		t.Skip("only in an ordinary run of the tests")
+	}
+	total := 0
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			ops := plain(t, s)
+			n := 0
+			for i, op := range ops {
+				if testing.Short() && i%9 != 4 {
+					continue
+				}
+				for _, f := range trials(op) {
+					n++
+					try(t, s, map[int64]fault{int64(i + 1): f})
+				}
+			}
+			total += n
+			t.Logf("%s: %d steps, %d single faults", s.name, len(ops), n)
+		})
+	}
+	t.Logf("%d runs", total)
+}
+
+// TestPairs is `make sim-pairs`: two faults at two steps of the short scenarios, in
+// an order that spreads over all pairs, until the time is up.
+func TestPairs(t *testing.T) {
+	if *pairsFlag == 0 {
+		t.Skip("say for how long with -sim.pairs")
+	}
+	began := time.Now()
+	type trial struct {
+		s      scenario
+		faults map[int64]fault
+	}
+	var all []trial
+	for _, s := range scenarios {
+		if !s.short {
+			continue
+		}
+		ops := plain(t, s)
+		for i := range ops {
+			for j := i + 1; j < len(ops); j++ {
+				for _, f := range trials(ops[i]) {
+					for _, g := range trials(ops[j]) {
+						all = append(all, trial{s, map[int64]fault{int64(i + 1): f, int64(j + 1): g}})
+					}
+				}
+			}
+		}
+	}
+	// A step that has no divisor in common with the number visits each pair once.
+	stride := len(all)*5/8 | 1
+	for gcd(stride, len(all)) != 1 {
+		stride += 2
+	}
+	n := 0
+	for k := 0; n < len(all) && time.Since(began) < *pairsFlag; k = (k + stride) % len(all) {
+		try(t, all[k].s, all[k].faults)
+		n++
+	}
+	t.Logf("%d of %d pairs in %.0f s", n, len(all), time.Since(began).Seconds())
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// plain plays a scenario without faults, and gives the operations up to the end of
+// the story: what comes after are idle sweeps.
+func plain(t *testing.T, s scenario) (ops []string) {
+	t.Helper()
+	r := bubble(t, func() (r Result) { r, ops = enact(s, nil, tracing{}); return r })
+	if r.Failure != "" {
+		t.Fatalf("%s without faults: %s\n%s", s.name, r.Failure, strings.Join(last(r.Tail, 60), "\n"))
+	}
+	return ops
+}
+
+func try(t *testing.T, s scenario, faults map[int64]fault) {
+	t.Helper()
+	r := bubble(t, func() Result { r, _ := enact(s, faults, tracing{}); return r })
+	if r.Failure != "" {
+		t.Errorf("%s with %v at commit %s: %s\n%s", s.name, faults, commit(), r.Failure, strings.Join(last(r.Tail, 60), "\n"))
+	}
+}
