@@ -43,11 +43,13 @@ type score struct {
 }
 
 type report struct {
-	Mutants int     `json:"mutants"`
-	Caught  int     `json:"caught"`
-	Budget  int     `json:"seedBudget"`
-	Seconds float64 `json:"seconds"`
-	Scores  []score `json:"scores"`
+	Mutants int `json:"mutants"`
+	Caught  int `json:"caught"`
+	Budget  int `json:"seedBudget"`
+	// Red are seeds that are red without a mutant too; they count for none.
+	Red     []uint64 `json:"red,omitempty"`
+	Seconds float64  `json:"seconds"`
+	Scores  []score  `json:"scores"`
 }
 
 func main() {
@@ -77,7 +79,10 @@ func run(ctx context.Context, seeds int, first uint64, jobs int, only, out strin
 		return err
 	}
 	defer os.RemoveAll(folder)
-	r := runner{root: root, folder: folder, seeds: seeds, first: first}
+	r := runner{root: root, folder: folder}
+	for i := range seeds {
+		r.seeds = append(r.seeds, first+uint64(i))
+	}
 	began := time.Now()
 
 	var todo []mutant
@@ -89,13 +94,12 @@ func run(ctx context.Context, seeds int, first uint64, jobs int, only, out strin
 			todo = append(todo, m)
 		}
 	}
-	healthy := r.try(ctx, mutant{name: "none"})
-	if healthy.Failed != "" || healthy.Caught {
-		return fmt.Errorf("the product itself is not green, so nothing can be said of mutants: seed %d, %s %s", healthy.Seed, healthy.Said, healthy.Failed)
+	red, err := r.baseline(ctx)
+	if err != nil {
+		return err
 	}
-	fmt.Printf("the product is green for seeds %d to %d\n", first, first+uint64(healthy.Seeds)-1)
 
-	rep := report{Mutants: len(todo), Budget: seeds}
+	rep := report{Mutants: len(todo), Budget: seeds, Red: red}
 	next := make(chan mutant)
 	go func() {
 		defer close(next)
@@ -140,6 +144,9 @@ func run(ctx context.Context, seeds int, first uint64, jobs int, only, out strin
 			return err
 		}
 	}
+	if len(red) > 0 {
+		return fmt.Errorf("the product itself is red for the seeds %v; see make sim SEED=%d", red, red[0])
+	}
 	if len(missed) > 0 {
 		return fmt.Errorf("not caught: %s", strings.Join(missed, ", "))
 	}
@@ -163,8 +170,31 @@ func (s score) String() string {
 // runner builds and runs simulations.
 type runner struct {
 	root, folder string
-	seeds        int
-	first        uint64
+	seeds        []uint64
+}
+
+// baseline runs the seeds without a mutant. Only those that are green then can say
+// anything about one.
+func (r *runner) baseline(ctx context.Context) (red []uint64, err error) {
+	binary, err := r.build(ctx, mutant{name: "none"})
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(binary)
+	var green []uint64
+	for _, seed := range r.seeds {
+		if said := r.seed(ctx, binary, seed); said != "" {
+			fmt.Printf("seed %d is red without a mutant: %s\n", seed, said)
+			red = append(red, seed)
+		} else {
+			green = append(green, seed)
+		}
+	}
+	if r.seeds = green; len(green) == 0 {
+		return red, errors.New("no seed is green without a mutant, so nothing can be said of one")
+	}
+	fmt.Printf("%d seeds are green without a mutant\n", len(green))
+	return red, ctx.Err()
 }
 
 // try runs one mutant until a seed is red, or the budget is used up.
@@ -178,17 +208,13 @@ func (r runner) try(ctx context.Context, m mutant) (s score) {
 		return s
 	}
 	defer os.Remove(binary)
-	for i := range r.seeds {
+	for i, seed := range r.seeds {
 		s.Seeds = i + 1
-		seed := r.first + uint64(i)
 		if said := r.seed(ctx, binary, seed); said != "" {
 			s.Caught, s.Seed, s.Said = ctx.Err() == nil, seed, said
 			s.By, _, _ = strings.Cut(said, ":")
 			return s
 		}
-	}
-	if len(m.edits) == 0 {
-		return s // that singles are green is a test of its own
 	}
 	if out, err := r.test(ctx, binary, "^TestSingles$", "-test.failfast"); err != nil && ctx.Err() == nil {
 		s.Caught, s.By, s.Said = true, "singles", tail(out)
