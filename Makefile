@@ -10,10 +10,14 @@ export CGO_ENABLED ?= 0
 
 STORE  ?= sqlite
 TRIALS ?= 50
+N      ?= 20
 AUTO   ?=
-RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/connector/... ./internal/pgtest
+# Where deep runs leave their results for the assurance report: EVIDENCE=docs/evidence.
+EVIDENCE ?=
+MINUTES ?= 10
+RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos sim-mutants bench storm soak drill assurance cross clean
 
 all: build
 
@@ -57,9 +61,26 @@ e2e: build
 chaos: build
 	$(GO) run ./test/chaos -bin bin -store $(STORE) -trials $(TRIALS)
 
+## Backup at a random moment, life after it, a lost store, a restore, N times: nothing
+## that had ended comes back on a real target, and nothing foreign is touched.
+drill:
+	$(GO) test -count=1 -timeout 60m ./cmd/stintd -run '^TestRestoreDrills$$' -v -drills $(N)
+
+## Planted bugs, each of which simulations must find; docs/track-record.md has the scores.
+sim-mutants:
+	$(GO) run ./test/sim/mutants $(if $(EVIDENCE),-out '$(EVIDENCE)/mutants.json') -record docs/track-record.md
+
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build
-	$(GO) run ./test/bench -bin bin -store $(STORE)
+	$(GO) run ./test/bench -bin bin -store $(STORE) -evidence '$(EVIDENCE)'
+
+## Very much at once, on simulated targets; see docs/benchmarks.md.
+storm:
+	$(GO) run ./test/storm -store $(STORE) -evidence '$(EVIDENCE)'
+
+## stintd under load for so many minutes; fails when something grows.
+soak: build
+	$(GO) run ./test/bench -bin bin -store $(STORE) -parts soak -soak $(MINUTES)m -evidence '$(EVIDENCE)'
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:

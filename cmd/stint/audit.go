@@ -19,7 +19,7 @@ import (
 
 func (c *cli) auditCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log, and verify it"}
-	cmd.AddCommand(c.auditTailCmd(), c.auditSearchCmd(), c.auditExportCmd(), c.auditVerifyCmd())
+	cmd.AddCommand(c.auditTailCmd(), c.auditSearchCmd(), c.auditExportCmd(), c.auditVerifyCmd(), c.auditCheckpointCmd())
 	return cmd
 }
 
@@ -261,4 +261,36 @@ func exportTo(ctx context.Context, conn *connection, path string) error {
 		return unwritten(err)
 	}
 	return nil
+}
+
+func (c *cli) auditCheckpointCmd() *cobra.Command {
+	var witnessed bool
+	cmd := &cobra.Command{
+		Use:   "checkpoint",
+		Short: "Print the log's newest signed checkpoint, as a note",
+		Long: "Print the log's newest signed checkpoint, as the note that it is: for the operator of a\n" +
+			"witness, or to keep. With --witnessed it is the newest that a witness has signed, with all\n" +
+			"cosignatures on it.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			get := conn.AuditCheckpoint
+			if witnessed {
+				get = conn.Witnessed
+			}
+			head, err := get(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if head.Checkpoint == "" {
+				return &api.Error{Kind: api.NotFound, Code: "no-checkpoint", Message: "there is no such checkpoint yet"}
+			}
+			return c.show(result{value: head, names: []string{head.Checkpoint}, text: head.Checkpoint})
+		},
+	}
+	cmd.Flags().BoolVar(&witnessed, "witnessed", false, "the newest that a witness has signed")
+	return cmd
 }

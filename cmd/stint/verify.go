@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,9 @@ import (
 )
 
 func (c *cli) auditVerifyCmd() *cobra.Command {
-	var export, keyFile string
+	var export, keyFile, witnessedFile string
+	var witnessKeys []string
+	var restored bool
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Prove that the log is whole, or name the first bad record",
@@ -26,7 +29,13 @@ func (c *cli) auditVerifyCmd() *cobra.Command {
 			"or with --key; never with one that comes with the log.\n\n" +
 			"Without --export the server's log is read, and must also continue the checkpoint\n" +
 			"that was verified here last, which shows a log that was cut back or written anew.\n" +
-			"With --export nothing but the file and the key is needed.",
+			"With --export nothing but the file and the key is needed.\n\n" +
+			"With --witness-key the log must also continue the newest checkpoint that one of these\n" +
+			"witnesses has signed, which the server gives, or --witnessed with --export. How many\n" +
+			"records come after that is said: nobody else vouches for them yet.\n\n" +
+			"A log whose data was restored from a backup has lost records, and does not continue what\n" +
+			"was verified here. That stays a failure until whoever verifies accepts it, with --restored,\n" +
+			"after asking the administrators what was lost and why.",
 		Example: "  stint audit verify\n  stint audit verify --export log.jsonl --key log.pub",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,14 +43,26 @@ func (c *cli) auditVerifyCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if export != "" {
-				return c.verifyExport(export, key)
+			ws, err := readWitnesses(witnessKeys)
+			if err != nil {
+				return err
 			}
-			return c.verifyServer(cmd.Context(), key)
+			switch {
+			case witnessedFile != "" && (export == "" || len(ws) == 0):
+				return usageError{errors.New("--witnessed goes with --export and --witness-key")}
+			case export != "" && restored:
+				return usageError{errors.New("--restored is for the server's log: an export is compared with nothing")}
+			case export != "":
+				return c.verifyExport(export, key, ws, witnessedFile)
+			}
+			return c.verifyServer(cmd.Context(), key, ws, restored)
 		},
 	}
 	cmd.Flags().StringVar(&export, "export", "", "an export of the log (- for stdin)")
 	cmd.Flags().StringVar(&keyFile, "key", "", "a file with the log's public key; the pinned one if not given")
+	cmd.Flags().StringArrayVar(&witnessKeys, "witness-key", nil, "a file with the public key of a witness; may be repeated")
+	cmd.Flags().StringVar(&witnessedFile, "witnessed", "", "the newest witnessed checkpoint, of stint audit checkpoint --witnessed")
+	cmd.Flags().BoolVar(&restored, "restored", false, "accept that the data was restored and records are lost, if the log says so")
 	return cmd
 }
 
@@ -67,7 +88,7 @@ func readKey(path string) (string, error) {
 }
 
 // verifyExport needs no server, and reads no state but the pinned key.
-func (c *cli) verifyExport(path, key string) error {
+func (c *cli) verifyExport(path, key string, ws []audit.Cosigner, witnessedFile string) error {
 	if key == "" {
 		conn, _, err := c.dial()
 		if err != nil {
@@ -86,8 +107,20 @@ func (c *cli) verifyExport(path, key string) error {
 		defer f.Close()
 		in = f
 	}
-	report, err := audit.Verify(bufio.NewReaderSize(in, 1<<20), key, nil)
-	return c.showVerified(report, err)
+	var seen witnessed
+	if witnessedFile != "" {
+		text, err := os.ReadFile(witnessedFile)
+		if err != nil {
+			return wrong("unreadable-file", "--witnessed: cannot read "+witnessedFile, cause(err), "")
+		}
+		if seen, err = openWitnessed(text, key, ws); err != nil {
+			return err
+		}
+	} else if len(ws) > 0 {
+		return usageError{errors.New("--witness-key with --export needs --witnessed FILE")}
+	}
+	report, err := audit.Verify(bufio.NewReaderSize(in, 1<<20), key, seen.checkpoint)
+	return c.showVerified(report, err, seen)
 }
 
 // pinnedKey is the key that was pinned when somebody signed in here.
@@ -102,7 +135,7 @@ func (c *cli) pinnedKey(server string) (string, error) {
 
 // verifyServer verifies the server's log as it comes in, and remembers how far
 // it was whole.
-func (c *cli) verifyServer(ctx context.Context, key string) error {
+func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner, restored bool) error {
 	conn, err := c.connect()
 	if err != nil {
 		return err
@@ -123,6 +156,55 @@ func (c *cli) verifyServer(ctx context.Context, key string) error {
 			seen = &last
 		}
 	}
+	var wit witnessed
+	if len(ws) > 0 {
+		text, err := conn.Witnessed(ctx)
+		if err != nil {
+			return err
+		}
+		if wit, err = openWitnessed([]byte(text.Checkpoint), key, ws); err != nil {
+			return err
+		}
+	}
+	report, err := c.fetchVerified(ctx, conn, key, seen, wit.checkpoint)
+	var bad *audit.Damage
+	if errors.As(err, &bad) && seen != nil {
+		// Perhaps the log is whole, and only not the one that was seen here.
+		again, aerr := c.fetchVerified(ctx, conn, key, wit.checkpoint)
+		if r, ok := lostSince(again, seen.Size); aerr == nil && ok {
+			lost := "it was restored from a backup on " + r.At.UTC().Format(time.RFC3339) + ": of the " + plural(int(seen.Size), "record", "records") + " that were verified here it kept " + strconv.FormatInt(r.Kept, 10)
+			if !restored {
+				c.fault(bracketed("the audit log is not the one that was verified here: "+lost, "log-restored"), bad.Error(),
+					"keep the exports that you have; ask the administrators what was lost and why; then, if you agree: stint audit verify --restored")
+				return ended{exitFailure}
+			}
+			c.say(lost)
+			report, err = again, nil
+			seen = nil
+		}
+	}
+	if err == nil && (seen == nil || report.Checkpoint.Size >= seen.Size) {
+		if err := c.remember(conn.name, key, report); err != nil {
+			return err
+		}
+	}
+	return c.showVerified(report, err, wit)
+}
+
+// lostSince finds the restore by which a log that had size records when it was
+// seen is no longer that log: the one that kept the fewest of them.
+func lostSince(report audit.Report, size int64) (found audit.Restore, ok bool) {
+	for _, r := range report.Restores {
+		if r.Kept >= 0 && r.Kept < size && (!ok || r.Kept < found.Kept) {
+			found, ok = r, true
+		}
+	}
+	return found, ok
+}
+
+// fetchVerified verifies the server's log as it comes in. What could not be
+// fetched is not damage.
+func (c *cli) fetchVerified(ctx context.Context, conn *connection, key string, pinned ...*audit.Checkpoint) (audit.Report, error) {
 	r, w := io.Pipe()
 	fetched := make(chan error, 1)
 	go func() {
@@ -130,18 +212,48 @@ func (c *cli) verifyServer(ctx context.Context, key string) error {
 		w.CloseWithError(err)
 		fetched <- err
 	}()
-	report, err := audit.Verify(r, key, seen)
+	report, err := audit.Verify(r, key, pinned...)
 	r.CloseWithError(errEnough)
-	// What could not be fetched is not damage.
 	if failed := <-fetched; failed != nil && !errors.Is(failed, errEnough) {
-		return failed
+		return audit.Report{}, failed
 	}
-	if err == nil && (seen == nil || report.Checkpoint.Size >= seen.Size) {
-		if err := c.remember(conn.name, key, report); err != nil {
-			return err
+	return report, err
+}
+
+// witnessed is the newest checkpoint of witnesses that are relied on, and who they
+// were; nil when none is asked for.
+type witnessed struct {
+	checkpoint *audit.Checkpoint
+	by         []audit.Cosignature
+}
+
+func readWitnesses(paths []string) (ws []audit.Cosigner, err error) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, wrong("unreadable-file", "--witness-key: cannot read "+path, cause(err), "")
 		}
+		w, err := audit.ParseCosigner(string(text))
+		if err != nil {
+			return nil, err
+		}
+		ws = append(ws, w)
 	}
-	return c.showVerified(report, err)
+	return ws, nil
+}
+
+func openWitnessed(signed []byte, key string, ws []audit.Cosigner) (witnessed, error) {
+	unwitnessed := func(why string) error {
+		return &api.Error{Kind: api.Internal, Code: "unwitnessed", Message: "no witness that is relied on has signed this log", Why: why, Next: "see with stint admin doctor why the witnesses do not sign"}
+	}
+	if len(signed) == 0 {
+		return witnessed{}, unwitnessed("the server has no witnessed checkpoint")
+	}
+	cp, by, err := audit.OpenWitnessed(signed, key, ws)
+	if err == nil && len(by) == 0 {
+		err = unwitnessed("the newest witnessed checkpoint is signed by others")
+	}
+	return witnessed{&cp, by}, err
 }
 
 var errEnough = errors.New("the first damage is found")
@@ -172,7 +284,21 @@ type verified struct {
 	First       api.Time         `json:"first,omitzero"`
 	Last        api.Time         `json:"last,omitzero"`
 	Types       map[string]int64 `json:"types,omitempty"`
+	Witnessed   *witnessedView   `json:"witnessed,omitempty"` // when witnesses were asked for
+	Restores    int              `json:"restores,omitempty"`
 	Damage      *damage          `json:"damage,omitempty"`
+}
+
+// witnessedView says how much of the log a witness vouches for.
+type witnessedView struct {
+	Size int64      `json:"size"`
+	Tail int64      `json:"tail"` // records after it
+	By   []cosigned `json:"by"`
+}
+
+type cosigned struct {
+	Witness string   `json:"witness"`
+	At      api.Time `json:"at"`
 }
 
 type damage struct {
@@ -183,7 +309,7 @@ type damage struct {
 	What string `json:"what"`
 }
 
-func (c *cli) showVerified(report audit.Report, err error) error {
+func (c *cli) showVerified(report audit.Report, err error, wit witnessed) error {
 	var bad *audit.Damage
 	switch {
 	case errors.As(err, &bad):
@@ -201,11 +327,29 @@ func (c *cli) showVerified(report audit.Report, err error) error {
 	for t, n := range report.Types {
 		v.Types[string(t)] = n
 	}
+	v.Restores = len(report.Restores)
+	vouched := ""
+	if wit.checkpoint != nil {
+		w := witnessedView{Size: wit.checkpoint.Size, Tail: v.Size - wit.checkpoint.Size, By: []cosigned{}}
+		var names []string
+		for _, s := range wit.by {
+			w.By = append(w.By, cosigned{s.Witness, api.At(s.At)})
+			names = append(names, printable(s.Witness)+" at "+s.At.Format(time.RFC3339))
+		}
+		v.Witnessed = &w
+		vouched = "; " + plural(int(w.Size), "record", "records") + " witnessed by " + strings.Join(names, ", ")
+		if w.Tail > 0 {
+			vouched += "; the last " + strconv.FormatInt(w.Tail, 10) + " not yet"
+		}
+	}
+	for _, r := range report.Restores {
+		c.say("the log says that its data was restored from a backup on " + r.At.UTC().Format(time.RFC3339) + ", record " + strconv.FormatInt(r.Seq, 10))
+	}
 	text := facts("log", v.Origin, "size", strconv.FormatInt(v.Size, 10), "root", v.Root, "first", timeFact(v.First, c), "last", timeFact(v.Last, c)) +
 		"checkpoint\n"
 	for line := range strings.Lines(report.Signed) {
 		text += "  " + printable(strings.TrimSuffix(line, "\n")) + "\n"
 	}
-	c.say("the log is whole: " + plural(int(v.Size), "record", "records") + ", " + plural(int(v.Checkpoints), "checkpoint", "checkpoints"))
+	c.say("the log is whole: " + plural(int(v.Size), "record", "records") + ", " + plural(int(v.Checkpoints), "checkpoint", "checkpoints") + vouched)
 	return c.show(result{value: v, names: []string{v.Root}, text: text})
 }

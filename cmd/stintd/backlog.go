@@ -46,7 +46,7 @@ func (p *process) watchBacklog(ctx context.Context) {
 		if h, err := unnumbered(within, p.store); err == nil { // a store that does not answer grants nothing anyway
 			p.broker.SetHold(holdSequencer, h)
 		}
-		if h, err := unexported(within, p.store, p.sinks, p.budget); err == nil {
+		if h, err := unexported(within, p.store, p.sinks, p.settings.budget); err == nil {
 			p.broker.SetHold(holdSink, h)
 		}
 		done()

@@ -39,10 +39,15 @@ type settings struct {
 
 	journal     string
 	journalSize int64
+
+	witnesses []witnessSetting
+
+	highAvailability, acceptUnprotected bool
 }
 
 func (c config) check() (s settings, err error) {
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal} {
+	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}

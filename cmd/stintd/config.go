@@ -22,7 +22,10 @@ const (
 )
 
 // flags are the settings that the command line can give. Empty: not given.
-type flags struct{ data, database, listen, config, sealKey string }
+type flags struct {
+	data, database, listen, config, sealKey string
+	acceptUnprotected                       bool
+}
 
 func (f *flags) on(c *cobra.Command) {
 	fs := c.Flags()
@@ -31,23 +34,29 @@ func (f *flags) on(c *cobra.Command) {
 	fs.StringVar(&f.listen, "listen", "", "address to listen on (default "+defaultListen+")")
 	fs.StringVar(&f.config, "config", "", "configuration file, YAML")
 	fs.StringVar(&f.sealKey, "seal-key-file", "", "the seal key (default: beside the data folder, DIR.key)")
+	fs.BoolVar(&f.acceptUnprotected, "accept-unprotected-commits", false, "let replicas share a database that can lose what was acknowledged")
 	fs.SortFlags = false
 }
 
 // config is every setting there is, as the file spells them. docs/reference/config.md
 // explains each; a test compares.
 type config struct {
-	Data           string        `yaml:"data"`
-	Database       string        `yaml:"database"`
-	Listen         string        `yaml:"listen"`
-	SealKeyFile    string        `yaml:"seal_key_file"`
-	PublicURL      string        `yaml:"public_url"`
-	TLS            tlsConfig     `yaml:"tls"`
-	TrustedProxies []string      `yaml:"trusted_proxies"`
-	Limits         limitsConfig  `yaml:"limits"`
-	Log            logConfig     `yaml:"log"`
-	Audit          auditConfig   `yaml:"audit"`
-	Journal        journalConfig `yaml:"journal"`
+	Data           string          `yaml:"data"`
+	Database       string          `yaml:"database"`
+	Listen         string          `yaml:"listen"`
+	SealKeyFile    string          `yaml:"seal_key_file"`
+	PublicURL      string          `yaml:"public_url"`
+	TLS            tlsConfig       `yaml:"tls"`
+	TrustedProxies []string        `yaml:"trusted_proxies"`
+	Limits         limitsConfig    `yaml:"limits"`
+	Log            logConfig       `yaml:"log"`
+	Audit          auditConfig     `yaml:"audit"`
+	Journal        journalConfig   `yaml:"journal"`
+	Witnesses      []witnessConfig `yaml:"witnesses"`
+	// HighAvailability says that replicas are to share the database.
+	HighAvailability bool `yaml:"high_availability"`
+	// AcceptUnprotectedCommits lets them do so where a failover can lose decisions.
+	AcceptUnprotectedCommits bool `yaml:"accept_unprotected_commits"`
 }
 
 type tlsConfig struct {
@@ -94,6 +103,7 @@ func load(f flags, env func(string) (string, bool)) (settings, error) {
 	c.Database = first(f.database, lookup(env, "STINT_DATABASE"), c.Database)
 	c.Listen = first(f.listen, lookup(env, "STINT_LISTEN"), c.Listen, defaultListen)
 	c.SealKeyFile = first(f.sealKey, lookup(env, "STINT_SEAL_KEY_FILE"), c.SealKeyFile)
+	c.AcceptUnprotectedCommits = c.AcceptUnprotectedCommits || f.acceptUnprotected
 	return c.check()
 }
 

@@ -5,7 +5,10 @@ and people, sets access up on the targets, takes it away at the end, and proves
 that it is gone.
 
   stintd serve        run it; no setting is needed to begin with
+  stintd backup       write a backup of the stopped installation
+  stintd restore      put a backup into an empty store
   stintd restored     say that the data came from a backup, before it runs again
+  stintd doctor       say what is wrong with a server that does not start
   stintd rotate-key   replace the seal key, the log's key or the tags' key
 
 The command line for people is stint.`

@@ -78,7 +78,28 @@ func openIdentity(ctx context.Context, st *store.Store, sealKey string) (identit
 	return have.open(vault)
 }
 
-func readStored(tx *store.Tx) (s stored, err error) {
+// openExisting opens the installation that is there.
+func openExisting(ctx context.Context, st *store.Store, sealKey string) (identity, error) {
+	var have stored
+	if err := st.View(ctx, func(tx *store.Tx) (err error) { have, err = readStored(tx); return err }); err != nil {
+		return identity{}, err
+	}
+	if have.installation == nil {
+		return identity{}, access.Fail(access.Invalid, "no-installation", "there is no installation in this data").Try("check --data or --database")
+	}
+	vault, err := keys.Open(sealKey)
+	if err != nil {
+		return identity{}, err
+	}
+	return have.open(vault)
+}
+
+// reader is a transaction, or what else has settings.
+type reader interface {
+	Setting(name string) ([]byte, error)
+}
+
+func readStored(tx reader) (s stored, err error) {
 	for name, to := range map[string]*[]byte{settingInstallation: &s.installation, settingEpoch: &s.epoch} {
 		if *to, err = tx.Setting(name); err != nil {
 			return stored{}, err
@@ -96,7 +117,7 @@ func readStored(tx *store.Tx) (s stored, err error) {
 func earlier(name string, n int) string { return name + "/" + strconv.Itoa(n) }
 
 // readKeys reads a key and those before it, in the order of stored.
-func readKeys(tx *store.Tx, name string) (all [][]byte, err error) {
+func readKeys(tx reader, name string) (all [][]byte, err error) {
 	current, err := tx.Setting(name)
 	if err != nil || current == nil {
 		return nil, err

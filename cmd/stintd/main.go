@@ -88,6 +88,9 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	var f flags
+	var above int64
+	var replace, asJSON bool
+	var saveTo string
 	serve := &cobra.Command{Use: "serve", Short: "Run the control plane", Long: serveHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := load(f, env)
@@ -103,9 +106,41 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return restored(c.Context(), cfg, c.OutOrStdout())
+			return restored(c.Context(), cfg, above, c.OutOrStdout())
 		}}
 	f.on(again)
+	back := &cobra.Command{Use: "restore FILE", Short: "Put a backup into an empty store", Long: restoreHelp, Args: oneFile,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			return restore(c.Context(), cfg, args[0], replace, above, c.OutOrStdout())
+		}}
+	f.on(back)
+	back.Flags().BoolVar(&replace, "replace", false, "replace the SQLite store that is there, and keep it beside the new one")
+	for _, c := range []*cobra.Command{again, back} {
+		c.Flags().Int64Var(&above, "epoch-above", 0, "the new epoch is above this one")
+	}
+	keep := &cobra.Command{Use: "backup --out FILE", Short: "Write a backup of the stopped installation", Long: backupHelp, Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			if saveTo == "" {
+				return usage("--out is missing: the file to write")
+			}
+			return backupStopped(c.Context(), cfg, saveTo, c.OutOrStdout())
+		}}
+	f.on(keep)
+	keep.Flags().StringVar(&saveTo, "out", "", "the file to write")
+	ill := &cobra.Command{Use: "doctor", Short: "Say what is wrong with a server that does not start", Long: doctorHelp, Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return doctor(c.Context(), f, env, asJSON, c.OutOrStdout())
+		}}
+	f.on(ill)
+	ill.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	fresh := &cobra.Command{Use: "rotate-key seal|log|tags", Short: "Replace a key of the installation", Long: rotateHelp,
 		ValidArgs: []string{"seal", "log", "tags"},
 		Args: func(_ *cobra.Command, args []string) error {
@@ -122,7 +157,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return rotate(c.Context(), cfg, args[0], c.OutOrStdout())
 		}}
 	f.on(fresh)
-	root.AddCommand(serve, again, fresh, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
+	root.AddCommand(serve, keep, back, again, fresh, ill, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err
@@ -133,6 +168,13 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage(fmt.Sprintf("%q is not understood here", args[0]))
+	}
+	return nil
+}
+
+func oneFile(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage("restore needs one backup file")
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func TestReplicas(t *testing.T) {
 	dsn := pg.SuperuserDSN(pg.Database(t))
 	dir := t.TempDir()
 	cfg := filepath.Join(dir, "stintd.yaml")
-	must(t, os.WriteFile(cfg, []byte("database: "+dsn), 0o600))
+	must(t, os.WriteFile(cfg, []byte("database: "+dsn+"\naccept_unprotected_commits: true\n"), 0o600))
 	key := filepath.Join(dir, "seal.key")
 	a := start(t, filepath.Join(dir, "a"), "--config", cfg, "--seal-key-file", key)
 	b := start(t, filepath.Join(dir, "b"), "--config", cfg, "--seal-key-file", key)

@@ -88,14 +88,17 @@ func (s settings) file() string {
 
 // process is everything that runs.
 type process struct {
+	settings   settings
+	witnesses  *witnesses
 	store      *store.Store
 	identity   identity
 	broker     *broker.Broker
+	replica    *store.Replica // nil with SQLite
+	protection *protection
 	server     *apiserver.Server
 	bootstrap  *bootstrap
 	first      bool // there is no user yet
 	sinks      []*siem.File
-	budget     budget
 	journal    *journal.Journal
 	connectors []all.Connector
 	log        *slog.Logger
@@ -103,7 +106,11 @@ type process struct {
 
 // assemble wires the packages together.
 func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journal, log *slog.Logger) (*process, error) {
-	p := &process{store: st, journal: j, budget: s.budget, log: log, connectors: all.List()}
+	p := &process{settings: s, store: st, journal: j, log: log, connectors: all.List(), replica: st.Replica(log.With("part", "replicas"))}
+	p.protection = &protection{store: st, replica: p.replica, wanted: s.highAvailability, accepted: s.acceptUnprotected, log: log}
+	if err := p.protection.admit(ctx); err != nil {
+		return nil, err
+	}
 	connectors := map[string]connector.Connector{}
 	for _, c := range p.connectors {
 		connectors[c.Type()] = c
@@ -113,24 +120,31 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		return nil, err
 	}
 	id := ident.New(forIdent(st))
+	var peers broker.Peers // stays nil with SQLite: a nil *Replica in it would be one
+	if p.replica != nil {
+		peers = p.replica
+	}
 	p.broker, err = broker.New(broker.Config{
 		Store: forBroker(st), Connectors: connectors, Tagger: p.identity.tagger, Vault: p.identity.vault, SealTo: keys.SealTo,
-		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite",
+		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite", Peers: peers,
 		Journal: j,
 		Log:     log.With("part", "broker"),
 	})
 	if err != nil {
 		return nil, err
 	}
+	p.witnesses = newWitnesses(s, st, p.broker, p.identity, log.With("part", "witness"))
 	p.server, err = apiserver.New(apiserver.Config{
-		Broker: p.broker, Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Version: versionText(), Log: log.With("part", "api"),
-		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, PublicURL: s.publicURL, Proxies: s.proxies,
+		Broker: p.broker, Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
+		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, path := range s.auditTo {
-		p.sinks = append(p.sinks, siem.NewFile(path, auditSource{st}, log.With("part", "siem")))
+		sink := siem.NewFile(path, auditSource{st}, log.With("part", "siem"))
+		sink.Rewind = p.afterRestore
+		p.sinks = append(p.sinks, sink)
 	}
 	p.bootstrap = newBootstrap(id, s.data, log)
 	if p.first, err = p.bootstrap.open(ctx); err != nil {
@@ -156,8 +170,23 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	defer closeDoors()
 	g, failed := errgroup.WithContext(work)
 	defer context.AfterFunc(failed, closeDoors)()
-	g.Go(func() error { defer stopWork(); return p.server.Serve(doors, ln) })
-	g.Go(func() error { return p.broker.Run(failed) })
+	among, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	g.Go(func() error { defer leave(); return p.broker.Run(failed) }) // calls in flight are vouched for until they have ended
+	if p.replica != nil {
+		g.Go(func() error { return p.replica.Run(among, p.broker) })
+		g.Go(func() error { p.protection.watch(failed); return nil })
+	}
+	// Access ends from the first moment on; the doors open when the log was compared
+	// with its witnesses, or they had their time to answer.
+	g.Go(func() error {
+		defer stopWork()
+		boot, cancel := context.WithTimeout(doors, witnessAtBoot)
+		p.witnesses.compare(boot)
+		cancel()
+		return p.server.Serve(doors, ln)
+	})
+	g.Go(func() error { p.witnesses.run(failed); return nil })
 	g.Go(func() error { p.sequence(failed); return nil })
 	g.Go(func() error { p.prune(failed); return nil })
 	g.Go(func() error { p.watchBacklog(failed); return nil })

@@ -319,6 +319,35 @@ func (e Entitlement) Confirm(rev int64, account, creation string, now time.Time)
 // was lost before it stays unknown.
 func (e Entitlement) Settle() Entitlement { e.CallUntil = e.LostUntil; return e }
 
+// LandsBy records that the last creating call takes effect by the given time, or
+// never: it has returned without an outcome, or its sender is dead. Calls before
+// it keep their own deadline.
+func (e Entitlement) LandsBy(t time.Time) Entitlement {
+	e.CallUntil = latest(earliest(e.CallUntil, t), e.LostUntil)
+	return e
+}
+
+// AllLandBy records the same of every call that was ever made: whoever made one
+// is dead.
+func (e Entitlement) AllLandBy(t time.Time) Entitlement {
+	e.CallUntil, e.LostUntil = earliest(e.CallUntil, t), earliest(e.LostUntil, t)
+	return e
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // Quarantined reports whether a creating call may still be in flight at now.
 func (e Entitlement) Quarantined(now time.Time) bool { return now.Before(e.CallUntil) }
 

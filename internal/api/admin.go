@@ -161,7 +161,7 @@ type Stop struct {
 type Health struct {
 	OK      bool   `json:"ok"`
 	Version string `json:"version"`
-	Detail  string `json:"detail,omitempty" doc:"What it is waiting for"`
+	Detail  string `json:"detail,omitempty" doc:"What it is waiting for, or what weakens what it promises"`
 }
 
 // AuditRecord is one record of the log in its canonical encoding. Whoever

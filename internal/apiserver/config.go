@@ -54,6 +54,9 @@ type Config struct {
 	Audit   AuditLog
 	LogKey  api.LogKey
 	Ready   func(context.Context) error // nil error: can serve
+	// Caution, if set, says what weakens what is promised while it serves; empty
+	// when nothing does.
+	Caution func() string
 	Version string
 	Log     *slog.Logger
 	Limits  Limits

@@ -55,7 +55,7 @@ func (s *Server) standing() (words []string) {
 	for _, name := range s.broker.Holds() {
 		words = append(words, "nothing new is granted: "+name)
 	}
-	return words
+	return append(words, notEmpty(s.caution())...)
 }
 
 func notEmpty(s string) []string {

@@ -21,6 +21,9 @@ type Keep interface {
 	// Witnessed is the newest checkpoint that a witness has signed, as a note with
 	// all cosignatures; empty when there is none.
 	Witnessed(ctx context.Context) ([]byte, error)
+	// Witnesses is how many witnesses there are, how many of them have signed when
+	// they were asked last, and how many records none of them has signed yet.
+	Witnesses(ctx context.Context) (all, signing int, unwitnessed int64, err error)
 }
 
 // Archive is a backup that is whole and waits to be sent.

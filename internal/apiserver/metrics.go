@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -36,7 +37,14 @@ func newMetrics(s *Server) *metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(lags, m.calls, m.seconds, m.signInFailures, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_in_flight", Help: "Calls in work."}, func() float64 { return float64(s.work.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_caution", Help: "1 while /readyz has a caution: replicas share a database that can lose what was acknowledged."}, func() float64 {
+			if s.caution() != "" {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_http_waits", Help: "Held answers and streams."}, func() float64 { return float64(s.waits.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stint_goroutines", Help: "Goroutines of this process."}, func() float64 { return float64(runtime.NumGoroutine()) }),
 		&inside{server: s, lags: lags},
 	)
 	m.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{Timeout: 5 * time.Second, MaxRequestsInFlight: 2})
@@ -70,11 +78,15 @@ var (
 	journalled = prometheus.NewDesc("stint_journal_records", "Records of the journal that are not in the log yet.", nil, nil)
 	unsafe     = prometheus.NewDesc("stint_journal_in_memory", "1 when such records would not survive this process.", nil, nil)
 	heldBack   = prometheus.NewDesc("stint_grants_held", "Reasons for which nothing new is granted just now.", nil, nil)
+	witnesses  = prometheus.NewDesc("stint_witnesses", "Witnesses that are configured.", nil, nil)
+	signing    = prometheus.NewDesc("stint_witnesses_signing", "Of these, those that have signed when they were asked last.", nil, nil)
+	unseen     = prometheus.NewDesc("stint_unwitnessed_records", "Records of the log that no witness has signed yet.", nil, nil)
+	quarantine = prometheus.NewDesc("stint_quarantined", "1 while nothing is granted because the data was restored or looks old.", nil, nil)
 	swept      = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
 func (*inside) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept} {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine} {
 		ch <- d
 	}
 }
@@ -99,6 +111,18 @@ func (c *inside) Collect(ch chan<- prometheus.Metric) {
 	gauge(journalled, float64(o.Waiting))
 	gauge(unsafe, yes[o.Journal != nil])
 	gauge(heldBack, float64(len(c.server.broker.Holds())))
+	if k := c.server.keep; k != nil {
+		if all, n, tail, err := k.Witnesses(ctx); err == nil {
+			gauge(witnesses, float64(all))
+			gauge(signing, float64(n))
+			if all > 0 {
+				gauge(unseen, float64(tail))
+			}
+		}
+	}
+	if q, _, err := c.server.broker.QuarantineState(ctx); err == nil {
+		gauge(quarantine, map[bool]float64{true: 1}[q.Kind != ""])
+	}
 	st := c.server.broker.Stats()
 	for t, n := range st.Events {
 		ch <- prometheus.MustNewConstMetric(events, prometheus.CounterValue, float64(n), string(t))

@@ -48,6 +48,9 @@ type route struct {
 	body    int64  // most bytes; 0: maxBody
 	// urgent routes take access away, or tell how things are: never shed.
 	urgent bool
+	// storeless routes let administrators in whom the store confirmed lately while
+	// it is out of reach. They only take away.
+	storeless bool
 	// held routes may keep the answer back, or never end: not counted as work.
 	held bool
 }

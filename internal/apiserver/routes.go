@@ -58,7 +58,7 @@ func (s *Server) addRoutes() {
 		summary: "Ask for more time on an active grant", detail: "Only its holder; a new request, which policy decides."}, s.extend)
 	register(s, route{name: "end", method: post, path: "/v1/requests/{id}/end", who: anyone, urgent: true, tag: "Grants",
 		summary: "Give a grant back", detail: "Its holder; administrators and owners of the resource revoke."}, s.end)
-	register(s, route{name: "revoke", method: post, path: "/v1/revoke", who: anyone, urgent: true, tag: "Grants",
+	register(s, route{name: "revoke", method: post, path: "/v1/revoke", who: anyone, urgent: true, storeless: true, tag: "Grants",
 		summary: "End grants of others now", detail: "Administrators; owners of the resource for what is on it."}, s.revoke)
 	register(s, route{name: "get-stop", method: get, path: "/v1/stop", who: anyone, urgent: true, tag: "Grants",
 		summary: "Whether anything new is granted"}, s.getStop)

@@ -31,6 +31,7 @@ type Server struct {
 	keep    Keep // or nil
 	logKey  api.LogKey
 	ready   func(context.Context) error
+	caution func() string
 	version string
 	log     *slog.Logger
 	public  *url.URL
@@ -49,6 +50,7 @@ type Server struct {
 	reads   *rates
 	writes  *rates
 	urgent  *rates // taking access away: ten times as often as other changes
+	recent  recent
 	codes   *rates // attempts to redeem a code, by address
 	work    room
 	waits   room
@@ -67,13 +69,16 @@ func New(c Config) (*Server, error) {
 	}
 	l := c.Limits.orDefault()
 	s := &Server{
-		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, logKey: c.LogKey, ready: c.Ready, version: c.Version,
+		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
 		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		writes: newRates(l.WritesPerSecond, l.Burst, time.Now),
 		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
+	}
+	if s.caution == nil {
+		s.caution = func() string { return "" }
 	}
 	s.work.most, s.waits.most, s.own.most = int64(l.Concurrent), int64(l.Waits), max(1, int64(l.Waits)/4)
 	s.holding, s.stopHolding = context.WithCancel(context.Background())

@@ -94,11 +94,13 @@ func (v *verification) compareVersion(r Record) {
 
 // comparePinned holds that what the caller has seen is a prefix of the export.
 func (v *verification) comparePinned() {
-	p := v.pinned
-	if p == nil || p.Size != v.tree.size || p.Root == v.tree.Root() {
+	for _, p := range v.pinned {
+		if p.Size != v.tree.size || p.Root == v.tree.Root() {
+			continue
+		}
+		v.suspect(0, p.Size-1, "", "the first "+strconv.FormatInt(p.Size, 10)+
+			" records are not those that were signed when the log was last seen",
+			"; its history was rewritten and signed again")
 		return
 	}
-	v.suspect(0, p.Size-1, "", "the first "+strconv.FormatInt(p.Size, 10)+
-		" records are not those that were signed when the log was last seen",
-		"; its history was rewritten and signed again")
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,21 +21,36 @@ type Report struct {
 	Checkpoints int64      // how many the export holds
 	Types       map[access.EventType]int64
 	First, Last time.Time // the earliest and the latest time in a record
+	Restores    []Restore // what the log says of restores of its data
 }
+
+// Restore is a record that says that the data of the log came from a backup: what
+// follows continues the first Kept records, whatever had followed them before.
+type Restore struct {
+	Seq  int64
+	At   time.Time
+	Kept int64 // -1 where the record does not say
+}
+
+// restoredType is the event of a restore; the broker's, and part of the format now
+// that verification reads it.
+const restoredType = "installation.restored"
 
 // Verify reads an export to its end and reports what it holds, or returns the
 // first *Damage. It needs nothing but the export and the public key, which must
-// not come from the export. If pinned, the last checkpoint the caller has seen,
-// is given, the export must be a continuation of it.
+// not come from the export. If checkpoints are given that the caller has seen, or
+// that witnesses have signed, the export must be a continuation of each; nil ones
+// say nothing.
 //
 // Any other error says that verification could not be done: the key or the
 // pinned checkpoint are not of this kind, or r failed.
-func Verify(r io.Reader, verifierKey string, pinned *Checkpoint) (Report, error) {
+func Verify(r io.Reader, verifierKey string, pinned ...*Checkpoint) (Report, error) {
 	k, err := parseKeys(verifierKey)
 	if err != nil {
 		return Report{}, err
 	}
-	if pinned != nil && !pinned.of(k.origin) {
+	pinned = slices.DeleteFunc(slices.Clone(pinned), func(p *Checkpoint) bool { return p == nil })
+	if slices.ContainsFunc(pinned, func(p *Checkpoint) bool { return !p.of(k.origin) }) {
 		return Report{}, access.Fail(access.Invalid, "bad-pinned-checkpoint", "the pinned checkpoint is not of this log").
 			Because("the key is of " + strconv.Quote(k.origin))
 	}
@@ -56,7 +72,7 @@ func Verify(r io.Reader, verifierKey string, pinned *Checkpoint) (Report, error)
 type verification struct {
 	lines  lineReader
 	keys   keys
-	pinned *Checkpoint
+	pinned []*Checkpoint
 
 	size     int64            // what the header promises; unsigned, so only a promise
 	tree     Tree             // of the records so far
@@ -173,6 +189,13 @@ func explain(line []byte, seq int64, notRecord error) string {
 }
 
 func (v *verification) count(r Record) {
+	if r.Event.Type == restoredType {
+		kept, err := strconv.ParseInt(r.Event.Facts["kept"], 10, 64)
+		if err != nil || kept < 0 || kept > v.tree.size {
+			kept = -1
+		}
+		v.report.Restores = append(v.report.Restores, Restore{v.tree.size, r.Event.At, kept})
+	}
 	v.report.Types[r.Event.Type]++
 	if at := r.Event.At; v.tree.size == 0 {
 		v.report.First, v.report.Last = at, at
@@ -191,9 +214,12 @@ func (v *verification) end() error {
 			strconv.FormatInt(v.size, 10)+" records")
 	case v.signed != v.tree.size:
 		return v.other("the export ends here, without the checkpoint of the whole")
-	case v.pinned != nil && v.pinned.Size > v.tree.size:
-		return v.at(v.tree.size, v.tree.size, "", "it is missing; the log had "+
-			strconv.FormatInt(v.pinned.Size, 10)+" records when it was last seen")
+	}
+	for _, p := range v.pinned {
+		if p.Size > v.tree.size {
+			return v.at(v.tree.size, v.tree.size, "", "it is missing; the log had "+
+				strconv.FormatInt(p.Size, 10)+" records when it was last seen")
+		}
 	}
 	return nil
 }

@@ -41,11 +41,11 @@ func Open(r io.Reader) (*Reader, error) {
 	t := tar.NewReader(r)
 	h, err := t.Next()
 	if err != nil || h.Name != manifestName || h.Typeflag != tar.TypeReg || h.Size > maxManifest {
-		return nil, damaged("it is not an archive that begins with a manifest").Wrap(err)
+		return nil, because("it is not an archive that begins with a manifest", err)
 	}
 	signed, err := io.ReadAll(io.LimitReader(t, maxManifest))
 	if err != nil {
-		return nil, damaged("it ends within its manifest").Wrap(err)
+		return nil, because("it ends within its manifest", err)
 	}
 	m, err := read(signed)
 	if err != nil {
@@ -80,13 +80,13 @@ func (r *Reader) Next() (*Table, error) {
 	h, err := r.tar.Next()
 	if r.next == len(r.Manifest.Parts) {
 		if !errors.Is(err, io.EOF) {
-			return nil, damaged("it holds more than its manifest says").Wrap(err)
+			return nil, because("it holds more than its manifest says", err)
 		}
 		return nil, io.EOF
 	}
 	p := r.Manifest.Parts[r.next]
 	if err != nil || h.Name != partName(p.Table) || h.Size != p.Bytes || h.Typeflag != tar.TypeReg {
-		return nil, damaged("its part " + p.Table + " is missing or has another size").Wrap(err)
+		return nil, because("its part " + p.Table + " is missing or has another size", err)
 	}
 	r.next++
 	t := &Table{Name: p.Table, part: p, sum: sha256.New()}
@@ -116,12 +116,19 @@ func (r *Reader) Next() (*Table, error) {
 	return t, nil
 }
 
-func (t *Table) damaged(why string, err error) error {
-	e := damaged("part " + t.Name + ": " + why)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return e.Wrap(err)
+func (t *Table) damaged(why string, err error) error { return because("part "+t.Name+": "+why, err) }
+
+// because is damage with its cause. An early end is no end: io.EOF, by which Next
+// and Row say that all was read, is never in it.
+func because(why string, err error) error {
+	e := damaged(why)
+	switch {
+	case err == nil:
+		return e
+	case errors.Is(err, io.EOF):
+		return e.Wrap(io.ErrUnexpectedEOF)
 	}
-	return e
+	return e.Wrap(err)
 }
 
 // line reads up to the next newline, which it cuts off; io.EOF at a clean end.

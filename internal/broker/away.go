@@ -73,7 +73,8 @@ func (p *pulse) isSlow(within context.Context, begun time.Time) bool {
 func (p *pulse) isAway() bool { return p.away.Load() != 0 }
 
 // storeFailed tells an error of the store from one that only looks like it:
-// Unavailable is also what the broker says of itself.
+// Unavailable is also what the broker says of itself, and no code of that begins
+// like the store's.
 func storeFailed(err error) bool {
 	var e *access.Error
 	return errors.As(err, &e) && e.Kind == access.Unavailable && e.Code != "store-contended" &&

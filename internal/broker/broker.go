@@ -3,11 +3,9 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +27,7 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Journal and Rand are required.
+// Config is what a broker is made of. All fields but Peers, Journal and Rand are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
@@ -43,6 +41,9 @@ type Config struct {
 	Replica      string // this process, among all that ever ran on the store
 	// Alone says that no other process uses the store.
 	Alone bool
+	// Peers are the other processes on it; nil when there are none, or when they
+	// have to find everything by looking.
+	Peers Peers
 	// Journal takes what is done while the store takes no changes. nil: none;
 	// then it is in the log only if the broker lives until the store is back.
 	Journal Journal
@@ -79,14 +80,8 @@ type Broker struct {
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
 	running    atomic.Bool
-	process    string // begins the name of every lease owner of this process
+	life       atomic.Pointer[life]
 	owners     atomic.Int64
-}
-
-// newOwner names the owner of one lease. Every lease has its own, so that a
-// worker which lost its lease to another one in the same process knows it.
-func (b *Broker) newOwner() string {
-	return b.process + strconv.FormatInt(b.owners.Add(1), 10)
 }
 
 // New checks the configuration and makes a broker. Run starts its work.
@@ -103,8 +98,7 @@ func New(c Config) (*Broker, error) {
 	b.lanes = newLanes(b)
 	b.pulse, b.ahead, b.awake = &pulse{Store: c.Store}, newAhead(), make(chan struct{}, 1)
 	b.Store = b.pulse
-	boot := b.entropy()
-	b.process = c.Replica + "/" + hex.EncodeToString(boot[:]) + "/"
+	b.life.Store(b.newLife())
 	for t, x := range c.Connectors {
 		b.schemas[t] = x.Schema()
 	}
@@ -120,7 +114,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer b.running.Store(false)
 	var wg sync.WaitGroup
 	if b.Alone {
-		if err := b.breakLeases(ctx); err != nil {
+		if err := b.inherit(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -130,7 +124,7 @@ func (b *Broker) Run(ctx context.Context) error {
 			wg.Go(func() { // a store that takes no changes now is no reason to end nothing
 				for err != nil && ctx.Err() == nil {
 					b.storeTrouble(ctx, "ending old leases", err)
-					err = b.breakLeases(ctx)
+					err = b.inherit(ctx)
 				}
 			})
 		}
@@ -146,10 +140,6 @@ func (b *Broker) Run(ctx context.Context) error {
 	wg.Wait()
 	b.lanes.close()
 	return nil
-}
-
-func (b *Broker) breakLeases(ctx context.Context) error {
-	return b.Store.Update(ctx, func(tx Tx) error { return tx.BreakLeases(b.process) })
 }
 
 // Doubt stops new grants and the showing of credentials, for the life of the
@@ -168,7 +158,7 @@ func (b *Broker) certain() error {
 			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
 	}
 	if b.pulse.isAway() {
-		return access.Fail(access.Unavailable, "store-away", "nothing new is granted for now").Because("the store takes no changes reliably").
+		return access.Fail(access.Unavailable, "no-store", "nothing new is granted for now").Because("the store takes no changes reliably").
 			Try("an administrator looks at the store's disk or server; it goes on by itself then, and ending and revoking work meanwhile")
 	}
 	return b.holds.refuse()

@@ -237,10 +237,8 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compil
 	}
 	if next != nil {
 		b.docs.Store(next)
-		select {
-		case b.edited <- struct{}{}: // watchEligibility need not wait for its next look
-		default:
-		}
+		b.nudge() // watchEligibility need not wait for its next look
+		b.tellAgain()
 	}
 	return out, nil
 }

@@ -23,6 +23,7 @@ type effects struct {
 	mine    []access.EntitlementID // leased to owner in this transaction
 	owner   string
 	changed []access.RequestID
+	now     time.Time // of the transaction
 	kick    map[access.Work]bool
 	due     time.Time // earliest time at which something of this becomes due
 }
@@ -167,6 +168,7 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 			return err
 		}
 	}
+	fx.now = tx.Now()
 	fx.kick = map[access.Work]bool{}
 	for _, e := range fx.ents.newest() {
 		if slices.Contains(fx.mine, e.ID) {
@@ -255,9 +257,10 @@ func (fx *effects) view(tx Tx, r access.Request) View {
 // whoever waits, sets the alarm, and starts the work on targets. If the process
 // dies before, the rows say the same and the due loop finds them.
 func (b *Broker) after(fx effects) {
-	b.watch.changed(fx.changed...)
+	b.watch.changed(&fx)
 	b.ahead.follow(fx)
 	b.alarm.set(fx.due)
+	b.tell(fx)
 	b.lanes.take(fx)
 	for w := range fx.kick {
 		b.lanes.kick(w)

@@ -49,9 +49,15 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 
 // Reconsider decides all live grants again, now: what a principal is has changed,
 // its groups or its manager, and with it what it or whom it approved for may hold.
-// Other replicas come to it within recheckAllEvery.
+// Other replicas are told, and come to it within recheckAllEvery if that is lost.
 func (b *Broker) Reconsider() {
 	b.again.Store(true)
+	b.nudge()
+	b.tellAgain()
+}
+
+// nudge has the loop look now.
+func (b *Broker) nudge() {
 	select {
 	case b.edited <- struct{}{}:
 	default: // a look is on its way

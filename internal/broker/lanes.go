@@ -59,6 +59,12 @@ func (l *lanes) close() {
 	l.wg.Wait()
 }
 
+func (l *lanes) isOpen() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ctx != nil && l.ctx.Err() == nil
+}
+
 // kick makes sure that the lane of w looks for work after this call.
 func (l *lanes) kick(w access.Work) {
 	l.mu.Lock()

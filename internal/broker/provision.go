@@ -59,6 +59,7 @@ func (b *Broker) provision(ctx context.Context, owner string, e access.Entitleme
 	defer done()
 	call, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
+	defer b.whileAlive(owner, cancel)()
 	leave, ok := b.lanes.making.enter(call, e.Target.Connection.Place())
 	if !ok {
 		b.provisionFailed(ctx, owner, e, &connector.Error{Outcome: connector.NotDone, Message: "too many calls are waiting for targets that do not answer"})
@@ -107,6 +108,9 @@ func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement)
 		return m, nil
 	}
 	o := b.order(e)
+	if err := b.vouched(owner); err != nil { // the last look before the call is sent
+		return made{}, err
+	}
 	if m.receipt, err = conn.Provision(ctx, t, o); err != nil {
 		return made{}, err
 	}
@@ -325,6 +329,8 @@ func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Ent
 		cur := mine[0]
 		if ce.Outcome == connector.NotDone {
 			cur = cur.Settle()
+		} else {
+			cur = cur.LandsBy(tx.Now().Add(callSlack)) // the call is over: what it sent was sent before now
 		}
 		if cur.State == access.Removing {
 			cur.NextAt = tx.Now()

@@ -54,6 +54,8 @@ const (
 	QuarantineSetting   = "quarantine"
 	LogGapSetting       = "log-gap"
 	installationSetting = "installation/version"
+	// LastBackupSetting is when a backup was last handed out, as access.Stamp.
+	LastBackupSetting = "backup/last"
 )
 
 // SettingsTx is what a quarantine needs of a transaction; the command that
@@ -227,7 +229,7 @@ func (b *Broker) settleRestored(ctx context.Context, q Quarantine) error {
 // How often a quarantine is looked at, and its targets are compared.
 const (
 	quarantineEvery = time.Second
-	reconcileEvery  = 5 * time.Second
+	reconcileEvery  = 2 * time.Second
 )
 
 // watchQuarantine compares every target of restored data with the rows, and ends
@@ -273,6 +275,37 @@ type PlaceState struct {
 // Clean reports that every target was read and has nothing of ours.
 func (r Reconciliation) Clean() bool {
 	return r.Problem == "" && r.Live == 0 && !r.At.IsZero() && !slices.ContainsFunc(r.Places, func(p PlaceState) bool { return p.Problem != "" || p.Unwanted > 0 })
+}
+
+// Examine reaches every target and makes sure that it is ours, and compares
+// nothing; for a doctor, at most within each.
+func (b *Broker) Examine(ctx context.Context, each time.Duration) ([]PlaceState, error) {
+	at, err := b.places(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]PlaceState, len(at))
+	done, sem := make(chan struct{}), make(chan struct{}, 16)
+	for i, c := range at {
+		go func() {
+			sem <- struct{}{}
+			defer func() { <-sem; done <- struct{}{} }()
+			call, cancel := context.WithTimeout(ctx, each)
+			defer cancel()
+			states[i] = PlaceState{Place: c.Place(), Connector: c.Type}
+			conn, t, err := b.target(call, c)
+			if err == nil {
+				err = conn.Claim(call, t, t.Claim)
+			}
+			if err != nil {
+				states[i].Problem = public(err)
+			}
+		}()
+	}
+	for range at {
+		<-done
+	}
+	return states, nil
 }
 
 func (b *Broker) reconcile(ctx context.Context) Reconciliation {
@@ -338,7 +371,10 @@ func (b *Broker) LogGap(ctx context.Context) (q Quarantine, err error) {
 // In restored data that is how much was lost. In any other the data is not what
 // it was: it looks old, and the quarantine begins.
 func (b *Broker) Witnessed(ctx context.Context, size, lost int64, root, who string, asked bool) error {
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	if known := b.quarantine.Load(); lost == 0 && known != nil && (known.Kind != Restored || known.Compared) {
+		return nil
+	}
+	err := b.update(ctx, func(tx Tx, fx *effects) error {
 		q, err := readQuarantine(tx, QuarantineSetting)
 		if err != nil {
 			return err
@@ -376,6 +412,10 @@ func (b *Broker) Witnessed(ctx context.Context, size, lost int64, root, who stri
 		}
 		return saveQuarantine(tx, QuarantineSetting, q)
 	})
+	if err == nil {
+		_, err = b.lookAtQuarantine(ctx)
+	}
+	return err
 }
 
 // BackupHandedOut puts on record that an administrator takes a backup away.
@@ -384,6 +424,9 @@ func (b *Broker) BackupHandedOut(ctx context.Context, c Caller, records, bytes i
 		return err
 	}
 	return b.update(ctx, func(tx Tx, fx *effects) error {
+		if err := tx.SaveSetting(LastBackupSetting, []byte(tx.Now().Format(access.Stamp))); err != nil {
+			return err
+		}
 		fx.event(b.alarmEvent(BackupTaken, tx.Now(), c.Actor, "records", strconv.FormatInt(records, 10), "bytes", strconv.FormatInt(bytes, 10), "sha256", sum))
 		return nil
 	})

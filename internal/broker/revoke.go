@@ -59,7 +59,11 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 	}
 	var all []access.GrantID
 	for {
-		within, done := context.WithTimeout(ctx, lookWithin)
+		limit := lookWithin
+		if b.pulse.isAway() {
+			limit = answersWithin
+		}
+		within, done := context.WithTimeout(ctx, limit)
 		ended, more, err := b.revokeSome(within, c, s, why, len(all) == 0)
 		done()
 		if storeFailed(err) && ctx.Err() == nil {

@@ -20,10 +20,10 @@ func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why strin
 	ids, err := b.readSelected(ctx, c, s)
 	if storeFailed(err) {
 		if err := c.admin(); err != nil {
-			return nil, access.Fail(access.Unavailable, "store-away", "the store is out of reach, and only administrators can revoke without it").Wrap(err)
+			return nil, access.Fail(access.Unavailable, "no-store", "the store is out of reach, and only administrators can revoke without it").Wrap(err)
 		}
 		if ids = b.ahead.matching(s); len(ids) == 0 {
-			return nil, access.Fail(access.Unavailable, "store-away", "the store is out of reach, and nothing is known of "+s.String()+" without it").
+			return nil, access.Fail(access.Unavailable, "no-store", "the store is out of reach, and nothing is known of "+s.String()+" without it").
 				Because("nothing was ended").Try("end it on the target itself; Stint tells on every target what is its own")
 		}
 		err = nil

@@ -303,6 +303,10 @@ func public(err error) string {
 // after callWithin; until callSlack later it may still take effect, and a
 // read-back of "absent" proves nothing. leaseFor is longer than both, so that
 // no other worker starts while the first may still act.
+//
+// The second in callSlack is for what is between us and the connector's word: the
+// way to the target, and, where the sender was taken for dead, the time until it
+// knows that and has stopped (life.go).
 const (
 	callWithin = 4 * time.Second
 	callSlack  = connector.Late + time.Second

@@ -103,10 +103,13 @@ type entitlements interface {
 	RenewLeases(owner string, until time.Time) error
 	// CutLeases lets leases on the ids end at until, where they would end later.
 	CutLeases(until time.Time, ids ...access.EntitlementID) error
-	// BreakLeases ends every lease but those of owners whose name begins with
-	// mine. Only the one process that owns a store alone may do this, at its
-	// start: all other owners are dead.
-	BreakLeases(mine string) error
+	// TakeBack ends every lease of owners whose name begins with of and not with
+	// but, and returns what was under them. Only of owners that are dead for certain
+	// may it be asked.
+	TakeBack(of, but string) ([]access.Entitlement, error)
+	// Bury takes the name of another replica down if nobody lives under it, for
+	// certain, and reports whether it did.
+	Bury(name string) (dead bool, err error)
 	// DueWork lists the places with entitlements that are due and not on lease.
 	DueWork() ([]access.Work, error)
 	// NextDue is when something next becomes due: a request, a grant, an

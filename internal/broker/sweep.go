@@ -344,11 +344,21 @@ func (b *Broker) unwanted(tx Tx, j judgement, a connector.Artefact) (finding, er
 		return adopt(access.EntitlementID(id))
 	case err != nil:
 		return finding{}, err
+	case e.State == access.Gone && e.GoneAt.After(j.since):
+		return finding{}, nil
+	case e.State == access.Gone && a.Account == e.Account && another(e, a):
+		// Something made under our name after ours was gone: a late call of ours, or a
+		// forgery by somebody who saw the name. The order keeps the identity of what
+		// we made, so that only the login of this one is taken, and a person is told
+		// of the rest.
+		e, ev, ok := e.Again(now)
+		if !ok {
+			return finding{}, nil
+		}
+		return finding{kind: leftover, entitlement: e, event: ev}, nil
 	case another(e, a):
-		// Something made under our tag beside ours, or after ours was gone: a late
-		// call, or a forgery by somebody who saw the name.
 		return finding{kind: foreign, said: "it has our tag and is not what we made"}, nil
-	case e.State != access.Gone || e.GoneAt.After(j.since):
+	case e.State != access.Gone:
 		return finding{}, nil
 	}
 	if a.Creation != "" {

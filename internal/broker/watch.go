@@ -10,31 +10,44 @@ import (
 )
 
 // watch tells waiters in this process that a request or its grant changed.
-// Changes by other replicas are found by looking again each lookAgain.
+// Other replicas tell of their changes; what they did not is found by looking
+// again.
 type watch struct {
 	mu      sync.Mutex
-	waiting map[access.RequestID]map[chan struct{}]bool
+	waiting map[access.RequestID]map[chan news]bool
 }
 
-const lookAgain = 500 * time.Millisecond
+// news is what a transaction that was committed left of a request's grant; the
+// grant is nil where it changed something else.
+type news struct {
+	grant *access.Grant
+	now   time.Time // the transaction's
+}
+
+// lookAgain is how often a waiter looks for changes by other replicas, and
+// lookSeldom how often while they tell of them.
+const (
+	lookAgain  = 500 * time.Millisecond
+	lookSeldom = 2 * time.Second
+)
 
 // wholeID is the length of an id that is no abbreviation.
 const wholeID = len("req_") + 26
 
-func newWatch() *watch { return &watch{waiting: map[access.RequestID]map[chan struct{}]bool{}} }
+func newWatch() *watch { return &watch{waiting: map[access.RequestID]map[chan news]bool{}} }
 
-func (w *watch) join(id access.RequestID) chan struct{} {
-	ch := make(chan struct{}, 1)
+func (w *watch) join(id access.RequestID) chan news {
+	ch := make(chan news, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.waiting[id] == nil {
-		w.waiting[id] = map[chan struct{}]bool{}
+		w.waiting[id] = map[chan news]bool{}
 	}
 	w.waiting[id][ch] = true
 	return ch
 }
 
-func (w *watch) leave(id access.RequestID, ch chan struct{}) {
+func (w *watch) leave(id access.RequestID, ch chan news) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if delete(w.waiting[id], ch); len(w.waiting[id]) == 0 {
@@ -42,16 +55,26 @@ func (w *watch) leave(id access.RequestID, ch chan struct{}) {
 	}
 }
 
-// changed wakes the waiters of the ids.
-func (w *watch) changed(ids ...access.RequestID) {
+// changed wakes those who wait for what a committed transaction changed, and hands
+// them what it left of the grant, which they need not read again.
+func (w *watch) changed(fx *effects) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range ids {
+	if len(w.waiting) == 0 {
+		return
+	}
+	left := map[access.RequestID]news{}
+	for _, g := range fx.grants.newest() {
+		left[g.Request] = news{&g, fx.now}
+	}
+	for _, id := range fx.changed {
+		said := left[id]
 		for ch := range w.waiting[id] {
 			select {
-			case ch <- struct{}{}:
+			case <-ch: // older news
 			default:
 			}
+			ch <- said // there is room: only this function sends, under the lock
 		}
 	}
 }
@@ -72,7 +95,7 @@ func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View
 	var v View
 	ch := b.watch.join(rid)
 	defer b.watch.leave(rid, ch)
-	t := time.NewTicker(lookAgain)
+	t := time.NewTimer(b.lookAgain())
 	defer t.Stop()
 	for {
 		next, err := b.View(ctx, c, string(rid))
@@ -83,11 +106,26 @@ func (b *Broker) Wait(ctx context.Context, c Caller, id string, enough func(View
 			return next, err
 		}
 		v = next
+		t.Reset(b.lookAgain())
 		select {
 		case <-ctx.Done():
 			return v, nil
-		case <-ch:
+		case said := <-ch:
+			if next, ok := v.with(said); ok && enough(next) {
+				return next, nil
+			}
 		case <-t.C:
 		}
 	}
+}
+
+// with is the view after news of an active grant, of which nothing else shows. It
+// is for whoever was allowed to see v; what has another shape is read anew.
+func (v View) with(said news) (View, bool) {
+	g := said.grant
+	if g == nil || g.State != access.Active || v.Grant == nil || v.Grant.ID != g.ID || g.Version <= v.Grant.Version {
+		return v, false
+	}
+	v.Grant, v.Problem, v.Now = g, g.SetupError, said.now
+	return v, true
 }

@@ -22,9 +22,14 @@ var errPortTaken = errors.New("the port was taken")
 // start runs the server and waits until it is ready. The caller holds s.mu, or
 // is the only one to know s.
 func (s *Server) start(ctx context.Context) error {
+	return s.startAs(ctx, "database system is ready to accept connections")
+}
+
+// startAs is start for a server that says something else when it is ready.
+func (s *Server) startAs(ctx context.Context, says string) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	ready, mark := s.log.watch("database system is ready to accept connections")
+	ready, mark := s.log.watch(says)
 	cmd := s.install.command(s.dir, "postgres", "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.Port))
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	p, err := startProcess(cmd)
@@ -74,6 +79,14 @@ func (s *Server) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stop(syscall.SIGINT)
+}
+
+// Quit shuts the server down at once, without writing data: as Kill, but sessions
+// are told.
+func (s *Server) Quit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stop(syscall.SIGQUIT)
 }
 
 // Restart starts the server again with the same data and port, after stopping it

@@ -48,6 +48,10 @@ type File struct {
 	log    *slog.Logger
 	retry  time.Duration
 
+	// Rewind, if set before Run, is asked after each opening where to go on, given
+	// the last record that was written: a restored log may be shorter than that.
+	Rewind func(ctx context.Context, after int64) (int64, error)
+
 	reopen chan struct{}
 	after  atomic.Int64 // the last record that is on disk
 	out    *os.File     // owned by Run
@@ -78,7 +82,7 @@ func (f *File) Reopen() {
 // Run writes until ctx is done. It returns an error only if the file cannot be
 // opened at the start, so that a wrong path is noticed at once.
 func (f *File) Run(ctx context.Context) error {
-	if err := f.open(); err != nil {
+	if err := f.open(ctx); err != nil {
 		return err
 	}
 	defer func() { f.close() }()
@@ -120,7 +124,7 @@ func (f *File) step(ctx context.Context) error {
 	}
 	if f.out == nil || f.moved() {
 		f.close()
-		if err := f.open(); err != nil {
+		if err := f.open(ctx); err != nil {
 			return err
 		}
 		// What open found on disk may be newer than what was asked for.
@@ -181,7 +185,7 @@ func (f *File) close() {
 }
 
 // open opens the file for appending and finds out where to go on.
-func (f *File) open() error {
+func (f *File) open(ctx context.Context) error {
 	out, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, fileMode)
 	if err != nil {
 		return fmt.Errorf("open the audit sink: %w", err)
@@ -190,9 +194,15 @@ func (f *File) open() error {
 	if err == nil {
 		var cursor int64
 		if cursor, err = f.readCursor(); err == nil {
-			f.after.Store(max(last, cursor, f.After()))
-			f.out = out
-			return nil
+			after := max(last, cursor, f.After())
+			if f.Rewind != nil {
+				after, err = f.Rewind(ctx, after)
+			}
+			if err == nil {
+				f.after.Store(after)
+				f.out = out
+				return nil
+			}
 		}
 	}
 	_ = out.Close()

@@ -149,7 +149,7 @@ func (e *postgresEngine) resolve(ctx context.Context, id string, pid int64, caus
 	for n := 1; ; n++ {
 		// A session that never got the COMMIT would wait for it until its timeout.
 		_, _ = e.db.ExecContext(within, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE pid = $1 AND usename = current_user AND application_name = 'stint' AND state LIKE 'idle in transaction%'`, pid)
+			WHERE pid = $1 AND usename = current_user AND application_name = $2 AND state LIKE 'idle in transaction%'`, pid, e.sessions)
 		r, err := e.db.ExecContext(within, `INSERT INTO commits (id, at) VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 			ON CONFLICT (id) DO NOTHING`, id)
 		if err == nil {
@@ -158,6 +158,12 @@ func (e *postgresEngine) resolve(ctx context.Context, id string, pid int64, caus
 			case err != nil:
 				return final, unknownCommit(errors.Join(cause, err))
 			case written == 0:
+				// It is committed here. Giving up on its COMMIT may have cut short its
+				// wait for a standby, so this says nothing of a standby yet; a later
+				// change that a standby has confirmed does.
+				if _, err := e.db.ExecContext(within, "UPDATE commits SET at = at WHERE id = $1", id); err != nil {
+					return final, unknownCommit(errors.Join(cause, err))
+				}
 				return final, nil
 			}
 			return lost, unavailable("store-unreachable", "the connection to the database was lost", cause)

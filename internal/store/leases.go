@@ -43,15 +43,12 @@ var lease = byIDs(`UPDATE entitlements SET lease_owner = $2, lease_until = $3,
 // Lease takes the lease of entitlements just made in this transaction, or
 // renews it. One that another owner has is access.Conflict.
 func (tx *Tx) Lease(owner string, until time.Time, ids ...access.EntitlementID) error {
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	n, err := execByIDs(tx, lease, ids, owner, until.UnixMilli(), tx.now.UnixMilli())
-	if err != nil {
-		return err
-	}
-	if n != int64(len(ids)) {
-		return tx.fail(access.Fail(access.Conflict, "leased", "somebody else works on it"))
-	}
-	return nil
+	return execByIDs(tx, func(n, of int64) error {
+		if n != of {
+			return access.Fail(access.Conflict, "leased", "somebody else works on it")
+		}
+		return nil
+	}, lease, ids, owner, until.UnixMilli(), tx.now.UnixMilli())
 }
 
 var leased = byIDs(entitlementColumns + " WHERE id {ids} AND lease_owner = $2 AND lease_until > $3")
@@ -79,8 +76,7 @@ func (tx *Tx) Unlease(owner string, ids ...access.EntitlementID) error {
 			WHERE lease_until IS NOT NULL AND lease_owner = $1`, owner)
 		return err
 	}
-	_, err := execByIDs(tx, unlease, ids, owner)
-	return err
+	return execByIDs(tx, nil, unlease, ids, owner)
 }
 
 // RenewLeases lets all that owner has on an unexpired lease last until the given
@@ -97,8 +93,7 @@ var cutLeases = byIDs(`UPDATE entitlements SET lease_until = $2,
 
 // CutLeases lets leases on the ids end at until, where they would end later.
 func (tx *Tx) CutLeases(until time.Time, ids ...access.EntitlementID) error {
-	_, err := execByIDs(tx, cutLeases, ids, until.UnixMilli())
-	return err
+	return execByIDs(tx, nil, cutLeases, ids, until.UnixMilli())
 }
 
 // DueWork lists the places with entitlements that are due and not on lease. It
@@ -132,11 +127,16 @@ func (tx *Tx) DueWork() ([]access.Work, error) {
 	return all, err
 }
 
-// BreakLeases ends every lease but those of owners whose name begins with mine.
-// Only a process that owns the store alone may do so: all other owners are dead.
-func (tx *Tx) BreakLeases(mine string) error {
-	_, err := tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
-		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
-		WHERE lease_until IS NOT NULL AND substr(lease_owner, 1, length($1)) <> $1`, mine)
-	return err
+// TakeBack ends every lease of owners whose name begins with of and not with but,
+// and returns what was under them, as it is now. Only of owners that are dead for
+// certain may it be asked. An empty but is no exception.
+func (tx *Tx) TakeBack(of, but string) ([]access.Entitlement, error) {
+	const theirs = " WHERE lease_until IS NOT NULL AND substr(lease_owner, 1, length($1)) = $1 AND ($2 = '' OR substr(lease_owner, 1, length($2)) <> $2)"
+	es, err := listGood(tx, scanEntitlement, entitlementColumns+theirs+" ORDER BY id", of, but)
+	if err != nil || len(es) == 0 {
+		return nil, err
+	}
+	_, err = tx.exec(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
+		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END`+theirs, of, but)
+	return es, err
 }

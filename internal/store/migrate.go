@@ -26,6 +26,9 @@ var (
 	postgresSchema = schema{goose.DialectPostgres, "migrations/postgres"}
 )
 
+// asItIs is no version to go to.
+const asItIs = -1
+
 // migrate brings the schema up to date. The caller holds the lock that keeps
 // others from doing the same. A version to go to is given for a restore, 0 is the newest.
 func migrate(ctx context.Context, s schema, db *sql.DB, to int64) error {
@@ -48,7 +51,7 @@ func migrate(ctx context.Context, s schema, db *sql.DB, to int64) error {
 	case to > want:
 		return access.Fail(access.Conflict, "schema-newer", "the backup belongs to a newer version of Stint").
 			Because(fmt.Sprintf("its schema has version %d, this program knows %d", to, want)).Try("restore it with that version")
-	case have == want || to != 0 && have >= to:
+	case to == asItIs || have == want || to != 0 && have >= to:
 		return nil
 	case to == 0:
 		to = want

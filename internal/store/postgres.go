@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -25,12 +26,21 @@ const (
 // answer may go on after the caller's own time has run out.
 const settleIn = 5 * time.Second
 
+// connectWithin bounds the wait for one host that takes connections and says
+// nothing, unless the URL has a connect_timeout.
+const connectWithin = 3 * time.Second
+
 // postgresEngine is a pool of sessions.
 type postgresEngine struct {
-	s     *Store
-	db    *sql.DB
-	size  int
-	turns chan struct{} // taken by transactions that write
+	s  *Store
+	db *sql.DB
+	// config is how sessions are made, and sessions the name under which the
+	// server lists those of this process.
+	config   *pgx.ConnConfig
+	sessions string
+	wires    wires
+	size     int
+	turns    chan struct{} // taken by transactions that write
 
 	// What ends access has connections and turns of its own.
 	endsDB    *sql.DB
@@ -61,8 +71,13 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if err != nil { // its text has the URL without the password
 		return nil, access.Fail(access.Invalid, "bad-database-url", "the database URL cannot be used").Because(err.Error())
 	}
+	e := &postgresEngine{s: s, config: pc, sessions: "stint " + rand.Text(), size: cfg.Connections, turns: make(chan struct{}, atOnce)}
+	if pc.ConnectTimeout == 0 {
+		pc.ConnectTimeout = connectWithin
+	}
+	pc.DialFunc = e.wires.dial(pc.DialFunc)
 	for name, value := range map[string]string{
-		"application_name": "stint",
+		"application_name": e.sessions,
 		"timezone":         "UTC",
 		// A scan of a whole table conflicts with every write to it.
 		"enable_seqscan":                      "off",
@@ -71,7 +86,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	} {
 		pc.RuntimeParams[name] = value
 	}
-	e := &postgresEngine{s: s, db: stdlib.OpenDB(*pc), size: cfg.Connections, turns: make(chan struct{}, atOnce)}
+	e.db = stdlib.OpenDB(*pc)
 	if e.size <= 0 {
 		e.size = 16
 	}
@@ -82,7 +97,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.endsDB.SetMaxOpenConns(endConnections)
 	e.endsDB.SetMaxIdleConns(endConnections)
 	e.endsDB.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx, cfg.schema); err != nil {
+	if err := e.migrate(ctx, cfg.version()); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
@@ -107,7 +122,12 @@ func (e *postgresEngine) migrate(ctx context.Context, to int64) error {
 	return migrate(ctx, postgresSchema, e.db, to)
 }
 
-func (e *postgresEngine) close() error { return errors.Join(e.db.Close(), e.endsDB.Close()) }
+// close gives no error: one would be of a connection that was lost already, and
+// nothing is lost with it.
+func (e *postgresEngine) close() error {
+	_, _ = e.db.Close(), e.endsDB.Close()
+	return nil
+}
 
 func (e *postgresEngine) ready(ctx context.Context) error {
 	var standby bool

@@ -14,8 +14,7 @@ const batch = 1000
 // same version.
 func (tx *Tx) save(t *table, rows []write) error {
 	if !t.versioned {
-		_, err := tx.put(t, t.insertOne, t.insertMany, rows)
-		return err
+		return tx.put(t, t.insertOne, t.insertMany, rows)
 	}
 	var fresh, later []write
 	for _, w := range rows {
@@ -25,19 +24,10 @@ func (tx *Tx) save(t *table, rows []write) error {
 			later = append(later, w)
 		}
 	}
-	for _, part := range []struct {
-		one, many string
-		rows      []write
-	}{{t.insertOne, t.insertMany, fresh}, {t.updateOne, t.updateMany, later}} {
-		missed, err := tx.put(t, part.one, part.many, part.rows)
-		if err != nil {
-			return err
-		}
-		if missed != nil {
-			return tx.fail(changed(t.noun, missed[0], missed[1]))
-		}
+	if err := tx.put(t, t.insertOne, t.insertMany, fresh); err != nil {
+		return err
 	}
-	return nil
+	return tx.put(t, t.updateOne, t.updateMany, later)
 }
 
 func changed(noun string, id, version any) error {
@@ -45,46 +35,51 @@ func changed(noun string, id, version any) error {
 		Because(fmt.Sprintf("version %v does not follow the one that is stored", version)).Try("read it again and repeat")
 }
 
-// put runs a statement for each row and gives the first row that it did not
-// write, if the table has versions.
-func (tx *Tx) put(t *table, one, many string, rows []write) (missed write, err error) {
+// put runs a statement for each row, or for many of them. A row of a table with
+// versions that it does not write fails the transaction.
+func (tx *Tx) put(t *table, one, many string, rows []write) error {
 	if !tx.d.arrays {
 		for t.once && len(rows) >= wide {
 			if _, err := tx.exec(t.insertWide, slices.Concat(rows[:wide]...)...); err != nil {
-				return nil, err
+				return err
 			}
 			rows = rows[wide:]
 		}
 		for _, w := range rows {
 			n, err := tx.exec(one, w...)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if n == 0 && missed == nil {
-				missed = w
+			if n == 0 && t.versioned {
+				return tx.fail(changed(t.noun, w[0], w[1]))
 			}
 		}
-		return missed, nil
+		return nil
 	}
 	for _, round := range rounds(rows, t.keys) {
 		for len(round) > 0 {
 			chunk := round[:min(batch, len(round))]
 			round = round[len(chunk):]
-			n, err := tx.exec(many, arrays(t.columns, chunk)...)
-			if err != nil {
-				return nil, err
+			var check func(int64) error
+			if t.versioned {
+				check = func(n int64) error {
+					if n < int64(len(chunk)) {
+						return tx.culprit(t, chunk)
+					}
+					return nil
+				}
 			}
-			if t.versioned && n < int64(len(chunk)) {
-				return tx.culprit(t, chunk)
+			if err := tx.later(check, many, arrays(t.columns, chunk)...); err != nil {
+				return err
 			}
 		}
 	}
-	return nil, nil
+	return nil
 }
 
-// culprit finds which row of a batch was not written: all others have the
-// version that was saved.
-func (tx *Tx) culprit(t *table, rows []write) (write, error) {
+// culprit says which row of a batch was not written: all others have the version
+// that was saved, or a later one of the same transaction.
+func (tx *Tx) culprit(t *table, rows []write) error {
 	ids := make([]string, len(rows))
 	for i, w := range rows {
 		ids[i] = w[0].(string)
@@ -98,14 +93,16 @@ func (tx *Tx) culprit(t *table, rows []write) (write, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	bad := rows[0]
 	for _, w := range rows {
-		if stored[w[0].(string)] != w[1] {
-			return w, nil
+		if stored[w[0].(string)] < w[1].(int64) {
+			bad = w
+			break
 		}
 	}
-	return rows[0], nil
+	return changed(t.noun, bad[0], bad[1])
 }
 
 // rounds splits rows so that no key stands twice in a round: one statement

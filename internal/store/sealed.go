@@ -33,6 +33,5 @@ var dropSealed = byIDs("DELETE FROM sealed WHERE grant_id {ids}")
 
 // DropSealed erases the credentials of grants.
 func (tx *Tx) DropSealed(ids ...access.GrantID) error {
-	_, err := execByIDs(tx, dropSealed, ids)
-	return err
+	return execByIDs(tx, nil, dropSealed, ids)
 }

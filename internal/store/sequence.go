@@ -66,6 +66,9 @@ func (s *Store) Sequence(ctx context.Context, signer note.Signer, origin string,
 	}
 	if n > 0 {
 		s.numbers.send()
+		if r := s.told.Load(); r != nil {
+			r.send(notice{Numbered: true})
+		}
 	}
 	return head, n, nil
 }

@@ -136,11 +136,12 @@ func (tx *Tx) Recall(p access.PrincipalID, key string) (access.Remembered, error
 // Remember keeps the answer to an idempotent call; access.Conflict when there is
 // one for the key already.
 func (tx *Tx) Remember(m access.Remembered) error {
-	n, err := tx.exec(`INSERT INTO remembered AS t (principal, key, body, result, at) VALUES ($1, $2, $3, $4, $5)
+	return tx.later(func(n int64) error {
+		if n == 0 {
+			return access.Fail(access.Conflict, "key-used", "the call was made already")
+		}
+		return nil
+	}, `INSERT INTO remembered AS t (principal, key, body, result, at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (principal, key) DO UPDATE SET body = excluded.body, result = excluded.result, at = excluded.at
 		WHERE t.at <= $6`, string(m.Principal), m.Key, m.Body[:], m.Result, m.At.UnixMilli(), tx.now.Add(-rememberFor).UnixMilli())
-	if err == nil && n == 0 {
-		err = tx.fail(access.Fail(access.Conflict, "key-used", "the call was made already"))
-	}
-	return err
 }

@@ -69,7 +69,7 @@ func (e *sqliteEngine) open(ctx context.Context, cfg Config) error {
 		return unavailable("store-unopened", "the store cannot be opened", err)
 	}
 	e.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, sqliteSchema, e.write, cfg.schema); err != nil {
+	if err := migrate(ctx, sqliteSchema, e.write, cfg.version()); err != nil {
 		return err
 	}
 	if e.read, err = sql.Open("sqlite", dsn(path, "cache_size("+readerCache+")", "query_only(1)")); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -26,7 +27,18 @@ type Config struct {
 	// work leave out: one bad row must not stop the expiry of the others.
 	Damaged func(error)
 
+	// Inspect leaves the schema as it is: somebody only wants to look.
+	Inspect bool
+
 	schema int64 // bring the schema to this version; 0: the newest
+}
+
+// version is that to bring the schema to.
+func (c Config) version() int64 {
+	if c.Inspect {
+		return asItIs
+	}
+	return c.schema
 }
 
 // Store is open until Close. It is safe for concurrent use.
@@ -40,6 +52,7 @@ type Store struct {
 
 	records signal // audit records were committed
 	numbers signal // records were numbered
+	told    atomic.Pointer[Replica]
 
 	mu     sync.Mutex // guards closed
 	closed bool
@@ -175,6 +188,9 @@ func (s *Store) newTx(ctx context.Context, db session, now time.Time) *Tx {
 // of a write or of the database, even if fn made light of it, else fn's answer.
 func (tx *Tx) run(fn func(*Tx) error) error {
 	err := fn(tx)
+	if err == nil {
+		err = tx.flush()
+	}
 	if tx.err != nil && !errors.Is(err, tx.err) {
 		return tx.err
 	}

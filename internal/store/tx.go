@@ -25,6 +25,8 @@ type Tx struct {
 	records int   // audit records written
 	budget  int   // writes left; 0: any number
 	err     error // the first failure; it dooms the transaction
+
+	waiting []statement // writes that are not sent yet
 }
 
 // session is a connection within a transaction.
@@ -48,8 +50,8 @@ func (tx *Tx) fail(err error) error {
 }
 
 func (tx *Tx) exec(q string, args ...any) (int64, error) {
-	if tx.err != nil {
-		return 0, tx.err
+	if err := tx.flush(); err != nil {
+		return 0, err
 	}
 	if tx.budget > 0 {
 		if tx.budget--; tx.budget == 0 {
@@ -65,8 +67,8 @@ func (tx *Tx) exec(q string, args ...any) (int64, error) {
 
 // each runs a query and calls scan for each row.
 func (tx *Tx) each(q string, args []any, scan func(row) error) error {
-	if tx.err != nil {
-		return tx.err
+	if err := tx.flush(); err != nil {
+		return err
 	}
 	rows, err := tx.db.query(tx.ctx, q, args)
 	if err != nil {
@@ -163,20 +165,24 @@ func listByIDs[T any, ID ~string](tx *Tx, scan func(row) (T, error), q idQuery, 
 }
 
 // execByIDs is exec for a query with a place for ids; each id once.
-func execByIDs[ID ~string](tx *Tx, q idQuery, ids []ID, args ...any) (sum int64, err error) {
+// check, if set, gets how many rows each statement affected of those it was about.
+func execByIDs[ID ~string](tx *Tx, check func(affected, of int64) error, q idQuery, ids []ID, args ...any) error {
 	for some := range slices.Chunk(distinct(ids), batch) {
 		text, first := tx.d.about(q, some)
-		n, err := tx.exec(text, append([]any{first}, args...)...)
-		if err != nil {
-			return 0, err
+		var all func(int64) error
+		if check != nil {
+			all = func(n int64) error { return check(n, int64(len(some))) }
 		}
-		if sum += n; !tx.d.arrays && tx.budget > 0 {
+		if err := tx.later(all, text, append([]any{first}, args...)...); err != nil {
+			return err
+		}
+		if !tx.d.arrays && tx.budget > 0 {
 			if tx.budget -= len(some) - 1; tx.budget <= 0 { // it was one statement and many writes
-				return 0, tx.fail(errLarge)
+				return tx.fail(errLarge)
 			}
 		}
 	}
-	return sum, nil
+	return nil
 }
 
 // distinct lists ids as text, each once, in the order given.

@@ -50,10 +50,15 @@ type options struct {
 	alive      []int         // live grants in memory and at start-up
 	crash      int           // grants that expire while stintd is down
 	slack      float64       // stretches every wait for the machine
+	soakFor    time.Duration // length of the soak
+	evidence   string        // folder for results
 }
 
 // parts in the order in which they run.
 var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit"}
+
+// alone are the parts that run only when they are asked for.
+var alone = []string{"soak"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -80,6 +85,8 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&o.single, "single", 100, "grants that expire one by one")
 	fs.IntVar(&o.crash, "crash", 500, "grants that expire while stintd is down")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to set things up")
+	fs.DurationVar(&o.soakFor, "soak", 10*time.Minute, "length of the soak, a part that runs only when it is asked for")
+	fs.StringVar(&o.evidence, "evidence", "", "folder for the results, for make assurance")
 	clients := fs.String("clients", "1,8,32", "how many ask at once")
 	iterations := fs.String("iterations", "4096,1", "of the verifiers: 4096, 1")
 	many := fs.String("many", "100,1000,10000", "how many expire at once")
@@ -107,8 +114,8 @@ func parse(args []string) (o options, err error) {
 	}
 	o.parts = strings.Split(*only, ",")
 	for _, p := range o.parts {
-		if !slices.Contains(parts, p) {
-			return o, fmt.Errorf("there is no part %q; there are %s", p, strings.Join(parts, ", "))
+		if !slices.Contains(parts, p) && !slices.Contains(alone, p) {
+			return o, fmt.Errorf("there is no part %q; there are %s", p, strings.Join(slices.Concat(parts, alone), ", "))
 		}
 	}
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
@@ -138,6 +145,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if rerr := b.report(stdout); err == nil {
 		err = rerr
 	}
+	if err == nil {
+		err = b.keep(args)
+	}
 	if o.out != "" && err == nil {
 		f, cerr := os.Create(o.out)
 		if cerr != nil {
@@ -163,7 +173,7 @@ func (b *bench) all(ctx context.Context) error {
 		parts []string
 		run   func(context.Context, []string) error
 	}{
-		{[]string{"issue", "expiry", "crash"}, b.withScene},
+		{[]string{"issue", "expiry", "crash", "soak"}, b.withScene},
 		{[]string{"policy"}, b.policy},
 		{[]string{"live", "audit"}, b.withMany},
 	} {
@@ -199,7 +209,7 @@ func (b *bench) withScene(ctx context.Context, parts []string) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	b.say("people are signed in")
 	for _, p := range parts {
-		part := map[string]func(context.Context, *scene) error{"issue": b.issue, "expiry": b.expiry, "crash": b.afterCrash}[p]
+		part := map[string]func(context.Context, *scene) error{"issue": b.issue, "expiry": b.expiry, "crash": b.afterCrash, "soak": b.soak}[p]
 		if err := part(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w\n%s", p, err, s.LogTail(10))
 		}

@@ -6,8 +6,11 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
+
+	"stint/test/evidence"
 )
 
 // row is one line of the table. Cells that do not apply are empty.
@@ -56,6 +59,31 @@ func (b *bench) report(w io.Writer) error {
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s |\n", r.name, dash(r.n), dash(r.bare), dash(r.stint), dash(r.ratio), dash(r.goal), dash(string(r.met)))
 	}
 	return out.Flush()
+}
+
+// keep writes the table as a result for the assurance report, unless the run was
+// the soak, which writes its own.
+func (b *bench) keep(args []string) error {
+	if slices.Equal(b.parts, alone) {
+		return nil
+	}
+	command := "make bench STORE=" + b.store
+	if len(args) > 0 {
+		command = "go run ./test/bench " + strings.Join(args, " ")
+	}
+	r := evidence.New("bench-"+b.store, "bench", command)
+	r.At, r.Seconds, r.Passed = b.began.UTC().Truncate(time.Second), time.Since(b.began).Round(time.Second).Seconds(), true
+	r.Invariants = []string{"I-01", "L-01"}
+	t := evidence.Table{Title: "Benchmarks, store " + b.store, Columns: []string{"What", "n", "bare", "Stint", "ratio", "goal", "met"}}
+	for _, x := range b.rows {
+		t.Rows = append(t.Rows, []string{x.name, dash(x.n), dash(x.bare), dash(x.stint), dash(x.ratio), dash(x.goal), dash(string(x.met))})
+		if x.met != "" && x.met != reached(true) {
+			r.Passed = false
+			r.Violated = append(r.Violated, x.name+": "+x.stint+", the goal is "+x.goal)
+		}
+	}
+	r.Tables = []evidence.Table{t}
+	return r.Write(b.evidence)
 }
 
 // machine is what the numbers were measured on.

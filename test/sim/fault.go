@@ -36,8 +36,14 @@ var (
 	readMenu      = []fault{crashBefore, refused, dropped, delayed, paused}
 	inventoryMenu = []fault{crashBefore, refused, dropped, delayed, paused, stale}
 	makeMenu      = []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, late, twice, lied}
-	takeMenu      = []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, lied, partial, twice}
+	// A target that says that it has changed a password and has not cannot be found
+	// out by reading back: no target shows what a password is.
+	rotateMenu = []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, late, twice}
+	takeMenu   = []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, lied, partial, twice}
 )
+
+// creates reports whether a step can make privilege.
+func (st *step) creates() bool { return st.op == "provision" || st.op == "rotate" }
 
 // menu lists what can go wrong with an operation.
 func menu(op string) []fault {
@@ -52,6 +58,8 @@ func menu(op string) []fault {
 		return inventoryMenu
 	case "provision":
 		return makeMenu
+	case "rotate":
+		return rotateMenu
 	default:
 		return takeMenu
 	}

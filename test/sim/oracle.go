@@ -42,13 +42,16 @@ type oracle struct {
 
 	owners  map[access.EntitlementID][]*ask
 	doubted map[access.EntitlementID]bool // a call about it landed late: the password may be one that nobody knows
-	strays  map[access.Place]time.Time    // when something last landed later than the contract allows
-	changes int64
-	looked  time.Time
-	deep    time.Time
-	tracked []tracked
-	first   map[string]time.Time
-	numbers map[access.RequestID]int
+	// reported are those of which a person was told that what is there under their name
+	// is not what was made: it is left, without login, for that person to look at.
+	reported map[access.EntitlementID]bool
+	strays   map[access.Place]time.Time // when something last landed later than the contract allows
+	changes  int64
+	looked   time.Time
+	deep     time.Time
+	tracked  []tracked
+	first    map[string]time.Time
+	numbers  map[access.RequestID]int
 }
 
 // tracked is one thing on a target that somebody can use, or that is left of it.
@@ -59,12 +62,13 @@ type tracked struct {
 	since   time.Time
 	asks    []*ask
 	session bool
+	ent     access.EntitlementID
 }
 
 func (o *oracle) begin(w *world) {
 	*o = oracle{w: w, disturbed: map[access.Place]time.Time{}, versions: map[string]int64{}, last: map[string]access.EventType{}, shows: map[string]int{},
 		expiry: map[access.GrantID]time.Time{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
-		strays: map[access.Place]time.Time{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
+		strays: map[access.Place]time.Time{}, reported: map[access.EntitlementID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
 }
 
 // forgot reports whether a failover took commits back since the given time: what
@@ -155,6 +159,9 @@ func (o *oracle) readLog(strict bool) {
 			if strict && (ev.Type == access.GrantEnding || ev.Type == access.GrantEnded && was != access.GrantEnding) {
 				o.whyEnded(ev)
 			}
+		}
+		if ev.Type == broker.ForeignFound && ev.Facts["entitlement"] != "" {
+			o.reported[access.EntitlementID(ev.Facts["entitlement"])] = true
 		}
 		if strict && ev.Type == broker.SweepFound {
 			w.sometimes("an orphan is swept")
@@ -369,7 +376,7 @@ func (o *oracle) take(now time.Time) {
 		case p.Mechanism == access.Enable:
 			t.asks = w.asksOf(p.Place, func(a *ask) bool { return shared[a.role] == p.Account })
 		case ok:
-			t.asks = o.owners[id]
+			t.asks, t.ent = o.owners[id], id
 			if other, twice := accounts[id]; twice {
 				w.fail("I-05", "%s was made twice: %s and %s", id, other, p.Account)
 			}
@@ -411,6 +418,10 @@ func (o *oracle) judge(now time.Time) {
 			}
 		}
 		if !now.After(until) {
+			continue
+		}
+		if !t.usable && o.reported[t.ent] {
+			o.w.sometimes("a namesake is left without login and reported")
 			continue
 		}
 		trouble := o.trouble(t.place)

@@ -96,7 +96,7 @@ func (w *world) crash(r *replica) {
 			keep = append(keep, st)
 			continue
 		}
-		if st.op == "provision" && w.chance(0.5) { // it is on the wire
+		if st.creates() && w.chance(0.5) { // it is on the wire
 			w.sometimes("crash with a create in flight")
 			keep = append(keep, st)
 			continue

@@ -7,6 +7,7 @@ var situations = []string{
 	"a commit is lost whose privilege lives",
 	"a create far later than a connector may be",
 	"a create lands when nobody waits for it",
+	"a namesake is left without login and reported",
 	"a replica is paused",
 	"a request nobody decided",
 	"a stale list",

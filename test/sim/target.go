@@ -49,11 +49,11 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 		place := at.Place()
 		patient := !left && ctx.Err() == nil
 		switch {
-		case r.dead && op != "provision":
+		case r.dead && !st.creates():
 			result = gone
 			st.answer("dead")
 			return
-		case !patient && op != "provision":
+		case !patient && !st.creates():
 			st.answer("nobody waits")
 			return
 		case w.targetDown(place):
@@ -103,17 +103,17 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 		result = answered
 		switch st.fault {
 		case unknown:
-			w.sometimes(op + ": done, and nobody knows")
+			w.sometimes(strings.Replace(op, "rotate", "provision", 1) + ": done, and nobody knows")
 			result = silent
 		case twice:
-			if op == "provision" {
+			if st.creates() {
 				w.repeat(st, deadline, func() { act(size) })
 			} else {
 				act(size)
 			}
-			w.sometimes(op + ": done twice")
+			w.sometimes(strings.Replace(op, "rotate", "provision", 1) + ": done twice")
 		case crashAfter:
-			if op == "provision" {
+			if st.creates() {
 				w.sometimes("crash between create and record")
 			}
 			w.crash(r)
@@ -177,7 +177,11 @@ func (x targetSeam) Provision(ctx context.Context, t connector.Target, o connect
 	var r connector.Receipt
 	var err error
 	x.r.w.asked(x.r, t.Connection.Place(), o)
-	h, _ := x.call(ctx, "provision", t.Connection, about(o), 1, func(int) {
+	op := "provision"
+	if o.Renew == connector.Rotate {
+		op = "rotate"
+	}
+	h, _ := x.call(ctx, op, t.Connection, about(o), 1, func(int) {
 		r, err = x.base.Provision(context.Background(), t, o)
 		x.r.w.made(t.Connection.Place(), o, r, err)
 	})

@@ -394,7 +394,7 @@ func (w *world) stepClock() {
 // connector may be, which a network can do and no contract excludes.
 func (w *world) strange() {
 	for _, st := range w.queue {
-		if st.op == "provision" && st.fault == none {
+		if st.creates() && st.fault == none {
 			st.fault = veryLate
 			st.at = st.wait.Add(w.between(10*time.Second, 100*time.Second))
 			w.disturb(access.Place(kind+"://"+st.label), st.at)

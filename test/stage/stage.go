@@ -8,9 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,8 +28,19 @@ type Options struct {
 	Fsync bool
 	// Config is appended to stintd's configuration file.
 	Config string
+	// Env is added to stintd's environment.
+	Env []string
+	// DataDisk puts the data folder on a disk of its own of so many bytes, which
+	// takes root; 0: where the stage is.
+	DataDisk int
 	// Target bends the target server.
 	Target map[string]string
+	// Replicas is how many stintd share the store, behind a load balancer; 0 is 1.
+	// SQLite serves one.
+	Replicas int
+	// Database, if set, is where stintd keeps its state, instead of a PostgreSQL of
+	// the stage's own.
+	Database string
 }
 
 // Stage is a running installation and its target.
@@ -44,12 +53,11 @@ type Stage struct {
 	// Keep leaves Dir where it is when the stage closes: state that shows a fault.
 	Keep bool
 
-	listen string
-	mu     sync.Mutex
-	proc   *exec.Cmd
-	done   chan struct{}
-	people map[string]*Person
-	log    *os.File
+	Servers  []*Server
+	balancer *balancer // nil with one server
+	mu       sync.Mutex
+	people   map[string]*Person
+	disks    []string // mounted
 }
 
 // Names on the target that the scene sets up.
@@ -120,6 +128,9 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 	switch opt.Store {
 	case "sqlite":
 	case "postgres":
+		if opt.Database != "" {
+			break
+		}
 		if s.Memory, err = pgtest.Launch(ctx, pgtest.Options{Fsync: opt.Fsync}); err != nil {
 			return s, err
 		}
@@ -129,14 +140,40 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 	default:
 		return s, fmt.Errorf("stage: no store %q; sqlite and postgres exist", opt.Store)
 	}
-	if s.listen, err = freePort(); err != nil {
-		return s, err
+	if opt.DataDisk > 0 {
+		if err := s.mountData(); err != nil {
+			return s, err
+		}
 	}
-	s.URL = "http://" + s.listen
+	for i := range max(opt.Replicas, 1) {
+		v := &Server{s: s, name: "data"}
+		if i > 0 {
+			v.name += "-" + strconv.Itoa(i+1)
+		}
+		if v.listen, err = freePort(); err != nil {
+			return s, err
+		}
+		s.Servers = append(s.Servers, v)
+	}
+	listen := s.Servers[0].listen
+	if len(s.Servers) > 1 {
+		if listen, err = freePort(); err != nil {
+			return s, err
+		}
+		if s.balancer, err = balance(listen, s.Servers); err != nil {
+			return s, err
+		}
+	}
+	s.URL = "http://" + listen
 	if err := os.WriteFile(s.path("stintd.yaml"), []byte(opt.Config), 0o600); err != nil {
 		return s, err
 	}
-	if err := s.Start(ctx); err != nil {
+	for _, v := range s.Servers {
+		if err := v.Start(ctx); err != nil {
+			return s, err
+		}
+	}
+	if err := s.Serving(ctx); err != nil {
 		return s, err
 	}
 	root, err := s.person("root")
@@ -164,128 +201,49 @@ func freePort() (string, error) {
 	return "", fmt.Errorf("stage: no free port: %w", last)
 }
 
-// Start starts stintd and waits until it serves. Meanwhile it can be killed,
-// which ends the wait.
-func (s *Stage) Start(ctx context.Context) error {
-	done, err := s.launch()
-	if err != nil {
-		return err
-	}
-	return s.ready(ctx, done)
-}
-
-func (s *Stage) launch() (<-chan struct{}, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.proc != nil {
-		return nil, errors.New("stage: stintd runs already")
-	}
-	if s.log == nil {
-		f, err := os.OpenFile(s.path("stintd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		s.log = f
-	}
-	cmd := exec.Command(filepath.Join(s.Bin, "stintd"), "serve", "--data", s.path("data"), "--listen", s.listen, "--config", s.path("stintd.yaml"))
-	cmd.Env = append(os.Environ(), "STINT_LOG_LEVEL=info")
+// database is the URL of stintd's own database; empty with SQLite.
+func (s *Stage) database() string {
 	if s.Memory != nil {
-		cmd.Env = append(cmd.Env, "STINT_DATABASE="+s.Memory.SuperuserDSN("stint"))
+		return s.Memory.SuperuserDSN("stint")
 	}
-	cmd.Stdout, cmd.Stderr = s.log, s.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
-	s.proc, s.done = cmd, done
-	return done, nil
+	return s.Database
 }
 
-func (s *Stage) ready(ctx context.Context, done <-chan struct{}) error {
+// Serving waits until there is an answer where clients ask.
+func (s *Stage) Serving(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
+	for !serves(ctx, strings.TrimPrefix(s.URL, "http://")) {
 		select {
-		case <-done:
-			return fmt.Errorf("stage: stintd ended before it served:\n%s", s.LogTail(20))
 		case <-ctx.Done():
-			return fmt.Errorf("stage: stintd does not serve:\n%s", s.LogTail(20))
+			return errors.New("stage: the load balancer finds no server")
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-// Signal sends a signal to stintd; Kill is Signal(SIGKILL) and waiting for its end.
-func (s *Stage) Signal(sig syscall.Signal) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.proc == nil {
-		return errors.New("stage: stintd does not run")
-	}
-	return s.proc.Process.Signal(sig)
-}
-
-// Kill ends stintd without a chance to do anything.
-func (s *Stage) Kill() error { return s.end(syscall.SIGKILL) }
-
-// Stop ends stintd as an administrator would.
-func (s *Stage) Stop() error { return s.end(syscall.SIGTERM) }
-
-func (s *Stage) end(sig syscall.Signal) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.proc == nil {
-		return nil
-	}
-	if err := s.proc.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	select {
-	case <-s.done:
-	case <-time.After(30 * time.Second):
-		_ = s.proc.Process.Kill()
-		<-s.done
-		s.proc = nil
-		return errors.New("stage: stintd did not end in 30 s")
-	}
-	s.proc = nil
 	return nil
 }
 
+// Start starts the first stintd and waits until it serves. Meanwhile it can be
+// killed, which ends the wait.
+func (s *Stage) Start(ctx context.Context) error { return s.Servers[0].Start(ctx) }
+
+// Signal, Kill, Stop, Pid and the log are those of the first stintd.
+func (s *Stage) Signal(sig syscall.Signal) error { return s.Servers[0].Signal(sig) }
+
+// Kill ends stintd without a chance to do anything.
+func (s *Stage) Kill() error { return s.Servers[0].Kill() }
+
+// Stop ends stintd as an administrator would.
+func (s *Stage) Stop() error { return s.Servers[0].Stop() }
+
 // Pid is the process id of stintd; 0 when it does not run.
-func (s *Stage) Pid() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.proc == nil {
-		return 0
-	}
-	return s.proc.Process.Pid
-}
+func (s *Stage) Pid() int { return s.Servers[0].Pid() }
 
 // LogTail is the end of stintd's log.
-func (s *Stage) LogTail(lines int) string {
-	text, _ := os.ReadFile(s.path("stintd.log"))
-	all := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
+func (s *Stage) LogTail(lines int) string { return s.Servers[0].LogTail(lines) }
 
-// Log is all that stintd wrote.
-func (s *Stage) ServerLog() string {
-	text, _ := os.ReadFile(s.path("stintd.log"))
-	return string(text)
-}
+// ServerLog is all that stintd wrote.
+func (s *Stage) ServerLog() string { return s.Servers[0].Log() }
 
 // DataFile is the SQLite database of stintd.
 func (s *Stage) DataDir() string { return s.path("data") }
@@ -293,15 +251,20 @@ func (s *Stage) DataDir() string { return s.path("data") }
 // Close ends everything and removes it, but for Dir if Keep says so.
 func (s *Stage) Close() error {
 	var errs []error
-	errs = append(errs, s.end(syscall.SIGTERM))
+	if s.balancer != nil {
+		s.balancer.close()
+	}
+	for _, v := range s.Servers {
+		errs = append(errs, v.close())
+	}
 	if s.Target != nil {
 		errs = append(errs, s.Target.Close())
 	}
 	if s.Memory != nil {
 		errs = append(errs, s.Memory.Close())
 	}
-	if s.log != nil {
-		errs = append(errs, s.log.Close())
+	for _, disk := range s.disks {
+		errs = append(errs, syscall.Unmount(disk, 0))
 	}
 	if !s.Keep {
 		errs = append(errs, os.RemoveAll(s.Dir))

@@ -33,6 +33,7 @@ type house struct {
 	world  *world
 	device []byte
 	names  []string // of the resources, one for each place
+	shared bool     // the store is one that several may use
 
 	store  *store.Store
 	broker *broker.Broker
@@ -64,6 +65,7 @@ func newHouse(ctx context.Context, kind string, places int, delay time.Duration)
 		if err := h.server.CreateDatabase(ctx, "stint"); err != nil {
 			return h, err
 		}
+		h.shared = true
 		h.config.URL = h.server.SuperuserDSN("stint")
 	default:
 		return h, fmt.Errorf("there is no store %q", kind)
@@ -71,15 +73,29 @@ func newHouse(ctx context.Context, kind string, places int, delay time.Duration)
 	if h.keys, err = keys.Create(filepath.Join(h.dir, "seal.key")); err != nil {
 		return h, err
 	}
-	blob, err := h.keys.NewTagKey()
+	tags, err := h.keys.NewTagKey()
 	if err != nil {
-		return h, err
-	}
-	if h.tagger, err = h.keys.Tagger(blob); err != nil {
 		return h, err
 	}
 	if h.signer, err = h.keys.NewCheckpointKey(audit.Origin(installation)); err != nil {
 		return h, err
+	}
+	if err := h.build(tags, places, delay); err != nil {
+		return h, err
+	}
+	if err := h.open(ctx); err != nil {
+		return h, err
+	}
+	err = h.store.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.SaveSetting("keys/tags", tags), tx.SaveSetting("keys/log", h.signer))
+	})
+	return h, errors.Join(err, h.furnish(ctx))
+}
+
+// build makes what is not stored.
+func (h *house) build(tags []byte, places int, delay time.Duration) (err error) {
+	if h.tagger, err = h.keys.Tagger(tags); err != nil {
+		return err
 	}
 	_, _ = rand.Read(h.device) // never fails
 	var addresses []string
@@ -88,10 +104,37 @@ func newHouse(ctx context.Context, kind string, places int, delay time.Duration)
 		h.names = append(h.names, fmt.Sprintf("place-%04d", i))
 	}
 	h.world = newWorld(delay, addresses)
-	if err := h.open(ctx); err != nil {
-		return h, err
+	return nil
+}
+
+// reopened is a house that another process left in dir.
+func reopened(ctx context.Context, dir, url string, places int, delay time.Duration) (*house, error) {
+	h := &house{device: make([]byte, 32), config: store.Config{URL: url}, shared: url != ""}
+	if url == "" {
+		h.config.Path = filepath.Join(dir, "stint.db")
 	}
-	return h, h.furnish(ctx)
+	var err error
+	if h.keys, err = keys.Open(filepath.Join(dir, "seal.key")); err != nil {
+		return nil, err
+	}
+	s, err := store.Open(ctx, h.config)
+	if err != nil {
+		return nil, err
+	}
+	var tags []byte
+	err = s.View(ctx, func(tx *store.Tx) (err error) {
+		if tags, err = tx.Setting("keys/tags"); err == nil {
+			h.signer, err = tx.Setting("keys/log")
+		}
+		return err
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		return nil, err
+	}
+	if err := h.build(tags, places, delay); err != nil {
+		return nil, err
+	}
+	return h, h.open(ctx)
 }
 
 // open opens the store and makes a broker that does not run yet.
@@ -102,7 +145,7 @@ func (h *house) open(ctx context.Context) (err error) {
 	h.broker, err = broker.New(broker.Config{
 		Store: memory{h.store}, Connectors: map[string]connector.Connector{h.world.Type(): h.world}, Tagger: h.tagger, Vault: h.keys,
 		SealTo:       func(_ []byte, _ string, plain []byte) ([]byte, error) { return plain, nil }, // the client's half is not measured here
-		Installation: installation, Epoch: 1, Replica: fmt.Sprint("storm-", os.Getpid()), Alone: h.server == nil,
+		Installation: installation, Epoch: 1, Replica: fmt.Sprint("storm-", os.Getpid()), Alone: !h.shared,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	return err
@@ -124,20 +167,6 @@ func (h *house) start(ctx context.Context) error {
 		return errors.Join(<-done, <-done)
 	}
 	return nil
-}
-
-// reopen is a restart of the process, as far as store and broker can tell.
-func (h *house) reopen(ctx context.Context) error {
-	if h.stop != nil {
-		if err := h.stop(); err != nil {
-			return err
-		}
-	}
-	if err := h.store.Close(); err != nil {
-		return err
-	}
-	h.store = nil
-	return h.open(ctx)
 }
 
 func (h *house) close() (err error) {

@@ -22,6 +22,11 @@ func (s *storm) issue(ctx context.Context) (err error) {
 	if err := h.start(ctx); err != nil {
 		return err
 	}
+	stop, err := s.profiled()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	for _, clients := range []int{1, s.clients} {
 		if _, err := h.repeat(ctx, clients, s.calls/4, nil); err != nil {
 			return err

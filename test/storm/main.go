@@ -39,6 +39,7 @@ type options struct {
 	live     []int
 	calls    time.Duration // how long each phase of requests lasts
 	clients  int
+	measured string
 }
 
 var parts = []string{"issue", "ends", "dead", "live", "flood"}
@@ -60,13 +61,14 @@ func parse(args []string) (o options, err error) {
 	fs := flag.NewFlagSet("storm", flag.ContinueOnError)
 	fs.StringVar(&o.store, "store", "sqlite", "sqlite or postgres")
 	fs.StringVar(&o.evidence, "evidence", "", "folder for the result, for make assurance")
-	fs.StringVar(&o.profile, "cpuprofile", "", "write a processor profile to this file")
+	fs.StringVar(&o.profile, "cpuprofile", "", "write a processor profile of the last storm to this file")
 	fs.DurationVar(&o.delay, "delay", 100*time.Millisecond, "what each call to a target takes")
 	fs.IntVar(&o.most, "ends", 100_000, "grants that end at one instant")
 	fs.IntVar(&o.places, "places", 100, "targets that they are on")
 	fs.IntVar(&o.dead, "dead", 10, "targets that are dead in the second storm")
 	fs.DurationVar(&o.calls, "calls", 10*time.Second, "length of each phase of requests")
 	fs.IntVar(&o.clients, "clients", 32, "how many ask at once")
+	fs.StringVar(&o.measured, "measured", "", "be the process that is measured, on the store in this folder")
 	only := fs.String("parts", "ends,dead,live,flood", "which of "+strings.Join(parts, ", "))
 	live := fs.String("live", "10000,1000000", "how many live grants to start with; the first is what the others are compared with")
 	if err := fs.Parse(args); err != nil {
@@ -103,18 +105,11 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.profile != "" {
-		f, err := os.Create(o.profile)
-		if err != nil {
-			return err
-		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer func() { pprof.StopCPUProfile(); err = errors.Join(err, f.Close()) }()
-	}
 	s := &storm{options: o, began: time.Now(), result: evidence.New("storm-"+o.store, "storm", "make storm STORE="+o.store)}
 	s.result.Invariants = []string{"I-01", "I-05", "I-36", "L-01", "L-05"}
+	if o.measured != "" {
+		return s.asMeasured(ctx, o.measured)
+	}
 	for _, p := range o.parts {
 		part := map[string]func(context.Context) error{"issue": s.issue, "ends": s.ends, "dead": s.withDead, "live": s.live, "flood": s.flood}[p]
 		if err := part(ctx); err != nil {
@@ -129,6 +124,22 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}
 	return s.result.Write(o.evidence)
+}
+
+// profiled writes a processor profile of what follows, if one was asked for, until
+// stop is called; the last one stays.
+func (s *storm) profiled() (stop func() error, err error) {
+	if s.profile == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(s.profile)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() error { pprof.StopCPUProfile(); return f.Close() }, nil
 }
 
 // say tells who waits what is going on.

@@ -231,7 +231,7 @@ func leases(t *testing.T, s Store) {
 	if leased("w2") != 0 {
 		t.Error("a lease that ran out still counts")
 	}
-	update(t, s, func(tx Tx) error { return tx.BreakLeases("w2") })
+	update(t, s, func(tx Tx) error { _, err := tx.TakeBack("", "w2"); return err })
 	if got := claim("w3", time.Hour); !slices.Equal(got, mine) {
 		t.Errorf("after all leases were broken: %v", got)
 	}

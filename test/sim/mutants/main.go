@@ -59,17 +59,18 @@ func main() {
 		jobs  = flag.Int("jobs", 2, "how many mutants at a time")
 		only  = flag.String("only", "", "only mutants whose name contains this")
 		out   = flag.String("out", "", "write the scores here, as JSON")
+		into  = flag.String("record", "", "write the scores of all mutants into this page")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *seeds, *first, *jobs, *only, *out); err != nil {
+	if err := run(ctx, *seeds, *first, *jobs, *only, *out, *into); err != nil {
 		fmt.Fprintln(os.Stderr, "sim-mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, seeds int, first uint64, jobs int, only, out string) error {
+func run(ctx context.Context, seeds int, first uint64, jobs int, only, out, page string) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
@@ -141,6 +142,11 @@ func run(ctx context.Context, seeds int, first uint64, jobs int, only, out strin
 			return err
 		}
 		if err := os.WriteFile(out, append(b, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if page != "" && only == "" {
+		if err := rep.record(page); err != nil {
 			return err
 		}
 	}

@@ -424,14 +424,15 @@ func (tx *Tx) CutLeases(until time.Time, ids ...access.EntitlementID) error {
 	return nil
 }
 
-// BreakLeases ends every lease but those of owners whose name begins with mine.
-func (tx *Tx) BreakLeases(mine string) error {
+// TakeBack ends every lease of owners whose name begins with of and not with but,
+// and returns what was under them. An empty but is no exception.
+func (tx *Tx) TakeBack(of, but string) (found []access.Entitlement, err error) {
 	if err := tx.writes(); err != nil {
-		return err
+		return nil, err
 	}
 	var ids []access.EntitlementID
 	for owner, set := range tx.s.entitlements.leases {
-		if strings.HasPrefix(owner, mine) {
+		if !strings.HasPrefix(owner, of) || but != "" && strings.HasPrefix(owner, but) {
 			continue
 		}
 		for id := range set.all() {
@@ -440,10 +441,16 @@ func (tx *Tx) BreakLeases(mine string) error {
 	}
 	slices.Sort(ids) // the map's order does not show
 	for _, id := range ids {
-		tx.putEntitlement(id, tx.s.entitlements.rows[id].freed())
+		row := tx.s.entitlements.rows[id]
+		found = append(found, cloneEntitlement(row.Entitlement))
+		tx.putEntitlement(id, row.freed())
 	}
-	return nil
+	return found, nil
 }
+
+// Bury finds nobody: replicas in one process have no sessions to lose, and those
+// that shall know of each other's death are told (broker.Peers stays nil).
+func (tx *Tx) Bury(string) (dead bool, err error) { return false, nil }
 
 // DueWork lists the places with entitlements that are due and not on lease.
 func (tx *Tx) DueWork() (due []access.Work, err error) {

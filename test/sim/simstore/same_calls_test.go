@@ -39,7 +39,8 @@ func (p *pair) lease() (op, bool) {
 		{name: "unlease all", call: func(tx storetest.Tx) (any, error) { return none(tx.Unlease(owner)) }},
 		{name: "renew", call: func(tx storetest.Tx) (any, error) { return none(tx.RenewLeases(owner, until)) }},
 		{name: "cut", call: func(tx storetest.Tx) (any, error) { return none(tx.CutLeases(until, ids...)) }},
-		{name: "break", call: func(tx storetest.Tx) (any, error) { return none(tx.BreakLeases("w")) }},
+		{name: "take back", call: func(tx storetest.Tx) (any, error) { return tx.TakeBack("w", "w1") }},
+		{name: "take back all", call: func(tx storetest.Tx) (any, error) { return tx.TakeBack("", "w") }},
 	}).Draw(p.t, "call"), true
 }
 

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // load is people and services at work until stop. Errors are part of it: whoever
 // gets one goes on with something else.
 type load struct {
-	*world
+	*World
 	trial int
 	count atomic.Int64 // numbers the questions
 	group sync.WaitGroup
@@ -31,13 +31,13 @@ type load struct {
 }
 
 // begin starts the load.
-func (w *world) begin(ctx context.Context, trial int) *load {
+func (w *World) begin(ctx context.Context, trial int) *load {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &load{world: w, trial: trial, stop: cancel, refused: map[string]int{}}
+	l := &load{World: w, trial: trial, stop: cancel, refused: map[string]int{}}
 	work := func(every time.Duration, f func(context.Context, *rand.Rand)) {
-		r := rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64()))
+		r := rand.New(rand.NewPCG(w.Rand.Uint64(), w.Rand.Uint64()))
 		l.group.Go(func() {
-			for rest(ctx, every/2+rand.N(every)) {
+			for Rest(ctx, every/2+rand.N(every)) {
 				f(ctx, r)
 			}
 		})
@@ -61,8 +61,8 @@ func (l *load) end() {
 	l.group.Wait()
 }
 
-// rest waits; false when the load is over.
-func rest(ctx context.Context, d time.Duration) bool {
+// Rest waits; false when the load is over.
+func Rest(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -122,7 +122,7 @@ func (l *load) ask(ctx context.Context, a *actor, r *rand.Rand) {
 	if r.IntN(3) > 0 {
 		return
 	}
-	if !rest(ctx, time.Duration(r.Int64N(int64(span)))) {
+	if !Rest(ctx, time.Duration(r.Int64N(int64(span)))) {
 		return
 	}
 	if got, err = a.End(ctx, got.ID); !l.failed(err) {
@@ -134,14 +134,14 @@ func (l *load) ask(ctx context.Context, a *actor, r *rand.Rand) {
 // connect opens a session under a grant. That it cannot is nothing bad: the grant
 // may have ended, the password been rotated, the target been killed.
 func (l *load) connect(ctx context.Context, a *actor, got api.Request) {
-	dsn := l.stage.Target.DSN(a.person, "standing-"+a.person, stage.Database) // one's own account
+	dsn := l.Stage.Target.DSN(a.person, "standing-"+a.person, stage.Database) // one's own account
 	if got.Role != "owner" {
 		cred, err := a.Credential(ctx, got.ID)
 		if l.failed(err) {
 			return
 		}
 		l.ledger.shows(got.Grant.ID)
-		dsn = l.stage.Target.DSN(cred.Username, cred.Password.Reveal(), cred.Database)
+		dsn = l.Stage.Target.DSN(cred.Username, cred.Password.Reveal(), cred.Database)
 	}
 	if s := openSession(ctx, dsn, got); s != nil {
 		l.ledger.opens(s)

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // compare holds what there is against what was promised.
-func (w *world) compare(ctx context.Context, t *trial, seen map[string]*sighting, dead, ready time.Time) {
+func (w *World) compare(ctx context.Context, t *Trial, seen map[string]*sighting, dead, ready time.Time) {
 	now, err := w.requests(ctx)
 	if err != nil {
 		t.wrong("the requests cannot be read: %v", err)
@@ -21,11 +21,11 @@ func (w *world) compare(ctx context.Context, t *trial, seen map[string]*sighting
 	j, violations, err := w.readLog(ctx)
 	missing := j.missing(l, now)
 	for deadline := time.Now().Add(numbered); len(missing) > 0 && time.Now().Before(deadline) && err == nil; {
-		rest(ctx, 100*time.Millisecond)
+		Rest(ctx, 100*time.Millisecond)
 		j, violations, err = w.readLog(ctx)
 		missing = j.missing(l, now)
 	}
-	t.violations = append(append(t.violations, violations...), missing...)
+	t.Violations = append(append(t.Violations, violations...), missing...)
 	if err != nil {
 		t.wrong("%v", err)
 		return
@@ -49,7 +49,7 @@ const numbered = 2 * time.Second
 
 // requests are all that concern the trial: those of this and of the trial before,
 // which may still have been undecided.
-func (w *world) requests(ctx context.Context) (map[string]api.Request, error) {
+func (w *World) requests(ctx context.Context) (map[string]api.Request, error) {
 	all := map[string]api.Request{}
 	wanted := map[string]bool{}
 	w.ledger.note(func() {
@@ -74,7 +74,7 @@ func (w *world) requests(ctx context.Context) (map[string]api.Request, error) {
 }
 
 // questions: each was carried out once at most, and once if it was answered.
-func (t *trial) questions(l *ledger, now map[string]api.Request) {
+func (t *Trial) questions(l *ledger, now map[string]api.Request) {
 	made := map[string][]string{}
 	for id, r := range now {
 		made[r.Reason] = append(made[r.Reason], id)
@@ -97,7 +97,7 @@ func (t *trial) questions(l *ledger, now map[string]api.Request) {
 }
 
 // promises: what any answer said still holds.
-func (t *trial) promises(l *ledger, now map[string]api.Request) {
+func (t *Trial) promises(l *ledger, now map[string]api.Request) {
 	for id, all := range l.told {
 		for _, told := range all {
 			if why := broken(told, now[id]); why != "" {
@@ -135,7 +135,7 @@ func (t *trial) promises(l *ledger, now map[string]api.Request) {
 }
 
 // cut: no session lives.
-func (t *trial) cut(l *ledger) {
+func (t *Trial) cut(l *ledger) {
 	t.sessions = len(l.sessions)
 	for _, s := range l.sessions {
 		select {
@@ -149,7 +149,7 @@ func (t *trial) cut(l *ledger) {
 
 // accounts: each grant had one account at most, made once, and none was seen long
 // after its end.
-func (t *trial) accounts(j *journal, now map[string]api.Request, seen map[string]*sighting, dead, ready time.Time) {
+func (t *Trial) accounts(j *journal, now map[string]api.Request, seen map[string]*sighting, dead, ready time.Time) {
 	for grant, n := range j.perGrant {
 		if n > 1 {
 			t.wrong("%s had %d accounts", grant, n)

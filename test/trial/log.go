@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"bufio"
@@ -36,23 +36,23 @@ type record struct {
 
 // readLog verifies the log in both ways that there are, and reads it. What does
 // not verify is a violation, not an error.
-func (w *world) readLog(ctx context.Context) (j *journal, violations []string, err error) {
+func (w *World) readLog(ctx context.Context) (j *journal, violations []string, err error) {
 	j = &journal{entities: map[string]map[string]int{}, accounts: map[string]made{}, perGrant: map[string]int{}, ending: map[string]time.Time{}}
 	const export, key = "log.jsonl", "log.pub"
-	root := w.stage.As("root")
+	root := w.Stage.As("root")
 	if r := root.Run(ctx, "audit", "verify"); r.Failed() != nil {
 		violations = append(violations, "the log does not verify: "+r.Failed().Error())
 	}
 	if r := root.Run(ctx, "audit", "export", "--out", export); r.Failed() != nil {
 		return j, violations, r.Failed()
 	}
-	if err := os.WriteFile(filepath.Join(w.stage.Dir, key), []byte(w.logKey), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.Stage.Dir, key), []byte(w.logKey), 0o600); err != nil {
 		return j, violations, err
 	}
 	if r := root.Run(ctx, "audit", "verify", "--export", export, "--key", key); r.Failed() != nil {
 		violations = append(violations, "the export does not verify: "+r.Failed().Error())
 	}
-	f, err := os.Open(filepath.Join(w.stage.Dir, export))
+	f, err := os.Open(filepath.Join(w.Stage.Dir, export))
 	if err != nil {
 		return j, violations, err
 	}

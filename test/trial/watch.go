@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func begin(ctx context.Context, o *stage.Oracle) *watch {
 	go func() {
 		defer close(w.done)
 		for more := true; more; {
-			more = rest(ctx, 5*time.Millisecond)                               // and one last look after the end
+			more = Rest(ctx, 5*time.Millisecond)                               // and one last look after the end
 			if now, err := o.Objects(context.WithoutCancel(ctx)); err == nil { // else the target is away
 				w.look(now)
 			}

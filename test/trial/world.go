@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -64,19 +64,15 @@ require: {approvals: [{from: [group:dba], count: 1}]}
 // spans are for how long the load asks; durations are of whole seconds.
 var spans = []time.Duration{time.Second, time.Second, 2 * time.Second, 3 * time.Second}
 
-// quiet is how soon after its end everything must be gone.
+// quiet is how soon after its end everything must be gone, and the records must
+// say so, whatever happened to the process that made it (docs/rfd/0011-replicas.md).
 const quiet = 5 * time.Second
 
-// inFlight is how much longer a grant may be called ending while the target shows
-// nothing of it any more: for so long a call that its stintd had sent before it
-// died could still land, and until then "absent" is no proof (docs/rfd/0005).
-const inFlight = 9 * time.Second
-
-// world is the stage and those who act on it.
-type world struct {
-	stage    *stage.Stage
+// World is the stage and those who act on it.
+type World struct {
+	Stage    *stage.Stage
 	oracle   *stage.Oracle
-	rand     *rand.Rand
+	Rand     *rand.Rand
 	ledger   *ledger
 	askers   []*actor  // users and services in group platform
 	deciders []*actor  // users in group dba
@@ -93,25 +89,26 @@ type actor struct {
 	user      bool
 }
 
-func open(ctx context.Context, bin, store string, r *rand.Rand) (w *world, err error) {
+// Open opens a stage with a target that has every mechanism, and people on it.
+func Open(ctx context.Context, opt stage.Options, r *rand.Rand) (w *World, err error) {
 	people := []string{"ann", "ben", "cleo", "dan"}
-	w = &world{rand: r, ledger: newLedger()}
-	const lifted = "limits: {reads_per_second: 10000, writes_per_second: 10000, burst: 10000}\n"
-	if w.stage, err = stage.Open(ctx, stage.Options{Bin: bin, Store: store, Config: lifted}, people...); err != nil {
+	w = &World{Rand: r, ledger: newLedger()}
+	opt.Config += "limits: {reads_per_second: 10000, writes_per_second: 10000, burst: 10000}\n"
+	if w.Stage, err = stage.Open(ctx, opt, people...); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close())
+			err = errors.Join(err, w.Close())
 		}
 	}()
-	if w.oracle, err = w.stage.Oracle(); err != nil {
+	if w.oracle, err = w.Stage.Oracle(); err != nil {
 		return w, err
 	}
-	if err := w.stage.Credential(ctx, "orders-connector"); err != nil {
+	if err := w.Stage.Credential(ctx, "orders-connector"); err != nil {
 		return w, err
 	}
-	if err := w.stage.Documents(ctx, documents); err != nil {
+	if err := w.Stage.Documents(ctx, documents); err != nil {
 		return w, err
 	}
 	for i, name := range people {
@@ -128,7 +125,7 @@ func open(ctx context.Context, bin, store string, r *rand.Rand) (w *world, err e
 		w.askers = append(w.askers, a)
 	}
 	for _, name := range []string{"ci", "cron"} {
-		c, err := w.stage.ServiceClient(ctx, name, "--group", "platform", "--owner", "ann", "--for", "24h")
+		c, err := w.Stage.ServiceClient(ctx, name, "--group", "platform", "--owner", "ann", "--for", "24h")
 		if err != nil {
 			return w, err
 		}
@@ -149,31 +146,33 @@ func open(ctx context.Context, bin, store string, r *rand.Rand) (w *world, err e
 	return w, err
 }
 
-func (w *world) user(ctx context.Context, name string, flags ...string) (*actor, error) {
-	c, err := w.stage.Client(ctx, name, flags...)
+func (w *World) user(ctx context.Context, name string, flags ...string) (*actor, error) {
+	c, err := w.Stage.Client(ctx, name, flags...)
 	return &actor{Client: c, principal: "user:" + name, person: name, user: true}, err
 }
 
-func (w *world) close() error {
+// Close ends everything.
+func (w *World) Close() error {
 	var errs []error
 	if w.oracle != nil {
 		errs = append(errs, w.oracle.Close())
 	}
-	return errors.Join(append(errs, w.stage.Close())...)
+	return errors.Join(append(errs, w.Stage.Close())...)
 }
 
-// keep writes beside stintd's state what was found and what the target says.
-func (w *world) keep(t *trial) error {
+// Keep leaves the state where it is, and writes beside stintd's state what was found and what the target says.
+func (w *World) Keep(t *Trial) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	w.Stage.Keep = true
 	left, err := w.oracle.Left(ctx)
 	if err != nil {
 		left = err.Error()
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(w.stage.Dir, "violations.txt"), []byte(strings.Join(t.violations, "\n")+"\n\non the target: "+left+"\n"), 0o600),
-		os.WriteFile(filepath.Join(w.stage.Dir, "ledger.txt"), []byte(w.ledger.String()), 0o600),
-		os.WriteFile(filepath.Join(w.stage.Dir, "target.log"), []byte(w.stage.Target.Log()), 0o600),
+		os.WriteFile(filepath.Join(w.Stage.Dir, "violations.txt"), []byte(strings.Join(t.Violations, "\n")+"\n\non the target: "+left+"\n"), 0o600),
+		os.WriteFile(filepath.Join(w.Stage.Dir, "ledger.txt"), []byte(w.ledger.String()), 0o600),
+		os.WriteFile(filepath.Join(w.Stage.Dir, "target.log"), []byte(w.Stage.Target.Log()), 0o600),
 	)
 }
 
