@@ -17,7 +17,7 @@ EVIDENCE ?=
 MINUTES ?= 10
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench storm soak drill assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos sim-mutants bench storm soak drill assurance cross clean
 
 all: build
 
@@ -65,6 +65,10 @@ chaos: build
 ## that had ended comes back on a real target, and nothing foreign is touched.
 drill:
 	$(GO) test -count=1 -timeout 60m ./cmd/stintd -run '^TestRestoreDrills$$' -v -drills $(N)
+
+## Planted bugs, each of which simulations must find; docs/track-record.md has the scores.
+sim-mutants:
+	$(GO) run ./test/sim/mutants $(if $(EVIDENCE),-out '$(EVIDENCE)/mutants.json') -record docs/track-record.md
 
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build

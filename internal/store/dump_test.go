@@ -139,7 +139,7 @@ func furnish(t *testing.T, s *store.Store) {
 	update(t, s, func(tx *store.Tx) (err error) { over, err = end(tx, over, access.ByHolder); return err })
 	update(t, s, func(tx *store.Tx) (err error) { over, err = vanish(tx, over); return err })
 	update(t, s, func(tx *store.Tx) error {
-		g, ev, err := over.g.Finish(tx.Now())
+		g, ev, err := over.Grant.Finish(tx.Now())
 		if err != nil {
 			return err
 		}

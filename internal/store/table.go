@@ -36,8 +36,9 @@ type table struct {
 	// before it, or the same.
 	versioned bool
 	// fixed columns never change once the row is there: a change writes the others
-	// only. A database rewrites each index that has a column which is written,
-	// whether its value changed or not.
+	// only, and one that has other values in them finds no row to replace. A
+	// database rewrites each index that has a column which is written, whether its
+	// value changed or not.
 	fixed []string
 	// derived columns are computed from the row's old columns (t.) and what is
 	// saved ({name}) when a row is replaced.
@@ -77,7 +78,7 @@ func (t table) build() *table {
 	case set == "":
 		conflict += "NOTHING"
 	case t.versioned:
-		conflict += "UPDATE SET " + set + " WHERE t.version = excluded.version"
+		conflict += "UPDATE SET " + set + " WHERE t.version = excluded.version" + t.same(from("excluded"))
 	case t.newer != "":
 		conflict += "UPDATE SET " + set + " WHERE " + t.newer
 	default:
@@ -91,9 +92,9 @@ func (t table) build() *table {
 	t.insertMany = into + "SELECT " + columns + " FROM " + unnest + conflict
 	if t.versioned {
 		t.updateOne = "UPDATE " + t.name + " AS t SET " + t.set(saved) +
-			" WHERE t." + names[0] + " = $1 AND t.version IN ($2 - 1, $2)"
+			" WHERE t." + names[0] + " = $1 AND t.version IN ($2 - 1, $2)" + t.same(saved)
 		t.updateMany = "UPDATE " + t.name + " AS t SET " + t.set(from("v")) + " FROM " + unnest +
-			" WHERE t." + names[0] + " = v." + names[0] + " AND t.version IN (v.version - 1, v.version)"
+			" WHERE t." + names[0] + " = v." + names[0] + " AND t.version IN (v.version - 1, v.version)" + t.same(from("v"))
 	}
 	return &t
 }
@@ -113,6 +114,15 @@ func tuples(rows, columns int) string {
 		all[r] = "(" + strings.Join(one, ", ") + ")"
 	}
 	return strings.Join(all, ", ")
+}
+
+// same is the condition that the fixed columns have the saved values.
+func (t table) same(value func(string) string) string {
+	var b strings.Builder
+	for _, name := range t.fixed {
+		b.WriteString(" AND t." + name + " = " + value(name))
+	}
+	return b.String()
 }
 
 // set lists the assignments, with the saved value of a column as value says.

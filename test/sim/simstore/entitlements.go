@@ -170,10 +170,15 @@ func (tx *Tx) saveEntitlement(e access.Entitlement) error {
 			row.due = 0 // work without a time is work for now, never work forgotten
 		}
 	}
-	if e.Version == 1 && e.State != access.Intended && e.State != access.Removing {
-		return tx.fail(broken("an entitlement begins intended, or found and being removed"))
+	if e.Version == 1 {
+		if err := newEntitlementRule(row); err != nil {
+			return tx.fail(err)
+		}
+		if err := entitlementChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
-	if old == nil && e.Version != 1 || old != nil && !follows(e.Version, old.Version) {
+	if old == nil && e.Version != 1 || old != nil && !(follows(e.Version, old.Version) && row.fixed(old)) {
 		return tx.fail(changed("entitlement", e.ID, e.Version))
 	}
 	if old != nil {
@@ -181,6 +186,9 @@ func (tx *Tx) saveEntitlement(e access.Entitlement) error {
 			return tx.fail(err)
 		}
 		row.owner, row.until = old.owner, old.until
+		if row.State == access.Gone { // nobody's work any more
+			row.owner, row.until = "", never
+		}
 		if row.due != never && old.until != never && row.due < old.until {
 			row.due = old.until
 		}

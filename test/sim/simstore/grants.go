@@ -116,8 +116,11 @@ func (tx *Tx) saveGrant(g access.Grant) error {
 		if err := newGrantRule(row, tx.s.requests.rows[g.Request]); err != nil {
 			return tx.fail(err)
 		}
+		if err := grantChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
-	if old == nil && g.Version != 1 || old != nil && !follows(g.Version, old.Version) {
+	if old == nil && g.Version != 1 || old != nil && !(follows(g.Version, old.Version) && row.fixed(old)) {
 		return tx.fail(changed("grant", g.ID, g.Version))
 	}
 	if old != nil {

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// The scores stand in the page between these two lines.
+const (
+	recordBegins = "<!-- mutants: written by make sim-mutants -->\n"
+	recordEnds   = "<!-- end of mutants -->\n"
+)
+
+// record writes the scores into a page.
+func (r report) record(page string) error {
+	b, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(b), recordBegins)
+	_, after, ends := strings.Cut(rest, recordEnds)
+	if !begins || !ends {
+		return fmt.Errorf("%s has no place for the scores of mutants: the lines\n%s%s", page, recordBegins, recordEnds)
+	}
+	return os.WriteFile(page, []byte(before+recordBegins+r.table()+recordEnds+after), 0o644)
+}
+
+func (r report) table() string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "\n%d of %d caught, with at most %d seeds for each, in %.0f s.\n\n", r.Caught, r.Mutants, r.Budget, r.Seconds)
+	t.WriteString("| Mutant | What it re-creates | Seeds | Seed | Broken |\n|---|---|---:|---:|---|\n")
+	for _, s := range r.Scores {
+		by := s.By
+		switch {
+		case s.Failed != "":
+			by = "could not be run"
+		case !s.Caught:
+			by = "**not caught**"
+		}
+		fmt.Fprintf(&t, "| `%s` | %s | %d | %d | %s |\n", s.Name, s.From, s.Seeds, s.Seed, by)
+	}
+	t.WriteString("\n")
+	return t.String()
+}
