@@ -13,7 +13,7 @@ TRIALS ?= 50
 AUTO   ?=
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench cross clean
+.PHONY: all build setup demo test check unit race e2e chaos bench assurance cross clean
 
 all: build
 
@@ -60,6 +60,10 @@ chaos: build
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build
 	$(GO) run ./test/bench -bin bin -store $(STORE)
+
+## docs/assurance.md from the results that the deep tests left in docs/evidence.
+assurance:
+	$(GO) run ./test/assurance
 
 ## The CLI also builds for other systems.
 cross:

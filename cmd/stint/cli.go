@@ -106,8 +106,26 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SetHelpCommandGroupID("self")
 	root.AddCommand(helpTopics()...)
+	root.InitDefaultHelpCmd()
 	c.prepare(root)
+	if help, _, err := root.Find([]string{"help"}); err == nil && help != root {
+		help.Run, help.RunE = nil, helpOn
+	}
 	return root
+}
+
+// helpOn shows the help of a command. One that does not exist is an error, not
+// the help of everything.
+func helpOn(cmd *cobra.Command, args []string) error {
+	at, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		if at == nil {
+			at, rest = cmd.Root(), args
+		}
+		return unknownCommand(at, rest[0])
+	}
+	at.InitDefaultHelpFlag()
+	return at.Help()
 }
 
 // prepare gives every command of the tree what they all have in common.

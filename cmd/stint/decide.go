@@ -66,7 +66,7 @@ func (c *cli) approveCmd() *cobra.Command {
 			if shorter != "" {
 				question = "Approve for " + shorter + "?"
 			}
-			return c.vote(cmd.Context(), args[0], digest, question, func(conn *connection, r api.Request) (api.Request, error) {
+			return c.vote(cmd.Context(), args[0], digest, question, shorter, func(conn *connection, r api.Request) (api.Request, error) {
 				return conn.Approve(cmd.Context(), r.ID, api.VoteAsk{Digest: r.Digest, For: shorter, Note: note})
 			})
 		},
@@ -88,7 +88,7 @@ func (c *cli) denyCmd() *cobra.Command {
 			if strings.TrimSpace(note) == "" {
 				return usageError{errors.New("--note is missing: the requester needs to know why")}
 			}
-			return c.vote(cmd.Context(), args[0], digest, "Deny?", func(conn *connection, r api.Request) (api.Request, error) {
+			return c.vote(cmd.Context(), args[0], digest, "Deny?", "", func(conn *connection, r api.Request) (api.Request, error) {
 				return conn.Deny(cmd.Context(), r.ID, api.VoteAsk{Digest: r.Digest, Note: note})
 			})
 		},
@@ -107,8 +107,8 @@ func (c *cli) voteFlags(cmd *cobra.Command, digest *string) {
 }
 
 // vote shows a request and, when a person at a terminal agrees, votes on what
-// it showed.
-func (c *cli) vote(ctx context.Context, id, digest, question string, cast func(*connection, api.Request) (api.Request, error)) error {
+// it showed. What the server would refuse for its length is not asked about.
+func (c *cli) vote(ctx context.Context, id, digest, question, span string, cast func(*connection, api.Request) (api.Request, error)) error {
 	conn, err := c.connect()
 	if err != nil {
 		return err
@@ -120,6 +120,9 @@ func (c *cli) vote(ctx context.Context, id, digest, question string, cast func(*
 	if digest != "" && digest != r.Digest {
 		return &api.Error{Kind: api.Conflict, Code: "digest-differs", Message: "this is not the request that was read",
 			Why: "its digest is " + r.Digest, Next: "look at it with stint status " + r.ID}
+	}
+	if longer(span, r.Duration) {
+		return usageError{errors.New("--for " + span + " is longer than the " + r.Duration + " that were asked for: an approval can only shorten")}
 	}
 	c.say(strings.TrimSuffix(facts("who", whoOf(r), "what", r.Role+" on "+r.Resource, "how long", howLong(r, c), "why", dash(r.Reason),
 		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r)), "\n"))
@@ -143,6 +146,14 @@ func (c *cli) vote(ctx context.Context, id, digest, question string, cast func(*
 		c.say(printable(string(after.State)))
 	}
 	return c.showRequest(after)
+}
+
+// longer compares two durations as people write them; what cannot be read is for
+// the server to judge.
+func longer(a, b string) bool {
+	x, errX := api.ParseDuration(a)
+	y, errY := api.ParseDuration(b)
+	return errX == nil && errY == nil && x > y
 }
 
 func howLong(r api.Request, c *cli) string {

@@ -27,8 +27,25 @@ func (s storeAs[T]) View(ctx context.Context, fn func(T) error) error {
 	return s.store.View(ctx, func(tx *store.Tx) error { return fn(s.tx(tx)) })
 }
 
-func forBroker(s *store.Store) broker.Store {
-	return storeAs[broker.Tx]{s, func(tx *store.Tx) broker.Tx { return tx }}
+func forBroker(s *store.Store) broker.Store { return brokerStore{s} }
+
+// brokerStore lets what ends access go first.
+type brokerStore struct{ store *store.Store }
+
+func (s brokerStore) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	do := func(tx *store.Tx) error { return fn(tx) }
+	if things, ends := broker.Ending(ctx); ends {
+		return s.store.UpdateEnds(ctx, things, do)
+	}
+	return s.store.Update(ctx, do)
+}
+
+func (s brokerStore) View(ctx context.Context, fn func(broker.Tx) error) error {
+	do := func(tx *store.Tx) error { return fn(tx) }
+	if _, ends := broker.Ending(ctx); ends {
+		return s.store.ViewEnds(ctx, do)
+	}
+	return s.store.View(ctx, do)
 }
 
 func forIdent(s *store.Store) ident.Store {

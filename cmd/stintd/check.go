@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"stint/internal/apiserver"
+	"stint/internal/journal"
 	"stint/internal/keys"
 )
 
@@ -33,10 +35,14 @@ type settings struct {
 	logLevel  slog.Level
 	logJSON   bool
 	auditTo   []string
+	budget    budget
+
+	journal     string
+	journalSize int64
 }
 
 func (c config) check() (s settings, err error) {
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}
@@ -242,6 +248,50 @@ func checkLog(c config, s *settings) error {
 		return refuse("bad-log", "there is no such log level", c.Log.Level, "write debug, info, warn or error")
 	}
 	return s.logLevel.UnmarshalText([]byte(c.Log.Level))
+}
+
+// How far an audit file may lag, unless the settings say otherwise.
+const (
+	backlogRecords = 100_000
+	backlogAge     = time.Hour
+)
+
+func checkBacklog(c config, s *settings) (err error) {
+	s.budget = budget{records: backlogRecords, age: backlogAge}
+	if c.Audit.BacklogRecords < 0 {
+		return refuse("bad-backlog", "audit.backlog_records is below zero", "", "write how many records an audit file may lag behind, or leave it out")
+	}
+	if c.Audit.BacklogRecords > 0 {
+		s.budget.records = c.Audit.BacklogRecords
+	}
+	if c.Audit.BacklogAge != "" {
+		if s.budget.age, err = time.ParseDuration(c.Audit.BacklogAge); err != nil || s.budget.age < 10*time.Second {
+			return refuse("bad-backlog", "audit.backlog_age is not a time of 10 seconds or more", c.Audit.BacklogAge, "write it like 15m or 2h, or leave it out")
+		}
+	}
+	return nil
+}
+
+func checkJournal(c config, s *settings) (err error) {
+	s.journal, s.journalSize = filepath.Join(s.data, journalFile), journal.DefaultSize
+	if c.Journal.File != "" {
+		if s.journal, err = filepath.Abs(c.Journal.File); err != nil {
+			return refuse("bad-journal", "the journal has no full path", err.Error(), "give journal.file in full")
+		}
+		info, err := os.Stat(filepath.Dir(s.journal))
+		switch {
+		case err != nil:
+			return refuse("bad-journal", "the folder of the journal cannot be used", cause(err), "make the folder first")
+		case info.Mode().Perm()&0o022 != 0:
+			return refuse("open-journal", "others can write in the folder of the journal", filepath.Dir(s.journal), "choose a folder of Stint's own")
+		}
+	}
+	if c.Journal.Size != 0 {
+		if s.journalSize = c.Journal.Size; s.journalSize < journal.MinSize || s.journalSize > 1<<30 {
+			return refuse("bad-journal", "journal.size is not between 64 KiB and 1 GiB", strconv.FormatInt(c.Journal.Size, 10), "write bytes, like 8388608, or leave it out")
+		}
+	}
+	return nil
 }
 
 func checkAudit(c config, s *settings) error {

@@ -37,16 +37,17 @@ func (f *flags) on(c *cobra.Command) {
 // config is every setting there is, as the file spells them. docs/reference/config.md
 // explains each; a test compares.
 type config struct {
-	Data           string       `yaml:"data"`
-	Database       string       `yaml:"database"`
-	Listen         string       `yaml:"listen"`
-	SealKeyFile    string       `yaml:"seal_key_file"`
-	PublicURL      string       `yaml:"public_url"`
-	TLS            tlsConfig    `yaml:"tls"`
-	TrustedProxies []string     `yaml:"trusted_proxies"`
-	Limits         limitsConfig `yaml:"limits"`
-	Log            logConfig    `yaml:"log"`
-	Audit          auditConfig  `yaml:"audit"`
+	Data           string        `yaml:"data"`
+	Database       string        `yaml:"database"`
+	Listen         string        `yaml:"listen"`
+	SealKeyFile    string        `yaml:"seal_key_file"`
+	PublicURL      string        `yaml:"public_url"`
+	TLS            tlsConfig     `yaml:"tls"`
+	TrustedProxies []string      `yaml:"trusted_proxies"`
+	Limits         limitsConfig  `yaml:"limits"`
+	Log            logConfig     `yaml:"log"`
+	Audit          auditConfig   `yaml:"audit"`
+	Journal        journalConfig `yaml:"journal"`
 }
 
 type tlsConfig struct {
@@ -68,7 +69,14 @@ type logConfig struct {
 }
 
 type auditConfig struct {
-	Files []string `yaml:"files"`
+	Files          []string `yaml:"files"`
+	BacklogRecords int64    `yaml:"backlog_records"`
+	BacklogAge     string   `yaml:"backlog_age"`
+}
+
+type journalConfig struct {
+	File string `yaml:"file"`
+	Size int64  `yaml:"size"`
 }
 
 // load puts the settings together and refuses those that are wrong or not safe.
@@ -117,7 +125,7 @@ func (c *config) read(path string) error {
 	}
 	// Paths in the file are meant from where the file is.
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key} {
+	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.Journal.File} {
 		*p = from(dir, *p)
 	}
 	for i := range c.Audit.Files {

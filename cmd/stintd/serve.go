@@ -27,6 +27,7 @@ import (
 	"stint/internal/connector"
 	"stint/internal/connector/all"
 	"stint/internal/ident"
+	"stint/internal/journal"
 	"stint/internal/keys"
 	"stint/internal/siem"
 	"stint/internal/store"
@@ -34,6 +35,7 @@ import (
 
 const (
 	storeFile     = "stint.db"
+	journalFile   = "journal"
 	sequenceEvery = time.Second // at the latest; usually at once
 	pruneEvery    = 10 * time.Minute
 	// What is live is small, so a collector that waits only until as much again was
@@ -62,7 +64,12 @@ func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	p, err := assemble(ctx, s, st, log)
+	j, err := journal.Open(s.journal, s.journalSize)
+	if err != nil {
+		return refuse("no-journal", "the journal cannot be used", err.Error(), "free the file "+s.journal+" or name another with journal.file")
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	p, err := assemble(ctx, s, st, j, log)
 	if err != nil {
 		return err
 	}
@@ -88,13 +95,15 @@ type process struct {
 	bootstrap  *bootstrap
 	first      bool // there is no user yet
 	sinks      []*siem.File
+	budget     budget
+	journal    *journal.Journal
 	connectors []all.Connector
 	log        *slog.Logger
 }
 
 // assemble wires the packages together.
-func assemble(ctx context.Context, s settings, st *store.Store, log *slog.Logger) (*process, error) {
-	p := &process{store: st, log: log, connectors: all.List()}
+func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journal, log *slog.Logger) (*process, error) {
+	p := &process{store: st, journal: j, budget: s.budget, log: log, connectors: all.List()}
 	connectors := map[string]connector.Connector{}
 	for _, c := range p.connectors {
 		connectors[c.Type()] = c
@@ -107,7 +116,8 @@ func assemble(ctx context.Context, s settings, st *store.Store, log *slog.Logger
 	p.broker, err = broker.New(broker.Config{
 		Store: forBroker(st), Connectors: connectors, Tagger: p.identity.tagger, Vault: p.identity.vault, SealTo: keys.SealTo,
 		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite",
-		Log: log.With("part", "broker"),
+		Journal: j,
+		Log:     log.With("part", "broker"),
 	})
 	if err != nil {
 		return nil, err
@@ -150,6 +160,8 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { return p.broker.Run(failed) })
 	g.Go(func() error { p.sequence(failed); return nil })
 	g.Go(func() error { p.prune(failed); return nil })
+	g.Go(func() error { p.watchBacklog(failed); return nil })
+	g.Go(func() error { p.mend(failed, p.journal); return nil })
 	for _, sink := range p.sinks {
 		g.Go(func() error { p.follow(failed, sink); return nil })
 	}

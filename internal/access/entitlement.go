@@ -193,6 +193,17 @@ func (e Entitlement) Raise(g Grant, now time.Time) (Entitlement, Event, bool) {
 	return e, ev, true
 }
 
+// Renewed orders a fresh credential for every holder of a privilege whose old one
+// was made useless while no record could be kept of it. It reports false when
+// there is nobody to give it to.
+func (e Entitlement) Renewed(why string, now time.Time) (Entitlement, Event, bool) {
+	if e.Mechanism != Enable || e.State != Present && e.State != Refreshing {
+		return e, Event{}, false
+	}
+	e, ev := e.refresh(RenewAll, now, "renewed", why)
+	return e, ev, true
+}
+
 func (e Entitlement) refresh(r Renewal, now time.Time, kv ...string) (Entitlement, Event) {
 	e.Version++
 	if r == RenewNothing {
@@ -335,8 +346,13 @@ func (e Entitlement) Vanish(now time.Time) (Entitlement, Event, error) {
 func (e Entitlement) Retry(public string, now time.Time) Entitlement {
 	e.Attempts++
 	e.LastError = public
-	e.NextAt = now.Add(min(30*time.Second, 50*time.Millisecond<<min(e.Attempts, 10)))
+	e.NextAt = now.Add(Backoff(e.Attempts))
 	return e
+}
+
+// Backoff is how long to wait after so many failed attempts.
+func Backoff(attempts int) time.Duration {
+	return min(30*time.Second, 50*time.Millisecond<<min(attempts, 10))
 }
 
 // Wanted reports whether the broker has work to do on the entitlement.

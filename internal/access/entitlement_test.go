@@ -57,6 +57,13 @@ var entitlementInputs = map[string]func(*testing.T, Entitlement) step{
 		after, ev, err := e.Confirm(0, "", "", t0)
 		return step{string(after.State), after.Version, reflect.DeepEqual(after, e), ev, err}
 	},
+	"Renewed": func(t *testing.T, e Entitlement) step {
+		after, ev, did := e.Renewed("why", t0)
+		if did && (after.Renew != RenewAll || after.Rev != e.Rev+1 || ev.Facts["renewed"] != "why") {
+			t.Errorf("renewed %+v by %+v", after, ev)
+		}
+		return step{string(after.State), after.Version, !did && reflect.DeepEqual(after, e), ev, nil}
+	},
 	"Vanish": func(t *testing.T, e Entitlement) step {
 		e = e.Calling(t0)
 		after, ev, err := e.Vanish(t0)
@@ -121,7 +128,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	Intended: {
 		"Intend": "intended entitlement.intended",
 		"Share":  "intended entitlement.refreshing", "Share later": "intended entitlement.refreshing",
-		"Raise": "nothing", "Raise later": "intended entitlement.refreshing",
+		"Renewed": "nothing", "Raise": "nothing", "Raise later": "intended entitlement.refreshing",
 		"Release last": "removing entitlement.removing", "Release others": "nothing",
 		"Observe": "intended entitlement.observed", "Confirm": "present entitlement.present", "Confirm older": "refreshing entitlement.present",
 		"Confirm newer": "internal wrong-revision", "Confirm none": "internal wrong-revision",
@@ -130,7 +137,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	Present: {
 		"Intend": "intended entitlement.intended",
 		"Share":  "present entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
-		"Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
+		"Renewed": "nothing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
 		"Release last": "removing entitlement.removing", "Release others": "nothing",
 		"Observe": "present entitlement.observed", "Confirm": "present entitlement.present", "Confirm older": "refreshing entitlement.present",
 		"Confirm newer": "internal wrong-revision", "Confirm none": "internal wrong-revision",
@@ -139,7 +146,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	Refreshing: {
 		"Intend": "intended entitlement.intended",
 		"Share":  "refreshing entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
-		"Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
+		"Renewed": "nothing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
 		"Release last": "removing entitlement.removing", "Release others": "nothing",
 		"Observe": "refreshing entitlement.observed", "Confirm": "present entitlement.present", "Confirm older": "refreshing entitlement.present",
 		"Confirm newer": "internal wrong-revision", "Confirm none": "internal wrong-revision",
@@ -148,7 +155,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	Removing: {
 		"Intend": "intended entitlement.intended",
 		"Share":  "unavailable being-removed", "Share later": "unavailable being-removed",
-		"Raise": "nothing", "Raise later": "nothing",
+		"Renewed": "nothing", "Raise": "nothing", "Raise later": "nothing",
 		"Release last": "nothing", "Release others": "nothing",
 		"Observe": "removing entitlement.observed", "Confirm": "conflict being-removed", "Confirm older": "conflict being-removed",
 		"Confirm newer": "conflict being-removed", "Confirm none": "conflict being-removed",
@@ -157,7 +164,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	Gone: {
 		"Intend": "intended entitlement.intended",
 		"Share":  "unavailable being-removed", "Share later": "unavailable being-removed",
-		"Raise": "nothing", "Raise later": "nothing",
+		"Renewed": "nothing", "Raise": "nothing", "Raise later": "nothing",
 		"Release last": "nothing", "Release others": "nothing",
 		"Observe": "gone entitlement.observed", "Confirm": "conflict being-removed", "Confirm older": "conflict being-removed",
 		"Confirm newer": "conflict being-removed", "Confirm none": "conflict being-removed",
@@ -167,8 +174,8 @@ var entitlementTable = map[EntitlementState]map[string]string{
 
 var enableBut = map[EntitlementState]map[string]string{
 	Intended:   {"Release others": "intended entitlement.refreshing"},
-	Present:    {"Share": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
-	Refreshing: {"Release others": "refreshing entitlement.refreshing"},
+	Present:    {"Renewed": "refreshing entitlement.refreshing", "Share": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
+	Refreshing: {"Renewed": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
 }
 
 func TestEntitlementTransitions(t *testing.T) {

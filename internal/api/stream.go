@@ -31,7 +31,7 @@ type stream struct {
 
 func streamed(server *url.URL, res *http.Response, cancel context.CancelCauseFunc) (*answer, error) {
 	a := &answer{status: res.StatusCode, header: res.Header}
-	if !a.is(linesType) {
+	if !a.is(linesType) && !a.is(archiveType) {
 		cancel(nil)
 		res.Body.Close()
 		return nil, &Error{Kind: Internal, Status: a.status, Code: "not-stint", Message: "the answer is not a stream from a Stint server",

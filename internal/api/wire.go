@@ -18,6 +18,7 @@ const (
 	problemType = "application/problem+json"
 	jsonType    = "application/json"
 	linesType   = "application/x-ndjson"
+	archiveType = "application/x-tar"
 )
 
 // Page is one part of a list. Items is never null. Next is the cursor of what

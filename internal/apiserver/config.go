@@ -57,6 +57,7 @@ type Config struct {
 	Version string
 	Log     *slog.Logger
 	Limits  Limits
+	Keep    Keep // nil: no backups, no doctor
 
 	// PublicURL is how clients reach the server; nil: as the Host header and
 	// the connection say.

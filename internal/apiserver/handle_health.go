@@ -3,6 +3,9 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -30,9 +33,36 @@ func (s *Server) readiness(ctx context.Context, _ call, _ *empty) (*readiness, e
 		detail = problemOf(err, "").Message
 	}
 	if detail != "" {
-		out.Status, out.Body.OK, out.Body.Detail = http.StatusServiceUnavailable, false, detail
+		out.Status, out.Body.OK = http.StatusServiceUnavailable, false
 	}
+	out.Body.Detail = strings.Join(append(notEmpty(detail), s.standing()...), "; ")
 	return out, nil
+}
+
+// standing says in words what is not as it should be although the server can
+// serve: what holds new grants back, and how the journal is.
+func (s *Server) standing() (words []string) {
+	o := s.broker.Outage()
+	if !o.Since.IsZero() {
+		words = append(words, "the store takes no changes since "+o.Since.Format(time.RFC3339)+"; access ends without it")
+	}
+	if o.Waiting > 0 {
+		words = append(words, strconv.Itoa(o.Waiting)+" records of the journal are not in the log yet")
+	}
+	if o.Journal != nil {
+		words = append(words, "the journal is in memory only")
+	}
+	for _, name := range s.broker.Holds() {
+		words = append(words, "nothing new is granted: "+name)
+	}
+	return words
+}
+
+func notEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
 }
 
 type document struct {

@@ -64,11 +64,17 @@ var (
 	failures   = prometheus.NewDesc("stint_provision_errors_total", "Set-ups that a target refused or did not answer, by type of target.", []string{"type"}, nil)
 	ending     = prometheus.NewDesc("stint_grants_ending", "Grants whose access is being removed; a thousand are counted at most.", nil, nil)
 	overdue    = prometheus.NewDesc("stint_grants_overdue", "Of these, those not verified gone a second after their end.", nil, nil)
+	away       = prometheus.NewDesc("stint_store_away_seconds", "How long the store has taken no changes; 0 while it does.", nil, nil)
+	known      = prometheus.NewDesc("stint_ahead_entitlements", "Entitlements that could be ended without the store.", nil, nil)
+	more       = prometheus.NewDesc("stint_ahead_truncated", "1 when more could end than is known ahead.", nil, nil)
+	journalled = prometheus.NewDesc("stint_journal_records", "Records of the journal that are not in the log yet.", nil, nil)
+	unsafe     = prometheus.NewDesc("stint_journal_in_memory", "1 when such records would not survive this process.", nil, nil)
+	heldBack   = prometheus.NewDesc("stint_grants_held", "Reasons for which nothing new is granted just now.", nil, nil)
 	swept      = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
 func (*inside) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, swept} {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept} {
 		ch <- d
 	}
 }
@@ -82,6 +88,17 @@ func (c *inside) Collect(ch chan<- prometheus.Metric) {
 		gauge(lagRecords, float64(n))
 		gauge(lagSeconds, oldest.Seconds())
 	}
+	o, yes := c.server.broker.Outage(), map[bool]float64{true: 1}
+	since := 0.0
+	if !o.Since.IsZero() {
+		since = time.Since(o.Since).Seconds()
+	}
+	gauge(away, since)
+	gauge(known, float64(o.Ahead))
+	gauge(more, yes[o.Truncated])
+	gauge(journalled, float64(o.Waiting))
+	gauge(unsafe, yes[o.Journal != nil])
+	gauge(heldBack, float64(len(c.server.broker.Holds())))
 	st := c.server.broker.Stats()
 	for t, n := range st.Events {
 		ch <- prometheus.MustNewConstMetric(events, prometheus.CounterValue, float64(n), string(t))

@@ -105,6 +105,15 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "set-credential", method: put, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
 		summary: "Register the credential that a connector logs in with"}, s.setCredential)
 
+	register(s, route{name: "backup", method: get, path: "/v1/admin/backup", who: admins, held: true, tag: "Administration",
+		summary: "A backup of the whole store, as one file", detail: "That it was handed out is in the log first. Secrets in it are sealed; the seal key is not in it."}, s.backup)
+	register(s, route{name: "quarantine", method: get, path: "/v1/admin/quarantine", who: auditors, urgent: true, tag: "Administration",
+		summary: "Whether nothing is granted because the data was restored or looks old, and what stands in the way"}, s.quarantine)
+	register(s, route{name: "accept-quarantine", method: post, path: "/v1/admin/quarantine/accept", who: admins, urgent: true, tag: "Administration",
+		summary: "End a quarantine", detail: "Refused while not every target was found clean; with force it takes two administrators where there are two."}, s.acceptQuarantine)
+	register(s, route{name: "doctor", method: get, path: "/v1/admin/doctor", who: auditors, tag: "Administration",
+		summary: "What is wrong with the server, why it matters and how to mend it"}, s.doctor)
+
 	// The audit log.
 	register(s, route{name: "audit-records", method: get, path: "/v1/audit/records", who: anyone, tag: "Audit",
 		summary: "Search the log", detail: "Auditors and administrators; everybody else finds their own records."}, s.auditRecords)
@@ -114,4 +123,6 @@ func (s *Server) addRoutes() {
 		summary: "The whole log, for verification offline"}, s.auditExport)
 	register(s, route{name: "audit-checkpoint", method: get, path: "/v1/audit/checkpoint", who: anyone, tag: "Audit",
 		summary: "The newest signed checkpoint"}, s.auditCheckpoint)
+	register(s, route{name: "audit-witnessed", method: get, path: "/v1/audit/witnessed", who: anyone, tag: "Audit",
+		summary: "The newest checkpoint that a witness has signed, with all cosignatures; empty when there is none"}, s.auditWitnessed)
 }

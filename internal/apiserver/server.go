@@ -28,6 +28,7 @@ type Server struct {
 	ident   *ident.Ident
 	replays ident.Replays
 	audit   AuditLog
+	keep    Keep // or nil
 	logKey  api.LogKey
 	ready   func(context.Context) error
 	version string
@@ -66,7 +67,7 @@ func New(c Config) (*Server, error) {
 	}
 	l := c.Limits.orDefault()
 	s := &Server{
-		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, logKey: c.LogKey, ready: c.Ready, version: c.Version,
+		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, logKey: c.LogKey, ready: c.Ready, version: c.Version,
 		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),

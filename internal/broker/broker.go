@@ -29,7 +29,7 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Rand are required.
+// Config is what a broker is made of. All fields but Journal and Rand are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
@@ -43,8 +43,11 @@ type Config struct {
 	Replica      string // this process, among all that ever ran on the store
 	// Alone says that no other process uses the store.
 	Alone bool
-	Log   *slog.Logger
-	Rand  io.Reader // nil: crypto/rand
+	// Journal takes what is done while the store takes no changes. nil: none;
+	// then it is in the log only if the broker lives until the store is back.
+	Journal Journal
+	Log     *slog.Logger
+	Rand    io.Reader // nil: crypto/rand
 }
 
 // Broker carries requests to grants, grants to targets, and everything back.
@@ -53,22 +56,31 @@ type Broker struct {
 	Config
 	schemas map[string]access.Schema
 
-	docs   atomic.Pointer[policy.Set] // newest compiled documents
-	docsMu sync.Mutex                 // held while compiling, so that it is done once
-	logins loginCache
-	claims claimCache
-	watch  *watch
-	alarm  *alarm
-	lanes  *lanes
-	seen   stats
+	docs    atomic.Pointer[policy.Set] // newest compiled documents
+	docsMu  sync.Mutex                 // held while compiling, so that it is done once
+	logins  loginCache
+	claims  claimCache
+	company company
+	watch   *watch
+	alarm   *alarm
+	lanes   *lanes
+	seen    stats
+	pulse   *pulse
+	ahead   *ahead
+	awake   chan struct{} // there may be something to end without the store
 
-	edited  chan struct{} // the documents were changed here
-	again   atomic.Bool   // all live grants are to be decided again
-	sweeps  sweepLog
-	doubt   atomic.Pointer[string] // why nothing new is granted, for now
-	running atomic.Bool
-	process string // begins the name of every lease owner of this process
-	owners  atomic.Int64
+	beginning sync.Mutex // held while what is due to begin begins
+
+	edited     chan struct{} // the documents were changed here
+	again      atomic.Bool   // all live grants are to be decided again
+	sweeps     sweepLog
+	doubt      atomic.Pointer[string]     // why nothing new is granted, until a restart
+	quarantine atomic.Pointer[Quarantine] // as last read; nil before that
+	reconciled atomic.Pointer[Reconciliation]
+	holds      holds
+	running    atomic.Bool
+	process    string // begins the name of every lease owner of this process
+	owners     atomic.Int64
 }
 
 // newOwner names the owner of one lease. Every lease has its own, so that a
@@ -89,6 +101,8 @@ func New(c Config) (*Broker, error) {
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1)}
 	b.lanes = newLanes(b)
+	b.pulse, b.ahead, b.awake = &pulse{Store: c.Store}, newAhead(), make(chan struct{}, 1)
+	b.Store = b.pulse
 	boot := b.entropy()
 	b.process = c.Replica + "/" + hex.EncodeToString(boot[:]) + "/"
 	for t, x := range c.Connectors {
@@ -104,16 +118,27 @@ func (b *Broker) Run(ctx context.Context) error {
 		return errors.New("broker: runs already")
 	}
 	defer b.running.Store(false)
+	var wg sync.WaitGroup
 	if b.Alone {
-		if err := b.Store.Update(ctx, func(tx Tx) error { return tx.BreakLeases(b.process) }); err != nil {
+		if err := b.breakLeases(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return err
+			if !storeFailed(err) {
+				return err
+			}
+			wg.Go(func() { // a store that takes no changes now is no reason to end nothing
+				for err != nil && ctx.Err() == nil {
+					b.storeTrouble(ctx, "ending old leases", err)
+					err = b.breakLeases(ctx)
+				}
+			})
 		}
 	}
-	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets} {
+	if err := b.beginQuarantined(ctx); err != nil {
+		return err
+	}
+	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine} {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)
@@ -121,6 +146,10 @@ func (b *Broker) Run(ctx context.Context) error {
 	wg.Wait()
 	b.lanes.close()
 	return nil
+}
+
+func (b *Broker) breakLeases(ctx context.Context) error {
+	return b.Store.Update(ctx, func(tx Tx) error { return tx.BreakLeases(b.process) })
 }
 
 // Doubt stops new grants and the showing of credentials, for the life of the
@@ -138,7 +167,11 @@ func (b *Broker) certain() error {
 		return access.Fail(access.Unavailable, "in-doubt", "nothing new is granted for now").Because(*why).
 			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
 	}
-	return nil
+	if b.pulse.isAway() {
+		return access.Fail(access.Unavailable, "store-away", "nothing new is granted for now").Because("the store takes no changes reliably").
+			Try("an administrator looks at the store's disk or server; it goes on by itself then, and ending and revoking work meanwhile")
+	}
+	return b.holds.refuse()
 }
 
 // every calls f at once and then each d until ctx ends.

@@ -166,7 +166,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Log: c.Log,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log,
 	})
 }
 

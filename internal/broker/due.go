@@ -24,6 +24,10 @@ const beginBatch = 32
 // found by looking.
 const backstop = time.Second
 
+// batchWithin bounds one transaction of the due loop: a server that vanished
+// without a word must not hold it until its connections time out.
+const batchWithin = 20 * time.Second
+
 // watchDue does what time asks for: ends grants whose time is up, times out
 // requests, begins scheduled grants, and sends lanes to targets with work.
 // Everything is derived from rows, so a restart needs nothing but this loop.
@@ -40,6 +44,7 @@ func (b *Broker) watchDue(ctx context.Context) {
 		for _, w := range d.work {
 			b.lanes.kick(w)
 		}
+		took := time.Since(looked)
 		if b.doDue(ctx, d) {
 			batch = min(2*batch, dueBatch)
 			continue // there may be more
@@ -48,8 +53,9 @@ func (b *Broker) watchDue(ctx context.Context) {
 		next := d.next
 		if !next.IsZero() && !next.After(d.now) {
 			// It was due and is still: a lane has just been sent to it, or it does
-			// not go through. Either way not again at once.
-			next = d.now.Add(20 * time.Millisecond)
+			// not go through. Either way not again at once, and the less often the
+			// more there is to look at.
+			next = d.now.Add(max(20*time.Millisecond, 10*took))
 		}
 		b.alarm.set(next)
 		b.alarm.wait(ctx, d.now, looked, backstop)
@@ -66,7 +72,9 @@ type due struct {
 }
 
 func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
-	err = b.Store.View(ctx, func(tx Tx) (err error) {
+	ctx, done := context.WithTimeout(ctx, lookWithin)
+	defer done()
+	err = b.Store.View(ending(ctx, 0), func(tx Tx) (err error) {
 		d = due{now: tx.Now()}
 		if d.grants, err = tx.DueGrants(batch); err != nil {
 			return err
@@ -83,7 +91,9 @@ func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 	return d, err
 }
 
-// doDue does what is due and reports whether it got anywhere. Ends come first.
+// doDue does what is due and reports whether it ended anything. What begins, and
+// what is only to be forgotten, is done beside it: it waits for its turn at the
+// store behind every request of a flood, and ends do not wait with it.
 func (b *Broker) doDue(ctx context.Context, d due) bool {
 	var over, scheduled []access.GrantID
 	for _, g := range d.grants {
@@ -97,13 +107,19 @@ func (b *Broker) doDue(ctx context.Context, d due) bool {
 	for _, r := range d.requests {
 		requests = append(requests, r.ID)
 	}
-	done := inBatches(ctx, b, "ending grants", over, b.expireGrants)
-	done += inBatches(ctx, b, "timing out requests", requests, b.expireRequests)
-	begun := 0
-	for i := 0; i < len(scheduled) && begun < beginBatch; i++ { // one by one: each is a decision of its own
-		begun += inBatches(ctx, b, "beginning a grant", scheduled[i:i+1], b.beginGrants)
+	if len(requests)+len(scheduled) > 0 && b.beginning.TryLock() {
+		b.lanes.wg.Go(func() {
+			defer b.beginning.Unlock()
+			done := inBatches(ctx, b, "timing out requests", requests, b.expireRequests)
+			for i := 0; i < len(scheduled) && i < beginBatch; i++ { // one by one: each is a decision of its own
+				done += inBatches(ctx, b, "beginning a grant", scheduled[i:i+1], b.beginGrants)
+			}
+			if done > 0 {
+				b.alarm.set(d.now) // there may be more
+			}
+		})
 	}
-	return done+begun > 0
+	return inBatches(ctx, b, "ending grants", over, b.expireGrants) > 0
 }
 
 // inBatches does all items in one go. If that fails for a reason that may lie in
@@ -113,7 +129,9 @@ func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, d
 	if len(items) == 0 || ctx.Err() != nil {
 		return 0
 	}
-	err := do(ctx, items)
+	within, over := context.WithTimeout(ctx, batchWithin)
+	err := do(within, items)
+	over()
 	switch {
 	case err == nil:
 		return len(items)
@@ -126,7 +144,7 @@ func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, d
 }
 
 func (b *Broker) expireGrants(ctx context.Context, ids []access.GrantID) error {
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	return b.update(ending(ctx, len(ids)), func(tx Tx, fx *effects) error {
 		gs, err := tx.GrantsOf(ids...)
 		if err != nil {
 			return err

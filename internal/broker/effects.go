@@ -256,6 +256,7 @@ func (fx *effects) view(tx Tx, r access.Request) View {
 // dies before, the rows say the same and the due loop finds them.
 func (b *Broker) after(fx effects) {
 	b.watch.changed(fx.changed...)
+	b.ahead.follow(fx)
 	b.alarm.set(fx.due)
 	b.lanes.take(fx)
 	for w := range fx.kick {

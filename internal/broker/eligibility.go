@@ -112,7 +112,7 @@ func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int6
 // asking once more in the transaction that ends them. Of those that are it notes
 // whether that has come to depend on lasting conditions, or does no more.
 func (b *Broker) endUnlessAllowed(ctx context.Context, ids []access.GrantID) error {
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	return b.update(ending(ctx, len(ids)), func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)
 		if err != nil {
 			return err

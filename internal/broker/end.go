@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"stint/internal/access"
 )
@@ -66,11 +67,13 @@ func (b *Broker) release(tx Tx, fx *effects, ids []access.GrantID) error {
 			fx.entitlement(e)
 		}
 	}
+	waits := map[access.GrantID]bool{} // for something to be removed
 	for _, h := range own {
 		if newer, ok := fx.holds.get(holdID{h.Grant, h.Entitlement}); ok {
 			h = newer
 		}
 		if !h.ReleasedAt.IsZero() {
+			waits[h.Grant] = waits[h.Grant] || !h.Settled
 			continue
 		}
 		stay[h.Entitlement]--
@@ -81,14 +84,15 @@ func (b *Broker) release(tx Tx, fx *effects, ids []access.GrantID) error {
 		if changed {
 			fx.event(ev)
 		}
+		waits[h.Grant] = waits[h.Grant] || !h.Settled
 	}
-	return b.finishIfSettled(tx, fx, ids...)
+	return b.finishIfSettled(tx, fx, slices.DeleteFunc(slices.Clone(ids), func(id access.GrantID) bool { return waits[id] })...)
 }
 
 // End gives the caller's own grant back.
 func (b *Broker) End(ctx context.Context, c Caller, id, note string) (View, error) {
 	var r access.Request
-	err := b.update(ctx, func(tx Tx, fx *effects) (err error) {
+	err := b.update(ending(ctx, 1), func(tx Tx, fx *effects) (err error) {
 		r, err = b.find(tx, c, id)
 		if err != nil {
 			return err

@@ -16,6 +16,13 @@ const (
 	// InstallationRestored is appended by the command that raises the epoch.
 	InstallationRestored access.EventType = "installation.restored"
 
+	QuarantineBegan    access.EventType = "quarantine.began"    // the data looks old; nothing is granted
+	QuarantineAccepted access.EventType = "quarantine.accepted" // by the first of two administrators
+	QuarantineLifted   access.EventType = "quarantine.lifted"
+	LogGapFound        access.EventType = "log.gap" // a witness knows records that are lost
+	// BackupTaken is appended by the door that hands a backup out.
+	BackupTaken access.EventType = "backup.taken"
+
 	GrantsStopped     access.EventType = "grants.stopped"
 	GrantsResumed     access.EventType = "grants.resumed"
 	PrincipalDisabled access.EventType = "principal.disabled"
@@ -25,7 +32,14 @@ const (
 	ForeignFound      access.EventType = "foreign.found"   // not what we made where ours should be
 	SweepFound        access.EventType = "sweep.found"     // of ours, without a live grant; removed
 	SweepAllowed      access.EventType = "sweep.allowed"   // an administrator lets it remove more
+	ClaimRefused      access.EventType = "claim.refused"   // a target is another's, or somebody wrote our name on it
+	ClaimContested    access.EventType = "claim.contested" // a copy of this installation works on a target
 	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
+	// What was done while the store took no changes, brought into the log after.
+	JournalRemoving access.EventType = "journal.removing" // was about to be removed
+	JournalRemoved  access.EventType = "journal.removed"  // was read back as gone
+	JournalSpoilt   access.EventType = "journal.spoilt"   // a shared credential was made useless
+	JournalTrouble  access.EventType = "journal.trouble"  // did not succeed then
 )
 
 // alarmEvent reports something that is no change of a lasting entity; each such

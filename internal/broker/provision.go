@@ -14,6 +14,9 @@ import (
 func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool {
 	var es []access.Entitlement
 	owner := b.newOwner()
+	if q := b.quarantine.Load(); q != nil && q.Kind != "" {
+		return false // nothing is made in quarantine
+	}
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {
 		now := tx.Now()
 		if es, err = tx.Claim(w, owner, now.Add(leaseFor), perPlace); err != nil {

@@ -18,7 +18,7 @@ const removeBatch = 1000
 // once nobody has access by it any more: what is left of it, which somebody may
 // hold a lock on, goes on by itself and delays no other end at the place.
 func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
-	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), removeWithin+leaseFor)
+	ctx, done := context.WithTimeout(ending(context.WithoutCancel(ctx), 1), removeWithin+leaseFor)
 	var es []access.Entitlement
 	owner := b.newOwner()
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {
@@ -156,7 +156,7 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	call, cancel := context.WithTimeout(ctx, removeWithin-callSlack)
 	defer cancel()
 	at := es[0].Target.Connection
-	conn, t, err := b.target(call, at)
+	conn, t, err := b.endingTarget(call, at)
 	if err != nil {
 		return fail(public(err))
 	}
@@ -212,12 +212,12 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 	for i, r := range rs {
 		ids[i], byID[r.entitlement.ID] = r.entitlement.ID, r.verdict
 	}
-	return b.insist(ctx, "recording removals", func(tx Tx, fx *effects) error {
+	return b.insist(ending(ctx, len(ids)), "recording removals", func(tx Tx, fx *effects) error {
 		mine, err := tx.Leased(owner, ids...)
 		if err != nil {
 			return err
 		}
-		var gone []access.EntitlementID
+		var gone, stay []access.EntitlementID
 		for _, e := range mine {
 			v := byID[e.ID]
 			next, ev, err := e.Vanish(tx.Now())
@@ -237,9 +237,14 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 				gone = append(gone, e.ID)
 			}
 			fx.entitlement(next)
+			if next.State != access.Gone { // whose lease ends with it
+				stay = append(stay, e.ID)
+			}
 		}
-		if err := tx.Unlease(owner, ids...); err != nil {
-			return err
+		if len(stay) > 0 {
+			if err := tx.Unlease(owner, stay...); err != nil {
+				return err
+			}
 		}
 		return b.settle(tx, fx, gone)
 	})

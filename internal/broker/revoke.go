@@ -59,7 +59,13 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 	}
 	var all []access.GrantID
 	for {
-		ended, more, err := b.revokeSome(ctx, c, s, why, len(all) == 0)
+		within, done := context.WithTimeout(ctx, lookWithin)
+		ended, more, err := b.revokeSome(within, c, s, why, len(all) == 0)
+		done()
+		if storeFailed(err) && ctx.Err() == nil {
+			ended, err = b.revokeAway(ctx, c, s, why)
+			return append(all, ended...), err
+		}
 		all = append(all, ended...)
 		if err != nil || !more {
 			return all, err
@@ -69,10 +75,14 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 
 // revokeSome revokes one bounded batch in one transaction.
 func (b *Broker) revokeSome(ctx context.Context, c Caller, s Selector, why string, first bool) (ended []access.GrantID, more bool, err error) {
-	err = b.update(ctx, func(tx Tx, fx *effects) error {
+	few := dueBatch
+	if s.Grant != "" {
+		few = 1
+	}
+	err = b.update(ending(ctx, few), func(tx Tx, fx *effects) error {
 		ended, more = nil, false
 		set := b.documentsOrNone(tx)
-		gs, err := b.selected(tx, c, set, s)
+		gs, err := b.selected(tx, c, set, s, "")
 		if err == nil && len(gs) == 0 {
 			err = known(tx, set, s)
 		}
@@ -119,8 +129,9 @@ func known(tx Tx, set *policy.Set, s Selector) error {
 	return nil
 }
 
-func (b *Broker) selected(tx Tx, c Caller, set *policy.Set, s Selector) ([]access.Grant, error) {
-	q := access.GrantQuery{States: live, Limit: dueBatch}
+// selected lists what a revocation means, the newest first, from a cursor on.
+func (b *Broker) selected(tx Tx, c Caller, set *policy.Set, s Selector, before access.GrantID) ([]access.Grant, error) {
+	q := access.GrantQuery{States: live, Before: before, Limit: dueBatch}
 	switch {
 	case s.Grant != "":
 		id, err := tx.FindRequest(s.Grant)
@@ -194,6 +205,9 @@ func (b *Broker) open(tx Tx) error {
 	if err := b.certain(); err != nil {
 		return err
 	}
+	if err := b.suspended(tx); err != nil {
+		return err
+	}
 	s, err := readStop(tx)
 	if err != nil {
 		return err
@@ -212,7 +226,7 @@ func (b *Broker) SetStop(ctx context.Context, c Caller, stopped bool, why string
 	if strings.TrimSpace(why) == "" {
 		return access.Fail(access.Invalid, "no-reason", "say why").Try("say it with --why")
 	}
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
 		s, err := readStop(tx)
 		if err != nil {
 			return err

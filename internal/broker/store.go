@@ -59,6 +59,9 @@ type grants interface {
 	// DueGrants are those whose DueAt has come: ends first, then beginnings, the
 	// longest due first.
 	DueGrants(limit int) ([]access.Grant, error)
+	// EndingNext are those that time ends next, the soonest first; scheduled ones
+	// are none of them.
+	EndingNext(limit int) ([]access.Grant, error)
 	// GrantsOf are those of the ids that exist.
 	GrantsOf(ids ...access.GrantID) ([]access.Grant, error)
 
@@ -73,8 +76,13 @@ type entitlements interface {
 	Entitlements(q access.EntitlementQuery) ([]access.Entitlement, error)
 	// EntitlementsOf are those of the ids that exist.
 	EntitlementsOf(ids ...access.EntitlementID) ([]access.Entitlement, error)
+	// Removals are those in state removing, also under a lease, the longest due
+	// first.
+	Removals(limit int) ([]access.Entitlement, error)
 	// LiveEntitlement is the one of that place and key that is not gone.
 	LiveEntitlement(p access.Place, key string) (access.Entitlement, error)
+	// LeftGroup is the newest membership of that place and key that is gone.
+	LeftGroup(p access.Place, key string) (access.Entitlement, error)
 
 	SaveHolds(hs ...access.Hold) error
 	// HoldsBy lists the holds of grants; HoldsOf those on entitlements.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -34,7 +35,7 @@ func (b *Broker) watchTargets(ctx context.Context) {
 		var wg sync.WaitGroup
 		for _, c := range at {
 			wg.Go(func() {
-				if _, err := b.sweep(ctx, c, SweepBudget); err != nil && ctx.Err() == nil {
+				if _, err := b.sweep(ctx, c, b.sweepBudget()); err != nil && ctx.Err() == nil {
 					b.Log.Warn("sweep failed", "place", c.Place(), "error", err)
 				}
 			})
@@ -107,7 +108,7 @@ func (b *Broker) Sweep(ctx context.Context, c Caller, name access.ResourceName, 
 			return Findings{}, err
 		}
 	}
-	return b.sweep(ctx, r.Connection, max(remove, SweepBudget))
+	return b.sweep(ctx, r.Connection, max(remove, b.sweepBudget()))
 }
 
 // sweepLog keeps when the last sweep was, and what was reported already, so that
@@ -125,11 +126,24 @@ func (l *sweepLog) anew(key, said string) bool {
 	return l.reported[key] != said
 }
 
-// done notes when a sweep was, and what is in the log now.
-func (l *sweepLog) done(reported map[string]string) {
+// done notes that a sweep was.
+func (l *sweepLog) done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Now()
+}
+
+// forget lets what was reported about key be reported again.
+func (l *sweepLog) forget(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.reported, key)
+}
+
+// note notes what is in the log now.
+func (l *sweepLog) note(reported map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.reported == nil || len(l.reported) > 10_000 {
 		l.reported = map[string]string{}
 	}
@@ -150,15 +164,19 @@ func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (F
 	if !conn.Capabilities().Sweepable {
 		return found, nil
 	}
-	if err := b.claim(call, conn, t); err != nil {
+	if err := b.claimAnew(call, conn, t); err != nil {
+		if errors.Is(err, access.Conflict) {
+			b.report(ctx, ClaimRefused, place, err.Error())
+		}
 		return found, err // somebody else's target: nothing there is ours to judge
 	}
+	b.sweeps.forget(reportKey(ClaimRefused, place))
+	j := judgement{at: at, standing: b.beat(call, conn, t)}
 	leave, ok := b.lanes.making.enter(call, place)
 	if !ok {
 		return found, call.Err()
 	}
-	var since time.Time // what vanished after this moment may still be in the inventory
-	if err := b.Store.View(ctx, func(tx Tx) error { since = tx.Now(); return nil }); err != nil {
+	if err := b.Store.View(ctx, func(tx Tx) error { j.since = tx.Now(); return nil }); err != nil {
 		leave(true)
 		return found, err
 	}
@@ -174,7 +192,7 @@ func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (F
 			found.Standing = append(found.Standing, strings.TrimSpace(a.Account+" "+a.Right)+": "+a.Detail)
 		}
 		if len(some) == suspectBatch {
-			if suspects, err = b.suspect(ctx, at, some, since, suspects); err != nil {
+			if suspects, err = b.suspect(ctx, j, some, suspects); err != nil {
 				leave(true)
 				return found, err
 			}
@@ -182,14 +200,22 @@ func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (F
 		}
 	}
 	leave(true)
-	if suspects, err = b.suspect(ctx, at, some, since, suspects); err != nil {
+	if suspects, err = b.suspect(ctx, j, some, suspects); err != nil {
 		return found, err
 	}
-	reported, err := b.judge(ctx, at, suspects, since, budget, &found)
+	reported, err := b.judge(ctx, j, suspects, budget, &found)
 	if err == nil {
-		b.sweeps.done(reported)
+		b.sweeps.note(reported)
+		b.sweeps.done()
 	}
 	return found, err
+}
+
+// judgement is what the judging of one inventory rests on.
+type judgement struct {
+	at    access.Connection
+	since time.Time // what vanished after this moment may still be in the inventory
+	standing
 }
 
 // suspectBatch is how many artefacts are looked up in one snapshot.
@@ -198,16 +224,16 @@ const suspectBatch = 1000
 // suspect adds those of what was found that seem not to be wanted. Nearly all of
 // it is: with a hundred thousand live accounts, a transaction that writes must
 // not look each of them up. judge looks at the suspects again.
-func (b *Broker) suspect(ctx context.Context, at access.Connection, some []connector.Artefact, since time.Time, suspects []connector.Artefact) ([]connector.Artefact, error) {
+func (b *Broker) suspect(ctx context.Context, j judgement, some, suspects []connector.Artefact) ([]connector.Artefact, error) {
 	n := len(suspects)
 	err := b.Store.View(ctx, func(tx Tx) error {
 		suspects = suspects[:n] // the transaction may run again
 		for _, a := range some {
-			_, ev, remove, err := b.unwanted(tx, at, a, since)
+			v, err := b.unwanted(tx, j, a)
 			if err != nil {
 				return err
 			}
-			if remove || ev.Type == ForeignFound {
+			if v.kind != wanted {
 				suspects = append(suspects, a)
 			}
 		}
@@ -218,8 +244,8 @@ func (b *Broker) suspect(ctx context.Context, at access.Connection, some []conne
 
 // judge orders the removal of what is ours and not wanted, all of it or, if that
 // is more than the budget, nothing.
-func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connector.Artefact, since time.Time, budget int, found *Findings) (reported map[string]string, err error) {
-	place := at.Place()
+func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefact, budget int, found *Findings) (reported map[string]string, err error) {
+	place := j.at.Place()
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		found.Foreign, found.Unwanted, found.Ordered = nil, nil, 0
 		reported = map[string]string{}
@@ -231,17 +257,22 @@ func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connect
 			}
 		}
 		for _, a := range ours {
-			e, ev, remove, err := b.unwanted(tx, at, a, since)
-			switch {
-			case err != nil:
+			v, err := b.unwanted(tx, j, a)
+			if err != nil {
 				return err
-			case ev.Type == ForeignFound:
-				found.Foreign = append(found.Foreign, a.Account+": "+ev.Facts["said"])
-				report(string(place)+"\x00"+a.Account+"\x00"+a.Creation, ev.Facts["said"], ev)
-			case remove:
-				found.Unwanted = append(found.Unwanted, strings.TrimSpace(a.Account+" "+a.Right))
-				fx.entitlement(e)
-				fx.event(ev, b.alarmEvent(SweepFound, tx.Now(), access.System, "entitlement", string(e.ID), "account", a.Account, "right", a.Right, "place", string(place)))
+			}
+			name := strings.TrimSpace(a.Account + " " + a.Right)
+			switch v.kind {
+			case foreign:
+				found.Foreign = append(found.Foreign, name+": "+v.said)
+				ev := b.alarmEvent(ForeignFound, tx.Now(), access.System, "place", string(place), "account", a.Account, "right", a.Right, "said", v.said)
+				report(string(place)+"\x00"+name+"\x00"+a.Creation, v.said, ev)
+			case unsure:
+				found.Foreign = append(found.Foreign, name+": nothing here explains it; "+v.said)
+			case leftover:
+				found.Unwanted = append(found.Unwanted, name)
+				fx.entitlement(v.entitlement)
+				fx.event(v.event, b.alarmEvent(SweepFound, tx.Now(), access.System, "entitlement", string(v.entitlement.ID), "account", a.Account, "right", a.Right, "place", string(place)))
 			}
 		}
 		n := len(found.Unwanted)
@@ -259,56 +290,107 @@ func (b *Broker) judge(ctx context.Context, at access.Connection, ours []connect
 	return reported, err
 }
 
+// finding is what one artefact with our mark turned out to be.
+type finding struct {
+	kind        findingKind
+	said        string             // why it is not touched; public
+	entitlement access.Entitlement // whose removal to order
+	event       access.Event
+}
+
+type findingKind uint8
+
+const (
+	wanted   findingKind = iota // a live entitlement stands behind it
+	leftover                    // ours, and of no use any more
+	foreign                     // not what we made, whatever it looks like
+	unsure                      // ours or a copy's: it is left until that is known
+)
+
 // unwanted decides about one artefact that has our mark: whether a live
 // entitlement stands behind it, and if not, the entitlement whose removal to order.
-func (b *Broker) unwanted(tx Tx, at access.Connection, a connector.Artefact, since time.Time) (access.Entitlement, access.Event, bool, error) {
-	now, place := tx.Now(), at.Place()
+func (b *Broker) unwanted(tx Tx, j judgement, a connector.Artefact) (finding, error) {
+	now, place := tx.Now(), j.at.Place()
 	blank := access.Entitlement{
-		Target: access.Target{Connection: at, Account: a.Account}, Mechanism: a.Mechanism, Account: a.Account, Tag: a.Tag,
+		Target: access.Target{Connection: j.at, Account: a.Account}, Mechanism: a.Mechanism, Account: a.Account, Tag: a.Tag,
 		Creation: a.Creation, Claimed: b.Epoch, ExpiresAt: now, Key: sweptKey(a),
 	}
 	if a.Right != "" {
 		blank.Rights = []string{a.Right}
 	}
-	if a.Tag == "" { // a membership: ours when our login granted it, and known by its key
-		_, err := tx.LiveEntitlement(place, blank.Key)
-		if err == nil {
-			return access.Entitlement{}, access.Event{}, false, nil
+	adopt := func(id access.EntitlementID) (finding, error) {
+		if !j.alone {
+			return finding{kind: unsure, said: j.why}, nil
 		}
-		if !missing(err) {
-			return access.Entitlement{}, access.Event{}, false, err
+		e, ev := access.Adopt(blank, id, now)
+		return finding{kind: leftover, entitlement: e, event: ev}, nil
+	}
+	if a.Tag == "" { // a membership: ours when our login granted it, and known by its key
+		known, err := b.heldSince(tx, place, blank.Key, j.since)
+		if known || err != nil {
+			return finding{}, err
 		}
 		id := access.NewEntitlementID(now.UnixMilli(), b.entropy())
 		blank.Tag = access.Tag(b.Tagger.Tag(b.Installation, string(place), b.Epoch, string(id)))
-		e, ev := access.Adopt(blank, id, now)
-		return e, ev, true, nil
+		return adopt(id)
 	}
 	id, ok := b.knownTag(place, a.Tag)
 	if !ok {
-		return access.Entitlement{}, b.alarmEvent(ForeignFound, now, access.System, "place", string(place), "account", a.Account, "said", "it looks like ours and its tag is not"), false, nil
+		return finding{kind: foreign, said: "it looks like ours and its tag is not"}, nil
 	}
 	e, err := tx.Entitlement(access.EntitlementID(id))
 	switch {
 	case missing(err):
-		e, ev := access.Adopt(blank, access.EntitlementID(id), now)
-		return e, ev, true, nil
+		return adopt(access.EntitlementID(id))
 	case err != nil:
-		return access.Entitlement{}, access.Event{}, false, err
-	case e.State != access.Gone || e.GoneAt.After(since):
-		return access.Entitlement{}, access.Event{}, false, nil
-	case e.Creation != "" && a.Creation != "" && e.Creation != a.Creation:
-		// Something made under our name after ours was gone: a late call of ours,
-		// or a forgery by somebody who saw the name. The order keeps the identity of
-		// what we made, so that only the login of this one is taken, and a person is
-		// told of the rest.
+		return finding{}, err
+	case e.State == access.Gone && !e.GoneAt.After(j.since) && e.Account == a.Account && another(e, a):
+		// Something made under our name after ours was gone: a late call of ours, or a
+		// forgery by somebody who saw the name. The order keeps the identity of what we
+		// made, so only the login of this one is taken, and a person is told of the rest.
 		e, ev, ok := e.Again(now)
-		return e, ev, ok, nil
+		if !ok {
+			return finding{}, nil
+		}
+		return finding{kind: leftover, entitlement: e, event: ev}, nil
+	case another(e, a):
+		// Something made under our tag beside ours, by somebody who saw the name.
+		return finding{kind: foreign, said: "it has our tag and is not what we made"}, nil
+	case e.State != access.Gone || e.GoneAt.After(j.since):
+		return finding{}, nil
 	}
 	if a.Creation != "" {
 		e.Creation = a.Creation
 	}
 	e, ev, ok := e.Again(now)
-	return e, ev, ok, nil
+	if !ok {
+		return finding{}, nil
+	}
+	return finding{kind: leftover, entitlement: e, event: ev}, nil
+}
+
+// another reports whether an artefact with an entitlement's tag is not the one
+// that the entitlement is about. The identity of the object decides; where it is
+// not known, the name of the account does.
+func another(e access.Entitlement, a connector.Artefact) bool {
+	if e.Creation != "" && a.Creation != "" {
+		return e.Creation != a.Creation
+	}
+	return e.Account != "" && a.Account != "" && e.Account != a.Account
+}
+
+// heldSince reports whether an entitlement of that key is live, or was when the
+// inventory began: what ended meanwhile may be in it.
+func (b *Broker) heldSince(tx Tx, place access.Place, key string, since time.Time) (bool, error) {
+	_, err := tx.LiveEntitlement(place, key)
+	if err == nil || !missing(err) {
+		return err == nil, err
+	}
+	e, err := tx.LeftGroup(place, key)
+	if missing(err) {
+		return false, nil
+	}
+	return err == nil && e.GoneAt.After(since), err
 }
 
 // knownTag checks a tag's MAC under this and all earlier epochs.

@@ -89,20 +89,72 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 		if err != nil {
 			return nil, connector.Target{}, access.Fail(access.Unavailable, "store", "the store did not answer").Wrap(err)
 		}
-		plain, err := b.Vault.Open(credentialPurpose, credentialPlace(c.cred), c.cred.Sealed)
-		if err != nil {
-			return nil, connector.Target{}, access.Fail(access.Unavailable, "sealed", "the credential "+at.Credential+" does not open").Because("it was sealed with another key, or changed").Wrap(err)
+		if c.password, err = b.openLogin(c.cred); err != nil {
+			return nil, connector.Target{}, err
 		}
-		c.password, c.until = access.NewSecret(plain), time.Now().Add(keepLogin)
+		b.ahead.learn(c.cred)
+		c.until = time.Now().Add(keepLogin)
 		b.logins.put(at.Credential, c)
 	}
-	if c.cred.Type != at.Type || c.cred.Address != at.Address {
+	return b.signIn(conn, at, c.cred, c.password)
+}
+
+// endingTarget is target for what is taken away: where the store does not give
+// the login, the one last read from it serves.
+func (b *Broker) endingTarget(ctx context.Context, at access.Connection) (connector.Connector, connector.Target, error) {
+	known, ok := b.ahead.login(at.Credential)
+	if !ok || !b.pulse.isAway() {
+		conn, t, err := b.target(ctx, at)
+		if !ok || !storeFailed(err) {
+			return conn, t, err
+		}
+	}
+	conn, ok := b.Connectors[at.Type]
+	if !ok {
+		return b.target(ctx, at) // which says what is missing
+	}
+	password, err := b.openLogin(known)
+	if err != nil {
+		return nil, connector.Target{}, err
+	}
+	return b.signIn(conn, at, known, password)
+}
+
+func (b *Broker) openLogin(c access.Credential) (access.Secret, error) {
+	plain, err := b.Vault.Open(credentialPurpose, credentialPlace(c), c.Sealed)
+	if err != nil {
+		return access.Secret{}, access.Fail(access.Unavailable, "sealed", "the credential "+c.Name+" does not open").Because("it was sealed with another key, or changed").Wrap(err)
+	}
+	return access.NewSecret(plain), nil
+}
+
+// signIn makes the target of a connection and its login, if they belong together.
+func (b *Broker) signIn(conn connector.Connector, at access.Connection, c access.Credential, password access.Secret) (connector.Connector, connector.Target, error) {
+	if c.Type != at.Type || c.Address != at.Address {
 		return nil, connector.Target{}, access.Fail(access.Invalid, "credential-bound-elsewhere", "the credential "+at.Credential+" is bound to another address").
-			Because(fmt.Sprintf("it is for %s at %s, not for %s at %s", c.cred.Type, c.cred.Address, at.Type, at.Address)).
+			Because(fmt.Sprintf("it is for %s at %s, not for %s at %s", c.Type, c.Address, at.Type, at.Address)).
 			Try("register it for the new address with: stint admin credential set " + at.Credential + " …")
 	}
-	return conn, connector.Target{Connection: at, Username: c.cred.Username, Password: c.password,
-		Claim: connector.Claim{Installation: b.Installation, Epoch: b.Epoch}}, nil
+	return conn, connector.Target{Connection: at, Username: c.Username, Password: password,
+		Claim: b.signed(b.Epoch), Genuine: b.signedByUs}, nil
+}
+
+// claimID is what stands in the place of an entitlement in the tag that proves a
+// claim. The proof is of the installation and the epoch, and not of the target:
+// one target may be reached by several addresses and may move, and a later epoch
+// that was proven anywhere is later everywhere.
+const (
+	claimPlace = "claim"
+	claimID    = "ent_00000000000000000000000000"
+)
+
+func (b *Broker) signed(epoch int64) connector.Claim {
+	return connector.Claim{Installation: b.Installation, Epoch: epoch, Proof: b.Tagger.Tag(b.Installation, claimPlace, epoch, claimID)}
+}
+
+func (b *Broker) signedByUs(c connector.Claim) bool {
+	id, ok := b.Tagger.Check(b.Installation, claimPlace, c.Epoch, c.Proof)
+	return ok && id == claimID && c.Installation == b.Installation
 }
 
 // claimCache remembers for a while which places are claimed by us.
@@ -113,15 +165,25 @@ type claimCache struct {
 
 const believeClaim = time.Minute
 
-// claim makes sure that the place is ours before anything is made there.
+// claim makes sure that the place is ours, and nobody else's in our name, before
+// anything is made there.
 func (b *Broker) claim(ctx context.Context, conn connector.Connector, t connector.Target) error {
 	place, now := t.Connection.Place(), time.Now()
+	if err := b.company.certain(place); err != nil {
+		return err
+	}
 	b.claims.mu.Lock()
 	ok := now.Before(b.claims.m[place])
 	b.claims.mu.Unlock()
 	if ok {
 		return nil
 	}
+	return b.claimAnew(ctx, conn, t)
+}
+
+// claimAnew asks the target itself.
+func (b *Broker) claimAnew(ctx context.Context, conn connector.Connector, t connector.Target) error {
+	place, now := t.Connection.Place(), time.Now()
 	if err := conn.Claim(ctx, t, t.Claim); err != nil {
 		return err
 	}

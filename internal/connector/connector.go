@@ -80,12 +80,39 @@ type Target struct {
 	Username   string
 	Password   access.Secret
 	Claim      Claim // what Inventory and Provision may rely on being ours
+	// Genuine reports whether a claim that was found there was written by the
+	// installation that it names. nil: by nobody that we know.
+	Genuine func(Claim) bool
 }
 
-// Claim is who a target belongs to.
+// Claim is who a target belongs to. Anybody with enough privilege on a target can
+// write an installation's name there; only the installation can write the proof.
 type Claim struct {
 	Installation string
 	Epoch        int64
+	// Proof is a MAC over the two, under a key of the installation; empty in a
+	// claim of a version that wrote none.
+	Proof string
+}
+
+// Beat is what an installation leaves on a target at every sweep, so that a copy
+// of itself, with the same name, epoch and keys, does not go unnoticed: each
+// knows the beats that it wrote, and meets one of the other's.
+type Beat struct {
+	Of    string // names the target, by whatever address it is reached; empty before the first
+	Last  string // what was written last
+	Rival string // written by a copy that met a beat which it does not know
+}
+
+// Beacon is implemented by connectors whose targets can keep a beat. Without it a
+// copy of the installation is told apart by its epoch alone.
+type Beacon interface {
+	// ReadBeat reads what is there: the zero Beat when there is none.
+	ReadBeat(ctx context.Context, t Target) (Beat, error)
+
+	// SwapBeat puts next in the place of old, atomically. It reports false, and
+	// changes nothing, when something else is there, or no claim of t's.
+	SwapBeat(ctx context.Context, t Target, old, next Beat) (bool, error)
 }
 
 // Renew says what a Provision does to a privilege that is there already.

@@ -63,6 +63,9 @@ func NewFile(path string, source Source, log *slog.Logger) *File {
 // After is the number of the last record on disk, -1 before the first.
 func (f *File) After() int64 { return f.after.Load() }
 
+// Path is where the sink writes.
+func (f *File) Path() string { return f.path }
+
 // Reopen makes the sink open its path anew before it writes again, for log
 // rotation by name. A moved file is noticed without it too.
 func (f *File) Reopen() {
@@ -136,10 +139,19 @@ func (f *File) step(ctx context.Context) error {
 		lines.Write(r.Encoded)
 		lines.WriteString("}\n")
 	}
+	before, err := f.out.Stat()
+	if err != nil {
+		return fmt.Errorf("look at the audit sink: %w", err)
+	}
 	if _, err := f.out.Write(lines.Bytes()); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	if err := f.out.Sync(); err != nil {
+		// The lines may be in the kernel's memory and never on disk, whatever the
+		// next flush says. They are taken back and written anew.
+		if before.Mode().IsRegular() {
+			err = errors.Join(err, f.out.Truncate(before.Size()))
+		}
 		return fmt.Errorf("flush: %w", err)
 	}
 	f.after.Store(recs[len(recs)-1].Seq)

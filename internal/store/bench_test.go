@@ -74,11 +74,11 @@ func fillStore(b *testing.B, s *store.Store, n int) {
 			var ids []access.EntitlementID
 			evs = nil
 			for _, x := range bs {
-				e, ev, err := x.es[0].Confirm(1, "a", "oid:1", tx.Now())
+				e, ev, err := x.Entitlements[0].Confirm(1, "a", "oid:1", tx.Now())
 				if err != nil {
 					return err
 				}
-				g, gev, err := x.g.Activate(tx.Now())
+				g, gev, err := x.Grant.Activate(tx.Now())
 				if err != nil {
 					return err
 				}

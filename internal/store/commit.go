@@ -68,9 +68,10 @@ func pause(ctx context.Context, conflicts int) bool {
 
 // attempt runs fn once, when it is its turn, and finds out what became of it.
 func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outcome, error) {
+	_, turns := e.pool(ctx)
 	select {
-	case e.turns <- struct{}{}:
-		defer func() { <-e.turns }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 	case <-ctx.Done():
 		return final, gaveUp(ctx.Err())
 	}

@@ -12,8 +12,11 @@ var entitlementTable = table{
 	name: "entitlements", noun: "entitlement", keys: 1, versioned: true,
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"place", text}, {"key", text}, {"removing", boolean},
 		{"resource", text}, {"created_at", integer}, {"expires_at", integer}, {"next_at", integer}, {"due_at", integer}, {"body", text}},
+	fixed: []string{"place", "key", "resource", "created_at"},
 	derived: map[string]string{
 		"due_at": "CASE WHEN {due_at} < t.lease_until THEN t.lease_until ELSE {due_at} END",
+		// What is gone is nobody's work any more.
+		"lease_until": "CASE WHEN {state} = 'gone' THEN NULL ELSE t.lease_until END",
 	},
 }.build()
 
@@ -116,6 +119,11 @@ func (tx *Tx) Entitlements(q access.EntitlementQuery) ([]access.Entitlement, err
 	return page(tx, p, scanEntitlement, func(e access.Entitlement) string { return string(e.ID) })
 }
 
+// Removals are those being removed, also under a lease, the longest due first.
+func (tx *Tx) Removals(limit int) ([]access.Entitlement, error) {
+	return listGood(tx, scanEntitlement, entitlementColumns+" WHERE due_at IS NOT NULL AND removing = $1 ORDER BY due_at, id"+first(limit), true)
+}
+
 var entitlementsOf = byIDs(entitlementColumns + " WHERE id {ids}")
 
 // EntitlementsOf are those of the ids that exist.
@@ -127,6 +135,12 @@ func (tx *Tx) EntitlementsOf(ids ...access.EntitlementID) ([]access.Entitlement,
 func (tx *Tx) LiveEntitlement(p access.Place, key string) (access.Entitlement, error) {
 	return one(tx, "entitlement", scanEntitlement,
 		entitlementColumns+" WHERE place = $1 AND key = $2 AND state <> 'gone' AND key <> ''", string(p), key)
+}
+
+// LeftGroup is the newest membership of that place and key that is gone.
+func (tx *Tx) LeftGroup(p access.Place, key string) (access.Entitlement, error) {
+	return one(tx, "entitlement", scanEntitlement,
+		entitlementColumns+" WHERE place = $1 AND key = $2 AND state = 'gone' AND substr(key, 1, 6) = 'group:' ORDER BY id DESC LIMIT 1", string(p), key)
 }
 
 // NextDue is when something next becomes due: a request, a grant, an

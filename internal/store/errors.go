@@ -18,7 +18,7 @@ func ruleBroken(cause error) error {
 	return access.Fail(access.Internal, "rule-broken", "the store refused a change that breaks a rule").Wrap(cause)
 }
 
-func unavailable(code, message string, cause error) error {
+func unavailable(code, message string, cause error) *access.Error {
 	return access.Fail(access.Unavailable, code, message).Try("it is worth trying again").Wrap(cause)
 }
 

@@ -12,6 +12,7 @@ var grantTable = table{
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"request_id", text}, {"principal", text}, {"person", text},
 		{"resource", text}, {"role", text}, {"duration", integer}, {"conditional", boolean}, {"watched", boolean},
 		{"created_at", integer}, {"setup_by", integer}, {"expires_at", integer}, {"due_at", integer}, {"body", text}},
+	fixed: []string{"request_id", "principal", "person", "resource", "role", "created_at"},
 }.build()
 
 var grantTargetTable = table{name: "grant_targets", noun: "target", keys: 2,
@@ -133,6 +134,12 @@ func (tx *Tx) Grants(q access.GrantQuery) ([]access.Grant, error) {
 // due first, so that no number of shifts that begin hides an end.
 func (tx *Tx) DueGrants(limit int) ([]access.Grant, error) {
 	return listGood(tx, scanGrant, grantColumns+" WHERE due_at <= $1 ORDER BY state = 'scheduled', due_at, id"+first(limit), tx.now.UnixMilli())
+}
+
+// EndingNext are those that time ends next, the soonest first: active ones, and
+// those whose set-up has a deadline.
+func (tx *Tx) EndingNext(limit int) ([]access.Grant, error) {
+	return listGood(tx, scanGrant, grantColumns+" WHERE due_at IS NOT NULL AND state <> 'scheduled' ORDER BY due_at, id"+first(limit))
 }
 
 var grantsOf = byIDs(grantColumns + " WHERE id {ids}")

@@ -15,33 +15,24 @@ import (
 // given time and returns them, the longest due first. What is under an
 // unexpired lease, be it the owner's, is not returned.
 func (tx *Tx) Claim(w access.Work, owner string, until time.Time, limit int) ([]access.Entitlement, error) {
-	q := "SELECT id, due_at FROM entitlements WHERE place = $1 AND removing = $2 AND due_at <= $3 ORDER BY due_at, id" + first(limit)
+	q := entitlementColumns + " WHERE place = $1 AND removing = $2 AND due_at <= $3 ORDER BY due_at, id" + first(limit)
 	if tx.d.arrays {
 		q += " FOR UPDATE SKIP LOCKED"
 	}
-	var ids []access.EntitlementID
-	err := tx.each(q, []any{string(w.Place), w.Removals, tx.now.UnixMilli()}, func(row row) error {
-		var id access.EntitlementID
-		var due int64
-		err := row.Scan(&id, &due)
-		ids = append(ids, id)
-		return err
-	})
+	found, err := listGood(tx, scanEntitlement, q, string(w.Place), w.Removals, tx.now.UnixMilli())
 	if err != nil {
 		return nil, err
+	}
+	ids := make([]access.EntitlementID, len(found))
+	for i, e := range found {
+		ids[i] = e.ID
 	}
 	if err := tx.Lease(owner, until, ids...); err != nil {
 		return nil, err
 	}
-	found, err := tx.Leased(owner, ids...)
-	if err != nil {
-		return nil, err
+	if !until.After(tx.now) { // over already
+		return nil, nil
 	}
-	place := make(map[access.EntitlementID]int, len(ids))
-	for i, id := range ids {
-		place[id] = i
-	}
-	slices.SortFunc(found, func(a, b access.Entitlement) int { return cmp.Compare(place[a.ID], place[b.ID]) })
 	return found, nil
 }
 
@@ -110,13 +101,35 @@ func (tx *Tx) CutLeases(until time.Time, ids ...access.EntitlementID) error {
 	return err
 }
 
-// DueWork lists the places with entitlements that are due and not on lease.
+// DueWork lists the places with entitlements that are due and not on lease. It
+// goes from place to place and looks at one row of each: all that is due may be
+// very much.
 func (tx *Tx) DueWork() ([]access.Work, error) {
-	return list(tx, func(row row) (access.Work, error) {
-		var w access.Work
-		err := row.Scan(&w.Place, &w.Removals)
-		return w, err
-	}, "SELECT DISTINCT place, removing FROM entitlements WHERE due_at <= $1 ORDER BY place, removing DESC", tx.now.UnixMilli())
+	var all []access.Work
+	err := tx.each(`WITH RECURSIVE places (place) AS (
+			SELECT MIN(place) FROM entitlements WHERE due_at IS NOT NULL
+			UNION ALL
+			SELECT (SELECT MIN(e.place) FROM entitlements AS e WHERE e.due_at IS NOT NULL AND e.place > places.place)
+			FROM places WHERE places.place IS NOT NULL
+		)
+		SELECT place,
+			EXISTS (SELECT 1 FROM entitlements AS e WHERE e.place = places.place AND e.removing = $2 AND e.due_at <= $1),
+			EXISTS (SELECT 1 FROM entitlements AS e WHERE e.place = places.place AND e.removing = $3 AND e.due_at <= $1)
+		FROM places WHERE place IS NOT NULL ORDER BY place`, []any{tx.now.UnixMilli(), true, false}, func(row row) error {
+		var place access.Place
+		var removals, others bool
+		if err := row.Scan(&place, &removals, &others); err != nil {
+			return err
+		}
+		if removals {
+			all = append(all, access.Work{Place: place, Removals: true})
+		}
+		if others {
+			all = append(all, access.Work{Place: place})
+		}
+		return nil
+	})
+	return all, err
 }
 
 // BreakLeases ends every lease but those of owners whose name begins with mine.

@@ -177,6 +177,20 @@ func (s *Store) Unsequenced(ctx context.Context) (n int64, oldest time.Time, err
 	return n, oldest, err
 }
 
+// RecordedAt is when the numbered record was written; access.NotFound when there
+// is none of that number.
+func (s *Store) RecordedAt(ctx context.Context, seq int64) (at time.Time, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		at, err = one(tx, "record", func(row row) (time.Time, error) {
+			var ms int64
+			err := row.Scan(&ms)
+			return instant(ms), err
+		}, "SELECT at FROM audit_records WHERE seq = $1", seq)
+		return err
+	})
+	return at, err
+}
+
 // pollOthers is how often Wait looks for what other replicas numbered.
 const pollOthers = 500 * time.Millisecond
 

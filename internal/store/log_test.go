@@ -347,13 +347,3 @@ func TestSearch(t *testing.T) {
 		}
 	})
 }
-
-func TestOneRecordForEachVersion(t *testing.T) {
-	onBoth(t, func(t *testing.T, d *database) {
-		s := opened(t, d)
-		now := storeNow(t, s)
-		twice := func(tx *store.Tx) error { return tx.Append(event("thing", 1, now)) }
-		update(t, s, twice)
-		wantKind(t, s.Update(context.Background(), twice), access.Conflict)
-	})
-}

@@ -27,8 +27,8 @@ var (
 )
 
 // migrate brings the schema up to date. The caller holds the lock that keeps
-// others from doing the same.
-func migrate(ctx context.Context, s schema, db *sql.DB) error {
+// others from doing the same. A version to go to is given for a restore, 0 is the newest.
+func migrate(ctx context.Context, s schema, db *sql.DB, to int64) error {
 	files, err := fs.Sub(migrations, s.folder)
 	if err != nil {
 		return access.Fail(access.Internal, "no-migrations", "the program lacks its migrations").Wrap(err)
@@ -45,10 +45,15 @@ func migrate(ctx context.Context, s schema, db *sql.DB) error {
 	case have > want:
 		return access.Fail(access.Conflict, "schema-newer", "the store belongs to a newer version of Stint").
 			Because(fmt.Sprintf("its schema has version %d, this program knows %d", have, want)).Try("run the newer version, or restore a backup from before it")
-	case have == want:
+	case to > want:
+		return access.Fail(access.Conflict, "schema-newer", "the backup belongs to a newer version of Stint").
+			Because(fmt.Sprintf("its schema has version %d, this program knows %d", to, want)).Try("restore it with that version")
+	case have == want || to != 0 && have >= to:
 		return nil
+	case to == 0:
+		to = want
 	}
-	if _, err := p.Up(ctx); err != nil {
+	if _, err := p.UpTo(ctx, to); err != nil {
 		return unavailable("migration-failed", "the store's schema could not be brought up to date", err)
 	}
 	return nil

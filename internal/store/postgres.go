@@ -31,12 +31,30 @@ type postgresEngine struct {
 	db    *sql.DB
 	size  int
 	turns chan struct{} // taken by transactions that write
+
+	// What ends access has connections and turns of its own.
+	endsDB    *sql.DB
+	endsTurns chan struct{}
+}
+
+// endConnections is how many connections are kept for what ends access.
+const endConnections = 4
+
+// pool gives what a transaction of this context may use.
+func (e *postgresEngine) pool(ctx context.Context) (*sql.DB, chan struct{}) {
+	if _, ends := endsOf(ctx); ends {
+		return e.endsDB, e.endsTurns
+	}
+	return e.db, e.turns
 }
 
 // atOnce is how many transactions of a process write at a time. Identifiers
 // ascend, so that all of them meet on the last pages of the same indexes; of
 // many that are serializable, nearly all would have to run again.
-const atOnce = 4
+const (
+	atOnce     = 4
+	atOnceEnds = 2
+)
 
 func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	pc, err := pgx.ParseConfig(cfg.URL)
@@ -60,15 +78,19 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.db.SetMaxOpenConns(e.size)
 	e.db.SetMaxIdleConns(e.size)
 	e.db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx); err != nil {
-		return nil, errors.Join(err, e.db.Close())
+	e.endsDB, e.endsTurns = stdlib.OpenDB(*pc), make(chan struct{}, atOnceEnds)
+	e.endsDB.SetMaxOpenConns(endConnections)
+	e.endsDB.SetMaxIdleConns(endConnections)
+	e.endsDB.SetConnMaxIdleTime(5 * time.Minute)
+	if err := e.migrate(ctx, cfg.schema); err != nil {
+		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
 }
 
 // migrate holds a lock for as long as it takes, so that one replica does it and
 // the others wait.
-func (e *postgresEngine) migrate(ctx context.Context) error {
+func (e *postgresEngine) migrate(ctx context.Context, to int64) error {
 	conn, err := e.db.Conn(ctx)
 	if err != nil {
 		return unavailable("store-unopened", "the database cannot be reached", err)
@@ -82,10 +104,10 @@ func (e *postgresEngine) migrate(ctx context.Context) error {
 	}
 	// The session ends here, and with it the lock, whatever else happens.
 	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
-	return migrate(ctx, postgresSchema, e.db)
+	return migrate(ctx, postgresSchema, e.db, to)
 }
 
-func (e *postgresEngine) close() error { return e.db.Close() }
+func (e *postgresEngine) close() error { return errors.Join(e.db.Close(), e.endsDB.Close()) }
 
 func (e *postgresEngine) ready(ctx context.Context) error {
 	var standby bool
@@ -133,8 +155,9 @@ func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgS
 	if commitID != "" { // an identifier of ours, without anything to quote
 		q += "; INSERT INTO commits (id, at) VALUES ('" + commitID + "', (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
 	}
+	from, _ := e.pool(ctx)
 	for attempt := 0; ; attempt++ {
-		conn, err := e.db.Conn(ctx)
+		conn, err := from.Conn(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, time.Time{}, gaveUp(errors.Join(ctx.Err(), err))

@@ -12,6 +12,7 @@ var requestTable = table{
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"principal", text}, {"person", text}, {"resource", text},
 		{"role", text}, {"duration", integer}, {"extends", text}, {"digest", binary}, {"needed", integer}, {"grant_id", text},
 		{"created_at", integer}, {"expires_at", integer}, {"body", text}},
+	fixed: []string{"principal", "person", "resource", "role", "duration", "extends", "digest", "needed", "created_at", "expires_at"},
 }.build()
 
 var requestTargetTable = table{name: "request_targets", noun: "target", keys: 2,

@@ -38,7 +38,7 @@ func TestRules(t *testing.T) {
 			voted = r
 			b, evs, err := newBundle(tx.Now(), func(r *access.Request) { r.Start = tx.Now().Add(time.Hour) })
 			sched = b
-			sched.es, sched.hs = nil, nil
+			sched.Entitlements, sched.Holds = nil, nil
 			return errors.Join(err, tx.SaveRequests(r), tx.Append(ev), saveBundle(tx, "", []bundle{sched}, evs[:2]),
 				tx.SaveDocuments(1, []byte("one")), tx.SavePrincipals(dba))
 		})
@@ -46,15 +46,15 @@ func TestRules(t *testing.T) {
 		update(t, s, func(tx *store.Tx) (err error) { ended, err = end(tx, ended, access.ByPerson); return err })
 		update(t, s, func(tx *store.Tx) (err error) { ended, err = vanish(tx, ended); return err })
 		update(t, s, func(tx *store.Tx) error {
-			g, ev, err := ended.g.Finish(tx.Now())
+			g, ev, err := ended.Grant.Finish(tx.Now())
 			return errors.Join(err, tx.SaveGrants(g), tx.Append(ev))
 		})
 		key := newLogKey(t)
 		key.sequence(t, s)
 		update(t, s, func(tx *store.Tx) error { _, err := submit(tx, approve); return err }) // a record without a number
 
-		r, g, e := string(pending.ID), string(live.g.ID), string(live.es[0].ID)
-		over, gone, young := string(ended.g.ID), string(ended.es[0].ID), string(fresh.es[0].ID)
+		r, g, e := string(pending.ID), string(live.Grant.ID), string(live.Entitlements[0].ID)
+		over, gone, young := string(ended.Grant.ID), string(ended.Entitlements[0].ID), string(fresh.Entitlements[0].ID)
 		for _, c := range []struct{ name, q string }{
 			{"approve without the approvals", "UPDATE requests SET state = 'approved', version = version + 1 WHERE id = '" + r + "'"},
 			{"approve with too few", "UPDATE requests SET state = 'approved', version = version + 1 WHERE id = '" + string(voted.ID) + "'"},
@@ -64,7 +64,7 @@ func TestRules(t *testing.T) {
 			{"another person", "UPDATE requests SET person = 'ben' WHERE id = '" + r + "'"},
 			{"revive a denied request", "UPDATE requests SET state = 'pending', version = version + 1 WHERE id = '" + string(denied.ID) + "'"},
 			{"approve a denied request", "UPDATE requests SET state = 'approved', version = version + 1 WHERE id = '" + string(denied.ID) + "'"},
-			{"a second grant for a request", "UPDATE requests SET grant_id = 'grt_2', version = version + 1 WHERE id = '" + string(live.r.ID) + "'"},
+			{"a second grant for a request", "UPDATE requests SET grant_id = 'grt_2', version = version + 1 WHERE id = '" + string(live.Request.ID) + "'"},
 			{"skip a version", "UPDATE requests SET version = version + 2 WHERE id = '" + r + "'"},
 			{"go back a version", "UPDATE grants SET version = version - 1 WHERE id = '" + g + "'"},
 			{"unknown state", "UPDATE requests SET state = 'maybe' WHERE id = '" + r + "'"},
@@ -89,8 +89,8 @@ func TestRules(t *testing.T) {
 			{"active and never due", "UPDATE grants SET due_at = NULL WHERE id = '" + g + "'"},
 			{"another holder", "UPDATE grants SET principal = 'user:ben' WHERE id = '" + g + "'"},
 			{"delete a grant", "DELETE FROM grants WHERE id = '" + over + "'"},
-			{"a grant of a request that is pending", copyGrant(string(sched.g.ID), "request_id", "'"+r+"'")},
-			{"a grant that begins active", copyGrant(string(sched.g.ID), "state", "'active'")},
+			{"a grant of a request that is pending", copyGrant(string(sched.Grant.ID), "request_id", "'"+r+"'")},
+			{"a grant that begins active", copyGrant(string(sched.Grant.ID), "state", "'active'")},
 
 			{"gone without removing", "UPDATE entitlements SET state = 'gone', due_at = NULL, version = version + 1 WHERE id = '" + e + "'"},
 			{"back from removal", "UPDATE entitlements SET state = 'present', due_at = NULL, version = version + 1 WHERE id = '" + gone + "'"},
@@ -150,7 +150,7 @@ func TestRules(t *testing.T) {
 		// All of it is still as it was.
 		diff(t, read(t, s, func(tx *store.Tx) (access.Request, error) { return tx.Request(pending.ID) }), pending)
 		diff(t, read(t, s, func(tx *store.Tx) (access.Request, error) { return tx.Request(voted.ID) }), voted)
-		diff(t, read(t, s, func(tx *store.Tx) (access.Grant, error) { return tx.Grant(live.g.ID) }), live.g)
+		diff(t, read(t, s, func(tx *store.Tx) (access.Grant, error) { return tx.Grant(live.Grant.ID) }), live.Grant)
 	})
 }
 
@@ -178,49 +178,4 @@ func copyGrant(id, column, value string) string {
 		}
 	}
 	return "INSERT INTO grants (id, " + strings.Join(columns, ", ") + ") SELECT 'grt_x', " + strings.Join(values, ", ") + " FROM grants WHERE id = '" + id + "'"
-}
-
-// TestExtensionIsTheOnlyWayToALaterEnd goes the legal way that TestRules forbids.
-func TestExtensionIsTheOnlyWayToALaterEnd(t *testing.T) {
-	onBoth(t, func(t *testing.T, d *database) {
-		s := opened(t, d)
-		b := active(t, s)
-		update(t, s, func(tx *store.Tx) error {
-			ext, ev, err := access.Submit(ask(tx.Now(), func(r *access.Request) { r.Extends, r.Duration = b.g.ID, 30*time.Minute }), asker, allow, tx.Now())
-			if err != nil {
-				return err
-			}
-			g, used, gev, err := b.g.Extend(ext, tx.Now())
-			if err != nil {
-				return err
-			}
-			b.g = g
-			return errors.Join(tx.SaveRequests(ext), tx.SaveRequests(used), tx.SaveGrants(g), tx.Append(ev, gev))
-		})
-		diff(t, read(t, s, func(tx *store.Tx) (access.Grant, error) { return tx.Grant(b.g.ID) }), b.g)
-		if err := d.raw("UPDATE grants SET expires_at = expires_at + 1 WHERE id = '" + string(b.g.ID) + "'"); err == nil {
-			t.Error("one millisecond more was stored")
-		}
-	})
-}
-
-// TestScheduledGrantMayBeginLate: after a stop its set-up time moves, its end not.
-func TestScheduledGrantMayBeginLate(t *testing.T) {
-	d := sqliteDatabase(t)
-	d.clock = &testClock{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
-	d.cfg.Clock = d.clock.Now
-	s := d.open(t)
-	var b bundle
-	update(t, s, func(tx *store.Tx) error {
-		var evs []access.Event
-		var err error
-		b, evs, err = newBundle(tx.Now(), func(r *access.Request) { r.Start = tx.Now().Add(80 * 24 * time.Hour) })
-		b.es, b.hs = nil, nil
-		return errors.Join(err, saveBundle(tx, "", []bundle{b}, evs[:2]))
-	})
-	d.clock.Set(b.g.StartsAt.Add(b.g.Duration / 2))
-	update(t, s, func(tx *store.Tx) error {
-		g, ev, err := b.g.Begin(tx.Now())
-		return errors.Join(err, tx.SaveGrants(g), tx.Append(ev))
-	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"net/url"
 	"os"
@@ -20,6 +21,7 @@ const (
 	writerCache = "-4096" // KiB, as SQLite wants it: negative
 	readerCache = "-1024"
 	readers     = 4
+	endReaders  = 1 // for what ends access, beside them
 )
 
 // sqliteEngine is one file, one goroutine that writes, and a few connections
@@ -32,7 +34,9 @@ type sqliteEngine struct {
 	read  *sql.DB
 
 	writer *writer
-	idle   chan *sqliteSession // readers not in use; nil for one not yet opened
+	// Readers not in use; nil for one not yet opened.
+	idle    chan *sqliteSession
+	forEnds chan *sqliteSession
 }
 
 func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
@@ -40,17 +44,18 @@ func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{s: s, host: cfg.Clock, lock: lock, idle: make(chan *sqliteSession, readers)}
+	e := &sqliteEngine{s: s, host: cfg.Clock, lock: lock, idle: make(chan *sqliteSession, readers), forEnds: make(chan *sqliteSession, endReaders)}
 	if e.host == nil {
 		e.host = time.Now
 	}
-	if err := e.open(ctx, cfg.Path); err != nil {
+	if err := e.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
 	return e, nil
 }
 
-func (e *sqliteEngine) open(ctx context.Context, path string) error {
+func (e *sqliteEngine) open(ctx context.Context, cfg Config) error {
+	path := cfg.Path
 	// SQLite gives its other files the rights of this one.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -64,15 +69,18 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 		return unavailable("store-unopened", "the store cannot be opened", err)
 	}
 	e.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, sqliteSchema, e.write); err != nil {
+	if err := migrate(ctx, sqliteSchema, e.write, cfg.schema); err != nil {
 		return err
 	}
 	if e.read, err = sql.Open("sqlite", dsn(path, "cache_size("+readerCache+")", "query_only(1)")); err != nil {
 		return unavailable("store-unopened", "the store cannot be opened", err)
 	}
-	e.read.SetMaxOpenConns(readers)
+	e.read.SetMaxOpenConns(readers + endReaders)
 	for range readers {
 		e.idle <- nil
+	}
+	for range endReaders {
+		e.forEnds <- nil
 	}
 	conn, err := e.write.Conn(ctx)
 	if err != nil {
@@ -82,7 +90,7 @@ func (e *sqliteEngine) open(ctx context.Context, path string) error {
 	if err := e.recall(db); err != nil {
 		return err
 	}
-	e.writer = newWriter(e.s, db, e.now)
+	e.writer = newWriter(e.s, db, e.reopen, e.now)
 	return nil
 }
 
@@ -92,6 +100,16 @@ func dsn(path string, pragmas ...string) string {
 	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)", "temp_store(MEMORY)"}, pragmas...)}
 	u := url.URL{Path: path}
 	return "file:" + u.EscapedPath() + "?" + q.Encode()
+}
+
+// reopen takes a new connection in the place of one that met an error of the disk.
+func (e *sqliteEngine) reopen(broken *sqliteSession) (*sqliteSession, error) {
+	broken.discard()
+	conn, err := e.write.Conn(context.Background())
+	if err != nil {
+		return nil, classifySQLite(err)
+	}
+	return &sqliteSession{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // recall makes the clock go on from the latest time that the file knows, in
@@ -128,14 +146,24 @@ func (e *sqliteEngine) number(ctx context.Context, fn func(*Tx) error) (bool, er
 	return true, e.writer.do(ctx, fn)
 }
 
-func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) error {
+func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) (err error) {
+	idle := e.idle
+	if _, ends := endsOf(ctx); ends {
+		idle = e.forEnds
+	}
 	var db *sqliteSession
 	select {
-	case db = <-e.idle:
+	case db = <-idle:
 	case <-ctx.Done():
 		return gaveUp(ctx.Err())
 	}
-	defer func() { e.idle <- db }()
+	defer func() {
+		if db != nil && diskFailed(err) {
+			db.discard()
+			db = nil
+		}
+		idle <- db
+	}()
 	if db == nil {
 		conn, err := e.read.Conn(ctx)
 		if err != nil {
@@ -166,9 +194,11 @@ func (e *sqliteEngine) close() error {
 		return err
 	})
 	e.writer.stop()
-	for range readers { // waits for those that still read
-		if db := <-e.idle; db != nil {
-			err = errors.Join(err, db.close())
+	for _, idle := range []chan *sqliteSession{e.idle, e.forEnds} {
+		for range cap(idle) { // waits for those that still read
+			if db := <-idle; db != nil {
+				err = errors.Join(err, db.close())
+			}
 		}
 	}
 	return errors.Join(err, e.writer.db.close(), e.release())
@@ -255,7 +285,34 @@ func (db *sqliteSession) close() error {
 	for _, st := range db.stmts {
 		err = errors.Join(err, st.Close())
 	}
-	return errors.Join(err, db.conn.Close())
+	clear(db.stmts)
+	if cerr := db.conn.Close(); !errors.Is(cerr, sql.ErrConnDone) { // it was discarded
+		err = errors.Join(err, cerr)
+	}
+	return err
+}
+
+// discard closes the connection for good; the pool makes another.
+func (db *sqliteSession) discard() {
+	for _, st := range db.stmts { // before their connection
+		_ = st.Close()
+	}
+	clear(db.stmts)
+	_ = db.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = db.conn.Close()
+}
+
+// diskFailed reports whether an error came from a disk or a file that cannot be
+// trusted any more.
+func diskFailed(err error) bool {
+	var e *access.Error
+	for errors.As(err, &e) {
+		if e.Code == "store-broken" {
+			return true
+		}
+		err = e.Cause
+	}
+	return false
 }
 
 func (db *sqliteSession) classify(err error) error { return classifySQLite(err) }
@@ -281,9 +338,10 @@ func classifySQLite(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return unavailable("store-busy", "another program holds the store's file", err)
 	case sqlite3.SQLITE_FULL:
-		return unavailable("store-full", "the disk of the store is full", err)
+		return unavailable("store-full", "the disk of the store is full", err).Try("make room there; Stint goes on by itself, and ending and revoking work meanwhile")
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM:
-		return unavailable("store-broken", "the store's file cannot be read or written", err)
+		return unavailable("store-broken", "the store's file cannot be read or written", err).
+			Try("look at the disk of the data folder; Stint goes on by itself, and ending and revoking work meanwhile")
 	}
 	return access.Fail(access.Internal, "store-failed", "the store failed").Wrap(err)
 }

@@ -234,7 +234,7 @@ func TestReopen(t *testing.T) {
 		if err := again.Ready(context.Background()); err != nil {
 			t.Error(err)
 		}
-		diff(t, read(t, again, func(tx *store.Tx) (access.Grant, error) { return tx.Grant(b.g.ID) }), b.g)
+		diff(t, read(t, again, func(tx *store.Tx) (access.Grant, error) { return tx.Grant(b.Grant.ID) }), b.Grant)
 	})
 }
 
@@ -328,31 +328,31 @@ func TestDamagedRowDoesNotStopOthers(t *testing.T) {
 		s := opened(t, d)
 		bad, good := grant(t, s, ""), grant(t, s, "")
 		for _, table := range []string{"grants", "entitlements"} {
-			id := string(bad.g.ID)
+			id := string(bad.Grant.ID)
 			if table == "entitlements" {
-				id = string(bad.es[0].ID)
+				id = string(bad.Entitlements[0].ID)
 			}
 			if err := d.raw("UPDATE " + table + " SET body = '{\"from_the_future\": 1}', due_at = 1 WHERE id = '" + id + "'"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := d.raw("UPDATE grants SET due_at = 2 WHERE id = '" + string(good.g.ID) + "'"); err != nil {
+		if err := d.raw("UPDATE grants SET due_at = 2 WHERE id = '" + string(good.Grant.ID) + "'"); err != nil {
 			t.Fatal(err)
 		}
 		gs := read(t, s, func(tx *store.Tx) ([]access.Grant, error) { return tx.DueGrants(10) })
-		if len(gs) != 1 || gs[0].ID != good.g.ID {
+		if len(gs) != 1 || gs[0].ID != good.Grant.ID {
 			t.Errorf("due: %d grants", len(gs))
 		}
 		update(t, s, func(tx *store.Tx) error {
 			es, err := tx.Claim(access.Work{Place: "postgres://db1:5432"}, "w", tx.Now().Add(time.Hour), 10)
-			if len(es) != 1 || es[0].ID != good.es[0].ID {
+			if len(es) != 1 || es[0].ID != good.Entitlements[0].ID {
 				t.Errorf("claimed %d", len(es))
 			}
 			return err
 		})
-		if len(told) < 2 || !strings.Contains(told[0].Error(), string(bad.g.ID)) {
+		if len(told) < 2 || !strings.Contains(told[0].Error(), string(bad.Grant.ID)) {
 			t.Errorf("told: %v", told)
 		}
-		wantKind(t, s.View(context.Background(), func(tx *store.Tx) error { _, err := tx.Grant(bad.g.ID); return err }), access.Internal)
+		wantKind(t, s.View(context.Background(), func(tx *store.Tx) error { _, err := tx.Grant(bad.Grant.ID); return err }), access.Internal)
 	})
 }

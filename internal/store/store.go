@@ -25,6 +25,8 @@ type Config struct {
 	// Damaged, if set, is told of a row that cannot be read, which lists of due
 	// work leave out: one bad row must not stop the expiry of the others.
 	Damaged func(error)
+
+	schema int64 // bring the schema to this version; 0: the newest
 }
 
 // Store is open until Close. It is safe for concurrent use.
@@ -102,6 +104,25 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	return s.engine.view(ctx, fn)
+}
+
+// UpdateEnds is Update for what ends access, so many things at once: it goes
+// before what else waits, and no number of other calls uses up what it needs.
+func (s *Store) UpdateEnds(ctx context.Context, things int, fn func(*Tx) error) error {
+	return s.Update(context.WithValue(ctx, endsKey{}, things), fn)
+}
+
+// ViewEnds is View for what finds out what is to end.
+func (s *Store) ViewEnds(ctx context.Context, fn func(*Tx) error) error {
+	return s.View(context.WithValue(ctx, endsKey{}, 0), fn)
+}
+
+// endsKey marks the context of what ends access.
+type endsKey struct{}
+
+func endsOf(ctx context.Context) (things int, is bool) {
+	things, is = ctx.Value(endsKey{}).(int)
+	return things, is
 }
 
 // Ready reports why the store could not commit a change now, or nil.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,11 @@ type table struct {
 	// versioned: the second column is "version", and a save replaces the version
 	// before it, or the same.
 	versioned bool
+	// fixed columns never change once the row is there: a change writes the others
+	// only, and one that has other values in them finds no row to replace. A
+	// database rewrites each index that has a column which is written, whether its
+	// value changed or not.
+	fixed []string
 	// derived columns are computed from the row's old columns (t.) and what is
 	// saved ({name}) when a row is replaced.
 	derived map[string]string
@@ -72,7 +78,7 @@ func (t table) build() *table {
 	case set == "":
 		conflict += "NOTHING"
 	case t.versioned:
-		conflict += "UPDATE SET " + set + " WHERE t.version = excluded.version"
+		conflict += "UPDATE SET " + set + " WHERE t.version = excluded.version" + t.same(from("excluded"))
 	case t.newer != "":
 		conflict += "UPDATE SET " + set + " WHERE " + t.newer
 	default:
@@ -86,9 +92,9 @@ func (t table) build() *table {
 	t.insertMany = into + "SELECT " + columns + " FROM " + unnest + conflict
 	if t.versioned {
 		t.updateOne = "UPDATE " + t.name + " AS t SET " + t.set(saved) +
-			" WHERE t." + names[0] + " = $1 AND t.version IN ($2 - 1, $2)"
+			" WHERE t." + names[0] + " = $1 AND t.version IN ($2 - 1, $2)" + t.same(saved)
 		t.updateMany = "UPDATE " + t.name + " AS t SET " + t.set(from("v")) + " FROM " + unnest +
-			" WHERE t." + names[0] + " = v." + names[0] + " AND t.version IN (v.version - 1, v.version)"
+			" WHERE t." + names[0] + " = v." + names[0] + " AND t.version IN (v.version - 1, v.version)" + t.same(from("v"))
 	}
 	return &t
 }
@@ -110,12 +116,24 @@ func tuples(rows, columns int) string {
 	return strings.Join(all, ", ")
 }
 
+// same is the condition that the fixed columns have the saved values.
+func (t table) same(value func(string) string) string {
+	var b strings.Builder
+	for _, name := range t.fixed {
+		b.WriteString(" AND t." + name + " = " + value(name))
+	}
+	return b.String()
+}
+
 // set lists the assignments, with the saved value of a column as value says.
 func (t table) set(value func(string) string) string {
 	var parts []string
 	done := map[string]bool{}
 	for _, c := range t.columns[t.keys:] {
 		done[c.name] = true
+		if slices.Contains(t.fixed, c.name) {
+			continue
+		}
 		expr, ok := t.derived[c.name]
 		if !ok {
 			expr = value(c.name)

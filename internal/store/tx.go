@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -146,53 +147,47 @@ func one[T any](tx *Tx, what string, scan func(row) (T, error), q string, args .
 	return found[0], nil
 }
 
-// listByIDs is listGood for a query with a place for ids, made by byIDs.
+// listByIDs is listGood for a query with a place for ids, made by byIDs; each id
+// once.
 func listByIDs[T any, ID ~string](tx *Tx, scan func(row) (T, error), q idQuery, ids []ID, args ...any) ([]T, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	if tx.d.arrays {
-		texts := make([]string, len(ids))
-		for i, id := range ids {
-			texts[i] = string(id)
-		}
-		return listGood(tx, scan, q.many, append([]any{texts}, args...)...)
-	}
 	var all []T
-	seen := make(map[ID]bool, len(ids))
-	for _, id := range ids {
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		some, err := listGood(tx, scan, q.one, append([]any{string(id)}, args...)...)
+	for some := range slices.Chunk(distinct(ids), batch) {
+		text, first := tx.d.about(q, some)
+		found, err := listGood(tx, scan, text, append([]any{first}, args...)...)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, some...)
+		all = append(all, found...)
 	}
 	return all, nil
 }
 
 // execByIDs is exec for a query with a place for ids; each id once.
-func execByIDs[ID ~string](tx *Tx, q idQuery, ids []ID, args ...any) (int64, error) {
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	if tx.d.arrays {
-		texts := make([]string, len(ids))
-		for i, id := range ids {
-			texts[i] = string(id)
-		}
-		return tx.exec(q.many, append([]any{texts}, args...)...)
-	}
-	var sum int64
-	for _, id := range ids {
-		n, err := tx.exec(q.one, append([]any{string(id)}, args...)...)
+func execByIDs[ID ~string](tx *Tx, q idQuery, ids []ID, args ...any) (sum int64, err error) {
+	for some := range slices.Chunk(distinct(ids), batch) {
+		text, first := tx.d.about(q, some)
+		n, err := tx.exec(text, append([]any{first}, args...)...)
 		if err != nil {
 			return 0, err
 		}
-		sum += n
+		if sum += n; !tx.d.arrays && tx.budget > 0 {
+			if tx.budget -= len(some) - 1; tx.budget <= 0 { // it was one statement and many writes
+				return 0, tx.fail(errLarge)
+			}
+		}
 	}
 	return sum, nil
+}
+
+// distinct lists ids as text, each once, in the order given.
+func distinct[ID ~string](ids []ID) []string {
+	all := make([]string, 0, len(ids))
+	seen := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			all = append(all, string(id))
+		}
+	}
+	return all
 }

@@ -24,12 +24,26 @@ const (
 // what they saw might not be committed.
 //
 //	BEGIN · fn [ ROLLBACK BEGIN ] · [ SAVEPOINT fn RELEASE | ROLLBACK TO ]… · COMMIT · answers
+//
+// What ends access goes before everything else that waits. After a large one of
+// these, the others have one group to themselves, so that a storm of ends delays
+// them and does not stop them.
+//
+// After an error of the disk the connection is thrown away and a new one taken
+// before anything else is written: what a file says after a sync that failed is
+// not to be believed, and neither is what a connection remembers of it.
 type writer struct {
-	s   *Store
-	db  *sqliteSession
-	now func() time.Time
+	s      *Store
+	db     *sqliteSession // owned by loop
+	broken bool           // db has met an error of the disk
+	reopen func(broken *sqliteSession) (*sqliteSession, error)
+	now    func() time.Time
 
-	jobs chan *job
+	mu         sync.Mutex
+	ends, rest []*job // waiting
+	restNext   bool   // the others lead the next group
+	more       chan struct{}
+
 	quit chan struct{}
 	once sync.Once
 	done chan struct{}
@@ -45,23 +59,22 @@ type job struct {
 	err     error // read after answer is closed, as are the others
 	panic   any
 	records int
-	large   bool // is to run again, as the first of a group
+	ends    bool // ends access
+	leads   bool // is known to be large: runs only as the first of a group
+	large   bool // has shown to be large: is to run again, as the first of a group
 }
 
-func newWriter(s *Store, db *sqliteSession, now func() time.Time) *writer {
-	w := &writer{s: s, db: db, now: now, jobs: make(chan *job, groupSize), quit: make(chan struct{}), done: make(chan struct{})}
+func newWriter(s *Store, db *sqliteSession, reopen func(*sqliteSession) (*sqliteSession, error), now func() time.Time) *writer {
+	w := &writer{s: s, db: db, reopen: reopen, now: now, more: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go w.loop()
 	return w
 }
 
 // do runs fn in a transaction and waits for its commit.
 func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
-	j := &job{ctx: ctx, fn: fn, answer: make(chan struct{})}
-	select {
-	case w.jobs <- j:
-	case <-ctx.Done():
-		return gaveUp(ctx.Err())
-	case <-w.quit:
+	things, ends := endsOf(ctx)
+	j := &job{ctx: ctx, fn: fn, answer: make(chan struct{}), ends: ends, leads: things > behindSavepoint/writesPerEnd}
+	if !w.add(j) {
 		return errClosed
 	}
 	select {
@@ -84,6 +97,49 @@ func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
 	return j.err
 }
 
+// add lets a job wait for its turn; false once the writer is stopped.
+func (w *writer) add(j *job) bool {
+	select {
+	case <-w.quit:
+		return false
+	default:
+	}
+	w.mu.Lock()
+	if j.ends {
+		w.ends = append(w.ends, j)
+	} else {
+		w.rest = append(w.rest, j)
+	}
+	w.mu.Unlock()
+	select {
+	case w.more <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take gives the job whose turn it is, or nil. One that has to lead a group is
+// given only to lead.
+func (w *writer) take(lead bool) *job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		from := &w.ends
+		if len(w.ends) == 0 || w.restNext && len(w.rest) > 0 {
+			from = &w.rest
+		}
+		if len(*from) == 0 || !lead && (*from)[0].leads {
+			return nil
+		}
+		j := (*from)[0]
+		(*from)[0] = nil
+		*from = (*from)[1:]
+		if j.taken.CompareAndSwap(false, true) { // its caller has not given up
+			return j
+		}
+	}
+}
+
 // stop waits for the group under way. What still waits is refused.
 func (w *writer) stop() {
 	w.once.Do(func() { close(w.quit) })
@@ -96,20 +152,35 @@ func (w *writer) loop() {
 		select {
 		case <-w.quit:
 			return
-		case j := <-w.jobs:
+		case <-w.more:
+		}
+		for j := w.take(true); j != nil; j = w.take(true) {
 			w.group(j, false)
+			w.mu.Lock()
+			w.restNext = j.leads
+			w.mu.Unlock()
+			select {
+			case <-w.quit:
+				return
+			default:
+			}
 		}
 	}
 }
 
-// group runs first and, unless it shall be alone, whatever waits behind it, and
-// commits.
+// group runs first, which is taken, and, unless it shall be alone, whatever waits
+// behind it, and commits.
 func (w *writer) group(first *job, alone bool) {
-	if !first.taken.CompareAndSwap(false, true) {
-		return
+	if w.broken {
+		db, err := w.reopen(w.db)
+		if err != nil {
+			first.finish(err)
+			return
+		}
+		w.db, w.broken = db, false
 	}
 	if err := w.db.do("BEGIN IMMEDIATE"); err != nil {
-		first.finish(classifySQLite(err))
+		first.finish(w.met(classifySQLite(err)))
 		return
 	}
 	begun := time.Now()
@@ -122,7 +193,7 @@ func (w *writer) group(first *job, alone bool) {
 			run = w.runFirst
 		}
 		if err := run(j); err != nil { // the whole transaction is lost
-			w.abandon(members, classifySQLite(err))
+			w.abandon(members, w.met(classifySQLite(err)))
 			return
 		}
 		if j.large {
@@ -136,7 +207,7 @@ func (w *writer) group(first *job, alone bool) {
 		defer w.restart(large)
 	}
 	if err := w.db.do("COMMIT"); err != nil {
-		w.abandon(members, commitFailed(err))
+		w.abandon(members, w.met(commitFailed(err)))
 		return
 	}
 	records := 0
@@ -155,15 +226,8 @@ func (w *writer) group(first *job, alone bool) {
 
 // next gives the job to run in the same group, if one waits and there is room.
 func (w *writer) next(size int, begun time.Time) *job {
-	for size < groupSize && time.Since(begun) < groupTime {
-		select {
-		case j := <-w.jobs:
-			if j.taken.CompareAndSwap(false, true) {
-				return j
-			}
-		default:
-			return nil
-		}
+	if size < groupSize && time.Since(begun) < groupTime {
+		return w.take(false)
 	}
 	return nil
 }
@@ -177,7 +241,7 @@ func (w *writer) next(size int, begun time.Time) *job {
 // is taken back and becomes the first of the next group.
 func (w *writer) runFirst(j *job) error {
 	tx := w.s.newTx(j.ctx, w.db, w.now())
-	j.err = j.run(tx)
+	j.err = w.met(j.run(tx))
 	j.records = tx.records
 	if j.err == nil && j.panic == nil {
 		return nil
@@ -196,7 +260,7 @@ func (w *writer) runOne(j *job) error {
 	}
 	tx := w.s.newTx(j.ctx, w.db, w.now())
 	tx.budget = behindSavepoint
-	j.err = j.run(tx)
+	j.err = w.met(j.run(tx))
 	if j.large = errors.Is(tx.err, errLarge); j.large {
 		j.panic = nil // whatever fn made of being stopped, it runs again
 	}
@@ -209,15 +273,18 @@ func (w *writer) runOne(j *job) error {
 	return w.db.do("RELEASE fn")
 }
 
-// behindSavepoint is how many writes make a transaction large.
-const behindSavepoint = 200
+// behindSavepoint is how many writes make a transaction large, and writesPerEnd
+// about how many one end takes.
+const (
+	behindSavepoint = 200
+	writesPerEnd    = 6
+)
 
 var errLarge = access.Fail(access.Unavailable, "too-large", "the transaction is too large for a group")
 
 // restart runs a job again, first in a new group.
 func (w *writer) restart(j *job) {
 	j.err, j.large = nil, false
-	j.taken.Store(false)
 	w.group(j, false)
 }
 
@@ -248,17 +315,20 @@ func (w *writer) abandon(members []*job, cause error) {
 			continue
 		}
 		j.err, j.panic, j.large = nil, nil, false
-		j.taken.Store(false)
 		w.group(j, true)
 	}
+}
+
+// met notes an error after which the connection is not used again.
+func (w *writer) met(err error) error {
+	w.broken = w.broken || diskFailed(err)
+	return err
 }
 
 // commitFailed is an error of COMMIT. If the disk failed half-way, a crash right
 // now could bring the change back to life.
 func commitFailed(err error) error {
-	err = classifySQLite(err)
-	var e *access.Error
-	if errors.As(err, &e) && e.Code == "store-broken" {
+	if err = classifySQLite(err); diskFailed(err) {
 		return unknownCommit(err)
 	}
 	return err

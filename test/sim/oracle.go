@@ -97,11 +97,13 @@ func (o *oracle) look() {
 		o.commits = n
 		o.readLog(true)
 		o.readGrants()
+		o.strict()
 	}
 	changed := w.targets.Changes() != o.changes
 	if changed {
 		o.changes = w.targets.Changes()
 		o.take(now)
+		o.expiries()
 		if harm := w.targets.Harm(); len(harm) > 0 {
 			w.fail("I-23", "what is not ours was harmed: %s", strings.Join(harm, "; "))
 		}

@@ -17,9 +17,8 @@ func noEnd(s *scene, m access.Mechanism) {
 }
 
 func otherClaim(s *scene, m access.Mechanism) {
-	mine, other := s.Target(), s.Target()
-	mine.Claim = connector.Claim{Installation: "mine", Epoch: 3}
-	other.Claim = connector.Claim{Installation: "mine", Epoch: 2} // a clone of an earlier day
+	mine := sign(s.Target(), connector.Claim{Installation: "mine", Epoch: 3})
+	other := sign(s.Target(), connector.Claim{Installation: "mine", Epoch: 2}) // a clone of an earlier day
 	if err := s.Connector().Claim(s.ctx, mine, mine.Claim); err != nil {
 		s.Fatalf("claim: %v", err)
 	}

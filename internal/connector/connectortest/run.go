@@ -20,6 +20,8 @@ func Run(t *testing.T, fresh func(*testing.T) World) {
 	t.Run("Check", func(t *testing.T) { check(newScene(t, fresh(t))) })
 	t.Run("CheckWithoutRevoke", func(t *testing.T) { checkWeak(newScene(t, fresh(t))) })
 	t.Run("Claim", func(t *testing.T) { claim(newScene(t, fresh(t))) })
+	t.Run("ClaimUnsigned", func(t *testing.T) { claimUnsigned(newScene(t, fresh(t))) })
+	t.Run("Beats", func(t *testing.T) { beats(newScene(t, fresh(t))) })
 	t.Run("ClaimRace", func(t *testing.T) { claimRace(newScene(t, fresh(t))) })
 	t.Run("Forget", func(t *testing.T) { forget(newScene(t, fresh(t))) })
 }
@@ -47,6 +49,7 @@ var cases = []struct {
 	{"HostileNames", "", hostile},
 	{"NoEnd", "", noEnd},
 	{"OtherClaim", "", otherClaim},
+	{"ForgedClaim", "", forgedClaim},
 	{"ObjectsOwned", access.Account, owned},
 	{"Namesake", access.Account, namesake},
 	{"Batch", access.Account, batch},

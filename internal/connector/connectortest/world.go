@@ -47,6 +47,10 @@ type World interface {
 	Grant(o connector.Order)
 	Taken(o connector.Order) bool
 
+	// ForgeClaim writes an installation's claim onto the target, as somebody would
+	// who has the privilege and not the installation's key.
+	ForgeClaim(installation string, epoch int64)
+
 	// Weaken takes from the login what it needs to end access, and leaves what it
 	// needs to begin it.
 	Weaken()

@@ -36,7 +36,7 @@ func (c *Connector) provisionAccount(ctx context.Context, t connector.Target, s 
 		if oid, claim, master, err = parseReadBack(rows); err != nil {
 			return err
 		}
-		no := checkClaim(claim, t.Claim)
+		no := checkClaim(readClaim(claim), t)
 		if no == nil && master && mayBecome(s.opt, major(conn)) {
 			no = refuseMaster(s.order.Rights)
 		}
@@ -128,7 +128,7 @@ func (c *Connector) renewAccount(ctx context.Context, t connector.Target, s *sub
 		if err != nil {
 			return err
 		}
-		if held := checkClaim(seen.claim, t.Claim); held != nil {
+		if held := checkClaim(readClaim(seen.claim), t); held != nil {
 			return held
 		}
 		r, impostor := seen.account(s)
@@ -168,7 +168,7 @@ func (c *Connector) extend(ctx context.Context, t connector.Target, s *subject) 
 		if err != nil {
 			return err
 		}
-		if held := checkClaim(seen.claim, t.Claim); held != nil {
+		if held := checkClaim(readClaim(seen.claim), t); held != nil {
 			return held
 		}
 		var impostor *role

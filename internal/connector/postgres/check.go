@@ -129,13 +129,16 @@ func (k *check) must(name, detail string, err error, fix string) bool {
 
 // claim says whose target it is; it does not take it.
 func (k *check) claim() {
-	held := ""
-	err := k.c.pools.again(k.ctx, k.t, reading, func(conn *pgx.Conn) error { return conn.QueryRow(k.ctx, claimSQL).Scan(&held) })
+	var h held
+	err := k.c.pools.again(k.ctx, k.t, reading, func(conn *pgx.Conn) (err error) {
+		h, err = seeClaim(k.ctx, conn)
+		return err
+	})
 	if err == nil {
-		err = checkClaim(held, k.t.Claim)
+		err = checkClaim(h, k.t)
 	}
-	detail := "claimed by " + held
-	if held == "" {
+	detail := "claimed by " + h.text
+	if h.text == "" {
 		detail = "not claimed yet"
 	}
 	k.step("belongs to no other Stint", detail, err, "")

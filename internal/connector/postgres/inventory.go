@@ -114,25 +114,31 @@ func listRole(r foundRole, members []foundMember) []connector.Artefact {
 }
 
 // listMark tells whose account a mark is on, and what it says was lent: one
-// artefact for each group.
+// artefact for each group. Somebody may have put it on more than one.
 func listMark(r foundRole, mechanism access.Mechanism, tag access.Tag, members []foundMember) (as []connector.Artefact) {
 	n := readNote(r.comment)
-	a := connector.Artefact{Mechanism: mechanism, Account: n.Account, Tag: tag, Ours: true, Detail: "a mark that is on no account"}
-	if n.OID != 0 {
-		a.Creation = oidText(n.OID)
+	list := func(a connector.Artefact) {
+		a.Mechanism, a.Tag, a.Ours = mechanism, tag, true
+		if mechanism == access.Enable || len(n.Rights) == 0 {
+			as = append(as, a)
+			return
+		}
+		for _, a.Right = range n.Rights {
+			as = append(as, a)
+		}
 	}
 	for _, m := range members {
 		if m.group == r.name {
-			a.Account, a.Creation = m.name, oidText(m.oid)
-			a.Detail = map[access.Mechanism]string{access.Enable: "a dormant account that is enabled", access.Member: "a standing account that is lent a group"}[mechanism]
+			detail := map[access.Mechanism]string{access.Enable: "a dormant account that is enabled", access.Member: "a standing account that is lent a group"}[mechanism]
+			list(connector.Artefact{Account: m.name, Creation: oidText(m.oid), Detail: detail})
 		}
 	}
-	if mechanism == access.Enable || len(n.Rights) == 0 {
-		return append(as, a)
-	}
-	for _, right := range n.Rights {
-		a.Right = right
-		as = append(as, a)
+	if len(as) == 0 {
+		a := connector.Artefact{Account: n.Account, Detail: "a mark that is on no account"}
+		if n.OID != 0 {
+			a.Creation = oidText(n.OID)
+		}
+		list(a)
 	}
 	return as
 }

@@ -16,6 +16,7 @@ const (
 	enablePrefix     = "stintmark_enable_"
 	quarantinePrefix = "stintquarantine_"
 	claimRole        = "stint_claim"
+	proofRole        = "stint_claim_proof"
 
 	slugLen = 12
 	tagLen  = 26 + 1 + 16 // ULID, "_", MAC
@@ -95,7 +96,7 @@ func validTag(t access.Tag) bool {
 func reserved(name string) bool {
 	_, account := accountTag(name)
 	_, _, mark := markTag(name)
-	return account || mark || name == claimRole || strings.HasPrefix(name, quarantinePrefix)
+	return account || mark || name == claimRole || name == proofRole || strings.HasPrefix(name, quarantinePrefix)
 }
 
 // checkName refuses names that PostgreSQL would not take as they are. It cuts

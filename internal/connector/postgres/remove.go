@@ -18,7 +18,7 @@ func (c *Connector) remove(ctx context.Context, t connector.Target, ss []*subjec
 	if err != nil {
 		return err
 	}
-	if err := superseded(seen.claim, t.Claim); err != nil {
+	if err := superseded(readClaim(seen.claim), t); err != nil {
 		return err
 	}
 	pending, err := c.prepared(ctx, t, ss)

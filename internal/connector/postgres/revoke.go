@@ -29,7 +29,7 @@ func (c *Connector) revoke(ctx context.Context, t connector.Target, ss []*subjec
 	if err != nil {
 		return err
 	}
-	if err := superseded(seen.claim, t.Claim); err != nil {
+	if err := superseded(readClaim(seen.claim), t); err != nil {
 		return err
 	}
 	steps := make([]step, len(ss))

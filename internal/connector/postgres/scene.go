@@ -50,7 +50,7 @@ type scene struct {
 	members  map[uint32][]membership
 	sessions map[uint32][]session
 	notes    map[string]note // of the marks on standing accounts
-	claim    string
+	claim    string          // see claimSQL
 }
 
 const rolesSQL = `
@@ -81,8 +81,6 @@ SELECT usesysid, coalesce(extract(epoch FROM backend_start) * 1000000, 0)::int8,
        CASE WHEN state = 'active' THEN 0 ELSE coalesce(extract(epoch FROM clock_timestamp() - state_change) * 1000000, 0) END::int8
 FROM pg_stat_activity
 WHERE usesysid IN (SELECT unnest($2::oid[])) OR usename IN (SELECT unnest($1::text[]::name[]))`
-
-const claimSQL = `SELECT coalesce(shobj_description(to_regrole('stint_claim')::oid, 'pg_authid'), '')`
 
 // readScene reads it in one round trip.
 func readScene(ctx context.Context, conn *pgx.Conn, ss []*subject, what detail) (*scene, error) {

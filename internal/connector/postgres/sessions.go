@@ -30,7 +30,7 @@ func (c *Connector) terminate(ctx context.Context, t connector.Target, ss []*sub
 	if err != nil {
 		return err
 	}
-	if err := superseded(seen.claim, t.Claim); err != nil {
+	if err := superseded(readClaim(seen.claim), t); err != nil {
 		return err
 	}
 	ends, err := c.cutOff(ctx, t, seen, ss)

@@ -162,7 +162,7 @@ func (c *Connector) standing(ctx context.Context, conn *pgx.Conn, t connector.Ta
 	if err != nil {
 		return nil, nil, err
 	}
-	if held := checkClaim(seen.claim, t.Claim); held != nil {
+	if held := checkClaim(readClaim(seen.claim), t); held != nil {
 		return nil, nil, held
 	}
 	r, impostor := seen.account(s)

@@ -76,6 +76,11 @@ func (w *world) furnish(db string) {
 		"GRANT USAGE, CREATE ON SCHEMA work TO "+ident(w.groups[1]), "GRANT CREATE ON DATABASE "+ident(db)+" TO "+ident(w.groups[1]))
 }
 
+// ForgeClaim is what anybody with CREATEROLE can do before PostgreSQL 16.
+func (w *world) ForgeClaim(installation string, epoch int64) {
+	w.exec("", "COMMENT ON ROLE stint_claim IS "+literal(fmt.Sprintf("%s/%d", installation, epoch)))
+}
+
 // elsewhere is a second database, in which accounts may create too.
 func (w *world) elsewhere() string {
 	if w.second == "" {
@@ -97,7 +102,7 @@ func (w *world) disown(db string) {
 // could stumble over.
 func (w *world) close() {
 	w.c.Close()
-	w.exec("", "DO $$ BEGIN IF to_regrole('stint_claim') IS NOT NULL THEN DROP ROLE stint_claim; END IF; END $$")
+	w.exec("", "DROP ROLE IF EXISTS stint_claim, stint_claim_proof")
 	w.disown(w.database)
 	w.disown("postgres")
 	w.exec("", `DO $$ DECLARE r name; BEGIN

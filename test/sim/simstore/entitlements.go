@@ -170,10 +170,15 @@ func (tx *Tx) saveEntitlement(e access.Entitlement) error {
 			row.due = 0 // work without a time is work for now, never work forgotten
 		}
 	}
-	if e.Version == 1 && e.State != access.Intended && e.State != access.Removing {
-		return tx.fail(broken("an entitlement begins intended, or found and being removed"))
+	if e.Version == 1 {
+		if err := newEntitlementRule(row); err != nil {
+			return tx.fail(err)
+		}
+		if err := entitlementChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
-	if old == nil && e.Version != 1 || old != nil && !follows(e.Version, old.Version) {
+	if old == nil && e.Version != 1 || old != nil && !(follows(e.Version, old.Version) && row.fixed(old)) {
 		return tx.fail(changed("entitlement", e.ID, e.Version))
 	}
 	if old != nil {
@@ -181,6 +186,9 @@ func (tx *Tx) saveEntitlement(e access.Entitlement) error {
 			return tx.fail(err)
 		}
 		row.owner, row.until = old.owner, old.until
+		if row.State == access.Gone { // nobody's work any more
+			row.owner, row.until = "", never
+		}
 		if row.due != never && old.until != never && row.due < old.until {
 			row.due = old.until
 		}
@@ -449,4 +457,43 @@ func (tx *Tx) DueWork() (due []access.Work, err error) {
 		}
 	}
 	return due, nil
+}
+
+// Removals are those in state removing, the longest due first.
+func (tx *Tx) Removals(limit int) (found []access.Entitlement, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	t := &tx.s.entitlements
+	var due []moment
+	for _, w := range t.works {
+		if w.Removals {
+			due = slices.AppendSeq(due, w.due.all())
+		}
+	}
+	slices.SortFunc(due, compareMoments)
+	for _, m := range due[:min(len(due), limit)] {
+		found = append(found, cloneEntitlement(t.rows[access.EntitlementID(m.id)].Entitlement))
+	}
+	return found, nil
+}
+
+// LeftGroup is the newest membership of that place and key that is gone.
+func (tx *Tx) LeftGroup(p access.Place, key string) (access.Entitlement, error) {
+	if tx.err != nil {
+		return access.Entitlement{}, tx.err
+	}
+	t := &tx.s.entitlements
+	newest := ""
+	if gone := t.states[placeState{p, access.Gone}]; gone != nil && strings.HasPrefix(key, "group:") {
+		for id := range gone.all() {
+			if t.rows[access.EntitlementID(id)].Key == key {
+				newest = id
+			}
+		}
+	}
+	if newest == "" {
+		return access.Entitlement{}, missing("entitlement")
+	}
+	return cloneEntitlement(t.rows[access.EntitlementID(newest)].Entitlement), nil
 }

@@ -116,8 +116,11 @@ func (tx *Tx) saveGrant(g access.Grant) error {
 		if err := newGrantRule(row, tx.s.requests.rows[g.Request]); err != nil {
 			return tx.fail(err)
 		}
+		if err := grantChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
-	if old == nil && g.Version != 1 || old != nil && !follows(g.Version, old.Version) {
+	if old == nil && g.Version != 1 || old != nil && !(follows(g.Version, old.Version) && row.fixed(old)) {
 		return tx.fail(changed("grant", g.ID, g.Version))
 	}
 	if old != nil {
@@ -179,6 +182,21 @@ func (tx *Tx) DueGrants(limit int) (found []access.Grant, err error) {
 			}
 			found = append(found, cloneGrant(t.rows[access.GrantID(m.id)].Grant))
 		}
+	}
+	return found, nil
+}
+
+// EndingNext are those that time ends next, the soonest first.
+func (tx *Tx) EndingNext(limit int) (found []access.Grant, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	t := &tx.s.grants
+	for m := range t.ends.all() {
+		if len(found) >= limit {
+			break
+		}
+		found = append(found, cloneGrant(t.rows[access.GrantID(m.id)].Grant))
 	}
 	return found, nil
 }

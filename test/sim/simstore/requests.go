@@ -124,12 +124,14 @@ func (tx *Tx) saveRequest(r access.Request) error {
 		if err := newRequestRule(row); err != nil {
 			return tx.fail(err)
 		}
+		if err := requestChecks(row); err != nil {
+			return tx.fail(err)
+		}
 	}
-	if old == nil && r.Version != 1 || old != nil && !follows(r.Version, old.Version) {
+	if old == nil && r.Version != 1 || old != nil && !(follows(r.Version, old.Version) && row.fixed(old)) {
 		return tx.fail(changed("request", r.ID, r.Version))
 	}
 	if old != nil {
-		row.CreatedAt = instant(row.CreatedAt)
 		if err := requestRule(old, row, t.votes[r.ID]); err != nil {
 			return tx.fail(err)
 		}

@@ -33,6 +33,33 @@ func newRequestRule(r *requestRow) error {
 	return hold(rule{!begins || r.State == access.RequestIsGranted && r.needed > 0, "a request begins pending, or decided by policy alone"})
 }
 
+// fixed reports whether what was asked is as it was, which a save never changes.
+func (r *requestRow) fixed(old *requestRow) bool {
+	return r.Principal == old.Principal && r.Person == old.Person && first(r.Targets) == first(old.Targets) && r.Role == old.Role &&
+		r.Duration == old.Duration && r.Extends == old.Extends && r.Digest == old.Digest && r.needed == old.needed &&
+		r.CreatedAt.Equal(old.CreatedAt) && r.ExpiresAt.Equal(old.ExpiresAt)
+}
+
+// fixed reports whether whose grant it is, and of what, is as it was.
+func (g *grantRow) fixed(old *grantRow) bool {
+	return g.Request == old.Request && g.Principal == old.Principal && g.Person == old.Person && first(g.Targets) == first(old.Targets) &&
+		g.Role == old.Role && g.CreatedAt.Equal(old.CreatedAt)
+}
+
+// fixed reports whether what and where an entitlement is are as they were.
+func (e *entitlementRow) fixed(old *entitlementRow) bool {
+	return e.Target.Connection.Place() == old.Target.Connection.Place() && e.Key == old.Key && e.Target.Resource == old.Target.Resource &&
+		e.CreatedAt.Equal(old.CreatedAt)
+}
+
+// first is the resource that stands in the row itself.
+func first(ts []access.Target) access.ResourceName {
+	if len(ts) == 0 {
+		return ""
+	}
+	return ts[0].Resource
+}
+
 func requestRule(old, r *requestRow, votes []access.Approval) error {
 	yes := 0
 	for _, v := range votes {
@@ -42,9 +69,6 @@ func requestRule(old, r *requestRow, votes []access.Approval) error {
 	}
 	used := old.State == access.RequestIsGranted && r.State == access.RequestIsGranted && old.Grant == "" && r.Grant != ""
 	return hold(
-		rule{r.Principal != old.Principal || r.Person != old.Person || r.Digest != old.Digest || r.Duration != old.Duration ||
-			r.Extends != old.Extends || r.needed != old.needed || !r.CreatedAt.Equal(old.CreatedAt) || !r.ExpiresAt.Equal(old.ExpiresAt),
-			"what was asked never changes"},
 		rule{old.State != access.RequestPending && !used, "a decided request stays as it is"},
 		rule{old.State == access.RequestPending && r.State == access.RequestIsGranted && r.needed > yes, "a request needs its approvals"},
 	)
@@ -87,7 +111,6 @@ func (tx *Tx) grantRule(old, g *grantRow) error {
 	return hold(
 		rule{old.Over(), "an ended grant stays as it is"},
 		rule{g.State != old.State && !slices.Contains(grantSteps[old.State], g.State), "a grant has no such transition"},
-		rule{g.Request != old.Request || g.Principal != old.Principal || g.Person != old.Person || !g.CreatedAt.Equal(old.CreatedAt), "whose grant it is never changes"},
 		rule{old.State != access.Scheduled && longer > 0 && !extended, "the end of a grant is raised only by an extension"},
 		rule{g.Duration > old.Duration && g.Duration > tx.approvedFor(g), "a grant is not longer than its request and its approved extensions"},
 		rule{g.State != old.State && g.Over() && slices.ContainsFunc(tx.s.holds.byGrant[g.ID], func(h access.Hold) bool { return !h.Settled }),
@@ -121,6 +144,10 @@ func grantChecks(g *grantRow) error {
 	)
 }
 
+func newEntitlementRule(e *entitlementRow) error {
+	return hold(rule{e.State != access.Intended && e.State != access.Removing, "an entitlement begins intended, or found and being removed"})
+}
+
 var entitlementSteps = map[access.EntitlementState][]access.EntitlementState{
 	access.Intended:   {access.Present, access.Refreshing, access.Removing},
 	access.Present:    {access.Refreshing, access.Removing},
@@ -132,8 +159,6 @@ var entitlementSteps = map[access.EntitlementState][]access.EntitlementState{
 func entitlementRule(old, e *entitlementRow) error {
 	return hold(
 		rule{e.State != old.State && !slices.Contains(entitlementSteps[old.State], e.State), "an entitlement has no such transition"},
-		rule{e.Target.Connection.Place() != old.Target.Connection.Place() || e.Key != old.Key || !e.CreatedAt.Equal(old.CreatedAt),
-			"what and where an entitlement is never changes"},
 	)
 }
 

@@ -36,6 +36,7 @@ type Store struct {
 	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
 	odd          map[record]bool  // those that are not
 	scratch      []byte
+	broken       []string // rules that changes broke
 }
 
 // New makes an empty store. now is the database's clock; the store's time never
@@ -143,6 +144,14 @@ func (s *Store) Log() []access.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log[:len(s.log):len(s.log)]
+}
+
+// Broken lists the rules that changes broke and for which they were refused: what
+// a correct program never does.
+func (s *Store) Broken() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken[:len(s.broken):len(s.broken)]
 }
 
 // Now is the store's time.

@@ -1,6 +1,7 @@
 package simstore
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -28,6 +29,10 @@ func (tx *Tx) Now() time.Time { return tx.now }
 func (tx *Tx) fail(err error) error {
 	if tx.err == nil {
 		tx.err = err
+	}
+	var ours *access.Error
+	if errors.As(err, &ours) && ours.Code == "rule-broken" {
+		tx.s.broken = append(tx.s.broken, ours.Why)
 	}
 	return err
 }

@@ -1,0 +1,314 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+)
+
+// While the store takes no changes, nothing new is granted, and what ends is
+// ended all the same: from what was read ahead (ahead.go), on the target itself,
+// with a journal in the place of the store (journal.go). Everything done here
+// only takes away, and taking away twice does what once does: so it does no harm
+// if the store was there all the time.
+
+// Times of an outage.
+const (
+	// awayAfter is how late an end may be before it is found out whether the
+	// store takes changes at all.
+	awayAfter = 300 * time.Millisecond
+	// answersWithin is how long the store may take for a change that says so.
+	answersWithin = 2 * time.Second
+	// watchEvery is how often the store is thought of.
+	watchEvery = 250 * time.Millisecond
+	// trustAgain is how long no change may have failed before the store is
+	// believed to be back: a full disk takes one row and refuses the next.
+	trustAgain = 2 * time.Second
+	// lookWithin bounds a look at what is due. A server that holds the
+	// connection and answers nothing must not hold the loop for longer.
+	lookWithin = 10 * time.Second
+)
+
+// pulse is the store, with an ear for changes that fail.
+type pulse struct {
+	Store
+	failed atomic.Int64 // when a change last failed, host's time in ns; 0: never
+	worked atomic.Int64 // when something last went through
+	away   atomic.Int64 // since when the store takes no changes; 0: it does
+}
+
+func (p *pulse) Update(ctx context.Context, fn func(Tx) error) error {
+	err := p.Store.Update(ctx, fn)
+	p.heard(err)
+	if ctx.Err() == nil && storeFailed(err) {
+		p.failed.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+func (p *pulse) View(ctx context.Context, fn func(Tx) error) error {
+	err := p.Store.View(ctx, fn)
+	p.heard(err)
+	return err
+}
+
+func (p *pulse) heard(err error) {
+	if err == nil {
+		p.worked.Store(time.Now().UnixNano())
+	}
+}
+
+// isSlow reports whether a call that began then and got no answer says nothing
+// about the store, because others went through: there is much to do, no more.
+func (p *pulse) isSlow(within context.Context, begun time.Time) bool {
+	return within.Err() != nil && p.worked.Load() > begun.UnixNano()
+}
+
+func (p *pulse) isAway() bool { return p.away.Load() != 0 }
+
+// storeFailed tells an error of the store from one that only looks like it:
+// Unavailable is also what the broker says of itself.
+func storeFailed(err error) bool {
+	var e *access.Error
+	return errors.As(err, &e) && e.Kind == access.Unavailable && e.Code != "store-contended" &&
+		(strings.HasPrefix(e.Code, "store") || e.Code == "commit-unknown")
+}
+
+// watchStore reads ahead, finds out whether the store takes changes when there is
+// reason to doubt it, and brings the journal into the log when it does again.
+func (b *Broker) watchStore(ctx context.Context) {
+	b.remember()
+	var probed time.Time
+	for ctx.Err() == nil {
+		if b.ahead.wants() {
+			b.lookAhead(ctx)
+		}
+		recent := time.Since(time.Unix(0, b.pulse.failed.Load())) < trustAgain
+		if recent || b.pulse.isAway() || time.Since(probed) >= time.Second && b.ahead.late(awayAfter) {
+			b.probe(ctx)
+			probed = time.Now()
+		}
+		if !b.pulse.isAway() {
+			within, done := context.WithTimeout(ctx, lookWithin)
+			if err := b.mergeJournal(within); err != nil && ctx.Err() == nil {
+				b.Log.Error("the journal is not merged; tried again", "error", err)
+			}
+			done()
+		}
+		t := time.NewTimer(watchEvery)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// lookAhead reads ahead, if the store answers.
+func (b *Broker) lookAhead(ctx context.Context) {
+	within, done := context.WithTimeout(ctx, answersWithin)
+	defer done()
+	begun := time.Now()
+	if err := b.readAhead(within); storeFailed(err) && !b.pulse.isSlow(within, begun) {
+		b.goneAway(ctx, err)
+	}
+}
+
+// probe makes a change of no meaning and learns from it how the store is.
+func (b *Broker) probe(ctx context.Context) {
+	within, done := context.WithTimeout(ctx, answersWithin)
+	defer done()
+	begun := time.Now()
+	err := b.pulse.Store.Update(within, func(tx Tx) error {
+		return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
+	})
+	switch {
+	case ctx.Err() != nil || storeFailed(err) && b.pulse.isSlow(within, begun):
+	case storeFailed(err):
+		b.goneAway(ctx, err)
+	case err == nil && time.Since(time.Unix(0, b.pulse.failed.Load())) >= trustAgain:
+		if since := b.pulse.away.Swap(0); since != 0 {
+			b.Log.Info("the store takes changes again", "after", time.Since(time.Unix(0, since)).Round(time.Millisecond).String())
+			b.alarm.set(time.Unix(0, 1)) // what is due is looked for at once
+		}
+	case err == nil && b.ahead.late(awayAfter):
+		b.goneAway(ctx, errors.New("changes failed a moment ago"))
+	}
+}
+
+func (b *Broker) goneAway(ctx context.Context, cause error) {
+	if ctx.Err() == nil && b.pulse.away.CompareAndSwap(0, time.Now().UnixNano()) {
+		b.Log.Error("the store takes no changes; nothing new is granted, and access ends without it", "error", cause)
+	}
+	b.wakeAway()
+}
+
+func (b *Broker) wakeAway() {
+	select {
+	case b.awake <- struct{}{}:
+	default:
+	}
+}
+
+// remember reads from the journal which grants were revoked before a restart and
+// may not be in the store yet.
+func (b *Broker) remember() {
+	if b.Journal == nil {
+		return
+	}
+	n, _ := b.Journal.Waiting()
+	_, bodies := b.Journal.Entries(n)
+	for _, body := range bodies {
+		if e, ok := decodeEntry(body); ok && e.Did == didRevoke {
+			b.ahead.endNow(e.Grants)
+		}
+	}
+}
+
+// watchAway ends what ends while the store is away.
+func (b *Broker) watchAway(ctx context.Context) {
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	for ctx.Err() == nil {
+		wait := time.Second
+		if b.pulse.isAway() {
+			var removals, spoilings []access.Entitlement
+			removals, spoilings, wait = b.ahead.take()
+			for _, part := range inParts(removals) {
+				calls.Go(func() { b.endAway(ctx, part, false) })
+			}
+			for _, part := range inParts(spoilings) {
+				calls.Go(func() { b.endAway(ctx, part, true) })
+			}
+		}
+		t := time.NewTimer(max(wait, 5*time.Millisecond))
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		case <-b.awake:
+		}
+		t.Stop()
+	}
+}
+
+// inParts makes batches of one connection.
+func inParts(es []access.Entitlement) (parts [][]access.Entitlement) {
+	for _, part := range byConnection(es) {
+		for len(part) > removeBatch {
+			parts, part = append(parts, part[:removeBatch]), part[removeBatch:]
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// endAway takes a batch of one connection away, with a word to the journal before
+// and after. What the journal does not take is done all the same.
+func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil bool) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
+	defer done()
+	before, after, take := didRemoving, didRemoved, b.takeAway
+	if spoil {
+		before, after, take = didSpoil, didSpoilt, b.spoil
+	}
+	var intents []entry
+	for _, e := range es {
+		if b.ahead.attemptsAt(e.ID) == 0 { // one word is enough for all attempts
+			intents = append(intents, b.entryOf(before, e))
+		}
+	}
+	_ = b.jot(intents...) // it has said so
+	rs := take(ctx, es, func() {})
+	var outcomes []entry
+	gone := 0
+	for _, r := range rs {
+		x := b.entryOf(after, r.entitlement)
+		switch {
+		case r.gone:
+			gone++
+		case b.ahead.attemptsAt(r.entitlement.ID)+1 == troubleAfter:
+			x.Did, x.Said = didTrouble, r.said
+		default:
+			continue
+		}
+		outcomes = append(outcomes, x)
+	}
+	_ = b.jot(outcomes...)
+	b.ahead.done(rs, spoil)
+	b.Log.Warn("access ended without the store", "did", after, "resource", es[0].Target.Resource, "gone", gone, "of", len(es))
+	b.wakeAway()
+}
+
+func (b *Broker) entryOf(did string, e access.Entitlement) entry {
+	b.ahead.mu.Lock()
+	now := b.ahead.now()
+	b.ahead.mu.Unlock()
+	return entry{At: now, Did: did, Entitlement: e.ID, Resource: e.Target.Resource, Mechanism: e.Mechanism, Account: e.Account, Rights: e.Rights,
+		Grants: b.ahead.holdersOf(e.ID)}
+}
+
+// spoil makes the credential of shared accounts useless and ends their sessions,
+// and leaves the accounts: others hold them on.
+func (b *Broker) spoil(ctx context.Context, es []access.Entitlement, _ func()) []removal {
+	rs := make([]removal, len(es))
+	for i, e := range es {
+		rs[i].entitlement = e
+	}
+	at := es[0].Target.Connection
+	conn, t, err := b.endingTarget(ctx, at)
+	if err != nil {
+		for i := range rs {
+			rs[i].said = public(err)
+		}
+		return rs
+	}
+	leave, ok := b.lanes.removing.enter(ctx, at.Place())
+	if !ok {
+		return rs
+	}
+	orders := make([]connector.Order, len(es))
+	for i, e := range es {
+		orders[i] = b.order(e)
+	}
+	revoked, ended := conn.Revoke(ctx, t, orders), conn.TerminateSessions(ctx, t, orders)
+	silent := false
+	for i := range rs {
+		rs[i].gone = revoked[i].Outcome == connector.Done && ended[i].Outcome == connector.Done
+		if err := errors.Join(revoked[i].Err, ended[i].Err); err != nil {
+			rs[i].said = err.Error()
+			silent = silent || errors.Is(err, context.DeadlineExceeded)
+		}
+	}
+	leave(!silent)
+	return rs
+}
+
+// Outage is how the broker stands without its store.
+type Outage struct {
+	Since     time.Time // when it was noticed; zero: the store takes changes
+	Ahead     int       // entitlements that could be ended without it
+	Truncated bool      // there are more
+	Waiting   int       // records of the journal that are not in the log yet
+	Journal   error     // why those would not survive this process; nil: they would
+}
+
+// Outage tells how the broker stands without its store.
+func (b *Broker) Outage() Outage {
+	var o Outage
+	if since := b.pulse.away.Load(); since != 0 {
+		o.Since = time.Unix(0, since).UTC()
+	}
+	b.ahead.mu.Lock()
+	o.Ahead, o.Truncated = len(b.ahead.items), b.ahead.cut
+	b.ahead.mu.Unlock()
+	if b.Journal != nil {
+		o.Waiting, o.Journal = b.Journal.Waiting()
+	}
+	return o
+}

@@ -1,0 +1,89 @@
+package broker_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/connector"
+)
+
+// TestSweepBesideAnEnd: a membership that ends between the inventory that lists
+// it and the judgement is not reported as left behind.
+func TestSweepBesideAnEnd(t *testing.T) {
+	in := newInstallation(t)
+	v := in.hold("mira", "owner", time.Minute)
+	in.target.setFault(func(call string, w when, _ connector.Order) error {
+		if call != "inventory" || w != after {
+			return nil
+		}
+		in.target.setFault(nil)
+		if _, err := in.End(t.Context(), in.as("mira"), string(v.Request.ID), "done"); err != nil {
+			return err
+		}
+		in.until("mira", string(v.Request.ID), access.Ended)
+		return nil
+	})
+	found, err := in.Sweep(t.Context(), in.as("root"), "db", 0, "")
+	must(t, err)
+	if len(found.Unwanted) > 0 || in.Stats().Events[broker.SweepFound] > 0 {
+		t.Errorf("found %+v", found)
+	}
+	in.clean()
+}
+
+// TestSweepBesideABeginning: what begins after the inventory is not judged by it.
+func TestSweepBesideABeginning(t *testing.T) {
+	in := newInstallation(t)
+	in.target.setFault(func(call string, w when, _ connector.Order) error {
+		if call == "inventory" && w == after {
+			in.target.setFault(nil)
+			in.hold("mira", "owner", time.Minute)
+			in.hold("noor", "reader", time.Minute)
+		}
+		return nil
+	})
+	found, err := in.Sweep(t.Context(), in.as("root"), "db", 0, "")
+	must(t, err)
+	if len(found.Unwanted)+len(found.Foreign) > 0 {
+		t.Errorf("found %+v", found)
+	}
+	if left := in.target.left(); len(left) != 2 {
+		t.Errorf("of two there are %v", left)
+	}
+}
+
+// TestLyingConnector: a connector that lists what is not there, or what is
+// somebody else's, under tags that it has seen, takes nobody's access away.
+func TestLyingConnector(t *testing.T) {
+	in := newInstallation(t)
+	v := in.hold("mira", "reader", time.Minute)
+	name := in.target.left()[0]
+	in.target.mu.Lock()
+	tag := in.target.accounts[name].tag
+	// The live tag, and one of another target, on accounts of other people.
+	in.target.accounts["payroll"] = &account{oid: "2000", tag: tag, login: true}
+	elsewhere := access.Tag(in.tagger.Tag("test", "fake://127.0.0.1:2", 1, string(access.NewEntitlementID(1, access.Entropy{1}))))
+	in.target.accounts["audit"] = &account{oid: "2001", tag: elsewhere, login: true}
+	in.target.mu.Unlock()
+	found, err := in.Sweep(t.Context(), in.as("root"), "db", 0, "")
+	must(t, err)
+	if len(found.Foreign) != 2 || found.Ordered != 0 || in.Stats().Events[broker.ForeignFound] != 2 {
+		t.Errorf("found %+v, %d alarms", found, in.Stats().Events[broker.ForeignFound])
+	}
+	_, err = in.End(t.Context(), in.as("mira"), string(v.Request.ID), "done")
+	must(t, err)
+	in.until("mira", string(v.Request.ID), access.Ended)
+	for _, sweep := range []string{"at once", "and again"} {
+		found, err = in.Sweep(t.Context(), in.as("root"), "db", 0, "")
+		must(t, err)
+		if len(found.Foreign) != 2 || found.Ordered != 0 {
+			t.Errorf("after the end, %s: %+v", sweep, found)
+		}
+	}
+	if left := strings.Join(in.target.left(), " "); left != "audit payroll" {
+		t.Errorf("left: %s", left)
+	}
+}
