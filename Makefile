@@ -11,9 +11,11 @@ export CGO_ENABLED ?= 0
 STORE  ?= sqlite
 TRIALS ?= 50
 AUTO   ?=
+SEEDS  ?= 200
+PAIRS  ?= 10m
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos bench assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos sim sim-pairs bench assurance cross clean
 
 all: build
 
@@ -29,6 +31,7 @@ demo: setup build
 
 ## Every test. About seven minutes on two cores with warm caches.
 test: setup check build cross unit race e2e
+	@$(MAKE) --no-print-directory sim
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=postgres
 	@$(MAKE) --no-print-directory demo AUTO=1
@@ -60,6 +63,19 @@ chaos: build
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md.
 bench: build
 	$(GO) run ./test/bench -bin bin -store $(STORE)
+
+## A simulated day for each of SEEDS seeds, with faults at every step, and each single
+## fault at each step of six stories; SEED=x replays one. See docs/simulation.md.
+sim:
+ifdef SEED
+	$(GO) test -count=1 ./test/sim -run '^TestSeed$$' -sim.seed=$(SEED)
+else
+	$(GO) test -count=1 -timeout 24h ./test/sim -v -run '^Test(Seeds|Singles|Replay)$$' -sim.seeds=$(SEEDS) -sim.evidence=$(CURDIR)/docs/evidence
+endif
+
+## Pairs of faults in the two short stories, for as long as PAIRS says.
+sim-pairs:
+	$(GO) test -count=1 -timeout 24h ./test/sim -v -run '^TestPairs$$' -sim.pairs=$(PAIRS) -sim.evidence=$(CURDIR)/docs/evidence
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:
