@@ -15,9 +15,11 @@ AUTO   ?=
 # Where deep runs leave their results for the assurance report: EVIDENCE=docs/evidence.
 EVIDENCE ?=
 MINUTES ?= 10
+SEEDS  ?= 200
+PAIRS  ?= 10m
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos sim-mutants bench storm soak drill assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos sim sim-pairs sim-mutants bench storm soak drill assurance cross clean
 
 all: build
 
@@ -33,6 +35,7 @@ demo: setup build
 
 ## Every test. About seven minutes on two cores with warm caches.
 test: setup check build cross unit race e2e
+	@$(MAKE) --no-print-directory sim
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=postgres
 	@$(MAKE) --no-print-directory demo AUTO=1
@@ -81,6 +84,19 @@ storm:
 ## stintd under load for so many minutes; fails when something grows.
 soak: build
 	$(GO) run ./test/bench -bin bin -store $(STORE) -parts soak -soak $(MINUTES)m -evidence '$(EVIDENCE)'
+
+## A simulated day for each of SEEDS seeds, with faults at every step, and each single
+## fault at each step of six stories; SEED=x replays one. See docs/simulation.md.
+sim:
+ifdef SEED
+	$(GO) test -count=1 ./test/sim -run '^TestSeed$$' -sim.seed=$(SEED)
+else
+	$(GO) test -count=1 -timeout 24h ./test/sim -v -run '^Test(Seeds|Singles|Replay)$$' -sim.seeds=$(SEEDS) $(if $(EVIDENCE),-sim.evidence='$(abspath $(EVIDENCE))')
+endif
+
+## Pairs of faults in the two short stories, for as long as PAIRS says.
+sim-pairs:
+	$(GO) test -count=1 -timeout 24h ./test/sim -v -run '^TestPairs$$' -sim.pairs=$(PAIRS) $(if $(EVIDENCE),-sim.evidence='$(abspath $(EVIDENCE))')
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:

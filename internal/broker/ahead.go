@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -429,6 +431,9 @@ func (a *ahead) take() (removals, spoilings []access.Entitlement, next time.Dura
 			next = min(next, wait)
 		}
 	}
+	byID := func(x, y access.Entitlement) int { return cmp.Compare(x.ID, y.ID) } // not in the order of a map
+	slices.SortFunc(removals, byID)
+	slices.SortFunc(spoilings, byID)
 	return removals, spoilings, next
 }
 

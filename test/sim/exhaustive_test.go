@@ -4,13 +4,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stint/test/evidence"
 )
 
 // TestSingles tries every single fault at each step of the six scenarios.
 func TestSingles(t *testing.T) {
-	if *shardFlag != "" || *seedFlag != 0 || *seedsFlag != 0 || *pairsFlag != 0 {
+	if *shardFlag != "" || *seedFlag != 0 || *pairsFlag != 0 {
 		t.Skip("only in an ordinary run of the tests")
 	}
+	e := evidence.New("sim-singles", "simulation", "make sim")
+	e.Invariants = oracles
 	total := 0
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -26,10 +30,14 @@ func TestSingles(t *testing.T) {
 				}
 			}
 			total += n
+			e.Count(s.name+": steps", float64(len(ops)), "")
+			e.Count(s.name+": runs with one fault", float64(n), "")
 			t.Logf("%s: %d steps, %d single faults", s.name, len(ops), n)
 		})
 	}
 	t.Logf("%d runs", total)
+	e.Passed = !t.Failed()
+	keep(t, e)
 }
 
 // TestPairs is `make sim-pairs`: two faults at two steps of the short scenarios, in
@@ -69,7 +77,19 @@ func TestPairs(t *testing.T) {
 		try(t, all[k].s, all[k].faults)
 		n++
 	}
+	e := evidence.New("sim-pairs", "simulation", "make sim-pairs")
+	e.Passed, e.Invariants = !t.Failed(), oracles
+	e.Count("pairs tried", float64(n), "")
+	e.Count("pairs there are", float64(len(all)), "")
+	e.Seconds = time.Since(began).Seconds()
+	keep(t, e)
 	t.Logf("%d of %d pairs in %.0f s", n, len(all), time.Since(began).Seconds())
+}
+
+func keep(t *testing.T, r evidence.Result) {
+	if err := r.Write(*keepFlag); err != nil {
+		t.Error(err)
+	}
 }
 
 func gcd(a, b int) int {

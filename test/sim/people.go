@@ -231,7 +231,7 @@ func (a *ask) live() {
 		return
 	case err != nil: // it may have been made; nobody knows its number
 		return
-	case stopped && w.rules.stopped && a.state == access.RequestIsGranted && a.sent.After(w.rules.stoppedAt):
+	case stopped && w.rules.stopped && a.state == access.RequestIsGranted && a.sent.After(w.rules.stoppedAt) && !w.oracle.forgot(w.rules.stoppedAt):
 		w.fail("stop", "%s was granted while grants were stopped", a.name())
 	}
 	if a.state == access.RequestPending {

@@ -159,8 +159,12 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 	if r.dead {
 		return errDead
 	}
+	label := caller()
+	if strings.HasPrefix(label, "probe<") && !w.storm && r.asleep.IsZero() && !w.storeDown() {
+		return w.store.Update(ctx, fn) // a look whether the store takes changes, each second; it changes nothing
+	}
 	err := errDead
-	st := &step{by: r, op: "update", label: caller(), key: broker.WorkOf(ctx)}
+	st := &step{by: r, op: "update", label: label, key: broker.WorkOf(ctx)}
 	st.do = func(st *step) {
 		if r.dead {
 			st.answer("dead")

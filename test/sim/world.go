@@ -221,7 +221,17 @@ func (w *world) targetDown(p access.Place) bool { return w.now().Before(w.back[p
 
 // lose is a failover of the store that takes the newest n commits back.
 func (w *world) lose(n int) {
-	n = w.store.Lose(n)
+	lost := 0
+	for tries := 0; tries < 100 && lost < n; tries++ { // probes are commits, too, and say nothing
+		had := len(w.store.Log())
+		if w.store.Lose(1) == 0 {
+			break
+		}
+		if len(w.store.Log()) < had {
+			lost++
+		}
+	}
+	n = lost
 	w.traced = len(w.store.Log())
 	w.oracle.lost(n)
 	w.disturb("", w.now())
