@@ -187,6 +187,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 		return p.server.Serve(doors, ln)
 	})
 	g.Go(func() error { p.witnesses.run(failed); return nil })
+	g.Go(func() error { p.keepTime(failed); return nil })
 	g.Go(func() error { p.sequence(failed); return nil })
 	g.Go(func() error { p.prune(failed); return nil })
 	g.Go(func() error { p.watchBacklog(failed); return nil })
@@ -224,6 +225,11 @@ func (p *process) sequence(ctx context.Context) {
 			pause(ctx, tryAgain)
 		}
 	}
+}
+
+// keepTime lets the store compare clocks. What it cannot write is tried again.
+func (p *process) keepTime(ctx context.Context) {
+	p.store.KeepTime(ctx, func(err error) { p.log.Warn("the high-water mark of time was not written", "error", err) })
 }
 
 // follow runs a reader of the log for ever.

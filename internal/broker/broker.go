@@ -151,8 +151,8 @@ func (b *Broker) Doubt(why string) {
 	}
 }
 
-// certain refuses what must not happen while in doubt.
-func (b *Broker) certain() error {
+// certain refuses what must not happen while in doubt, about the log or the time.
+func (b *Broker) certain(tx Tx) error {
 	if why := b.doubt.Load(); why != nil {
 		return access.Fail(access.Unavailable, "in-doubt", "nothing new is granted for now").Because(*why).
 			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
@@ -161,7 +161,10 @@ func (b *Broker) certain() error {
 		return access.Fail(access.Unavailable, "no-store", "nothing new is granted for now").Because("the store takes no changes reliably").
 			Try("an administrator looks at the store's disk or server; it goes on by itself then, and ending and revoking work meanwhile")
 	}
-	return b.holds.refuse()
+	if err := b.holds.refuse(); err != nil {
+		return err
+	}
+	return tx.Certain()
 }
 
 // every calls f at once and then each d until ctx ends.

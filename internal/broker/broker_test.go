@@ -37,6 +37,7 @@ type installation struct {
 	path   string
 	stop   func()
 	device [32]byte
+	wrap   func(memory) broker.Store // what the broker sees of the store; nil: the store
 }
 
 // memory adapts the store to the broker's interface.
@@ -181,10 +182,15 @@ func (in *installation) checkpointKey() (note.Signer, string, error) {
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
+	return newInstallationOn(t, nil)
+}
+
+func newInstallationOn(t *testing.T, wrap func(memory) broker.Store) *installation {
+	t.Helper()
 	in, err := prepare(t, t.TempDir())
 	must(t, err)
 	must(t, in.store.Close())
-	in.t = t
+	in.t, in.wrap = t, wrap
 	in.start()
 	return in
 }
@@ -196,7 +202,11 @@ func (in *installation) start() {
 	s, err := store.Open(t.Context(), store.Config{Path: in.path})
 	must(t, err)
 	in.store = s
-	b, err := in.broker(memory{s}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	seen := broker.Store(memory{s})
+	if in.wrap != nil {
+		seen = in.wrap(memory{s})
+	}
+	b, err := in.broker(seen, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group
