@@ -129,6 +129,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite", Peers: peers,
 		Journal: j,
 		Log:     log.With("part", "broker"),
+		Clock:   st,
 	})
 	if err != nil {
 		return nil, err

@@ -27,7 +27,8 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Peers, Journal and Rand are required.
+// Config is what a broker is made of. All fields but Peers, Journal, Rand and
+// Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
@@ -49,6 +50,7 @@ type Config struct {
 	Journal Journal
 	Log     *slog.Logger
 	Rand    io.Reader // nil: crypto/rand
+	Clock   Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
 }
 
 // Broker carries requests to grants, grants to targets, and everything back.
@@ -132,7 +134,11 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine} {
+	loops := []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine}
+	if b.Clock != nil {
+		loops = append(loops, b.watchClock)
+	}
+	for _, loop := range loops {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)

@@ -37,6 +37,7 @@ type installation struct {
 	path   string
 	stop   func()
 	device [32]byte
+	clock  *fakeClock
 	wrap   func(memory) broker.Store // what the broker sees of the store; nil: the store
 }
 
@@ -153,7 +154,11 @@ func prepare(t testing.TB, path string) (*installation, error) {
 
 // broker makes a broker that has the installation's store for itself.
 func (in *installation) broker(s broker.Store, log *slog.Logger) (*broker.Broker, error) {
-	return in.configured(broker.Config{Store: s, Replica: "one", Alone: true, Log: log})
+	c := broker.Config{Store: s, Replica: "one", Alone: true, Log: log}
+	if in.clock != nil {
+		c.Clock = in.clock
+	}
+	return in.configured(c)
 }
 
 // shared makes one of several brokers on a store.
@@ -167,7 +172,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log, Clock: c.Clock,
 	})
 }
 
@@ -185,6 +190,7 @@ func newInstallation(t *testing.T) *installation {
 	return newInstallationOn(t, nil)
 }
 
+// newInstallationOn makes one whose broker sees the store through wrap.
 func newInstallationOn(t *testing.T, wrap func(memory) broker.Store) *installation {
 	t.Helper()
 	in, err := prepare(t, t.TempDir())

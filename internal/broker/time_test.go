@@ -3,12 +3,14 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/broker"
+	"stint/internal/clock"
 )
 
 // unsureMemory is a store whose clock a test doubts.
@@ -132,4 +134,126 @@ func TestUnsureDuringSetUp(t *testing.T) {
 	must(t, err)
 	in.until("mira", string(v.Request.ID), access.Ended)
 	in.clean()
+}
+
+// fakeClock is a store's clock in whatever state a test puts it.
+type fakeClock struct {
+	mu       sync.Mutex
+	st       clock.State
+	accepted []time.Duration
+}
+
+func (f *fakeClock) Clock() clock.State { f.mu.Lock(); defer f.mu.Unlock(); return f.st }
+
+func (f *fakeClock) set(st clock.State) { f.mu.Lock(); defer f.mu.Unlock(); f.st = st }
+
+func (f *fakeClock) AcceptClock(ahead time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.accepted = append(f.accepted, ahead)
+	f.st = clock.State{Reading: clock.Reading{Trusted: true}}
+	return true
+}
+
+func (f *fakeClock) took() int { f.mu.Lock(); defer f.mu.Unlock(); return len(f.accepted) }
+
+func farAhead(by time.Duration) clock.State {
+	return clock.State{Reading: clock.Reading{Why: "it jumped"}, Ahead: by, Far: true}
+}
+
+// withClock starts an installation anew, with a second administrator and a
+// clock to move.
+func withClock(t *testing.T) (*installation, *fakeClock) {
+	f := &fakeClock{st: clock.State{Reading: clock.Reading{Trusted: true}}}
+	in := newInstallation(t)
+	in.stop()
+	in.clock = f
+	in.start()
+	return in, f
+}
+
+func second(in *installation) broker.Caller {
+	c := in.as("olga")
+	c.Principal.Admin = true
+	return c
+}
+
+// TestTwoPersonsAcceptAClock: one is not enough, the same one twice is not, and
+// what two said is about one difference, for a while.
+func TestTwoPersonsAcceptAClock(t *testing.T) {
+	in, f := withClock(t)
+	ctx, root := t.Context(), in.as("root")
+	code := func(what, want string, err error) {
+		t.Helper()
+		var e *access.Error
+		if !errors.As(err, &e) || e.Code != want {
+			t.Errorf("%s: %v, want %s", what, err, want)
+		}
+	}
+	_, err := in.AcceptClock(ctx, root, "it is right")
+	code("a trusted clock", "clock-trusted", err)
+	f.set(clock.State{Reading: clock.Reading{Why: "a second off"}, Ahead: time.Second})
+	_, err = in.AcceptClock(ctx, root, "it is right")
+	code("a near one", "clock-near", err)
+	f.set(farAhead(time.Hour))
+	_, err = in.AcceptClock(ctx, in.as("mira"), "it is right")
+	if !errors.Is(err, access.Denied) {
+		t.Errorf("who is no administrator: %v", err)
+	}
+	_, err = in.AcceptClock(ctx, root, " ")
+	code("without a reason", "no-reason", err)
+	v, err := in.AcceptClock(ctx, root, "it is right")
+	must(t, err)
+	if len(v.Accepted) != 1 || v.Trusted || f.took() != 0 {
+		t.Errorf("after the first: %+v", v)
+	}
+	_, err = in.AcceptClock(ctx, root, "it is right")
+	code("the same person", "own-word", err)
+	f.set(farAhead(2 * time.Hour))
+	v, err = in.AcceptClock(ctx, second(in), "it is right")
+	must(t, err)
+	if len(v.Accepted) != 1 || v.Trusted || f.took() != 0 {
+		t.Errorf("the second is about another difference: %+v", v)
+	}
+	v, err = in.AcceptClock(ctx, root, "it is right")
+	must(t, err)
+	if !v.Trusted || f.took() != 1 {
+		t.Errorf("after both: %+v", v)
+	}
+	if n := in.Stats().Events[broker.ClockAccepted]; n != 1 {
+		t.Errorf("%d records of it", n)
+	}
+	// Another replica with the same difference takes it from the rows.
+	f.set(farAhead(2*time.Hour + time.Second))
+	for f.took() < 2 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.set(farAhead(-2 * time.Hour))
+	time.Sleep(1500 * time.Millisecond) // a look and a half
+	if f.took() != 2 {
+		t.Error("what was said of one direction was taken for the other")
+	}
+}
+
+// TestDoubtsAboutTimeAreToldOnce: the log learns of a doubt and of its end, and
+// not of each time a clock comes and goes.
+func TestDoubtsAboutTimeAreToldOnce(t *testing.T) {
+	in, f := withClock(t)
+	f.set(farAhead(time.Hour))
+	for in.Stats().Events[broker.ClockDoubted] == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.set(clock.State{Reading: clock.Reading{Trusted: true}})
+	time.Sleep(2500 * time.Millisecond) // two looks
+	if n := in.Stats().Events[broker.ClockTrusted]; n != 0 {
+		t.Errorf("%d reports within a minute", n)
+	}
+	v, err := in.ClockState(t.Context(), in.as("root"))
+	must(t, err)
+	if !v.Trusted || v.Replica == "" {
+		t.Errorf("%+v", v)
+	}
+	if _, err := in.ClockState(t.Context(), in.as("mira")); !errors.Is(err, access.Denied) {
+		t.Errorf("a member sees it: %v", err)
+	}
 }
