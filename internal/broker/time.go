@@ -141,8 +141,13 @@ func (b *Broker) ClockState(ctx context.Context, c Caller) (v ClockView, err err
 	if !c.Principal.Admin && !c.Principal.Auditor {
 		return v, access.Fail(access.Denied, "not-yours", "the clock is for administrators and auditors")
 	}
+	if b.Clock == nil {
+		return v, errNoClock
+	}
 	return b.clockView(ctx)
 }
+
+var errNoClock = access.Fail(access.Unavailable, "no-clock", "this server does not show its clock")
 
 func (b *Broker) clockView(ctx context.Context) (v ClockView, err error) {
 	v = ClockView{State: b.Clock.Clock(), Replica: b.Replica}
@@ -167,6 +172,9 @@ func (b *Broker) AcceptClock(ctx context.Context, c Caller, why string) (v Clock
 	}
 	if strings.TrimSpace(why) == "" {
 		return v, access.Fail(access.Invalid, "no-reason", "say why the clock is right").Try("say it with --why")
+	}
+	if b.Clock == nil {
+		return v, errNoClock
 	}
 	st := b.Clock.Clock()
 	switch {

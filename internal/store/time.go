@@ -26,17 +26,17 @@ type timekeeper struct {
 	mu    sync.Mutex // guards what follows
 	keep  *clock.Keeper
 	peers clock.Peers
-	wrote time.Duration // mono of the last beat
+	wrote time.Duration // mono when it was last written
 }
 
 // How often a host writes what it sees: each time costs one commit. In doubt it
 // is more often, because others may wait for it.
 const (
-	beatEvery   = 3 * time.Second
-	beatInDoubt = time.Second
+	markEvery   = 3 * time.Second
+	markInDoubt = time.Second
 	// listenFor is how long a replica without a bound of its own waits to hear
 	// others.
-	listenFor = beatEvery + 2*time.Second
+	listenFor = markEvery + 2*time.Second
 )
 
 func newTimekeeper(cfg Config) *timekeeper {
@@ -229,9 +229,9 @@ func (t *timekeeper) due() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	mono := t.mono()
-	every := beatEvery
+	every := markEvery
 	if !t.keep.Read(mono).Trusted {
-		every = beatInDoubt
+		every = markInDoubt
 	}
 	return t.wrote == 0 || mono-t.wrote >= every
 }
@@ -240,11 +240,11 @@ func (t *timekeeper) due() bool {
 // high-water mark in the store, until ctx ends. Without it time goes on as well;
 // a restart then knows less. failed is told of what the store refuses.
 func (s *Store) KeepTime(ctx context.Context, failed func(error)) {
-	t := time.NewTicker(beatInDoubt)
+	t := time.NewTicker(markInDoubt)
 	defer t.Stop()
 	for {
 		if s.time.due() {
-			if err := s.Beat(ctx); err != nil && ctx.Err() == nil {
+			if err := s.MarkTime(ctx); err != nil && ctx.Err() == nil {
 				failed(err)
 			}
 		}
@@ -256,8 +256,8 @@ func (s *Store) KeepTime(ctx context.Context, failed func(error)) {
 	}
 }
 
-// Beat does once what KeepTime does all the time.
-func (s *Store) Beat(ctx context.Context) error {
+// MarkTime does once what KeepTime does all the time.
+func (s *Store) MarkTime(ctx context.Context) error {
 	var mark time.Time
 	var rows []clockRow
 	if err := s.View(ctx, func(tx *Tx) (err error) {

@@ -106,7 +106,7 @@ func TestTimeOverARestart(t *testing.T) {
 		h := withHands(d, "boot-1")
 		again := func(s *store.Store) *store.Store {
 			t.Helper()
-			if err := s.Beat(context.Background()); err != nil {
+			if err := s.MarkTime(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Close(); err != nil {
@@ -149,7 +149,7 @@ func TestTimeOverARestart(t *testing.T) {
 		if unsure != nil || !now.Equal(h.truth()) {
 			t.Errorf("right after a night: off by %v, %v", now.Sub(h.truth()), unsure)
 		}
-		if err := s.Beat(context.Background()); err != nil {
+		if err := s.MarkTime(context.Background()); err != nil {
 			t.Error(err)
 		}
 		if err := d.raw("UPDATE marks SET value = value - 1 WHERE name = 'now'"); err == nil {
@@ -183,7 +183,7 @@ func TestHostsAgreeOnTheDatabasesClock(t *testing.T) {
 	beat := func(ss ...*store.Store) {
 		t.Helper()
 		for _, s := range ss {
-			if err := s.Beat(t.Context()); err != nil {
+			if err := s.MarkTime(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -221,7 +221,7 @@ func TestNewReplicaHearsOthers(t *testing.T) {
 	h := withHands(d, "host-a")
 	old := d.open(t)
 	for range 3 {
-		if err := old.Beat(t.Context()); err != nil {
+		if err := old.MarkTime(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -234,7 +234,7 @@ func TestNewReplicaHearsOthers(t *testing.T) {
 	for range 4 {
 		h.pass(2 * time.Second)
 		for _, s := range []*store.Store{old, young} {
-			if err := s.Beat(t.Context()); err != nil {
+			if err := s.MarkTime(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
