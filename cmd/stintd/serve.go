@@ -59,7 +59,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { _ = ln.Close() }() // Serve has closed it, unless something failed before
-	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database, Damaged: func(err error) { log.Error("a row cannot be read", "error", err) }})
+	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database, Bend: bend(), Damaged: func(err error) { log.Error("a row cannot be read", "error", err) }})
 	if err != nil {
 		return err
 	}
