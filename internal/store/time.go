@@ -238,15 +238,19 @@ func (t *timekeeper) due() bool {
 
 // KeepTime compares the clocks with those of other replicas and keeps the
 // high-water mark in the store, until ctx ends. Without it time goes on as well;
-// a restart then knows less. failed is told of what the store refuses.
+// a restart then knows less. failed is told when the store refuses it, once until it
+// takes it again.
 func (s *Store) KeepTime(ctx context.Context, failed func(error)) {
 	t := time.NewTicker(markInDoubt)
 	defer t.Stop()
+	told := false
 	for {
 		if s.time.due() {
-			if err := s.MarkTime(ctx); err != nil && ctx.Err() == nil {
+			err := s.MarkTime(ctx)
+			if err != nil && !told && ctx.Err() == nil {
 				failed(err)
 			}
+			told = err != nil
 		}
 		select {
 		case <-ctx.Done():
