@@ -87,6 +87,9 @@ func TestSteps(t *testing.T) {
 			if d := r.Now.Sub(w.truth); d.Abs() > Uncertainty {
 				t.Errorf("Now is off by %v", d)
 			}
+			if later := r.Now.Sub(w.truth); c.heal == 0 && c.step > 0 && later < c.step-10*time.Millisecond {
+				t.Errorf("Now is %v ahead; of two that are believed the later one counts", later)
+			}
 			if c.heal < 0 {
 				r = w.pass(3 * time.Hour)
 				if r.Trusted || !r.Now.Equal(w.truth) || !w.k.State(w.mono).Far {
@@ -313,6 +316,15 @@ func TestSlowSamplesProveNothing(t *testing.T) {
 	if r := slow(); !r.Trusted || !r.Now.Equal(w.truth) {
 		t.Errorf("one slow answer: %+v", r)
 	}
+	middle := w.sample() // read at its very end: the wall is as late as the width allows
+	middle.Width = 3 * time.Second
+	if r := w.k.Take(middle); !r.Trusted {
+		t.Errorf("another: %+v", r)
+	}
+	middle.Wall = middle.Wall.Add(-time.Second)
+	if r := w.k.Take(middle); !r.Trusted {
+		t.Errorf("one read two seconds after it was asked: %+v", r)
+	}
 	for range 40 {
 		slow()
 	}
@@ -395,6 +407,12 @@ func TestPeersAgree(t *testing.T) {
 	}
 	if p.Lives("a", time.Minute) || p.Agree(jump.Add(time.Minute), time.Minute) {
 		t.Error("they have been silent")
+	}
+	d := View{Host: "d", Skew: time.Hour}
+	beat(90*time.Second, noon, a, b, c, d)
+	beat(91*time.Second, noon, a, b, c, d)
+	if p.Agree(noon, 91*time.Second) {
+		t.Error("two of four are not more than half")
 	}
 	beat(2*time.Minute, noon, a)
 	beat(2*time.Minute+time.Second, noon, a)
