@@ -420,3 +420,19 @@ func TestPeersAgree(t *testing.T) {
 		t.Error("one host is no agreement")
 	}
 }
+
+// TestRaise: what another replica trusted counts here too, and nothing lowers it.
+func TestRaise(t *testing.T) {
+	w := newWorld(t)
+	w.pass(time.Minute)
+	w.wrong = time.Hour
+	w.pass(time.Second)
+	w.k.Raise(w.truth.Add(time.Hour), w.mono)
+	if r := w.pass(time.Second); !r.Trusted || !r.Now.Equal(w.truth.Add(time.Hour)) {
+		t.Errorf("after another replica's word: %+v", r)
+	}
+	w.k.Raise(w.truth, w.mono)
+	if r := w.pass(time.Second); !r.Now.Equal(w.truth.Add(time.Hour)) {
+		t.Errorf("lowered to %v", r.Now)
+	}
+}
