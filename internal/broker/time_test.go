@@ -10,7 +10,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/broker"
-	"stint/internal/clock"
+	timekeeping "stint/internal/clock"
 )
 
 // unsureMemory is a store whose clock a test doubts.
@@ -139,32 +139,32 @@ func TestUnsureDuringSetUp(t *testing.T) {
 // fakeClock is a store's clock in whatever state a test puts it.
 type fakeClock struct {
 	mu       sync.Mutex
-	st       clock.State
+	st       timekeeping.State
 	accepted []time.Duration
 }
 
-func (f *fakeClock) Clock() clock.State { f.mu.Lock(); defer f.mu.Unlock(); return f.st }
+func (f *fakeClock) Clock() timekeeping.State { f.mu.Lock(); defer f.mu.Unlock(); return f.st }
 
-func (f *fakeClock) set(st clock.State) { f.mu.Lock(); defer f.mu.Unlock(); f.st = st }
+func (f *fakeClock) set(st timekeeping.State) { f.mu.Lock(); defer f.mu.Unlock(); f.st = st }
 
 func (f *fakeClock) AcceptClock(ahead time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.accepted = append(f.accepted, ahead)
-	f.st = clock.State{Reading: clock.Reading{Trusted: true}}
+	f.st = timekeeping.State{Reading: timekeeping.Reading{Trusted: true}}
 	return true
 }
 
 func (f *fakeClock) took() int { f.mu.Lock(); defer f.mu.Unlock(); return len(f.accepted) }
 
-func farAhead(by time.Duration) clock.State {
-	return clock.State{Reading: clock.Reading{Why: "it jumped"}, Ahead: by, Far: true}
+func farAhead(by time.Duration) timekeeping.State {
+	return timekeeping.State{Reading: timekeeping.Reading{Why: "it jumped"}, Ahead: by, Far: true}
 }
 
 // withClock starts an installation anew, with a second administrator and a
 // clock to move.
 func withClock(t *testing.T) (*installation, *fakeClock) {
-	f := &fakeClock{st: clock.State{Reading: clock.Reading{Trusted: true}}}
+	f := &fakeClock{st: timekeeping.State{Reading: timekeeping.Reading{Trusted: true}}}
 	in := newInstallation(t)
 	in.stop()
 	in.clock = f
@@ -192,7 +192,7 @@ func TestTwoPersonsAcceptAClock(t *testing.T) {
 	}
 	_, err := in.AcceptClock(ctx, root, "it is right")
 	code("a trusted clock", "clock-trusted", err)
-	f.set(clock.State{Reading: clock.Reading{Why: "a second off"}, Ahead: time.Second})
+	f.set(timekeeping.State{Reading: timekeeping.Reading{Why: "a second off"}, Ahead: time.Second})
 	_, err = in.AcceptClock(ctx, root, "it is right")
 	code("a near one", "clock-near", err)
 	f.set(farAhead(time.Hour))
@@ -243,7 +243,7 @@ func TestDoubtsAboutTimeAreToldOnce(t *testing.T) {
 	for in.Stats().Events[broker.ClockDoubted] == 0 {
 		time.Sleep(10 * time.Millisecond)
 	}
-	f.set(clock.State{Reading: clock.Reading{Trusted: true}})
+	f.set(timekeeping.State{Reading: timekeeping.Reading{Trusted: true}})
 	time.Sleep(2500 * time.Millisecond) // two looks
 	if n := in.Stats().Events[broker.ClockTrusted]; n != 0 {
 		t.Errorf("%d reports within a minute", n)
