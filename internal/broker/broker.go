@@ -64,6 +64,7 @@ type Broker struct {
 	logins  loginCache
 	claims  claimCache
 	company company
+	examine examinations
 	watch   *watch
 	alarm   *alarm
 	lanes   *lanes
@@ -134,7 +135,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	loops := []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine}
+	loops := []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine, b.watchResidue}
 	if b.Clock != nil {
 		loops = append(loops, b.watchClock)
 	}
