@@ -13,14 +13,14 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, services, connector credentials, the stop switch, backups, the doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, services, connector credentials, the stop switch, the clock, backups, the doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd())
 	credential := &cobra.Command{Use: "credential", Short: "What connectors sign in to targets with"}
 	credential.AddCommand(c.credentialSetCmd())
-	cmd.AddCommand(user, service, credential, c.stopCmd(), c.resumeCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd())
+	cmd.AddCommand(user, service, credential, c.stopCmd(), c.resumeCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd())
 	return cmd
 }
 

@@ -59,7 +59,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { _ = ln.Close() }() // Serve has closed it, unless something failed before
-	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database, Damaged: func(err error) { log.Error("a row cannot be read", "error", err) }})
+	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database, Bend: bend(), Damaged: func(err error) { log.Error("a row cannot be read", "error", err) }})
 	if err != nil {
 		return err
 	}
@@ -129,6 +129,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite", Peers: peers,
 		Journal: j,
 		Log:     log.With("part", "broker"),
+		Clock:   st,
 	})
 	if err != nil {
 		return nil, err
@@ -187,6 +188,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 		return p.server.Serve(doors, ln)
 	})
 	g.Go(func() error { p.witnesses.run(failed); return nil })
+	g.Go(func() error { p.keepTime(failed); return nil })
 	g.Go(func() error { p.sequence(failed); return nil })
 	g.Go(func() error { p.prune(failed); return nil })
 	g.Go(func() error { p.watchBacklog(failed); return nil })
@@ -224,6 +226,11 @@ func (p *process) sequence(ctx context.Context) {
 			pause(ctx, tryAgain)
 		}
 	}
+}
+
+// keepTime lets the store compare clocks. What it cannot write is tried again.
+func (p *process) keepTime(ctx context.Context) {
+	p.store.KeepTime(ctx, func(err error) { p.log.Warn("the high-water mark of time was not written", "error", err) })
 }
 
 // follow runs a reader of the log for ever.

@@ -162,6 +162,7 @@ type Health struct {
 	OK      bool   `json:"ok"`
 	Version string `json:"version"`
 	Detail  string `json:"detail,omitempty" doc:"What it is waiting for, or what weakens what it promises"`
+	Doubt   string `json:"doubt,omitempty" doc:"/readyz: why the clock is not trusted. It serves, ends and revokes, and grants nothing new"`
 }
 
 // AuditRecord is one record of the log in its canonical encoding. Whoever

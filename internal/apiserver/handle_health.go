@@ -25,7 +25,7 @@ type readiness struct {
 // readiness says 503 while the server cannot serve or is about to stop, so that
 // nobody sends it more.
 func (s *Server) readiness(ctx context.Context, _ call, _ *empty) (*readiness, error) {
-	out := &readiness{Status: http.StatusOK, Body: api.Health{OK: true, Version: s.version}}
+	out := &readiness{Status: http.StatusOK, Body: api.Health{OK: true, Version: s.version, Doubt: s.doubt()}}
 	detail := ""
 	if s.holding.Err() != nil {
 		detail = "the server is stopping"

@@ -94,6 +94,7 @@ var samples = map[string]struct{ path, body string }{
 	"add-service":    {"/v1/admin/services", `{"name":"x","owner":"none","for":"1h"}`},
 	"set-credential": {"/v1/admin/credentials/none", `{"type":"none","address":"a:1","username":"u","password":"p"}`},
 	"audit-records":  {"/v1/audit/records", ""}, "audit-tail": {"/v1/audit/tail", ""}, "audit-export": {"/v1/audit/export", ""}, "audit-checkpoint": {"/v1/audit/checkpoint", ""},
+	"get-clock": {"/v1/clock", ""}, "accept-clock": {"/v1/clock/accept", `{"why":"test"}`},
 	"backup": {"/v1/admin/backup", ""}, "quarantine": {"/v1/admin/quarantine", ""}, "doctor": {"/v1/admin/doctor", ""}, "audit-witnessed": {"/v1/audit/witnessed", ""},
 	"accept-quarantine": {"/v1/admin/quarantine/accept", `{"why":"test"}`},
 	"logout":            {"/v1/logout", ""},

@@ -82,11 +82,14 @@ var (
 	signing    = prometheus.NewDesc("stint_witnesses_signing", "Of these, those that have signed when they were asked last.", nil, nil)
 	unseen     = prometheus.NewDesc("stint_unwitnessed_records", "Records of the log that no witness has signed yet.", nil, nil)
 	quarantine = prometheus.NewDesc("stint_quarantined", "1 while nothing is granted because the data was restored or looks old.", nil, nil)
+	trusted    = prometheus.NewDesc("stint_clock_trusted", "1 while this replica trusts its clock, 0 while it grants nothing for doubt of it.", nil, nil)
+	clockAhead = prometheus.NewDesc("stint_clock_ahead_seconds", "By how much the clock is ahead of Stint's time.", nil, nil)
+	hostAhead  = prometheus.NewDesc("stint_clock_host_ahead_seconds", "By how much this host's clock is ahead of PostgreSQL's.", nil, nil)
 	swept      = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
 func (*inside) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine} {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine, trusted, clockAhead, hostAhead} {
 		ch <- d
 	}
 }
@@ -122,6 +125,12 @@ func (c *inside) Collect(ch chan<- prometheus.Metric) {
 	}
 	if q, _, err := c.server.broker.QuarantineState(ctx); err == nil {
 		gauge(quarantine, map[bool]float64{true: 1}[q.Kind != ""])
+	}
+	if source := c.server.broker.Clock; source != nil {
+		st := source.Clock()
+		gauge(trusted, map[bool]float64{true: 1}[st.Trusted])
+		gauge(clockAhead, st.Ahead.Seconds())
+		gauge(hostAhead, st.Skew.Seconds())
 	}
 	st := c.server.broker.Stats()
 	for t, n := range st.Events {

@@ -65,6 +65,12 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "set-stop", method: post, path: "/v1/stop", who: admins, urgent: true, tag: "Grants",
 		summary: "Stop all new grants, or allow them again", detail: "What is granted still ends."}, s.setStop)
 
+	// Time.
+	register(s, route{name: "get-clock", method: get, path: "/v1/clock", who: auditors, urgent: true, tag: "Administration",
+		summary: "What the replica that answers makes of its clock"}, s.getClock)
+	register(s, route{name: "accept-clock", method: post, path: "/v1/clock/accept", who: admins, urgent: true, tag: "Administration",
+		summary: "Say that a clock which is far away is right", detail: "It takes two persons, within ten minutes."}, s.acceptClock)
+
 	// Documents.
 	register(s, route{name: "apply", method: post, path: "/v1/apply", who: anyone, body: maxDocuments, tag: "Documents",
 		summary: "Apply documents, all or none", detail: "Administrators; owners may apply roles and policies that reach only resources they own."}, s.apply)

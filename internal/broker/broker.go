@@ -27,7 +27,8 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Peers, Journal and Rand are required.
+// Config is what a broker is made of. All fields but Peers, Journal, Rand and
+// Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
@@ -49,6 +50,7 @@ type Config struct {
 	Journal Journal
 	Log     *slog.Logger
 	Rand    io.Reader // nil: crypto/rand
+	Clock   Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
 }
 
 // Broker carries requests to grants, grants to targets, and everything back.
@@ -133,7 +135,11 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine, b.watchResidue} {
+	loops := []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine, b.watchResidue}
+	if b.Clock != nil {
+		loops = append(loops, b.watchClock)
+	}
+	for _, loop := range loops {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)
@@ -152,8 +158,8 @@ func (b *Broker) Doubt(why string) {
 	}
 }
 
-// certain refuses what must not happen while in doubt.
-func (b *Broker) certain() error {
+// certain refuses what must not happen while in doubt, about the log or the time.
+func (b *Broker) certain(tx Tx) error {
 	if why := b.doubt.Load(); why != nil {
 		return access.Fail(access.Unavailable, "in-doubt", "nothing new is granted for now").Because(*why).
 			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
@@ -162,7 +168,10 @@ func (b *Broker) certain() error {
 		return access.Fail(access.Unavailable, "no-store", "nothing new is granted for now").Because("the store takes no changes reliably").
 			Try("an administrator looks at the store's disk or server; it goes on by itself then, and ending and revoking work meanwhile")
 	}
-	return b.holds.refuse()
+	if err := b.holds.refuse(); err != nil {
+		return err
+	}
+	return tx.Certain()
 }
 
 // every calls f at once and then each d until ctx ends.

@@ -37,6 +37,8 @@ type installation struct {
 	path   string
 	stop   func()
 	device [32]byte
+	clock  *fakeClock
+	wrap   func(memory) broker.Store // what the broker sees of the store; nil: the store
 }
 
 // memory adapts the store to the broker's interface.
@@ -152,7 +154,11 @@ func prepare(t testing.TB, path string) (*installation, error) {
 
 // broker makes a broker that has the installation's store for itself.
 func (in *installation) broker(s broker.Store, log *slog.Logger) (*broker.Broker, error) {
-	return in.configured(broker.Config{Store: s, Replica: "one", Alone: true, Log: log})
+	c := broker.Config{Store: s, Replica: "one", Alone: true, Log: log}
+	if in.clock != nil {
+		c.Clock = in.clock
+	}
+	return in.configured(c)
 }
 
 // shared makes one of several brokers on a store.
@@ -166,7 +172,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log, Clock: c.Clock,
 	})
 }
 
@@ -181,10 +187,16 @@ func (in *installation) checkpointKey() (note.Signer, string, error) {
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
+	return newInstallationOn(t, nil)
+}
+
+// newInstallationOn makes one whose broker sees the store through wrap.
+func newInstallationOn(t *testing.T, wrap func(memory) broker.Store) *installation {
+	t.Helper()
 	in, err := prepare(t, t.TempDir())
 	must(t, err)
 	must(t, in.store.Close())
-	in.t = t
+	in.t, in.wrap = t, wrap
 	in.start()
 	return in
 }
@@ -196,7 +208,11 @@ func (in *installation) start() {
 	s, err := store.Open(t.Context(), store.Config{Path: in.path})
 	must(t, err)
 	in.store = s
-	b, err := in.broker(memory{s}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	seen := broker.Store(memory{s})
+	if in.wrap != nil {
+		seen = in.wrap(memory{s})
+	}
+	b, err := in.broker(seen, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group

@@ -41,7 +41,7 @@ func (b *Broker) Credential(ctx context.Context, c Caller, id string) (out Crede
 		if out.Sealed, err = tx.Sealed(g.ID); err != nil {
 			return err
 		}
-		if err := b.certain(); err != nil {
+		if err := b.certain(tx); err != nil {
 			return err
 		}
 		if err := b.suspended(tx); err != nil {

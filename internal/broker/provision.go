@@ -13,12 +13,14 @@ import (
 // it found any. It returns once everything it took up is done.
 func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool {
 	var es []access.Entitlement
+	var unsure error
 	owner := b.newOwner()
 	if q := b.quarantine.Load(); q != nil && q.Kind != "" {
 		return false // nothing is made in quarantine
 	}
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {
 		now := tx.Now()
+		unsure = tx.Certain()
 		if es, err = tx.Claim(w, owner, now.Add(leaseFor), perPlace); err != nil {
 			return err
 		}
@@ -38,6 +40,10 @@ func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool 
 		x.slots <- struct{}{}
 		b.lanes.wg.Go(func() {
 			defer func() { <-x.slots }()
+			if unsure != nil && e.State == access.Intended { // what is made anew; what is renewed goes on
+				b.provisionFailed(ctx, owner, e, &connector.Error{Outcome: connector.NotDone, Message: public(unsure), Cause: unsure})
+				return
+			}
 			b.provision(ctx, owner, e, nil)
 		})
 	}
@@ -190,6 +196,10 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 			fx.entitlement(cur)
 			return nil
 		}
+		if no := tx.Certain(); no != nil && cur.State == access.Intended {
+			fx.entitlement(cur.Retry(public(no), now)) // it is made again, or removed when the set-up's time is up
+			return b.changedBy(tx, fx, cur.ID)
+		}
 		cur, ev, err := cur.Confirm(e.Rev, m.receipt.Account, m.receipt.Creation, now)
 		if err != nil {
 			return err
@@ -255,6 +265,9 @@ func (b *Broker) arrived(tx Tx, fx *effects, e access.Entitlement, r connector.R
 // activateIfReady activates a grant that has everything it needs. hs are its
 // holds where the caller knows them all; otherwise they are read.
 func (b *Broker) activateIfReady(tx Tx, fx *effects, g access.Grant, e access.Entitlement, hs ...access.Hold) error {
+	if tx.Certain() != nil {
+		return nil // the due loop ends it as failed, unless something else brings us here again
+	}
 	es := []access.Entitlement{e}
 	if len(hs) == 0 {
 		var err error

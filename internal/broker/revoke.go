@@ -202,7 +202,7 @@ func readStop(tx Tx) (s stop, err error) {
 
 // open refuses what would lead to a new grant while grants are stopped.
 func (b *Broker) open(tx Tx) error {
-	if err := b.certain(); err != nil {
+	if err := b.certain(tx); err != nil {
 		return err
 	}
 	if err := b.suspended(tx); err != nil {

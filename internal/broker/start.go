@@ -146,6 +146,10 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 // begin starts a scheduled grant whose time has come. Days may have passed, so
 // everything is decided again.
 func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) error {
+	if tx.Certain() != nil && !tx.Now().After(g.SetupBy) { // not now, and not for long
+		fx.grant(g.Defer(tx.Now()))
+		return nil
+	}
 	lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
 	if no = errors.Join(b.open(tx), no); no != nil {
 		return b.giveUp(tx, fx, g, access.ByPolicy, no)

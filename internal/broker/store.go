@@ -27,6 +27,10 @@ type Tx interface {
 	// Now is the store's time, one value for the whole transaction, UTC, whole
 	// milliseconds. It never goes back from one transaction to the next.
 	Now() time.Time
+	// Certain is nil when Now can be trusted, and otherwise an access.Unavailable
+	// that says why not. Then nothing new is granted or shown, and everything ends
+	// by Now all the same.
+	Certain() error
 
 	// Append writes events to the audit log, in the same transaction.
 	Append(evs ...access.Event) error

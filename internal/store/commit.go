@@ -75,15 +75,15 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outco
 	case <-ctx.Done():
 		return final, gaveUp(ctx.Err())
 	}
-	id, err := e.s.ids.next(time.Now().UnixMilli())
+	id, err := e.s.ids.next(e.s.time.read().Now.UnixMilli())
 	if err != nil {
 		return final, err
 	}
-	db, now, err := e.begin(ctx, "ISOLATION LEVEL SERIALIZABLE", id)
+	db, at, err := e.begin(ctx, "ISOLATION LEVEL SERIALIZABLE", id)
 	if err != nil {
 		return final, err // it has tried every connection
 	}
-	tx := e.s.newTx(ctx, db, now)
+	tx := e.s.newTx(ctx, db, e.s.time.take(at))
 	finished := false
 	defer func() {
 		if !finished { // fn panicked
@@ -178,15 +178,15 @@ func (e *postgresEngine) resolve(ctx context.Context, id string, pid int64, caus
 // lock there is nobody to be isolated from and every statement shall see what
 // was committed until then.
 func (e *postgresEngine) number(ctx context.Context, fn func(*Tx) error) (held bool, err error) {
-	id, err := e.s.ids.next(time.Now().UnixMilli())
+	id, err := e.s.ids.next(e.s.time.read().Now.UnixMilli())
 	if err != nil {
 		return false, err
 	}
-	db, now, err := e.begin(ctx, "ISOLATION LEVEL READ COMMITTED", id)
+	db, at, err := e.begin(ctx, "ISOLATION LEVEL READ COMMITTED", id)
 	if err != nil {
 		return false, err
 	}
-	tx := e.s.newTx(ctx, db, now)
+	tx := e.s.newTx(ctx, db, e.s.time.take(at))
 	err = tx.each("SELECT pg_try_advisory_xact_lock($1)", []any{int64(sequencerLock)}, func(row row) error { return row.Scan(&held) })
 	if err == nil && held {
 		err = tx.run(fn)

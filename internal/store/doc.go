@@ -25,7 +25,8 @@
 //     leaves the others as they are.
 //  5. A save replaces exactly the version before, or, as bookkeeping, the same
 //     version; anything else is access.Conflict.
-//  6. Tx.Now never goes back in a process, nor, on SQLite, over a restart.
+//  6. Tx.Now never goes back, over restarts neither, and no clock that is set can
+//     make it jump: package clock says what is believed, and Tx.Certain whether.
 //  7. Audit records, their numbers, hashes and checkpoints are only added.
 //     Readers see numbered records only, in one order without gaps, and in it
 //     the versions of each entity ascend.

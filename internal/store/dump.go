@@ -16,7 +16,7 @@ import (
 
 // notDumped are the tables whose rows mean nothing beyond this process and this
 // moment: marks of commits, proofs that were used, the schema's own.
-var notDumped = []string{"schema_version", "commits", "proofs", "marks"}
+var notDumped = []string{"schema_version", "commits", "proofs", "marks", "clocks"}
 
 // dumpFirst is the order in which tables that refer to each other are written;
 // all others follow by name.

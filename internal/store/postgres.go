@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"stint/internal/access"
+	"stint/internal/clock"
 )
 
 // The advisory locks that replicas share; "stint" in ASCII, and a number.
@@ -97,7 +98,11 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	e.endsDB.SetMaxOpenConns(endConnections)
 	e.endsDB.SetMaxIdleConns(endConnections)
 	e.endsDB.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.migrate(ctx, cfg.version()); err != nil {
+	err = e.migrate(ctx, cfg.version())
+	if err == nil {
+		err = e.recall(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
@@ -122,6 +127,20 @@ func (e *postgresEngine) migrate(ctx context.Context, to int64) error {
 	return migrate(ctx, postgresSchema, e.db, to)
 }
 
+// recall lets the clock go on from what replicas have written.
+func (e *postgresEngine) recall(ctx context.Context) error {
+	db, at, err := e.begin(ctx, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "")
+	if err != nil {
+		return err
+	}
+	defer db.rollback()
+	if err := e.s.time.recall(e.s.newTx(ctx, db, clock.Reading{})); err != nil {
+		return err
+	}
+	e.s.time.take(at)
+	return nil
+}
+
 // close gives no error: one would be of a connection that was lost already, and
 // nothing is lost with it.
 func (e *postgresEngine) close() error {
@@ -144,11 +163,11 @@ func (e *postgresEngine) ready(ctx context.Context) error {
 // write, and so cannot make others fail.
 func (e *postgresEngine) view(ctx context.Context, fn func(*Tx) error) error {
 	for attempt := 0; ; attempt++ {
-		db, now, err := e.begin(ctx, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "")
+		db, at, err := e.begin(ctx, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "")
 		if err != nil {
 			return err
 		}
-		tx := e.s.newTx(ctx, db, now)
+		tx := e.s.newTx(ctx, db, e.s.time.take(at))
 		err = func() error {
 			defer db.rollback()
 			return tx.run(fn)
@@ -170,7 +189,7 @@ type pgSession struct {
 // begin takes a connection, begins a transaction, reads the clock and marks the
 // commit, all in one round trip. Connections that went bad while they lay idle
 // are thrown away: nothing was done on them.
-func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgSession, time.Time, error) {
+func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgSession, clock.Sample, error) {
 	q := "BEGIN " + mode + "; SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 	if commitID != "" { // an identifier of ours, without anything to quote
 		q += "; INSERT INTO commits (id, at) VALUES ('" + commitID + "', (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
@@ -180,23 +199,24 @@ func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgS
 		conn, err := from.Conn(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil, time.Time{}, gaveUp(errors.Join(ctx.Err(), err))
+				return nil, clock.Sample{}, gaveUp(errors.Join(ctx.Err(), err))
 			}
-			return nil, time.Time{}, unavailable("store-unreachable", "the database cannot be reached", err)
+			return nil, clock.Sample{}, unavailable("store-unreachable", "the database cannot be reached", err)
 		}
 		db := &pgSession{conn: conn}
+		asked := e.s.time.mono()
 		results, err := db.simple(ctx, q)
 		if err == nil {
 			ms, err := strconv.ParseInt(string(results[1].Rows[0][0]), 10, 64)
 			if err == nil {
-				return db, e.s.clock.at(time.UnixMilli(ms), time.Now()), nil
+				return db, e.s.time.sampled(time.UnixMilli(ms), asked, e.s.time.host()), nil
 			}
 		}
 		ours := db.classify(err)
 		lost := db.lost
 		db.rollback()
 		if !lost || attempt > e.size || ctx.Err() != nil {
-			return nil, time.Time{}, ours
+			return nil, clock.Sample{}, ours
 		}
 	}
 }

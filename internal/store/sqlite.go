@@ -14,6 +14,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"stint/internal/access"
+	"stint/internal/clock"
 )
 
 // Memory counts: each connection has a page cache of its own.
@@ -28,7 +29,6 @@ const (
 // that read snapshots.
 type sqliteEngine struct {
 	s     *Store
-	host  func() time.Time
 	lock  *fileLock
 	write *sql.DB
 	read  *sql.DB
@@ -44,10 +44,7 @@ func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{s: s, host: cfg.Clock, lock: lock, idle: make(chan *sqliteSession, readers), forEnds: make(chan *sqliteSession, endReaders)}
-	if e.host == nil {
-		e.host = time.Now
-	}
+	e := &sqliteEngine{s: s, lock: lock, idle: make(chan *sqliteSession, readers), forEnds: make(chan *sqliteSession, endReaders)}
 	if err := e.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
@@ -87,9 +84,10 @@ func (e *sqliteEngine) open(ctx context.Context, cfg Config) error {
 		return classifySQLite(err)
 	}
 	db := &sqliteSession{conn: conn, stmts: map[string]*sql.Stmt{}}
-	if err := e.recall(db); err != nil {
+	if err := e.s.time.recall(e.s.newTx(context.Background(), db, clock.Reading{})); err != nil {
 		return err
 	}
+	e.now() // where the line begins, or how far the wall is from where it goes on
 	e.writer = newWriter(e.s, db, e.reopen, e.now)
 	return nil
 }
@@ -112,30 +110,10 @@ func (e *sqliteEngine) reopen(broken *sqliteSession) (*sqliteSession, error) {
 	return &sqliteSession{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
 }
 
-// recall makes the clock go on from the latest time that the file knows, in
-// case the host's clock was set back meanwhile.
-func (e *sqliteEngine) recall(db *sqliteSession) error {
-	tx := e.s.newTx(context.Background(), db, time.Time{})
-	for _, q := range []string{
-		"SELECT MAX(value) FROM marks WHERE name = 'now'",
-		"SELECT MAX(at) FROM (SELECT at FROM audit_checkpoints ORDER BY size DESC LIMIT 1) AS newest",
-		"SELECT MAX(at) FROM (SELECT at FROM audit_records WHERE seq IS NULL ORDER BY id DESC LIMIT 1) AS newest",
-	} {
-		if err := tx.each(q, nil, func(row row) error {
-			var ms *int64
-			err := row.Scan(&ms)
-			e.s.clock.notBefore(instantOf(ms), e.host())
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *sqliteEngine) now() time.Time {
-	host := e.host()
-	return e.s.clock.at(host, host)
+// now asks the host, which is the authority here.
+func (e *sqliteEngine) now() clock.Reading {
+	asked := e.s.time.mono()
+	return e.s.time.take(e.s.time.sampled(e.s.time.host(), asked, time.Time{}))
 }
 
 func (e *sqliteEngine) update(ctx context.Context, fn func(*Tx) error) error {
@@ -189,8 +167,8 @@ func (e *sqliteEngine) ready(ctx context.Context) error {
 
 func (e *sqliteEngine) close() error {
 	err := e.writer.do(context.Background(), func(tx *Tx) error {
-		_, err := tx.exec("INSERT INTO marks (name, value) VALUES ('now', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-			e.s.clock.mark().UnixMilli())
+		_, err := tx.exec(saveMark,
+			e.s.time.read().Now.UnixMilli())
 		return err
 	})
 	e.writer.stop()

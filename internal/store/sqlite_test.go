@@ -287,39 +287,6 @@ func TestManyOpenAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestNowNeverGoesBack(t *testing.T) {
-	d := sqliteDatabase(t)
-	start := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	d.clock = &testClock{now: start.Add(999 * time.Microsecond)}
-	d.cfg.Clock = d.clock.Now
-	s, err := store.Open(context.Background(), d.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if now := storeNow(t, s); !now.Equal(start) {
-		t.Errorf("now %v, want whole milliseconds", now)
-	}
-	d.clock.Set(start.Add(-time.Hour))
-	if now := storeNow(t, s); now.Before(start) {
-		t.Errorf("went back to %v", now)
-	}
-	d.clock.Set(start.Add(-time.Hour + 10*time.Second))
-	if now := storeNow(t, s); !now.Equal(start.Add(5 * time.Second)) {
-		t.Errorf("now %v, want half speed while ahead", now)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = d.open(t)
-	if now := storeNow(t, s); now.Before(start.Add(5 * time.Second)) {
-		t.Errorf("went back to %v over a restart", now)
-	}
-	d.clock.Set(start.Add(time.Hour))
-	if now := storeNow(t, s); !now.Equal(start.Add(time.Hour)) {
-		t.Errorf("now %v, want the host's once it is ahead again", now)
-	}
-}
-
 func TestDamagedRowDoesNotStopOthers(t *testing.T) {
 	onBoth(t, func(t *testing.T, d *database) {
 		var mu sync.Mutex

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/clock"
 )
 
 // Config says where the data is. Exactly one of Path and URL is set.
@@ -21,8 +22,17 @@ type Config struct {
 	URL string
 	// Connections is the size of the PostgreSQL pool; 0 means 16.
 	Connections int
-	// Clock is for tests with SQLite; nil is the host's. PostgreSQL has its own.
+	// Clock is for tests: this host's clock, which is the authority with SQLite
+	// and is compared with PostgreSQL's otherwise. Nil is time.Now.
 	Clock func() time.Time
+	// Monotonic and Boot are for tests: the clock that nobody sets, and the name of
+	// the boot since which it counts. Nil is the host's or, with Clock, what Clock
+	// goes forward by.
+	Monotonic func() time.Duration
+	Boot      string
+	// Bend, if set, is for tests of the whole program: it changes what the
+	// authority says.
+	Bend func(time.Time) time.Time
 	// Damaged, if set, is told of a row that cannot be read, which lists of due
 	// work leave out: one bad row must not stop the expiry of the others.
 	Damaged func(error)
@@ -47,7 +57,7 @@ type Store struct {
 	d      dialect
 
 	ids     ids
-	clock   clock
+	time    *timekeeper
 	damaged func(error)
 
 	records signal // audit records were committed
@@ -73,7 +83,7 @@ type engine interface {
 // Open opens the store and brings its schema up to date. It refuses a schema
 // newer than this program.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{damaged: cfg.Damaged, records: newSignal(), numbers: newSignal()}
+	s := &Store{damaged: cfg.Damaged, records: newSignal(), numbers: newSignal(), time: newTimekeeper(cfg)}
 	if s.damaged == nil {
 		s.damaged = func(error) {}
 	}
@@ -179,9 +189,9 @@ func gaveUp(cause error) error {
 	return access.Fail(access.Unavailable, "store-timeout", "the store did not answer in time").Try("it is worth trying again").Wrap(cause)
 }
 
-// newTx begins the Go side of a transaction at the given time.
-func (s *Store) newTx(ctx context.Context, db session, now time.Time) *Tx {
-	return &Tx{ctx: ctx, db: db, d: s.d, now: now, ids: &s.ids, damaged: s.damaged}
+// newTx begins the Go side of a transaction at the given reading of the clock.
+func (s *Store) newTx(ctx context.Context, db session, at clock.Reading) *Tx {
+	return &Tx{ctx: ctx, db: db, d: s.d, now: at.Now, at: at, ids: &s.ids, damaged: s.damaged}
 }
 
 // run calls fn and gives what decides over the transaction: the first failure

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/clock"
 )
 
 // Tx is one transaction. It is used by one goroutine, until fn returns.
@@ -19,6 +20,7 @@ type Tx struct {
 	db      session
 	d       dialect
 	now     time.Time
+	at      clock.Reading // now, and whether it is to be trusted
 	ids     *ids
 	damaged func(error)
 
@@ -40,6 +42,16 @@ type session interface {
 // Now is the store's time, one value for the whole transaction, UTC, whole
 // milliseconds.
 func (tx *Tx) Now() time.Time { return tx.now }
+
+// Certain is nil when Now can be trusted, and otherwise an error of kind
+// access.Unavailable with code "clock-unsure" that says why not. Nothing new is
+// to be granted or shown then; what ends, ends by Now all the same.
+func (tx *Tx) Certain() error {
+	if tx.at.Trusted {
+		return nil
+	}
+	return unsure(tx.at.Why)
+}
 
 // fail dooms the transaction.
 func (tx *Tx) fail(err error) error {

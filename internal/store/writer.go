@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/clock"
 )
 
 // Limits of one group: a commit is one sync of the disk, shared by all that
@@ -37,7 +38,7 @@ type writer struct {
 	db     *sqliteSession // owned by loop
 	broken bool           // db has met an error of the disk
 	reopen func(broken *sqliteSession) (*sqliteSession, error)
-	now    func() time.Time
+	now    func() clock.Reading
 
 	mu         sync.Mutex
 	ends, rest []*job // waiting
@@ -64,7 +65,7 @@ type job struct {
 	large   bool // has shown to be large: is to run again, as the first of a group
 }
 
-func newWriter(s *Store, db *sqliteSession, reopen func(*sqliteSession) (*sqliteSession, error), now func() time.Time) *writer {
+func newWriter(s *Store, db *sqliteSession, reopen func(*sqliteSession) (*sqliteSession, error), now func() clock.Reading) *writer {
 	w := &writer{s: s, db: db, reopen: reopen, now: now, more: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go w.loop()
 	return w

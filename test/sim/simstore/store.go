@@ -18,6 +18,8 @@ type Store struct {
 	mu   sync.Mutex
 	now  func() time.Time
 	last time.Time // the latest time given
+	// unsure is why the time is not to be trusted; nil while it is.
+	unsure error
 
 	commits int64
 	undo    [][]func() // of the last commits
@@ -60,6 +62,14 @@ func New(now func() time.Time) *Store {
 		versions:     map[string]int64{},
 		odd:          map[record]bool{},
 	}
+}
+
+// Unsure lets every transaction from here on doubt its time, for the reason given,
+// or trust it again: nil.
+func (s *Store) Unsure(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsure = why
 }
 
 // Update runs fn in one transaction, alone, and commits it or leaves no trace.

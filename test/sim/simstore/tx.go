@@ -26,6 +26,9 @@ var _ broker.Tx = (*Tx)(nil)
 // Now is the store's time.
 func (tx *Tx) Now() time.Time { return tx.now }
 
+// Certain is what Unsure said last.
+func (tx *Tx) Certain() error { return tx.s.unsure }
+
 func (tx *Tx) fail(err error) error {
 	if tx.err == nil {
 		tx.err = err
