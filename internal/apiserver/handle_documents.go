@@ -144,7 +144,7 @@ func (s *Server) sweepResource(ctx context.Context, c call, in *struct {
 		return nil, err
 	}
 	list := func(xs []string) []string { return append([]string{}, xs...) } // never null on the wire
-	return answer(api.SweepReport{Resource: in.Name, Standing: list(got.Standing), Foreign: list(got.Foreign), Unwanted: list(got.Unwanted), Ordered: got.Ordered}), nil
+	return answer(api.SweepReport{Resource: in.Name, Standing: list(got.Standing), Foreign: list(slices.Concat(got.Foreign, got.Unsure)), Unwanted: list(got.Unwanted), Ordered: got.Ordered}), nil
 }
 
 func (s *Server) listRoles(ctx context.Context, _ call, in *Paging) (*reply[api.Page[api.Role]], error) {

@@ -156,7 +156,11 @@ func (b *Broker) beat(ctx context.Context, conn connector.Connector, t connector
 		return b.company.met(place, foundRival, false)
 	}
 	b.sweeps.forget(reportKey(ClaimContested, place))
-	return b.company.none(place, now)
+	alone := b.company.none(place, now)
+	if q := b.quarantine.Load(); q != nil && q.Kind == Restored {
+		alone.alone = true // somebody said that this one goes on, and its epoch is proven
+	}
+	return alone
 }
 
 func beatsName(of string) string { return "beats:" + of }

@@ -334,6 +334,8 @@ func (b *Broker) reconcile(ctx context.Context) Reconciliation {
 			s := PlaceState{Place: c.Place(), Unwanted: len(found.Unwanted), Ordered: found.Ordered, Foreign: len(found.Foreign), Standing: len(found.Standing), Connector: c.Type}
 			if err != nil {
 				s.Problem = public(err)
+			} else if len(found.Unsure) > 0 {
+				s.Problem = found.Unsure[0]
 			}
 			states[i] = s
 		}()

@@ -105,6 +105,9 @@ func (b *Broker) lookForResidue(fx *effects, g access.Grant) {
 
 // watchResidue examines targets: those with answers due, and the others now and then.
 func (b *Broker) watchResidue(ctx context.Context) {
+	if !b.examines() {
+		return
+	}
 	round := 0
 	every(ctx, residueEvery, func() {
 		due := map[access.Place][]access.Residue{}
@@ -136,6 +139,16 @@ func (b *Broker) watchResidue(ctx context.Context) {
 		}
 	})
 	b.examine.wg.Wait()
+}
+
+// examines reports whether any kind of target can be examined.
+func (b *Broker) examines() bool {
+	for _, c := range b.Connectors {
+		if _, ok := c.(connector.Examiner); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // startExamination examines a place beside everything else. Without residues it

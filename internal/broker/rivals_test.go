@@ -302,7 +302,7 @@ func TestStagingCopy(t *testing.T) {
 	if !b.contested() || !a.contested() {
 		t.Errorf("said by the copy: %v, by the first: %v", b.contested(), a.contested())
 	}
-	if found := b.sweep(); found.Ordered != 0 || len(found.Foreign) == 0 {
+	if found := b.sweep(); found.Ordered != 0 || len(found.Unsure) == 0 {
 		t.Errorf("the copy found %+v", found)
 	}
 	if _, _, err := b.hold("noor", "reader"); err == nil {

@@ -79,6 +79,7 @@ type Findings struct {
 	Place    access.Place
 	Standing []string // privilege that nobody granted through Stint; never touched
 	Foreign  []string // what looks like ours and is not; never touched
+	Unsure   []string // what no record explains, and a copy of us may have made; left until that is known
 	Unwanted []string // ours, without a live grant
 	Ordered  int      // how many removals were ordered: of all that is unwanted, or none
 }
@@ -247,7 +248,7 @@ func (b *Broker) suspect(ctx context.Context, j judgement, some, suspects []conn
 func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefact, budget int, found *Findings) (reported map[string]string, err error) {
 	place := j.at.Place()
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
-		found.Foreign, found.Unwanted, found.Ordered = nil, nil, 0
+		found.Foreign, found.Unsure, found.Unwanted, found.Ordered = nil, nil, nil, 0
 		reported = map[string]string{}
 		var alarms effects
 		report := func(key, said string, ev access.Event) {
@@ -268,7 +269,7 @@ func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefa
 				ev := b.alarmEvent(ForeignFound, tx.Now(), access.System, "place", string(place), "account", a.Account, "right", a.Right, "said", v.said)
 				report(string(place)+"\x00"+name+"\x00"+a.Creation, v.said, ev)
 			case unsure:
-				found.Foreign = append(found.Foreign, name+": nothing here explains it; "+v.said)
+				found.Unsure = append(found.Unsure, name+": no record explains it; "+v.said)
 			case leftover:
 				found.Unwanted = append(found.Unwanted, name)
 				fx.entitlement(v.entitlement)
