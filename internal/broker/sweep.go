@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -33,16 +35,26 @@ func (b *Broker) watchTargets(ctx context.Context) {
 			return
 		}
 		var wg sync.WaitGroup
+		var looked atomic.Int64
 		for _, c := range at {
 			wg.Go(func() {
-				if _, err := b.sweep(ctx, c, b.sweepBudget()); err != nil && ctx.Err() == nil {
+				found, err := b.sweep(ctx, c, b.sweepBudget())
+				looked.Add(int64(found.Looked))
+				if err != nil && ctx.Err() == nil {
 					b.Log.Warn("sweep failed", "place", c.Place(), "error", err)
 				}
 			})
 		}
 		wg.Wait()
+		if looked.Load() > bigSweep {
+			debug.FreeOSMemory() // a long list has come and gone
+		}
 	})
 }
+
+// bigSweep is how many things a round of sweeps looks at before it gives memory
+// back to the system, which costs a collection.
+const bigSweep = 20_000
 
 // places are the connections to sweep: of every resource, and of everything that
 // is being removed. A place that is reached with two logins is swept with both:
@@ -81,6 +93,7 @@ type Findings struct {
 	Foreign  []string // what looks like ours and is not; never touched
 	Unsure   []string // what no record explains, and a copy of us may have made; left until that is known
 	Unwanted []string // ours, without a live grant
+	Looked   int      // at so many things of ours
 	Ordered  int      // how many removals were ordered: of all that is unwanted, or none
 }
 
@@ -189,6 +202,7 @@ func (b *Broker) sweep(ctx context.Context, at access.Connection, budget int) (F
 		}
 		if a.Ours {
 			some = append(some, a)
+			found.Looked++
 		} else if a.Standing {
 			found.Standing = append(found.Standing, strings.TrimSpace(a.Account+" "+a.Right)+": "+a.Detail)
 		}

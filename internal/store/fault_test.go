@@ -183,7 +183,7 @@ func TestKilledBackend(t *testing.T) {
 			return err
 		}
 		if runs == 1 {
-			if err := d.raw("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stint' AND state = 'idle in transaction'"); err != nil {
+			if err := d.raw("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'stint%' AND state = 'idle in transaction'"); err != nil {
 				return err
 			}
 		}

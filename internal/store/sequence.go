@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -238,19 +239,28 @@ func splitNote(signed string) (text, signature string) {
 
 // ReadHashes makes a transaction the tree's hash storage.
 func (tx *Tx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	hashes := make([]tlog.Hash, len(indexes))
-	for i, idx := range indexes { // about log₂(size) of them
-		found := false
-		err := tx.each("SELECT hash FROM audit_hashes WHERE idx = $1", []any{idx}, func(row row) error {
-			var b []byte
-			err := row.Scan(&b)
-			found = copy(hashes[i][:], b) == len(hashes[i])
-			return err
-		})
+	// There are about log₂(size) of them; a way to the database for each is long.
+	q, list := "SELECT idx, hash FROM audit_hashes WHERE idx = ANY($1)", any(indexes)
+	if !tx.d.arrays {
+		text, err := json.Marshal(indexes)
 		if err != nil {
-			return nil, err
+			return nil, tx.fail(err)
 		}
-		if !found {
+		q, list = "SELECT idx, hash FROM audit_hashes WHERE idx IN (SELECT value FROM json_each($1))", string(text)
+	}
+	stored := make(map[int64][]byte, len(indexes))
+	if err := tx.each(q, []any{list}, func(row row) error {
+		var idx int64
+		var hash []byte
+		err := row.Scan(&idx, &hash)
+		stored[idx] = hash
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, idx := range indexes {
+		if copy(hashes[i][:], stored[idx]) != len(hashes[i]) {
 			return nil, access.Fail(access.Internal, "audit-tree-damaged", "a hash of the audit log is missing").Because(fmt.Sprintf("index %d", idx))
 		}
 	}

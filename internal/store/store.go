@@ -20,7 +20,8 @@ type Config struct {
 	// file or the environment, which the driver reads. A pooler between must
 	// keep sessions.
 	URL string
-	// Connections is the size of the PostgreSQL pool; 0 means 16.
+	// Connections is the size of the PostgreSQL pool; 0 means 16. Beside it there are
+	// four connections for what ends access.
 	Connections int
 	// Clock is for tests: this host's clock, which is the authority with SQLite
 	// and is compared with PostgreSQL's otherwise. Nil is time.Now.

@@ -77,7 +77,7 @@ func (s *storm) endTogether(ctx context.Context, n, places, dead int) (x ended, 
 	defer func() { err = errors.Join(err, h.close()) }()
 	x.places, x.grants = places, n
 	// The filling takes a third of this on a machine that does nothing else.
-	end := time.Now().Add(5*time.Second + time.Duration(n)*s.fillTime()).Truncate(time.Second)
+	end := time.Now().Add(5*time.Second + time.Duration(s.slack*float64(n))*s.fillTime()).Truncate(time.Second)
 	s.say("filling %s grants that end at %s", group(n), end.Format(time.TimeOnly))
 	if err := h.fill(ctx, n, 0, places-1, end, true); err != nil {
 		return x, err
@@ -86,7 +86,7 @@ func (s *storm) endTogether(ctx context.Context, n, places, dead int) (x ended, 
 		h.world.places[address(i)].dead.Store(true)
 	}
 	if left := time.Until(end); left < time.Second {
-		return x, fmt.Errorf("filling took %s too long", time.Second-left)
+		return x, fmt.Errorf("filling took %s too long; raise -slack", time.Second-left)
 	}
 	s.say("filled %s before the end", time.Until(end).Round(time.Millisecond))
 	if err := h.start(ctx); err != nil {

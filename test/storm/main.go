@@ -40,6 +40,7 @@ type options struct {
 	calls    time.Duration // how long each phase of requests lasts
 	clients  int
 	measured string
+	slack    float64
 }
 
 var parts = []string{"issue", "ends", "dead", "live", "flood"}
@@ -69,6 +70,7 @@ func parse(args []string) (o options, err error) {
 	fs.DurationVar(&o.calls, "calls", 10*time.Second, "length of each phase of requests")
 	fs.IntVar(&o.clients, "clients", 32, "how many ask at once")
 	fs.StringVar(&o.measured, "measured", "", "be the process that is measured, on the store in this folder")
+	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to fill the store")
 	only := fs.String("parts", "ends,dead,live,flood", "which of "+strings.Join(parts, ", "))
 	live := fs.String("live", "10000,1000000", "how many live grants to start with; the first is what the others are compared with")
 	if err := fs.Parse(args); err != nil {

@@ -1,0 +1,94 @@
+//go:build unix
+
+package store_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"stint/internal/store"
+)
+
+// What ends access is done though every other way into the store is taken, and
+// nobody lets go.
+func TestEndsHaveMeansOfTheirOwn(t *testing.T) {
+	onBoth(t, func(t *testing.T, d *database) {
+		s := d.open(t)
+		hold := make(chan struct{})
+		var held sync.WaitGroup
+		release := sync.OnceFunc(func() { close(hold); held.Wait() })
+		defer release()
+		const many = 40 // more than there are connections, readers and turns
+		inside := make(chan struct{}, many)
+		for range many {
+			held.Go(func() {
+				_ = s.View(context.Background(), func(*store.Tx) error {
+					inside <- struct{}{}
+					<-hold
+					return nil
+				})
+			})
+		}
+		<-inside // the others come as far as they get
+		time.Sleep(50 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := s.ViewEnds(ctx, func(*store.Tx) error { return nil }); err != nil {
+			t.Errorf("a look for what is due waits behind other readers: %v", err)
+		}
+		if err := s.UpdateEnds(ctx, 1, func(tx *store.Tx) error { return tx.SaveSetting("over", []byte("yes")) }); err != nil {
+			t.Errorf("an end waits behind readers: %v", err)
+		}
+	})
+}
+
+// The one writer of SQLite takes what ends access before what came earlier, and
+// lets the others have their turn after a large one of these.
+func TestEndsGoFirst(t *testing.T) {
+	s := sqliteDatabase(t).open(t)
+	begun, hold := make(chan struct{}), make(chan struct{})
+	var mu sync.Mutex
+	var order []string
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := s.Update(context.Background(), func(*store.Tx) error { close(begun); <-hold; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-begun
+	// An end that is too large to share a commit leads one; it is not run twice.
+	note := func(what string) func(*store.Tx) error {
+		return func(*store.Tx) error {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, what)
+			return nil
+		}
+	}
+	queue := func(what string, do func(func(*store.Tx) error) error) {
+		all.Go(func() {
+			if err := do(note(what)); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(20 * time.Millisecond) // so that they wait in this order
+	}
+	ask := func(fn func(*store.Tx) error) error { return s.Update(context.Background(), fn) }
+	end := func(things int) func(func(*store.Tx) error) error {
+		return func(fn func(*store.Tx) error) error { return s.UpdateEnds(context.Background(), things, fn) }
+	}
+	queue("asked", ask)
+	queue("asked", ask)
+	queue("end", end(1))
+	queue("large end", end(1000))
+	queue("large end", end(1000))
+	close(hold)
+	all.Wait()
+	want := []string{"end", "large end", "asked", "asked", "large end"}
+	if !slices.Equal(order, want) {
+		t.Errorf("done in the order %q, not %q", order, want)
+	}
+}
