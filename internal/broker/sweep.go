@@ -81,6 +81,7 @@ type Findings struct {
 	Foreign  []string // what looks like ours and is not; never touched
 	Unwanted []string // ours, without a live grant
 	Ordered  int      // how many removals were ordered: of all that is unwanted, or none
+	Unsure   int      // of Foreign, how many are ours or a copy's, left until that is known
 }
 
 // Sweep sweeps a resource's place now and says what it found; for administrators
@@ -247,7 +248,7 @@ func (b *Broker) suspect(ctx context.Context, j judgement, some, suspects []conn
 func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefact, budget int, found *Findings) (reported map[string]string, err error) {
 	place := j.at.Place()
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
-		found.Foreign, found.Unwanted, found.Ordered = nil, nil, 0
+		found.Foreign, found.Unwanted, found.Ordered, found.Unsure = nil, nil, 0, 0
 		reported = map[string]string{}
 		var alarms effects
 		report := func(key, said string, ev access.Event) {
@@ -269,6 +270,7 @@ func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefa
 				report(string(place)+"\x00"+name+"\x00"+a.Creation, v.said, ev)
 			case unsure:
 				found.Foreign = append(found.Foreign, name+": nothing here explains it; "+v.said)
+				found.Unsure++
 			case leftover:
 				found.Unwanted = append(found.Unwanted, name)
 				fx.entitlement(v.entitlement)
