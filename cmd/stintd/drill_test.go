@@ -152,7 +152,7 @@ func (d *drill) rows(q string) []string {
 }
 
 const (
-	rolesSQL   = "SELECT rolname FROM pg_roles WHERE rolname ~ '^(stint|hand)_' AND rolname NOT IN ('stint_connector', 'stint_claim') ORDER BY 1"
+	rolesSQL   = "SELECT rolname FROM pg_roles WHERE rolname ~ '^(stint|hand)_' AND rolname NOT IN ('stint_connector', 'stint_claim', 'stint_claim_proof') ORDER BY 1"
 	membersSQL = "SELECT r.rolname || ' in ' || g.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member JOIN pg_roles g ON g.oid = m.roleid WHERE r.rolname ~ '^(hand_|noor)' ORDER BY 1"
 )
 
