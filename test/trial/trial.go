@@ -22,6 +22,9 @@ type Blow struct {
 	// Spared says that others go on serving all the while, so that no end may come
 	// late because of it.
 	Spared bool
+	// Smooth says that who waits two seconds notices nothing: no call that takes
+	// access away may fail.
+	Smooth bool
 }
 
 // Trial is one blow, and what was found afterwards.
@@ -37,6 +40,8 @@ type Trial struct {
 	granted  int           // grants that were active
 	sessions int
 	lost     int             // calls without an answer
+	ended    int             // calls that took access away
+	unended  int             // of these, those that failed
 	refused  map[string]int  // refusals by their code
 	due      []time.Duration // accounts due while it was down: gone so long after it was mended
 	late     []time.Duration // the others: gone so long after their end
@@ -67,7 +72,12 @@ func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 	}
 	Rest(ctx, 300*time.Millisecond) // what is found on starting is dealt with under load
 	load.end()
-	t.lost, t.refused = int(load.lost.Load()), load.refused
+	t.lost, t.refused, t.ended = int(load.lost.Load()), load.refused, int(load.ended.Load())
+	if t.unended = len(load.unended); b.Smooth {
+		for _, why := range load.unended {
+			t.wrong("a call that takes access away failed: %s", why)
+		}
+	}
 	if err != nil {
 		t.wrong("%v", err)
 	} else {
