@@ -37,6 +37,7 @@ type installation struct {
 	path   string
 	stop   func()
 	device [32]byte
+	peers  broker.Peers
 }
 
 // memory adapts the store to the broker's interface.
@@ -166,7 +167,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log,
 	})
 }
 
@@ -196,7 +197,7 @@ func (in *installation) start() {
 	s, err := store.Open(t.Context(), store.Config{Path: in.path})
 	must(t, err)
 	in.store = s
-	b, err := in.broker(memory{s}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	b, err := in.configured(broker.Config{Store: memory{s}, Replica: "one", Alone: true, Peers: in.peers, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group
