@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -25,6 +26,9 @@ type Blow struct {
 	// Smooth says that who waits two seconds notices nothing: no call that takes
 	// access away may fail.
 	Smooth bool
+	// Within is how soon after its end everything must be gone and recorded; 0 is
+	// five seconds.
+	Within time.Duration
 }
 
 // Trial is one blow, and what was found afterwards.
@@ -32,6 +36,7 @@ type Trial struct {
 	Violations []string
 
 	n        int
+	within   time.Duration // everything must be gone and recorded
 	blow     string
 	loaded   time.Duration // under load before the blow
 	down     time.Duration // from the blow until it was mended
@@ -55,7 +60,7 @@ func (t *Trial) wrong(format string, args ...any) {
 // Trial runs one. What goes wrong on the way is a violation too.
 func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 	began := time.Now()
-	t := &Trial{n: n, blow: b.Name}
+	t := &Trial{n: n, blow: b.Name, within: cmp.Or(b.Within, quiet)}
 	eye := begin(ctx, w.oracle)
 	load := w.begin(ctx, n)
 	t.loaded = time.Duration(w.Rand.Int64N(int64(1500 * time.Millisecond)))
@@ -101,7 +106,7 @@ func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 
 // settle lets everything expire: while a grant is on its way or has time left,
 // everything may still be there; from the last end on, the target has to be clean
-// and the records have to say so within `quiet`.
+// and the records have to say so in time.
 func (w *World) settle(ctx context.Context, t *Trial) {
 	stopped := time.Now()
 	last := stopped
@@ -118,7 +123,7 @@ func (w *World) settle(ctx context.Context, t *Trial) {
 			return
 		case len(running) > 0 && now.Sub(stopped) < patience:
 			last = now
-		case now.Sub(last) < quiet:
+		case now.Sub(last) < t.within:
 		case err != nil:
 			t.wrong("cannot look after it: %v", err)
 			return
