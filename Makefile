@@ -17,9 +17,10 @@ EVIDENCE ?=
 MINUTES ?= 10
 SEEDS  ?= 200
 PAIRS  ?= 10m
+UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos sim sim-pairs sim-mutants bench storm soak drill assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants bench storm soak drill assurance cross clean
 
 all: build
 
@@ -62,7 +63,15 @@ e2e: build
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.
 chaos: build
-	$(GO) run ./test/chaos -bin bin -store $(STORE) -trials $(TRIALS)
+	$(GO) run ./test/chaos -bin bin -store $(STORE) -trials $(TRIALS) -evidence '$(EVIDENCE)'
+
+## The database server lost under load: two clusters, a synchronous standby, promote.
+failover: build
+	$(GO) run ./test/failover -bin bin -trials $(TRIALS) -evidence '$(EVIDENCE)'
+
+## Three stintd replaced under load: from the release before, and once more.
+upgrade: build
+	$(GO) run ./test/upgrade -bin bin -trials $(UPGRADES) -evidence '$(EVIDENCE)'
 
 ## Backup at a random moment, life after it, a lost store, a restore, N times: nothing
 ## that had ended comes back on a real target, and nothing foreign is touched.

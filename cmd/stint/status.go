@@ -31,6 +31,9 @@ func (c *cli) statusCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if h, err := conn.Ready(cmd.Context()); err == nil && h.OK && h.Detail != "" {
+				c.say("CAUTION: " + h.Detail)
+			}
 			if len(list) == 0 {
 				c.say("you hold nothing, and nothing is on its way")
 			}

@@ -39,6 +39,7 @@ type installation struct {
 	device [32]byte
 	clock  *fakeClock
 	wrap   func(memory) broker.Store // what the broker sees of the store; nil: the store
+	peers  broker.Peers
 }
 
 // memory adapts the store to the broker's interface.
@@ -154,7 +155,7 @@ func prepare(t testing.TB, path string) (*installation, error) {
 
 // broker makes a broker that has the installation's store for itself.
 func (in *installation) broker(s broker.Store, log *slog.Logger) (*broker.Broker, error) {
-	c := broker.Config{Store: s, Replica: "one", Alone: true, Log: log}
+	c := broker.Config{Store: s, Replica: "one", Alone: true, Peers: in.peers, Log: log}
 	if in.clock != nil {
 		c.Clock = in.clock
 	}
@@ -172,7 +173,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Journal: c.Journal, Log: c.Log, Clock: c.Clock,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock,
 	})
 }
 

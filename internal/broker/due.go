@@ -129,12 +129,14 @@ func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, d
 	if len(items) == 0 || ctx.Err() != nil {
 		return 0
 	}
-	within, over := context.WithTimeout(ctx, batchWithin)
+	within, over := context.WithTimeout(dividing(ctx, len(items)), batchWithin)
 	err := do(within, items)
 	over()
 	switch {
 	case err == nil:
 		return len(items)
+	case errors.Is(err, errNotOurs):
+		return 0 // another replica is at it, and has it done when we look next
 	case len(items) == 1 || errors.Is(err, access.Unavailable):
 		b.storeTrouble(ctx, doing, err)
 		return 0
@@ -143,8 +145,34 @@ func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, d
 	return inBatches(ctx, b, doing, items[:half], do) + inBatches(ctx, b, doing, items[half:], do)
 }
 
+// errNotOurs is how a transaction says that another replica does the same.
+var errNotOurs = access.Fail(access.Pending, "not-ours", "another replica ends what is due")
+
+// crowdedAfter is how often a batch may lose against others before it is divided:
+// one that is about fewer things meets fewer. Undivided, a large one could lose
+// for as long as there are small ones, and nothing would end.
+const crowdedAfter = 4
+
+var errCrowded = access.Fail(access.Pending, "crowded", "too many changes at once for so many at a time")
+
+type dividingKey struct{}
+
+// dividing marks a batch of n as one that its caller can divide.
+func dividing(ctx context.Context, n int) context.Context {
+	return context.WithValue(ctx, dividingKey{}, n > 1)
+}
+
+func divisible(ctx context.Context) bool { is, _ := ctx.Value(dividingKey{}).(bool); return is }
+
 func (b *Broker) expireGrants(ctx context.Context, ids []access.GrantID) error {
 	return b.update(ending(ctx, len(ids)), func(tx Tx, fx *effects) error {
+		mine, err := tx.MayExpire()
+		switch {
+		case err != nil:
+			return err
+		case !mine:
+			return errNotOurs
+		}
 		gs, err := tx.GrantsOf(ids...)
 		if err != nil {
 			return err

@@ -212,8 +212,12 @@ func (fx *effects) hurry(tx Tx) error {
 // follows.
 func (b *Broker) update(ctx context.Context, change func(Tx, *effects) error) error {
 	var fx effects
+	runs := 0
 	err := b.Store.Update(ctx, func(tx Tx) error {
 		fx = effects{} // the transaction may run again
+		if runs++; runs > crowdedAfter && divisible(ctx) {
+			return errCrowded
+		}
 		if err := change(tx, &fx); err != nil {
 			return err
 		}

@@ -331,7 +331,7 @@ func (b *Broker) reconcile(ctx context.Context) Reconciliation {
 			sem <- struct{}{}
 			defer func() { <-sem; done <- struct{}{} }()
 			found, err := b.sweep(ctx, c, b.sweepBudget())
-			s := PlaceState{Place: c.Place(), Unwanted: len(found.Unwanted) + found.Unsure, Ordered: found.Ordered, Foreign: len(found.Foreign), Standing: len(found.Standing), Connector: c.Type}
+			s := PlaceState{Place: c.Place(), Unwanted: len(found.Unwanted) + len(found.Unsure), Ordered: found.Ordered, Foreign: len(found.Foreign), Standing: len(found.Standing), Connector: c.Type}
 			if err != nil {
 				s.Problem = public(err)
 			} else if len(found.Unsure) > 0 {

@@ -308,11 +308,14 @@ func public(err error) string {
 // read-back of "absent" proves nothing. leaseFor is longer than both, so that
 // no other worker starts while the first may still act.
 //
-// The second in callSlack is for what is between us and the connector's word: the
-// way to the target, and, where the sender was taken for dead, the time until it
-// knows that and has stopped (life.go).
+// FencedWithin, in callSlack, is for what is between us and the connector's word:
+// the way to the target, and, where the sender was taken for dead, the time until
+// it knows that and has stopped (life.go). Whoever is Peers must not vouch for
+// longer; cmd/stintd holds the two against each other.
 const (
+	FencedWithin = time.Second
+
 	callWithin = 4 * time.Second
-	callSlack  = connector.Late + time.Second
+	callSlack  = connector.Late + FencedWithin
 	leaseFor   = callWithin + callSlack + time.Second
 )

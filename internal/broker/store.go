@@ -115,6 +115,9 @@ type entitlements interface {
 	// Bury takes the name of another replica down if nobody lives under it, for
 	// certain, and reports whether it did.
 	Bury(name string) (dead bool, err error)
+	// MayExpire reports whether no other process ends what is due just now; until
+	// the end of the transaction none begins to.
+	MayExpire() (mine bool, err error)
 	// DueWork lists the places with entitlements that are due and not on lease.
 	DueWork() ([]access.Work, error)
 	// NextDue is when something next becomes due: a request, a grant, an

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 // How often a transaction runs again.
 const (
-	contended  = 60 // after it lost against another
+	contended  = 60 // after it lost against another; what ends access has as often as its time allows
 	lostAgain  = 1  // after the connection broke before the commit
 	takenAgain = 2  // after somebody else made the same row: a lost race, or a real duplicate
 )
@@ -28,6 +29,10 @@ const (
 
 // update runs fn until it is committed, refused, or hopeless.
 func (e *postgresEngine) update(ctx context.Context, fn func(*Tx) error) error {
+	most := contended
+	if _, ends := endsOf(ctx); ends {
+		most = math.MaxInt
+	}
 	for conflicts, breaks, takes := 0, 0, 0; ; {
 		result, err := e.attempt(ctx, fn)
 		switch {
@@ -42,7 +47,7 @@ func (e *postgresEngine) update(ctx context.Context, fn func(*Tx) error) error {
 				return err
 			}
 		default:
-			if conflicts++; conflicts > contended {
+			if conflicts++; conflicts > most {
 				return err
 			}
 			if !pause(ctx, conflicts) {

@@ -140,3 +140,15 @@ func (tx *Tx) TakeBack(of, but string) ([]access.Entitlement, error) {
 		due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END`+theirs, of, but)
 	return es, err
 }
+
+// MayExpire reports whether no other replica ends what is due just now, and sees
+// to it that none begins to before the end of this transaction. All of them come
+// at the same moment for the same grants, and of those who meet, all but one would
+// have to do it again.
+func (tx *Tx) MayExpire() (mine bool, err error) {
+	if !tx.d.arrays {
+		return true, nil // one process at a time
+	}
+	err = tx.each("SELECT pg_try_advisory_xact_lock($1)", []any{int64(expiryLock)}, func(row row) error { return row.Scan(&mine) })
+	return mine, err
+}

@@ -21,6 +21,7 @@ import (
 const (
 	migrationLock = 0x7374696e74<<8 | 1
 	sequencerLock = 0x7374696e74<<8 | 2
+	expiryLock    = 0x7374696e74<<8 | 3
 )
 
 // settleIn bounds how long a commit, a rollback or the question after a lost

@@ -182,7 +182,7 @@ func (r *Replica) join(ctx context.Context, conn *pgx.Conn, name string) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lock); err != nil {
 		return err
 	}
-	_, err := conn.Exec(ctx, "INSERT INTO replicas (name, lock, sessions, since, seen_at) VALUES ($1, $2, $3, "+nowMillis+", "+nowMillis+")",
+	_, err := conn.Exec(ctx, "INSERT INTO replicas (name, lock, sessions, pid, since, seen_at) VALUES ($1, $2, $3, pg_backend_pid(), "+nowMillis+", "+nowMillis+")",
 		name, lock, r.e.sessions)
 	if err != nil {
 		return err
@@ -269,8 +269,9 @@ func (r *Replica) look(ctx context.Context, conn *pgx.Conn, m Member, name strin
 			}
 			r.bury(ctx, m, other.name, group)
 			continue
-		case other.silent > silentAfter.Milliseconds() && away < silentAfter/2:
-			// Who was away himself does not judge.
+		case other.silent > silentAfter.Milliseconds() && away < silentAfter/2 && other.sessions != r.e.sessions:
+			// Who was away himself does not judge. A former name of ours, which somebody
+			// is just burying, is no silent replica.
 			if err := r.cutOff(within, conn, other); err != nil {
 				return err
 			}
@@ -285,10 +286,16 @@ func (r *Replica) look(ctx context.Context, conn *pgx.Conn, m Member, name strin
 // stopped, or behind a network that carries nothing. What its transactions hold
 // is free then, and with its lock so is its work. It sees that when it wakes.
 func (r *Replica) cutOff(ctx context.Context, conn *pgx.Conn, other seen) error {
-	r.log.Warn("a replica does not show itself; its sessions are ended", "name", other.name, "silent", time.Duration(other.silent)*time.Millisecond)
-	_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND application_name = $1", other.sessions)
+	// It must hold the lock itself: a name that somebody else is just burying may be
+	// the former one of a process that lives.
+	n, err := conn.Exec(ctx, `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity AS a WHERE a.usename = current_user AND a.application_name = $1
+		AND EXISTS (SELECT FROM pg_locks AS l JOIN replicas AS r ON l.pid = r.pid AND (l.classid::bigint << 32) + l.objid::bigint = r.lock
+			WHERE r.name = $2 AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.mode = 'ExclusiveLock')`, other.sessions, other.name)
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if err == nil && n.RowsAffected() > 0 {
+		r.log.Warn("a replica does not show itself; its sessions were ended", "name", other.name, "silent", time.Duration(other.silent)*time.Millisecond)
+	}
+	if errors.As(err, &refused) && refused.Code == "42501" {
 		r.log.Error("the sessions of a silent replica could not be ended; its leases lapse by themselves", "name", other.name, "error", err)
 		return nil
 	}

@@ -18,6 +18,8 @@ import (
 type Server struct {
 	// Bin, if set, is the folder of another stintd than the stage's.
 	Bin string
+	// Args are added to those of the stage.
+	Args []string
 
 	s      *Stage
 	name   string // of its data folder and its log
@@ -58,6 +60,7 @@ func (v *Server) launch() (<-chan struct{}, error) {
 	}
 	cmd := exec.Command(filepath.Join(bin, "stintd"), "serve", "--data", v.s.path(v.name), "--listen", v.listen, "--config", v.s.path("stintd.yaml"),
 		"--seal-key-file", v.s.path("data.key"))
+	cmd.Args = append(cmd.Args, v.Args...)
 	cmd.Env = append(os.Environ(), "STINT_LOG_LEVEL=info")
 	cmd.Env = append(cmd.Env, v.s.Env...)
 	if dsn := v.s.database(); dsn != "" {

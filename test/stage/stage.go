@@ -41,6 +41,8 @@ type Options struct {
 	// Database, if set, is where stintd keeps its state, instead of a PostgreSQL of
 	// the stage's own.
 	Database string
+	// Before, if set, is done to each server before its first start.
+	Before func(*Server)
 }
 
 // Stage is a running installation and its target.
@@ -152,6 +154,9 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 		}
 		if v.listen, err = freePort(); err != nil {
 			return s, err
+		}
+		if opt.Before != nil {
+			opt.Before(v)
 		}
 		s.Servers = append(s.Servers, v)
 	}

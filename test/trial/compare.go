@@ -186,7 +186,7 @@ func (t *Trial) accounts(j *journal, now map[string]api.Request, seen map[string
 		} else {
 			t.late = append(t.late, max(lag, 0))
 		}
-		if lag > quiet {
+		if lag > t.within {
 			t.wrong("the account %s was there %s after its end", name, seconds(lag))
 		}
 	}

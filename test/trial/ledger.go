@@ -45,9 +45,7 @@ func (l *ledger) forget(open map[string]bool) {
 		}
 	}
 	for id := range open {
-		if seen := l.told[id]; seen != nil {
-			fresh.told[id] = seen
-		}
+		fresh.told[id] = l.told[id] // also one that nobody was told of: it is looked up until it is decided
 		if v := l.votes[id]; v != nil {
 			fresh.votes[id] = v
 		}

@@ -25,9 +25,11 @@ type load struct {
 	group sync.WaitGroup
 	stop  context.CancelFunc
 	lost  atomic.Int64 // calls without an answer
+	ended atomic.Int64 // calls that took access away
 
 	mu      sync.Mutex
 	refused map[string]int // refusals by their code
+	unended []string       // calls that should have taken access away and did not
 }
 
 // begin starts the load.
@@ -125,9 +127,28 @@ func (l *load) ask(ctx context.Context, a *actor, r *rand.Rand) {
 	if !Rest(ctx, time.Duration(r.Int64N(int64(span)))) {
 		return
 	}
-	if got, err = a.End(ctx, got.ID); !l.failed(err) {
+	got, err = a.End(ctx, got.ID)
+	if a.Patience >= 0 { // the others take no answer for one
+		l.ends(ctx, err)
+	}
+	if !l.failed(err) {
 		l.ledger.tells(got)
 		l.ledger.gives(got.ID)
+	}
+}
+
+// ends counts a call that takes access away. That there is none any more is no
+// failure.
+func (l *load) ends(ctx context.Context, err error) {
+	var e *api.Error
+	if ctx.Err() != nil {
+		return // cut off with the load
+	}
+	l.ended.Add(1)
+	if err != nil && !(errors.As(err, &e) && e.Kind == api.Conflict) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.unended = append(l.unended, err.Error())
 	}
 }
 
@@ -242,6 +263,7 @@ func (l *load) revoke(ctx context.Context, r *rand.Rand) {
 		ask.Grant = pick(r, page.Items).ID
 	}
 	got, err := l.boss.Revoke(ctx, ask)
+	l.ends(ctx, err)
 	if !l.failed(err) {
 		l.ledger.revokes(got.Grants)
 	}

@@ -15,6 +15,7 @@ import (
 // Tally sums trials up.
 type Tally struct {
 	trials, asked, granted, sessions, lost int
+	ended, unended                         int
 	due, late                              []time.Duration
 	down, quiet                            []time.Duration
 	refused                                map[string]int
@@ -28,6 +29,8 @@ func (a *Tally) Add(t *Trial) {
 	a.granted += t.granted
 	a.sessions += t.sessions
 	a.lost += t.lost
+	a.ended += t.ended
+	a.unended += t.unended
 	a.due = append(a.due, t.due...)
 	a.late = append(a.late, t.late...)
 	a.down = append(a.down, t.down)
@@ -44,13 +47,13 @@ func (a *Tally) Add(t *Trial) {
 // Summary is what a person reads at the end.
 func (a *Tally) Summary(took time.Duration) string {
 	return fmt.Sprintf(`%d trials in %.0f s, %d violations
-  questions %d, grants %d, sessions %d, calls without an answer %d
+  questions %d, grants %d, sessions %d, calls without an answer %d, calls that end access %d (%d failed)
   refusals                                  %s
   from the blow until it was mended         %s
   due while it was down, gone after ready   %s
   the other accounts, gone after their end  %s
   all gone and recorded after the last end  %s
-`, a.trials, took.Seconds(), len(a.violated), a.asked, a.granted, a.sessions, a.lost, counts(a.refused), spread(a.down), spread(a.due), spread(a.late), spread(a.quiet))
+`, a.trials, took.Seconds(), len(a.violated), a.asked, a.granted, a.sessions, a.lost, a.ended, a.unended, counts(a.refused), spread(a.down), spread(a.due), spread(a.late), spread(a.quiet))
 }
 
 // Enough refuses a run in which so little went on that it proves nothing.
@@ -70,6 +73,8 @@ func (a *Tally) Result(r *evidence.Result) {
 	r.Count("grants", float64(a.granted), "")
 	r.Count("sessions", float64(a.sessions), "")
 	r.Count("calls without an answer", float64(a.lost), "")
+	r.Count("calls that end access", float64(a.ended), "")
+	r.Count("of these, failed", float64(a.unended), "")
 	for _, f := range []struct {
 		name string
 		of   []time.Duration

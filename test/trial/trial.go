@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -22,6 +23,12 @@ type Blow struct {
 	// Spared says that others go on serving all the while, so that no end may come
 	// late because of it.
 	Spared bool
+	// Smooth says that who waits two seconds notices nothing: no call that takes
+	// access away may fail.
+	Smooth bool
+	// Within is how soon after its end everything must be gone and recorded; 0 is
+	// five seconds.
+	Within time.Duration
 }
 
 // Trial is one blow, and what was found afterwards.
@@ -29,6 +36,7 @@ type Trial struct {
 	Violations []string
 
 	n        int
+	within   time.Duration // everything must be gone and recorded
 	blow     string
 	loaded   time.Duration // under load before the blow
 	down     time.Duration // from the blow until it was mended
@@ -37,6 +45,8 @@ type Trial struct {
 	granted  int           // grants that were active
 	sessions int
 	lost     int             // calls without an answer
+	ended    int             // calls that took access away
+	unended  int             // of these, those that failed
 	refused  map[string]int  // refusals by their code
 	due      []time.Duration // accounts due while it was down: gone so long after it was mended
 	late     []time.Duration // the others: gone so long after their end
@@ -50,7 +60,7 @@ func (t *Trial) wrong(format string, args ...any) {
 // Trial runs one. What goes wrong on the way is a violation too.
 func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 	began := time.Now()
-	t := &Trial{n: n, blow: b.Name}
+	t := &Trial{n: n, blow: b.Name, within: cmp.Or(b.Within, quiet)}
 	eye := begin(ctx, w.oracle)
 	load := w.begin(ctx, n)
 	t.loaded = time.Duration(w.Rand.Int64N(int64(1500 * time.Millisecond)))
@@ -67,7 +77,12 @@ func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 	}
 	Rest(ctx, 300*time.Millisecond) // what is found on starting is dealt with under load
 	load.end()
-	t.lost, t.refused = int(load.lost.Load()), load.refused
+	t.lost, t.refused, t.ended = int(load.lost.Load()), load.refused, int(load.ended.Load())
+	if t.unended = len(load.unended); b.Smooth {
+		for _, why := range load.unended {
+			t.wrong("a call that takes access away failed: %s", why)
+		}
+	}
 	if err != nil {
 		t.wrong("%v", err)
 	} else {
@@ -91,7 +106,7 @@ func (w *World) Trial(ctx context.Context, n int, b Blow) *Trial {
 
 // settle lets everything expire: while a grant is on its way or has time left,
 // everything may still be there; from the last end on, the target has to be clean
-// and the records have to say so within `quiet`.
+// and the records have to say so in time.
 func (w *World) settle(ctx context.Context, t *Trial) {
 	stopped := time.Now()
 	last := stopped
@@ -108,7 +123,7 @@ func (w *World) settle(ctx context.Context, t *Trial) {
 			return
 		case len(running) > 0 && now.Sub(stopped) < patience:
 			last = now
-		case now.Sub(last) < quiet:
+		case now.Sub(last) < t.within:
 		case err != nil:
 			t.wrong("cannot look after it: %v", err)
 			return

@@ -452,6 +452,9 @@ func (tx *Tx) TakeBack(of, but string) (found []access.Entitlement, err error) {
 // that shall know of each other's death are told (broker.Peers stays nil).
 func (tx *Tx) Bury(string) (dead bool, err error) { return false, nil }
 
+// MayExpire is always so: transactions are one at a time.
+func (tx *Tx) MayExpire() (mine bool, err error) { return true, nil }
+
 // DueWork lists the places with entitlements that are due and not on lease.
 func (tx *Tx) DueWork() (due []access.Work, err error) {
 	if tx.err != nil {

@@ -7,6 +7,7 @@ CREATE TABLE replicas (
     name           TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     lock           BIGINT           NOT NULL,
     sessions       TEXT COLLATE "C" NOT NULL,
+    pid            BIGINT           NOT NULL,
     since          BIGINT           NOT NULL,
     seen_at        BIGINT           NOT NULL
 );

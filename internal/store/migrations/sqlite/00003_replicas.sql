@@ -6,6 +6,7 @@ CREATE TABLE replicas (
     name           TEXT    NOT NULL PRIMARY KEY,
     lock           INTEGER NOT NULL,
     sessions       TEXT    NOT NULL,
+    pid            INTEGER NOT NULL,
     since          INTEGER NOT NULL,
     seen_at        INTEGER NOT NULL
 ) STRICT;
