@@ -157,8 +157,8 @@ func (b *Broker) lookAtQuarantine(ctx context.Context) (q Quarantine, err error)
 // sweepBudget is how many removals a sweep may order by itself: none while the
 // data looks old, because what it does not know may be another's of our name.
 func (b *Broker) sweepBudget() int {
-	if q := b.quarantine.Load(); q != nil && q.Kind != "" && q.Kind != Restored {
-		return 0
+	if q := b.quarantine.Load(); q == nil || q.Kind != "" && q.Kind != Restored {
+		return 0 // also before the first look
 	}
 	return SweepBudget
 }

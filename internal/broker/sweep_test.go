@@ -15,11 +15,13 @@ import (
 func TestSweepBesideAnEnd(t *testing.T) {
 	in := newInstallation(t)
 	v := in.hold("mira", "owner", time.Minute)
+	over := make(chan struct{})
 	in.target.setFault(func(call string, w when, _ connector.Order) error {
 		if call != "inventory" || w != after {
 			return nil
 		}
 		in.target.setFault(nil)
+		defer close(over)
 		if _, err := in.End(t.Context(), in.as("mira"), string(v.Request.ID), "done"); err != nil {
 			return err
 		}
@@ -28,6 +30,7 @@ func TestSweepBesideAnEnd(t *testing.T) {
 	})
 	found, err := in.Sweep(t.Context(), in.as("root"), "db", 0, "")
 	must(t, err)
+	<-over
 	if len(found.Unwanted) > 0 || in.Stats().Events[broker.SweepFound] > 0 {
 		t.Errorf("found %+v", found)
 	}
@@ -37,9 +40,11 @@ func TestSweepBesideAnEnd(t *testing.T) {
 // TestSweepBesideABeginning: what begins after the inventory is not judged by it.
 func TestSweepBesideABeginning(t *testing.T) {
 	in := newInstallation(t)
+	begun := make(chan struct{})
 	in.target.setFault(func(call string, w when, _ connector.Order) error {
-		if call == "inventory" && w == after {
+		if call == "inventory" && w == after { // of this sweep, or of the first one after the start
 			in.target.setFault(nil)
+			defer close(begun)
 			in.hold("mira", "owner", time.Minute)
 			in.hold("noor", "reader", time.Minute)
 		}
@@ -47,6 +52,7 @@ func TestSweepBesideABeginning(t *testing.T) {
 	})
 	found, err := in.Sweep(t.Context(), in.as("root"), "db", 0, "")
 	must(t, err)
+	<-begun
 	if len(found.Unwanted)+len(found.Foreign) > 0 {
 		t.Errorf("found %+v", found)
 	}
