@@ -141,11 +141,30 @@ func requestFacts(r api.Request, c *cli) string {
 		}
 		pairs = append(pairs, "ends", timeFact(g.ExpiresAt, c), "ended", timeFact(g.EndedAt, c), "because", string(g.EndReason),
 			"verified gone", timeFact(g.VerifiedGoneAt, c), "detail", g.Detail)
+		pairs = append(pairs, residueFacts(g)...)
 		if g.Overdue {
 			pairs = append(pairs, "overdue", "the access is not yet verified gone; Stint goes on removing it")
 		}
 	}
 	return facts(pairs...)
+}
+
+// residueFacts says what the access left behind, each thing with the statement
+// that undoes it.
+func residueFacts(g *api.Grant) (pairs []string) {
+	said := string(g.Residue)
+	if said != "" && g.ResidueNote != "" {
+		said += ": " + g.ResidueNote
+	}
+	pairs = append(pairs, "residue", said)
+	for _, t := range g.Traces {
+		what := t.What
+		if t.Database != "" {
+			what += ", in database " + t.Database
+		}
+		pairs = append(pairs, "left behind", what, "undo", t.Undo)
+	}
+	return pairs
 }
 
 func whoOf(r api.Request) string {

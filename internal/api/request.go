@@ -87,6 +87,26 @@ type Request struct {
 	DryRun    bool   `json:"dry_run,omitempty" doc:"Nothing was changed"`
 }
 
+// Residue says whether an access left something behind.
+type Residue string
+
+// The answers.
+const (
+	ResiduePending    Residue = "pending"
+	ResidueNone       Residue = "none"
+	ResidueFound      Residue = "found"
+	ResidueUnknowable Residue = "unknowable"
+)
+
+// Trace is one thing on a target that a grant can have left behind.
+type Trace struct {
+	Kind     string `json:"kind" example:"function"`
+	Database string `json:"database,omitempty" doc:"Absent for what a target's databases have in common" example:"orders"`
+	What     string `json:"what" example:"security definer function shop.door() of orders_owner"`
+	By       string `json:"by,omitempty" doc:"The role that it was made as" example:"orders_owner"`
+	Undo     string `json:"undo,omitempty" doc:"The statement that undoes it, for a person to judge and run" example:"DROP ROUTINE shop.door()"`
+}
+
 // Decision is policy's answer to a request.
 type Decision struct {
 	Outcome   Outcome    `json:"outcome" enum:"deny,allow,approve"`
@@ -119,8 +139,12 @@ type Grant struct {
 	EndReason      EndReason  `json:"end_reason" doc:"expired, returned, revoked, policy or failed; empty before the end"`
 	Overdue        bool       `json:"overdue" doc:"Not verified gone one second after the end"`
 
-	Detail  string `json:"detail,omitempty" doc:"More than the state says: what stands in the way, or why it ended" example:"the target does not answer"`
-	Account string `json:"account,omitempty" doc:"The standing account that the grant acts on; absent where one is made for it" example:"mira"`
+	Detail string `json:"detail,omitempty" doc:"More than the state says: what stands in the way, or why it ended" example:"the target does not answer"`
+	// Residue is absent before the end, and where the kind of target is not looked at.
+	Residue     Residue `json:"residue,omitempty" enum:"pending,none,found,unknowable" doc:"Whether something that carries power was left behind; pending until the target was looked at after the end"`
+	ResidueNote string  `json:"residue_note,omitempty" doc:"Why that cannot be known" example:"the account could act as a superuser, who can change everything unseen"`
+	Traces      []Trace `json:"traces,omitempty" doc:"What is there that the grant can have made; nothing of it is removed by itself"`
+	Account     string  `json:"account,omitempty" doc:"The standing account that the grant acts on; absent where one is made for it" example:"mira"`
 }
 
 // VoteAsk is what an approver sends to approve or deny.

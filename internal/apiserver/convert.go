@@ -43,6 +43,15 @@ func toGrant(v broker.View) *api.Grant {
 	if len(g.Targets) > 0 {
 		out.Account = g.Targets[0].Account
 	}
+	out.Residue = api.Residue(access.SumResidue(v.Residue))
+	for _, r := range v.Residue {
+		if out.ResidueNote == "" {
+			out.ResidueNote = r.Note
+		}
+		for _, t := range r.Traces {
+			out.Traces = append(out.Traces, api.Trace{Kind: t.Kind, Database: t.Database, What: t.What, By: t.By, Undo: t.Undo})
+		}
+	}
 	return out
 }
 

@@ -21,7 +21,7 @@ import (
 const (
 	// signInWithin bounds how long the store is asked who calls, and
 	// signInAway how long while it is known to be away.
-	signInWithin = 5 * time.Second
+	signInWithin = 3 * time.Second
 	signInAway   = time.Second
 	recentFor    = time.Hour
 	mostRecent   = 256

@@ -86,7 +86,7 @@ func (r *Reader) Next() (*Table, error) {
 	}
 	p := r.Manifest.Parts[r.next]
 	if err != nil || h.Name != partName(p.Table) || h.Size != p.Bytes || h.Typeflag != tar.TypeReg {
-		return nil, because("its part " + p.Table + " is missing or has another size", err)
+		return nil, because("its part "+p.Table+" is missing or has another size", err)
 	}
 	r.next++
 	t := &Table{Name: p.Table, part: p, sum: sha256.New()}

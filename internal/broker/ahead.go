@@ -11,11 +11,11 @@ import (
 // Bounds of what is known ahead.
 const (
 	// aheadMost is how many grants and how many removals are known ahead: those
-	// that end next. It bounds memory, at about 2 KB each, and not what can live.
+	// that end next. It bounds memory, at about 2.5 KB each, and not what can live.
 	aheadMost = 4096
 	// aheadEvery is how often the store is read for it, and aheadShare that this
 	// takes no more than one part in so many of the time.
-	aheadEvery = 10 * time.Second
+	aheadEvery = 5 * time.Second
 	aheadShare = 50
 )
 
@@ -33,6 +33,7 @@ type ahead struct {
 	items  map[access.EntitlementID]*item
 	of     map[access.GrantID][]access.EntitlementID
 	logins map[string]access.Credential // sealed, by name
+	places map[access.Place]access.Connection
 
 	read    time.Time // the store's time at the last reading
 	readAt  time.Time // the host's then, with its monotonic reading
@@ -71,7 +72,7 @@ type holder struct {
 
 func newAhead() *ahead {
 	return &ahead{items: map[access.EntitlementID]*item{}, of: map[access.GrantID][]access.EntitlementID{},
-		logins: map[string]access.Credential{}, revoked: map[access.GrantID]bool{}}
+		logins: map[string]access.Credential{}, places: map[access.Place]access.Connection{}, revoked: map[access.GrantID]bool{}}
 }
 
 func (a *ahead) holderOf(g access.Grant) holder {
@@ -112,7 +113,7 @@ func (b *Broker) readAhead(ctx context.Context) error {
 			return err
 		}
 		for _, e := range es {
-			next.items[e.ID] = &item{e: e}
+			next.item(e)
 		}
 		next.cut = len(gs) == aheadMost || len(es) == aheadMost
 		return b.loadLogins(tx, next)
@@ -137,7 +138,7 @@ func (b *Broker) readAhead(ctx context.Context) error {
 			next.logins[name] = c
 		}
 	}
-	a.items, a.of, a.logins, a.cut, a.stale = next.items, next.of, next.logins, next.cut, false
+	a.items, a.of, a.logins, a.places, a.cut, a.stale = next.items, next.of, next.logins, next.places, next.cut, false
 	for _, fx := range a.missed { // they may be in it already, or not
 		a.followed(fx)
 		a.stale = true
@@ -245,6 +246,13 @@ func (a *ahead) item(e access.Entitlement) *item {
 	if x.holders == nil {
 		x.holders = map[access.GrantID]holder{}
 	}
+	// What stands in the documents of a place is there once and not for each grant.
+	at := e.Target.Connection
+	if have, ok := a.places[at.Place()]; ok && have.Equal(at) {
+		e.Target.Connection = have
+	} else {
+		a.places[at.Place()] = at
+	}
 	x.e = e
 	return x
 }
@@ -281,7 +289,7 @@ func (a *ahead) followed(fx effects) {
 			if x.e.State != e.State || x.e.Confirmed != e.Confirmed {
 				x.gone, x.spoilt, x.attempts, x.next = false, false, 0, time.Time{}
 			}
-			x.e = e
+			a.item(e)
 			x.owed = x.owed && e.Confirmed < e.Rev
 		case len(a.items) < 2*aheadMost:
 			a.item(e)

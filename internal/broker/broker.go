@@ -62,6 +62,7 @@ type Broker struct {
 	logins  loginCache
 	claims  claimCache
 	company company
+	examine examinations
 	watch   *watch
 	alarm   *alarm
 	lanes   *lanes
@@ -132,7 +133,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine} {
+	for _, loop := range []func(context.Context){b.watchDue, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchStore, b.watchAway, b.watchQuarantine, b.watchResidue} {
 		wg.Go(func() { loop(ctx) })
 	}
 	b.lanes.open(ctx)

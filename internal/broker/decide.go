@@ -22,6 +22,9 @@ func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote
 			if err := b.open(tx); err != nil {
 				return r, err
 			}
+			if _, err := b.documents(tx); err != nil {
+				return r, err // the yes would count, and the grant fail for want of a policy
+			}
 		}
 		r, ev, err := r.Vote(voter, c.Actor, vote, tx.Now())
 		if err != nil {

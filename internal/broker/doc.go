@@ -14,6 +14,8 @@
 //	end.go        what a grant held is released; the last holder orders removal
 //	remove.go     revoke, end sessions, remove, read back, finish
 //	sweep.go      what is on targets and should not be
+//	ahead.go      what ends next, in case the store goes away
+//	away.go       ending without the store; journal.go: the record of it, later
 //
 // Invariants:
 //
@@ -27,5 +29,7 @@
 //     not while in doubt. It is tried for ever, at most 30 s apart. A connector
 //     refuses one only where a later life of this very installation holds the
 //     target: then we are the copy that was left behind.
+//   - While the store takes no changes, what ends is ended from memory. That only
+//     takes away, and never before the store's time says so.
 //   - Each place has its own lanes, so that no target waits for another.
 package broker

@@ -239,6 +239,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compil
 		b.docs.Store(next)
 		b.nudge() // watchEligibility need not wait for its next look
 		b.tellAgain()
+		b.examine.poke() // a new target has no fingerprint yet
 	}
 	return out, nil
 }

@@ -19,6 +19,7 @@ type effects struct {
 	ents   ordered[access.EntitlementID, access.Entitlement]
 	holds  ordered[holdID, access.Hold]
 	drop   []access.GrantID // whose shown credentials are erased
+	left   []access.Residue // to be found out
 
 	mine    []access.EntitlementID // leased to owner in this transaction
 	owner   string
@@ -160,6 +161,11 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 	if len(fx.mine) > 0 {
 		fx.owner = b.newOwner()
 		if err := tx.Lease(fx.owner, tx.Now().Add(leaseFor), fx.mine...); err != nil {
+			return err
+		}
+	}
+	if len(fx.left) > 0 {
+		if err := tx.SaveResidues(fx.left...); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,7 @@ const (
 	ForeignFound      access.EventType = "foreign.found"   // not what we made where ours should be
 	SweepFound        access.EventType = "sweep.found"     // of ours, without a live grant; removed
 	SweepAllowed      access.EventType = "sweep.allowed"   // an administrator lets it remove more
+	GrantResidue      access.EventType = "grant.residue"   // what an ended grant left behind, or that it is nothing
 	ClaimRefused      access.EventType = "claim.refused"   // a target is another's, or somebody wrote our name on it
 	ClaimContested    access.EventType = "claim.contested" // a copy of this installation works on a target
 	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget

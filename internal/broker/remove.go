@@ -316,6 +316,7 @@ func (b *Broker) finishIfSettled(tx Tx, fx *effects, ids ...access.GrantID) erro
 		}
 		fx.grant(g)
 		fx.event(ev)
+		b.lookForResidue(fx, g)
 	}
 	return nil
 }

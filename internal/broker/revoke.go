@@ -59,11 +59,7 @@ func (b *Broker) Revoke(ctx context.Context, c Caller, s Selector, why string) (
 	}
 	var all []access.GrantID
 	for {
-		limit := lookWithin
-		if b.pulse.isAway() {
-			limit = answersWithin
-		}
-		within, done := context.WithTimeout(ctx, limit)
+		within, done := context.WithTimeout(ctx, answersWithin) // then it is done without the store, which does no harm
 		ended, more, err := b.revokeSome(within, c, s, why, len(all) == 0)
 		done()
 		if storeFailed(err) && ctx.Err() == nil {

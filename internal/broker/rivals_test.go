@@ -91,8 +91,9 @@ type rivals struct {
 type rival struct {
 	*broker.Broker
 	*rivals
-	path string
-	stop func()
+	store *store.Store
+	path  string
+	stop  func()
 }
 
 func newRivals(t *testing.T) *rivals {
@@ -132,7 +133,7 @@ func (r *rivals) run(path string, epoch int64, fresh bool) *rival {
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	must(t, err)
-	in := &rival{Broker: b, rivals: r, path: path}
+	in := &rival{Broker: b, rivals: r, store: s, path: path}
 	if fresh {
 		must(t, s.Update(t.Context(), func(tx *store.Tx) error { return tx.SavePrincipals(people()...) }))
 		must(t, b.SetCredential(t.Context(), in.as("root"), access.Credential{Name: "login", Type: "postgres", Address: r.server.Addr(), Username: "stint_connector"},

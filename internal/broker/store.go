@@ -34,6 +34,7 @@ type Tx interface {
 	requests
 	grants
 	entitlements
+	residues
 	principals
 	settings
 }
@@ -115,6 +116,20 @@ type entitlements interface {
 	// NextDue is when something next becomes due: a request, a grant, an
 	// entitlement or a lease; zero when nothing ever will.
 	NextDue() (time.Time, error)
+}
+
+type residues interface {
+	SaveResidues(rs ...access.Residue) error
+	// DueResidues are pending ones whose DueAt has come, the longest due first.
+	DueResidues(limit int) ([]access.Residue, error)
+	// ResiduesOf are those of the grants that have any.
+	ResiduesOf(ids ...access.GrantID) ([]access.Residue, error)
+	// SaveFingerprint keeps one more of a place; of many, some in the middle go.
+	SaveFingerprint(f access.Fingerprint) error
+	// FingerprintTimes says when those of a place were complete, oldest first.
+	FingerprintTimes(p access.Place) ([]time.Time, error)
+	// FingerprintAt is the newest of a place that was complete at the time.
+	FingerprintAt(p access.Place, at time.Time) (access.Fingerprint, error)
 }
 
 type principals interface {

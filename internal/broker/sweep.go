@@ -334,12 +334,16 @@ func (b *Broker) unwanted(tx Tx, j judgement, a connector.Artefact) (finding, er
 		blank.Tag = access.Tag(b.Tagger.Tag(b.Installation, string(place), b.Epoch, string(id)))
 		return adopt(id)
 	}
-	id, ok := b.knownTag(place, a.Tag)
+	id, epoch, ok := b.knownTag(place, a.Tag)
 	if !ok {
 		return finding{kind: foreign, said: "it looks like ours and its tag is not"}, nil
 	}
 	e, err := tx.Entitlement(access.EntitlementID(id))
 	switch {
+	case missing(err) && epoch < b.Epoch:
+		// A copy that made it in an earlier epoch has lost the target to our claim.
+		e, ev := access.Adopt(blank, access.EntitlementID(id), now)
+		return finding{kind: leftover, entitlement: e, event: ev}, nil
 	case missing(err):
 		return adopt(access.EntitlementID(id))
 	case err != nil:
@@ -396,13 +400,13 @@ func (b *Broker) heldSince(tx Tx, place access.Place, key string, since time.Tim
 }
 
 // knownTag checks a tag's MAC under this and all earlier epochs.
-func (b *Broker) knownTag(place access.Place, tag access.Tag) (string, bool) {
-	for epoch := b.Epoch; epoch >= 1; epoch-- {
+func (b *Broker) knownTag(place access.Place, tag access.Tag) (id string, epoch int64, ok bool) {
+	for epoch = b.Epoch; epoch >= 1; epoch-- {
 		if id, ok := b.Tagger.Check(b.Installation, string(place), epoch, string(tag)); ok {
-			return id, true
+			return id, epoch, true
 		}
 	}
-	return "", false
+	return "", 0, false
 }
 
 func sweptKey(a connector.Artefact) string {

@@ -239,6 +239,7 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		return err
 	}
 	b.logins.forget(cred.Name)
+	b.examine.poke()
 	conn := b.Connectors[cred.Type]
 	conn.Forget(access.Connection{Type: cred.Type, Address: cred.Address, Credential: cred.Name})
 	return nil

@@ -12,9 +12,10 @@ import (
 // View is a request with what became of it.
 type View struct {
 	Request access.Request
-	Grant   *access.Grant // nil until there is one
-	Have    []int         // approvals so far, for each requirement
-	Problem string        // what stands in the way of setting up or removing; public
+	Grant   *access.Grant    // nil until there is one
+	Have    []int            // approvals so far, for each requirement
+	Problem string           // what stands in the way of setting up or removing; public
+	Residue []access.Residue // what the grant left behind, for each place, once it has ended
 	Now     time.Time
 }
 
@@ -65,6 +66,10 @@ func view(tx Tx, r access.Request) (View, error) {
 		return v, err
 	}
 	v.Grant, v.Problem = &g, g.SetupError
+	if g.State == access.Ended {
+		v.Residue, err = tx.ResiduesOf(g.ID)
+		return v, err
+	}
 	if g.State != access.Provisioning && g.State != access.Ending {
 		return v, nil
 	}
@@ -140,6 +145,11 @@ func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs 
 				return err
 			}
 			v := View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now(), Problem: g.SetupError}
+			if g.State == access.Ended {
+				if v.Residue, err = tx.ResiduesOf(g.ID); err != nil {
+					return err
+				}
+			}
 			vs = append(vs, v)
 		}
 		return nil

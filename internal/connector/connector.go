@@ -115,6 +115,26 @@ type Beacon interface {
 	SwapBeat(ctx context.Context, t Target, old, next Beat) (bool, error)
 }
 
+// Examiner is implemented by connectors that can tell what an access left behind:
+// what carries power on the target past the removal of the account.
+type Examiner interface {
+	// Fingerprint lists all of that there is. It only reads, as much of the target
+	// as the login may; what it could not read is part of the result.
+	Fingerprint(ctx context.Context, t Target) ([]byte, error)
+
+	// Residue compares two fingerprints of one target, one taken before the orders
+	// began and one after they ended, and says for each order which differences
+	// it can have made. It does no I/O. Equal bytes are equal fingerprints.
+	Residue(before, after []byte, os []Order) ([]Residue, error)
+}
+
+// Residue is what may have been left behind of one order.
+type Residue struct {
+	State  access.ResidueState // never pending
+	Note   string              // why it cannot be known; public
+	Traces []access.Trace
+}
+
 // Renew says what a Provision does to a privilege that is there already.
 type Renew uint8
 

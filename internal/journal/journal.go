@@ -306,7 +306,7 @@ func (j *Journal) Forget(through uint64) error {
 func (j *Journal) Mend() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file != nil {
+	if j.file != nil || j.lock == nil {
 		return nil
 	}
 	err := j.make()
@@ -340,12 +340,15 @@ func (j *Journal) Status() Status {
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var err error
-	if j.file != nil {
-		err = j.file.Close()
-		j.file, j.failed = nil, errors.New("it is closed")
+	if j.lock == nil {
+		return nil
 	}
-	return errors.Join(err, j.lock.Close())
+	err := j.lock.Close()
+	if j.file != nil {
+		err = errors.Join(err, j.file.Close())
+	}
+	j.lock, j.file, j.failed = nil, nil, errors.New("it is closed")
+	return err
 }
 
 // Waiting is how many records were not forgotten, and why they would not survive

@@ -143,6 +143,14 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotC, err := scanCredential(rowOf{credentialTable, w, []string{"name", "version", "body", "sealed", "set_at"}})
 	same("credential", gotC, c, err)
+
+	var left access.Residue
+	fill(t, reflect.ValueOf(&left).Elem(), &n)
+	if w, err = residueRow(left); err != nil {
+		t.Fatal(err)
+	}
+	gotLeft, err := scanResidue(rowOf{residueTable, w, []string{"grant_id", "place", "state", "due_at", "body"}})
+	same("residue", gotLeft, left, err)
 }
 
 // TestDecodeIsStrict: what this program does not know is never passed over.

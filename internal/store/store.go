@@ -176,7 +176,7 @@ var errClosed = access.Fail(access.Unavailable, "store-closed", "the store is cl
 
 // gaveUp reports that the caller's time ran out before anything was changed.
 func gaveUp(cause error) error {
-	return access.Fail(access.Unavailable, "store-timeout", "the store did not answer in time").Wrap(cause)
+	return access.Fail(access.Unavailable, "store-timeout", "the store did not answer in time").Try("it is worth trying again").Wrap(cause)
 }
 
 // newTx begins the Go side of a transaction at the given time.

@@ -174,3 +174,36 @@ func endAll(b *testing.B, w *world, os []connector.Order) {
 		}
 	}
 }
+
+// BenchmarkFingerprint reads a cluster of three databases, two of them with 300
+// tables, 300 functions and 600 privileges, and compares two readings for 1,000
+// orders.
+func BenchmarkFingerprint(b *testing.B) {
+	w := benchWorld(b)
+	for _, db := range []string{w.database, w.elsewhere()} {
+		w.exec(db, fmt.Sprintf(`DO $$ BEGIN FOR i IN 1..300 LOOP
+			EXECUTE format('CREATE TABLE work.t%%s (id int)', i);
+			EXECUTE format('ALTER TABLE work.t%%s OWNER TO %%I', i, %[1]s);
+			EXECUTE format('GRANT SELECT, INSERT ON work.t%%s TO %%I', i, %[2]s);
+			EXECUTE format('CREATE FUNCTION work.f%%s() RETURNS int LANGUAGE sql SECURITY DEFINER AS ''SELECT 1''', i);
+		END LOOP; END $$`, literal(w.groups[0]), literal(w.groups[1])))
+	}
+	var f []byte
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			f = w.fingerprint()
+		}
+		b.ReportMetric(float64(len(f)), "bytes")
+	})
+	b.Run("compare", func(b *testing.B) {
+		os := make([]connector.Order, 1000)
+		for i := range os {
+			os[i] = w.Order(access.Account)
+		}
+		for b.Loop() {
+			if _, err := w.c.Residue(f, f, os); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -98,6 +98,7 @@ var cases = []struct {
 	{"GrantAndEntitlementLists", grantAndEntitlementLists},
 	{"FindRequest", findRequest},
 	{"Batches", batches},
+	{"WhatEndsNext", whatEndsNext},
 	{"PrincipalsAndLogins", principalsAndLogins},
 	{"Settings", settings},
 	{"Remember", remember},

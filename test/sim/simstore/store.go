@@ -32,6 +32,8 @@ type Store struct {
 	credentials  map[string]access.Credential
 	settings     map[string][]byte
 	remembered   map[callKey]access.Remembered
+	residues     map[residueKey]access.Residue
+	fingerprints map[access.Place][]access.Fingerprint
 	log          []access.Event
 	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
 	odd          map[record]bool  // those that are not
@@ -53,6 +55,8 @@ func New(now func() time.Time) *Store {
 		credentials:  map[string]access.Credential{},
 		settings:     map[string][]byte{},
 		remembered:   map[callKey]access.Remembered{},
+		residues:     map[residueKey]access.Residue{},
+		fingerprints: map[access.Place][]access.Fingerprint{},
 		versions:     map[string]int64{},
 		odd:          map[record]bool{},
 	}
