@@ -177,6 +177,7 @@ func (s score) String() string {
 type runner struct {
 	root, folder string
 	seeds        []uint64
+	singles      bool // they are green without a mutant
 }
 
 // baseline runs the seeds without a mutant. Only those that are green then can say
@@ -199,7 +200,9 @@ func (r *runner) baseline(ctx context.Context) (red []uint64, err error) {
 	if r.seeds = green; len(green) == 0 {
 		return red, errors.New("no seed is green without a mutant, so nothing can be said of one")
 	}
-	fmt.Printf("%d seeds are green without a mutant\n", len(green))
+	_, failed := r.test(ctx, binary, "^TestSingles$", "-test.failfast")
+	r.singles = failed == nil
+	fmt.Printf("%d seeds are green without a mutant; single faults: %t\n", len(green), r.singles)
 	return red, ctx.Err()
 }
 
@@ -221,6 +224,9 @@ func (r runner) try(ctx context.Context, m mutant) (s score) {
 			s.By, _, _ = strings.Cut(said, ":")
 			return s
 		}
+	}
+	if !r.singles {
+		return s
 	}
 	if out, err := r.test(ctx, binary, "^TestSingles$", "-test.failfast"); err != nil && ctx.Err() == nil {
 		s.Caught, s.By, s.Said = true, "singles", tail(out)
