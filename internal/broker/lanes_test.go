@@ -3,16 +3,11 @@ package broker
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"stint/internal/access"
 )
-
-// over is a context that has ended: who has to wait with it is turned away.
-func over() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}
 
 // fill lets as many in as there is room for and returns their ways out.
 func fill(t *testing.T, k *bulkhead, p access.Place, most int) (in []func(bool)) {
@@ -28,20 +23,19 @@ func fill(t *testing.T, k *bulkhead, p access.Place, most int) (in []func(bool))
 	return nil
 }
 
-// enterAtOnce enters without waiting. With room and an ended context the choice
-// is by chance, so it is offered often.
+// enterAtOnce enters where there is room, and waits a moment of simulated time
+// where there is none.
 func enterAtOnce(k *bulkhead, p access.Place) (leave func(bool), ok bool) {
-	for range 200 {
-		if leave, ok = k.enter(over(), p); ok {
-			return leave, true
-		}
-	}
-	return nil, false
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	return k.enter(ctx, p)
 }
 
 // TestOnePlaceLeavesRoom: a target that has just fallen silent, of which nobody
 // knows yet, keeps no other target from work.
-func TestOnePlaceLeavesRoom(t *testing.T) {
+func TestOnePlaceLeavesRoom(t *testing.T) { synctest.Test(t, onePlaceLeavesRoom) }
+
+func onePlaceLeavesRoom(t *testing.T) {
 	k := newBulkhead(64)
 	dead := fill(t, k, "dead", 65)
 	if len(dead) != 8 {
@@ -62,7 +56,9 @@ func TestOnePlaceLeavesRoom(t *testing.T) {
 
 // TestSilentPlacesShareHalf: however many targets are known to be silent, half
 // of the room is not theirs.
-func TestSilentPlacesShareHalf(t *testing.T) {
+func TestSilentPlacesShareHalf(t *testing.T) { synctest.Test(t, silentPlacesShareHalf) }
+
+func silentPlacesShareHalf(t *testing.T) {
 	k := newBulkhead(64)
 	names := []access.Place{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
 	for _, p := range names {

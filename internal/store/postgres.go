@@ -125,8 +125,19 @@ func (e *postgresEngine) migrate(ctx context.Context, to int64) error {
 	}
 	// The session ends here, and with it the lock, whatever else happens.
 	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
-	return migrate(ctx, postgresSchema, e.db, to)
+	// The release before may be at work meanwhile. A migration that meets it in a
+	// deadlock, and is the one to give way, has changed nothing and runs again.
+	for n := 1; ; n++ {
+		err := migrate(ctx, postgresSchema, e.db, to)
+		var met *pgconn.PgError
+		if err == nil || n > migrateAgain || !errors.As(err, &met) || met.Code != "40P01" || !pause(ctx, n) {
+			return err
+		}
+	}
 }
+
+// migrateAgain is how often a migration that gave way to others is tried again.
+const migrateAgain = 30
 
 // recall lets the clock go on from what replicas have written.
 func (e *postgresEngine) recall(ctx context.Context) error {
