@@ -29,11 +29,12 @@ type runner struct {
 
 // baseline is what the simulation says of the product without a mutant.
 type baseline struct {
-	Green []uint64 `json:"green"`
-	Red   []uint64 `json:"red"`
-	// Stories is what was wrong with a story; empty when they are green.
-	Stories string            `json:"stories,omitempty"`
-	Said    map[uint64]string `json:"said,omitempty"` // of the red ones
+	Green []uint64          `json:"green"`
+	Red   []uint64          `json:"red"`
+	Said  map[uint64]string `json:"said,omitempty"` // of the red ones
+	// Stories is what was wrong with the stories, and with those with single faults;
+	// none is there when they are green.
+	Stories map[string]string `json:"stories,omitempty"`
 }
 
 // prepare builds what is to run: one program for all mutants that can be woven
@@ -71,19 +72,21 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 		fmt.Printf("%d seeds are green without a mutant, %d red (known from an earlier run on the same sources)\n", len(r.base.Green), len(r.base.Red))
 		return r.usable()
 	}
-	r.base = baseline{Said: map[uint64]string{}}
+	r.base = baseline{Said: map[uint64]string{}, Stories: map[string]string{}}
 	var mu sync.Mutex
-	inTurns(jobs, len(r.seeds)+1, func(i int) {
-		if i == 0 {
-			h := r.hunt(ctx, "", 4*r.within)
+	inTurns(jobs, len(r.seeds)+2, func(i int) {
+		if i < 2 {
+			kind := []string{"singles", "stories"}[i]
+			h := r.hunt(ctx, "", kind)
 			mu.Lock()
 			defer mu.Unlock()
-			if r.base.Stories = h.Failure; h.Failure != "" {
-				fmt.Printf("the story %s is red without a mutant (step %d: %s): %s\n", h.Story, h.Step, h.Fault, h.Failure)
+			if h.Failure != "" {
+				r.base.Stories[kind] = h.Failure
+				fmt.Printf("the story %q is red without a mutant (step %d, %q): %s\n", h.Story, h.Step, h.Fault, h.Failure)
 			}
 			return
 		}
-		seed := r.seeds[i-1]
+		seed := r.seeds[i-2]
 		said := r.seed(ctx, "", seed)
 		mu.Lock()
 		defer mu.Unlock()
@@ -114,7 +117,7 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 }
 
 func (r *runner) usable() error {
-	if len(r.base.Green) == 0 && r.base.Stories != "" {
+	if len(r.base.Green) == 0 && len(r.base.Stories) == 2 {
 		return errors.New("nothing is green without a mutant, so nothing can be said of one")
 	}
 	return nil
@@ -167,26 +170,39 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 		s.By, _, _ = strings.Cut(by, ":")
 		s.Said = by
 	}
-	for i, seed := range r.base.Green {
-		s.Seeds = i + 1
-		if said := r.seed(ctx, m.name, seed); said != "" {
-			s.Seed = seed
-			caught(said)
-			return s
+	seeds := func(some []uint64) bool {
+		for _, seed := range some {
+			s.Seeds++
+			if said := r.seed(ctx, m.name, seed); said != "" {
+				s.Seed = seed
+				caught(said)
+				return true
+			}
 		}
+		return false
 	}
-	if r.base.Stories != "" {
-		return s // they say something of a mutant only where they are green without it
-	}
-	if h := r.hunt(ctx, m.name, 4*r.within); h.Failure != "" {
-		s.Single = h.Story
-		if h.Step > 0 {
-			s.Single = fmt.Sprintf("%s, %q at step %d (%s)", h.Story, h.Fault, h.Step, h.Op)
+	stories := func(kind string) bool {
+		if r.base.Stories[kind] != "" {
+			return false // they say something of a mutant only where they are green without it
 		}
-		caught(h.Failure)
+		h := r.hunt(ctx, m.name, kind)
+		if h.Failure != "" {
+			s.Single = fmt.Sprintf("%q", h.Story)
+			if h.Step > 0 {
+				s.Single = fmt.Sprintf("%q, %s at step %d (%s)", h.Story, h.Fault, h.Step, h.Op)
+			}
+			caught(h.Failure)
+		}
+		return h.Failure != ""
 	}
+	few := min(fewSeeds, len(r.base.Green))
+	_ = seeds(r.base.Green[:few]) || stories("stories") || seeds(r.base.Green[few:]) || stories("singles")
 	return s
 }
+
+// fewSeeds is how many seeds come before the stories, which take less time and know
+// of fewer things.
+const fewSeeds = 3
 
 // with is the runner with one more program.
 func (r *runner) with(name, program string) *runner {
@@ -244,9 +260,13 @@ type story struct {
 	Failure string `json:"failure"`
 }
 
-func (r *runner) hunt(ctx context.Context, mutant string, within time.Duration) (h story) {
-	if wrong := r.run(ctx, mutant, &h, within, "^TestHunt$", "-sim.hunt"); wrong != "" {
-		return story{Story: "a story", Failure: wrong}
+func (r *runner) hunt(ctx context.Context, mutant, kind string) (h story) {
+	within := r.within
+	if kind == "singles" {
+		within *= 6
+	}
+	if wrong := r.run(ctx, mutant, &h, within, "^TestHunt$", "-sim.hunt="+kind); wrong != "" {
+		return story{Story: "one of the " + kind, Failure: wrong}
 	}
 	return h
 }
