@@ -60,6 +60,7 @@ func main() {
 	flag.IntVar(&o.hours, "hours", 6, "simulated hours of each seed")
 	flag.IntVar(&o.jobs, "jobs", 2, "how many mutants at a time")
 	flag.DurationVar(&o.within, "within", 3*time.Minute, "how long one seed may take; the stories with single faults six times as long")
+	flag.BoolVar(&o.singles, "singles", true, "where nothing else is red, try single faults in the stories, which takes the longest")
 	flag.StringVar(&o.only, "only", "", "only mutants whose name contains one of these, apart by commas")
 	flag.StringVar(&o.evidence, "evidence", "", "put results for the assurance report into this folder")
 	flag.StringVar(&o.page, "record", "", "write the scores of all mutants into this page")
@@ -79,6 +80,7 @@ type options struct {
 	first                        uint64
 	within                       time.Duration
 	only, evidence, page, remove string
+	singles                      bool
 }
 
 func (o options) run(ctx context.Context) error {
@@ -92,11 +94,14 @@ func (o options) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(folder)
 	began := time.Now()
-	r := &runner{root: root, folder: folder, hours: o.hours, within: o.within}
+	r := &runner{root: root, folder: folder, hours: o.hours, within: o.within, kinds: []string{"stories"}}
+	if o.singles {
+		r.kinds = append(r.kinds, "singles")
+	}
 	for i := range o.seeds {
 		r.seeds = append(r.seeds, o.first+uint64(i))
 	}
-	todo := slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !o.wants(m.name) })
+	todo := slices.DeleteFunc(all(), func(m mutant) bool { return !o.wants(m.name) })
 	if o.remove == "" {
 		err = r.prepare(ctx, todo)
 	} else {

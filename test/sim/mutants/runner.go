@@ -22,6 +22,7 @@ type runner struct {
 	root, folder string
 	hours        int
 	seeds        []uint64
+	kinds        []string      // of stories
 	within       time.Duration // of one process
 	programs     map[string]string
 	base         baseline
@@ -41,6 +42,7 @@ type baseline struct {
 // into one, and programs for the others when their turn comes.
 func (r *runner) prepare(ctx context.Context, ms []mutant) error {
 	began := time.Now()
+	ms = slices.DeleteFunc(slices.Clone(ms), mutant.ofClock)
 	w, err := weave(r.root, ms)
 	if err != nil {
 		return err
@@ -74,9 +76,9 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 	}
 	r.base = baseline{Said: map[uint64]string{}, Stories: map[string]string{}}
 	var mu sync.Mutex
-	inTurns(jobs, len(r.seeds)+2, func(i int) {
-		if i < 2 {
-			kind := []string{"singles", "stories"}[i]
+	inTurns(jobs, len(r.seeds)+len(r.kinds), func(i int) {
+		if i < len(r.kinds) {
+			kind := r.kinds[len(r.kinds)-1-i] // what takes the longest goes first
 			h := r.hunt(ctx, "", kind)
 			mu.Lock()
 			defer mu.Unlock()
@@ -86,7 +88,7 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 			}
 			return
 		}
-		seed := r.seeds[i-2]
+		seed := r.seeds[i-len(r.kinds)]
 		said := r.seed(ctx, "", seed)
 		mu.Lock()
 		defer mu.Unlock()
@@ -117,7 +119,7 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 }
 
 func (r *runner) usable() error {
-	if len(r.base.Green) == 0 && len(r.base.Stories) == 2 {
+	if len(r.base.Green) == 0 && len(r.base.Stories) == len(r.kinds) {
 		return errors.New("nothing is green without a mutant, so nothing can be said of one")
 	}
 	return nil
@@ -130,7 +132,7 @@ func (r *runner) knownBaseline() (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, r.hours, r.seeds)
+	fmt.Fprintln(h, r.hours, r.seeds, r.kinds)
 	for _, top := range []string{"go.mod", "go.sum", "internal", "test/sim"} {
 		err := filepath.WalkDir(filepath.Join(r.root, top), func(p string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.Contains(p, "/mutants/") {
@@ -156,6 +158,10 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 	s = score{Name: m.name, From: m.from}
 	began := time.Now()
 	defer func() { s.Seconds = time.Since(began).Seconds() }()
+	if m.ofClock() {
+		r.clock(ctx, m, &s)
+		return s
+	}
 	if _, built := r.programs[m.name]; !built {
 		program, err := r.alone(ctx, m)
 		if err != nil {
@@ -182,7 +188,7 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 		return false
 	}
 	stories := func(kind string) bool {
-		if r.base.Stories[kind] != "" {
+		if r.base.Stories[kind] != "" || !slices.Contains(r.kinds, kind) {
 			return false // they say something of a mutant only where they are green without it
 		}
 		h := r.hunt(ctx, m.name, kind)
@@ -209,6 +215,45 @@ func (r *runner) with(name, program string) *runner {
 	one := *r
 	one.programs = map[string]string{name: program}
 	return &one
+}
+
+// ofClock reports whether a mutant is one of the clock.
+func (m mutant) ofClock() bool { return strings.HasPrefix(m.edits[0].file, clk) }
+
+// clock lets the simulation of the clock try a mutant, with seeds of its own.
+func (r *runner) clock(ctx context.Context, m mutant, s *score) {
+	files, err := m.sources(r.root)
+	if err != nil {
+		s.Failed = err.Error()
+		return
+	}
+	folder := filepath.Join(r.folder, m.name)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		s.Failed = err.Error()
+		return
+	}
+	list, err := overlay(r.root, folder, files)
+	if err != nil {
+		s.Failed = err.Error()
+		return
+	}
+	ctx, done := context.WithTimeout(ctx, r.within)
+	defer done()
+	for seed := uint64(1); seed <= uint64(len(r.seeds)); seed++ {
+		s.Seeds++
+		c := exec.CommandContext(ctx, "go", "test", "-count=1", "-overlay", list, "./internal/clock", "-run", "^(TestWhateverTheWallDoes|TestHonestWall)$",
+			fmt.Sprint("-rapid.seed=", seed), "-rapid.nofailfile")
+		c.Dir = r.root
+		out, err := c.CombinedOutput()
+		switch {
+		case strings.Contains(string(out), "build failed"), strings.Contains(string(out), "no tests to run"):
+			s.Failed = tail(string(out))
+			return
+		case err != nil && ctx.Err() == nil:
+			s.Caught, s.Seed, s.By, s.Said = true, seed, "clock", tail(string(out))
+			return
+		}
+	}
 }
 
 // alone builds a program with one mutant, which is always awake.
