@@ -80,6 +80,7 @@ var protections = []protection{
 	{"restored", 200 * time.Second, true, restored},
 	{"a copy on the same target", 500 * time.Second, true, meetCopy},
 	{"a replica that was taken for dead", 60 * time.Second, true, fenced},
+	{"a call that was lost before one that succeeded", 60 * time.Second, true, lostCall},
 	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false) }},
 	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true) }},
 }
@@ -407,6 +408,34 @@ func fenced(w *world) {
 	})
 }
 
+// lostCall: the first call gets no answer, and the second one succeeds. The first may
+// land for a while all the same, and until then no absence is believed.
+func lostCall(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.in(4*time.Second, "hang", "", func() { at.hang() })
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", time.Minute) })
+	w.in(8*time.Second, "go on", "", func() { at.next() })
+	var lost time.Time
+	w.soon(10*time.Second, "revoke", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Active || at.cutOff() != 1 {
+			w.fail("story", "the grant is %s after %d calls without an answer", got.State, at.cutOff())
+		}
+		lost = at.cutAt()
+		_, err := b.Revoke(context.Background(), caller1("root"), broker.Selector{Grant: string(g)}, "an exercise")
+		w.insist(err)
+	})
+	w.in(50*time.Second, "look", "", func() {
+		switch got, _ := w.store.Grant(g); {
+		case got.State != access.Ended:
+			w.fail("L-01", "the grant is still %s", got.State)
+		case got.EndedAt.Before(lost.Add(connector.Late)):
+			w.fail("quarantine", "it is said to be gone %s after a call without an answer, which may land until %s", got.EndedAt.Sub(lost), connector.Late)
+		}
+	})
+}
+
 // takeover: another replica takes the work of one that died over at once, and lets one
 // that lives alone. What the dead one sent may still land: until then no absence is
 // believed.
@@ -557,7 +586,8 @@ type wire struct {
 	tried   int
 	sent    int
 	waiting int
-	cut     int           // calls whose callers left
+	cut     int // calls whose callers left
+	lastCut time.Time
 	open    chan struct{} // calls that create wait for it; nil: they need not
 }
 
@@ -576,10 +606,23 @@ func (x *wire) goOn() {
 	}
 }
 
+// next lets those that come from now on through; who waits, waits on.
+func (x *wire) next() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.open = nil
+}
+
 func (x *wire) waits() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.waiting
+}
+
+func (x *wire) cutAt() time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.lastCut
 }
 
 func (x *wire) cutOff() int {
@@ -606,6 +649,7 @@ func (x *wire) Provision(ctx context.Context, t connector.Target, o connector.Or
 		case <-ctx.Done():
 			x.mu.Lock()
 			x.cut++
+			x.lastCut = time.Now()
 			x.mu.Unlock()
 			return connector.Receipt{}, &connector.Error{Outcome: connector.Unknown, Message: "the target did not answer", Cause: ctx.Err()}
 		}

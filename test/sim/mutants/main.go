@@ -5,7 +5,7 @@
 // one mitigation away. It is an edit of the source by which the simulation is
 // built, never of the tree; weave.go puts most of them into one program, of which
 // each run wakes one. The seeds of a mutant are run until one is red; how many that
-// took is its score. After a few of them come the stories of the simulation, without
+// took is its score. After the first come the stories of the simulation, without
 // faults; after all of them, the stories with every single fault at each step. Only seeds and stories that
 // are green without a mutant count, and so a crash or a hanging process counts, too.
 // The program fails when a mutant is not caught, does not compile, or has gone stale,

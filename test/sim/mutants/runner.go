@@ -208,7 +208,7 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 
 // fewSeeds is how many seeds come before the stories, which take less time and know
 // of fewer things.
-const fewSeeds = 3
+const fewSeeds = 1
 
 // with is the runner with one more program.
 func (r *runner) with(name, program string) *runner {
