@@ -72,8 +72,11 @@ func (w *world) close() {
 	}
 	synctest.Wait()
 	for _, st := range append(w.queue, w.arrived...) {
-		if st.done != nil {
+		switch {
+		case st.done != nil:
 			st.answer("the end")
+		case st.op == "answer": // of a commit, on its way
+			st.do(st)
 		}
 	}
 	w.queue, w.arrived = nil, nil
