@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,6 +81,8 @@ var protections = []protection{
 	{"restored", 200 * time.Second, true, restored},
 	{"a copy on the same target", 500 * time.Second, true, meetCopy},
 	{"a replica that was taken for dead", 60 * time.Second, true, fenced},
+	{"a target that says removed and is not", 90 * time.Second, true, func(w *world) { w.liar("revoke", "terminate", "remove") }},
+	{"a target that says sessions ended and they have not", 90 * time.Second, true, func(w *world) { w.liar("terminate") }},
 	{"a call that was lost before one that succeeded", 60 * time.Second, true, lostCall},
 	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false) }},
 	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true) }},
@@ -408,6 +411,36 @@ func fenced(w *world) {
 	})
 }
 
+// liar: three times the target says that it has done what takes access away, and has
+// not. Nobody is told that it is over before it is.
+func (w *world) liar(lies ...string) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	var session int64
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 20*time.Second) })
+	w.in(10*time.Second, "sign in", "", func() {
+		var err error
+		l := at.login()
+		session, err = w.targets.SignIn(w.places[0].Place(), l.Username, l.Password)
+		w.insist(err)
+		at.lie(3, lies)
+	})
+	over := func() bool { got, _ := w.store.Grant(g); return got.State == access.Ended }
+	for after := 10 * time.Second; after < 85*time.Second; after += 50 * time.Millisecond {
+		w.in(after+time.Millisecond, "look", "", func() {
+			if over() && (w.usable() > 0 || w.targets.Alive(session)) {
+				w.fail("I-02", "it is said to be over, and %d privileges can be used, its session is alive: %t", w.usable(), w.targets.Alive(session))
+			}
+		})
+	}
+	w.in(85*time.Second, "look", "", func() {
+		if !over() {
+			w.fail("L-01", "it is not over")
+		}
+	})
+}
+
 // lostCall: the first call gets no answer, and the second one succeeds. The first may
 // land for a while all the same, and until then no absence is believed.
 func lostCall(w *world) {
@@ -588,7 +621,10 @@ type wire struct {
 	waiting int
 	cut     int // calls whose callers left
 	lastCut time.Time
-	open    chan struct{} // calls that create wait for it; nil: they need not
+	made    connector.Receipt // the last
+	lying   []string          // what says that it is done and is not
+	lies    int               // so many times more
+	open    chan struct{}     // calls that create wait for it; nil: they need not
 }
 
 func (x *wire) hang() {
@@ -657,7 +693,54 @@ func (x *wire) Provision(ctx context.Context, t connector.Target, o connector.Or
 	x.mu.Lock()
 	x.sent++
 	x.mu.Unlock()
-	return x.Connector.Provision(ctx, t, o)
+	made, err := x.Connector.Provision(ctx, t, o)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.made = made
+	return made, err
+}
+
+// login is what was made last.
+func (x *wire) login() (l struct{ Username, Password string }) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_ = json.Unmarshal(x.made.Credential.Reveal(), &l) // who signs in with nothing notices
+	return l
+}
+
+func (x *wire) lie(times int, calls []string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lies, x.lying = times, calls
+}
+
+func (x *wire) take(call string, os []connector.Order, do func() []connector.Result) []connector.Result {
+	x.mu.Lock()
+	lies := x.lies > 0 && slices.Contains(x.lying, call)
+	if lies && call == x.lying[len(x.lying)-1] {
+		x.lies--
+	}
+	x.mu.Unlock()
+	if !lies {
+		return do()
+	}
+	rs := make([]connector.Result, len(os))
+	for i := range rs {
+		rs[i].Outcome = connector.Done
+	}
+	return rs
+}
+
+func (x *wire) Revoke(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	return x.take("revoke", os, func() []connector.Result { return x.Connector.Revoke(ctx, t, os) })
+}
+
+func (x *wire) TerminateSessions(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	return x.take("terminate", os, func() []connector.Result { return x.Connector.TerminateSessions(ctx, t, os) })
+}
+
+func (x *wire) Remove(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	return x.take("remove", os, func() []connector.Result { return x.Connector.Remove(ctx, t, os) })
 }
 
 // beats is what the processes of all who use our name left on the target.
