@@ -170,7 +170,7 @@ func TestEndsWithoutTheStore(t *testing.T) {
 					}
 					time.Sleep(20 * time.Millisecond)
 				}
-				limit := 5 * time.Second
+				limit := 15 * time.Second // a bound for a busy machine; bench measures
 				if c == hanging {
 					limit += 6 * time.Second // it is noticed when nothing answers for a while
 				}
