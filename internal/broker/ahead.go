@@ -126,8 +126,12 @@ func (b *Broker) readAhead(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, x := range next.items {
-		if old := a.items[id]; old != nil {
+		switch old := a.items[id]; {
+		case old == nil:
+		case old.e.State == x.e.State && old.e.Confirmed == x.e.Confirmed:
 			x.busy, x.attempts, x.next, x.gone, x.spoilt = old.busy, old.attempts, old.next, old.gone, old.spoilt
+		default: // another replica has made it anew, or begun to remove it
+			x.busy = old.busy
 		}
 	}
 	for g := range a.revoked {

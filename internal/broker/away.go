@@ -86,6 +86,9 @@ func storeFailed(err error) bool {
 func (b *Broker) watchStore(ctx context.Context) {
 	b.remember()
 	var probed time.Time
+	var merging sync.WaitGroup
+	defer merging.Wait()
+	var busy atomic.Bool // beside this loop: a store that hangs while it merges is found out all the same
 	for ctx.Err() == nil {
 		if b.ahead.wants() {
 			b.lookAhead(ctx)
@@ -95,12 +98,15 @@ func (b *Broker) watchStore(ctx context.Context) {
 			b.probe(ctx)
 			probed = time.Now()
 		}
-		if !b.pulse.isAway() {
-			within, done := context.WithTimeout(ctx, lookWithin)
-			if err := b.mergeJournal(within); err != nil && ctx.Err() == nil {
-				b.Log.Error("the journal is not merged; tried again", "error", err)
-			}
-			done()
+		if !b.pulse.isAway() && b.unmerged() && !busy.Swap(true) {
+			merging.Go(func() {
+				defer busy.Store(false)
+				within, done := context.WithTimeout(ctx, lookWithin)
+				defer done()
+				if err := b.mergeJournal(within); err != nil && ctx.Err() == nil {
+					b.Log.Error("the journal is not merged; tried again", "error", err)
+				}
+			})
 		}
 		t := time.NewTimer(watchEvery)
 		select {
@@ -109,6 +115,15 @@ func (b *Broker) watchStore(ctx context.Context) {
 		}
 		t.Stop()
 	}
+}
+
+// unmerged reports whether there is anything in the journal that the log lacks.
+func (b *Broker) unmerged() bool {
+	if b.Journal == nil {
+		return false
+	}
+	n, _ := b.Journal.Waiting()
+	return n > 0
 }
 
 // lookAhead reads ahead, if the store answers.

@@ -74,6 +74,7 @@ type Broker struct {
 	awake   chan struct{} // there may be something to end without the store
 
 	beginning sync.Mutex // held while what is due to begin begins
+	yielded   yielded
 
 	edited     chan struct{} // the documents were changed here
 	again      atomic.Bool   // all live grants are to be decided again

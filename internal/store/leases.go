@@ -144,7 +144,8 @@ func (tx *Tx) TakeBack(of, but string) ([]access.Entitlement, error) {
 // MayExpire reports whether no other replica ends what is due just now, and sees
 // to it that none begins to before the end of this transaction. All of them come
 // at the same moment for the same grants, and of those who meet, all but one would
-// have to do it again.
+// have to do it again. It is a courtesy: whoever may connect to the database can
+// hold that lock, so nothing may wait on the answer for long.
 func (tx *Tx) MayExpire() (mine bool, err error) {
 	if !tx.d.arrays {
 		return true, nil // one process at a time
