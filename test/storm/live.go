@@ -84,6 +84,10 @@ func (s *storm) startAgain(ctx context.Context, h *house) (first, rest, most flo
 // asMeasured is that process: it starts on a store that another filled and says
 // how long the first revocation took, and its memory.
 func (s *storm) asMeasured(ctx context.Context, dir string) (err error) {
+	stop, err := s.profiled()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	h, err := reopened(ctx, dir, os.Getenv("STORM_DATABASE"), s.places, s.delay)
 	if err != nil {
@@ -98,6 +102,9 @@ func (s *storm) asMeasured(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	first := time.Since(began)
+	if err := stop(); err != nil {
+		return err
+	}
 	var most, rest float64
 	for time.Since(began) < time.Minute {
 		rest = resident()
