@@ -100,6 +100,8 @@ func storeFailed(err error) bool {
 func (b *Broker) watchStore(ctx context.Context) {
 	b.remember()
 	var probed time.Time
+	t := time.NewTimer(watchEvery)
+	defer t.Stop()
 	for ctx.Err() == nil {
 		if b.ahead.wants() {
 			b.lookAhead(ctx)
@@ -121,19 +123,19 @@ func (b *Broker) watchStore(ctx context.Context) {
 		if !recent && !waiting && !b.pulse.isAway() {
 			wait = min(max(b.ahead.quiet(awayAfter), watchEvery), watchSeldom)
 		}
-		t := time.NewTimer(wait)
+		t.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		case <-b.pulse.news:
 			// Not at once: what was just told may be over in a moment, and a busy store
 			// tells much.
+			t.Reset(watchEvery)
 			select {
 			case <-ctx.Done():
-			case <-time.After(watchEvery):
+			case <-t.C:
 			}
 		}
-		t.Stop()
 	}
 }
 

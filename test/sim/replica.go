@@ -239,6 +239,12 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 	if !w.storm && r.asleep.IsZero() && !w.storeDown() {
 		return w.store.View(ctx, fn)
 	}
+	if r.asleep.IsZero() && w.swarm.views == 0 {
+		if w.storeDown() {
+			return unavailable("the store did not answer")
+		}
+		return w.store.View(ctx, fn)
+	}
 	if r.asleep.IsZero() {
 		// Logins are kept for a moment, and whichever loop comes first reads them: that
 		// is not to decide what is a step.
