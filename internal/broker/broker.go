@@ -81,6 +81,7 @@ type Broker struct {
 	sweeps     sweepLog
 	doubt      atomic.Pointer[string]     // why nothing new is granted, until a restart
 	quarantine atomic.Pointer[Quarantine] // as last read; nil before that
+	glances    glances
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
 	running    atomic.Bool
@@ -100,7 +101,7 @@ func New(c Config) (*Broker, error) {
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1)}
 	b.lanes = newLanes(b)
-	b.pulse, b.ahead, b.awake = &pulse{Store: c.Store}, newAhead(), make(chan struct{}, 1)
+	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
 	b.Store = b.pulse
 	b.life.Store(b.newLife())
 	for t, x := range c.Connectors {

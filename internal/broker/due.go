@@ -74,8 +74,11 @@ type due struct {
 func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 	ctx, done := context.WithTimeout(ctx, lookWithin)
 	defer done()
+	var seen *glance
+	whole := false
+	now := time.Now()
 	err = b.Store.View(ending(ctx, 0), func(tx Tx) (err error) {
-		d = due{now: tx.Now()}
+		d, seen, whole = due{now: tx.Now()}, nil, false
 		if d.grants, err = tx.DueGrants(batch); err != nil {
 			return err
 		}
@@ -85,9 +88,22 @@ func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 		if d.work, err = tx.DueWork(); err != nil {
 			return err
 		}
-		d.next, err = tx.NextDue()
+		if d.next, err = tx.NextDue(); err != nil {
+			return err
+		}
+		whole = true
+		if len(d.grants)+len(d.requests)+len(d.work) == 0 && b.glances.due(now) {
+			seen, err = b.glanceAt(tx, now)
+		}
 		return err
 	})
+	switch {
+	case err != nil && whole && seen == nil && ctx.Err() == nil: // what is due was read; the loops look for the rest themselves
+		b.glances.failed.Store(now.UnixNano())
+		err = nil
+	case err == nil && seen != nil:
+		b.glanced(seen)
+	}
 	return d, err
 }
 

@@ -42,11 +42,16 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 			// than a quarter of the time.
 			pace = max(recheckAllEvery, 4*time.Since(began))
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-b.edited:
-		case <-t.C:
+		for idle := true; idle; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.edited:
+				idle = false
+			case <-t.C:
+				g := b.glances.good()
+				idle = g != nil && !g.lasting && g.documents == dealtWith && !b.again.Load() && time.Since(at) < pace
+			}
 		}
 	}
 }

@@ -237,6 +237,10 @@ const (
 func (b *Broker) watchQuarantine(ctx context.Context) {
 	var compared time.Time
 	every(ctx, quarantineEvery, func() {
+		known := b.quarantine.Load()
+		if g := b.glances.good(); g != nil && g.quarantine.Kind == "" && known != nil && known.Kind == "" {
+			return
+		}
 		q, err := b.lookAtQuarantine(ctx)
 		if err != nil || q.Kind != Restored || time.Since(compared) < reconcileEvery {
 			return // a store that is away is complained about elsewhere

@@ -30,7 +30,7 @@ const (
 type oracle struct {
 	w         *world
 	disturbed map[access.Place]time.Time // "" is everywhere
-	slack     time.Duration              // by how much the store's clock was set back so far
+	slack     time.Duration              // by how much ends may be off because of clocks
 	lostAt    time.Time                  // when commits were last lost; zero: never
 
 	logged   int
@@ -193,7 +193,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 	since := now.Add(-5 * time.Minute) // a call may be heard of before what it does is done everywhere
 	switch why {
 	case access.ByTime:
-		ok = a.end.IsZero() || w.swarm.clockSteps > 0 || o.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond))
+		ok = a.end.IsZero() || o.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond-max(o.slack, w.driftSlack())))
 		if w.targetDown(w.places[a.place].Place()) {
 			w.sometimes("expiry while its target is down")
 		}
@@ -206,7 +206,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 		ok = w.rules.mayEnd(a, why, since)
 	case access.ByPolicy:
 		ok = w.rules.mayEnd(a, why, since) || !w.rules.against(a).IsZero() ||
-			strings.HasPrefix(ev.Facts["note"], "nothing new is granted for now") && !o.peaceful("", now, 3*time.Minute)
+			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute)
 		w.sometimes("ended by policy")
 	case access.BySetup:
 		ok = a.role == "admin" || o.slack > 0 || !o.peaceful(w.places[a.place].Place(), now, 3*time.Minute)

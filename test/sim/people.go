@@ -398,7 +398,7 @@ func (a *ask) told(v broker.View) {
 		if !a.over.IsZero() && !w.oracle.forgot(a.over) {
 			w.fail("I-35", "%s was told at %s to be over, and is active again", a.name(), w.at(a.over))
 		}
-		end := g.ExpiresAt.Add(-w.skew)
+		end := g.ExpiresAt
 		if !a.until.IsZero() && g.ExpiresAt.After(a.until.Add(a.extra())) && !w.oracle.forgot(a.heardAt) {
 			w.fail("I-21", "%s was to end at %s and ends at %s", a.name(), a.until, g.ExpiresAt)
 		}
