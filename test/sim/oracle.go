@@ -48,6 +48,7 @@ type oracle struct {
 	reported map[access.EntitlementID]bool
 	strays   map[access.Place]time.Time // when something last landed later than the contract allows
 	changes  int64
+	asked    int // requests that the list knows of
 	looked   time.Time
 	deep     time.Time
 	tracked  []tracked
@@ -107,9 +108,10 @@ func (o *oracle) look() {
 		o.readGrants()
 		o.strict()
 	}
-	changed := w.targets.Changes() != o.changes
+	// A new request may share what is there already.
+	changed := w.targets.Changes() != o.changes || len(w.asks) != o.asked
 	if changed {
-		o.changes = w.targets.Changes()
+		o.changes, o.asked = w.targets.Changes(), len(w.asks)
 		o.take(now)
 		o.expiries()
 		// Settings can be put back only if the record of what they were was not lost.
