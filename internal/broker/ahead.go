@@ -274,7 +274,7 @@ func (a *ahead) add(e access.Entitlement, g access.GrantID, h holder) {
 // follow takes over what this process has just committed, and reports whether that
 // can change what is known ahead.
 func (a *ahead) follow(fx effects) bool {
-	if len(fx.ents.keys)+len(fx.holds.keys)+len(fx.grants.keys) == 0 {
+	if len(fx.ents.keys)+len(fx.holds.keys)+len(fx.grants.keys)+len(fx.met) == 0 {
 		return false
 	}
 	a.mu.Lock()
@@ -316,11 +316,11 @@ func (a *ahead) followed(fx effects) {
 		case !h.ReleasedAt.IsZero():
 			delete(x.holders, h.Grant)
 			x.owed = x.owed || h.Settles > 0 && !h.Settled
-		case known:
+		case known && x.holders[g.ID].version <= g.Version:
 			a.add(x.e, g.ID, a.holderOf(g))
 		}
 	}
-	for _, g := range fx.grants.newest() {
+	for _, g := range append(fx.grants.newest(), fx.met...) {
 		ids, known := a.of[g.ID]
 		a.stale = a.stale || !known && g.Live() && g.State != access.Scheduled
 		if !g.Live() {
@@ -332,13 +332,22 @@ func (a *ahead) followed(fx effects) {
 			if x == nil {
 				continue
 			}
-			if _, holds := x.holders[g.ID]; holds && g.Live() {
+			switch h, holds := x.holders[g.ID]; {
+			case h.version > g.Version: // newer was read already: we heard late of our own commit
+			case holds && g.Live():
 				x.holders[g.ID] = a.holderOf(g)
-			} else {
+			default:
 				delete(x.holders, g.ID)
 			}
 		}
 	}
+}
+
+// doubted has the store read again soon: a change of ours may be in it, or not.
+func (a *ahead) doubted() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stale = true
 }
 
 // now reckons the store's time: never later than it is. Zero before the first

@@ -44,6 +44,8 @@ type pulse struct {
 	worked atomic.Int64  // when something last went through
 	away   atomic.Int64  // since when the store takes no changes; 0: it does
 	news   chan struct{} // a change failed, or there is more to end: watchStore looks
+	// overslept: the last call that asked how the store is outlasted its time.
+	overslept atomic.Bool
 }
 
 func newPulse(s Store) *pulse { return &pulse{Store: s, news: make(chan struct{}, 1)} }
@@ -75,6 +77,7 @@ func (p *pulse) View(ctx context.Context, fn func(Tx) error) error {
 func (p *pulse) heard(err error) {
 	if err == nil {
 		p.worked.Store(time.Now().UnixNano())
+		p.overslept.Store(false)
 	}
 }
 
@@ -82,6 +85,19 @@ func (p *pulse) heard(err error) {
 // about the store, because others went through: there is much to do, no more.
 func (p *pulse) isSlow(within context.Context, begun time.Time) bool {
 	return within.Err() != nil && p.worked.Load() > begun.UnixNano()
+}
+
+// slept reports whether a call that failed says nothing about the store, because
+// it took so much longer than it may that the process itself must have stood
+// still: a suspended machine would else believe, when it wakes, what it knew ahead
+// before, and end what others have begun or extended since. It is asked again
+// then, and the second such call counts: there are stores that outlast their time.
+func (p *pulse) slept(begun time.Time) bool {
+	if time.Since(begun) < answersWithin+time.Second {
+		p.overslept.Store(false)
+		return false
+	}
+	return !p.overslept.Swap(true)
 }
 
 func (p *pulse) isAway() bool { return p.away.Load() != 0 }
@@ -159,7 +175,7 @@ func (b *Broker) lookAhead(ctx context.Context) {
 	within, done := context.WithTimeout(ctx, answersWithin)
 	defer done()
 	begun := time.Now()
-	if err := b.readAhead(within); storeFailed(err) && !b.pulse.isSlow(within, begun) {
+	if err := b.readAhead(within); storeFailed(err) && !b.pulse.isSlow(within, begun) && !b.pulse.slept(begun) {
 		b.goneAway(ctx, err)
 	}
 }
@@ -173,7 +189,7 @@ func (b *Broker) probe(ctx context.Context) {
 		return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
 	})
 	switch {
-	case ctx.Err() != nil || storeFailed(err) && b.pulse.isSlow(within, begun):
+	case ctx.Err() != nil || storeFailed(err) && (b.pulse.isSlow(within, begun) || b.pulse.slept(begun)):
 	case storeFailed(err):
 		b.goneAway(ctx, err)
 	case err == nil && time.Since(time.Unix(0, b.pulse.failed.Load())) >= trustAgain:
@@ -232,13 +248,17 @@ func (b *Broker) watchAway(ctx context.Context) {
 				calls.Go(func() { b.endAway(ctx, part, true) })
 			}
 		}
-		t := time.NewTimer(max(wait, 5*time.Millisecond))
+		wait = max(wait, 5*time.Millisecond)
+		rested, t := time.Now(), time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		case <-b.awake:
 		}
 		t.Stop()
+		if time.Since(rested) > wait+time.Second && b.pulse.isAway() {
+			b.lookAhead(ctx) // the machine stood still: what is known ahead is as old, and others went on
+		}
 	}
 }
 

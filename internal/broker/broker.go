@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,7 @@ type Broker struct {
 	holds      holds
 	running    atomic.Bool
 	life       atomic.Pointer[life]
+	firstLife  string // names this process in its journal
 	owners     atomic.Int64
 }
 
@@ -104,6 +106,7 @@ func New(c Config) (*Broker, error) {
 	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
 	b.Store = b.pulse
 	b.life.Store(b.newLife())
+	b.firstLife = strings.TrimSuffix(b.life.Load().name, "/")
 	for t, x := range c.Connectors {
 		b.schemas[t] = x.Schema()
 	}

@@ -20,6 +20,7 @@ type effects struct {
 	holds  ordered[holdID, access.Hold]
 	drop   []access.GrantID // whose shown credentials are erased
 	left   []access.Residue // to be found out
+	met    []access.Grant   // as they were, where the answer tells of them
 
 	mine    []access.EntitlementID // leased to owner in this transaction
 	owner   string
@@ -223,8 +224,11 @@ func (b *Broker) update(ctx context.Context, change func(Tx, *effects) error) er
 		}
 		return fx.commit(tx, b)
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		b.after(fx)
+	case storeFailed(err):
+		b.ahead.doubted()
 	}
 	return err
 }

@@ -43,7 +43,10 @@ const (
 
 // entry is one record of the journal. No secrets. Stored: only append.
 type entry struct {
-	At          time.Time            `json:"at"` // the store's time, as reckoned
+	At time.Time `json:"at"` // the store's time, as reckoned
+	// Life is the process that wrote it. A journal whose disk failed gives the numbers
+	// of what was in memory only again after a restart: each life counts for itself.
+	Life        string               `json:"life,omitempty"`
 	Did         string               `json:"did"`
 	Entitlement access.EntitlementID `json:"entitlement,omitempty"`
 	Resource    access.ResourceName  `json:"resource,omitempty"`
@@ -67,8 +70,12 @@ func (b *Broker) jot(es ...entry) error {
 	if b.Journal == nil {
 		return errors.New("there is no journal")
 	}
+	if len(es) == 0 {
+		return nil
+	}
 	bodies := make([][]byte, 0, len(es))
 	for _, e := range es {
+		e.Life = b.firstLife
 		body, err := json.Marshal(e)
 		if err != nil {
 			return fmt.Errorf("encode: %w", err)
@@ -86,7 +93,7 @@ func (b *Broker) jot(es ...entry) error {
 const mergeBatch = 200
 
 // mergeJournal takes the entries over into the log, each once: the number of the
-// last one is saved in the same transaction.
+// last one of each life is saved in the same transaction.
 func (b *Broker) mergeJournal(ctx context.Context) error {
 	if b.Journal == nil {
 		return nil
@@ -97,20 +104,31 @@ func (b *Broker) mergeJournal(ctx context.Context) error {
 			return nil
 		}
 		last := first + uint64(len(bodies)) - 1
-		name := "journal/" + b.Journal.ID()
 		err := b.update(ctx, func(tx Tx, fx *effects) error {
-			done, err := readMerged(tx, name)
-			if err != nil {
-				return err
-			}
-			for i, body := range bodies {
-				if n := first + uint64(i); n > done {
-					if err := b.mergeEntry(tx, fx, n, body); err != nil {
-						return err
-					}
+			for from := 0; from < len(bodies); { // the entries of one life follow each other
+				name, to := b.mergedBy(bodies[from]), from+1
+				for to < len(bodies) && b.mergedBy(bodies[to]) == name {
+					to++
 				}
+				done, err := readMerged(tx, name)
+				if err != nil {
+					return err
+				}
+				n := first + uint64(from)
+				for _, body := range bodies[from:to] {
+					if n > done {
+						if err := b.mergeEntry(tx, fx, n, body); err != nil {
+							return err
+						}
+					}
+					n++
+				}
+				if err := tx.SaveSetting(name, strconv.AppendUint(nil, max(n-1, done), 10)); err != nil {
+					return err
+				}
+				from = to
 			}
-			return tx.SaveSetting(name, strconv.AppendUint(nil, max(last, done), 10))
+			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("merge the journal: %w", err)
@@ -120,6 +138,15 @@ func (b *Broker) mergeJournal(ctx context.Context) error {
 			b.Log.Warn("the journal does not forget what is in the log already; it will not be merged twice", "error", err)
 		}
 	}
+}
+
+// mergedBy names the setting that says how many of an entry's kin were merged.
+func (b *Broker) mergedBy(body []byte) string {
+	name := "journal/" + b.Journal.ID()
+	if e, ok := decodeEntry(body); ok && e.Life != "" {
+		name += "/" + e.Life
+	}
+	return name
 }
 
 func readMerged(tx Tx, name string) (uint64, error) {

@@ -103,6 +103,9 @@ func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *
 					v, err = view(tx, r)
 				}
 			}
+			if v.Grant != nil { // what the caller is told counts here too, although the first answer was lost
+				fx.met = append(fx.met, *v.Grant)
+			}
 			return err
 		}
 		if err := b.open(tx); err != nil {

@@ -33,6 +33,7 @@ const (
 var (
 	updateMenu    = []fault{crashBefore, crashAfter, unknown, refused, delayed, paused, repeated, cutOff}
 	viewMenu      = []fault{crashBefore, refused, delayed, paused}
+	journalMenu   = []fault{crashBefore, crashAfter, refused, delayed, paused}
 	readMenu      = []fault{crashBefore, refused, dropped, delayed, paused}
 	inventoryMenu = []fault{crashBefore, refused, dropped, delayed, paused, stale}
 	makeMenu      = []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, late, twice, lied}
@@ -45,6 +46,9 @@ var (
 // creates reports whether a step can make privilege.
 func (st *step) creates() bool { return st.op == "provision" || st.op == "rotate" }
 
+// calls reports whether a step is a call to a target.
+func (st *step) calls() bool { return st.op != "update" && st.op != "view" && st.op != "journal" }
+
 // menu lists what can go wrong with an operation.
 func menu(op string) []fault {
 	switch op {
@@ -52,6 +56,8 @@ func menu(op string) []fault {
 		return updateMenu
 	case "view":
 		return viewMenu
+	case "journal":
+		return journalMenu
 	case "claim", "observe", "verify":
 		return readMenu
 	case "inventory":

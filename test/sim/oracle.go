@@ -38,6 +38,7 @@ type oracle struct {
 	last     map[string]access.EventType // of each grant
 	shows    map[string]int
 	expiry   map[access.GrantID]time.Time
+	moved    map[access.GrantID]moved // when that last changed
 	commits  int64
 
 	owners  map[access.EntitlementID][]*ask
@@ -47,11 +48,19 @@ type oracle struct {
 	reported map[access.EntitlementID]bool
 	strays   map[access.Place]time.Time // when something last landed later than the contract allows
 	changes  int64
+	asked    int // requests that the list knows of
 	looked   time.Time
 	deep     time.Time
 	tracked  []tracked
 	first    map[string]time.Time
 	numbers  map[access.RequestID]int
+}
+
+// moved is a change of a grant's end. It is unheard where the process that made it
+// was not told that it is committed.
+type moved struct {
+	at      time.Time
+	unheard bool
 }
 
 // tracked is one thing on a target that somebody can use, or that is left of it.
@@ -67,7 +76,7 @@ type tracked struct {
 
 func (o *oracle) begin(w *world) {
 	*o = oracle{w: w, disturbed: map[access.Place]time.Time{}, versions: map[string]int64{}, last: map[string]access.EventType{}, shows: map[string]int{},
-		expiry: map[access.GrantID]time.Time{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
+		expiry: map[access.GrantID]time.Time{}, moved: map[access.GrantID]moved{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
 		strays: map[access.Place]time.Time{}, reported: map[access.EntitlementID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
 }
 
@@ -99,9 +108,10 @@ func (o *oracle) look() {
 		o.readGrants()
 		o.strict()
 	}
-	changed := w.targets.Changes() != o.changes
+	// A new request may share what is there already.
+	changed := w.targets.Changes() != o.changes || len(w.asks) != o.asked
 	if changed {
-		o.changes = w.targets.Changes()
+		o.changes, o.asked = w.targets.Changes(), len(w.asks)
 		o.take(now)
 		o.expiries()
 		// Settings can be put back only if the record of what they were was not lost.
@@ -206,7 +216,8 @@ func (o *oracle) whyEnded(ev access.Event) {
 		ok = w.rules.mayEnd(a, why, since)
 	case access.ByPolicy:
 		ok = w.rules.mayEnd(a, why, since) || !w.rules.against(a).IsZero() ||
-			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute)
+			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute) ||
+			strings.HasPrefix(ev.Facts["note"], "its access was taken away while the store") && o.mayNotKnow(access.GrantID(ev.Entity))
 		w.sometimes("ended by policy")
 	case access.BySetup:
 		ok = a.role == "admin" || o.slack > 0 || !o.peaceful(w.places[a.place].Place(), now, 3*time.Minute)
@@ -215,6 +226,19 @@ func (o *oracle) whyEnded(ev access.Event) {
 	if !ok {
 		w.fail("reason", "%s ends as %q (%s), and nobody gave that reason; told active %s, end %s", a.name(), why, ev.Facts["note"], w.at(a.active), w.at(a.end))
 	}
+}
+
+// mayNotKnow reports whether a process that ended a grant without the store need
+// not have known its end (RFD 12): another replica moved it since the trouble began,
+// or up to ten seconds before, which is two readings; or this one did, and the answer
+// of the store was lost; or the store's clock was set back, and by what has truly
+// passed the end has come. A replica that is alone knows what it was told itself.
+func (o *oracle) mayNotKnow(g access.GrantID) bool {
+	m := o.moved[g]
+	if m.at.Before(o.w.stormAt.Add(-10 * time.Second)) {
+		return o.slack > 0
+	}
+	return len(o.w.replicas) > 1 || m.unheard || o.slack > 0
 }
 
 // readGrants looks at the live rows: ends are finite and never move later but by an
@@ -226,7 +250,7 @@ func (o *oracle) readGrants() {
 		if known && was.Equal(g.ExpiresAt) {
 			continue
 		}
-		o.expiry[g.ID] = g.ExpiresAt
+		o.expiry[g.ID], o.moved[g.ID] = g.ExpiresAt, moved{time.Now(), w.unheard}
 		a := w.askOf(g.Request)
 		switch {
 		case g.ExpiresAt.IsZero() || g.ExpiresAt.After(g.CreatedAt.Add(100*24*time.Hour)):
@@ -474,7 +498,7 @@ func (o *oracle) promises(now time.Time) {
 		if g.State != access.Active || o.forgot(time.Now().Add(-storeNow.Sub(g.ActiveAt))) || storeNow.Sub(g.ActiveAt) < settled || g.ExpiresAt.Sub(storeNow) < time.Second {
 			continue
 		}
-		if a := w.askOf(g.Request); a == nil || w.endedAhead(a, now.Add(-storeNow.Sub(g.ActiveAt))) {
+		if w.askOf(g.Request) == nil || w.endedAhead(g.ID) {
 			continue
 		}
 		_ = w.store.View(context.Background(), func(tx broker.Tx) error {
@@ -505,12 +529,16 @@ func (o *oracle) promises(now time.Time) {
 	o.foreign()
 }
 
-// endedAhead reports whether the access may have been taken on the target while the
-// store was away, by a process that has died since: it revoked on somebody's word, or
-// did not know of an extension. The row then says active until its end. (A journal
-// would tell; the simulated processes have none.)
-func (w *world) endedAhead(a *ask, since time.Time) bool {
-	return w.oracle.trouble("").After(since) && (len(a.longer) > 0 || w.rules.mayEnd(a, access.ByPerson, since) || w.rules.mayEnd(a, access.ByPolicy, since))
+// endedAhead reports whether the access was taken without the store, and the word of
+// it lost: its journal failed, and the process died before the store was back. The
+// row then says active until its end, which is the safe side.
+func (w *world) endedAhead(g access.GrantID) bool {
+	for _, j := range w.journals {
+		if j.forgot[g] {
+			return true
+		}
+	}
+	return false
 }
 
 // shown: what a person sees of a credential was put on record before (I-16).

@@ -59,8 +59,10 @@ func (w *world) start(id int) {
 	if w.logs != nil {
 		log = slog.New(slog.NewTextHandler(prefixed{w.logs, r.name() + " "}, nil))
 	}
+	j := w.journals[id]
+	j.lose()
 	b, err := broker.New(broker.Config{
-		Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
+		Journal: journalSeam{r, j}, Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: r.name(), Alone: w.swarm.replicas == 1, Log: log, Rand: w.randomness(r.number()),
 	})
@@ -203,6 +205,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		w.inDoubt(r, logged, doubt, err)
 		st.detail = ""
 		committed := err == nil && w.store.Commits() > before
+		w.unheard = st.fault == unknown || st.fault == cutOff || st.fault == crashAfter
 		if committed {
 			w.committed(st)
 		}

@@ -36,6 +36,7 @@ type world struct {
 	targets  *simtarget.World
 	tagger   tagger
 	replicas []*replica // nil where none runs
+	journals []*journal // of each replica, for all its lives
 	lives    []int
 	overs    []chan struct{} // of all lives
 	places   []access.Connection
@@ -46,6 +47,9 @@ type world struct {
 	calm   bool // no more faults in this run
 	closed bool // the run is over
 	traced int  // records that the trace has named
+	// unheard: the process that made the commit of this step will not hear of it.
+	unheard bool
+	stormAt time.Time // when faults last began
 	// skew is what the store's clock is ahead of true time; clocks are those of the
 	// hosts.
 	skew   time.Duration
@@ -86,6 +90,9 @@ func (w *world) build() error {
 		w.furnish(at.Place())
 	}
 	w.replicas, w.lives = make([]*replica, w.swarm.replicas), make([]int, w.swarm.replicas)
+	for id := range w.replicas {
+		w.journals = append(w.journals, &journal{id: fmt.Sprint("journal-of-r", id), first: 1, forgot: map[access.GrantID]bool{}})
+	}
 	ctx := context.Background()
 	if err := w.store.Update(ctx, func(tx broker.Tx) error { return tx.SavePrincipals(principals()...) }); err != nil {
 		return err
@@ -151,7 +158,7 @@ func (w *world) planned(st *step) {
 	w.io++
 	now := w.now()
 	latency := w.between(200*time.Microsecond, 3*time.Millisecond)
-	if st.op != "update" && st.op != "view" {
+	if st.calls() {
 		latency = w.between(time.Millisecond, 30*time.Millisecond)
 	}
 	st.at = now.Add(latency)
@@ -165,7 +172,7 @@ func (w *world) planned(st *step) {
 		st.fault = w.swarm.choose(w.sched, st.op)
 	}
 	place := access.Place("")
-	if st.op != "update" && st.op != "view" {
+	if st.calls() {
 		place = access.Place(kind + "://" + st.label)
 	}
 	if st.fault != none {
@@ -192,8 +199,11 @@ func (w *world) planned(st *step) {
 }
 
 func class(op string) string {
-	if op == "update" || op == "view" {
+	switch op {
+	case "update", "view":
 		return "transaction"
+	case "journal":
+		return "record"
 	}
 	return "call"
 }
@@ -307,7 +317,7 @@ func (w *world) nextStorm() {
 		if w.calm {
 			return
 		}
-		w.storm = true
+		w.storm, w.stormAt = true, w.now()
 		w.disturb("", w.now())
 		for _, x := range []struct {
 			every time.Duration
