@@ -316,6 +316,7 @@ func caller() string {
 		f, more := frames.Next()
 		if name, ours := strings.CutPrefix(f.Function, "stint/internal/broker.(*Broker)."); ours {
 			name, _, _ = strings.Cut(name, ".")
+			name, _, _ = strings.Cut(name, "_planted") // a step of a mutant is named like that of the product
 			if name != "update" && name != "insist" && len(names) < 2 && (len(names) == 0 || names[0] != name) {
 				names = append(names, name)
 			}

@@ -69,8 +69,9 @@ type world struct {
 
 const kind = simtarget.Type
 
-// horizon is what a seed simulates.
-const horizon = 24 * time.Hour
+// horizon is what a seed simulates: a day, but where somebody looks for the first
+// thing that goes wrong.
+var horizon = 24 * time.Hour
 
 func newWorld(seed uint64) *world {
 	w := &world{sched: newSched(seed), seed: seed, counts: map[string]int64{}, tagger: tagger{key: fmt.Appendf(nil, "tag key of %d", seed)},

@@ -32,13 +32,9 @@ func (m mutant) sources(root string) (map[string]string, error) {
 	return files, nil
 }
 
-// overlay writes the changed files into a folder, and the file by which the go
-// command takes them for those of the tree; the tree itself is never touched.
-func (m mutant) overlay(root, folder string) (path string, err error) {
-	files, err := m.sources(root)
-	if err != nil {
-		return "", err
-	}
+// overlay writes changed files into a folder, and the file by which the go command
+// takes them for those of the tree; the tree itself is never touched.
+func overlay(root, folder string, files map[string]string) (path string, err error) {
 	var list struct{ Replace map[string]string }
 	list.Replace = map[string]string{}
 	for file, text := range files {

@@ -3,74 +3,85 @@
 //
 // Each mutant of list.go re-creates an incident that other products had, or takes
 // one mitigation away. It is an edit of the source by which the simulation is
-// built, never of the tree. The seeds of a mutant are run until one is red; how
-// many that took is its score. Where no seed is red, every single fault at each
-// step of the scenarios is tried. The program fails when a mutant is not caught,
-// does not compile, or has gone stale, and when the product itself is red.
+// built, never of the tree; weave.go puts most of them into one program, of which
+// each run wakes one. The seeds of a mutant are run until one is red; how many that
+// took is its score. Where no seed is red, the stories of the simulation are played,
+// without faults and with every single one at each step. Only seeds and stories that
+// are green without a mutant count, and so a crash or a hanging process counts, too.
+// The program fails when a mutant is not caught, does not compile, or has gone stale,
+// and when the product itself is red.
+//
+// With -delete it takes single statements away instead, and says which nobody misses.
 package main
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"stint/test/evidence"
 )
 
-// score is what became of one mutant; the file of all of them is what the
-// assurance report reads.
+// score is what became of one mutant.
 type score struct {
-	Name   string `json:"name"`
-	From   string `json:"from"`
-	Caught bool   `json:"caught"`
-	// Seeds is how many were run until one was red, this one included.
-	Seeds int    `json:"seeds"`
-	Seed  uint64 `json:"seed,omitempty"` // the red one
+	Name   string
+	From   string
+	Caught bool
+	Seeds  int    // how many were run until one was red, this one included
+	Seed   uint64 // the red one; 0: none was
+	Single string // the story, and where in it the fault was, when no seed was red
 	// By is the invariant that did not hold, or how else it showed.
-	By      string  `json:"by,omitempty"`
-	Said    string  `json:"said,omitempty"`
-	Seconds float64 `json:"seconds"`
-	Failed  string  `json:"failed,omitempty"` // why it could not be run
+	By      string
+	Said    string
+	Seconds float64
+	Failed  string // why it could not be run
 }
 
+// report is what became of all.
 type report struct {
-	Mutants int `json:"mutants"`
-	Caught  int `json:"caught"`
-	Budget  int `json:"seedBudget"`
-	// Red are seeds that are red without a mutant too; they count for none.
-	Red     []uint64 `json:"red,omitempty"`
-	Seconds float64  `json:"seconds"`
-	Scores  []score  `json:"scores"`
+	Hours    int
+	Baseline baseline
+	Seconds  float64
+	Scores   []score
 }
 
 func main() {
-	var (
-		seeds = flag.Int("seeds", 12, "the most seeds for one mutant")
-		first = flag.Uint64("first", 1, "the first of the seeds")
-		jobs  = flag.Int("jobs", 2, "how many mutants at a time")
-		only  = flag.String("only", "", "only mutants whose name contains this")
-		out   = flag.String("out", "", "write the scores here, as JSON")
-		into  = flag.String("record", "", "write the scores of all mutants into this page")
-	)
+	var o options
+	flag.IntVar(&o.seeds, "seeds", 12, "the most seeds for one mutant")
+	flag.Uint64Var(&o.first, "first", 1, "the first of the seeds")
+	flag.IntVar(&o.hours, "hours", 6, "simulated hours of each seed")
+	flag.IntVar(&o.jobs, "jobs", 2, "how many mutants at a time")
+	flag.DurationVar(&o.within, "within", 3*time.Minute, "how long one seed may take; the stories four times as long")
+	flag.StringVar(&o.only, "only", "", "only mutants whose name contains one of these, apart by commas")
+	flag.StringVar(&o.evidence, "evidence", "", "put results for the assurance report into this folder")
+	flag.StringVar(&o.page, "record", "", "write the scores of all mutants into this page")
+	flag.StringVar(&o.remove, "delete", "", "take single statements of these files of internal/broker away, apart by commas, and not the listed mutants")
+	flag.IntVar(&o.sample, "sample", 1, "with -delete: only every so-manieth statement")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *seeds, *first, *jobs, *only, *out, *into); err != nil {
+	if err := o.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "sim-mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, seeds int, first uint64, jobs int, only, out, page string) error {
+type options struct {
+	seeds, hours, jobs, sample   int
+	first                        uint64
+	within                       time.Duration
+	only, evidence, page, remove string
+}
+
+func (o options) run(ctx context.Context) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
@@ -80,87 +91,128 @@ func run(ctx context.Context, seeds int, first uint64, jobs int, only, out, page
 		return err
 	}
 	defer os.RemoveAll(folder)
-	r := runner{root: root, folder: folder}
-	for i := range seeds {
-		r.seeds = append(r.seeds, first+uint64(i))
-	}
 	began := time.Now()
-
-	var todo []mutant
-	for _, m := range mutants {
-		if _, err := m.sources(root); err != nil {
-			return err // before anything runs: a stale list proves nothing
-		}
-		if strings.Contains(m.name, only) {
-			todo = append(todo, m)
-		}
+	r := &runner{root: root, folder: folder, hours: o.hours, within: o.within}
+	for i := range o.seeds {
+		r.seeds = append(r.seeds, o.first+uint64(i))
 	}
-	red, err := r.baseline(ctx)
+	todo := slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !o.wants(m.name) })
+	if o.remove == "" {
+		err = r.prepare(ctx, todo)
+	} else {
+		todo, err = r.prepareDeletions(ctx, strings.Split(o.remove, ","), o.sample)
+	}
+	if err == nil {
+		err = r.establish(ctx, o.jobs)
+	}
 	if err != nil {
 		return err
 	}
-
-	rep := report{Mutants: len(todo), Budget: seeds, Red: red}
-	next := make(chan mutant)
-	go func() {
-		defer close(next)
-		for _, m := range todo {
-			next <- m
-		}
-	}()
+	rep := report{Hours: o.hours, Scores: make([]score, len(todo))}
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for range jobs {
-		wg.Go(func() {
-			for m := range next {
-				s := r.try(ctx, m)
-				mu.Lock()
-				rep.Scores = append(rep.Scores, s)
-				fmt.Println(s)
-				mu.Unlock()
-			}
-		})
+	inTurns(o.jobs, len(todo), func(i int) {
+		if ctx.Err() != nil {
+			return
+		}
+		s := r.try(ctx, todo[i])
+		mu.Lock()
+		defer mu.Unlock()
+		rep.Scores[i] = s
+		fmt.Println(s)
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	wg.Wait()
-	if err := ctx.Err(); err != nil {
+	rep.Baseline, rep.Seconds = r.base, time.Since(began).Seconds()
+	caught, missed := rep.count()
+	fmt.Printf("%d of %d caught in %.0f s\n", caught, len(rep.Scores), rep.Seconds)
+	if o.remove != "" {
+		return nil // a measure, not a test
+	}
+	if err := rep.evidence().Write(o.evidence); err != nil {
 		return err
 	}
-	slices.SortFunc(rep.Scores, func(a, b score) int { return cmp.Compare(place(a.Name), place(b.Name)) })
-	var missed []string
-	for _, s := range rep.Scores {
+	if o.page != "" && o.only == "" {
+		if err := rep.record(filepath.Join(root, o.page)); err != nil {
+			return err
+		}
+	}
+	return rep.verdict(missed)
+}
+
+// wants reports whether a mutant was asked for.
+func (o options) wants(name string) bool {
+	return slices.ContainsFunc(strings.Split(o.only, ","), func(part string) bool { return strings.Contains(name, part) })
+}
+
+func (r report) count() (caught int, missed []string) {
+	for _, s := range r.Scores {
 		if s.Caught {
-			rep.Caught++
+			caught++
 		} else {
 			missed = append(missed, s.Name)
 		}
 	}
-	rep.Seconds = time.Since(began).Seconds()
-	fmt.Printf("%d of %d mutants caught, in %.0f s\n", rep.Caught, rep.Mutants, rep.Seconds)
-	if out != "" {
-		b, err := json.MarshalIndent(rep, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(out, append(b, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
-	if page != "" && only == "" {
-		if err := rep.record(page); err != nil {
-			return err
-		}
-	}
-	if len(red) > 0 {
-		return fmt.Errorf("the product itself is red for the seeds %v; see make sim SEED=%d", red, red[0])
-	}
-	if len(missed) > 0 {
+	return caught, missed
+}
+
+func (r report) verdict(missed []string) error {
+	switch {
+	case len(r.Baseline.Red) > 0:
+		return fmt.Errorf("the product itself is red for the seeds %v; see make sim SEED=%d", r.Baseline.Red, r.Baseline.Red[0])
+	case r.Baseline.Stories != "":
+		return fmt.Errorf("the product itself is red in a story: %s", r.Baseline.Stories)
+	case len(missed) > 0:
 		return fmt.Errorf("not caught: %s", strings.Join(missed, ", "))
 	}
 	return nil
 }
 
-func place(name string) int {
-	return slices.IndexFunc(mutants, func(m mutant) bool { return m.name == name })
+func (r report) evidence() evidence.Result {
+	e := evidence.New("sim-mutants", "mutant", "make sim-mutants")
+	caught, missed := r.count()
+	e.Seconds, e.Passed = r.Seconds, r.verdict(missed) == nil
+	e.Goal("caught", float64(caught), "", fmt.Sprintf("all of %d", len(r.Scores)), len(missed) == 0, "")
+	e.Count("seeds that are green without a mutant", float64(len(r.Baseline.Green)), "")
+	e.Goal("seeds that are red without a mutant", float64(len(r.Baseline.Red)), "", "0", len(r.Baseline.Red) == 0, "")
+	e.Count("simulated hours of a seed", float64(r.Hours), "h")
+	t := evidence.Table{Title: "Planted bugs", Columns: []string{"Mutant", "What it re-creates", "Caught after", "Broken"}}
+	for _, s := range r.Scores {
+		t.Rows = append(t.Rows, []string{s.Name, s.From, s.after(), s.broken()})
+	}
+	e.Tables = append(e.Tables, t)
+	for _, m := range missed {
+		e.Violated = append(e.Violated, "the mutant "+m+" is not caught")
+	}
+	return e
+}
+
+// after says what it took to catch a mutant.
+func (s score) after() string {
+	switch {
+	case !s.Caught:
+		return fmt.Sprintf("not by %d seeds and all stories", s.Seeds)
+	case s.Single != "":
+		return "story " + s.Single
+	}
+	return fmt.Sprintf("%s (seed %d)", plural(s.Seeds, "seed"), s.Seed)
+}
+
+func (s score) broken() string {
+	switch {
+	case s.Failed != "":
+		return "could not be run"
+	case !s.Caught:
+		return "**not caught**"
+	}
+	return s.By
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprint(n, " ", what, "s")
 }
 
 func (s score) String() string {
@@ -170,119 +222,5 @@ func (s score) String() string {
 	case !s.Caught:
 		return fmt.Sprintf("MISSED  %-28s %d seeds, %.0f s; %s", s.Name, s.Seeds, s.Seconds, s.From)
 	}
-	return fmt.Sprintf("caught  %-28s after %2d, by %-10s %.0f s", s.Name, s.Seeds, s.By, s.Seconds)
-}
-
-// runner builds and runs simulations.
-type runner struct {
-	root, folder string
-	seeds        []uint64
-	singles      bool // they are green without a mutant
-}
-
-// baseline runs the seeds without a mutant. Only those that are green then can say
-// anything about one.
-func (r *runner) baseline(ctx context.Context) (red []uint64, err error) {
-	binary, err := r.build(ctx, mutant{name: "none"})
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(binary)
-	var green []uint64
-	for _, seed := range r.seeds {
-		if said := r.seed(ctx, binary, seed); said != "" {
-			fmt.Printf("seed %d is red without a mutant: %s\n", seed, said)
-			red = append(red, seed)
-		} else {
-			green = append(green, seed)
-		}
-	}
-	if r.seeds = green; len(green) == 0 {
-		return red, errors.New("no seed is green without a mutant, so nothing can be said of one")
-	}
-	_, failed := r.test(ctx, binary, "^TestSingles$", "-test.failfast")
-	r.singles = failed == nil
-	fmt.Printf("%d seeds are green without a mutant; single faults: %t\n", len(green), r.singles)
-	return red, ctx.Err()
-}
-
-// try runs one mutant until a seed is red, or the budget is used up.
-func (r runner) try(ctx context.Context, m mutant) (s score) {
-	s = score{Name: m.name, From: m.from}
-	began := time.Now()
-	defer func() { s.Seconds = time.Since(began).Seconds() }()
-	binary, err := r.build(ctx, m)
-	if err != nil {
-		s.Failed = err.Error()
-		return s
-	}
-	defer os.Remove(binary)
-	for i, seed := range r.seeds {
-		s.Seeds = i + 1
-		if said := r.seed(ctx, binary, seed); said != "" {
-			s.Caught, s.Seed, s.Said = ctx.Err() == nil, seed, said
-			s.By, _, _ = strings.Cut(said, ":")
-			return s
-		}
-	}
-	if !r.singles {
-		return s
-	}
-	if out, err := r.test(ctx, binary, "^TestSingles$", "-test.failfast"); err != nil && ctx.Err() == nil {
-		s.Caught, s.By, s.Said = true, "singles", tail(out)
-	}
-	return s
-}
-
-// build builds the simulation with a mutant in it.
-func (r runner) build(ctx context.Context, m mutant) (binary string, err error) {
-	folder := filepath.Join(r.folder, m.name)
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		return "", err
-	}
-	overlay, err := m.overlay(r.root, folder)
-	if err != nil {
-		return "", err
-	}
-	binary = filepath.Join(folder, "sim.test")
-	c := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "-overlay", overlay, "./test/sim")
-	c.Dir = r.root
-	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("it does not build: %v\n%s", err, out)
-	}
-	return binary, nil
-}
-
-// seed runs one seed and says what was wrong; empty when nothing was.
-func (r runner) seed(ctx context.Context, binary string, seed uint64) string {
-	out, err := r.test(ctx, binary, "^TestShard$", fmt.Sprint("-sim.shard=", seed))
-	for line := range strings.Lines(out) {
-		text, ok := strings.CutPrefix(line, "sim result: ")
-		if !ok {
-			continue
-		}
-		var result struct {
-			Failure string `json:"failure"`
-		}
-		if err := json.Unmarshal([]byte(text), &result); err != nil {
-			return "result: " + err.Error()
-		}
-		return result.Failure
-	}
-	if err == nil {
-		err = errors.New("the simulation gave no result")
-	}
-	return "crash: " + err.Error() + ": " + tail(out)
-}
-
-func (r runner) test(ctx context.Context, binary, test string, more ...string) (string, error) {
-	c := exec.CommandContext(ctx, binary, append([]string{"-test.run", test, "-test.timeout", "3m"}, more...)...)
-	c.Dir = filepath.Join(r.root, "test/sim")
-	out, err := c.CombinedOutput()
-	return string(out), err
-}
-
-func tail(s string) string {
-	s = strings.TrimSpace(s)
-	return s[max(0, len(s)-600):]
+	return fmt.Sprintf("caught  %-28s %s, by %s, %.0f s", s.Name, s.after(), cmp.Or(s.By, "?"), s.Seconds)
 }

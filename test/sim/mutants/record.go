@@ -28,17 +28,11 @@ func (r report) record(page string) error {
 
 func (r report) table() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "\n%d of %d caught, with at most %d seeds for each, in %.0f s.\n\n", r.Caught, r.Mutants, r.Budget, r.Seconds)
-	t.WriteString("| Mutant | What it re-creates | Seeds | Seed | Broken |\n|---|---|---:|---:|---|\n")
+	caught, _ := r.count()
+	fmt.Fprintf(&t, "\n%d of %d caught, with at most %s of %d hours for each, in %.0f s.\n\n", caught, len(r.Scores), plural(len(r.Baseline.Green), "seed"), r.Hours, r.Seconds)
+	t.WriteString("| Mutant | What it re-creates | Caught after | Broken |\n|---|---|---|---|\n")
 	for _, s := range r.Scores {
-		by := s.By
-		switch {
-		case s.Failed != "":
-			by = "could not be run"
-		case !s.Caught:
-			by = "**not caught**"
-		}
-		fmt.Fprintf(&t, "| `%s` | %s | %d | %d | %s |\n", s.Name, s.From, s.Seeds, s.Seed, by)
+		fmt.Fprintf(&t, "| `%s` | %s | %s | %s |\n", s.Name, s.From, s.after(), s.broken())
 	}
 	t.WriteString("\n")
 	return t.String()

@@ -12,7 +12,7 @@ func TestRecordReplacesTheTable(t *testing.T) {
 	if err := os.WriteFile(page, []byte("before\n"+recordBegins+"old\n"+recordEnds+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := report{Mutants: 2, Caught: 1, Budget: 3, Scores: []score{
+	r := report{Hours: 6, Baseline: baseline{Green: []uint64{3, 7, 9}}, Scores: []score{
 		{Name: "one", From: "an incident", Caught: true, Seeds: 2, Seed: 7, By: "I-01"}, {Name: "two", From: "a threat", Seeds: 3}}}
 	for range 2 { // again changes nothing
 		if err := r.record(page); err != nil {
@@ -24,7 +24,7 @@ func TestRecordReplacesTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for _, want := range []string{"before\n", "after\n", "| `one` | an incident | 2 | 7 | I-01 |", "| `two` | a threat | 3 | 0 | **not caught** |", "1 of 2 caught"} {
+	for _, want := range []string{"before\n", "after\n", "| `one` | an incident | 2 seeds (seed 7) | I-01 |", "| `two` | a threat | not by 3 seeds and all stories | **not caught** |", "1 of 2 caught, with at most 3 seeds of 6 hours"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
