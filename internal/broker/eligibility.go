@@ -27,17 +27,19 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 	defer t.Stop()
 	dealtWith, at := int64(-1), time.Now()
 	pace := recheckAllEvery
+	hurry := false // something changed
 	for {
-		if b.again.Swap(false) || time.Since(at) >= pace {
+		hurry = b.again.Swap(false) || hurry
+		if hurry || time.Since(at) >= pace {
 			dealtWith = -1
 		}
 		began := time.Now()
-		version, err := b.decideAgain(ctx, dealtWith)
+		version, err := b.decideAgain(ctx, dealtWith, !hurry && dealtWith < 0)
 		switch {
 		case err != nil:
 			b.storeTrouble(ctx, "deciding live grants again", err)
 		case version != dealtWith: // it was all of them
-			dealtWith, at = version, began
+			dealtWith, at, hurry = version, began, false
 			// With a million grants it takes longer than that; it is not to take more
 			// than a quarter of the time.
 			pace = max(recheckAllEvery, 4*time.Since(began))
@@ -75,8 +77,8 @@ func (b *Broker) nudge() {
 
 // decideAgain decides live grants again: only those with lasting conditions if
 // all were decided under the documents of this moment, of which it returns the
-// version.
-func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int64, err error) {
+// version. With rests it leaves room for others between pages.
+func (b *Broker) decideAgain(ctx context.Context, dealtWith int64, rests bool) (version int64, err error) {
 	now, err := b.Documents(ctx)
 	if err != nil {
 		return 0, err
@@ -84,6 +86,7 @@ func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int6
 	q := access.GrantQuery{Conditional: now.Version() == dealtWith, Limit: dueBatch,
 		States: []access.GrantState{access.Provisioning, access.Active}}
 	for {
+		began := time.Now()
 		var gs []access.Grant
 		var differ []access.GrantID
 		var lost error
@@ -121,6 +124,23 @@ func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int6
 			return now.Version(), nil
 		}
 		q.Before = gs[len(gs)-1].ID
+		if rests && !rest(ctx, time.Since(began)) {
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// rest waits as long as some work took: what is done by the page, for its own
+// sake and not because something changed, leaves half of a processor to others.
+// It reports false when the context is over.
+func rest(ctx context.Context, took time.Duration) bool {
+	t := time.NewTimer(took)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
