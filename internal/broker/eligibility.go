@@ -44,6 +44,7 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 			// than a quarter of the time.
 			pace = max(recheckAllEvery, 4*time.Since(began))
 		}
+		t.Reset(recheckEvery) // a tick of meanwhile is dealt with
 		for idle := true; idle; {
 			select {
 			case <-ctx.Done():

@@ -18,6 +18,7 @@ type glance struct {
 	watched    bool // a grant ends on logout or idle
 	lasting    bool // a grant has lasting conditions
 	residues   bool // an answer about residue is due
+	before     *glance
 }
 
 const (
@@ -43,9 +44,15 @@ func (s *glances) due(now time.Time) bool {
 	return (last == nil || now.Sub(last.at) >= glanceEvery) && now.Sub(time.Unix(0, s.failed.Load())) >= glanceAgain
 }
 
-// good gives the newest one; nil if that is too old to rely on.
+// good gives the newest one; nil if that is too old to rely on. One that was taken
+// this moment does not count yet, but the one before it: loops that wake together see
+// the same, whichever is first.
 func (s *glances) good() *glance {
-	if g := s.newest.Load(); g != nil && time.Since(g.at) <= glanceGood {
+	g := s.newest.Load()
+	if g != nil && time.Since(g.at) < time.Millisecond {
+		g = g.before
+	}
+	if g != nil && time.Since(g.at) <= glanceGood {
 		return g
 	}
 	return nil
@@ -80,7 +87,13 @@ func (b *Broker) glanceAt(tx Tx, now time.Time) (*glance, error) {
 // glanced keeps a glance and wakes who would find it late: grants are decided again
 // under new documents, and where conditions have come to last.
 func (b *Broker) glanced(g *glance) {
-	if was := b.glances.newest.Swap(g); was == nil || was.documents != g.documents || g.lasting && !was.lasting {
+	was := b.glances.newest.Load() // only the due loop changes it
+	if g.before = was; was != nil {
+		old := *was
+		old.before, g.before = nil, &old
+	}
+	b.glances.newest.Store(g)
+	if was == nil || was.documents != g.documents || g.lasting && !was.lasting {
 		b.nudge()
 	}
 }
