@@ -308,6 +308,12 @@ func (w *world) askMore(n int, for_ time.Duration) {
 			return err
 		}
 	}
+	for _, a := range w.asks { // somebody decides at the very moment
+		if a.voting && a.state == access.RequestPending {
+			v := &ask{w: w, n: a.n, rng: rand.New(rand.NewPCG(w.seed, uint64(2_000_000+n)))}
+			w.people.Go(func() { w.vote(a, v, approvers[a.n%len(approvers)]) })
+		}
+	}
 	err, _ := w.admin(n, apply(2))
 	w.rules.edits++
 	if err == nil {
