@@ -92,7 +92,12 @@ func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement)
 		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: !errors.Is(err, access.Unavailable), Message: public(err), Cause: err}
 	}
 	if err := b.claim(ctx, conn, t); err != nil {
-		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: errors.Is(err, access.Conflict), Message: public(err), Cause: err}
+		said := public(err)
+		var ce *connector.Error
+		if errors.As(err, &ce) { // the target's words, and no error of ours
+			said = ce.Message
+		}
+		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: errors.Is(err, access.Conflict), Message: said, Cause: err}
 	}
 	var m made
 	if !e.Observed {

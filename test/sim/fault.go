@@ -125,7 +125,11 @@ func newSwarm(s *sched) swarm {
 // choose draws the fault of a step during a storm.
 func (w swarm) choose(s *sched, op string) fault {
 	for _, f := range menu(op) {
-		if s.chance(w.rates[f]) {
+		rate := w.rates[f]
+		if f == crashAfter && op == "provision" {
+			rate *= 4 // the one moment that a product of this kind must get right
+		}
+		if s.chance(rate) {
 			return f
 		}
 	}

@@ -514,6 +514,8 @@ func (o *oracle) promises(now time.Time) {
 				}
 				if err != nil || e.State == access.Gone || e.State == access.Removing {
 					w.fail("promise", "%s is active and %s is %s", g.ID, h.Entitlement, e.State)
+				} else if place := e.Target.Connection.Place(); !o.peaceful(place, now, settled+30*time.Second) {
+					continue // nobody could put there what was prolonged, or made anew, while it was away
 				} else if !e.Existing && !have[string(e.Target.Connection.Place())+" "+e.Account+" "+right] {
 					w.fail("promise", "%s is active until %s, and %s %s is not on %s", g.ID, g.ExpiresAt, e.Account, right, e.Target.Connection.Place())
 				}

@@ -179,6 +179,9 @@ func (w *world) planned(st *step) {
 	if st.fault != none {
 		w.disturb(place, now)
 	}
+	if w.storm && w.swarm.losses > 0 && st.creates() && st.fault == none && w.chance(0.05) {
+		w.in(latency/2, "failover", "", func() { w.lose(1 + w.rng.IntN(3)) }) // the intent may be among them
+	}
 	switch st.fault {
 	case delayed:
 		st.at = now.Add(w.between(time.Second, 12*time.Second))
