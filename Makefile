@@ -78,9 +78,15 @@ upgrade: build
 drill:
 	$(GO) test -count=1 -timeout 60m ./cmd/stintd -run '^TestRestoreDrills$$' -v -drills $(N)
 
-## Planted bugs, each of which simulations must find; docs/track-record.md has the scores.
+## Planted bugs, each of which a simulation must find, in about a quarter of an hour;
+## docs/track-record.md has the scores. MUTANT=x runs those whose name contains x.
+## DELETE=provision,remove takes single statements of these files of the broker away
+## instead, every SAMPLE-th, and says which nobody misses.
+MUTANT ?=
+DELETE ?=
+SAMPLE ?= 1
 sim-mutants:
-	$(GO) run ./test/sim/mutants $(if $(EVIDENCE),-out '$(EVIDENCE)/mutants.json') -record docs/track-record.md
+	$(GO) run ./test/sim/mutants -only '$(MUTANT)' -delete '$(DELETE)' -sample $(SAMPLE) $(if $(EVIDENCE),-evidence '$(abspath $(EVIDENCE))') -record docs/track-record.md
 
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md. About 6 minutes
 ## with SQLite. 1, 100, 1,000 and 10,000 grants that end at once are part of it.

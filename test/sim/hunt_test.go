@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
 
-var huntFlag = flag.Bool("sim.hunt", false, "for test/sim/mutants: play the stories until something is wrong, and say what")
+var huntFlag = flag.String("sim.hunt", "", "for test/sim/mutants: play `stories` without faults, or with single faults (singles), until something is wrong, and say what")
 
 func init() {
 	flag.Func("sim.hours", "simulate so many hours for each seed, and not 24", func(s string) error {
@@ -31,14 +32,17 @@ type hunted struct {
 	Failure string `json:"failure,omitempty"`
 }
 
-// TestHunt plays the stories, first without faults and then with each single one,
-// and stops at the first failure. What takes the fewest steps comes first: one
-// fault at every eleventh step, then at those between.
+// TestHunt plays stories and stops at the first failure.
 func TestHunt(t *testing.T) {
-	if !*huntFlag {
+	var h hunted
+	switch *huntFlag {
+	case "":
 		t.Skip("only for test/sim/mutants")
+	case "stories":
+		h = huntStories(t)
+	case "singles":
+		h = huntSingles(t)
 	}
-	h := hunt(t)
 	b, err := json.Marshal(h)
 	if err != nil {
 		t.Fatal(err)
@@ -46,17 +50,32 @@ func TestHunt(t *testing.T) {
 	fmt.Printf("\n%s%s\n", resultMark, b)
 }
 
-func hunt(t *testing.T) (h hunted) {
-	ops := map[string][]string{}
+func huntStories(t *testing.T) (h hunted) {
+	for _, p := range protections {
+		h.Runs++
+		if r := bubble(t, func() Result { return protect(p) }); r.Failure != "" {
+			h.Story, h.Failure = p.name, r.Failure
+			return h
+		}
+	}
 	for _, s := range scenarios {
 		h.Runs++
-		r := bubble(t, func() (r Result) { r, ops[s.name] = enact(s, nil, tracing{}); return r })
-		if r.Failure != "" {
+		if r := bubble(t, func() Result { r, _ := enact(s, nil, tracing{}); return r }); r.Failure != "" {
 			h.Story, h.Failure = s.name, r.Failure
 			return h
 		}
 	}
+	return h
+}
+
+// huntSingles tries single faults: at every eleventh step of all stories first, then
+// at those between.
+func huntSingles(t *testing.T) (h hunted) {
 	const stride = 11
+	ops := map[string][]string{}
+	for _, s := range scenarios {
+		bubble(t, func() (r Result) { r, ops[s.name] = enact(s, nil, tracing{}); return r })
+	}
 	for from := range stride {
 		for _, s := range scenarios {
 			for i := from; i < len(ops[s.name]); i += stride {
@@ -73,4 +92,18 @@ func hunt(t *testing.T) (h hunted) {
 		}
 	}
 	return h
+}
+
+// TestProtections plays the stories about single mitigations.
+func TestProtections(t *testing.T) {
+	for _, p := range protections {
+		t.Run(p.name, func(t *testing.T) {
+			began := time.Now()
+			r := bubble(t, func() Result { return protect(p) })
+			if r.Failure != "" {
+				t.Errorf("%s\n%s", r.Failure, strings.Join(last(r.Tail, 60), "\n"))
+			}
+			t.Logf("%d steps, %s", r.Steps, time.Since(began).Round(time.Millisecond))
+		})
+	}
 }

@@ -63,7 +63,11 @@ func (w *world) converge() {
 	if w.failed == nil {
 		w.rest()
 	}
-	// Nobody is left to wait for anything.
+	w.close()
+}
+
+// close ends everything that runs: nobody is left to wait for anything.
+func (w *world) close() {
 	w.closed = true
 	for _, r := range w.alive() {
 		w.crash(r)

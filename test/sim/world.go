@@ -94,13 +94,25 @@ func (w *world) build() error {
 	for id := range w.replicas {
 		w.journals = append(w.journals, &journal{id: fmt.Sprint("journal-of-r", id), first: 1, forgot: map[access.GrantID]bool{}})
 	}
+	if err := w.settle(w.store); err != nil {
+		return err
+	}
+	w.raiseHosts()
+	w.rules.start()
+	w.oracle.begin(w)
+	w.sched.after = w.oracle.look
+	return nil
+}
+
+// settle puts people, logins and documents into a store.
+func (w *world) settle(s broker.Store) error {
 	ctx := context.Background()
-	if err := w.store.Update(ctx, func(tx broker.Tx) error { return tx.SavePrincipals(principals()...) }); err != nil {
+	if err := s.Update(ctx, func(tx broker.Tx) error { return tx.SavePrincipals(principals()...) }); err != nil {
 		return err
 	}
 	// A broker that only speaks for the administrator who sets everything up.
 	r := &replica{w: w}
-	b, err := broker.New(broker.Config{Store: w.store, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
+	b, err := broker.New(broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1, Replica: "setup",
 		Log: discard, Rand: w.randomness(-2)})
 	if err != nil {
@@ -114,10 +126,6 @@ func (w *world) build() error {
 	if _, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "policy.yaml", Text: w.documents()}}, false); err != nil {
 		return err
 	}
-	w.raiseHosts()
-	w.rules.start()
-	w.oracle.begin(w)
-	w.sched.after = w.oracle.look
 	return nil
 }
 

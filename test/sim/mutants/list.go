@@ -18,7 +18,8 @@ const (
 	acc = "internal/access/"
 )
 
-// mutants are the planted bugs. Each must make a simulation red.
+// mutants are planted bugs in the ways that every request goes. Each must make a
+// simulation red.
 var mutants = []mutant{
 	// Intent, act, outcome.
 	{"act-before-intent", "T-17: the target is called before the intent is committed", one(brk+"effects.go",
@@ -125,6 +126,6 @@ var mutants = []mutant{
 		"default:\n\t\t\t\tfx.event(ev)\n\t\t\t\tgone = append(gone, e.ID)", "default:\n\t\t\t\t_ = ev\n\t\t\t\tgone = append(gone, e.ID)")},
 	{"recorded-twice", "I-15: two records of one change", one(brk+"end.go", "\t\tfx.event(ev)\n\t\tfx.grant(g)\n\t\tfx.drop", "\t\tfx.event(ev, ev)\n\t\tfx.grant(g)\n\t\tfx.drop")},
 	{"shown-and-not-recorded", "OpenBao's own rule: log before the client gets a secret", one(brk+"credential.go", "\t\tfx.grant(g)\n\t\tfx.event(ev)\n", "\t\t_ = ev\n")},
-	{"log-not-in-transaction", "T-41: the change is committed and its record is not", one(brk+"effects.go",
+	{"log-not-in-transaction", "I-15: the change is committed and its record is not", one(brk+"effects.go",
 		"return tx.Append(fx.events...)", "_ = tx.Append(fx.events[:len(fx.events)/2]...)\n\treturn nil")},
 }

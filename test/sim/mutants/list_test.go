@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,24 +21,38 @@ import (
 // is: the text is there, and what comes out is a Go package.
 func TestMutantsApplyAndCompile(t *testing.T) {
 	root := "../../.."
-	c := newChecker(t, root)
 	names := map[string]bool{}
-	for _, m := range mutants {
+	for _, m := range all() {
 		if names[m.name] || m.from == "" {
 			t.Errorf("%s: a mutant has a name of its own and says where it comes from", m.name)
 		}
 		names[m.name] = true
+		if _, err := m.sources(root); err != nil {
+			t.Error(err)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	w, err := weave(root, all())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChecker(t, root)
+	for _, err := range c.check(w.files) { // all at once: they are functions beside each other
+		t.Error(err)
+	}
+	for _, m := range w.alone {
 		files, err := m.sources(root)
 		if err != nil {
-			t.Error(err)
-			continue
+			t.Fatal(err)
 		}
 		for _, err := range c.check(files) {
 			t.Errorf("%s does not compile: %v", m.name, err)
 		}
 	}
-	if len(mutants) < 30 {
-		t.Errorf("%d mutants, want at least 30", len(mutants))
+	if len(all()) < 50 {
+		t.Errorf("%d mutants, want at least 50", len(all()))
 	}
 }
 
@@ -102,7 +117,13 @@ func (c *checker) check(changed map[string]string) (errs []error) {
 	}
 	for folder := range folders {
 		var parsed []*ast.File
-		for _, name := range c.files[folder] {
+		names := slices.Clone(c.files[folder])
+		for file := range changed {
+			if name := filepath.Base(file); filepath.Dir(file) == folder && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		for _, name := range names {
 			var source any
 			if text, ok := changed[folder+"/"+name]; ok {
 				source = text
@@ -120,4 +141,55 @@ func (c *checker) check(changed map[string]string) (errs []error) {
 		_, _ = conf.Check("stint/"+folder, c.fset, parsed, nil)
 	}
 	return errs
+}
+
+// TestWeave: each function of a mutant stands beside the one of the tree, and only
+// the one that is named is awake.
+func TestWeave(t *testing.T) {
+	root := t.TempDir()
+	text := "package p\n\ntype T struct{}\n\nfunc (T) f(_ int, more ...string) (n int) { return 1 }\n\nfunc g() { println(1) }\n\nconst c = 1\n"
+	if err := os.WriteFile(filepath.Join(root, "f.go"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := weave(root, []mutant{{name: "two", edits: one("f.go", "return 1", "return 2")}, {name: "three", edits: one("f.go", "return 1", "return 3")},
+		{name: "loud", edits: one("f.go", "println(1)", "println(2)")}, {name: "other", edits: one("f.go", "c = 1", "c = 2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.alone) != 1 || w.alone[0].name != "other" {
+		t.Errorf("a constant is no function: %v", w.alone)
+	}
+	got := w.files["f.go"]
+	for _, want := range []string{
+		`func (planted_100 T) f(planted_0 int, more ...string) (n int) { if planted_ == "two" { return planted_100.f_planted0(planted_0, more...) };`,
+		`if planted_ == "three" { return planted_100.f_planted1(planted_0, more...) };`, "func (T) f_planted0(_ int, more ...string) (n int) { return 2 }",
+		`func g() { if planted_ == "loud" { g_planted2(); return };  println(1) }`, "func g_planted2() { println(2) }",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+	if _, err := parseWeaving("f.go", got); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDeletable: what does something can be taken away, what only speaks or hands an
+// error on cannot.
+func TestDeletable(t *testing.T) {
+	x, err := parseWeaving("f.go", "package p\n\nfunc f() {\n\tact()\n\tb.Log.Info(1)\n\tx := 1\n\tx = 2\n\tif err != nil {\n\t\treturn\n\t}\n\tif y := g(); y {\n\t\treturn\n\t}\n\tfor i = 0; i < 1; i = 2 {\n\t}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []int
+	for _, d := range x.deletable() {
+		lines = append(lines, d.line)
+		x.at = append(x.at, d.before(strings.Repeat("x", d.line))...)
+	}
+	if !slices.Equal(lines, []int{4, 7, 11}) {
+		t.Errorf("lines %v can be deleted, want 4, 7 and 11", lines)
+	}
+	if _, err := parseWeaving("f.go", x.weave()); err != nil {
+		t.Errorf("%v in\n%s", err, x.weave())
+	}
 }

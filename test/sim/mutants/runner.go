@@ -22,6 +22,7 @@ type runner struct {
 	root, folder string
 	hours        int
 	seeds        []uint64
+	kinds        []string      // of stories
 	within       time.Duration // of one process
 	programs     map[string]string
 	base         baseline
@@ -29,17 +30,19 @@ type runner struct {
 
 // baseline is what the simulation says of the product without a mutant.
 type baseline struct {
-	Green []uint64 `json:"green"`
-	Red   []uint64 `json:"red"`
-	// Stories is what was wrong with a story; empty when they are green.
-	Stories string            `json:"stories,omitempty"`
-	Said    map[uint64]string `json:"said,omitempty"` // of the red ones
+	Green []uint64          `json:"green"`
+	Red   []uint64          `json:"red"`
+	Said  map[uint64]string `json:"said,omitempty"` // of the red ones
+	// Stories is what was wrong with the stories, and with those with single faults;
+	// none is there when they are green.
+	Stories map[string]string `json:"stories,omitempty"`
 }
 
 // prepare builds what is to run: one program for all mutants that can be woven
 // into one, and programs for the others when their turn comes.
 func (r *runner) prepare(ctx context.Context, ms []mutant) error {
 	began := time.Now()
+	ms = slices.DeleteFunc(slices.Clone(ms), mutant.ofClock)
 	w, err := weave(r.root, ms)
 	if err != nil {
 		return err
@@ -71,19 +74,21 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 		fmt.Printf("%d seeds are green without a mutant, %d red (known from an earlier run on the same sources)\n", len(r.base.Green), len(r.base.Red))
 		return r.usable()
 	}
-	r.base = baseline{Said: map[uint64]string{}}
+	r.base = baseline{Said: map[uint64]string{}, Stories: map[string]string{}}
 	var mu sync.Mutex
-	inTurns(jobs, len(r.seeds)+1, func(i int) {
-		if i == 0 {
-			h := r.hunt(ctx, "", 4*r.within)
+	inTurns(jobs, len(r.seeds)+len(r.kinds), func(i int) {
+		if i < len(r.kinds) {
+			kind := r.kinds[len(r.kinds)-1-i] // what takes the longest goes first
+			h := r.hunt(ctx, "", kind)
 			mu.Lock()
 			defer mu.Unlock()
-			if r.base.Stories = h.Failure; h.Failure != "" {
-				fmt.Printf("the story %s is red without a mutant (step %d: %s): %s\n", h.Story, h.Step, h.Fault, h.Failure)
+			if h.Failure != "" {
+				r.base.Stories[kind] = h.Failure
+				fmt.Printf("the story %q is red without a mutant (step %d, %q): %s\n", h.Story, h.Step, h.Fault, h.Failure)
 			}
 			return
 		}
-		seed := r.seeds[i-1]
+		seed := r.seeds[i-len(r.kinds)]
 		said := r.seed(ctx, "", seed)
 		mu.Lock()
 		defer mu.Unlock()
@@ -114,7 +119,7 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 }
 
 func (r *runner) usable() error {
-	if len(r.base.Green) == 0 && r.base.Stories != "" {
+	if len(r.base.Green) == 0 && len(r.base.Stories) == len(r.kinds) {
 		return errors.New("nothing is green without a mutant, so nothing can be said of one")
 	}
 	return nil
@@ -127,7 +132,7 @@ func (r *runner) knownBaseline() (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, r.hours, r.seeds)
+	fmt.Fprintln(h, r.hours, r.seeds, r.kinds)
 	for _, top := range []string{"go.mod", "go.sum", "internal", "test/sim"} {
 		err := filepath.WalkDir(filepath.Join(r.root, top), func(p string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.Contains(p, "/mutants/") {
@@ -153,6 +158,10 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 	s = score{Name: m.name, From: m.from}
 	began := time.Now()
 	defer func() { s.Seconds = time.Since(began).Seconds() }()
+	if m.ofClock() {
+		r.clock(ctx, m, &s)
+		return s
+	}
 	if _, built := r.programs[m.name]; !built {
 		program, err := r.alone(ctx, m)
 		if err != nil {
@@ -167,32 +176,84 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 		s.By, _, _ = strings.Cut(by, ":")
 		s.Said = by
 	}
-	for i, seed := range r.base.Green {
-		s.Seeds = i + 1
-		if said := r.seed(ctx, m.name, seed); said != "" {
-			s.Seed = seed
-			caught(said)
-			return s
+	seeds := func(some []uint64) bool {
+		for _, seed := range some {
+			s.Seeds++
+			if said := r.seed(ctx, m.name, seed); said != "" {
+				s.Seed = seed
+				caught(said)
+				return true
+			}
 		}
+		return false
 	}
-	if r.base.Stories != "" {
-		return s // they say something of a mutant only where they are green without it
-	}
-	if h := r.hunt(ctx, m.name, 4*r.within); h.Failure != "" {
-		s.Single = h.Story
-		if h.Step > 0 {
-			s.Single = fmt.Sprintf("%s, %q at step %d (%s)", h.Story, h.Fault, h.Step, h.Op)
+	stories := func(kind string) bool {
+		if r.base.Stories[kind] != "" || !slices.Contains(r.kinds, kind) {
+			return false // they say something of a mutant only where they are green without it
 		}
-		caught(h.Failure)
+		h := r.hunt(ctx, m.name, kind)
+		if h.Failure != "" {
+			s.Single = fmt.Sprintf("%q", h.Story)
+			if h.Step > 0 {
+				s.Single = fmt.Sprintf("%q, %s at step %d (%s)", h.Story, h.Fault, h.Step, h.Op)
+			}
+			caught(h.Failure)
+		}
+		return h.Failure != ""
 	}
+	few := min(fewSeeds, len(r.base.Green))
+	_ = seeds(r.base.Green[:few]) || stories("stories") || seeds(r.base.Green[few:]) || stories("singles")
 	return s
 }
+
+// fewSeeds is how many seeds come before the stories, which take less time and know
+// of fewer things.
+const fewSeeds = 3
 
 // with is the runner with one more program.
 func (r *runner) with(name, program string) *runner {
 	one := *r
 	one.programs = map[string]string{name: program}
 	return &one
+}
+
+// ofClock reports whether a mutant is one of the clock.
+func (m mutant) ofClock() bool { return strings.HasPrefix(m.edits[0].file, clk) }
+
+// clock lets the simulation of the clock try a mutant, with seeds of its own.
+func (r *runner) clock(ctx context.Context, m mutant, s *score) {
+	files, err := m.sources(r.root)
+	if err != nil {
+		s.Failed = err.Error()
+		return
+	}
+	folder := filepath.Join(r.folder, m.name)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		s.Failed = err.Error()
+		return
+	}
+	list, err := overlay(r.root, folder, files)
+	if err != nil {
+		s.Failed = err.Error()
+		return
+	}
+	ctx, done := context.WithTimeout(ctx, r.within)
+	defer done()
+	for seed := uint64(1); seed <= uint64(len(r.seeds)); seed++ {
+		s.Seeds++
+		c := exec.CommandContext(ctx, "go", "test", "-count=1", "-overlay", list, "./internal/clock", "-run", "^(TestWhateverTheWallDoes|TestHonestWall)$",
+			fmt.Sprint("-rapid.seed=", seed), "-rapid.nofailfile")
+		c.Dir = r.root
+		out, err := c.CombinedOutput()
+		switch {
+		case strings.Contains(string(out), "build failed"), strings.Contains(string(out), "no tests to run"):
+			s.Failed = tail(string(out))
+			return
+		case err != nil && ctx.Err() == nil:
+			s.Caught, s.Seed, s.By, s.Said = true, seed, "clock", tail(string(out))
+			return
+		}
+	}
 }
 
 // alone builds a program with one mutant, which is always awake.
@@ -244,9 +305,13 @@ type story struct {
 	Failure string `json:"failure"`
 }
 
-func (r *runner) hunt(ctx context.Context, mutant string, within time.Duration) (h story) {
-	if wrong := r.run(ctx, mutant, &h, within, "^TestHunt$", "-sim.hunt"); wrong != "" {
-		return story{Story: "a story", Failure: wrong}
+func (r *runner) hunt(ctx context.Context, mutant, kind string) (h story) {
+	within := r.within
+	if kind == "singles" {
+		within *= 6
+	}
+	if wrong := r.run(ctx, mutant, &h, within, "^TestHunt$", "-sim.hunt="+kind); wrong != "" {
+		return story{Story: "one of the " + kind, Failure: wrong}
 	}
 	return h
 }
