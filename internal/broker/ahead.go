@@ -514,6 +514,7 @@ func (a *ahead) holdersOf(id access.EntitlementID) (ids []access.GrantID) {
 			ids = append(ids, g)
 		}
 	}
+	slices.Sort(ids) // they go into records: not in the order of a map
 	return ids
 }
 
