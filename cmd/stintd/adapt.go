@@ -29,7 +29,7 @@ func (s storeAs[T]) View(ctx context.Context, fn func(T) error) error {
 
 func forBroker(s *store.Store) broker.Store { return brokerStore{s} }
 
-// brokerStore lets what ends access go first.
+// brokerStore lets what ends access go first, and persons take turns.
 type brokerStore struct{ store *store.Store }
 
 func (s brokerStore) Update(ctx context.Context, fn func(broker.Tx) error) error {
@@ -37,7 +37,7 @@ func (s brokerStore) Update(ctx context.Context, fn func(broker.Tx) error) error
 	if things, ends := broker.Ending(ctx); ends {
 		return s.store.UpdateEnds(ctx, things, do)
 	}
-	return s.store.Update(ctx, do)
+	return s.store.Update(store.OnBehalf(ctx, string(broker.Behalf(ctx))), do)
 }
 
 func (s brokerStore) View(ctx context.Context, fn func(broker.Tx) error) error {
@@ -45,7 +45,7 @@ func (s brokerStore) View(ctx context.Context, fn func(broker.Tx) error) error {
 	if _, ends := broker.Ending(ctx); ends {
 		return s.store.ViewEnds(ctx, do)
 	}
-	return s.store.View(ctx, do)
+	return s.store.View(store.OnBehalf(ctx, string(broker.Behalf(ctx))), do)
 }
 
 func forIdent(s *store.Store) ident.Store {

@@ -102,13 +102,13 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	if rt.who == device {
 		return proved, s.fresh(r.Context(), w, proved)
 	}
-	var known bool
-	if c.Caller, known, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
+	if c.Caller, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
 		return proved, err
 	}
-	// Without the store a proof that was used on another replica is not known. It
-	// is good for this very call only, and doing that twice does what once does.
-	if err := s.fresh(r.Context(), w, proved); err != nil && (known || access.KindOf(err) != access.Unavailable) {
+	// A store that is away, or that can be read and takes no changes, does not say
+	// whether a proof was used before. It is good for this very call only, and where
+	// that takes away, doing it twice does what once does.
+	if err := s.fresh(r.Context(), w, proved); err != nil && (!rt.storeless || access.KindOf(err) != access.Unavailable) {
 		return proved, err
 	}
 	if err := rt.allows(c.Principal); err != nil {

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/ident"
 )
@@ -204,5 +206,25 @@ func TestStrangersAreNotRead(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
+	}
+}
+
+// noMemory is the replay guard on a store that can be read and takes no changes.
+type noMemory struct{}
+
+func (noMemory) Fresh(context.Context, access.DeviceID, string, time.Time) (bool, error) {
+	return false, access.Fail(access.Unavailable, "store-full", "the database lacks the means")
+}
+
+// TestRevokeWithoutReplayGuard: that used proofs cannot be remembered refuses every
+// call but the one that takes access away.
+func TestRevokeWithoutReplayGuard(t *testing.T) {
+	w, admin := populated(t)
+	w.server.replays = noMemory{}
+	if _, err := admin.Revoke(t.Context(), api.RevokeAsk{All: true, Why: "the disk is full and somebody is in"}); err != nil {
+		t.Errorf("revoke: %v", err)
+	}
+	if _, err := admin.SetStop(t.Context(), api.Stop{Stopped: true, Why: "as well"}); err == nil {
+		t.Error("another call goes through with a proof that may have been used")
 	}
 }

@@ -90,19 +90,19 @@ func (r *recent) find(token api.Secret, d access.DeviceID, from netip.Addr, now 
 	return x.caller, true
 }
 
-// authenticate finds out who calls. known is false where the store could not be
-// asked and memory has answered.
-func (s *Server) authenticate(ctx context.Context, rt route, token api.Secret, d access.DeviceID, from netip.Addr) (c ident.Caller, known bool, err error) {
+// authenticate finds out who calls. Where the store cannot be asked, memory may
+// answer.
+func (s *Server) authenticate(ctx context.Context, rt route, token api.Secret, d access.DeviceID, from netip.Addr) (c ident.Caller, err error) {
 	within, done := s.askStore(ctx)
 	defer done()
 	c, err = s.ident.Authenticate(within, access.NewSecret([]byte(token.Reveal())), d, from)
 	s.recent.learn(token, d, c, err, s.now())
 	if access.KindOf(err) != access.Unavailable || !rt.storeless {
-		return c, true, err
+		return c, err
 	}
 	if c, ok := s.recent.find(token, d, from, s.now()); ok {
 		s.log.Warn("an administrator is let in to revoke without the store", "principal", c.Principal.ID)
-		return c, false, nil
+		return c, nil
 	}
-	return c, true, err
+	return c, err
 }

@@ -49,7 +49,8 @@ type route struct {
 	// urgent routes take access away, or tell how things are: never shed.
 	urgent bool
 	// storeless routes let administrators in whom the store confirmed lately while
-	// it is out of reach. They only take away.
+	// it is out of reach, and do not insist that it remembers the proof. They only
+	// take away.
 	storeless bool
 	// held routes may keep the answer back, or never end: not counted as work.
 	held bool

@@ -126,8 +126,12 @@ func (b *Broker) readAhead(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, x := range next.items {
-		if old := a.items[id]; old != nil {
+		switch old := a.items[id]; {
+		case old == nil:
+		case old.e.State == x.e.State && old.e.Confirmed == x.e.Confirmed:
 			x.busy, x.attempts, x.next, x.gone, x.spoilt = old.busy, old.attempts, old.next, old.gone, old.spoilt
+		default: // another replica has made it anew, or begun to remove it
+			x.busy = old.busy
 		}
 	}
 	for g := range a.revoked {
@@ -267,10 +271,11 @@ func (a *ahead) add(e access.Entitlement, g access.GrantID, h holder) {
 	x.holders[g] = h
 }
 
-// follow takes over what this process has just committed.
-func (a *ahead) follow(fx effects) {
+// follow takes over what this process has just committed, and reports whether that
+// can change what is known ahead.
+func (a *ahead) follow(fx effects) bool {
 	if len(fx.ents.keys)+len(fx.holds.keys)+len(fx.grants.keys)+len(fx.met) == 0 {
-		return
+		return false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -278,6 +283,7 @@ func (a *ahead) follow(fx effects) {
 		a.missed = append(a.missed, fx)
 	}
 	a.followed(fx)
+	return true
 }
 
 func (a *ahead) followed(fx effects) {
@@ -406,6 +412,37 @@ func (a *ahead) late(grace time.Duration) bool {
 	return false
 }
 
+// quiet says for how long there is nothing to look at: until the store is to be read
+// again, and until something could be late by grace. What is late already is looked
+// at again each second.
+func (a *ahead) quiet(grace time.Duration) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.readAt.IsZero() {
+		return 0
+	}
+	now, left := a.now(), a.every()-time.Since(a.readAt)
+	for _, x := range a.items {
+		remove, spoil, removes, spoils := x.ends()
+		if removes && !x.gone {
+			left = min(left, max(remove.Sub(now)+grace, x.e.NextAt.Sub(now), 0))
+		}
+		if spoils && !x.spoilt {
+			left = min(left, max(spoil.Sub(now)+grace, 0))
+		}
+	}
+	return left
+}
+
+// every is how old the last reading may be.
+func (a *ahead) every() time.Duration {
+	every := aheadEvery
+	if a.stale {
+		every = time.Second
+	}
+	return max(every, aheadShare*a.took)
+}
+
 // take hands out what has ended by now, and says how long until there is more.
 // Who takes it calls done.
 func (a *ahead) take() (removals, spoilings []access.Entitlement, next time.Duration) {
@@ -477,6 +514,7 @@ func (a *ahead) holdersOf(id access.EntitlementID) (ids []access.GrantID) {
 			ids = append(ids, g)
 		}
 	}
+	slices.Sort(ids) // they go into records: not in the order of a map
 	return ids
 }
 
@@ -508,10 +546,5 @@ func (a *ahead) login(name string) (access.Credential, bool) {
 func (a *ahead) wants() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	since := time.Since(a.readAt)
-	every := aheadEvery
-	if a.stale {
-		every = time.Second
-	}
-	return a.readAt.IsZero() || since >= max(every, aheadShare*a.took)
+	return a.readAt.IsZero() || time.Since(a.readAt) >= a.every()
 }

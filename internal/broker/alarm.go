@@ -13,6 +13,7 @@ type alarm struct {
 	mu   sync.Mutex
 	at   time.Time // zero: not set
 	ring chan struct{}
+	t    *time.Timer // of the one loop that waits; nil before it does
 }
 
 func newAlarm() *alarm { return &alarm{ring: make(chan struct{}, 1)} }
@@ -47,8 +48,6 @@ func (a *alarm) clear() {
 // wait sleeps until the alarm's time, or for backstop, or until ctx ends. now is
 // what the store's clock said at the host's moment looked.
 func (a *alarm) wait(ctx context.Context, now, looked time.Time, backstop time.Duration) {
-	t := time.NewTimer(backstop)
-	defer t.Stop()
 	for {
 		a.mu.Lock()
 		at := a.at
@@ -61,11 +60,15 @@ func (a *alarm) wait(ctx context.Context, now, looked time.Time, backstop time.D
 		if left <= 0 {
 			return
 		}
-		t.Reset(left)
+		if a.t == nil {
+			a.t = time.NewTimer(left)
+		} else {
+			a.t.Reset(left)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-a.t.C:
 			return
 		case <-a.ring:
 		}

@@ -25,8 +25,10 @@ const (
 	awayAfter = 300 * time.Millisecond
 	// answersWithin is how long the store may take for a change that says so.
 	answersWithin = 2 * time.Second
-	// watchEvery is how often the store is thought of.
-	watchEvery = 250 * time.Millisecond
+	// watchEvery is how often the store is thought of while there is reason to, and
+	// watchSeldom how often at least: what gives a reason wakes the loop.
+	watchEvery  = 250 * time.Millisecond
+	watchSeldom = 5 * time.Second
 	// trustAgain is how long no change may have failed before the store is
 	// believed to be back: a full disk takes one row and refuses the next.
 	trustAgain = 2 * time.Second
@@ -38,11 +40,22 @@ const (
 // pulse is the store, with an ear for changes that fail.
 type pulse struct {
 	Store
-	failed atomic.Int64 // when a change last failed, host's time in ns; 0: never
-	worked atomic.Int64 // when something last went through
-	away   atomic.Int64 // since when the store takes no changes; 0: it does
+	failed atomic.Int64  // when a change last failed, host's time in ns; 0: never
+	worked atomic.Int64  // when something last went through
+	away   atomic.Int64  // since when the store takes no changes; 0: it does
+	news   chan struct{} // a change failed, or there is more to end: watchStore looks
 	// overslept: the last call that asked how the store is outlasted its time.
 	overslept atomic.Bool
+}
+
+func newPulse(s Store) *pulse { return &pulse{Store: s, news: make(chan struct{}, 1)} }
+
+// wake has watchStore look now.
+func (p *pulse) wake() {
+	select {
+	case p.news <- struct{}{}:
+	default: // it is about to
+	}
 }
 
 func (p *pulse) Update(ctx context.Context, fn func(Tx) error) error {
@@ -50,6 +63,7 @@ func (p *pulse) Update(ctx context.Context, fn func(Tx) error) error {
 	p.heard(err)
 	if ctx.Err() == nil && storeFailed(err) {
 		p.failed.Store(time.Now().UnixNano())
+		p.wake()
 	}
 	return err
 }
@@ -102,6 +116,11 @@ func storeFailed(err error) bool {
 func (b *Broker) watchStore(ctx context.Context) {
 	b.remember()
 	var probed time.Time
+	var merging sync.WaitGroup
+	defer merging.Wait()
+	var busy atomic.Bool // beside this loop: a store that hangs while it merges is found out all the same
+	t := time.NewTimer(watchEvery)
+	defer t.Stop()
 	for ctx.Err() == nil {
 		if b.ahead.wants() {
 			b.lookAhead(ctx)
@@ -111,20 +130,44 @@ func (b *Broker) watchStore(ctx context.Context) {
 			b.probe(ctx)
 			probed = time.Now()
 		}
-		if !b.pulse.isAway() {
-			within, done := context.WithTimeout(ctx, lookWithin)
-			if err := b.mergeJournal(within); err != nil && ctx.Err() == nil {
-				b.Log.Error("the journal is not merged; tried again", "error", err)
-			}
-			done()
+		waiting := b.unmerged()
+		if waiting && !b.pulse.isAway() && !busy.Swap(true) {
+			merging.Go(func() {
+				defer busy.Store(false)
+				within, done := context.WithTimeout(ctx, lookWithin)
+				defer done()
+				if err := b.mergeJournal(within); err != nil && ctx.Err() == nil {
+					b.Log.Error("the journal is not merged; tried again", "error", err)
+				}
+			})
 		}
-		t := time.NewTimer(watchEvery)
+		wait := watchEvery
+		if !recent && !waiting && !b.pulse.isAway() {
+			wait = min(max(b.ahead.quiet(awayAfter), watchEvery), watchSeldom)
+		}
+		t.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
+		case <-b.pulse.news:
+			// Not at once: what was just told may be over in a moment, and a busy store
+			// tells much.
+			t.Reset(watchEvery)
+			select {
+			case <-ctx.Done():
+			case <-t.C:
+			}
 		}
-		t.Stop()
 	}
+}
+
+// unmerged reports whether the journal holds what the log may not.
+func (b *Broker) unmerged() bool {
+	if b.Journal == nil {
+		return false
+	}
+	n, _ := b.Journal.Waiting()
+	return n > 0
 }
 
 // lookAhead reads ahead, if the store answers.
@@ -162,6 +205,7 @@ func (b *Broker) probe(ctx context.Context) {
 func (b *Broker) goneAway(ctx context.Context, cause error) {
 	if ctx.Err() == nil && b.pulse.away.CompareAndSwap(0, time.Now().UnixNano()) {
 		b.Log.Error("the store takes no changes; nothing new is granted, and access ends without it", "error", cause)
+		b.pulse.wake()
 	}
 	b.wakeAway()
 }
@@ -193,7 +237,7 @@ func (b *Broker) watchAway(ctx context.Context) {
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	for ctx.Err() == nil {
-		wait := time.Second
+		wait := watchSeldom // goneAway wakes it
 		if b.pulse.isAway() {
 			var removals, spoilings []access.Entitlement
 			removals, spoilings, wait = b.ahead.take()

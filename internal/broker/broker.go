@@ -75,12 +75,14 @@ type Broker struct {
 	awake   chan struct{} // there may be something to end without the store
 
 	beginning sync.Mutex // held while what is due to begin begins
+	yielded   yielded
 
 	edited     chan struct{} // the documents were changed here
 	again      atomic.Bool   // all live grants are to be decided again
 	sweeps     sweepLog
 	doubt      atomic.Pointer[string]     // why nothing new is granted, until a restart
 	quarantine atomic.Pointer[Quarantine] // as last read; nil before that
+	glances    glances
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
 	running    atomic.Bool
@@ -101,7 +103,7 @@ func New(c Config) (*Broker, error) {
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1)}
 	b.lanes = newLanes(b)
-	b.pulse, b.ahead, b.awake = &pulse{Store: c.Store}, newAhead(), make(chan struct{}, 1)
+	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
 	b.Store = b.pulse
 	b.life.Store(b.newLife())
 	b.firstLife = strings.TrimSuffix(b.life.Load().name, "/")

@@ -16,7 +16,7 @@ type Credential struct {
 // Credential shows the credential of an active grant to its holder, on the
 // device that asked. That it is shown is in the log first.
 func (b *Broker) Credential(ctx context.Context, c Caller, id string) (out Credential, err error) {
-	err = b.update(ctx, func(tx Tx, fx *effects) error {
+	err = b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		out = Credential{}
 		r, err := b.find(tx, c, id)
 		if err != nil {

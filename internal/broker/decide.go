@@ -58,7 +58,7 @@ func (b *Broker) Cancel(ctx context.Context, c Caller, id string) (View, error) 
 // onRequest runs one change of one request that the caller may see.
 func (b *Broker) onRequest(ctx context.Context, c Caller, id string, change func(Tx, *effects, access.Request, *policy.Set) (access.Request, error)) (View, error) {
 	var v View
-	err := b.update(ctx, func(tx Tx, fx *effects) error {
+	err := b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		r, err := b.find(tx, c, id)
 		if err != nil {
 			return err

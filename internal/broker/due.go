@@ -74,8 +74,11 @@ type due struct {
 func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 	ctx, done := context.WithTimeout(ctx, lookWithin)
 	defer done()
+	var seen *glance
+	whole := false
+	now := time.Now()
 	err = b.Store.View(ending(ctx, 0), func(tx Tx) (err error) {
-		d = due{now: tx.Now()}
+		d, seen, whole = due{now: tx.Now()}, nil, false
 		if d.grants, err = tx.DueGrants(batch); err != nil {
 			return err
 		}
@@ -85,9 +88,22 @@ func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 		if d.work, err = tx.DueWork(); err != nil {
 			return err
 		}
-		d.next, err = tx.NextDue()
+		if d.next, err = tx.NextDue(); err != nil {
+			return err
+		}
+		whole = true
+		if len(d.grants)+len(d.requests)+len(d.work) == 0 && b.glances.due(now) {
+			seen, err = b.glanceAt(tx, now)
+		}
 		return err
 	})
+	switch {
+	case err != nil && whole && seen == nil && ctx.Err() == nil: // what is due was read; the loops look for the rest themselves
+		b.glances.failed.Store(now.UnixNano())
+		err = nil
+	case err == nil && seen != nil:
+		b.glanced(seen)
+	}
 	return d, err
 }
 
@@ -148,6 +164,27 @@ func inBatches[T any](ctx context.Context, b *Broker, doing string, items []T, d
 // errNotOurs is how a transaction says that another replica does the same.
 var errNotOurs = access.Fail(access.Pending, "not-ours", "another replica ends what is due")
 
+// yieldFor is for how long the same grant may be left to whoever says to be ending
+// what is due. A replica that hangs says so for as long as it hangs, and whoever
+// may connect to the database can say so for ever; ends wait for neither.
+const yieldFor = 2 * time.Second
+
+// yielded is the grant that was left to another last, and since when. It is used
+// by the due loop alone.
+type yielded struct {
+	grant access.GrantID
+	since time.Time // the host's
+}
+
+// yields reports whether what begins with this grant, the longest due, is still to
+// be left to another.
+func (y *yielded) yields(longestDue access.GrantID, now time.Time) bool {
+	if y.grant != longestDue {
+		*y = yielded{longestDue, now}
+	}
+	return now.Sub(y.since) < yieldFor
+}
+
 // crowdedAfter is how often a batch may lose against others before it is divided:
 // one that is about fewer things meets fewer. Undivided, a large one could lose
 // for as long as there are small ones, and nothing would end.
@@ -170,7 +207,7 @@ func (b *Broker) expireGrants(ctx context.Context, ids []access.GrantID) error {
 		switch {
 		case err != nil:
 			return err
-		case !mine:
+		case !mine && b.yielded.yields(ids[0], time.Now()):
 			return errNotOurs
 		}
 		gs, err := tx.GrantsOf(ids...)

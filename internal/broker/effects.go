@@ -272,7 +272,9 @@ func (fx *effects) view(tx Tx, r access.Request) View {
 // dies before, the rows say the same and the due loop finds them.
 func (b *Broker) after(fx effects) {
 	b.watch.changed(&fx)
-	b.ahead.follow(fx)
+	if b.ahead.follow(fx) {
+		b.pulse.wake()
+	}
 	b.alarm.set(fx.due)
 	b.tell(fx)
 	b.lanes.take(fx)

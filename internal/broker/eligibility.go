@@ -27,26 +27,34 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 	defer t.Stop()
 	dealtWith, at := int64(-1), time.Now()
 	pace := recheckAllEvery
+	hurry := false // something changed
 	for {
-		if b.again.Swap(false) || time.Since(at) >= pace {
+		hurry = b.again.Swap(false) || hurry
+		if hurry || time.Since(at) >= pace {
 			dealtWith = -1
 		}
 		began := time.Now()
-		version, err := b.decideAgain(ctx, dealtWith)
+		version, err := b.decideAgain(ctx, dealtWith, !hurry && dealtWith < 0)
 		switch {
 		case err != nil:
 			b.storeTrouble(ctx, "deciding live grants again", err)
 		case version != dealtWith: // it was all of them
-			dealtWith, at = version, began
+			dealtWith, at, hurry = version, began, false
 			// With a million grants it takes longer than that; it is not to take more
 			// than a quarter of the time.
 			pace = max(recheckAllEvery, 4*time.Since(began))
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-b.edited:
-		case <-t.C:
+		t.Reset(recheckEvery) // a tick of meanwhile is dealt with
+		for idle := true; idle; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.edited:
+				idle = false
+			case <-t.C:
+				g := b.glances.good()
+				idle = g != nil && !g.lasting && g.documents == dealtWith && !b.again.Load() && time.Since(at) < pace
+			}
 		}
 	}
 }
@@ -70,8 +78,8 @@ func (b *Broker) nudge() {
 
 // decideAgain decides live grants again: only those with lasting conditions if
 // all were decided under the documents of this moment, of which it returns the
-// version.
-func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int64, err error) {
+// version. With rests it leaves room for others between pages.
+func (b *Broker) decideAgain(ctx context.Context, dealtWith int64, rests bool) (version int64, err error) {
 	now, err := b.Documents(ctx)
 	if err != nil {
 		return 0, err
@@ -79,6 +87,7 @@ func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int6
 	q := access.GrantQuery{Conditional: now.Version() == dealtWith, Limit: dueBatch,
 		States: []access.GrantState{access.Provisioning, access.Active}}
 	for {
+		began := time.Now()
 		var gs []access.Grant
 		var differ []access.GrantID
 		var lost error
@@ -116,6 +125,23 @@ func (b *Broker) decideAgain(ctx context.Context, dealtWith int64) (version int6
 			return now.Version(), nil
 		}
 		q.Before = gs[len(gs)-1].ID
+		if rests && !rest(ctx, time.Since(began)) {
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// rest waits as long as some work took: what is done by the page, for its own
+// sake and not because something changed, leaves half of a processor to others.
+// It reports false when the context is over.
+func rest(ctx context.Context, took time.Duration) bool {
+	t := time.NewTimer(took)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -61,7 +61,7 @@ func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool 
 // caller knows them; otherwise they are read.
 func (b *Broker) provision(ctx context.Context, owner string, e access.Entitlement, holders []access.Grant) {
 	// A shutdown waits for calls in flight and records what became of them.
-	ctx, done := context.WithTimeout(context.WithoutCancel(withWork(ctx, string(e.ID))), callWithin+2*leaseFor)
+	ctx, done := context.WithTimeout(onBehalf(context.WithoutCancel(withWork(ctx, string(e.ID))), e.Person), callWithin+2*leaseFor)
 	defer done()
 	call, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
@@ -92,7 +92,12 @@ func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement)
 		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: !errors.Is(err, access.Unavailable), Message: public(err), Cause: err}
 	}
 	if err := b.claim(ctx, conn, t); err != nil {
-		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: errors.Is(err, access.Conflict), Message: public(err), Cause: err}
+		said := public(err)
+		var ce *connector.Error
+		if errors.As(err, &ce) { // the target's words, and no error of ours
+			said = ce.Message
+		}
+		return made{}, &connector.Error{Outcome: connector.NotDone, Permanent: errors.Is(err, access.Conflict), Message: said, Cause: err}
 	}
 	var m made
 	if !e.Observed {

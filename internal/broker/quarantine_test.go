@@ -155,6 +155,16 @@ func TestLooksOld(t *testing.T) {
 	rita.Principal.ID, rita.Principal.Person, rita.Actor.Principal, rita.Actor.Person = "user:rita", "rita", "user:rita", "rita"
 	_, err = in.AcceptQuarantine(ctx, rita, "it is fine", false)
 	refusedAs(t, err, "not-reconciled")
+	// The word of somebody who is no administrator any more is nobody's.
+	sue := access.Principal{ID: "user:sue", Person: "sue", Admin: true, Version: 1, CreatedAt: time.Unix(1, 0).UTC()}
+	must(t, in.store.Update(ctx, func(tx *store.Tx) error { return tx.SavePrincipals(sue) }))
+	former := rita
+	former.Principal, former.Actor.Principal, former.Actor.Person = sue, sue.ID, sue.Person
+	if over, err := in.AcceptQuarantine(ctx, former, "it is fine", true); err != nil || over {
+		t.Fatalf("the first of two: over %v, %v", over, err)
+	}
+	sue.Disabled, sue.Version = true, 2
+	must(t, in.store.Update(ctx, func(tx *store.Tx) error { return tx.SavePrincipals(sue) }))
 	for i, step := range []struct {
 		who  broker.Caller
 		over bool

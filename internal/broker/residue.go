@@ -111,14 +111,17 @@ func (b *Broker) watchResidue(ctx context.Context) {
 	round := 0
 	every(ctx, residueEvery, func() {
 		due := map[access.Place][]access.Residue{}
-		err := b.Store.View(ctx, func(tx Tx) error {
-			clear(due)
-			rs, err := tx.DueResidues(dueAtOnce)
-			for _, r := range rs {
-				due[r.Place] = append(due[r.Place], r)
-			}
-			return err
-		})
+		var err error
+		if g := b.glances.good(); g == nil || g.residues {
+			err = b.Store.View(ctx, func(tx Tx) error {
+				clear(due)
+				rs, err := tx.DueResidues(dueAtOnce)
+				for _, r := range rs {
+					due[r.Place] = append(due[r.Place], r)
+				}
+				return err
+			})
+		}
 		if err != nil {
 			b.storeTrouble(ctx, "looking for residues due", err)
 			return

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,12 +18,12 @@ import (
 // only what is known ahead. It only ever takes away; that is why it may rest on
 // what was true some seconds ago.
 func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why string) ([]access.GrantID, error) {
-	ids, err := b.readSelected(ctx, c, s)
+	ids, more, err := b.readSelected(ctx, c, s)
 	if storeFailed(err) {
 		if err := c.admin(); err != nil {
 			return nil, access.Fail(access.Unavailable, "no-store", "the store is out of reach, and only administrators can revoke without it").Wrap(err)
 		}
-		if ids = b.ahead.matching(s); len(ids) == 0 {
+		if ids, more = b.ahead.matching(s); len(ids) == 0 {
 			return nil, access.Fail(access.Unavailable, "no-store", "the store is out of reach, and nothing is known of "+s.String()+" without it").
 				Because("nothing was ended").Try("end it on the target itself; Stint tells on every target what is its own")
 		}
@@ -51,11 +52,16 @@ func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why strin
 		return ids, access.Fail(access.Unavailable, "revoked-unrecorded", "the access is being taken away, and no record of that is safe yet").
 			Because("neither the store nor the journal takes it").Try("repeat the command when the store is back")
 	}
+	if more {
+		return ids, access.Fail(access.Unavailable, "revoked-in-part", fmt.Sprintf("the access of %d grants is being taken away, and there is more", len(ids))).
+			Because("without the store no more can be ended at a time").Try("repeat the command when the store is back; nothing new is granted before")
+	}
 	return ids, nil
 }
 
-// readSelected finds what a revocation means by reading alone.
-func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []access.GrantID, err error) {
+// readSelected finds what a revocation means by reading alone; more of it than is
+// known ahead it does not take.
+func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []access.GrantID, more bool, err error) {
 	ctx, done := context.WithTimeout(ctx, answersWithin)
 	defer done()
 	next := newAhead()
@@ -77,7 +83,7 @@ func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []
 			for _, g := range gs {
 				ids = append(ids, g.ID)
 			}
-			if len(gs) < dueBatch || len(ids) >= aheadMost {
+			if more = len(gs) == dueBatch; !more || len(ids) >= aheadMost {
 				return b.loadLogins(tx, next)
 			}
 			before = gs[len(gs)-1].ID
@@ -86,7 +92,7 @@ func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []
 	if err == nil {
 		b.ahead.join(next)
 	}
-	return ids, err
+	return ids, more, err
 }
 
 // join adds what was read of some grants.
@@ -125,8 +131,9 @@ func (a *ahead) endNow(ids []access.GrantID) {
 	}
 }
 
-// matching lists the grants that a revocation means, of those known.
-func (a *ahead) matching(s Selector) (ids []access.GrantID) {
+// matching lists the grants that a revocation means, of those known. more says that
+// not all are known.
+func (a *ahead) matching(s Selector) (ids []access.GrantID, more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	seen := map[access.GrantID]bool{}
@@ -139,7 +146,7 @@ func (a *ahead) matching(s Selector) (ids []access.GrantID) {
 		}
 	}
 	slices.Sort(ids)
-	return ids
+	return ids, a.cut && s.Grant == ""
 }
 
 func (h holder) meant(g access.GrantID, s Selector) bool {

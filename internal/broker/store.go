@@ -116,7 +116,7 @@ type entitlements interface {
 	// certain, and reports whether it did.
 	Bury(name string) (dead bool, err error)
 	// MayExpire reports whether no other process ends what is due just now; until
-	// the end of the transaction none begins to.
+	// the end of the transaction none begins to. A no is a hint, and may be a lie.
 	MayExpire() (mine bool, err error)
 	// DueWork lists the places with entitlements that are due and not on lease.
 	DueWork() ([]access.Work, error)

@@ -94,7 +94,7 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 // and what follows from the decision.
 func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *policy.Set, access.Principal) (access.Request, access.Decision, error)) (View, error) {
 	var v View
-	err := b.update(ctx, func(tx Tx, fx *effects) error {
+	err := b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		v = View{}
 		if known, err := b.recall(tx, c, a); err != nil || known != "" {
 			if err == nil {
@@ -201,7 +201,7 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 	} else {
 		as = c.Principal.ID
 	}
-	err = b.Store.View(ctx, func(tx Tx) error {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		p, err := tx.Principal(as)
 		if err != nil {
 			return err

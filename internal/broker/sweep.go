@@ -77,7 +77,7 @@ func (b *Broker) places(ctx context.Context) (at []access.Connection, err error)
 		for _, r := range b.documentsOrNone(tx).Resources() {
 			add(r.Connection)
 		}
-		es, err := tx.Entitlements(access.EntitlementQuery{States: []access.EntitlementState{access.Removing}, Limit: 1000})
+		es, err := tx.Removals(1000)
 		for _, e := range es {
 			add(e.Target.Connection)
 		}

@@ -1,6 +1,10 @@
 package broker
 
-import "context"
+import (
+	"context"
+
+	"stint/internal/access"
+)
 
 // Work that ends access is marked in its context, so that the store can let it go
 // before everything else and keep means for it that a flood of requests cannot
@@ -18,4 +22,20 @@ func ending(ctx context.Context, things int) context.Context {
 func Ending(ctx context.Context) (things int, is bool) {
 	things, is = ctx.Value(endingKey{}).(int)
 	return things, is
+}
+
+type behalfKey struct{}
+
+// onBehalf marks what is done under a context as done for a person, so that the
+// store can let persons take turns: what one asks for in great number delays that
+// person, and another one hardly.
+func onBehalf(ctx context.Context, p access.Person) context.Context {
+	return context.WithValue(ctx, behalfKey{}, p)
+}
+
+// Behalf is for whom a call of the Store is made; empty for what Stint does by
+// itself. It is for whoever adapts a store.
+func Behalf(ctx context.Context) access.Person {
+	p, _ := ctx.Value(behalfKey{}).(access.Person)
+	return p
 }

@@ -21,7 +21,7 @@ type View struct {
 
 // View shows the request that a full or partial id names, or that of its grant.
 func (b *Broker) View(ctx context.Context, c Caller, id string) (v View, err error) {
-	err = b.Store.View(ctx, func(tx Tx) error {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		r, err := b.find(tx, c, id)
 		if err != nil {
 			return err
@@ -99,7 +99,7 @@ func (b *Broker) Requests(ctx context.Context, c Caller, q access.RequestQuery) 
 	if !c.Principal.Admin && !c.Principal.Auditor {
 		q.Principal, q.Person = c.Principal.ID, ""
 	}
-	err = b.Store.View(ctx, func(tx Tx) error {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		vs = nil
 		rs, err := tx.Requests(q)
 		if err != nil {
@@ -126,7 +126,7 @@ func views(tx Tx, rs []access.Request) ([]View, error) {
 // Grants lists grants, newest first, with their requests. Members see their own;
 // the owner of the resource that q names sees all of that resource.
 func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs []View, err error) {
-	err = b.Store.View(ctx, func(tx Tx) error {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		vs = nil
 		set, err := b.documents(tx)
 		if err != nil {
@@ -159,7 +159,7 @@ func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs 
 
 // Inbox lists what the caller is asked to decide.
 func (b *Broker) Inbox(ctx context.Context, c Caller) (vs []View, err error) {
-	err = b.Store.View(ctx, func(tx Tx) error {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		vs = nil
 		q := access.RequestQuery{States: []access.RequestState{access.RequestPending}, Limit: 1000}
 		for {

@@ -15,13 +15,10 @@ import (
 type bundle = storetest.Bundle
 
 var (
-	ask       = storetest.Ask
-	target    = storetest.TargetNamed
 	approve   = storetest.Approve
 	asker     = storetest.Asker
 	dba       = storetest.DBA
 	newBundle = storetest.NewBundle
-	allow     = storetest.Allow
 )
 
 func submit(tx *store.Tx, d access.Decision, bend ...func(*access.Request)) (access.Request, error) {

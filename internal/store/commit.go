@@ -74,12 +74,10 @@ func pause(ctx context.Context, conflicts int) bool {
 // attempt runs fn once, when it is its turn, and finds out what became of it.
 func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outcome, error) {
 	_, turns := e.pool(ctx)
-	select {
-	case turns <- struct{}{}:
-		defer func() { <-turns }()
-	case <-ctx.Done():
-		return final, gaveUp(ctx.Err())
+	if err := turns.enter(ctx); err != nil {
+		return final, gaveUp(err)
 	}
+	defer turns.leave()
 	id, err := e.s.ids.next(e.s.time.read().Now.UnixMilli())
 	if err != nil {
 		return final, err

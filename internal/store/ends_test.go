@@ -92,3 +92,49 @@ func TestEndsGoFirst(t *testing.T) {
 		t.Errorf("done in the order %q, not %q", order, want)
 	}
 }
+
+// One person's calls wait behind one of another's, however many those are.
+func TestPersonsTakeTurns(t *testing.T) {
+	onBoth(t, func(t *testing.T, d *database) {
+		s := d.open(t)
+		hold := make(chan struct{})
+		var all sync.WaitGroup
+		defer all.Wait()
+		release := sync.OnceFunc(func() { close(hold) })
+		defer release()
+		begun := make(chan struct{}, 100)
+		for range 8 { // more than write at a time
+			all.Go(func() {
+				_ = s.Update(store.OnBehalf(context.Background(), "greedy"), func(*store.Tx) error { begun <- struct{}{}; <-hold; return nil })
+			})
+		}
+		<-begun
+		time.Sleep(50 * time.Millisecond)
+		var mu sync.Mutex
+		var order []string
+		ask := func(who string) {
+			all.Go(func() {
+				if err := s.Update(store.OnBehalf(context.Background(), who), func(*store.Tx) error {
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, who)
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for range 50 {
+			ask("greedy")
+		}
+		time.Sleep(50 * time.Millisecond) // so that all of them wait already
+		ask("modest")
+		time.Sleep(50 * time.Millisecond)
+		release()
+		all.Wait()
+		// Before it: one for each that writes at a time, and one whose turn it was.
+		if at := slices.Index(order, "modest"); at < 0 || at > 8 {
+			t.Errorf("the modest one's only call came at place %d of %d", at, len(order))
+		}
+	})
+}

@@ -121,7 +121,7 @@ func (tx *Tx) Entitlements(q access.EntitlementQuery) ([]access.Entitlement, err
 
 // Removals are those being removed, also under a lease, the longest due first.
 func (tx *Tx) Removals(limit int) ([]access.Entitlement, error) {
-	return listGood(tx, scanEntitlement, entitlementColumns+" WHERE due_at IS NOT NULL AND removing = $1 ORDER BY due_at, id"+first(limit), true)
+	return listGood(tx, scanEntitlement, entitlementColumns+" WHERE due_at IS NOT NULL AND removing = $1 ORDER BY due_at"+first(limit), true)
 }
 
 var entitlementsOf = byIDs(entitlementColumns + " WHERE id {ids}")

@@ -15,7 +15,7 @@ import (
 // given time and returns them, the longest due first. What is under an
 // unexpired lease, be it the owner's, is not returned.
 func (tx *Tx) Claim(w access.Work, owner string, until time.Time, limit int) ([]access.Entitlement, error) {
-	q := entitlementColumns + " WHERE place = $1 AND removing = $2 AND due_at <= $3 ORDER BY due_at, id" + first(limit)
+	q := entitlementColumns + " WHERE place = $1 AND removing = $2 AND due_at <= $3 ORDER BY due_at" + first(limit)
 	if tx.d.arrays {
 		q += " FOR UPDATE SKIP LOCKED"
 	}
@@ -131,8 +131,10 @@ func (tx *Tx) DueWork() ([]access.Work, error) {
 // and returns what was under them, as it is now. Only of owners that are dead for
 // certain may it be asked. An empty but is no exception.
 func (tx *Tx) TakeBack(of, but string) ([]access.Entitlement, error) {
-	const theirs = " WHERE lease_until IS NOT NULL AND substr(lease_owner, 1, length($1)) = $1 AND ($2 = '' OR substr(lease_owner, 1, length($2)) <> $2)"
-	es, err := listGood(tx, scanEntitlement, entitlementColumns+theirs+" ORDER BY id", of, but)
+	// The comparison leads to the index of what is on lease; no order leads away from it.
+	const theirs = " WHERE lease_until IS NOT NULL AND lease_owner >= $1 AND substr(lease_owner, 1, length($1)) = $1 AND ($2 = '' OR substr(lease_owner, 1, length($2)) <> $2)"
+	es, err := listGood(tx, scanEntitlement, entitlementColumns+theirs, of, but)
+	slices.SortFunc(es, func(a, b access.Entitlement) int { return cmp.Compare(a.ID, b.ID) })
 	if err != nil || len(es) == 0 {
 		return nil, err
 	}
@@ -144,7 +146,8 @@ func (tx *Tx) TakeBack(of, but string) ([]access.Entitlement, error) {
 // MayExpire reports whether no other replica ends what is due just now, and sees
 // to it that none begins to before the end of this transaction. All of them come
 // at the same moment for the same grants, and of those who meet, all but one would
-// have to do it again.
+// have to do it again. It is a courtesy: whoever may connect to the database can
+// hold that lock, so nothing may wait on the answer for long.
 func (tx *Tx) MayExpire() (mine bool, err error) {
 	if !tx.d.arrays {
 		return true, nil // one process at a time

@@ -42,18 +42,19 @@ type postgresEngine struct {
 	sessions string
 	wires    wires
 	size     int
-	turns    chan struct{} // taken by transactions that write
+	turns    *turnstile // for transactions that write
+	looks    *turnstile // for those that read
 
 	// What ends access has connections and turns of its own.
 	endsDB    *sql.DB
-	endsTurns chan struct{}
+	endsTurns *turnstile
 }
 
 // endConnections is how many connections are kept for what ends access.
 const endConnections = 4
 
-// pool gives what a transaction of this context may use.
-func (e *postgresEngine) pool(ctx context.Context) (*sql.DB, chan struct{}) {
+// pool gives what a transaction of this context that writes may use.
+func (e *postgresEngine) pool(ctx context.Context) (*sql.DB, *turnstile) {
 	if _, ends := endsOf(ctx); ends {
 		return e.endsDB, e.endsTurns
 	}
@@ -73,7 +74,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if err != nil { // its text has the URL without the password
 		return nil, access.Fail(access.Invalid, "bad-database-url", "the database URL cannot be used").Because(err.Error())
 	}
-	e := &postgresEngine{s: s, config: pc, sessions: "stint " + rand.Text(), size: cfg.Connections, turns: make(chan struct{}, atOnce)}
+	e := &postgresEngine{s: s, config: pc, sessions: "stint " + rand.Text(), size: cfg.Connections, turns: newTurnstile(atOnce)}
 	if pc.ConnectTimeout == 0 {
 		pc.ConnectTimeout = connectWithin
 	}
@@ -92,10 +93,12 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if e.size <= 0 {
 		e.size = 16
 	}
+	// Who reads leaves connections to those who write, to the sequencer and to probes.
+	e.looks = newTurnstile(max(1, e.size-atOnce-2))
 	e.db.SetMaxOpenConns(e.size)
 	e.db.SetMaxIdleConns(e.size)
 	e.db.SetConnMaxIdleTime(5 * time.Minute)
-	e.endsDB, e.endsTurns = stdlib.OpenDB(*pc), make(chan struct{}, atOnceEnds)
+	e.endsDB, e.endsTurns = stdlib.OpenDB(*pc), newTurnstile(atOnceEnds)
 	e.endsDB.SetMaxOpenConns(endConnections)
 	e.endsDB.SetMaxIdleConns(endConnections)
 	e.endsDB.SetConnMaxIdleTime(5 * time.Minute)
@@ -174,6 +177,12 @@ func (e *postgresEngine) ready(ctx context.Context) error {
 // view reads a snapshot. It need not be serializable with what it does not
 // write, and so cannot make others fail.
 func (e *postgresEngine) view(ctx context.Context, fn func(*Tx) error) error {
+	if _, ends := endsOf(ctx); !ends {
+		if err := e.looks.enter(ctx); err != nil {
+			return gaveUp(err)
+		}
+		defer e.looks.leave()
+	}
 	for attempt := 0; ; attempt++ {
 		db, at, err := e.begin(ctx, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "")
 		if err != nil {

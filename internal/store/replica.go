@@ -118,7 +118,7 @@ func (r *Replica) Run(ctx context.Context, m Member) error {
 			r.log.Warn("this replica is not among the others yet", "error", err)
 		}
 		if pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded) {
-			r.e.wires.cut() // the database is silent: nobody shall wait for it on the sessions there are
+			r.e.wires.cut(time.Now()) // the database is silent: nobody shall wait for it on the sessions there are
 		}
 		sleep(ctx, wait)
 		wait = min(2*wait, time.Second)

@@ -34,6 +34,7 @@ type sqliteEngine struct {
 	read  *sql.DB
 
 	writer *writer
+	looks  *turnstile // before idle
 	// Readers not in use; nil for one not yet opened.
 	idle    chan *sqliteSession
 	forEnds chan *sqliteSession
@@ -44,7 +45,7 @@ func openSQLite(ctx context.Context, s *Store, cfg Config) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{s: s, lock: lock, idle: make(chan *sqliteSession, readers), forEnds: make(chan *sqliteSession, endReaders)}
+	e := &sqliteEngine{s: s, lock: lock, looks: newTurnstile(readers), idle: make(chan *sqliteSession, readers), forEnds: make(chan *sqliteSession, endReaders)}
 	if err := e.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
@@ -128,6 +129,11 @@ func (e *sqliteEngine) view(ctx context.Context, fn func(*Tx) error) (err error)
 	idle := e.idle
 	if _, ends := endsOf(ctx); ends {
 		idle = e.forEnds
+	} else {
+		if err := e.looks.enter(ctx); err != nil {
+			return gaveUp(err)
+		}
+		defer e.looks.leave() // after the reader is back: who comes next finds one
 	}
 	var db *sqliteSession
 	select {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,27 +24,9 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // database is one place to open stores at; raw runs SQL behind the store's back.
 type database struct {
-	name  string
-	cfg   store.Config
-	clock *testClock // nil for PostgreSQL, which has its own
-	raw   func(q string, args ...any) error
-}
-
-type testClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *testClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *testClock) Set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = t
+	name string
+	cfg  store.Config
+	raw  func(q string, args ...any) error
 }
 
 // onBoth runs a test of the contract on SQLite and on PostgreSQL.
@@ -145,11 +126,6 @@ func diff(tb testing.TB, got, want any) {
 // storeNow is the store's time.
 func storeNow(tb testing.TB, s *store.Store) time.Time {
 	return read(tb, s, func(tx *store.Tx) (time.Time, error) { return tx.Now(), nil })
-}
-
-func entropy() (e access.Entropy) {
-	_, _ = rand.Read(e[:])
-	return e
 }
 
 func digest() (d access.Digest) {

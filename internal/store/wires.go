@@ -4,14 +4,16 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 )
 
 // wires are the open connections to the database, so that all of them can be cut
 // at once. A server that was stopped, or a network that lost it, leaves them open
 // and silent: whoever waits for an answer there would wait for ever.
 type wires struct {
-	mu   sync.Mutex
-	open map[*wire]bool
+	mu    sync.Mutex
+	open  map[*wire]bool
+	cutAt time.Time
 }
 
 type wire struct {
@@ -45,11 +47,20 @@ func (x *wire) Close() error {
 	return x.Conn.Close()
 }
 
-// cut ends every connection that is open now. Those who use one get an error at
-// once, and take another.
-func (w *wires) cut() {
+// cutSeldom is the least time between two cuts. A server that is silent answers no
+// new connection either, so that one cut is enough; one that is only slow would never
+// come to the end of anything, ends of access among it, if it was cut each second.
+const cutSeldom = 10 * time.Second
+
+// cut ends every connection that is open now, if that was not done a moment ago.
+// Those who use one get an error at once, and take another.
+func (w *wires) cut(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.cutAt.IsZero() && now.Sub(w.cutAt) < cutSeldom {
+		return
+	}
+	w.cutAt = now
 	for x := range w.open {
 		_ = x.Conn.Close() // its user closes it once more
 	}

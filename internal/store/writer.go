@@ -28,7 +28,8 @@ const (
 //
 // What ends access goes before everything else that waits. After a large one of
 // these, the others have one group to themselves, so that a storm of ends delays
-// them and does not stop them.
+// them and does not stop them. Among the others, those on whose behalf it is take
+// turns.
 //
 // After an error of the disk the connection is thrown away and a new one taken
 // before anything else is written: what a file says after a sync that failed is
@@ -41,8 +42,8 @@ type writer struct {
 	now    func() clock.Reading
 
 	mu         sync.Mutex
-	ends, rest []*job // waiting
-	restNext   bool   // the others lead the next group
+	ends, rest line[*job] // waiting
+	restNext   bool       // the others lead the next group
 	more       chan struct{}
 
 	quit chan struct{}
@@ -107,9 +108,9 @@ func (w *writer) add(j *job) bool {
 	}
 	w.mu.Lock()
 	if j.ends {
-		w.ends = append(w.ends, j)
+		w.ends.push("", j) // as they come
 	} else {
-		w.rest = append(w.rest, j)
+		w.rest.push(behalfOf(j.ctx), j)
 	}
 	w.mu.Unlock()
 	select {
@@ -126,15 +127,13 @@ func (w *writer) take(lead bool) *job {
 	defer w.mu.Unlock()
 	for {
 		from := &w.ends
-		if len(w.ends) == 0 || w.restNext && len(w.rest) > 0 {
+		if w.ends.empty() || w.restNext && !w.rest.empty() {
 			from = &w.rest
 		}
-		if len(*from) == 0 || !lead && (*from)[0].leads {
+		if from.empty() || !lead && from.first().leads {
 			return nil
 		}
-		j := (*from)[0]
-		(*from)[0] = nil
-		*from = (*from)[1:]
+		j := from.pop()
 		if j.taken.CompareAndSwap(false, true) { // its caller has not given up
 			return j
 		}

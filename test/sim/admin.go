@@ -34,6 +34,7 @@ type rules struct {
 	denied    map[string]time.Time // "group role": since when an answer said so
 	disabled  map[string]time.Time
 	stopped   bool
+	switching bool // somebody stops grants, or lets them go on
 	stoppedAt time.Time
 	edits     int
 	ends      []ending // revocations, heard of or not
@@ -192,6 +193,11 @@ func (w *world) revoke(n int, s broker.Selector, hits func(*ask) bool) {
 }
 
 func (w *world) stopSwitch(n int, for_ time.Duration) {
+	if w.rules.switching { // the retries of who lifts one stop would lift the next
+		return
+	}
+	w.rules.switching = true
+	defer func() { w.rules.switching = false }()
 	err, _ := w.admin(n, func(ctx context.Context, r *replica) error {
 		return r.SetStop(ctx, caller1("root"), true, "an exercise")
 	})
@@ -300,6 +306,12 @@ func (w *world) askMore(n int, for_ time.Duration) {
 		return func(ctx context.Context, r *replica) error {
 			_, err := r.Apply(ctx, caller1("root"), []policy.File{{Name: "guests.yaml", Text: needs("guests-ask", "guests", "reader, owner", k)}}, false)
 			return err
+		}
+	}
+	for _, a := range w.asks { // somebody decides at the very moment
+		if a.voting && a.state == access.RequestPending {
+			v := &ask{w: w, n: a.n, rng: rand.New(rand.NewPCG(w.seed, uint64(2_000_000+n)))}
+			w.people.Go(func() { w.vote(a, v, approvers[a.n%len(approvers)]) })
 		}
 	}
 	err, _ := w.admin(n, apply(2))

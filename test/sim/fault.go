@@ -83,7 +83,8 @@ type swarm struct {
 	targetsDown      time.Duration
 	storeDown        time.Duration
 	losses           time.Duration // failovers that lose commits
-	clockSteps       time.Duration
+	clockSteps       time.Duration // of the store's clock
+	hostClocks       time.Duration // of a replica's
 	strangers        time.Duration // calls that land later than any connector may be
 	views            float64       // how many of the reads are steps, during a storm
 	busy             time.Duration // between two requests, in the mean
@@ -114,6 +115,7 @@ func newSwarm(s *sched) swarm {
 	w.storeDown = sometimes(0.35, time.Minute, 5*time.Minute)
 	w.losses = sometimes(0.2, time.Minute, 6*time.Minute)
 	w.clockSteps = sometimes(0.25, time.Minute, 10*time.Minute)
+	w.hostClocks = sometimes(0.25, time.Minute, 10*time.Minute)
 	w.strangers = sometimes(0.3, time.Minute, 5*time.Minute)
 	w.views = []float64{0, 0.02, 0.2}[s.rng.IntN(3)]
 	w.lossy = w.losses > 0
@@ -123,7 +125,11 @@ func newSwarm(s *sched) swarm {
 // choose draws the fault of a step during a storm.
 func (w swarm) choose(s *sched, op string) fault {
 	for _, f := range menu(op) {
-		if s.chance(w.rates[f]) {
+		rate := w.rates[f]
+		if f == crashAfter && op == "provision" {
+			rate *= 4 // the one moment that a product of this kind must get right
+		}
+		if s.chance(rate) {
 			return f
 		}
 	}

@@ -38,6 +38,19 @@ func (j *journal) lose() {
 	j.records, j.failed = j.records[:j.kept], false
 }
 
+// inJournal reports whether some journal has a word about a grant that is not in the
+// store yet.
+func (w *world) inJournal(g access.GrantID) bool {
+	for _, j := range w.journals {
+		for _, b := range j.records {
+			if bytes.Contains(b, []byte(g)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // journalSeam is a replica's journal as one life of its process reaches it.
 type journalSeam struct {
 	r *replica

@@ -30,7 +30,7 @@ const (
 type oracle struct {
 	w         *world
 	disturbed map[access.Place]time.Time // "" is everywhere
-	slack     time.Duration              // by how much the store's clock was set back so far
+	slack     time.Duration              // by how much ends may be off because of clocks
 	lostAt    time.Time                  // when commits were last lost; zero: never
 
 	logged   int
@@ -48,6 +48,7 @@ type oracle struct {
 	reported map[access.EntitlementID]bool
 	strays   map[access.Place]time.Time // when something last landed later than the contract allows
 	changes  int64
+	asked    int // requests that the list knows of
 	looked   time.Time
 	deep     time.Time
 	tracked  []tracked
@@ -107,9 +108,10 @@ func (o *oracle) look() {
 		o.readGrants()
 		o.strict()
 	}
-	changed := w.targets.Changes() != o.changes
+	// A new request may share what is there already.
+	changed := w.targets.Changes() != o.changes || len(w.asks) != o.asked
 	if changed {
-		o.changes = w.targets.Changes()
+		o.changes, o.asked = w.targets.Changes(), len(w.asks)
 		o.take(now)
 		o.expiries()
 		// Settings can be put back only if the record of what they were was not lost.
@@ -201,7 +203,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 	since := now.Add(-5 * time.Minute) // a call may be heard of before what it does is done everywhere
 	switch why {
 	case access.ByTime:
-		ok = a.end.IsZero() || w.swarm.clockSteps > 0 || o.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond))
+		ok = a.end.IsZero() || o.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond-max(o.slack, w.driftSlack())))
 		if w.targetDown(w.places[a.place].Place()) {
 			w.sometimes("expiry while its target is down")
 		}
@@ -214,7 +216,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 		ok = w.rules.mayEnd(a, why, since)
 	case access.ByPolicy:
 		ok = w.rules.mayEnd(a, why, since) || !w.rules.against(a).IsZero() ||
-			strings.HasPrefix(ev.Facts["note"], "nothing new is granted for now") && !o.peaceful("", now, 3*time.Minute) ||
+			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute) ||
 			strings.HasPrefix(ev.Facts["note"], "its access was taken away while the store") && o.mayNotKnow(access.GrantID(ev.Entity))
 		w.sometimes("ended by policy")
 	case access.BySetup:
@@ -512,6 +514,8 @@ func (o *oracle) promises(now time.Time) {
 				}
 				if err != nil || e.State == access.Gone || e.State == access.Removing {
 					w.fail("promise", "%s is active and %s is %s", g.ID, h.Entitlement, e.State)
+				} else if place := e.Target.Connection.Place(); !o.peaceful(place, now, settled+30*time.Second) {
+					continue // nobody could put there what was prolonged, or made anew, while it was away
 				} else if !e.Existing && !have[string(e.Target.Connection.Place())+" "+e.Account+" "+right] {
 					w.fail("promise", "%s is active until %s, and %s %s is not on %s", g.ID, g.ExpiresAt, e.Account, right, e.Target.Connection.Place())
 				}

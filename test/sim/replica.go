@@ -28,6 +28,7 @@ type replica struct {
 	stop context.CancelFunc
 	over chan struct{} // closed when Run has returned
 
+	clock  *hostClock
 	dead   bool
 	asleep time.Time // paused until then
 }
@@ -53,7 +54,7 @@ func (r *replica) name() string {
 // start begins a life of a process.
 func (w *world) start(id int) {
 	w.lives[id]++
-	r := &replica{w: w, id: id, life: w.lives[id], over: make(chan struct{})}
+	r := &replica{w: w, id: id, life: w.lives[id], over: make(chan struct{}), clock: w.newClock(id)}
 	log := slog.New(slog.DiscardHandler)
 	if w.logs != nil {
 		log = slog.New(slog.NewTextHandler(prefixed{w.logs, r.name() + " "}, nil))
@@ -163,7 +164,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 	}
 	label := caller()
 	if strings.HasPrefix(label, "probe<") && !w.storm && r.asleep.IsZero() && !w.storeDown() {
-		return w.store.Update(ctx, fn) // a look whether the store takes changes, each second; it changes nothing
+		return w.store.UpdateBy(ctx, r.clock.read, fn) // a look whether the store takes changes, each second; it changes nothing
 	}
 	err := errDead
 	st := &step{by: r, op: "update", label: label, key: broker.WorkOf(ctx)}
@@ -189,13 +190,19 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 			st.answer("out of time")
 			return
 		case st.fault == repeated: // it ran, was not serializable, and runs again
-			_ = w.store.Update(context.Background(), func(tx broker.Tx) error {
+			_ = w.store.UpdateBy(context.Background(), r.clock.read, func(tx broker.Tx) error {
 				_ = fn(tx)
 				return errAgain
 			})
 			w.sometimes("transaction run twice")
 		}
-		err = w.store.Update(context.Background(), fn)
+		var doubt error
+		logged := len(w.store.Log())
+		err = w.store.UpdateBy(context.Background(), r.clock.read, func(tx broker.Tx) error {
+			doubt = tx.Certain()
+			return fn(tx)
+		})
+		w.inDoubt(r, logged, doubt, err)
 		st.detail = ""
 		committed := err == nil && w.store.Commits() > before
 		w.unheard = st.fault == unknown || st.fault == cutOff || st.fault == crashAfter
@@ -240,7 +247,13 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		return errDead
 	}
 	if !w.storm && r.asleep.IsZero() && !w.storeDown() {
-		return w.store.View(ctx, fn)
+		return w.store.ViewBy(ctx, r.clock.read, fn)
+	}
+	if r.asleep.IsZero() && w.swarm.views == 0 {
+		if w.storeDown() {
+			return unavailable("the store did not answer")
+		}
+		return w.store.ViewBy(ctx, r.clock.read, fn)
 	}
 	if r.asleep.IsZero() {
 		// Logins are kept for a moment, and whichever loop comes first reads them: that
@@ -250,7 +263,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 			if w.storeDown() {
 				return unavailable("the store did not answer")
 			}
-			return w.store.View(ctx, fn)
+			return w.store.ViewBy(ctx, r.clock.read, fn)
 		}
 	}
 	err := errDead
@@ -263,7 +276,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		case w.storeDown(), st.fault == refused, ctx.Err() != nil:
 			err = unavailable("the store did not answer")
 		default:
-			err = w.store.View(context.Background(), fn)
+			err = w.store.ViewBy(context.Background(), r.clock.read, fn)
 		}
 		st.answer(outcome(err))
 	}

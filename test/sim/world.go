@@ -50,8 +50,10 @@ type world struct {
 	// unheard: the process that made the commit of this step will not hear of it.
 	unheard bool
 	stormAt time.Time // when faults last began
-	// skew is what the store's clock is ahead of true time.
-	skew time.Duration
+	// skew is what the store's clock is ahead of true time; clocks are those of the
+	// hosts.
+	skew   time.Duration
+	clocks clocks
 
 	storeBack time.Time // the store is away until then
 	back      map[access.Place]time.Time
@@ -81,7 +83,7 @@ func newWorld(seed uint64) *world {
 // build makes store, targets, people and documents, without faults and without steps.
 func (w *world) build() error {
 	w.plan = w.planned
-	w.store = simstore.New(func() time.Time { return time.Now().Add(w.skew) })
+	w.store = simstore.New(time.Now)
 	w.targets = simtarget.New(time.Now)
 	for i := range w.swarm.places {
 		at := access.Connection{Type: kind, Address: fmt.Sprintf("t%d:1", i), Credential: fmt.Sprintf("login%d", i)}
@@ -95,6 +97,7 @@ func (w *world) build() error {
 	if err := w.settle(w.store); err != nil {
 		return err
 	}
+	w.raiseHosts()
 	w.rules.start()
 	w.oracle.begin(w)
 	w.sched.after = w.oracle.look
@@ -183,6 +186,9 @@ func (w *world) planned(st *step) {
 	}
 	if st.fault != none {
 		w.disturb(place, now)
+	}
+	if w.storm && w.swarm.losses > 0 && st.creates() && st.fault == none && w.chance(0.05) {
+		w.in(latency/2, "failover", "", func() { w.lose(1 + w.rng.IntN(3)) }) // the intent may be among them
 	}
 	switch st.fault {
 	case delayed:
@@ -330,7 +336,7 @@ func (w *world) nextStorm() {
 			do    func()
 		}{
 			{w.swarm.crashes, w.crashOne}, {w.swarm.pauses, w.pauseOne}, {w.swarm.targetsDown, w.downOne}, {w.swarm.storeDown, w.storeAway},
-			{w.swarm.losses, func() { w.lose(1 + w.rng.IntN(4)) }}, {w.swarm.clockSteps, w.stepClock}, {w.swarm.strangers, w.strange},
+			{w.swarm.losses, func() { w.lose(1 + w.rng.IntN(4)) }}, {w.swarm.clockSteps, w.stepClock}, {w.swarm.hostClocks, w.stepHost}, {w.swarm.strangers, w.strange},
 		} {
 			w.sometimesDo(x.every, x.do)
 		}
@@ -401,22 +407,6 @@ func (w *world) storeAway() {
 	w.storeBack = w.now().Add(w.between(time.Second, 90*time.Second))
 	w.disturb("", w.storeBack)
 	w.sometimes("the store is down")
-}
-
-func (w *world) stepClock() {
-	by := w.between(time.Second, 3*time.Minute)
-	if w.chance(0.1) {
-		by = w.between(3*time.Minute, time.Hour)
-	}
-	if w.chance(0.5) {
-		by = -by
-		w.oracle.slack += -by
-		w.sometimes("the store's clock is set back")
-	} else {
-		w.sometimes("the store's clock is set ahead")
-	}
-	w.skew += by
-	w.disturb("", w.now())
 }
 
 // strange makes the next provisionings of this storm land far later than a

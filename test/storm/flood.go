@@ -87,7 +87,7 @@ func (s *storm) phase(ctx context.Context, flood int) (x phase, err error) {
 	for range flood {
 		flooding.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				if _, err := h.broker.Submit(ctx, h.caller(1), h.ask(i%places, time.Hour)); err == nil {
+				if _, err := h.broker.Submit(ctx, h.caller(people-1), h.ask(i%places, time.Hour)); err == nil {
 					asked.Add(1)
 				}
 			}

@@ -192,14 +192,14 @@ func (m memory) Update(ctx context.Context, fn func(broker.Tx) error) error {
 	if things, ends := broker.Ending(ctx); ends {
 		return m.s.UpdateEnds(ctx, things, func(tx *store.Tx) error { return fn(tx) })
 	}
-	return m.s.Update(ctx, func(tx *store.Tx) error { return fn(tx) })
+	return m.s.Update(store.OnBehalf(ctx, string(broker.Behalf(ctx))), func(tx *store.Tx) error { return fn(tx) })
 }
 
 func (m memory) View(ctx context.Context, fn func(broker.Tx) error) error {
 	if _, ends := broker.Ending(ctx); ends {
 		return m.s.ViewEnds(ctx, func(tx *store.Tx) error { return fn(tx) })
 	}
-	return m.s.View(ctx, func(tx *store.Tx) error { return fn(tx) })
+	return m.s.View(store.OnBehalf(ctx, string(broker.Behalf(ctx))), func(tx *store.Tx) error { return fn(tx) })
 }
 
 const rules = `

@@ -72,7 +72,7 @@ func parse(args []string) (o options, err error) {
 	fs.StringVar(&o.measured, "measured", "", "be the process that is measured, on the store in this folder")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to fill the store")
 	only := fs.String("parts", "ends,dead,live,flood", "which of "+strings.Join(parts, ", "))
-	live := fs.String("live", "10000,1000000", "how many live grants to start with; the first is what the others are compared with")
+	live := fs.String("live", "10000,100000", "how many live grants to start with; the first is what the others are compared with")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}

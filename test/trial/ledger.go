@@ -18,7 +18,7 @@ type ledger struct {
 	told     map[string][]api.Request   // by id: each different thing an answer said of it
 	given    map[string]bool            // request ids whose return was acknowledged
 	votes    map[string]map[string]bool // request id -> voter -> approve
-	revoked  map[string]bool            // grant ids that a revocation named
+	revoked  map[string]time.Time       // by grant id, when a revocation that named it was answered
 	shown    map[string]int             // grant id -> credentials that arrived
 	sessions []*session
 }
@@ -31,7 +31,7 @@ type question struct {
 
 func newLedger() *ledger {
 	return &ledger{asked: map[string]*question{}, told: map[string][]api.Request{}, given: map[string]bool{},
-		votes: map[string]map[string]bool{}, revoked: map[string]bool{}, shown: map[string]int{}}
+		votes: map[string]map[string]bool{}, revoked: map[string]time.Time{}, shown: map[string]int{}}
 }
 
 // forget closes the books on what is over; open questions stay in them.
@@ -85,7 +85,9 @@ func (l *ledger) voted(id, voter string, approve bool) {
 func (l *ledger) revokes(grants []string) {
 	l.note(func() {
 		for _, g := range grants {
-			l.revoked[g] = true
+			if _, again := l.revoked[g]; !again {
+				l.revoked[g] = time.Now()
+			}
 		}
 	})
 }

@@ -191,7 +191,7 @@ func seeClaim(ctx context.Context, q interface {
 
 // ReadBeat reads the beat that stands beside the claim.
 func (c *Connector) ReadBeat(ctx context.Context, t connector.Target) (b connector.Beat, err error) {
-	err = c.pools.again(ctx, t, ending, func(conn *pgx.Conn) error {
+	err = c.pools.again(ctx, t, reading, func(conn *pgx.Conn) error {
 		h, err := seeClaim(ctx, conn)
 		b = h.beat()
 		return err
@@ -206,9 +206,10 @@ func (h held) beat() connector.Beat {
 	return connector.Beat{Of: h.proof.Of, Last: h.proof.Beat, Rival: h.proof.Rival}
 }
 
-// SwapBeat replaces the beat that stands beside our claim.
+// SwapBeat replaces the beat that stands beside our claim. It takes no connection
+// from what ends access.
 func (c *Connector) SwapBeat(ctx context.Context, t connector.Target, old, next connector.Beat) (done bool, err error) {
-	err = c.pools.again(ctx, t, ending, func(conn *pgx.Conn) error {
+	err = c.pools.again(ctx, t, reading, func(conn *pgx.Conn) error {
 		done = false
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			if err := holdRole(ctx, tx, proofRole, true); err != nil {
@@ -233,7 +234,13 @@ func (c *Connector) SwapBeat(ctx context.Context, t connector.Target, old, next 
 // holdRole locks the row of a role of ours until the transaction ends, so that
 // of two who write its comment the second sees the first's. Without a role that
 // is known to be there, it makes it.
+//
+// Whoever may change roles can lock it and stay: the wait is short, so that it keeps
+// no connection from ends.
 func holdRole(ctx context.Context, tx pgx.Tx, name string, known bool) error {
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+		return err
+	}
 	lock := "ALTER ROLE " + name + " NOLOGIN"
 	if !known {
 		lock = fmt.Sprintf(`DO $$ BEGIN CREATE ROLE %[1]s NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN ALTER ROLE %[1]s NOLOGIN; END $$`, name)

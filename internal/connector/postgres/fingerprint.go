@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -12,6 +13,8 @@ type reader struct {
 	f      *fingerprint
 	names  map[uint32]string // of roles
 	gapsBy [][]uint32        // who may have been at work in f.Gaps, before the names are known
+	count  int               // of the lines that were read
+	bytes  int               // of their text
 }
 
 type foundDatabase struct {
@@ -113,13 +116,33 @@ func (r *reader) jobs(ctx context.Context, conn *pgx.Conn, database string) erro
 func (r *reader) lines(rows pgx.Rows, database string) error {
 	l := line{Database: database}
 	_, err := pgx.ForEachRow(rows, []any{&l.Kind, &l.Key, &l.What, &l.by, &l.Undo, &l.Lost, &l.Object}, func() error {
-		if len(r.f.Lines) <= maxLines {
-			r.f.Lines = append(r.f.Lines, l)
-		}
+		r.keep(l)
 		l = line{Database: database}
 		return nil
 	})
 	return err
+}
+
+// keep adds a line while there is room.
+func (r *reader) keep(l line) {
+	r.count++
+	r.bytes += len(l.Key) + len(l.What) + len(l.Undo) + len(l.Lost) + len(l.Object)
+	if r.tooMuch() != nil {
+		r.f.Lines = nil // they are of no use any more
+		return
+	}
+	r.f.Lines = append(r.f.Lines, l)
+}
+
+// tooMuch refuses to compare what was not kept.
+func (r *reader) tooMuch() error {
+	switch {
+	case r.count > maxLines:
+		return refuse(fmt.Sprintf("there are more than %d things to compare", maxLines), "")
+	case r.bytes > maxBytes:
+		return refuse(fmt.Sprintf("what there is to compare is larger than %d MiB", maxBytes>>20), "")
+	}
+	return nil
 }
 
 // name gives the roles of all lines their names. Most are known; those of

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -65,8 +64,13 @@ const (
 	replication = "replication"
 )
 
-// maxLines bounds a fingerprint: what is larger is not compared at all.
-const maxLines = 200_000
+// maxLines and maxBytes bound a fingerprint: what is larger is not compared at all.
+// Whoever has an account on the target writes what is read, and must not be able to
+// fill the memory of what is to end it.
+const (
+	maxLines = 200_000
+	maxBytes = 64 << 20
+)
 
 var _ connector.Examiner = (*Connector)(nil)
 
@@ -76,7 +80,7 @@ func (c *Connector) Fingerprint(ctx context.Context, t connector.Target) ([]byte
 	r := reader{f: &f, names: map[uint32]string{}}
 	var dbs []foundDatabase
 	err := c.pools.again(ctx, t, reading, func(conn *pgx.Conn) (err error) {
-		f.Lines = nil // it may run again
+		f.Lines, r.count, r.bytes = nil, 0, 0 // it may run again
 		f.Major = major(conn)
 		dbs, err = r.cluster(ctx, conn)
 		return err
@@ -96,8 +100,8 @@ func (c *Connector) Fingerprint(ctx context.Context, t connector.Target) ([]byte
 		default:
 			return nil, failure(err)
 		}
-		if len(f.Lines) > maxLines {
-			return nil, refuse(fmt.Sprintf("there are more than %d things to compare", maxLines), "")
+		if err := r.tooMuch(); err != nil {
+			return nil, err
 		}
 	}
 	if err := c.pools.again(ctx, t, reading, func(conn *pgx.Conn) error { return r.name(ctx, conn) }); err != nil {

@@ -340,3 +340,27 @@ func TestFingerprintRunsNothing(t *testing.T) {
 		t.Errorf("tripped %d times, %v", n, err)
 	}
 }
+
+// TestFingerprintIsBounded: what somebody with an account wrote into the catalogue,
+// a few triggers with arguments of some megabytes each, does not fill our memory.
+func TestFingerprintIsBounded(t *testing.T) {
+	large := line{Kind: "trigger", Lost: strings.Repeat("x", 8<<20)}
+	r := reader{f: &fingerprint{}}
+	for range maxBytes / len(large.Lost) {
+		r.keep(large)
+	}
+	if err := r.tooMuch(); err != nil || len(r.f.Lines) == 0 {
+		t.Fatalf("up to the bound: %v", err)
+	}
+	r.keep(large)
+	if err := r.tooMuch(); err == nil || len(r.f.Lines) != 0 {
+		t.Errorf("beyond the bound %d lines are kept: %v", len(r.f.Lines), err)
+	}
+	r = reader{f: &fingerprint{}}
+	for range maxLines + 1 {
+		r.keep(line{})
+	}
+	if err := r.tooMuch(); err == nil || len(r.f.Lines) != 0 {
+		t.Errorf("%d lines are kept: %v", len(r.f.Lines), err)
+	}
+}

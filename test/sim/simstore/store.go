@@ -74,21 +74,37 @@ func (s *Store) Unsure(why error) {
 
 // Update runs fn in one transaction, alone, and commits it or leaves no trace.
 func (s *Store) Update(ctx context.Context, fn func(broker.Tx) error) error {
-	return s.run(ctx, false, func(tx *Tx) error { return fn(tx) })
+	return s.run(ctx, s.clock, false, func(tx *Tx) error { return fn(tx) })
 }
 
 // View runs fn alone, read only.
 func (s *Store) View(ctx context.Context, fn func(broker.Tx) error) error {
-	return s.run(ctx, true, func(tx *Tx) error { return fn(tx) })
+	return s.run(ctx, s.clock, true, func(tx *Tx) error { return fn(tx) })
 }
 
-func (s *Store) run(ctx context.Context, readOnly bool, fn func(*Tx) error) (err error) {
+// Clock says what time a transaction has, and why that is not to be trusted.
+type Clock func() (now time.Time, unsure error)
+
+// UpdateBy is Update at the time of a clock other than the store's own.
+func (s *Store) UpdateBy(ctx context.Context, at Clock, fn func(broker.Tx) error) error {
+	return s.run(ctx, at, false, func(tx *Tx) error { return fn(tx) })
+}
+
+// ViewBy is View at the time of a clock other than the store's own.
+func (s *Store) ViewBy(ctx context.Context, at Clock, fn func(broker.Tx) error) error {
+	return s.run(ctx, at, true, func(tx *Tx) error { return fn(tx) })
+}
+
+func (s *Store) clock() (time.Time, error) { return s.time(), s.unsure }
+
+func (s *Store) run(ctx context.Context, at Clock, readOnly bool, fn func(*Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return access.Fail(access.Unavailable, "store-timeout", "the store did not answer in time").Wrap(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tx := &Tx{s: s, now: s.time(), readOnly: readOnly}
+	tx := &Tx{s: s, readOnly: readOnly}
+	tx.now, tx.unsure = at()
 	committed := false
 	defer func() {
 		if !committed { // refused, or fn panicked

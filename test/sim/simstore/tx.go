@@ -16,6 +16,7 @@ import (
 type Tx struct {
 	s        *Store
 	now      time.Time
+	unsure   error
 	readOnly bool
 	undo     []func()
 	err      error // the first failure; it dooms the transaction
@@ -26,8 +27,9 @@ var _ broker.Tx = (*Tx)(nil)
 // Now is the store's time.
 func (tx *Tx) Now() time.Time { return tx.now }
 
-// Certain is what Unsure said last.
-func (tx *Tx) Certain() error { return tx.s.unsure }
+// Certain is what the clock of the transaction says: for the store's own, what
+// Unsure said last.
+func (tx *Tx) Certain() error { return tx.unsure }
 
 func (tx *Tx) fail(err error) error {
 	if tx.err == nil {

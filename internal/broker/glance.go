@@ -1,0 +1,99 @@
+package broker
+
+import (
+	"sync/atomic"
+	"time"
+
+	"stint/internal/access"
+)
+
+// A glance tells the loops that look for what nearly never is there whether it is
+// there: in the snapshot in which the due loop found nothing due, instead of in one
+// snapshot for each of them. It only ever saves a look. Where there is none, or an old
+// one, as with a store that is busy or away, each loop looks for itself.
+type glance struct {
+	at         time.Time // the host's, before it was read
+	documents  int64     // their version
+	quarantine Quarantine
+	watched    bool // a grant ends on logout or idle
+	lasting    bool // a grant has lasting conditions
+	residues   bool // an answer about residue is due
+	before     *glance
+}
+
+const (
+	// glanceEvery is the least time between two. It is less than the loops'
+	// second, so that each of them finds a new one.
+	glanceEvery = 900 * time.Millisecond
+	// glanceGood is how old one may be. What began since is seen the next time.
+	glanceGood = 1100 * time.Millisecond
+	// glanceAgain is how long none is taken after one failed: what is due must not
+	// wait for what is only looked at in passing.
+	glanceAgain = 10 * time.Second
+)
+
+// glances keeps the newest glance.
+type glances struct {
+	newest atomic.Pointer[glance]
+	failed atomic.Int64 // the host's time in ns; 0: never
+}
+
+// due reports whether it is time for another one.
+func (s *glances) due(now time.Time) bool {
+	last := s.newest.Load()
+	return (last == nil || now.Sub(last.at) >= glanceEvery) && now.Sub(time.Unix(0, s.failed.Load())) >= glanceAgain
+}
+
+// good gives the newest one; nil if that is too old to rely on. One that was taken
+// this moment does not count yet, but the one before it: loops that wake together see
+// the same, whichever is first.
+func (s *glances) good() *glance {
+	g := s.newest.Load()
+	if g != nil && time.Since(g.at) < time.Millisecond {
+		g = g.before
+	}
+	if g != nil && time.Since(g.at) <= glanceGood {
+		return g
+	}
+	return nil
+}
+
+// glanceAt reads one in a snapshot that is there anyway.
+func (b *Broker) glanceAt(tx Tx, now time.Time) (*glance, error) {
+	g := &glance{at: now}
+	var err error
+	if g.documents, err = tx.DocumentsVersion(); err != nil {
+		return nil, err
+	}
+	if g.quarantine, err = readQuarantine(tx, QuarantineSetting); err != nil {
+		return nil, err
+	}
+	some := func(q access.GrantQuery) (bool, error) {
+		q.Limit = 1
+		gs, err := tx.Grants(q)
+		return len(gs) > 0, err
+	}
+	if g.watched, err = some(access.GrantQuery{Watched: true, States: []access.GrantState{access.Active}}); err != nil {
+		return nil, err
+	}
+	if g.lasting, err = some(access.GrantQuery{Conditional: true, States: []access.GrantState{access.Provisioning, access.Active}}); err != nil {
+		return nil, err
+	}
+	rs, err := tx.DueResidues(1)
+	g.residues = len(rs) > 0
+	return g, err
+}
+
+// glanced keeps a glance and wakes who would find it late: grants are decided again
+// under new documents, and where conditions have come to last.
+func (b *Broker) glanced(g *glance) {
+	was := b.glances.newest.Load() // only the due loop changes it
+	if g.before = was; was != nil {
+		old := *was
+		old.before, g.before = nil, &old
+	}
+	b.glances.newest.Store(g)
+	if was == nil || was.documents != g.documents || g.lasting && !was.lasting {
+		b.nudge()
+	}
+}
