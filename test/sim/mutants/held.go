@@ -21,7 +21,7 @@ var held = []mutant{
 	{"quarantine-not-asked", "T-25: a restored backup grants at once", one(brk+"quarantine.go", "if known.Kind == \"\" {\n\t\treturn nil\n\t}\n\treturn access.Fail", "if known.Kind == \"\" || known.Kind != Unreadable {\n\t\treturn nil\n\t}\n\treturn access.Fail")},
 	{"restored-grants-live", "T-25: a restored backup brings grants back that have ended", one(brk+"quarantine.go", "if err == nil && q.Kind == Restored && !q.Settled {", "if err == nil && q.Kind == LooksOld && !q.Settled {")},
 	{"lost-records-accepted", "T-39: the log lacks what a witness has seen, and nobody is asked", one(brk+"quarantine.go", "if !r.Clean() || q.Lost > 0 || !q.Compared || ctx.Err() != nil {", "if !r.Clean() || ctx.Err() != nil {")},
-	{"one-administrator-is-enough", "T-61: what takes two persons takes one who says it twice", one(brk+"quarantine.go", "now.First != \"\" && now.First != c.Principal.Person; second {", "now.First != \"\"; second {")},
+	{"one-administrator-is-enough", "T-61: what takes two persons takes one who says it twice", one(brk+"quarantine.go", "now.First != \"\" && slices.ContainsFunc(ps, said); second {", "now.First != \"\" && said != nil; second {")},
 	{"fork-not-noticed", "T-39: the data is older than a witness knows, and grants go on", one(brk+"quarantine.go", "case q.Kind != \"\" || lost == 0:", "case q.Kind != \"\" || lost >= 0:")},
 
 	// Whose target it is, and whose leftovers.
