@@ -83,6 +83,8 @@ var protections = []protection{
 	{"a replica that was taken for dead", 60 * time.Second, true, fenced},
 	{"a target that says removed and is not", 90 * time.Second, true, func(w *world) { w.liar("revoke", "terminate", "remove") }},
 	{"a target that says sessions ended and they have not", 90 * time.Second, true, func(w *world) { w.liar("terminate") }},
+	{"shared, exclusive, and there before", 100 * time.Second, true, sharing},
+	{"one of two rights cannot be removed", 60 * time.Second, true, twoRights},
 	{"a call that was lost before one that succeeded", 60 * time.Second, true, lostCall},
 	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false) }},
 	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true) }},
@@ -441,6 +443,63 @@ func (w *world) liar(lies ...string) {
 	})
 }
 
+// sharing: who leaves takes nothing from those who stay, what is lent to one person is
+// lent to one, and what was there before stays.
+func sharing(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	owner := func(who string) bool {
+		p, ok := w.targets.Account(w.places[0].Place(), who)
+		return ok && slices.Contains(p.Groups, "app_owner")
+	}
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "owner", 20*time.Second) })
+	w.soon(4*time.Second, "ask", func() { w.submit(b, "paul", "owner", time.Minute) })
+	w.soon(4*time.Second, "ask", func() { w.submit(b, "noor", "owner", 20*time.Second) })
+	w.soon(5*time.Second, "ask", func() { w.submit(b, "mira", "admin", time.Minute) })
+	w.soon(8*time.Second, "ask", func() {
+		if _, err := w.attempt(b, "pia", "admin", time.Minute); err == nil {
+			w.fail("exclusive", "an account that one person has at a time is lent to two")
+		}
+	})
+	w.in(40*time.Second, "look", "", func() {
+		if !owner("paul") {
+			w.fail("promise", "paul still holds app_owner by a second grant, and it was taken from him with the first")
+		}
+	})
+	w.in(90*time.Second, "look", "", func() {
+		if owner("paul") {
+			w.fail("I-01", "paul has app_owner after the last of his grants")
+		}
+		if !owner("noor") {
+			w.fail("I-23", "noor had app_owner before, and it was taken from her")
+		}
+	})
+}
+
+// twoRights: a grant of two rights has not ended while one of them is left.
+func twoRights(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "both", 10*time.Second) })
+	w.in(10*time.Second, "stuck", "", func() {
+		if w.usable() != 2 {
+			w.fail("story", "%d rights are there, and should be two", w.usable())
+		}
+		at.stick("app_write")
+	})
+	w.in(25*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Ending || w.usable() != 1 {
+			w.fail("I-02", "the grant is %s, and %d rights are left", got.State, w.usable())
+		}
+		at.stick("")
+	})
+	w.in(58*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Ended || w.usable() != 0 {
+			w.fail("L-01", "the grant is %s, and %d rights are left", got.State, w.usable())
+		}
+	})
+}
+
 // lostCall: the first call gets no answer, and the second one succeeds. The first may
 // land for a while all the same, and until then no absence is believed.
 func lostCall(w *world) {
@@ -624,6 +683,7 @@ type wire struct {
 	made    connector.Receipt // the last
 	lying   []string          // what says that it is done and is not
 	lies    int               // so many times more
+	stuck   string            // the right that cannot be taken away
 	open    chan struct{}     // calls that create wait for it; nil: they need not
 }
 
@@ -714,33 +774,48 @@ func (x *wire) lie(times int, calls []string) {
 	x.lies, x.lying = times, calls
 }
 
-func (x *wire) take(call string, os []connector.Order, do func() []connector.Result) []connector.Result {
+func (x *wire) take(call string, os []connector.Order, do func([]connector.Order) []connector.Result) []connector.Result {
 	x.mu.Lock()
 	lies := x.lies > 0 && slices.Contains(x.lying, call)
 	if lies && call == x.lying[len(x.lying)-1] {
 		x.lies--
 	}
+	stuck := x.stuck
 	x.mu.Unlock()
-	if !lies {
-		return do()
+	if !lies && stuck == "" {
+		return do(os)
 	}
 	rs := make([]connector.Result, len(os))
-	for i := range rs {
-		rs[i].Outcome = connector.Done
+	for i, o := range os {
+		switch {
+		case lies:
+			rs[i].Outcome = connector.Done
+		case slices.Contains(o.Rights, stuck):
+			rs[i] = connector.Result{Outcome: connector.NotDone, Err: errors.New("sim: it is locked")}
+		default:
+			rs[i] = do(os[i : i+1])[0]
+		}
 	}
 	return rs
 }
 
+// stick lets nobody take a right away; "" lets everybody again.
+func (x *wire) stick(right string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stuck = right
+}
+
 func (x *wire) Revoke(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
-	return x.take("revoke", os, func() []connector.Result { return x.Connector.Revoke(ctx, t, os) })
+	return x.take("revoke", os, func(os []connector.Order) []connector.Result { return x.Connector.Revoke(ctx, t, os) })
 }
 
 func (x *wire) TerminateSessions(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
-	return x.take("terminate", os, func() []connector.Result { return x.Connector.TerminateSessions(ctx, t, os) })
+	return x.take("terminate", os, func(os []connector.Order) []connector.Result { return x.Connector.TerminateSessions(ctx, t, os) })
 }
 
 func (x *wire) Remove(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
-	return x.take("remove", os, func() []connector.Result { return x.Connector.Remove(ctx, t, os) })
+	return x.take("remove", os, func(os []connector.Order) []connector.Result { return x.Connector.Remove(ctx, t, os) })
 }
 
 // beats is what the processes of all who use our name left on the target.
