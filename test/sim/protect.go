@@ -9,6 +9,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/policy"
 	"stint/test/sim/simstore"
 )
 
@@ -82,6 +83,8 @@ var protections = []protection{
 	{"a target that says sessions ended and they have not", 90 * time.Second, true, func(w *world) { w.liar("terminate") }},
 	{"shared, exclusive, and there before", 100 * time.Second, true, sharing},
 	{"who decides", 60 * time.Second, true, deciding},
+	{"policy and people change", 90 * time.Second, true, changing},
+	{"asked twice", 60 * time.Second, true, askedTwice},
 	{"a target that says made and is not", 60 * time.Second, true, notMade},
 	{"one of two rights cannot be removed", 60 * time.Second, true, twoRights},
 	{"a call that was lost before one that succeeded", 60 * time.Second, true, lostCall},
@@ -494,6 +497,51 @@ func deciding(w *world) {
 		w.insist(err)
 		if v.Grant == nil || v.Grant.Duration > 20*time.Second {
 			w.fail("I-11", "20 s were approved, and it is %+v", v.Grant)
+		}
+	})
+}
+
+// changing: who is disabled loses what they have, and what policy denies from now on
+// ends, and does not begin.
+func changing(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	ctx := context.Background()
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "owner", 10*time.Minute) })
+	w.soon(4*time.Second, "ask", func() {
+		_, err := b.Submit(ctx, caller1("pia"), broker.Ask{Resource: "db0", Role: "owner", Duration: time.Minute, Start: w.store.Now().Add(40 * time.Second), Reason: "r", Key: "k", Body: access.Digest{1}})
+		w.insist(err)
+	})
+	w.soon(10*time.Second, "disable", func() { w.insist(b.Disable(ctx, caller1("root"), caller1("mira").Principal.ID, "gone")) })
+	w.in(16*time.Second, "look", "", func() {
+		if n := w.usable(); n != 1 {
+			w.fail("Q-07", "%d privileges can be used after one of two people was disabled", n)
+		}
+	})
+	w.soon(20*time.Second, "edit", func() {
+		text := "kind: Policy\nname: freeze\neffect: deny\nsubjects: [group:platform]\nroles: [owner]\n"
+		_, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "freeze.yaml", Text: text}}, false)
+		w.insist(err)
+	})
+	for _, at := range []time.Duration{30, 60} { // before the one that was to begin, and after
+		w.in(at*time.Second, "look", "", func() {
+			if n := w.usable(); n != 0 {
+				w.fail("T-33", "%d privileges can be used that policy denies now", n)
+			}
+		})
+	}
+}
+
+// askedTwice: a call that is repeated with its key is one request.
+func askedTwice(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	w.soon(3*time.Second, "ask", func() {
+		for range 2 {
+			_, err := b.Submit(context.Background(), caller1("mira"), broker.Ask{Resource: "db0", Role: "reader", Duration: time.Minute, Reason: "r", Key: "k", Body: access.Digest{1}})
+			w.insist(err)
+		}
+		if n := len(w.store.Requests()); n != 1 {
+			w.fail("I-28", "a call and its repetition made %d requests", n)
 		}
 	})
 }
