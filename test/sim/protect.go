@@ -88,8 +88,11 @@ var protections = []protection{
 	{"a target that says made and is not", 60 * time.Second, true, notMade},
 	{"one of two rights cannot be removed", 60 * time.Second, true, twoRights},
 	{"a call that was lost before one that succeeded", 60 * time.Second, true, lostCall},
-	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false) }},
-	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true) }},
+	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false, false) }},
+	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true, false) }},
+	{"a takeover of what is revoked", 60 * time.Second, true, func(w *world) { w.takeover(true, true) }},
+	{"a restart while a call is out", 60 * time.Second, true, restarted},
+	{"revoked without the store", 120 * time.Second, true, revokedAway},
 }
 
 // protect plays one such story.
@@ -523,6 +526,11 @@ func changing(w *world) {
 		w.insist(err)
 	})
 	w.soon(10*time.Second, "disable", func() { w.insist(b.Disable(ctx, caller1("root"), caller1("mira").Principal.ID, "gone")) })
+	w.soon(12*time.Second, "ask", func() {
+		if _, err := w.attempt(b, "mira", "owner", time.Minute); err == nil {
+			w.fail("Q-07", "somebody who was disabled is granted something")
+		}
+	})
 	w.in(16*time.Second, "look", "", func() {
 		if n := w.usable(); n != 1 {
 			w.fail("Q-07", "%d privileges can be used after one of two people was disabled", n)
@@ -627,52 +635,6 @@ func lostCall(w *world) {
 			w.fail("L-01", "the grant is still %s", got.State)
 		case got.EndedAt.Before(lost.Add(connector.Late)):
 			w.fail("quarantine", "it is said to be gone %s after a call without an answer, which may land until %s", got.EndedAt.Sub(lost), connector.Late)
-		}
-	})
-}
-
-// takeover: another replica takes the work of one that died over at once, and lets one
-// that lives alone. What the dead one sent may still land: until then no absence is
-// believed.
-func (w *world) takeover(dead bool) {
-	here, there := &wire{}, &wire{}
-	a, _ := w.life("a", w.store, &peers{vouched: true}, here)
-	name := a.Join()
-	b, _ := w.life("b", burying{w.store, dead}, &peers{vouched: true}, there)
-	w.in(4*time.Second, "hang", "", func() { here.hang() })
-	var g access.GrantID
-	w.soon(5*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", time.Minute) })
-	var at time.Time
-	w.soon(6*time.Second, "bury", func() {
-		at = time.Now()
-		w.insist(b.Bury(context.Background(), name))
-		if dead {
-			there.hang() // so that nothing is confirmed
-			_, err := b.Revoke(context.Background(), caller1("root"), broker.Selector{Grant: string(g)}, "an exercise")
-			w.insist(err)
-		}
-	})
-	w.in(7900*time.Millisecond, "look", "", func() {
-		if !dead && there.tried > 0 {
-			w.fail("I-05", "a replica takes over what one that lives is just making")
-		}
-	})
-	w.in(7950*time.Millisecond, "go on", "", func() { here.goOn() })
-	w.in(50*time.Second, "look", "", func() {
-		got, _ := w.store.Grant(g)
-		if !dead {
-			if got.State != access.Active {
-				w.fail("story", "the grant is %s", got.State)
-			}
-			return
-		}
-		switch {
-		case got.State == access.Active || got.State == access.Provisioning || got.State == access.Ending:
-			w.fail("L-01", "a grant of a dead replica is still %s", got.State)
-		case got.EndedAt.Before(at.Add(connector.Late)):
-			w.fail("quarantine", "it is said to be gone %s after its sender died, and may land until %s", got.EndedAt.Sub(at), connector.Late)
-		case got.EndedAt.After(at.Add(7 * time.Second)):
-			w.fail("L-01", "it took %s to take over", got.EndedAt.Sub(at))
 		}
 	})
 }

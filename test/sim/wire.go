@@ -61,6 +61,7 @@ func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *
 	c := broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: conn},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: name, Log: discard, Rand: w.randomness(90000 + len(w.overs))}
+	c.Alone, c.Journal = at.alone, at.journal
 	if p != nil {
 		c.Peers = p
 	}
@@ -112,7 +113,9 @@ func (w *world) submit(b *broker.Broker, who string, role access.RoleName, d tim
 // wire is the way of one process to the targets, which can hang.
 type wire struct {
 	connector.Connector
-	beats *beats
+	beats   *beats
+	alone   bool           // its process is the only one
+	journal broker.Journal // of its process
 
 	mu      sync.Mutex
 	tried   int
@@ -288,4 +291,91 @@ func (x beacon) SwapBeat(_ context.Context, _ connector.Target, old, next connec
 	}
 	x.beats.last = next
 	return true, nil
+}
+
+// mortal is the store as a process reaches it that dies, or that takes no changes.
+type mortal struct {
+	broker.Store
+	mu         sync.Mutex
+	dead, away bool
+}
+
+func (s *mortal) die() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = true
+}
+
+func (s *mortal) leave(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+func (s *mortal) lost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.dead:
+		return errDead
+	case s.away:
+		return unavailable("the store did not answer")
+	}
+	return nil
+}
+
+func (s *mortal) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	if err := s.lost(); err != nil {
+		return err
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// View reads also while no changes are taken: a disk is full.
+func (s *mortal) View(ctx context.Context, fn func(broker.Tx) error) error {
+	if err := s.lost(); errors.Is(err, errDead) {
+		return err
+	}
+	return s.Store.View(ctx, fn)
+}
+
+// memory is a journal that outlives its processes, and cannot forget at the first two
+// tries.
+type memory struct {
+	mu      sync.Mutex
+	records [][]byte
+	first   uint64
+	refused int
+}
+
+func (*memory) ID() string { return "journal" }
+
+func (j *memory) Write(bodies ...[]byte) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.records = append(j.records, bodies...)
+	return nil
+}
+
+func (j *memory) Entries(limit int) (uint64, [][]byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.first + 1, slices.Clone(j.records[:min(limit, len(j.records))])
+}
+
+func (j *memory) Forget(through uint64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.refused++; j.refused < 3 {
+		return errors.New("sim: the disk does not answer")
+	}
+	n := through - j.first
+	j.records, j.first = j.records[n:], through
+	return nil
+}
+
+func (j *memory) Waiting() (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.records), nil
 }

@@ -32,7 +32,6 @@ var held = []mutant{
 	{"no-budget", "T-25: a sweep over restored data removes everything", one(brk+"sweep.go", "if n > budget {", "if n > budget+1000 {")},
 	{"budget-of-zero", "TEAM #149: a sweep finds orphans, and never removes one", one(brk+"quarantine.go", "\treturn SweepBudget\n", "\treturn 0\n")},
 	{"foreign-is-ours", "I-23: what only looks like ours is removed", one(brk+"sweep.go", "if !ok {\n\t\treturn finding{kind: foreign, said: \"it looks like ours and its tag is not\"}, nil\n\t}", "if !ok {\n\t\tid, epoch = string(access.NewEntitlementID(now.UnixMilli(), b.entropy())), b.Epoch\n\t}")},
-	{"half-an-inventory", "I-23: a list that broke off is taken for all there is", one(brk+"sweep.go", "leave(answered(err))\n\t\t\treturn found, err // an incomplete list proves nothing", "leave(answered(err))\n\t\t\treturn found, nil")},
 
 	// Replicas.
 	{"no-fence", "T-18, split brain: a replica that was taken for dead goes on making things", one(brk+"life.go", "stop := context.AfterFunc(l.over, cancel)", "stop := context.AfterFunc(l.over, func() {})")},
