@@ -69,6 +69,7 @@ var protections = []protection{
 	{"a foreign claim", 150 * time.Second, true, foreignClaim},
 	{"a few leftovers", 150 * time.Second, true, func(w *world) { w.leftovers(5) }},
 	{"more leftovers than a sweep may remove", 400 * time.Second, true, func(w *world) { w.leftovers(broker.SweepBudget + 5) }},
+	{"a clock in doubt while a call is out", 60 * time.Second, true, doubtWhileMade},
 	{"restored", 200 * time.Second, true, restored},
 	{"a copy on the same target", 500 * time.Second, true, meetCopy},
 	{"a replica that was taken for dead", 60 * time.Second, true, fenced},
@@ -652,6 +653,29 @@ func lostCall(w *world) {
 			w.fail("L-01", "the grant is still %s", got.State)
 		case got.EndedAt.Before(lost.Add(connector.Late)):
 			w.fail("quarantine", "it is said to be gone %s after a call without an answer, which may land until %s", got.EndedAt.Sub(lost), connector.Late)
+		}
+	})
+}
+
+// doubtWhileMade: the clock goes wrong while the target is making something. Nobody is
+// told to have it before the time is certain again.
+func doubtWhileMade(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	w.in(4*time.Second, "hang", "", func() { at.hang() })
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.in(6*time.Second, "doubt", "", func() { w.store.Unsure(unavailable("the clock is in doubt")) })
+	w.in(7*time.Second, "go on", "", func() { at.goOn() })
+	w.in(12*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State == access.Active {
+			w.fail("clock", "a grant begins although nobody knows what time it is")
+		}
+		w.store.Unsure(nil)
+	})
+	w.in(50*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Active {
+			w.fail("clock", "the time is certain again, and the grant is %s", got.State)
 		}
 	})
 }

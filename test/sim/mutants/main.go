@@ -59,7 +59,7 @@ func main() {
 	flag.Uint64Var(&o.first, "first", 1, "the first of the seeds")
 	flag.IntVar(&o.hours, "hours", 6, "simulated hours of each seed")
 	flag.IntVar(&o.jobs, "jobs", 2, "how many mutants at a time")
-	flag.DurationVar(&o.within, "within", 3*time.Minute, "how long one seed may take; the stories with single faults six times as long")
+	flag.DurationVar(&o.within, "within", 90*time.Second, "how long one seed may take; the stories with single faults six times as long")
 	flag.BoolVar(&o.singles, "singles", true, "where nothing else is red, try single faults in the stories, which takes the longest")
 	flag.StringVar(&o.only, "only", "", "only mutants whose name contains one of these, apart by commas")
 	flag.StringVar(&o.evidence, "evidence", "", "put results for the assurance report into this folder")
