@@ -193,3 +193,37 @@ func TestDeletable(t *testing.T) {
 		t.Errorf("%v in\n%s", err, x.weave())
 	}
 }
+
+// TestBaselineIsOfTheseSources: what is known of a tree is not believed of another.
+func TestBaselineIsOfTheseSources(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "mutants") // a name that the tree has, too
+	write := func(file, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o700), os.WriteFile(filepath.Join(root, file), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"go.mod", "go.sum", "internal/a.go", "test/sim/b.go", "test/sim/mutants/c.go"} {
+		write(file, "1")
+	}
+	known := func() string {
+		t.Helper()
+		name, err := (&runner{root: root}).knownBaseline()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	before := known()
+	write("test/sim/mutants/c.go", "2")
+	if known() != before {
+		t.Error("the list of mutants says nothing of the product")
+	}
+	for _, file := range []string{"internal/a.go", "test/sim/b.go"} {
+		was := known()
+		write(file, "2")
+		if known() == was {
+			t.Errorf("%s has changed, and what was known is still believed", file)
+		}
+	}
+}
