@@ -43,7 +43,7 @@ func caller1(name string) broker.Caller {
 }
 
 // roles that can be asked for, each with the longest time.
-var roleTimes = map[access.RoleName]time.Duration{"reader": 2 * time.Hour, "writer": time.Hour, "owner": time.Hour, "shared": 30 * time.Minute,
+var roleTimes = map[access.RoleName]time.Duration{"reader": 2 * time.Hour, "writer": time.Hour, "owner": time.Hour, "both": time.Hour, "shared": 30 * time.Minute,
 	"admin": 30 * time.Minute, "watched": 30 * time.Minute}
 
 // documents are the policy of the day before anybody edits it.
@@ -57,12 +57,13 @@ func (w *world) documents() string {
 		"writer\nmechanism: account\n%[1]s: {memberOf: [app_read, app_write]}\nmaxDuration: 1h",
 		"watched\nmechanism: account\n%[1]s: {memberOf: [app_read]}\nmaxDuration: 30m\nendOn: {logout: true, idle: 10m}",
 		"owner\nmechanism: group\n%[1]s: {account: \"{{ .person }}\", memberOf: [app_owner]}\nmaxDuration: 1h",
+		"both\nmechanism: group\n%[1]s: {account: \"{{ .person }}\", memberOf: [app_read, app_write]}\nmaxDuration: 1h",
 		"shared\nmechanism: enable\n%[1]s: {account: dba}\nmaxDuration: 30m",
 		"admin\nmechanism: enable\n%[1]s: {account: chief}\nexclusive: true\nmaxDuration: 30m",
 	} {
 		fmt.Fprintf(&b, "kind: Role\nresources: {type: %[1]s}\nname: "+r+"\n---\n", kind)
 	}
-	b.WriteString("kind: Policy\nname: at-once\nsubjects: [group:platform]\nroles: [reader, owner, shared, admin, watched]\nrequire: {maxDuration: 2h}\n---\n")
+	b.WriteString("kind: Policy\nname: at-once\nsubjects: [group:platform]\nroles: [reader, owner, both, shared, admin, watched]\nrequire: {maxDuration: 2h}\n---\n")
 	b.WriteString(needs("guests-ask", "guests", "reader, owner", 1) + "---\n" + needs("platform-writes", "platform", "writer", 2))
 	return b.String()
 }

@@ -2,16 +2,14 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/policy"
 	"stint/test/sim/simstore"
 )
 
@@ -83,9 +81,18 @@ var protections = []protection{
 	{"a replica that was taken for dead", 60 * time.Second, true, fenced},
 	{"a target that says removed and is not", 90 * time.Second, true, func(w *world) { w.liar("revoke", "terminate", "remove") }},
 	{"a target that says sessions ended and they have not", 90 * time.Second, true, func(w *world) { w.liar("terminate") }},
+	{"shared, exclusive, and there before", 100 * time.Second, true, sharing},
+	{"who decides", 60 * time.Second, true, deciding},
+	{"policy and people change", 90 * time.Second, true, changing},
+	{"asked twice", 60 * time.Second, true, askedTwice},
+	{"a target that says made and is not", 60 * time.Second, true, notMade},
+	{"one of two rights cannot be removed", 60 * time.Second, true, twoRights},
 	{"a call that was lost before one that succeeded", 60 * time.Second, true, lostCall},
-	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false) }},
-	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true) }},
+	{"a takeover from one that lives", 60 * time.Second, true, func(w *world) { w.takeover(false, false) }},
+	{"a takeover from one that died", 60 * time.Second, true, func(w *world) { w.takeover(true, false) }},
+	{"a takeover of what is revoked", 60 * time.Second, true, func(w *world) { w.takeover(true, true) }},
+	{"a restart while a call is out", 60 * time.Second, true, restarted},
+	{"revoked without the store", 120 * time.Second, true, revokedAway},
 }
 
 // protect plays one such story.
@@ -157,7 +164,7 @@ func (w *world) nothingNew(never []access.EventType, begin, end func()) {
 		w.expects(access.ByPolicy, func(*ask) bool { return true })
 		begin()
 	})
-	w.in(20100*time.Millisecond, "no", "", func() { from = len(w.store.Log()) })
+	w.in(20020*time.Millisecond, "no", "", func() { from = len(w.store.Log()) })
 	w.in(25*time.Second, "ask", "", func() { w.ask(&ask{who: "noor", role: "owner", d: time.Minute, scripted: true}) })
 	w.in(60*time.Second, "revoke", "", func() {
 		w.people.Go(func() { w.revoke(1, broker.Selector{User: "noor"}, func(a *ask) bool { return a.who == "noor" }) })
@@ -270,17 +277,27 @@ func (w *world) leftovers(n int) {
 				w.fail("story", "%v", err)
 			}
 		}
+		// One more only looks like ours: its tag was made with another key.
+		id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{99})
+		forged := access.Tag(tagger{key: []byte("another")}.Tag("sim", string(place), 1, string(id)))
+		if _, err := w.targets.Connector().Provision(context.Background(), w.target(), connector.Order{Entitlement: id, Tag: forged, Mechanism: access.Account, Person: "mira",
+			Rights: []string{"app_read"}, ExpiresAt: w.now().Add(24 * time.Hour)}); err != nil {
+			w.fail("story", "%v", err)
+		}
 	})
 	if n <= broker.SweepBudget {
 		w.in(140*time.Second, "look", "", func() {
-			if left := w.usable(); left != 0 {
-				w.fail("L-06", "%d of %d things that no row knows are left", left, n)
+			switch left := w.usable(); {
+			case left == 0:
+				w.fail("I-23", "what only looks like ours was removed")
+			case left > 1:
+				w.fail("L-06", "%d of %d things that no row knows are left", left-1, n)
 			}
 		})
 		return
 	}
 	w.in(200*time.Second, "look", "", func() {
-		if left := w.usable(); left != n {
+		if left := w.usable() - 1; left != n {
 			w.fail("budget", "a sweep removed %d things by itself, and may remove %d", n-left, broker.SweepBudget)
 		}
 		if !slices.ContainsFunc(w.store.Log(), func(ev access.Event) bool { return ev.Type == broker.SweepStopped }) {
@@ -295,7 +312,7 @@ func (w *world) leftovers(n int) {
 		}
 	})
 	w.in(300*time.Second, "look", "", func() {
-		if left := w.usable(); left != 0 {
+		if left := w.usable() - 1; left != 0 {
 			w.fail("L-06", "%d things are left that a person wanted to go", left)
 		}
 	})
@@ -441,6 +458,159 @@ func (w *world) liar(lies ...string) {
 	})
 }
 
+// sharing: who leaves takes nothing from those who stay, what is lent to one person is
+// lent to one, and what was there before stays.
+func sharing(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	owner := func(who string) bool {
+		p, ok := w.targets.Account(w.places[0].Place(), who)
+		return ok && slices.Contains(p.Groups, "app_owner")
+	}
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "owner", 20*time.Second) })
+	w.soon(4*time.Second, "ask", func() { w.submit(b, "paul", "owner", time.Minute) })
+	w.soon(4*time.Second, "ask", func() { w.submit(b, "noor", "owner", 20*time.Second) })
+	w.soon(5*time.Second, "ask", func() { w.submit(b, "mira", "admin", time.Minute) })
+	w.soon(8*time.Second, "ask", func() {
+		if _, err := w.attempt(b, "pia", "admin", time.Minute); err == nil {
+			w.fail("exclusive", "an account that one person has at a time is lent to two")
+		}
+	})
+	w.in(40*time.Second, "look", "", func() {
+		if !owner("paul") {
+			w.fail("promise", "paul still holds app_owner by a second grant, and it was taken from him with the first")
+		}
+	})
+	w.in(90*time.Second, "look", "", func() {
+		if owner("paul") {
+			w.fail("I-01", "paul has app_owner after the last of his grants")
+		}
+		if !owner("noor") {
+			w.fail("I-23", "noor had app_owner before, and it was taken from her")
+		}
+	})
+}
+
+// deciding: only who may decide does, what they saw, and no longer than they said.
+func deciding(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	w.soon(3*time.Second, "ask", func() {
+		ctx := context.Background()
+		v, err := b.Submit(ctx, caller1("gus"), broker.Ask{Resource: "db0", Role: "reader", Duration: time.Minute, Reason: "r", Key: "k", Body: access.Digest{1}})
+		w.insist(err)
+		id, seen := string(v.Request.ID), v.Request.Digest
+		for _, who := range []string{"noor", "gus", "root"} {
+			if _, err := b.Vote(ctx, caller1(who), id, access.Vote{Approve: true, Seen: seen}); err == nil {
+				w.fail("I-10", "%s decides a request of gus", who)
+			}
+		}
+		if _, err := b.Vote(ctx, caller1("omar"), id, access.Vote{Approve: true, Seen: access.Digest{9}}); err == nil {
+			w.fail("I-12", "omar approves what he has not seen")
+		}
+		v, err = b.Vote(ctx, caller1("omar"), id, access.Vote{Approve: true, Seen: seen, Duration: 20 * time.Second})
+		w.insist(err)
+		if v.Grant == nil || v.Grant.Duration > 20*time.Second {
+			w.fail("I-11", "20 s were approved, and it is %+v", v.Grant)
+		}
+	})
+}
+
+// changing: who is disabled loses what they have, and what policy denies from now on
+// ends, and does not begin.
+func changing(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	ctx := context.Background()
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "owner", 10*time.Minute) })
+	w.soon(4*time.Second, "ask", func() {
+		_, err := b.Submit(ctx, caller1("pia"), broker.Ask{Resource: "db0", Role: "owner", Duration: time.Minute, Start: w.store.Now().Add(40 * time.Second), Reason: "r", Key: "k", Body: access.Digest{1}})
+		w.insist(err)
+	})
+	w.soon(10*time.Second, "disable", func() { w.insist(b.Disable(ctx, caller1("root"), caller1("mira").Principal.ID, "gone")) })
+	w.soon(12*time.Second, "ask", func() {
+		if _, err := w.attempt(b, "mira", "owner", time.Minute); err == nil {
+			w.fail("Q-07", "somebody who was disabled is granted something")
+		}
+	})
+	w.in(16*time.Second, "look", "", func() {
+		if n := w.usable(); n != 1 {
+			w.fail("Q-07", "%d privileges can be used after one of two people was disabled", n)
+		}
+	})
+	w.soon(20*time.Second, "edit", func() {
+		text := "kind: Policy\nname: freeze\neffect: deny\nsubjects: [group:platform]\nroles: [owner]\n"
+		_, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "freeze.yaml", Text: text}}, false)
+		w.insist(err)
+	})
+	for _, at := range []time.Duration{30, 60} { // before the one that was to begin, and after
+		w.in(at*time.Second, "look", "", func() {
+			if n := w.usable(); n != 0 {
+				w.fail("T-33", "%d privileges can be used that policy denies now", n)
+			}
+		})
+	}
+}
+
+// askedTwice: a call that is repeated with its key is one request.
+func askedTwice(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	w.soon(3*time.Second, "ask", func() {
+		for range 2 {
+			_, err := b.Submit(context.Background(), caller1("mira"), broker.Ask{Resource: "db0", Role: "reader", Duration: time.Minute, Reason: "r", Key: "k", Body: access.Digest{1}})
+			w.insist(err)
+		}
+		if n := len(w.store.Requests()); n != 1 {
+			w.fail("I-28", "a call and its repetition made %d requests", n)
+		}
+	})
+}
+
+// notMade: the target says that it has made something, and has not. Nobody is told to
+// have it.
+func notMade(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	at.lie(1, []string{"provision"})
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	for after := 3 * time.Second; after < 50*time.Second; after += 50 * time.Millisecond {
+		w.in(after+time.Millisecond, "look", "", func() {
+			if got, _ := w.store.Grant(g); got.State == access.Active && w.usable() != 1 {
+				w.fail("promise", "it is said to be active, and nothing was made")
+			}
+		})
+	}
+	w.in(55*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Active {
+			w.fail("story", "it is %s, and should have been made at the second try", got.State)
+		}
+	})
+}
+
+// twoRights: a grant of two rights has not ended while one of them is left.
+func twoRights(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "both", 10*time.Second) })
+	w.in(10*time.Second, "stuck", "", func() {
+		if w.usable() != 2 {
+			w.fail("story", "%d rights are there, and should be two", w.usable())
+		}
+		at.stick("app_write")
+	})
+	w.in(25*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Ending || w.usable() != 1 {
+			w.fail("I-02", "the grant is %s, and %d rights are left", got.State, w.usable())
+		}
+		at.stick("")
+	})
+	w.in(58*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Ended || w.usable() != 0 {
+			w.fail("L-01", "the grant is %s, and %d rights are left", got.State, w.usable())
+		}
+	})
+}
+
 // lostCall: the first call gets no answer, and the second one succeeds. The first may
 // land for a while all the same, and until then no absence is believed.
 func lostCall(w *world) {
@@ -467,303 +637,4 @@ func lostCall(w *world) {
 			w.fail("quarantine", "it is said to be gone %s after a call without an answer, which may land until %s", got.EndedAt.Sub(lost), connector.Late)
 		}
 	})
-}
-
-// takeover: another replica takes the work of one that died over at once, and lets one
-// that lives alone. What the dead one sent may still land: until then no absence is
-// believed.
-func (w *world) takeover(dead bool) {
-	here, there := &wire{}, &wire{}
-	a, _ := w.life("a", w.store, &peers{vouched: true}, here)
-	name := a.Join()
-	b, _ := w.life("b", burying{w.store, dead}, &peers{vouched: true}, there)
-	w.in(4*time.Second, "hang", "", func() { here.hang() })
-	var g access.GrantID
-	w.soon(5*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", time.Minute) })
-	var at time.Time
-	w.soon(6*time.Second, "bury", func() {
-		at = time.Now()
-		w.insist(b.Bury(context.Background(), name))
-		if dead {
-			there.hang() // so that nothing is confirmed
-			_, err := b.Revoke(context.Background(), caller1("root"), broker.Selector{Grant: string(g)}, "an exercise")
-			w.insist(err)
-		}
-	})
-	w.in(7900*time.Millisecond, "look", "", func() {
-		if !dead && there.tried > 0 {
-			w.fail("I-05", "a replica takes over what one that lives is just making")
-		}
-	})
-	w.in(7950*time.Millisecond, "go on", "", func() { here.goOn() })
-	w.in(50*time.Second, "look", "", func() {
-		got, _ := w.store.Grant(g)
-		if !dead {
-			if got.State != access.Active {
-				w.fail("story", "the grant is %s", got.State)
-			}
-			return
-		}
-		switch {
-		case got.State == access.Active || got.State == access.Provisioning || got.State == access.Ending:
-			w.fail("L-01", "a grant of a dead replica is still %s", got.State)
-		case got.EndedAt.Before(at.Add(connector.Late)):
-			w.fail("quarantine", "it is said to be gone %s after its sender died, and may land until %s", got.EndedAt.Sub(at), connector.Late)
-		case got.EndedAt.After(at.Add(7 * time.Second)):
-			w.fail("L-01", "it took %s to take over", got.EndedAt.Sub(at))
-		}
-	})
-}
-
-// burying is a store that knows whether the process behind a name is dead.
-type burying struct {
-	broker.Store
-	dead bool
-}
-
-func (s burying) Update(ctx context.Context, fn func(broker.Tx) error) error {
-	return s.Store.Update(ctx, func(tx broker.Tx) error { return fn(buryingTx{tx, s.dead}) })
-}
-
-type buryingTx struct {
-	broker.Tx
-	dead bool
-}
-
-func (tx buryingTx) Bury(string) (bool, error) { return tx.dead, nil }
-
-// peers are other processes that are never heard.
-type peers struct {
-	mu      sync.Mutex
-	vouched bool
-}
-
-func (*peers) Tell(access.Notice) {}
-
-func (p *peers) Vouched() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.vouched
-}
-
-func (p *peers) set(vouched bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.vouched = vouched
-}
-
-// life runs a process that is no replica of the schedule: its calls happen as they come.
-func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *broker.Broker, stop func()) {
-	at.Connector = w.targets.Connector()
-	var conn connector.Connector = at
-	if at.beats != nil {
-		conn = beacon{at}
-	}
-	c := broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: conn},
-		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
-		Replica: name, Log: discard, Rand: w.randomness(90000 + len(w.overs))}
-	if p != nil {
-		c.Peers = p
-	}
-	b, err := broker.New(c)
-	if err != nil {
-		panic(err) // the configuration is the simulator's own
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	over := make(chan struct{})
-	w.overs = append(w.overs, over)
-	w.people.Go(func() {
-		for !w.closed {
-			time.Sleep(time.Second)
-		}
-		cancel()
-	})
-	go func() {
-		defer close(over)
-		_ = b.Run(ctx) // ends when the story does
-	}()
-	return b, func() { cancel(); <-over }
-}
-
-// process is one that lives as long as the story.
-func (w *world) process(name string, s broker.Store, p broker.Peers, at *wire) *broker.Broker {
-	b, _ := w.life(name, s, p, at)
-	return b
-}
-
-// attempt lets a person ask one process for something.
-func (w *world) attempt(b *broker.Broker, who string, role access.RoleName, d time.Duration) (access.GrantID, error) {
-	key := fmt.Sprintf("%s-%s-%d", who, role, time.Now().UnixNano())
-	v, err := b.Submit(context.Background(), caller1(who), broker.Ask{Resource: "db0", Role: role, Duration: d, Reason: key, Key: key, Body: access.Digest{1}})
-	if err == nil && v.Grant == nil {
-		err = errors.New("sim: it is not granted")
-	}
-	if err != nil {
-		return "", err
-	}
-	return v.Grant.ID, nil
-}
-
-func (w *world) submit(b *broker.Broker, who string, role access.RoleName, d time.Duration) access.GrantID {
-	id, err := w.attempt(b, who, role, d)
-	w.insist(err)
-	return id
-}
-
-// wire is the way of one process to the targets, which can hang.
-type wire struct {
-	connector.Connector
-	beats *beats
-
-	mu      sync.Mutex
-	tried   int
-	sent    int
-	waiting int
-	cut     int // calls whose callers left
-	lastCut time.Time
-	made    connector.Receipt // the last
-	lying   []string          // what says that it is done and is not
-	lies    int               // so many times more
-	open    chan struct{}     // calls that create wait for it; nil: they need not
-}
-
-func (x *wire) hang() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.open = make(chan struct{})
-}
-
-func (x *wire) goOn() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.open != nil {
-		close(x.open)
-		x.open = nil
-	}
-}
-
-// next lets those that come from now on through; who waits, waits on.
-func (x *wire) next() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.open = nil
-}
-
-func (x *wire) waits() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.waiting
-}
-
-func (x *wire) cutAt() time.Time {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.lastCut
-}
-
-func (x *wire) cutOff() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.cut
-}
-
-// Provision waits while the wire hangs, for as long as its caller does.
-func (x *wire) Provision(ctx context.Context, t connector.Target, o connector.Order) (connector.Receipt, error) {
-	x.mu.Lock()
-	x.tried++
-	open := x.open
-	x.waiting++
-	x.mu.Unlock()
-	defer func() {
-		x.mu.Lock()
-		x.waiting--
-		x.mu.Unlock()
-	}()
-	if open != nil {
-		select {
-		case <-open:
-		case <-ctx.Done():
-			x.mu.Lock()
-			x.cut++
-			x.lastCut = time.Now()
-			x.mu.Unlock()
-			return connector.Receipt{}, &connector.Error{Outcome: connector.Unknown, Message: "the target did not answer", Cause: ctx.Err()}
-		}
-	}
-	x.mu.Lock()
-	x.sent++
-	x.mu.Unlock()
-	made, err := x.Connector.Provision(ctx, t, o)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.made = made
-	return made, err
-}
-
-// login is what was made last.
-func (x *wire) login() (l struct{ Username, Password string }) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	_ = json.Unmarshal(x.made.Credential.Reveal(), &l) // who signs in with nothing notices
-	return l
-}
-
-func (x *wire) lie(times int, calls []string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.lies, x.lying = times, calls
-}
-
-func (x *wire) take(call string, os []connector.Order, do func() []connector.Result) []connector.Result {
-	x.mu.Lock()
-	lies := x.lies > 0 && slices.Contains(x.lying, call)
-	if lies && call == x.lying[len(x.lying)-1] {
-		x.lies--
-	}
-	x.mu.Unlock()
-	if !lies {
-		return do()
-	}
-	rs := make([]connector.Result, len(os))
-	for i := range rs {
-		rs[i].Outcome = connector.Done
-	}
-	return rs
-}
-
-func (x *wire) Revoke(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
-	return x.take("revoke", os, func() []connector.Result { return x.Connector.Revoke(ctx, t, os) })
-}
-
-func (x *wire) TerminateSessions(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
-	return x.take("terminate", os, func() []connector.Result { return x.Connector.TerminateSessions(ctx, t, os) })
-}
-
-func (x *wire) Remove(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
-	return x.take("remove", os, func() []connector.Result { return x.Connector.Remove(ctx, t, os) })
-}
-
-// beats is what the processes of all who use our name left on the target.
-type beats struct {
-	mu   sync.Mutex
-	last connector.Beat
-}
-
-// beacon is a wire to a target that keeps beats.
-type beacon struct{ *wire }
-
-func (x beacon) ReadBeat(context.Context, connector.Target) (connector.Beat, error) {
-	x.beats.mu.Lock()
-	defer x.beats.mu.Unlock()
-	return x.beats.last, nil
-}
-
-func (x beacon) SwapBeat(_ context.Context, _ connector.Target, old, next connector.Beat) (bool, error) {
-	x.beats.mu.Lock()
-	defer x.beats.mu.Unlock()
-	if x.beats.last != old {
-		return false, nil
-	}
-	x.beats.last = next
-	return true, nil
 }

@@ -15,7 +15,6 @@ var held = []mutant{
 		{brk + "provision.go", "if no := tx.Certain(); no != nil && cur.State == access.Intended {", "if no := tx.Certain(); no != nil && cur.State == access.Gone {"},
 		{brk + "provision.go", "if tx.Certain() != nil {\n\t\treturn nil // the due loop", "if false {\n\t\treturn nil // the due loop"}}},
 	{"shown-in-doubt", "T-37: a credential is shown although the log is in doubt", one(brk+"credential.go", "if err := b.certain(tx); err != nil {", "if err := b.certain(tx); err != nil && c.Principal.Admin {")},
-	{"away-and-granting", "fail-closed table: the store takes no changes reliably, and grants go on", one(brk+"broker.go", "if b.pulse.isAway() {\n\t\treturn access.Fail(access.Unavailable, \"no-store\"", "if b.pulse.isAway() && tx == nil {\n\t\treturn access.Fail(access.Unavailable, \"no-store\"")},
 
 	// Restored data, data that looks old.
 	{"quarantine-not-asked", "T-25: a restored backup grants at once", one(brk+"quarantine.go", "if known.Kind == \"\" {\n\t\treturn nil\n\t}\n\treturn access.Fail", "if known.Kind == \"\" || known.Kind != Unreadable {\n\t\treturn nil\n\t}\n\treturn access.Fail")},
@@ -26,7 +25,6 @@ var held = []mutant{
 
 	// Whose target it is, and whose leftovers.
 	{"claim-not-asked", "T-19: it makes things on a target that somebody else claims", one(brk+"provision.go", "if err := b.claim(ctx, conn, t); err != nil {", "if err := b.claim(ctx, conn, t); err != nil && e.Target.Account == \"-\" {")},
-	{"claim-believed-for-ever", "T-19: that a target is ours is asked once", one(brk+"target.go", "b.claims.m[place] = now.Add(believeClaim)", "b.claims.m[place] = now.Add(believeClaim + 1000*time.Hour)")},
 	{"claim-stops-the-end", "T-14: who forges a claim keeps their access", one(brk+"remove.go", "leave, ok := b.lanes.removing.enter(call, at.Place())\n", "if err := conn.Claim(call, t, t.Claim); err != nil {\n\t\treturn fail(public(err))\n\t}\n\tleave, ok := b.lanes.removing.enter(call, at.Place())\n")},
 	{"sweep-not-alone", "T-25: a staging copy of the database was pointed at production, and swept it", one(brk+"sweep.go", "if !j.alone {", "if !j.alone && a.Account == \"\" {")},
 	{"copy-makes-things", "T-25: a staging copy works on the targets of the original", one(brk+"beat.go", "if why, lost := c.lost[place]; lost {", "if why, lost := c.lost[place]; lost && why == \"\" {")},
@@ -34,7 +32,6 @@ var held = []mutant{
 	{"no-budget", "T-25: a sweep over restored data removes everything", one(brk+"sweep.go", "if n > budget {", "if n > budget+1000 {")},
 	{"budget-of-zero", "TEAM #149: a sweep finds orphans, and never removes one", one(brk+"quarantine.go", "\treturn SweepBudget\n", "\treturn 0\n")},
 	{"foreign-is-ours", "I-23: what only looks like ours is removed", one(brk+"sweep.go", "if !ok {\n\t\treturn finding{kind: foreign, said: \"it looks like ours and its tag is not\"}, nil\n\t}", "if !ok {\n\t\tid, epoch = string(access.NewEntitlementID(now.UnixMilli(), b.entropy())), b.Epoch\n\t}")},
-	{"half-an-inventory", "I-23: a list that broke off is taken for all there is", one(brk+"sweep.go", "leave(answered(err))\n\t\t\treturn found, err // an incomplete list proves nothing", "leave(answered(err))\n\t\t\treturn found, nil")},
 
 	// Replicas.
 	{"no-fence", "T-18, split brain: a replica that was taken for dead goes on making things", one(brk+"life.go", "stop := context.AfterFunc(l.over, cancel)", "stop := context.AfterFunc(l.over, func() {})")},

@@ -58,7 +58,7 @@ var mutants = []mutant{
 	{"removal-lane-dies", "Vault #4751: a worker that fails is not started again", one(brk+"lanes.go",
 		"l.mu.Lock()\n\t\tif !found && !x.again || ctx.Err() != nil {", "l.mu.Lock()\n\t\tif !found && !x.again && !w.Removals || ctx.Err() != nil {")},
 	{"expiry-by-this-replica-only", "#3860: what another replica made is not found by looking", one(brk+"due.go",
-		"if d.work, err = tx.DueWork(); err != nil {", "if d.work, err = tx.DueWork(); err != nil || true {")},
+		"if d.work, err = tx.DueWork(); err != nil {", "if _, err = tx.DueWork(); err != nil {")},
 
 	// Sharing.
 	{"holds-never-reach-zero", "T-19: the last holder who leaves is not the last", one(brk+"end.go",
@@ -69,8 +69,8 @@ var mutants = []mutant{
 		"case others > 0 && e.Mechanism == Enable:", "case others > 100 && e.Mechanism == Enable:")},
 	{"exclusive-ignored", "Q-10: an account for one person at a time is lent to two", one(acc+"entitlement.go",
 		"case e.Exclusive || g.Permissions.Exclusive:", "case false:")},
-	{"standing-right-removed", "T-19: a right that was there before is treated as ours", one(brk+"remove.go",
-		"if e.Existing || !e.Observed {", "if !e.Observed {")},
+	{"standing-right-removed", "T-19: a right that was there before is treated as ours", one(acc+"entitlement.go",
+		"e.Observed, e.Before, e.Existing = true, before, existing", "e.Observed, e.Before, e.Existing = true, \"\", false")},
 	{"before-not-kept", "T-19: the state before is lost, and settings are not put back", one(brk+"provision.go",
 		"ExpiresAt: e.ExpiresAt, Before: e.Before,", "ExpiresAt: e.ExpiresAt,")},
 

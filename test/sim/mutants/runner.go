@@ -219,7 +219,7 @@ func (r *runner) with(name, program string) *runner {
 }
 
 // ofClock reports whether a mutant is one of the clock.
-func (m mutant) ofClock() bool { return strings.HasPrefix(m.edits[0].file, clk) }
+func (m mutant) ofClock() bool { return len(m.edits) > 0 && strings.HasPrefix(m.edits[0].file, clk) }
 
 // clock lets the simulation of the clock try a mutant, with seeds of its own.
 func (r *runner) clock(ctx context.Context, m mutant, s *score) {
