@@ -205,6 +205,17 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 			fx.entitlement(cur.Retry(public(no), now)) // it is made again, or removed when the set-up's time is up
 			return b.changedBy(tx, fx, cur.ID)
 		}
+		// A failover may have taken the record of the state before back, after we had
+		// read it. Without it the removal would believe that nothing was ever done.
+		if before := m.before; !cur.Observed && (before != nil || e.Observed) {
+			if before == nil {
+				before = &connector.Before{State: e.Before, Existing: e.Existing}
+			}
+			var seen access.Event
+			cur, seen = cur.Observe(before.State, before.Existing, now)
+			fx.entitlement(cur)
+			fx.event(seen)
+		}
 		cur, ev, err := cur.Confirm(e.Rev, m.receipt.Account, m.receipt.Creation, now)
 		if err != nil {
 			return err

@@ -166,7 +166,9 @@ func (w *world) revoke(n int, s broker.Selector, hits func(*ask) bool) {
 	e := w.expects(access.ByPerson, hits)
 	var were []*ask // who was told to hold it, before
 	for _, a := range w.asks {
-		if hits(a) && a.over.IsZero() && !a.active.IsZero() {
+		// What was told before a failover that lost commits may be no grant any more,
+		// and a revocation does not reach a request that is undecided again.
+		if hits(a) && a.over.IsZero() && !a.active.IsZero() && !w.oracle.forgot(a.active) {
 			were = append(were, a)
 		}
 	}

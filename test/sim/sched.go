@@ -220,9 +220,6 @@ func (t *trace) add(n int64, at time.Duration, st *step) {
 	t.line(string(b))
 }
 
-// note adds a line that is no step: what a person was told, what is wrong.
-func (t *trace) note(format string, args ...any) { t.line("        " + fmt.Sprintf(format, args...)) }
-
 func (t *trace) line(text string) {
 	t.sum.Write([]byte(text))
 	t.sum.Write([]byte{'\n'})

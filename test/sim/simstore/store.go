@@ -64,8 +64,8 @@ func New(now func() time.Time) *Store {
 	}
 }
 
-// Unsure lets every transaction from here on doubt its time, for the reason given,
-// or trust it again: nil.
+// Unsure lets every transaction from here on doubt its time, by whatever clock, for
+// the reason given, or trust it again: nil.
 func (s *Store) Unsure(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +95,7 @@ func (s *Store) ViewBy(ctx context.Context, at Clock, fn func(broker.Tx) error) 
 	return s.run(ctx, at, true, func(tx *Tx) error { return fn(tx) })
 }
 
-func (s *Store) clock() (time.Time, error) { return s.time(), s.unsure }
+func (s *Store) clock() (time.Time, error) { return s.time(), nil }
 
 func (s *Store) run(ctx context.Context, at Clock, readOnly bool, fn func(*Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
@@ -105,6 +105,9 @@ func (s *Store) run(ctx context.Context, at Clock, readOnly bool, fn func(*Tx) e
 	defer s.mu.Unlock()
 	tx := &Tx{s: s, readOnly: readOnly}
 	tx.now, tx.unsure = at()
+	if tx.unsure == nil {
+		tx.unsure = s.unsure
+	}
 	committed := false
 	defer func() {
 		if !committed { // refused, or fn panicked

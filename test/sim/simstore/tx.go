@@ -27,8 +27,7 @@ var _ broker.Tx = (*Tx)(nil)
 // Now is the store's time.
 func (tx *Tx) Now() time.Time { return tx.now }
 
-// Certain is what the clock of the transaction says: for the store's own, what
-// Unsure said last.
+// Certain is what the clock of the transaction says, and Unsure.
 func (tx *Tx) Certain() error { return tx.unsure }
 
 func (tx *Tx) fail(err error) error {
