@@ -537,8 +537,14 @@ func deciding(w *world) {
 func changing(w *world) {
 	b := w.process("a", w.store, nil, &wire{})
 	ctx := context.Background()
-	w.soon(3*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Minute) })
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
 	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "owner", 10*time.Minute) })
+	w.soon(8*time.Second, "fetch", func() {
+		if c, err := b.Credential(ctx, caller1("mira"), string(g)); err != nil || len(c.Sealed) != 1 {
+			w.fail("credential", "mira has access and gets no credential: %v", err)
+		}
+	})
 	w.soon(4*time.Second, "ask", func() {
 		_, err := b.Submit(ctx, caller1("pia"), broker.Ask{Resource: "db0", Role: "owner", Duration: time.Minute, Start: w.store.Now().Add(40 * time.Second), Reason: "r", Key: "k", Body: access.Digest{1}})
 		w.insist(err)
