@@ -41,7 +41,8 @@ func TestRestoreDrills(t *testing.T) {
 	}
 	t.Logf("%d drills: %d grants, %d ended before the restore, %d made after the backup, %d live in the backup, %d foreign things; 0 came back, 0 were removed; service back after %s at most",
 		*drills, d.made, d.endedBefore, d.madeAfter, d.liveInBackup, d.planted, took.Round(time.Millisecond))
-	if d.endedBefore == 0 || d.madeAfter == 0 || d.liveInBackup == 0 || d.planted == 0 {
+	// A few drills by chance may meet none that had ended; twenty do.
+	if d.endedBefore == 0 && *drills >= 20 || d.madeAfter == 0 || d.liveInBackup == 0 || d.planted == 0 {
 		t.Error("a situation that the drill is about never occurred")
 	}
 }

@@ -144,8 +144,12 @@ func (b *Broker) Run(ctx context.Context) error {
 	if b.Clock != nil {
 		loops = append(loops, b.watchClock)
 	}
-	for _, loop := range loops {
-		wg.Go(func() { loop(ctx) })
+	for i, loop := range loops { // what ends access first, and the others apart, so that they do not tick together
+		wg.Go(func() {
+			if pause(ctx, time.Duration(i)*apart) {
+				loop(ctx)
+			}
+		})
 	}
 	b.lanes.open(ctx)
 	<-ctx.Done()
@@ -190,6 +194,23 @@ func every(ctx context.Context, d time.Duration, f func()) {
 			return
 		case <-t.C:
 		}
+	}
+}
+
+// apart is how long after each other the loops of a broker begin. Most have periods
+// of whole seconds, and would wake at the same moments for ever.
+const apart = 7300 * time.Microsecond
+
+// pause waits, and reports whether ctx lives on.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
