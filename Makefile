@@ -34,7 +34,7 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. Under twenty minutes on two cores with warm caches. Of the simulation it
+## Every test. About half an hour on two cores with warm caches. Of the simulation it
 ## runs the seeds that are green: docs/track-record.md names what is open.
 test: setup check build cross unit race e2e
 	@$(MAKE) --no-print-directory sim SEEDS=6
@@ -52,11 +52,11 @@ check:
 
 ## Fast tests, with real PostgreSQL where a target or the store is meant.
 unit:
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 ## The packages with goroutines, under the race detector.
 race:
-	CGO_ENABLED=1 $(GO) test -race -short $(RACED)
+	CGO_ENABLED=1 $(GO) test -timeout 30m -race -short $(RACED)
 
 ## The built binaries against a real PostgreSQL, person by person.
 e2e: build
