@@ -17,7 +17,7 @@ import (
 func smallDisk(t *testing.T, size int) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("a small disk can be mounted by root only")
+		t.Fatal("a small disk can be mounted by root only: run this as root, as make test is")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)); err != nil {

@@ -148,7 +148,7 @@ func (w *ward) ready() string {
 func onlyRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk takes root")
+		t.Fatal("mounting a small disk takes root: run this as root, as make test is")
 	}
 }
 
@@ -259,7 +259,7 @@ func TestDiskErrors(t *testing.T) {
 	onlyRoot(t)
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		t.Skip("strace injects the errors, and it is not installed")
+		t.Fatal("strace injects the errors, and it is not installed: run make setup")
 	}
 	w := newWard(t, stage.Options{Store: "sqlite"})
 	for name, inject := range map[string]string{
