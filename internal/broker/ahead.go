@@ -37,8 +37,9 @@ type ahead struct {
 	logins map[string]access.Credential // sealed, by name
 	places map[access.Place]access.Connection
 
-	read    time.Time // the store's time at the last reading
-	readAt  time.Time // the host's then, with its monotonic reading
+	told    time.Time // the store's time when it was last learned
+	toldAt  time.Time // the host's then, with its monotonic reading
+	readAt  time.Time // the host's at the last reading
 	took    time.Duration
 	cut     bool // more ends than is known here
 	stale   bool // something was committed that is not in it
@@ -151,7 +152,8 @@ func (b *Broker) readAhead(ctx context.Context) error {
 	}
 	// The store's time was read before the host's: what is reckoned from the two
 	// is late, and so never ends anything early.
-	a.read, a.readAt, a.took = at, time.Now(), time.Since(begun)
+	a.told, a.toldAt, a.took = at, time.Now(), time.Since(begun)
+	a.readAt = a.toldAt
 	return nil
 }
 
@@ -282,6 +284,9 @@ func (a *ahead) follow(fx effects) bool {
 	if a.reading {
 		a.missed = append(a.missed, fx)
 	}
+	if a.told.IsZero() { // the store may go away before it was ever read
+		a.told, a.toldAt = fx.now, time.Now()
+	}
 	a.followed(fx)
 	return true
 }
@@ -350,13 +355,13 @@ func (a *ahead) doubted() {
 	a.stale = true
 }
 
-// now reckons the store's time: never later than it is. Zero before the first
-// reading.
+// now reckons the store's time: never later than it is. Zero while nothing was read
+// nor committed yet.
 func (a *ahead) now() time.Time {
-	if a.read.IsZero() {
+	if a.told.IsZero() {
 		return time.Time{}
 	}
-	return a.read.Add(time.Since(a.readAt))
+	return a.told.Add(time.Since(a.toldAt))
 }
 
 // ends says when the entitlement is to be removed, and when its credential is to
