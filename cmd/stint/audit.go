@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stint/internal/api"
+	"stint/internal/wholefile"
 )
 
 func (c *cli) auditCmd() *cobra.Command {
@@ -239,28 +239,8 @@ func (c *cli) auditExportCmd() *cobra.Command {
 }
 
 func exportTo(ctx context.Context, conn *connection, path string) error {
-	unwritten := func(err error) error {
-		return &api.Error{Kind: api.Internal, Code: "export-unwritten", Message: "cannot write " + path, Why: cause(err)}
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".stint-*") // mode 0600: the log says who did what
-	if err != nil {
-		return unwritten(err)
-	}
-	defer os.Remove(f.Name())
-	err = conn.AuditExport(ctx, f)
-	if e := f.Sync(); err == nil && e != nil {
-		err = unwritten(e)
-	}
-	if e := f.Close(); err == nil && e != nil {
-		err = unwritten(e)
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return unwritten(err)
-	}
-	return nil
+	err := wholefile.Replace(path, func(f *os.File) error { return conn.AuditExport(ctx, f) })
+	return unwritten("export-unwritten", path, err)
 }
 
 func (c *cli) auditCheckpointCmd() *cobra.Command {

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path/filepath"
+
+	"stint/internal/wholefile"
 )
 
 // authorityFile puts the certificate authority of a target into a
@@ -18,7 +20,7 @@ func (c *cli) authorityFile(ca string) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(ca))
 	path := filepath.Join(dir, "ca-"+hex.EncodeToString(sum[:8])+".pem")
-	if err := replaceFile(path, []byte(ca)); err != nil {
+	if err := wholefile.Write(path, []byte(ca)); err != nil {
 		return "", stateError(path, cause(err), "make its folder writable, or set STINT_HOME to another")
 	}
 	return path, nil

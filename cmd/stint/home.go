@@ -13,6 +13,7 @@ import (
 	"runtime"
 
 	"stint/internal/api"
+	"stint/internal/wholefile"
 )
 
 // The files of STINT_HOME. Each is replaced as a whole, so that a reader, or a
@@ -153,29 +154,20 @@ func (c *cli) store(name string, v any) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return stateError(path, cause(err), "make its folder writable, or set STINT_HOME to another")
 	}
-	if err := replaceFile(path, text.Bytes()); err != nil {
+	if err := wholefile.Write(path, text.Bytes()); err != nil {
 		return stateError(path, cause(err), "make its folder writable, or set STINT_HOME to another")
 	}
 	return nil
 }
 
-// replaceFile writes a new file of mode 0600 and puts it in the place of path.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".stint-*") // mode 0600
-	if err != nil {
+// unwritten says that a file could not be written, where err does not speak for
+// itself: what the server or a check of the content had to say does.
+func unwritten(code, path string, err error) error {
+	var said *api.Error
+	if err == nil || errors.As(err, &said) {
 		return err
 	}
-	defer os.Remove(f.Name())
-	if _, err = f.Write(text); err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return &api.Error{Kind: api.Internal, Code: code, Message: "cannot write " + path, Why: cause(err)}
 }
 
 func stateError(path, why, next string) error {
@@ -185,8 +177,12 @@ func stateError(path, why, next string) error {
 // cause is the last part of a file error, without operation and path.
 func cause(err error) string {
 	var p *fs.PathError
-	if errors.As(err, &p) {
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
 		return p.Err.Error()
+	case errors.As(err, &l):
+		return l.Err.Error()
 	}
 	return err.Error()
 }

@@ -18,6 +18,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/backup"
+	"stint/internal/wholefile"
 )
 
 func (c *cli) backupCmd() *cobra.Command {
@@ -78,46 +79,18 @@ func (c *cli) takeBackup(ctx context.Context, path, key string) error {
 			return err
 		}
 	}
-	unwritten := func(err error) error {
-		return &api.Error{Kind: api.Internal, Code: "backup-unwritten", Message: "cannot write " + path, Why: cause(err)}
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".stint-*") // mode 0600
-	if err != nil {
-		return unwritten(err)
-	}
-	defer os.Remove(f.Name()) // it has another name when all went well
-	err = conn.Backup(ctx, f)
-	if e := f.Sync(); err == nil && e != nil {
-		err = unwritten(e)
-	}
 	var v backupView
-	if err == nil {
-		v, err = checkBackup(f, path, key)
-	}
-	if e := f.Close(); err == nil && e != nil {
-		err = unwritten(e)
-	}
-	if err != nil {
+	err = wholefile.Replace(path, func(f *os.File) (err error) {
+		if err = conn.Backup(ctx, f); err == nil {
+			v, err = checkBackup(f, path, key)
+		}
 		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return unwritten(err)
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return unwritten(err)
+	})
+	if err != nil {
+		return unwritten("backup-unwritten", path, err)
 	}
 	c.say("the seal key is not in it; keep that apart")
 	return c.showBackup(v)
-}
-
-// syncDir makes a new name durable. Systems that cannot do so do it by themselves.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	_ = d.Sync()
-	return d.Close()
 }
 
 func (c *cli) verifyBackup(path, key string) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,6 +15,7 @@ import (
 	"stint/internal/apiserver"
 	"stint/internal/backup"
 	"stint/internal/store"
+	"stint/internal/wholefile"
 )
 
 const backupHelp = `Write a backup of the stopped installation to a file. While it runs, use
@@ -99,20 +101,13 @@ func backupStopped(ctx context.Context, s settings, path string, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
+	var m backup.Manifest
+	err = wholefile.Replace(path, func(f *os.File) (err error) {
+		m, err = writeBackup(ctx, st, id, filepath.Dir(path), f)
+		return err
+	})
+	if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) {
 		return refuse("backup-unwritten", "the backup cannot be written", cause(err), "check --out")
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // it has another name when all went well
-	m, err := writeBackup(ctx, st, id, filepath.Dir(path), f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return err
@@ -137,12 +132,4 @@ func (p *process) afterRestore(ctx context.Context, after int64) (int64, error) 
 		return after, err
 	}
 	return min(after, q.Kept-1), nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

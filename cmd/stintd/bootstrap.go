@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"stint/internal/ident"
+	"stint/internal/wholefile"
 )
 
 const (
@@ -41,7 +42,7 @@ func (b *bootstrap) open(ctx context.Context) (needed bool, err error) {
 	if !needed {
 		return false, b.remove()
 	}
-	if err := writeFile(b.path, append(e.Code.Reveal(), '\n')); err != nil {
+	if err := wholefile.Write(b.path, append(e.Code.Reveal(), '\n')); err != nil {
 		return false, err
 	}
 	b.log.Info("there is no user yet: sign in as the first administrator", "token_file", b.path, "good_until", e.ExpiresAt)
@@ -78,25 +79,6 @@ func (b *bootstrap) run(ctx context.Context) error {
 func (b *bootstrap) remove() error {
 	if err := os.Remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	return nil
-}
-
-// writeFile replaces a file at once or not at all, for its owner only.
-func writeFile(path string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(text)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/keys"
 	"stint/internal/store"
+	"stint/internal/wholefile"
 )
 
 const restoredHelp = `Tell Stint that its data came from a backup that the database made, before it is
@@ -289,5 +290,5 @@ func putInPlace(fresh, path string) (old string, err error) {
 	if err := os.Remove(fresh + ".lock"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	return old, syncFolder(filepath.Dir(path))
+	return old, wholefile.SyncFolder(filepath.Dir(path))
 }

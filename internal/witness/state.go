@@ -6,11 +6,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"stint/internal/access"
 	"stint/internal/audit"
+	"stint/internal/wholefile"
 )
 
 // state is the witness's whole memory, one file. It is small: one checkpoint for
@@ -96,37 +96,13 @@ func (s *state) write(logs map[string]seen) error {
 	if err != nil {
 		return stateError("it cannot be encoded", err)
 	}
-	if err := replaceFile(s.path, append(text, '\n')); err != nil {
+	if err := wholefile.Write(s.path, append(text, '\n')); err != nil {
 		return stateError("it cannot be written", err)
 	}
 	return nil
 }
 
 func (s *state) close() error { return s.lock.Close() } // which gives the lock back
-
-// replaceFile writes a file at once or not at all, for its owner only, and is
-// durable when it returns.
-func replaceFile(path string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(text)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
 
 // newest is the checkpoint that was signed last; size 0 when none was.
 func (s seen) newest(origin, verifierKeys string) (audit.Checkpoint, error) {
