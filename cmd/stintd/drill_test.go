@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -25,14 +26,17 @@ import (
 	"stint/internal/witness"
 )
 
-var drills = flag.Int("drills", 4, "how many restores TestRestoreDrills does")
+var (
+	drills    = flag.Int("drills", 4, "how many restores TestRestoreDrills does")
+	drillSeed = flag.Uint64("drill.seed", 0, "repeats the drills of a seed; 0: another each time")
+)
 
 // TestRestoreDrills takes a backup at a random point of a busy life, lives on,
 // loses the store, and restores. On the target, a real PostgreSQL, nothing that had
 // ended comes back, and nothing that is not Stint's is touched. (T-25, T-39, I-33)
 func TestRestoreDrills(t *testing.T) {
 	d := newDrill(t)
-	seed := rand.Uint64()
+	seed := cmp.Or(*drillSeed, rand.Uint64())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	var took time.Duration
@@ -233,11 +237,12 @@ func (d *drill) once(n int, r *rand.Rand) time.Duration {
 	must(t, errors.Join(d.noor.Backup(t.Context(), f), f.Close()))
 	inBackup := d.ids()
 	d.liveInBackup += len(inBackup)
-	before := d.made
-	d.some(r, 2+r.IntN(6))
+	before, kept := d.made, d.head().Size
+	d.ask("reader") // so that every restore loses something that was witnessed
+	d.some(r, 1+r.IntN(6))
 	d.madeAfter += d.made - before
 	d.plant(n)
-	d.witnessed()
+	d.witnessed(kept)
 	for _, id := range inBackup {
 		if _, still := d.live[id]; !still {
 			d.endedBefore++
@@ -311,13 +316,26 @@ func (d *drill) once(n int, r *rand.Rand) time.Duration {
 	return took
 }
 
-// witnessed waits until the witness knows the newest record that there is now.
-func (d *drill) witnessed() {
+// head is the newest signed checkpoint of the log.
+func (d *drill) head() audit.Checkpoint {
 	d.t.Helper()
-	head, err := d.noor.AuditCheckpoint(d.t.Context())
+	signed, err := d.noor.AuditCheckpoint(d.t.Context())
 	must(d.t, err)
-	want, err := audit.OpenCheckpoint([]byte(head.Checkpoint), d.key)
+	cp, err := audit.OpenCheckpoint([]byte(signed.Checkpoint), d.key)
 	must(d.t, err)
+	return cp
+}
+
+// witnessed waits until the witness knows records that a log of size kept lacks.
+func (d *drill) witnessed(kept int64) {
+	d.t.Helper()
+	want := d.head()
+	for deadline := time.Now().Add(20 * time.Second); want.Size <= kept; want = d.head() { // records get their numbers a moment later
+		if time.Now().After(deadline) {
+			d.t.Fatalf("the log does not grow beyond %d records\n%s", kept, d.daemon.out)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	// Shown here as stintd does each minute: a drill does not wait so long.
 	d.daemon.end()
 	d.serve(true)
