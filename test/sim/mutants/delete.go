@@ -27,7 +27,7 @@ var protective = []string{
 // broker's protective logic: each statement of the files that does something, and each
 // look before a return, can be put to sleep by its place in the tree. What is excused
 // is left out; an excuse for a line that is not there is an error.
-func (r *runner) prepareDeletions(ctx context.Context, files []string, every int) (ms []mutant, let []excuse, err error) {
+func (r *runner) prepareDeletions(ctx context.Context, files []string, every int, wants func(string) bool) (ms []mutant, let []excuse, err error) {
 	began := time.Now()
 	woven := map[string]string{}
 	n := 0
@@ -51,7 +51,9 @@ func (r *runner) prepareDeletions(ctx context.Context, files []string, every int
 			if names[where] {
 				where += fmt.Sprint(":", d.column) // a second one on the line
 			}
-			names[where] = true
+			if names[where] = true; !wants(where) {
+				continue
+			}
 			x.at = append(x.at, d.before(where)...)
 			ms = append(ms, mutant{name: where, from: d.fn + ": " + d.text})
 		}
@@ -235,7 +237,7 @@ func (o options) deletions(rep report, let []excuse) error {
 			e.Violated = append(e.Violated, "nobody misses "+s.Name+": "+s.From)
 		}
 	}
-	if o.remove == "protective" && o.sample == 1 {
+	if o.remove == "protective" && o.sample == 1 && o.only == "" {
 		if err := e.Write(o.evidence); err != nil {
 			return err
 		}

@@ -107,7 +107,7 @@ func (o options) run(ctx context.Context) error {
 	if o.remove == "" {
 		err = r.prepare(ctx, todo)
 	} else {
-		todo, let, err = r.prepareDeletions(ctx, filesToDelete(o.remove), o.sample)
+		todo, let, err = r.prepareDeletions(ctx, filesToDelete(o.remove), o.sample, o.wants)
 	}
 	if err == nil {
 		err = r.establish(ctx, o.jobs)
