@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +32,14 @@ var guards = []protection{
 	{"one of two leaves a shared account", 80 * time.Second, true, leavesShared},
 	{"one of two rights cannot be made", 40 * time.Second, true, halfMade},
 	{"a device that nothing can be sealed to", 60 * time.Second, true, unsealable},
-	{"more calls than a target may have at once", 40 * time.Second, true, crowd},
+	{"taken for dead just when it is to begin", 40 * time.Second, true, fencedAtOnce},
 	{"the record of the state before is lost while it is made", 60 * time.Second, true, observedLost},
 	{"a store that comes and goes", 60 * time.Second, true, flapping},
+	{"two devices that nothing can be sealed to share an account", 60 * time.Second, true, unsealableTwo},
+	{"what is left of one end delays another", 60 * time.Second, true, slowRemoval},
+	{"an account that somebody replaced", 40 * time.Second, true, replaced},
+	{"revoked again while it cannot be removed", 60 * time.Second, true, revokedTwice},
+	{"given back", 40 * time.Second, true, givenBack},
 }
 
 func init() { protections = append(protections, guards...) }
@@ -383,35 +389,210 @@ func unsealable(w *world) {
 	})
 }
 
-// crowd: more calls wait for a silent target than may. Those that never got to it are
-// on record as failed, and are made when it speaks again.
-func crowd(w *world) {
-	at := &wire{}
+// unsealableTwo: where all who share an account leave at once, it is taken away.
+func unsealableTwo(w *world) {
+	var bad atomic.Bool
+	at := &wire{seal: func(public []byte, info string, plain []byte) ([]byte, error) {
+		if bad.Load() {
+			return nil, errors.New("sim: that is no key")
+		}
+		return sealInClear(public, info, plain)
+	}}
 	b := w.process("a", w.store, nil, at)
 	w.in(4*time.Second, "hang", "", func() { at.hang() })
-	const n = 40
-	w.soon(5*time.Second, "ask", func() {
-		for range n {
-			time.Sleep(time.Millisecond)
-			w.submit(b, "mira", "reader", 10*time.Minute)
+	w.soon(5*time.Second, "ask", func() { w.submit(b, "noor", "shared", 10*time.Minute) })
+	w.in(11*time.Second, "go on", "", func() { at.goOn() })
+	w.soon(20*time.Second, "ask", func() { at.hang(); w.submit(b, "mira", "shared", 10*time.Minute) })
+	w.in(21*time.Second, "go on", "", func() { bad.Store(true); at.goOn() })
+	w.in(40*time.Second, "look", "", func() {
+		if n := len(w.store.Grants(true)); n > 0 || w.usable() > 0 {
+			w.fail("I-02", "%d grants are live and %d privileges can be used, and nobody has a password", n, w.usable())
 		}
 	})
-	w.in(9500*time.Millisecond, "look", "", func() {
-		if waiting := at.waits(); waiting >= n {
-			w.fail("story", "%d calls wait for one target", waiting)
+}
+
+// slowRemoval: what is left of an account takes long to go, and meanwhile the access of
+// somebody else at the same target ends in time.
+func slowRemoval(w *world) {
+	at, open := &wire{}, make(chan struct{})
+	at.meet(func(call string, o connector.Order) error {
+		if call == "remove" && o.Person == "mira" {
+			<-open
 		}
-		for _, e := range w.store.Entitlements(true) {
-			if e.Attempts == 0 {
-				w.fail("L-03", "%s was not made, and nobody noted that", e.ID)
+		return nil
+	})
+	b := w.process("a", w.store, nil, at)
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Second) })
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "reader", 15*time.Second) })
+	w.in(14500*time.Millisecond, "look", "", func() {
+		if w.usable() != 1 {
+			w.fail("story", "%d privileges can be used, and should be one", w.usable())
+		}
+	})
+	w.in(19*time.Second, "look", "", func() {
+		if w.usable() != 0 {
+			w.fail("L-05", "access goes on after its end, because something else at the target takes long to go")
+		}
+		close(open)
+	})
+	w.in(55*time.Second, "look", "", func() {
+		if n := len(w.store.Grants(true)); n > 0 {
+			w.fail("L-01", "%d grants are live", n)
+		}
+	})
+}
+
+// replaced: what is there under our name is not what we made. It is left without login,
+// nobody is told that it is gone, and a person is told what it is.
+func replaced(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	place := w.places[0].Place()
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 17*time.Second) })
+	w.in(10*time.Second, "replace", "", func() {
+		_, err := w.targets.Replace(place, w.row().Account, "theirs")
+		w.insist(err)
+	})
+	w.in(25*time.Second, "look", "", func() {
+		p, there := w.targets.Account(place, w.row().Account)
+		if !there || p.Login {
+			w.fail("I-23", "an account that we did not make is there: %t, and can sign in: %t", there, p.Login)
+		}
+		w.expect("I-03", g, access.Ending)
+		if !w.logged(broker.ForeignFound) {
+			w.fail("I-03", "nobody was told that what is there is not what was made")
+		}
+	})
+}
+
+func (w *world) logged(t access.EventType) bool {
+	return slices.ContainsFunc(w.store.Log(), func(ev access.Event) bool { return ev.Type == t })
+}
+
+// revokedTwice: what is ending ends once, however often somebody says so. That it does
+// not go is put on record, with what the target said.
+func revokedTwice(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.in(9*time.Second, "stick", "", func() { at.stick("app_read") })
+	w.soon(10*time.Second, "revoke", func() { w.revokes(b, g) })
+	w.soon(12*time.Second, "revoke", func() { w.revokes(b, g) })
+	w.soon(14*time.Second, "return", func() {
+		got, _ := w.store.Grant(g)
+		_, err := b.End(context.Background(), caller1("mira"), string(got.Request), "")
+		w.insist(err)
+	})
+	w.in(20*time.Second, "look", "", func() {
+		w.expect("I-02", g, access.Ending)
+		if !w.logged(broker.RemovalTrouble) {
+			w.fail("I-03", "nobody was told that it cannot be removed")
+		}
+		if e := w.row(); e.LastError != "sim: it is locked" {
+			w.fail("I-03", "it cannot be removed, and why is not on record: %q", e.LastError)
+		}
+		at.stick("")
+	})
+	w.in(55*time.Second, "look", "", func() { w.expect("L-01", g, access.Ended) })
+}
+
+// givenBack: who has something can give it back, and nobody else can.
+func givenBack(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	var g access.GrantID
+	end := func(who string) error {
+		got, _ := w.store.Grant(g)
+		_, err := b.End(context.Background(), caller1(who), string(got.Request), "done")
+		return err
+	}
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(8*time.Second, "return", func() {
+		for _, who := range []string{"paul", "root"} {
+			if err := end(who); err == nil {
+				w.fail("I-02", "%s gives back what is not theirs", who)
 			}
 		}
-		at.goOn()
+		w.expect("promise", g, access.Active)
+		w.insist(end("mira"))
 	})
-	w.in(38*time.Second, "look", "", func() {
-		if got := w.usable(); got != n {
-			w.fail("promise", "%d of %d were made", got, n)
+	w.in(10*time.Second, "look", "", func() {
+		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
+			w.fail("I-02", "what was given back can be used")
 		}
 	})
+}
+
+// addsUp looks at the end of a story that no oracle follows: every row is in the log with
+// all its versions, also what is gone, nothing is in the log that is of nothing, and what
+// has ended keeps no credential.
+func (w *world) addsUp() {
+	versions := map[string]int64{}
+	for _, ev := range w.store.Log() {
+		was := versions[ev.Entity]
+		if strings.HasPrefix(ev.Entity, "user:") && was == 0 {
+			was = 1 // they were there before
+		}
+		if ev.Entity == "" || ev.Type == "" || ev.Version != was+1 {
+			w.fail("I-15", "%q of %q is version %d, after %d", ev.Type, ev.Entity, ev.Version, was)
+		}
+		versions[ev.Entity] = ev.Version
+	}
+	for _, e := range w.store.Entitlements(false) {
+		if versions[string(e.ID)] != e.Version {
+			w.fail("I-15", "%s is version %d and %s, and the log says %d", e.ID, e.Version, e.State, versions[string(e.ID)])
+		}
+	}
+	for _, g := range w.store.Grants(false) {
+		if versions[string(g.ID)] != g.Version {
+			w.fail("I-15", "%s is version %d and %s, and the log says %d", g.ID, g.Version, g.State, versions[string(g.ID)])
+		}
+		if g.Live() {
+			continue
+		}
+		w.insist(w.store.View(context.Background(), func(tx broker.Tx) error {
+			kept, err := tx.Sealed(g.ID)
+			if len(kept) > 0 {
+				w.fail("I-19", "%s is %s, and its credential is kept", g.ID, g.State)
+			}
+			return err
+		}))
+	}
+	if broken := w.store.Broken(); len(broken) > 0 {
+		w.fail("rule", "the store had to refuse a change that breaks a rule: %s", broken[0])
+	}
+}
+
+// afterwards is a store that does something once, after a change and before the one who
+// made it hears of it.
+type afterwards struct {
+	broker.Store
+	armed atomic.Bool
+	do    func()
+}
+
+func (s *afterwards) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	err := s.Store.Update(ctx, fn)
+	if s.armed.Swap(false) {
+		s.do()
+	}
+	return err
+}
+
+// fencedAtOnce: a replica is taken for dead between the word that something is to be made
+// and the call. It makes nothing in its old life, and notes that, so that its new life or
+// another replica need not wait for the lease.
+func fencedAtOnce(w *world) {
+	s, at := &afterwards{Store: w.store}, &wire{}
+	b := w.process("a", s, nil, at)
+	s.do = func() { b.Fence() }
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() {
+		s.armed.Store(true)
+		g = w.submit(b, "mira", "reader", 10*time.Minute)
+	})
+	w.in(6*time.Second, "look", "", func() { w.expect("L-03", g, access.Active) })
 }
 
 // observedLost: a failover takes back what is on record about the state before, while

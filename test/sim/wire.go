@@ -272,6 +272,11 @@ func (x *wire) lie(times int, calls []string) {
 }
 
 func (x *wire) take(call string, os []connector.Order, do func([]connector.Order) []connector.Result) []connector.Result {
+	for _, o := range os {
+		if err := x.met(call, o); err != nil {
+			return slices.Repeat([]connector.Result{{Outcome: connector.NotDone, Err: err}}, len(os))
+		}
+	}
 	x.mu.Lock()
 	lies := x.lies > 0 && slices.Contains(x.lying, call)
 	if lies && call == x.lying[len(x.lying)-1] {
