@@ -196,9 +196,7 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 			if m.receipt.Creation != "" {
 				cur.Account, cur.Creation = m.receipt.Account, m.receipt.Creation
 			}
-			cur = cur.Settle()
-			cur.NextAt = now
-			fx.entitlement(cur)
+			fx.entitlement(cur.Settle())
 			return nil
 		}
 		if no := tx.Certain(); no != nil && cur.State == access.Intended {
@@ -207,12 +205,11 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 		}
 		// A failover may have taken the record of the state before back, after we had
 		// read it. Without it the removal would believe that nothing was ever done.
-		if before := m.before; !cur.Observed && (before != nil || e.Observed) {
-			if before == nil {
-				before = &connector.Before{State: e.Before, Existing: e.Existing}
-			}
+		// Where it was on record when the work was taken up, the lease proves that it
+		// still is: the two are lost together or not at all.
+		if m.before != nil && !cur.Observed {
 			var seen access.Event
-			cur, seen = cur.Observe(before.State, before.Existing, now)
+			cur, seen = cur.Observe(m.before.State, m.before.Existing, now)
 			fx.entitlement(cur)
 			fx.event(seen)
 		}
@@ -361,9 +358,7 @@ func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Ent
 		} else {
 			cur = cur.LandsBy(tx.Now().Add(callSlack)) // the call is over: what it sent was sent before now
 		}
-		if cur.State == access.Removing {
-			cur.NextAt = tx.Now()
-		} else {
+		if cur.State != access.Removing {
 			cur = cur.Retry(said, tx.Now())
 		}
 		fx.entitlement(cur)

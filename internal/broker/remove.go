@@ -228,7 +228,6 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 					fx.event(b.trouble(tx.Now(), next, v))
 				}
 			case errors.Is(err, access.Pending): // absent now, but a call may still land: look again then
-				next = e
 				next.NextAt = e.CallUntil
 			case err != nil:
 				return err

@@ -108,6 +108,7 @@ func protect(p protection) Result {
 	p.play(w)
 	w.run(w.began.Add(p.until))
 	if p.bare {
+		w.addsUp()
 		w.close()
 	} else {
 		w.converge()

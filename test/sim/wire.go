@@ -62,6 +62,9 @@ func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: name, Log: discard, Rand: w.randomness(90000 + len(w.overs))}
 	c.Alone, c.Journal = at.alone, at.journal
+	if at.seal != nil {
+		c.SealTo = at.seal
+	}
 	if p != nil {
 		c.Peers = p
 	}
@@ -116,6 +119,12 @@ type wire struct {
 	beats   *beats
 	alone   bool           // its process is the only one
 	journal broker.Journal // of its process
+	// seal encrypts to devices in the place of the simulator's way.
+	seal func(public []byte, info string, plain []byte) ([]byte, error)
+	// meets comes before a call about one order has an effect, which is the error that
+	// it returns; after comes when something was made. Both may be nil.
+	meets func(call string, o connector.Order) error
+	after func(o connector.Order, made connector.Receipt)
 
 	mu      sync.Mutex
 	tried   int
@@ -193,6 +202,9 @@ func (x *wire) Provision(ctx context.Context, t connector.Target, o connector.Or
 			return connector.Receipt{}, &connector.Error{Outcome: connector.Unknown, Message: "the target did not answer", Cause: ctx.Err()}
 		}
 	}
+	if err := x.met("provision", o); err != nil {
+		return connector.Receipt{}, err
+	}
 	x.mu.Lock()
 	x.sent++
 	lies := x.lies > 0 && slices.Contains(x.lying, "provision")
@@ -205,9 +217,44 @@ func (x *wire) Provision(ctx context.Context, t connector.Target, o connector.Or
 	}
 	made, err := x.Connector.Provision(ctx, t, o)
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.made = made
+	after := x.after
+	x.mu.Unlock()
+	if after != nil && err == nil {
+		after(o, made)
+	}
 	return made, err
+}
+
+func (x *wire) met(call string, o connector.Order) error {
+	x.mu.Lock()
+	meets := x.meets
+	x.mu.Unlock()
+	if meets == nil {
+		return nil
+	}
+	return meets(call, o)
+}
+
+// meet has something happen before each call about one order; nil: no more.
+func (x *wire) meet(do func(call string, o connector.Order) error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.meets = do
+}
+
+func (x *wire) count() (tried, sent int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.tried, x.sent
+}
+
+// Observe reads the state before.
+func (x *wire) Observe(ctx context.Context, t connector.Target, o connector.Order) (connector.Before, error) {
+	if err := x.met("observe", o); err != nil {
+		return connector.Before{}, err
+	}
+	return x.Connector.Observe(ctx, t, o)
 }
 
 // login is what was made last.
@@ -225,6 +272,11 @@ func (x *wire) lie(times int, calls []string) {
 }
 
 func (x *wire) take(call string, os []connector.Order, do func([]connector.Order) []connector.Result) []connector.Result {
+	for _, o := range os {
+		if err := x.met(call, o); err != nil {
+			return slices.Repeat([]connector.Result{{Outcome: connector.NotDone, Err: err}}, len(os))
+		}
+	}
 	x.mu.Lock()
 	lies := x.lies > 0 && slices.Contains(x.lying, call)
 	if lies && call == x.lying[len(x.lying)-1] {
@@ -378,4 +430,11 @@ func (j *memory) Waiting() (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.records), nil
+}
+
+// passwordOf reads a credential that was sealed in clear.
+func passwordOf(blob []byte) string {
+	var l struct{ Password string }
+	_ = json.Unmarshal(blob, &l) // nobody has that password
+	return l.Password
 }

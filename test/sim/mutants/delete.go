@@ -5,106 +5,182 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
-	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"stint/test/evidence"
 )
 
-// A colleague who deletes one line of the broker's protective logic is to see a red
-// simulation. prepareDeletions weaves one program out of all such colleagues: each
-// statement of the files that does something, and each look before a return, can be
-// put to sleep by its place in the tree.
-func (r *runner) prepareDeletions(ctx context.Context, names []string, every int) (ms []mutant, err error) {
+// protective are the files whose statements count as protective logic: what decides
+// whether access is given, what ends it, what is touched on a target, and what is put
+// on record about it. docs/simulation.md says what is not, and why.
+var protective = []string{
+	brk + "provision.go", brk + "remove.go", brk + "end.go", brk + "due.go", brk + "effects.go", brk + "life.go", brk + "hold.go",
+	brk + "quarantine.go", brk + "sweep.go", brk + "away.go", brk + "ahead.go", brk + "credential.go", brk + "start.go", brk + "people.go",
+	brk + "eligibility.go", acc + "entitlement.go", acc + "grant.go", acc + "approval.go",
+}
+
+// prepareDeletions weaves one program out of all colleagues who delete one line of the
+// broker's protective logic: each statement of the files that does something, and each
+// look before a return, can be put to sleep by its place in the tree. What is excused
+// is left out; an excuse for a line that is not there is an error.
+func (r *runner) prepareDeletions(ctx context.Context, files []string, every int, wants func(string) bool) (ms []mutant, let []excuse, err error) {
 	began := time.Now()
-	files := map[string]string{"internal/broker/planted.go": "package broker\n\nimport \"os\"\n\nvar planted_ = os.Getenv(\"" + awake + "\")\n"}
+	woven := map[string]string{}
 	n := 0
-	for _, name := range names {
-		file := brk + strings.TrimSuffix(name, ".go") + ".go"
-		b, err := os.ReadFile(filepath.Join(r.root, file))
+	used := map[excuse]bool{}
+	for _, file := range files {
+		x, err := readWeaving(r.root, file)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		x, err := parseWeaving(file, string(b))
-		if err != nil {
-			return nil, err
-		}
+		woven[path.Join(path.Dir(file), "planted.go")] = "package " + x.syntax.Name.Name + "\n\nimport \"os\"\n\nvar planted_ = os.Getenv(\"" + awake + "\")\n"
+		names := map[string]bool{}
 		for _, d := range x.deletable() {
+			if e, ok := excuseFor(path.Base(file), d); ok {
+				used[e] = true
+				continue
+			}
 			if n++; (n-1)%every != 0 {
 				continue
 			}
-			where := fmt.Sprintf("%s:%d", filepath.Base(file), d.line)
+			where := fmt.Sprintf("%s:%d", path.Base(file), d.line)
+			if names[where] {
+				where += fmt.Sprint(":", d.column) // a second one on the line
+			}
+			if names[where] = true; !wants(where) {
+				continue
+			}
 			x.at = append(x.at, d.before(where)...)
-			ms = append(ms, mutant{name: where, from: d.text})
+			ms = append(ms, mutant{name: where, from: d.fn + ": " + d.text})
 		}
-		files[file] = x.weave()
+		woven[file] = x.weave()
 	}
-	program, err := r.build(ctx, "deletions", files)
+	for _, e := range excused {
+		switch file, _, _ := strings.Cut(e.where, ":"); {
+		case used[e]:
+			let = append(let, e)
+		case slices.ContainsFunc(files, func(f string) bool { return path.Base(f) == file }):
+			return nil, nil, fmt.Errorf("%s is excused for %q, and that line is not there any more", e.where, e.line)
+		}
+	}
+	program, err := r.build(ctx, "deletions", woven)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r.programs = map[string]string{"": program}
 	for _, m := range ms {
 		r.programs[m.name] = program
 	}
-	fmt.Printf("%d statements can be deleted; built in %.0f s\n", len(ms), time.Since(began).Seconds())
-	return ms, nil
+	fmt.Printf("%d statements can be deleted, %d lines are excused; built in %.0f s\n", len(ms), len(let), time.Since(began).Seconds())
+	return ms, let, nil
+}
+
+// filesToDelete reads what was asked for: names of files of internal/broker, or of
+// internal/access with "access/" before them; "protective" for all that count.
+func filesToDelete(asked string) (files []string) {
+	for name := range strings.SplitSeq(asked, ",") {
+		switch more, access := strings.CutPrefix(name, "access/"); {
+		case name == "protective":
+			files = append(files, protective...)
+		case access:
+			files = append(files, acc+strings.TrimSuffix(more, ".go")+".go")
+		default:
+			files = append(files, brk+strings.TrimSuffix(name, ".go")+".go")
+		}
+	}
+	return files
 }
 
 // deletion is one statement that can be put to sleep.
 type deletion struct {
-	line     int
-	text     string // its first line
-	from, to int
-	// cond is the condition of an if whose body leaves; the whole statement sleeps
-	// when it does not hold. -1 where the statement itself is wrapped.
-	cond, condEnd int
+	line, column int
+	fn           string // the function around it
+	text         string // its first line
+	from, to     int
+	// conds are the conditions of a case, which does not hold when it sleeps; nil
+	// where the statement itself is wrapped.
+	conds []span
 }
 
-func (d deletion) before(where string) []insertion {
-	if d.cond >= 0 {
-		return []insertion{{d.cond, d.cond, fmt.Sprintf("planted_ != %q && (", where)}, {d.condEnd, d.condEnd, ")"}}
+type span struct{ from, to int }
+
+func (d deletion) before(where string) (at []insertion) {
+	for _, c := range d.conds {
+		at = append(at, insertion{c.from, c.from, fmt.Sprintf("planted_ != %q && (", where)}, insertion{c.to, c.to, ")"})
 	}
-	return []insertion{{d.from, d.from, fmt.Sprintf("if planted_ != %q { ", where)}, {d.to, d.to, " }"}}
+	if d.conds == nil {
+		at = []insertion{{d.from, d.from, fmt.Sprintf("if planted_ != %q { ", where)}, {d.to, d.to, " }"}}
+	}
+	return at
 }
+
+// dull is what a call does that only speaks, counts, or lets go of what is held for
+// speed or for a moment.
+var dull = []string{"b.Log.", "done()", "cancel()", ".Unlock()", ".Lock()", "wg.", "leave(", "close(", ".Stop()", "b.storeTrouble(", "b.seen.", "slices.Sort", ".Wait()", ".Done()"}
 
 // deletable lists the statements of all functions that can be taken away: calls,
-// assignments to what is there already, and ifs that leave early. Not what only
-// hands an error on, nor what only logs, counts or lets go.
+// assignments to what is there already, counting, what is done at the end, ifs that
+// leave early, and cases that are conditions. Not what only hands an error on that is
+// there already, nor what only logs, counts or lets go.
 func (x *weaving) deletable() (ds []deletion) {
 	ast.Inspect(x.syntax, func(n ast.Node) bool {
+		sw, ok := n.(*ast.SwitchStmt)
+		if ok && sw.Tag == nil {
+			for _, c := range sw.Body.List {
+				if c := c.(*ast.CaseClause); len(c.List) > 0 {
+					d := x.deletion(c)
+					for _, cond := range c.List {
+						d.conds = append(d.conds, span{x.offset(cond.Pos()), x.offset(cond.End())})
+					}
+					ds = append(ds, d)
+				}
+			}
+			return true
+		}
 		st, ok := n.(ast.Stmt)
 		if !ok {
 			return true
 		}
-		d := deletion{line: x.fset.Position(st.Pos()).Line, from: x.offset(st.Pos()), to: x.offset(st.End()), cond: -1}
-		d.text, _, _ = strings.Cut(x.text[d.from:d.to], "\n")
 		switch st := st.(type) {
-		case *ast.ExprStmt:
-			for _, dull := range []string{"b.Log.", "done()", "cancel()", "defer ", ".Unlock()", ".Lock()", "wg.", "leave(", "close(", ".Stop()", "b.storeTrouble(", "b.seen."} {
-				if strings.Contains(d.text, dull) {
-					return true
-				}
+		case *ast.ExprStmt, *ast.DeferStmt:
+			text := x.part(st.Pos(), st.End())
+			text, _, _ = strings.Cut(text, "\n")
+			if slices.ContainsFunc(dull, func(d string) bool { return strings.Contains(text, d) }) {
+				return true
 			}
+		case *ast.IncDecStmt:
 		case *ast.AssignStmt:
-			if st.Tok == token.DEFINE || strings.HasPrefix(d.text, "_ ") {
+			if st.Tok == token.DEFINE || strings.HasPrefix(x.part(st.Pos(), st.End()), "_ ") {
 				return true
 			}
 		case *ast.IfStmt:
-			if !leaves(st.Body) || st.Else != nil || strings.Contains(x.part(st.Cond.Pos(), st.Cond.End()), "err != nil") && !strings.Contains(x.part(st.Cond.Pos(), st.Cond.End()), "||") {
+			cond := x.part(st.Cond.Pos(), st.Cond.End())
+			if !leaves(st.Body) || st.Else != nil || st.Init == nil && strings.Contains(cond, "err != nil") && !strings.Contains(cond, "||") {
 				return true
 			}
-			d.cond, d.condEnd = x.offset(st.Cond.Pos()), x.offset(st.Cond.End())
 		default:
 			return true
 		}
-		if x.inHeader(st) {
-			return true
+		if !x.inHeader(st) {
+			ds = append(ds, x.deletion(st))
 		}
-		ds = append(ds, d)
 		return true
 	})
 	return ds
+}
+
+func (x *weaving) deletion(n ast.Node) deletion {
+	at := x.fset.Position(n.Pos())
+	d := deletion{line: at.Line, column: at.Column, from: x.offset(n.Pos()), to: x.offset(n.End())}
+	d.text, _, _ = strings.Cut(x.text[d.from:d.to], "\n")
+	if fn := x.function(d.from, d.to); fn != nil {
+		d.fn = fn.Name.Name
+	}
+	return d
 }
 
 // leaves reports whether a block ends by leaving what is around it.
@@ -127,15 +203,98 @@ func (x *weaving) inHeader(st ast.Stmt) (is bool) {
 	ast.Inspect(x.syntax, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.IfStmt:
-			is = is || n.Init == st
+			is = is || n.Init == st || n.Else == st
 		case *ast.ForStmt:
 			is = is || n.Init == st || n.Post == st
 		case *ast.SwitchStmt:
 			is = is || n.Init == st
 		case *ast.CommClause:
 			is = is || n.Comm == st
+		case *ast.TypeSwitchStmt:
+			is = is || n.Init == st || n.Assign == st
 		}
 		return !is
 	})
 	return is
+}
+
+// deletions says what became of all deletions, and keeps it.
+func (o options) deletions(rep report, let []excuse) error {
+	caught, missed := rep.count()
+	e := evidence.New("sim-deletions", "mutant", "make sim-deletions")
+	e.Seconds = rep.Seconds
+	err := rep.verdict(missed)
+	e.Passed = err == nil
+	e.Goal("single statements of protective logic whose deletion is noticed", float64(caught), "", fmt.Sprintf("all of %d", len(rep.Scores)), len(missed) == 0, "")
+	e.Count("lines that are excused, each with its reason", float64(len(let)), "")
+	t := evidence.Table{Title: "Deleted statements", Columns: []string{"File", "Statements", "Noticed", "Excused"}}
+	for _, f := range byFile(rep.Scores, let) {
+		t.Rows = append(t.Rows, []string{f.name, fmt.Sprint(f.all), fmt.Sprint(f.caught), fmt.Sprint(f.excused)})
+	}
+	e.Tables = append(e.Tables, t)
+	for _, s := range rep.Scores {
+		if !s.Caught {
+			e.Violated = append(e.Violated, "nobody misses "+s.Name+": "+s.From)
+		}
+	}
+	if o.remove == "protective" && o.sample == 1 && o.only == "" {
+		if err := e.Write(o.evidence); err != nil {
+			return err
+		}
+		if o.page != "" {
+			if err := rewrite(filepath.Join(rep.root, o.page), deletionsBegin, deletionsEnd, deletionTable(rep, let)); err != nil {
+				return err
+			}
+		}
+	}
+	return err
+}
+
+// fileScore is what became of the statements of one file.
+type fileScore struct {
+	name                 string
+	all, caught, excused int
+}
+
+func byFile(scores []score, let []excuse) (fs []fileScore) {
+	of := func(name string) *fileScore {
+		name, _, _ = strings.Cut(name, ":")
+		for i := range fs {
+			if fs[i].name == name {
+				return &fs[i]
+			}
+		}
+		fs = append(fs, fileScore{name: name})
+		return &fs[len(fs)-1]
+	}
+	for _, s := range scores {
+		f := of(s.Name)
+		if f.all++; s.Caught {
+			f.caught++
+		}
+	}
+	for _, e := range let {
+		of(e.where).excused++
+	}
+	return fs
+}
+
+func deletionTable(rep report, let []excuse) string {
+	var t strings.Builder
+	caught, _ := rep.count()
+	fmt.Fprintf(&t, "\n%d of %d are noticed; %d lines are excused. With at most %s of %d hours for each, in %.0f s.\n\n", caught, len(rep.Scores), len(let), plural(len(rep.Baseline.Green), "seed"), rep.Hours, rep.Seconds)
+	t.WriteString("| File | Statements | Noticed | Excused lines |\n|---|---|---|---|\n")
+	for _, f := range byFile(rep.Scores, let) {
+		fmt.Fprintf(&t, "| `%s` | %d | %d | %d |\n", f.name, f.all, f.caught, f.excused)
+	}
+	if caught < len(rep.Scores) {
+		t.WriteString("\nNobody misses:\n\n")
+	}
+	for _, s := range rep.Scores {
+		if !s.Caught {
+			fmt.Fprintf(&t, "- `%s`, in %s\n", s.Name, "`"+strings.ReplaceAll(s.From, "`", "'")+"`")
+		}
+	}
+	t.WriteString("\n")
+	return t.String()
 }

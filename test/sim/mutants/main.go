@@ -47,6 +47,7 @@ type score struct {
 
 // report is what became of all.
 type report struct {
+	root     string
 	Hours    int
 	Baseline baseline
 	Seconds  float64
@@ -64,7 +65,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only mutants whose name contains one of these, apart by commas")
 	flag.StringVar(&o.evidence, "evidence", "", "put results for the assurance report into this folder")
 	flag.StringVar(&o.page, "record", "", "write the scores of all mutants into this page")
-	flag.StringVar(&o.remove, "delete", "", "take single statements of these files of internal/broker away, apart by commas, and not the listed mutants")
+	flag.StringVar(&o.remove, "delete", "", "take single statements of these files away, apart by commas, and not the listed mutants: names in internal/broker, `access/name`, or `protective` for all that count")
 	flag.IntVar(&o.sample, "sample", 1, "with -delete: only every so-manieth statement")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -102,10 +103,11 @@ func (o options) run(ctx context.Context) error {
 		r.seeds = append(r.seeds, o.first+uint64(i))
 	}
 	todo := slices.DeleteFunc(all(), func(m mutant) bool { return !o.wants(m.name) })
+	var let []excuse
 	if o.remove == "" {
 		err = r.prepare(ctx, todo)
 	} else {
-		todo, err = r.prepareDeletions(ctx, strings.Split(o.remove, ","), o.sample)
+		todo, let, err = r.prepareDeletions(ctx, filesToDelete(o.remove), o.sample, o.wants)
 	}
 	if err == nil {
 		err = r.establish(ctx, o.jobs)
@@ -113,7 +115,7 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rep := report{Hours: o.hours, Scores: make([]score, len(todo))}
+	rep := report{root: root, Hours: o.hours, Scores: make([]score, len(todo))}
 	var mu sync.Mutex
 	inTurns(o.jobs, len(todo), func(i int) {
 		if ctx.Err() != nil {
@@ -132,7 +134,7 @@ func (o options) run(ctx context.Context) error {
 	caught, missed := rep.count()
 	fmt.Printf("%d of %d caught in %.0f s\n", caught, len(rep.Scores), rep.Seconds)
 	if o.remove != "" {
-		return nil // a measure, not a test
+		return o.deletions(rep, let)
 	}
 	if err := rep.evidence().Write(o.evidence); err != nil {
 		return err

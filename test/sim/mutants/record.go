@@ -6,24 +6,30 @@ import (
 	"strings"
 )
 
-// The scores stand in the page between these two lines.
+// The scores stand in the page between these lines.
 const (
 	recordBegins = "<!-- mutants: written by make sim-mutants -->\n"
 	recordEnds   = "<!-- end of mutants -->\n"
+
+	deletionsBegin = "<!-- deletions: written by make sim-deletions -->\n"
+	deletionsEnd   = "<!-- end of deletions -->\n"
 )
 
 // record writes the scores into a page.
-func (r report) record(page string) error {
+func (r report) record(page string) error { return rewrite(page, recordBegins, recordEnds, r.table()) }
+
+// rewrite replaces what stands between two lines of a page.
+func rewrite(page, begin, end, text string) error {
 	b, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	before, rest, begins := strings.Cut(string(b), recordBegins)
-	_, after, ends := strings.Cut(rest, recordEnds)
+	before, rest, begins := strings.Cut(string(b), begin)
+	_, after, ends := strings.Cut(rest, end)
 	if !begins || !ends {
-		return fmt.Errorf("%s has no place for the scores of mutants: the lines\n%s%s", page, recordBegins, recordEnds)
+		return fmt.Errorf("%s has no place for the scores: the lines\n%s%s", page, begin, end)
 	}
-	return os.WriteFile(page, []byte(before+recordBegins+r.table()+recordEnds+after), 0o644)
+	return os.WriteFile(page, []byte(before+begin+text+end+after), 0o644)
 }
 
 func (r report) table() string {
