@@ -39,7 +39,8 @@ func (c *cli) clockAcceptCmd() *cobra.Command {
 		Short: "Say that a clock which is far away is right; it takes two administrators",
 		Long: "Say that a clock which the server does not believe is right. It takes two administrators\n" +
 			"within ten minutes. A clock that is ahead is then believed at once, and what its time says\n" +
-			"is over ends. With one that is behind, time runs at half speed until it has caught up.\n" +
+			"is over ends. With one that is behind, time runs at half speed until it has caught up;\n" +
+			"that is refused while anybody has access, which would last longer by it.\n" +
 			"Not needed when the clock is set right: that is noticed.",
 		Example: "  stint admin clock accept --why \"the VM was paused for ten minutes\"",
 		Args:    exactly(),

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"stint/internal/broker"
-	"stint/internal/journal"
 	"stint/internal/siem"
 	"stint/internal/store"
 )
@@ -23,8 +22,6 @@ const (
 	// numberedWithin is how long a record may wait for its number. It takes a
 	// tenth of a second; when it takes this long, nothing is signed any more.
 	numberedWithin = 15 * time.Second
-	// mendEvery is how often a journal without a file tries to get one.
-	mendEvery = 5 * time.Second
 )
 
 // budget is how far an audit file may lag behind the log before nothing new is
@@ -87,20 +84,4 @@ func unexported(ctx context.Context, st *store.Store, sinks []*siem.File, most b
 		}
 	}
 	return h, nil
-}
-
-// mend gets the journal a file where it has none, for as long as it takes.
-func (p *process) mend(ctx context.Context, j *journal.Journal) {
-	failing := false
-	for ctx.Err() == nil {
-		err := j.Mend()
-		switch {
-		case err != nil && !failing:
-			p.log.Error("the journal has no file; what is done while the store is away would be lost in a crash", "error", err)
-		case err == nil && failing:
-			p.log.Info("the journal has a file again")
-		}
-		failing = err != nil
-		pause(ctx, mendEvery)
-	}
 }

@@ -283,11 +283,9 @@ func checkJournal(c config, s *settings) (err error) {
 		if s.journal, err = filepath.Abs(c.Journal.File); err != nil {
 			return refuse("bad-journal", "the journal has no full path", err.Error(), "give journal.file in full")
 		}
-		info, err := os.Stat(filepath.Dir(s.journal))
-		switch {
-		case err != nil:
-			return refuse("bad-journal", "the folder of the journal cannot be used", cause(err), "make the folder first")
-		case info.Mode().Perm()&0o022 != 0:
+		// A folder that is not there, as of a disk that is not mounted, is no reason to
+		// end nothing: openJournal says so.
+		if info, err := os.Stat(filepath.Dir(s.journal)); err == nil && info.Mode().Perm()&0o022 != 0 {
 			return refuse("open-journal", "others can write in the folder of the journal", filepath.Dir(s.journal), "choose a folder of Stint's own")
 		}
 	}

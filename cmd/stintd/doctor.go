@@ -74,6 +74,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	x.ok("version", versionText())
 	x.surroundings(p.settings)
 	x.storeOf(ctx, p.store, false)
+	p.journalOf(x)
 	p.logOf(ctx, x)
 	p.sinksOf(ctx, x)
 	p.witnessesOf(ctx, x)
@@ -309,6 +310,7 @@ func doctor(ctx context.Context, f flags, env func(string) (string, bool), asJSO
 		x.warn("data", s.data+" is not there", "stintd serve would found a new installation", "check --data, if there should be one")
 	} else {
 		x.surroundings(s)
+		x.journalAt(s.journal)
 		x.installation(ctx, s)
 	}
 	return x.report(out, asJSON)

@@ -64,9 +64,9 @@ func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	j, err := journal.Open(s.journal, s.journalSize)
+	j, err := openJournal(s, log)
 	if err != nil {
-		return refuse("no-journal", "the journal cannot be used", err.Error(), "free the file "+s.journal+" or name another with journal.file")
+		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
 	p, err := assemble(ctx, s, st, j, log)

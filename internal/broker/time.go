@@ -45,7 +45,7 @@ func (b *Broker) watchClock(ctx context.Context) {
 	every(ctx, lookAtClock, func() {
 		st := b.Clock.Clock()
 		if st.Far && !st.Slowed {
-			if err := b.followAccepted(ctx, st); err != nil {
+			if err := b.followAccepted(ctx, st); err != nil && access.KindOf(err) != access.Conflict {
 				b.storeTrouble(ctx, "reading what was decided about the clock", err)
 			}
 		}
@@ -117,7 +117,10 @@ func (b *Broker) followAccepted(ctx context.Context, st clock.State) error {
 	if err := b.Store.View(ctx, func(tx Tx) error {
 		a, err := readAcceptance(tx)
 		final = a.Final && a.stands(st.Ahead, tx.Now())
-		return err
+		if !final || err != nil {
+			return err
+		}
+		return prolongsNothing(tx, st)
 	}); err != nil {
 		return err
 	}
@@ -125,6 +128,23 @@ func (b *Broker) followAccepted(ctx context.Context, st clock.State) error {
 		b.Clock.AcceptClock(st.Ahead)
 	}
 	return nil
+}
+
+// prolongsNothing refuses a clock that is behind while anybody has access: Stint's
+// time then runs at half speed, and what lives by it would live up to twice as long.
+// Nothing begins meanwhile, since the clock is in doubt until it has caught up: so
+// either this holds for the whole way, or it is refused.
+func prolongsNothing(tx Tx, st clock.State) error {
+	if st.Ahead >= 0 {
+		return nil
+	}
+	live, err := tx.Grants(access.GrantQuery{States: []access.GrantState{access.Provisioning, access.Active}, Limit: 1})
+	if err != nil || len(live) == 0 {
+		return err
+	}
+	return access.Fail(access.Conflict, "clock-prolongs", "a clock that is behind is not accepted while anybody has access").
+		Because("time would run at half speed until the clock has caught up, and what ends by time would end later").
+		Try("wait until it has ended, or end it: stint revoke --all --why …; nothing new begins before the clock is right")
 }
 
 // ClockView is what an administrator is shown of the clock of one replica.
@@ -165,7 +185,7 @@ func (b *Broker) clockView(ctx context.Context) (v ClockView, err error) {
 // The word of a second person within acceptWithin makes every replica that sees
 // the same difference take it: one that is ahead at once, which ends what its
 // time says is over; behind one that is behind, Stint's time runs at half speed
-// until it is caught up.
+// until it is caught up, which is refused while anybody has access.
 func (b *Broker) AcceptClock(ctx context.Context, c Caller, why string) (v ClockView, err error) {
 	if err := c.admin(); err != nil {
 		return v, err
@@ -188,6 +208,9 @@ func (b *Broker) AcceptClock(ctx context.Context, c Caller, why string) (v Clock
 	}
 	var a acceptance
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		if err := prolongsNothing(tx, st); err != nil {
+			return err
+		}
 		if a, err = readAcceptance(tx); err != nil {
 			return err
 		}

@@ -141,9 +141,17 @@ type fakeClock struct {
 	mu       sync.Mutex
 	st       timekeeping.State
 	accepted []time.Duration
+	looks    int
 }
 
-func (f *fakeClock) Clock() timekeeping.State { f.mu.Lock(); defer f.mu.Unlock(); return f.st }
+func (f *fakeClock) Clock() timekeeping.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+	return f.st
+}
+
+func (f *fakeClock) looked() int { f.mu.Lock(); defer f.mu.Unlock(); return f.looks }
 
 func (f *fakeClock) set(st timekeeping.State) { f.mu.Lock(); defer f.mu.Unlock(); f.st = st }
 
@@ -255,5 +263,52 @@ func TestDoubtsAboutTimeAreToldOnce(t *testing.T) {
 	}
 	if _, err := in.ClockState(t.Context(), in.as("mira")); !errors.Is(err, access.Denied) {
 		t.Errorf("a member sees it: %v", err)
+	}
+}
+
+// TestAcceptedClockProlongsNothing: two administrators who set a clock behind and
+// accept it do not let live access last longer: it is refused while there is any, also
+// where it was decided before that began. Persons who end it first may go on.
+func TestAcceptedClockProlongsNothing(t *testing.T) {
+	in, f := withClock(t)
+	ctx, root := t.Context(), in.as("root")
+	held := in.hold("mira", "reader", time.Minute)
+	f.set(farAhead(-time.Hour))
+	refused := func(c broker.Caller) {
+		t.Helper()
+		var e *access.Error
+		if _, err := in.AcceptClock(ctx, c, "it is right"); !errors.As(err, &e) || e.Code != "clock-prolongs" {
+			t.Errorf("accepted while somebody has access: %v", err)
+		}
+	}
+	refused(root)
+	refused(second(in))
+	_, err := in.End(ctx, in.as("mira"), string(held.Request.ID), "")
+	must(t, err)
+	in.until("mira", string(held.Request.ID), access.Ended)
+	for _, c := range []broker.Caller{root, second(in)} {
+		_, err = in.AcceptClock(ctx, c, "it is right")
+		must(t, err)
+	}
+	if f.took() != 1 {
+		t.Fatal("not accepted with nothing live")
+	}
+
+	// The fake clock is trusted now: grants go on. What was said stays good for ten
+	// minutes, and a step back by as much falls under it.
+	held = in.hold("mira", "reader", time.Minute)
+	f.set(farAhead(-time.Hour))
+	looks := f.looked()
+	for f.looked() < looks+3 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if f.took() != 1 {
+		t.Error("a step back was followed while somebody has access")
+	}
+	_, err = in.End(ctx, in.as("mira"), string(held.Request.ID), "")
+	must(t, err)
+	in.until("mira", string(held.Request.ID), access.Ended)
+	for f.took() < 2 {
+		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -26,7 +26,9 @@
 //  3. Nor is it further behind than one two-hundredth: no wall that is set back or
 //     stands still keeps alive what monotonic time says is over.
 //  4. With a wall that is right, Now is never ahead of it by more than U.
-//  5. A trusted reading is within 2 U of the wall it was taken from: U for either.
+//  5. Nothing is trusted while the line runs at half speed: what is granted lives by
+//     full time, if whoever accepts a wall that is behind sees to it that nothing lives.
+//  6. A trusted reading is within 2 U of the wall it was taken from: U for either.
 //
 // It is pure: no clock is read here, and nothing is shared. A caller that is
 // concurrent holds a lock.

@@ -172,7 +172,7 @@ func (k *Keeper) Take(s Sample) Reading {
 	} else {
 		k.draw(s)
 	}
-	if k.slowed && k.offset >= 0 {
+	if k.slowed && k.offset >= -Uncertainty {
 		k.slowed = false
 	}
 	k.hear(s)
@@ -343,6 +343,8 @@ func (k *Keeper) why() string {
 		return fmt.Sprintf("the clock is %s ahead of the last time that is known from before the start", text(k.dev))
 	case k.dev > Uncertainty:
 		return fmt.Sprintf("the clock is %s ahead of the time that has passed", text(k.dev))
+	case k.slowed: // also where a wide sample would explain the rest: nothing begins that lives by half speed
+		return fmt.Sprintf("the clock is %s behind, and time runs at half speed until it has caught up", text(k.offset.Abs()))
 	case k.dev < -Uncertainty:
 		return fmt.Sprintf("the clock is %s behind the time that it was already", text(k.dev.Abs()))
 	case k.isApart && k.mono-k.parted >= Parted:

@@ -19,5 +19,8 @@
 //  4. Records have numbers, ascending by one for the life of the journal, also
 //     over Mend and restarts. Who merges them remembers the number, in the very
 //     transaction, and so merges none twice.
-//  5. Records hold no secrets; that is up to the writer.
+//  5. What stands at the path is never a reason not to work: it is used, or, when it
+//     is a damaged journal, set aside under another name with what is whole of it
+//     kept, or, when it is not ours or cannot be read, left alone and done without.
+//  6. Records hold no secrets; that is up to the writer.
 package journal

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 )
 
 // The file, all integers big-endian:
@@ -16,8 +15,8 @@ import (
 //	4096  records, one after the other: length 4 · crc 4 · number 8 · body
 //
 // A record's checksum covers its number and its body. Zeros follow the last one.
-// They end the reading, as half a record does, and so does what is left of an
-// earlier turn, whose numbers are smaller. Another format gets another magic.
+// They end the reading, and so does what is left of an earlier turn, whose numbers
+// are smaller. Another format gets another magic.
 const (
 	magic      = "STINTJ1\n"
 	headSize   = 64
@@ -70,38 +69,91 @@ func appendRecord(b []byte, number uint64, body []byte) []byte {
 	return append(b, body...)
 }
 
-var errNoJournal = errors.New("it is not a journal of Stint")
+// errForeign says that what stands there is not ours.
+var errForeign = errors.New("it is not a journal of Stint")
 
-// readAll reads the newest head and the records that follow it, in order, up to
-// the first that is not whole. end is where the next one goes.
-func readAll(f io.ReaderAt, size int64) (h head, records []record, end int64, err error) {
-	b := make([]byte, headSize)
-	found := false
-	for _, at := range []int64{0, otherHead} {
-		if _, err := f.ReadAt(b, at); err != nil {
-			return h, nil, 0, fmt.Errorf("read the head: %w", err)
+// content is what a file holds. A body of a record that was damaged is empty: its
+// number is kept, so that those behind it keep theirs.
+type content struct {
+	head    head
+	records []record
+	end     int64  // where the next one goes; of no meaning when something is damaged
+	damage  string // what is not as it was written; empty: nothing
+}
+
+// parse reads the newest head and the records that it counts. Where a record is not
+// whole, those behind it are looked for: their numbers are greater than all that an
+// earlier turn left. errForeign: there is no trace of a head of ours.
+//
+// Half a record at the end may be a write that the host did not live to finish, which
+// nobody was told of, or one that was damaged later. It is called damage.
+func parse(data []byte) (c content, err error) {
+	ours, found := false, false
+	for _, at := range []int{0, otherHead} {
+		b := data[min(at, len(data)):min(at+headSize, len(data))]
+		ours = ours || bytes.HasPrefix(b, []byte(magic))
+		switch x, ok := decodeHead(b); {
+		case ok && (!found || x.generation > c.head.generation):
+			c.head, found = x, true
+		case !ok && !zero(b):
+			c.damage = "a head of it is not whole"
 		}
-		if x, ok := decodeHead(b); ok && (!found || x.generation > h.generation) {
-			h, found = x, true
-		}
 	}
-	if !found || h.start > size {
-		return h, nil, 0, errNoJournal
+	switch {
+	case !found && !ours && zero(data):
+		return content{damage: "nothing is in it"}, nil
+	case !found && !ours:
+		return content{}, errForeign
+	case !found: // what was forgotten cannot be told from what was not
+		return content{damage: "no head of it is whole, so its records cannot be used"}, nil
+	case c.head.start > int64(len(data)):
+		c.damage = "it was cut off before its records"
+		return c, nil
 	}
-	data := make([]byte, size-h.start)
-	if _, err := io.ReadFull(io.NewSectionReader(f, h.start, int64(len(data))), data); err != nil {
-		return h, nil, 0, fmt.Errorf("read the records: %w", err)
-	}
-	at := 0
-	for number := h.first; len(data)-at >= recordHead; number++ {
-		n := int(binary.BigEndian.Uint32(data[at:]))
-		if n > len(data)-at-recordHead || binary.BigEndian.Uint64(data[at+8:]) != number ||
-			binary.BigEndian.Uint32(data[at+4:]) != crc32.Checksum(data[at+8:at+recordHead+n], castagnoli) {
+	at := int(c.head.start)
+	next := func() uint64 { return c.head.first + uint64(len(c.records)) }
+	for {
+		number, body, ok := recordAt(data, at)
+		if !ok || number != next() {
+			if !ok && len(data)-at >= recordHead && !zero(data[at:at+recordHead]) || ok && number > next() {
+				c.damage = fmt.Sprintf("what stands in the place of record %d is not whole", next())
+			}
 			break
 		}
-		body := bytes.Clone(data[at+recordHead : at+recordHead+n])
-		at += recordHead + n
-		records = append(records, record{body: body, end: h.start + int64(at)})
+		at += recordHead + len(body)
+		c.records = append(c.records, record{body: bytes.Clone(body), end: int64(at)})
 	}
-	return h, records, h.start + int64(at), nil
+	c.end = int64(at)
+	most := next() + uint64(len(data)/recordHead) // more cannot have stood there
+	behind := map[uint64][]byte{}
+	last := uint64(0)
+	for at := dataStart; at+recordHead <= len(data); at++ {
+		number := binary.BigEndian.Uint64(data[at+8:])
+		if number < next() || number > most {
+			continue
+		}
+		if _, body, ok := recordAt(data, at); ok {
+			behind[number], last = body, max(last, number)
+			at += recordHead + len(body) - 1
+		}
+	}
+	for number := next(); number <= last; number++ {
+		c.damage = "some of its records are not whole"
+		c.records = append(c.records, record{body: bytes.Clone(behind[number])})
+	}
+	return c, nil
 }
+
+// recordAt reads the record that begins there.
+func recordAt(data []byte, at int) (number uint64, body []byte, ok bool) {
+	if at < 0 || len(data)-at < recordHead {
+		return 0, nil, false
+	}
+	n := int(binary.BigEndian.Uint32(data[at:]))
+	if n > len(data)-at-recordHead || binary.BigEndian.Uint32(data[at+4:]) != crc32.Checksum(data[at+8:at+recordHead+n], castagnoli) {
+		return 0, nil, false
+	}
+	return binary.BigEndian.Uint64(data[at+8:]), data[at+recordHead : at+recordHead+n], true
+}
+
+func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }

@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // DefaultSize holds some 20,000 removals.
@@ -21,8 +23,11 @@ const MinSize = 64 << 10
 // The reasons why a record is in memory only.
 var (
 	ErrFull   = errors.New("the journal is full")
-	ErrFailed = errors.New("the journal's file failed and is not written any more")
+	ErrFailed = errors.New("the journal has no file that can be written")
 )
+
+// ErrBusy says that another process uses the journal.
+var ErrBusy = errors.New("another process uses it")
 
 // disk is the open file; a test puts one in its place that fails.
 type disk interface {
@@ -36,11 +41,15 @@ type disk interface {
 type Journal struct {
 	path string
 	size int64
-	lock *os.File // held for as long as the journal is in use
 
 	mu      sync.Mutex // guards everything below
-	file    disk       // nil when there is none that can be written
-	failed  error      // why there is none
+	lock    *os.File   // held for as long as the journal is in use; nil while it cannot be had
+	begun   bool       // what stands at the path was read, or nothing did: it may be replaced
+	damage  string     // what is wrong with what was read, which is set aside before
+	aside   string     // where that is; empty until then
+	closed  bool
+	file    disk  // nil when there is none that can be written
+	failed  error // why there is none
 	head    head
 	end     int64    // where the next record goes
 	records []record // those not forgotten, oldest first; head.first is the first's number
@@ -55,67 +64,95 @@ type record struct {
 	end  int64
 }
 
-// Open opens the journal at path, or makes it. It fails only where a person has
-// to choose another path: another process has it, or something else stands
-// there. A disk that does not take it now gives a journal that works in memory;
-// Failed says so, and Mend tries again.
+// Open opens the journal at path, or makes it. It fails only with ErrBusy, and for a
+// size that is of no use: who cannot keep a record must still be able to end access.
+// A disk that does not take or give it now, and a file of somebody else that stands
+// there, give a journal that works in memory; Status says so, and Mend tries again.
+// A damaged one is set aside, and what is whole of it kept.
 func Open(path string, size int64) (*Journal, error) {
 	if size < MinSize {
 		return nil, fmt.Errorf("a journal of %d bytes is too small; it needs %d", size, MinSize)
 	}
-	j := &Journal{path: path, size: size}
-	if err := j.takeLock(); err != nil {
-		return nil, err
+	j := &Journal{path: path, size: size, head: newHead()}
+	if err := j.begin(); errors.Is(err, ErrBusy) {
+		return nil, fmt.Errorf("the journal %s: %w", path, err)
+	} else if err != nil {
+		j.failed = err
 	}
-	switch err := j.load(); {
-	case err == nil:
-		return j, nil
-	case errors.Is(err, fs.ErrNotExist):
-		rand.Read(j.head.id[:]) // never fails
-		j.head.first, j.head.start = 1, dataStart
-		if err := j.make(); err != nil {
-			j.failed = err
+	return j, nil
+}
+
+func newHead() head {
+	h := head{first: 1, start: dataStart}
+	rand.Read(h.id[:]) // never fails
+	return h
+}
+
+// begin takes the lock and reads what stands at the path. It can be called again
+// after an error.
+func (j *Journal) begin() error {
+	if j.lock == nil {
+		if err := j.takeLock(); err != nil {
+			return err
 		}
-		return j, nil
-	case errors.Is(err, errNoJournal):
-		return nil, errors.Join(fmt.Errorf("the journal %s: %w", path, err), j.lock.Close())
-	default:
-		return nil, errors.Join(fmt.Errorf("the journal %s cannot be read: %w", path, err), j.lock.Close())
 	}
+	if _, err := os.Stat(j.path); len(j.records) > 0 && !errors.Is(err, fs.ErrNotExist) {
+		return j.failed // both would be counted from where they begin: these are merged first
+	}
+	return j.load()
 }
 
 // takeLock keeps a second process from the journal. The lock is on the folder's
 // name for it and not on the file, which Mend replaces.
 func (j *Journal) takeLock() error {
 	f, err := os.OpenFile(j.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if onlyReadable(err) {
+		f, err = os.Open(j.path + ".lock")
+	}
 	if err != nil {
 		return fmt.Errorf("the journal's lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("another process uses the journal %s: %w", j.path, err), f.Close())
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return errors.Join(ErrBusy, f.Close())
+	case err != nil:
+		return errors.Join(fmt.Errorf("the journal's lock: %w", err), f.Close())
 	}
 	j.lock = f
 	return nil
 }
 
-// load reads the file that is there.
+func onlyReadable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+// load reads the file that is there, or makes one. A file that can be read and not
+// written gives its records.
 func (j *Journal) load() error {
-	f, err := os.OpenFile(j.path, os.O_RDWR, 0)
-	if err != nil {
-		return err
+	f, c, err := read(j.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		j.begun = true
+		return j.make()
+	case f == nil:
+		return fmt.Errorf("the file %s: %w", j.path, err)
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errNoJournal
+	info, no := f.Stat()
+	if no != nil {
+		return errors.Join(no, f.Close())
 	}
-	if err == nil {
-		j.head, j.records, j.end, err = readAll(f, info.Size())
+	if c.head.first > 0 { // else not even a head is whole, and there is a new one
+		j.head = c.head
 	}
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
+	j.begun, j.records, j.end, j.damage = true, c.records, c.end, c.damage
 	for _, r := range j.records {
 		j.bytes += int64(len(r.body))
+	}
+	switch {
+	case err != nil: // to write
+		return errors.Join(err, f.Close())
+	case j.damage != "":
+		return errors.Join(j.make(), f.Close())
 	}
 	j.file = f
 	if info.Size() != j.size { // the setting was changed
@@ -123,6 +160,89 @@ func (j *Journal) load() error {
 			j.size = info.Size() // as it is, it serves too
 		}
 	}
+	return nil
+}
+
+// read opens and reads a file. With a file and an error it can be read, and not
+// written.
+func read(path string) (f *os.File, c content, err error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, c, err
+	} else if !info.Mode().IsRegular() { // to open a pipe could take for ever
+		return nil, c, errForeign
+	}
+	f, no := os.OpenFile(path, os.O_RDWR, 0)
+	if onlyReadable(no) {
+		f, err = os.Open(path)
+	} else {
+		err = no
+	}
+	if err != nil {
+		return nil, c, err
+	}
+	if c, err = readAll(f); err != nil {
+		return nil, c, errors.Join(err, f.Close())
+	}
+	return f, c, no
+}
+
+// maxSize is more than a journal ever is.
+const maxSize = 1 << 30
+
+func readAll(f *os.File) (content, error) {
+	heads := make([]byte, otherHead+headSize)
+	n, err := f.ReadAt(heads, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return content{}, err
+	}
+	if _, err := parse(heads[:n]); err != nil { // whatever it is, it need not be read
+		return content{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return content{}, err
+	}
+	if info.Size() > maxSize {
+		return content{}, errForeign
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(io.NewSectionReader(f, 0, info.Size()), data); err != nil {
+		return content{}, err
+	}
+	return parse(data)
+}
+
+// Examine says what is wrong with the file at path, without touching it; nil where
+// there is none.
+func Examine(path string) error {
+	f, c, err := read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if f != nil {
+		_ = f.Close() // nothing was written
+	}
+	if err == nil && c.damage != "" {
+		err = errors.New(c.damage)
+	}
+	return err
+}
+
+// setAside gives a damaged file another name, before a new one takes its place.
+func (j *Journal) setAside() error {
+	if j.damage == "" || j.aside != "" {
+		return nil
+	}
+	aside := fmt.Sprintf("%s.damaged-%d", j.path, time.Now().UnixMilli())
+	if err := os.Link(j.path, aside); err != nil { // so that there is a journal at every moment
+		if errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := os.Rename(j.path, aside); err != nil {
+			return err
+		}
+	}
+	j.aside = aside
 	return nil
 }
 
@@ -163,6 +283,9 @@ func (j *Journal) make() (err error) {
 		return err
 	}
 	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := j.setAside(); err != nil {
 		return err
 	}
 	if err := os.Rename(j.path+".new", j.path); err != nil {
@@ -302,14 +425,18 @@ func (j *Journal) Forget(through uint64) error {
 }
 
 // Mend makes a new file where the old one failed or never was; nil when there is
-// nothing to mend.
-func (j *Journal) Mend() error {
+// nothing to mend. What was not read is never replaced.
+func (j *Journal) Mend() (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file != nil || j.lock == nil {
+	if j.file != nil || j.closed {
 		return nil
 	}
-	err := j.make()
+	if j.begun {
+		err = j.make()
+	} else {
+		err = j.begin()
+	}
 	if err != nil {
 		j.failed = err
 	}
@@ -318,18 +445,20 @@ func (j *Journal) Mend() error {
 
 // Status is how the journal is.
 type Status struct {
-	Waiting int   // records that were not forgotten
-	Lost    int64 // records that there was no room for, since the start
-	Used    int64 // bytes
-	Size    int64 // bytes
-	Failed  error // why records are in memory only; nil when they go to disk
+	Waiting int    // records that were not forgotten
+	Lost    int64  // records that there was no room for, since the start
+	Used    int64  // bytes
+	Size    int64  // bytes
+	Failed  error  // why records are in memory only; nil when they go to disk
+	Damage  string // what was wrong with the file that was found; empty: nothing
+	Aside   string // where that file is now
 }
 
 // Status tells how the journal is.
 func (j *Journal) Status() Status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := Status{Waiting: len(j.records), Lost: j.lost, Used: j.bytes, Size: j.size, Failed: j.failed}
+	s := Status{Waiting: len(j.records), Lost: j.lost, Used: j.bytes, Size: j.size, Failed: j.failed, Damage: j.damage, Aside: j.aside}
 	if s.Failed == nil && len(j.records) > 0 && j.records[len(j.records)-1].end == 0 {
 		s.Failed = ErrFull
 	}
@@ -340,14 +469,17 @@ func (j *Journal) Status() Status {
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.lock == nil {
+	if j.closed {
 		return nil
 	}
-	err := j.lock.Close()
+	var err error
+	if j.lock != nil {
+		err = j.lock.Close()
+	}
 	if j.file != nil {
 		err = errors.Join(err, j.file.Close())
 	}
-	j.lock, j.file, j.failed = nil, nil, errors.New("it is closed")
+	j.closed, j.lock, j.file, j.failed = true, nil, nil, errors.New("it is closed")
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -125,12 +126,13 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// TestAnyDamage flips bytes: what is read is a prefix of what was written, or the
-// file is refused, never anything else.
+// TestAnyDamage changes bytes: what is read is what was written, at its number, and
+// what cannot be read is called damage. One byte costs one record at most.
 func TestAnyDamage(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, filepath.Join(dir, "journal"))
-	write(t, j, "one", "two", "three", "four")
+	texts := []string{"one", "two", "three", "four"}
+	write(t, j, texts...)
 	if err := j.Forget(1); err != nil {
 		t.Fatal(err)
 	}
@@ -143,28 +145,266 @@ func TestAnyDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	refused, short := 0, 0
-	for range 2000 {
+	hit := map[string]int{}
+	for range 5000 {
 		bad := bytes.Clone(whole)
-		bad[r.Int64N(last)] ^= byte(1 + r.IntN(255))
-		h, records, _, err := readAll(bytes.NewReader(bad), int64(len(bad)))
+		at := r.Int64N(last - dataStart + 2*headSize)
+		switch { // heads and records; what is between is never read
+		case at >= 2*headSize:
+			at += dataStart - 2*headSize
+		case at >= headSize:
+			at += otherHead - headSize
+		}
+		bad[at] ^= byte(1 + r.IntN(255))
+		c, err := parse(bad)
 		if err != nil {
-			refused++
-			continue
+			t.Fatalf("byte %d: %v", at, err)
 		}
-		all := []string{"one", "two", "three", "four"}[h.first-1:]
-		if len(records) < len(all) {
-			short++
+		hit[c.damage]++
+		good := map[uint64]bool{}
+		for i, rec := range c.records {
+			n := c.head.first + uint64(i)
+			if len(rec.body) > 0 && string(rec.body) != texts[n-1] {
+				t.Fatalf("byte %d: record %d is %q", at, n, rec.body)
+			}
+			good[n] = len(rec.body) > 0
 		}
-		for i, rec := range records {
-			if string(rec.body) != all[i] {
-				t.Fatalf("record %d is %q", i, rec.body)
+		missing := 0
+		for n := uint64(2); n <= 4; n++ {
+			if !good[n] {
+				missing++
 			}
 		}
+		if missing > 1 || missing == 1 && c.damage == "" {
+			t.Fatalf("byte %d: %d records are missing, %q", at, missing, c.damage)
+		}
 	}
-	if short == 0 {
-		t.Error("no damage was met")
+	if len(hit) != 4 { // none, a head, the last record, one before it
+		t.Errorf("%v", hit)
 	}
+}
+
+// TestDamagedIsSetAside: a journal that was damaged stops nothing. It is kept under
+// another name, and all that is whole of it goes on under its numbers.
+func TestDamagedIsSetAside(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func([]byte) []byte
+		first  uint64
+		want   []string
+	}{
+		{"in the middle", func(b []byte) []byte { b[dataStart+recordHead] ^= 1; return b }, 1, []string{"", "two", "three"}},
+		{"at the end", func(b []byte) []byte { b[bytes.Index(b, []byte("three"))] ^= 1; return b }, 1, []string{"one", "two"}},
+		{"a length", func(b []byte) []byte { b[dataStart+recordHead+3] ^= 0x80; return b }, 1, []string{"one", "", "three"}},
+		{"cut off", func(b []byte) []byte { return b[:bytes.Index(b, []byte("three"))] }, 1, []string{"one", "two"}},
+		{"cut off at its head", func(b []byte) []byte { return b[:headSize+1] }, 1, nil},
+		{"without a head", func(b []byte) []byte { clear(b[len(magic):dataStart]); return b }, 1, nil},
+		{"of zeros", func(b []byte) []byte { clear(b); return b }, 1, nil},
+		{"of nothing", func([]byte) []byte { return nil }, 1, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal")
+			j := open(t, path)
+			write(t, j, "one", "two", "three")
+			j.head.generation++ // a second head, as after anything was forgotten
+			if _, err := j.file.WriteAt(j.head.encode(), j.head.at()); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			bad, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bad = c.damage(bad)
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if Examine(path) == nil {
+				t.Error("nothing is found to be wrong")
+			}
+			j = open(t, path)
+			holds(t, j, c.first, c.want...)
+			write(t, j, "after")
+			s := j.Status()
+			if s.Failed != nil || s.Damage == "" {
+				t.Errorf("%+v", s)
+			}
+			if kept, err := os.ReadFile(s.Aside); err != nil || !bytes.Equal(kept, bad) {
+				t.Errorf("what was there is not kept at %q: %v", s.Aside, err)
+			}
+			j = again(t, j)
+			holds(t, j, c.first, append(c.want, "after")...)
+			if s := j.Status(); s.Damage != "" || Examine(path) != nil {
+				t.Errorf("the new one: %+v, %v", s, Examine(path))
+			}
+			if info, err := os.Stat(path); err != nil || info.Size() != MinSize {
+				t.Errorf("%v, %v", info.Size(), err)
+			}
+		})
+	}
+}
+
+// TestForeignIsLeftAlone: what is not ours is never overwritten, and no reason not to
+// work. Once it is gone, there is a file.
+func TestForeignIsLeftAlone(t *testing.T) {
+	diary := bytes.Repeat([]byte("dear diary "), 1000)
+	for name, put := range map[string]func(path string) error{
+		"a file":   func(path string) error { return os.WriteFile(path, diary, 0o600) },
+		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal")
+			if err := put(path); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j := open(t, path)
+			for range 2 {
+				if err := j.Write([]byte("kept")); !errors.Is(err, ErrFailed) || !errors.Is(err, errForeign) {
+					t.Fatal(err)
+				}
+				if err := j.Mend(); !errors.Is(err, errForeign) {
+					t.Fatal(err)
+				}
+			}
+			if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) || after.Size() != before.Size() || after.Mode() != before.Mode() {
+				t.Errorf("it was touched: %v, %v", after, err)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Mend(); err != nil {
+				t.Fatal(err)
+			}
+			j = again(t, j)
+			holds(t, j, 1, "kept", "kept")
+		})
+	}
+}
+
+// TestUnreadable: a folder that is out of reach, as of a disk that is not there. When
+// it comes back, so does what was written before, once nothing waits in memory that
+// begins at the same number.
+func TestUnreadable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	j := open(t, filepath.Join(dir, "journal"))
+	id := j.ID()
+	write(t, j, "before")
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, j.path)
+	if err := j.Write([]byte("meanwhile")); !errors.Is(err, ErrFailed) {
+		t.Fatal(err)
+	}
+	if err := j.Mend(); err == nil {
+		t.Fatal("mended without a disk")
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Mend(); err == nil {
+		t.Fatal("what waits was mixed up with what was there")
+	}
+	holds(t, j, 1, "meanwhile")
+	if err := j.Forget(1); !errors.Is(err, ErrFailed) { // it is merged
+		t.Fatal(err)
+	}
+	if err := j.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	if j.ID() != id {
+		t.Error("another id")
+	}
+	holds(t, j, 1, "before")
+	write(t, j, "after")
+	j = again(t, j)
+	holds(t, j, 1, "before", "after")
+}
+
+// TestDiskErrs: a file that the disk does not give is left alone.
+func TestDiskErrs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	if err := os.Symlink("/proc/self/mem", path); err != nil { // no process has anything at its address 0
+		t.Fatal(err)
+	}
+	j := open(t, path)
+	for range 2 {
+		if err := j.Write([]byte("kept")); !errors.Is(err, syscall.EIO) {
+			t.Fatal(err)
+		}
+		if err := j.Mend(); !errors.Is(err, syscall.EIO) {
+			t.Fatal(err)
+		}
+	}
+	holds(t, j, 1, "kept", "kept")
+	if to, err := os.Readlink(path); err != nil || to != "/proc/self/mem" {
+		t.Errorf("it was replaced: %q, %v", to, err)
+	}
+}
+
+// TestReadOnlyDisk: what was written before is known, also of a disk that takes nothing
+// any more, and nothing of it is lost when it does again.
+func TestReadOnlyDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Fatalf("a disk can be mounted by root only, as make test is run: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("%s stays mounted: %v", dir, err)
+		}
+	})
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j, err := Open(filepath.Join(dir, "journal"), MinSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := j.ID()
+	write(t, j, "before")
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	remount(syscall.MS_RDONLY)
+	if j, err = Open(j.path, MinSize); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	if err := j.Write([]byte("during")); !errors.Is(err, syscall.EROFS) || j.ID() != id {
+		t.Fatal(err)
+	}
+	holds(t, j, 1, "before", "during")
+	if err := j.Mend(); !errors.Is(err, syscall.EROFS) {
+		t.Fatal(err)
+	}
+	remount(0)
+	if err := j.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = Open(j.path, MinSize); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, j, 1, "before", "during")
 }
 
 func TestFullKeepsInMemory(t *testing.T) {
@@ -281,18 +521,11 @@ func TestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal")
 	j := open(t, path)
-	if _, err := Open(path, MinSize); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := Open(path, MinSize); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
-	}
-	other := filepath.Join(dir, "notes")
-	if err := os.WriteFile(other, bytes.Repeat([]byte("dear diary "), 1000), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(other, MinSize); !errors.Is(err, errNoJournal) {
-		t.Errorf("a file of somebody else: %v", err)
 	}
 	if _, err := Open(path, 100); err == nil {
 		t.Error("a hundred bytes are no journal")
