@@ -57,7 +57,10 @@ type Connector interface {
 	Remove(ctx context.Context, t Target, os []Order) []Result
 
 	// Verify reads back, from the authority and not from a cache, whether the
-	// privilege is there and whether sessions are open under it.
+	// privilege is there and whether sessions are open under it. Of an order that
+	// Provision refuses whatever the target says, because its names or its form are
+	// not allowed, Err is an *access.Error of kind Invalid or Denied, and of no
+	// other order it is.
 	Verify(ctx context.Context, t Target, os []Order) []Observation
 
 	// Inventory lists what carries our mark on the target, and the standing
