@@ -249,6 +249,9 @@ type Observation struct {
 	Sessions int // open sessions of the account; -1 when not known
 	// LastActive is when a session last did something; zero when there is none.
 	LastActive time.Time
+	// Ends is when the target refuses new sessions of the account by itself, where
+	// it is Present; zero when it never does, or that was not read.
+	Ends time.Time
 	Err        error // why Presence is NotKnown
 }
 
