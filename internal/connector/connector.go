@@ -252,7 +252,7 @@ type Observation struct {
 	// Ends is when the target refuses new sessions of the account by itself, where
 	// it is Present; zero when it never does, or that was not read.
 	Ends time.Time
-	Err        error // why Presence is NotKnown
+	Err  error // why Presence is NotKnown
 }
 
 // Gone reports whether the privilege is proven absent, sessions included.
