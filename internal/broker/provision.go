@@ -126,10 +126,12 @@ func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement)
 		return made{}, err
 	}
 	o.Account, o.Creation = m.receipt.Account, m.receipt.Creation
-	switch seen := conn.Verify(ctx, t, []connector.Order{o})[0]; seen.Presence {
-	case connector.Present:
+	switch seen := conn.Verify(ctx, t, []connector.Order{o})[0]; {
+	case seen.Presence == connector.Present && !seen.Ends.IsZero() && seen.Ends.Before(o.ExpiresAt.Add(-time.Second)):
+		return made{}, &connector.Error{Outcome: connector.Unknown, Message: "the target said it was done, and would end it by itself before its time"}
+	case seen.Presence == connector.Present:
 		return m, nil
-	case connector.Absent:
+	case seen.Presence == connector.Absent:
 		return made{}, &connector.Error{Outcome: connector.Unknown, Message: "the target said it was done, and reading back does not find it"}
 	default:
 		return made{}, &connector.Error{Outcome: connector.Unknown, Message: "it could not be read back", Cause: seen.Err}

@@ -34,10 +34,13 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 		return false
 	}
 	letGo := b.keepLeases(ctx, owner)
-	var untouched []removal // was there before us, or nothing was done yet
+	// What was there before us is left. What a row calls never touched is looked for
+	// all the same: a failover can have lost the record of the state before and of
+	// the call, and gone is what was read back, never what was concluded.
+	var untouched []removal
 	var touched []access.Entitlement
 	for _, e := range es {
-		if e.Existing || !e.Observed {
+		if e.Existing {
 			untouched = append(untouched, removal{e, verdict{gone: true}})
 		} else {
 			touched = append(touched, e)
@@ -174,7 +177,7 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	seen := conn.Verify(call, t, orders)
 	silent := false
 	for i := range rs {
-		v := verdict{gone: seen[i].Gone()}
+		v := verdict{gone: seen[i].Gone() || neverMade(es[i], seen[i])}
 		for _, results := range steps {
 			v.foreign = v.foreign || results[i].Foreign
 			if err := results[i].Err; err != nil && v.said == "" {
@@ -196,6 +199,14 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	}
 	leave(!silent)
 	return rs
+}
+
+// neverMade reports whether an order was never carried out because the connector
+// does not read it as one: what Verify says of it, Provision says, too. Only where
+// no row says otherwise: not of what a sweep found.
+func neverMade(e access.Entitlement, seen connector.Observation) bool {
+	var refused *access.Error
+	return !e.Observed && errors.As(seen.Err, &refused) && (refused.Kind == access.Invalid || refused.Kind == access.Denied)
 }
 
 // removal is one entitlement of a batch with its verdict.

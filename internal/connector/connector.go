@@ -57,7 +57,10 @@ type Connector interface {
 	Remove(ctx context.Context, t Target, os []Order) []Result
 
 	// Verify reads back, from the authority and not from a cache, whether the
-	// privilege is there and whether sessions are open under it.
+	// privilege is there and whether sessions are open under it. Of an order that
+	// Provision refuses whatever the target says, because its names or its form are
+	// not allowed, Err is an *access.Error of kind Invalid or Denied, and of no
+	// other order it is.
 	Verify(ctx context.Context, t Target, os []Order) []Observation
 
 	// Inventory lists what carries our mark on the target, and the standing
@@ -246,7 +249,10 @@ type Observation struct {
 	Sessions int // open sessions of the account; -1 when not known
 	// LastActive is when a session last did something; zero when there is none.
 	LastActive time.Time
-	Err        error // why Presence is NotKnown
+	// Ends is when the target refuses new sessions of the account by itself, where
+	// it is Present; zero when it never does, or that was not read.
+	Ends time.Time
+	Err  error // why Presence is NotKnown
 }
 
 // Gone reports whether the privilege is proven absent, sessions included.

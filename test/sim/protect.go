@@ -87,6 +87,8 @@ var protections = []protection{
 	{"a takeover of what is revoked", 60 * time.Second, true, func(w *world) { w.takeover(true, true) }},
 	{"a restart while a call is out", 60 * time.Second, true, restarted},
 	{"revoked without the store", 120 * time.Second, true, revokedAway},
+	{"a failover takes the state before back", 250 * time.Second, true, unrecorded},
+	{"a target that says extended and is not", 200 * time.Second, true, notExtended},
 }
 
 // protect plays one such story.

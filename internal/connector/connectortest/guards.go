@@ -2,6 +2,7 @@ package connectortest
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -203,6 +204,11 @@ func batch(s *scene, m access.Mechanism) {
 	for j, v := range c.Verify(s.ctx, s.Target(), os) {
 		if gone := j != bad && j != replaced; v.Gone() != gone {
 			s.Errorf("order %d: %+v, want gone %v", j, v, gone)
+		}
+		// What is no order at all is told apart from what only cannot be proven gone.
+		var refused *access.Error
+		if isOrder := !errors.As(v.Err, &refused) || refused.Kind != access.Invalid && refused.Kind != access.Denied; isOrder != (j != bad) {
+			s.Errorf("order %d: %+v, want an order %v", j, v, j != bad)
 		}
 	}
 	s.end(good)

@@ -42,6 +42,8 @@ func (s *scene) wantEnd(o connector.Order, r connector.Receipt, want time.Time) 
 		s.Errorf("the target ends it by itself at %v, want %v", got, want)
 	} else if got.IsZero() && s.Connector().Capabilities().NativeExpiry && o.Mechanism != access.Member {
 		s.Error("the target does not end it by itself")
+	} else if read := s.verify(o).Ends; !read.Equal(got) && o.Mechanism != access.Member {
+		s.Errorf("read back that the target ends it by itself at %v, and it does at %v", read, got)
 	}
 }
 

@@ -27,6 +27,7 @@ type role struct {
 	superuser  bool
 	login      bool
 	expired    bool
+	endsUS     int64 // VALID UNTIL, in microseconds since 1970; 0 when there is none
 	dependents bool
 }
 
@@ -56,6 +57,7 @@ type scene struct {
 const rolesSQL = `
 SELECT oid, rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, rolsuper,
        rolcanlogin, coalesce(rolvaliduntil <= clock_timestamp(), false),
+       CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM rolvaliduntil) * 1000000)::int8 ELSE 0 END,
        $3 AND EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid)
 FROM pg_roles r WHERE rolname = ANY ($1::text[]::name[]) OR oid = ANY ($2::oid[])`
 
@@ -115,7 +117,7 @@ func readScene(ctx context.Context, conn *pgx.Conn, ss []*subject, what detail) 
 func (v *scene) readRoles(rows pgx.Rows) error {
 	for rows.Next() {
 		r := new(role)
-		if err := rows.Scan(&r.oid, &r.name, &r.powerful, &r.superuser, &r.login, &r.expired, &r.dependents); err != nil {
+		if err := rows.Scan(&r.oid, &r.name, &r.powerful, &r.superuser, &r.login, &r.expired, &r.endsUS, &r.dependents); err != nil {
 			return err
 		}
 		v.byName[r.name], v.byOID[r.oid] = r, r

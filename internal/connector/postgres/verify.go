@@ -56,6 +56,9 @@ func (v *scene) observe(s *subject, now time.Time) connector.Observation {
 		}
 	}
 	o.Sessions, o.LastActive = v.activity(s, r, o.Presence, now)
+	if o.Presence == connector.Present && s.order.Mechanism != access.Member && r.endsUS != 0 {
+		o.Ends = time.UnixMicro(r.endsUS).UTC()
+	}
 	return o
 }
 

@@ -45,6 +45,9 @@ func (w *World) observe(p *place, s *subject) (o connector.Observation) {
 		o.Presence, o.Err = memberPresence(s, r)
 	}
 	o.Sessions, o.LastActive = p.activity(s, r, o.Presence)
+	if o.Presence == connector.Present && s.Mechanism != access.Member {
+		o.Ends = r.until
+	}
 	return o
 }
 
