@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -24,6 +25,12 @@ const beginBatch = 32
 // found by looking.
 const backstop = time.Second
 
+// soonest and latest bound how soon what was due and still is is looked at again.
+const (
+	soonest = 20 * time.Millisecond
+	latest  = 320 * time.Millisecond
+)
+
 // batchWithin bounds one transaction of the due loop: a server that vanished
 // without a word must not hold it until its connections time out.
 const batchWithin = 20 * time.Second
@@ -33,6 +40,7 @@ const batchWithin = 20 * time.Second
 // Everything is derived from rows, so a restart needs nothing but this loop.
 func (b *Broker) watchDue(ctx context.Context) {
 	batch := firstBatch
+	again := soonest // until what is due and still there is looked at again
 	for ctx.Err() == nil {
 		b.alarm.clear()
 		looked := time.Now()
@@ -46,18 +54,25 @@ func (b *Broker) watchDue(ctx context.Context) {
 		}
 		took := time.Since(looked)
 		if b.doDue(ctx, d) {
-			batch = min(2*batch, dueBatch)
+			batch, again = min(2*batch, dueBatch), soonest
 			continue // there may be more
 		}
 		batch = firstBatch
-		next := d.next
-		if !next.IsZero() && !next.After(d.now) {
+		if d.left() {
 			// It was due and is still: a lane has just been sent to it, or it does
 			// not go through. Either way not again at once, and the less often the
-			// more there is to look at.
-			next = d.now.Add(max(20*time.Millisecond, 10*took))
+			// more there is to look at, and the longer it has been there: what is
+			// next due has its own time, and does not wait for this. Only ends that
+			// did not go through are tried at once, always.
+			if d.ends() {
+				again = soonest
+			}
+			b.alarm.set(d.now.Add(max(again, 10*took)))
+			again = min(2*again, latest)
+		} else {
+			again = soonest
 		}
-		b.alarm.set(next)
+		b.alarm.set(d.next)
 		b.alarm.wait(ctx, d.now, looked, backstop)
 	}
 }
@@ -68,7 +83,15 @@ type due struct {
 	requests []access.Request
 	work     []access.Work
 	now      time.Time // the store's
-	next     time.Time // when something is next due
+	next     time.Time // when something else is next due
+}
+
+// left reports whether anything was due.
+func (d due) left() bool { return len(d.grants)+len(d.requests)+len(d.work) > 0 }
+
+// ends reports whether grants were due to end.
+func (d due) ends() bool {
+	return slices.ContainsFunc(d.grants, func(g access.Grant) bool { return g.State != access.Scheduled })
 }
 
 func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
@@ -92,7 +115,7 @@ func (b *Broker) lookForDue(ctx context.Context, batch int) (d due, err error) {
 			return err
 		}
 		whole = true
-		if len(d.grants)+len(d.requests)+len(d.work) == 0 && b.glances.due(now) {
+		if !d.left() && b.glances.due(now) {
 			seen, err = b.glanceAt(tx, now)
 		}
 		return err

@@ -120,8 +120,8 @@ type entitlements interface {
 	MayExpire() (mine bool, err error)
 	// DueWork lists the places with entitlements that are due and not on lease.
 	DueWork() ([]access.Work, error)
-	// NextDue is when something next becomes due: a request, a grant, an
-	// entitlement or a lease; zero when nothing ever will.
+	// NextDue is when something that is not due yet next becomes due: a request, a
+	// grant, an entitlement or a lease; zero when nothing ever will.
 	NextDue() (time.Time, error)
 }
 

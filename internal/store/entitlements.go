@@ -143,16 +143,16 @@ func (tx *Tx) LeftGroup(p access.Place, key string) (access.Entitlement, error) 
 		entitlementColumns+" WHERE place = $1 AND key = $2 AND state = 'gone' AND substr(key, 1, 6) = 'group:' ORDER BY id DESC LIMIT 1", string(p), key)
 }
 
-// NextDue is when something next becomes due: a request, a grant, an
-// entitlement or a lease; zero when nothing ever will.
+// NextDue is when something that is not due yet next becomes due: a request, a
+// grant, an entitlement or a lease; zero when nothing ever will.
 func (tx *Tx) NextDue() (time.Time, error) {
 	var next time.Time
 	for _, q := range []string{
-		"SELECT MIN(expires_at) FROM requests WHERE state = 'pending'",
-		"SELECT MIN(due_at) FROM grants WHERE due_at IS NOT NULL",
-		"SELECT MIN(due_at) FROM entitlements WHERE due_at IS NOT NULL",
+		"SELECT MIN(expires_at) FROM requests WHERE state = 'pending' AND expires_at > $1",
+		"SELECT MIN(due_at) FROM grants WHERE due_at > $1",
+		"SELECT MIN(due_at) FROM entitlements WHERE due_at > $1",
 	} {
-		err := tx.each(q, nil, func(row row) error {
+		err := tx.each(q, []any{tx.now.UnixMilli()}, func(row row) error {
 			var ms *int64
 			if err := row.Scan(&ms); err != nil {
 				return err

@@ -309,6 +309,9 @@ func due(t *testing.T, s Store, clock *Clock) {
 	if got := dueNow(); !slices.Equal(got, []access.GrantID{short.Grant.ID, long.Grant.ID}) {
 		t.Errorf("due %v, want the short one, then the long one", got)
 	}
+	if next := read(t, s, Tx.NextDue); !next.Equal(asked.ExpiresAt) {
+		t.Errorf("next due %v, want %v: what is due already is not next", next, asked.ExpiresAt)
+	}
 	clock.Set(asked.ExpiresAt)
 	rs := read(t, s, func(tx Tx) ([]access.Request, error) { return tx.DueRequests(10) })
 	if len(rs) != 1 || rs[0].ID != asked.ID {

@@ -279,22 +279,27 @@ func (tx *Tx) DropSealed(ids ...access.GrantID) error {
 	return nil
 }
 
-// NextDue is when something next becomes due: a request, a grant, an
-// entitlement or a lease; zero when nothing ever will.
+// NextDue is when something that is not due yet next becomes due: a request, a
+// grant, an entitlement or a lease; zero when nothing ever will.
 func (tx *Tx) NextDue() (time.Time, error) {
 	if tx.err != nil {
 		return time.Time{}, tx.err
 	}
-	next := int64(never)
-	for _, set := range [...]*ordered[moment]{tx.s.requests.due, tx.s.grants.ends, tx.s.grants.begins} {
-		if m, ok := set.first(); ok && (next == never || m.at < next) {
+	next, from := int64(never), moment{at: tx.now.UnixMilli() + 1}
+	sooner := func(set *ordered[moment]) {
+		m, ok := set.first()
+		if ok && m.at < from.at {
+			m, ok = set.next(from)
+		}
+		if ok && (next == never || m.at < next) {
 			next = m.at
 		}
 	}
+	sooner(tx.s.requests.due)
+	sooner(tx.s.grants.ends)
+	sooner(tx.s.grants.begins)
 	for _, w := range tx.s.entitlements.works {
-		if m, ok := w.due.first(); ok && (next == never || m.at < next) {
-			next = m.at
-		}
+		sooner(w.due)
 	}
 	if next == never {
 		return time.Time{}, nil

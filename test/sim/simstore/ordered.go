@@ -67,6 +67,15 @@ func (o *ordered[K]) first() (k K, ok bool) {
 	return o.lists[0][0], true
 }
 
+// next is the smallest element that is not less than k.
+func (o *ordered[K]) next(k K) (next K, ok bool) {
+	list, i, _ := o.find(k)
+	if list == len(o.lists) {
+		return next, false
+	}
+	return o.lists[list][i], true
+}
+
 // all goes up from the first element.
 func (o *ordered[K]) all() iter.Seq[K] {
 	return func(yield func(K) bool) {
