@@ -190,6 +190,9 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 	case didRemoved:
 		fx.event(b.alarmEvent(JournalRemoved, now, access.System, facts...))
 		return b.endTakenAway(tx, fx, e.Entitlement)
+	case didSpoil: // with or without a word of how it went: who stays may hold a credential that is useless
+		fx.event(b.alarmEvent(JournalRemoving, now, access.System, append(facts, "what", e.Did)...))
+		return b.renewSpoilt(tx, fx, e.Entitlement)
 	case didSpoilt:
 		fx.event(b.alarmEvent(JournalSpoilt, now, access.System, facts...))
 		return b.renewSpoilt(tx, fx, e.Entitlement)

@@ -89,6 +89,7 @@ var protections = []protection{
 	{"revoked without the store", 120 * time.Second, true, revokedAway},
 	{"a failover takes the state before back", 250 * time.Second, true, unrecorded},
 	{"a target that says extended and is not", 200 * time.Second, true, notExtended},
+	{"a shared credential is made useless by half", 90 * time.Second, true, halfSpoilt},
 }
 
 // protect plays one such story.

@@ -2,14 +2,16 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/broker"
+	"stint/internal/connector"
 )
 
-// Stories about what is read back from a target because neither a row nor the target's
-// own word is enough.
+// Stories about what is looked for, or done again, because neither a row nor the
+// target's own word is enough.
 
 // unrecorded: a failover takes back that an account was enabled, and the record of the
 // state before with it, and all who knew of it die. When its time is up, nobody is told
@@ -69,4 +71,49 @@ func notExtended(w *world) {
 			w.fail("promise", "it was extended, and the target has ended it")
 		}
 	})
+}
+
+// halfSpoilt: one of two who share a credential leaves. A replica that is cut off just
+// then does not know that another one has given who stays a new one, makes that useless,
+// and never hears how it went. Who stays gets another.
+func halfSpoilt(w *world) {
+	store := &mortal{Store: w.store}
+	here := &wire{journal: &memory{}}
+	a := w.process("a", unread{store}, nil, here)
+	b := w.process("b", w.store, nil, &wire{})
+	w.soon(3*time.Second, "ask", func() { w.submit(a, "mira", "shared", 20*time.Second) })
+	w.soon(4*time.Second, "ask", func() { w.submit(b, "noor", "shared", 10*time.Minute) })
+	revoked := false
+	w.in(22*time.Second, "away", "", func() {
+		store.leave(true)
+		here.meet(func(call string, _ connector.Order) error {
+			revoked = revoked || call == "terminate"
+			if call == "terminate" {
+				return errors.New("sim: nobody answers")
+			}
+			return nil
+		})
+	})
+	w.in(27*time.Second, "back", "", func() {
+		if !revoked || w.usable() != 0 {
+			w.fail("story", "the credential was not made useless")
+		}
+		store.leave(false)
+		here.meet(nil)
+	})
+	w.in(60*time.Second, "look", "", func() {
+		if w.usable() != 1 {
+			w.fail("promise", "who stays has no credential that works")
+		}
+	})
+}
+
+// unread is a store that is not read either while it is away.
+type unread struct{ *mortal }
+
+func (s unread) View(ctx context.Context, fn func(broker.Tx) error) error {
+	if err := s.lost(); err != nil {
+		return err
+	}
+	return s.mortal.View(ctx, fn)
 }
