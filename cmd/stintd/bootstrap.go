@@ -33,14 +33,23 @@ func newBootstrap(id *ident.Ident, data string, log *slog.Logger) *bootstrap {
 	return &bootstrap{ident: id, path: filepath.Join(data, bootstrapFile), log: log}
 }
 
-// open writes the first code, so that it is there when the server is.
+// open writes the first code, so that it is there when the server is. Where there is a
+// user it only reads: a store that takes no changes then keeps nobody from starting,
+// and neither does a file that cannot be removed.
 func (b *bootstrap) open(ctx context.Context) (needed bool, err error) {
-	e, needed, err := b.ident.OpenBootstrap(ctx)
+	empty, err := b.ident.Empty(ctx)
 	if err != nil {
 		return false, err
 	}
-	if !needed {
-		return false, b.remove()
+	if !empty {
+		if err := b.remove(); err != nil {
+			b.log.Warn("the file of a bootstrap code that is of no use any more was not removed", "error", err)
+		}
+		return false, nil
+	}
+	e, needed, err := b.ident.OpenBootstrap(ctx)
+	if err != nil || !needed {
+		return false, err
 	}
 	if err := wholefile.Write(b.path, append(e.Code.Reveal(), '\n')); err != nil {
 		return false, err
@@ -54,6 +63,7 @@ func (b *bootstrap) run(ctx context.Context) error {
 	look, again := time.NewTicker(bootstrapLook), time.NewTicker(bootstrapAgain)
 	defer look.Stop()
 	defer again.Stop()
+	told := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,8 +73,14 @@ func (b *bootstrap) run(ctx context.Context) error {
 			if err != nil { // the store says so itself
 				continue
 			}
-			if !empty {
-				return b.remove()
+			if empty {
+				continue
+			}
+			if err := b.remove(); err == nil {
+				return nil
+			} else if !told { // the code in it is good for nothing
+				told = true
+				b.log.Warn("the file of the bootstrap code is not removed; tried again", "error", err)
 			}
 		case <-again.C:
 			if needed, err := b.open(ctx); err != nil {

@@ -74,8 +74,7 @@ func newDrill(t *testing.T) *drill {
 	d.su, err = pgx.Connect(t.Context(), d.pg.SuperuserDSN("postgres"))
 	must(t, err)
 	t.Cleanup(func() { must(t, d.su.Close(context.Background())) })
-	d.sql("CREATE ROLE orders_read NOLOGIN", "CREATE ROLE orders_owner NOLOGIN", "CREATE ROLE noor LOGIN", "CREATE ROLE stint_connector LOGIN CREATEROLE PASSWORD 'pw-of-the-connector'",
-		"GRANT pg_signal_backend, pg_read_all_stats TO stint_connector")
+	d.sql(prepareTarget)
 
 	d.serve(false)
 	d.noor = d.daemon.first()
@@ -93,9 +92,17 @@ func newDrill(t *testing.T) *drill {
 	t.Cleanup(srv.Close)
 	must(t, os.WriteFile(filepath.Join(d.dir, "stintd.yaml"), []byte("witnesses:\n  - {url: '"+srv.URL+"', key: '"+d.witness.Key()+"'}\n"), 0o600))
 	d.serve(true)
-	_, err = d.noor.SetCredential(t.Context(), "orders", api.CredentialSet{Type: "postgres", Address: d.pg.Addr(), Username: "stint_connector", Password: "pw-of-the-connector"})
+	register(t, d.noor, d.pg)
+	return d
+}
+
+// register makes a server of PostgreSQL a resource that everybody may read, after
+// prepareTarget.
+func register(t *testing.T, c *api.Client, pg *pgtest.Server) {
+	t.Helper()
+	_, err := c.SetCredential(t.Context(), "orders", api.CredentialSet{Type: "postgres", Address: pg.Addr(), Username: "stint_connector", Password: "pw-of-the-connector"})
 	must(t, err)
-	_, err = d.noor.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "orders.yaml", Text: fmt.Sprintf(`kind: Resource
+	_, err = c.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "orders.yaml", Text: fmt.Sprintf(`kind: Resource
 name: orders-db
 type: postgres
 connection: {address: %q, database: postgres, credential: orders, sslmode: disable}
@@ -119,10 +126,13 @@ kind: Policy
 name: all
 subjects: ["*"]
 roles: [reader, owner]
-`, d.pg.Addr())}}})
+`, pg.Addr())}}})
 	must(t, err)
-	return d
 }
+
+// prepareTarget is what an administrator does on a target beforehand.
+const prepareTarget = `CREATE ROLE orders_read NOLOGIN; CREATE ROLE orders_owner NOLOGIN; CREATE ROLE noor LOGIN;
+	CREATE ROLE stint_connector LOGIN CREATEROLE PASSWORD 'pw-of-the-connector'; GRANT pg_signal_backend, pg_read_all_stats TO stint_connector`
 
 func (d *drill) data() string { return filepath.Join(d.dir, "data") }
 

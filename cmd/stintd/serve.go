@@ -134,6 +134,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	if err != nil {
 		return nil, err
 	}
+	p.broker.SetHold(holdCommits, p.protection.hold())
 	p.witnesses = newWitnesses(s, st, p.broker, p.identity, log.With("part", "witness"))
 	p.server, err = apiserver.New(apiserver.Config{
 		Broker: p.broker, Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
@@ -176,7 +177,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { defer leave(); return p.broker.Run(failed) }) // calls in flight are vouched for until they have ended
 	if p.replica != nil {
 		g.Go(func() error { return p.replica.Run(among, p.broker) })
-		g.Go(func() error { p.protection.watch(failed); return nil })
+		g.Go(func() error { p.protection.watch(failed, p.broker); return nil })
 	}
 	// Access ends from the first moment on; the doors open when the log was compared
 	// with its witnesses, or they had their time to answer.

@@ -42,6 +42,7 @@ type pulse struct {
 	Store
 	failed atomic.Int64  // when a change last failed, host's time in ns; 0: never
 	worked atomic.Int64  // when something last went through
+	wrote  atomic.Int64  // when a change last did
 	away   atomic.Int64  // since when the store takes no changes; 0: it does
 	news   chan struct{} // a change failed, or there is more to end: watchStore looks
 	// overslept: the last call that asked how the store is outlasted its time.
@@ -61,6 +62,9 @@ func (p *pulse) wake() {
 func (p *pulse) Update(ctx context.Context, fn func(Tx) error) error {
 	err := p.Store.Update(ctx, fn)
 	p.heard(err)
+	if err == nil {
+		p.wrote.Store(time.Now().UnixNano())
+	}
 	if ctx.Err() == nil && storeFailed(err) {
 		p.failed.Store(time.Now().UnixNano())
 		p.wake()
@@ -82,9 +86,11 @@ func (p *pulse) heard(err error) {
 }
 
 // isSlow reports whether a call that began then and got no answer says nothing
-// about the store, because others went through: there is much to do, no more.
-func (p *pulse) isSlow(within context.Context, begun time.Time) bool {
-	return within.Err() != nil && p.worked.Load() > begun.UnixNano()
+// about the store, because others like it went through: there is much to do, no more.
+// Of a change only other changes say so: a database whose standby is gone tells all
+// that it knows, and commits nothing.
+func isSlow(within context.Context, begun time.Time, others *atomic.Int64) bool {
+	return within.Err() != nil && others.Load() > begun.UnixNano()
 }
 
 // slept reports whether a call that failed says nothing about the store, because
@@ -116,8 +122,9 @@ func storeFailed(err error) bool {
 func (b *Broker) watchStore(ctx context.Context) {
 	b.remember()
 	var probed time.Time
-	var merging sync.WaitGroup
+	var merging, probes sync.WaitGroup
 	defer merging.Wait()
+	defer probes.Wait()
 	var busy atomic.Bool // beside this loop: a store that hangs while it merges is found out all the same
 	t := time.NewTimer(watchEvery)
 	defer t.Stop()
@@ -127,7 +134,7 @@ func (b *Broker) watchStore(ctx context.Context) {
 		}
 		recent := time.Since(time.Unix(0, b.pulse.failed.Load())) < trustAgain
 		if recent || b.pulse.isAway() || time.Since(probed) >= time.Second && b.ahead.late(awayAfter) {
-			b.probe(ctx)
+			b.probe(ctx, &probes)
 			probed = time.Now()
 		}
 		waiting := b.unmerged()
@@ -175,21 +182,36 @@ func (b *Broker) lookAhead(ctx context.Context) {
 	within, done := context.WithTimeout(ctx, answersWithin)
 	defer done()
 	begun := time.Now()
-	if err := b.readAhead(within); storeFailed(err) && !b.pulse.isSlow(within, begun) && !b.pulse.slept(begun) {
+	if err := b.readAhead(within); storeFailed(err) && !isSlow(within, begun, &b.pulse.worked) && !b.pulse.slept(begun) {
 		b.goneAway(ctx, err)
 	}
 }
 
-// probe makes a change of no meaning and learns from it how the store is.
-func (b *Broker) probe(ctx context.Context) {
+// probe makes a change of no meaning and learns from it how the store is. It does not
+// wait for the change for longer than that takes: a store may take its time to find out
+// what became of it. calls has those that are still out.
+func (b *Broker) probe(ctx context.Context, calls *sync.WaitGroup) {
 	within, done := context.WithTimeout(ctx, answersWithin)
 	defer done()
 	begun := time.Now()
-	err := b.pulse.Store.Update(within, func(tx Tx) error {
-		return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
+	answer := make(chan error, 1)
+	calls.Go(func() {
+		answer <- b.pulse.Store.Update(within, func(tx Tx) error {
+			return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
+		})
 	})
+	var err error
+	select {
+	case err = <-answer:
+	case <-within.Done():
+		select {
+		case err = <-answer: // just now
+		default:
+			err = errNoAnswer
+		}
+	}
 	switch {
-	case ctx.Err() != nil || storeFailed(err) && (b.pulse.isSlow(within, begun) || b.pulse.slept(begun)):
+	case ctx.Err() != nil || storeFailed(err) && (isSlow(within, begun, &b.pulse.wrote) || b.pulse.slept(begun)):
 	case storeFailed(err):
 		b.goneAway(ctx, err)
 	case err == nil && time.Since(time.Unix(0, b.pulse.failed.Load())) >= trustAgain:
@@ -201,6 +223,8 @@ func (b *Broker) probe(ctx context.Context) {
 		b.goneAway(ctx, errors.New("changes failed a moment ago"))
 	}
 }
+
+var errNoAnswer = access.Fail(access.Unavailable, "store-silent", "the store did not answer in time")
 
 func (b *Broker) goneAway(ctx context.Context, cause error) {
 	if ctx.Err() == nil && b.pulse.away.CompareAndSwap(0, time.Now().UnixNano()) {

@@ -31,9 +31,12 @@ const (
 	full              // takes no changes, can be read
 	away              // refuses everything
 	hanging           // answers nothing
+	unheard           // can be read; changes wait for a standby that is not there, and longer than they may
 )
 
-func (c condition) String() string { return [...]string{"well", "full", "away", "hanging"}[c] }
+func (c condition) String() string {
+	return [...]string{"well", "full", "away", "hanging", "unheard"}[c]
+}
 
 // ailing is a store that can fall ill.
 type ailing struct {
@@ -53,6 +56,14 @@ func (s *ailing) sick(ctx context.Context, reads bool) error {
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
+	case c == unheard && !reads:
+		for late := 0; late < 500 && condition(s.is.Load()) == unheard; {
+			if ctx.Err() != nil { // finding out what became of it takes a while
+				late++
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return access.Fail(access.Unavailable, "commit-unknown", "injected")
 	case c == away, c == full && !reads:
 		return access.Fail(access.Unavailable, "store-full", "injected")
 	}
@@ -148,7 +159,7 @@ func (w *ward) events() map[access.EventType]int {
 // TestEndsWithoutTheStore: whatever the store suffers from, access ends at its
 // end, not before, and the log has it when the store is back. (I-18, L-07)
 func TestEndsWithoutTheStore(t *testing.T) {
-	for _, c := range []condition{full, away, hanging} {
+	for _, c := range []condition{full, away, hanging, unheard} {
 		for _, role := range []string{"reader", "owner", "admin"} {
 			t.Run(c.String()+"/"+role, func(t *testing.T) {
 				t.Parallel()
@@ -172,7 +183,7 @@ func TestEndsWithoutTheStore(t *testing.T) {
 					time.Sleep(20 * time.Millisecond)
 				}
 				limit := 15 * time.Second // a bound for a busy machine; bench measures
-				if c == hanging {
+				if c == hanging || c == unheard {
 					limit += 6 * time.Second // it is noticed when nothing answers for a while
 				}
 				w.within(time.Until(v.Grant.ExpiresAt)+limit, "gone from the target", func() bool { return len(w.target.left()) == 0 })

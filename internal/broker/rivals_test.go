@@ -456,6 +456,32 @@ func TestForgedClaim(t *testing.T) {
 	a.end("mira", a.held("mira", "reader"))
 }
 
+// TestCarriedClaim: a rehearsal of a restore made a genuine claim of a later life, and
+// somebody carried it to the real target. Nothing new is made, and all that is ours
+// ends.
+func TestCarriedClaim(t *testing.T) {
+	r := newRivals(t)
+	a := r.first()
+	reader, member := a.held("mira", "reader"), a.held("noor", "member")
+	proof := r.tagger.Tag("test", "claim", 7, "ent_00000000000000000000000000")
+	r.exec("COMMENT ON ROLE stint_claim IS 'test/7'", `COMMENT ON ROLE stint_claim_proof IS '{"epoch":7,"proof":"`+proof+`"}'`)
+	var e *access.Error
+	if _, err := a.Sweep(t.Context(), a.as("root"), "db", 0, ""); !errors.As(err, &e) || e.Code != "target-claimed" {
+		t.Errorf("sweep under a later claim: %v", err)
+	}
+	if a.Stats().Events[broker.ClaimRefused] != 1 {
+		t.Error("a later claim is not in the log")
+	}
+	a.end("mira", reader)
+	a.end("noor", member)
+	if got := r.accounts(); len(got) != 0 {
+		t.Errorf("a later claim kept %v", got)
+	}
+	if got := r.query("SELECT 1::text FROM pg_auth_members WHERE member = to_regrole('noor') AND roleid = to_regrole('app_read')"); len(got) != 0 {
+		t.Error("a later claim kept a membership")
+	}
+}
+
 // leftover is an account that carries our tag and of which no store knows.
 func (r *rivals) leftover() {
 	tag := r.tagger.Tag("test", "postgres://"+r.server.Addr(), 1, string(access.NewEntitlementID(2, access.Entropy{2})))

@@ -337,14 +337,13 @@ func (tx *Tx) Bury(name string) (dead bool, err error) {
 	return err == nil, err
 }
 
-// Living is how many replicas live on the store, this one included once it has
-// joined. With SQLite there is no other.
-func (s *Store) Living(ctx context.Context) (n int, err error) {
+// Others is how many other processes live on the store. With SQLite there is none.
+func (s *Store) Others(ctx context.Context) (n int, err error) {
 	e, ok := s.engine.(*postgresEngine)
 	if !ok {
 		return 0, nil
 	}
-	err = e.db.QueryRowContext(ctx, "SELECT count(*) FROM replicas WHERE NOT pg_try_advisory_xact_lock_shared(lock)").Scan(&n)
+	err = e.db.QueryRowContext(ctx, "SELECT count(*) FROM replicas WHERE sessions <> $1 AND NOT pg_try_advisory_xact_lock_shared(lock)", e.sessions).Scan(&n)
 	if err != nil {
 		return 0, unavailable("store-unreachable", "the replicas cannot be counted", err)
 	}

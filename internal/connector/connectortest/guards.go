@@ -17,31 +17,49 @@ func noEnd(s *scene, m access.Mechanism) {
 	wantRefusal(s, o)
 }
 
+// otherClaim: where a later life holds the target, and proves it, nothing new is made,
+// and what was made before ends all the same.
 func otherClaim(s *scene, m access.Mechanism) {
-	mine := sign(s.Target(), connector.Claim{Installation: "mine", Epoch: 3})
-	other := sign(s.Target(), connector.Claim{Installation: "mine", Epoch: 2}) // a clone of an earlier day
-	if err := s.Connector().Claim(s.ctx, mine, mine.Claim); err != nil {
+	mine := sign(s.Target(), connector.Claim{Installation: "mine", Epoch: 2})
+	later := sign(s.Target(), connector.Claim{Installation: "mine", Epoch: 3})
+	c := s.Connector()
+	if err := c.Claim(s.ctx, mine, mine.Claim); err != nil {
 		s.Fatalf("claim: %v", err)
 	}
 	o := s.order(m)
-	if _, err := s.Connector().Provision(s.ctx, other, o); outcome(err) != connector.NotDone {
-		s.Errorf("provision on another's target: %v", err)
-	}
-	s.wantGone(o, connector.Receipt{})
-	r, err := s.Connector().Provision(s.ctx, mine, o)
+	r, err := c.Provision(s.ctx, mine, o)
 	if err != nil {
 		s.Fatalf("provision on a target of one's own: %v", err)
 	}
+	live := s.session(with(o, r), r)
+	if err := c.Claim(s.ctx, later, later.Claim); err != nil {
+		s.Fatalf("claim of a later life: %v", err)
+	}
+	new := s.order(m)
+	if _, err := c.Provision(s.ctx, mine, new); outcome(err) != connector.NotDone {
+		s.Errorf("provision on another's target: %v", err)
+	}
+	s.wantGone(new, connector.Receipt{})
 	o = with(o, r)
 	os := []connector.Order{o}
-	c := s.Connector()
-	for _, got := range [][]connector.Result{c.Revoke(s.ctx, other, os), c.TerminateSessions(s.ctx, other, os), c.Remove(s.ctx, other, os)} {
-		if got[0].Outcome != connector.NotDone {
-			s.Errorf("a clone's call: %s", describe(got[0]))
+	for _, got := range [][]connector.Result{c.Revoke(s.ctx, mine, os), c.TerminateSessions(s.ctx, mine, os), c.Remove(s.ctx, mine, os)} {
+		if got[0].Outcome != connector.Done {
+			s.Errorf("the end under a later claim: %s", describe(got[0]))
 		}
 	}
-	s.wantPresent(o, r, 0)
-	s.end(o)
+	s.wantGone(o, r)
+	if live.Alive() {
+		s.Error("a session outlives its end under a later claim")
+	}
+	if m != access.Enable {
+		return
+	}
+	// The mark is gone, and somebody enables the account by hand: that is not ours to
+	// judge for whoever was left behind.
+	got := c.Revoke(s.ctx, mine, os)[0]
+	if got.Outcome != connector.NotDone || got.Err == nil {
+		s.Errorf("an account without our mark, under a later claim: %s", describe(got))
+	}
 }
 
 // outcome of a Provision's error; any other error counts as unknown.

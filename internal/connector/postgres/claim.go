@@ -104,16 +104,31 @@ func checkClaim(h held, t connector.Target) error {
 	return claimForged(h.text)
 }
 
-// superseded refuses the end of access only where a later life of this very
-// installation holds the target, and proves it: what is here is its to remove,
-// and we are the copy that was left behind. Anything else is no reason to let
-// access go on: what an order takes away is pinned by its tag and creation
-// identity, and a claim that is enough to stop a revocation would be worth planting.
-func superseded(h held, t connector.Target) error {
-	if c := h.claim(); c.Installation == t.Claim.Installation && c.Epoch > t.Claim.Epoch && genuine(c, t) {
-		return claimConflict(h.text)
+// unclaimed gives the subjects whose end no claim stops, and refuses the others.
+//
+// What the catalogue itself shows to be of an order ends whoever holds the target: an
+// account, whose name carries the order's tag and whose oid is the recorded one; a
+// group, whose membership our own login granted; an enabled account with the order's
+// mark. A proof of a later life is worth planting, and a rehearsal of a restore makes
+// a genuine one; whoever is that later life has ended all of these itself.
+//
+// An account that can log in and has no mark any more is different: the later life
+// may have ended our order, and somebody enabled the account since.
+func (v *scene) unclaimed(t connector.Target, ss []*subject) []*subject {
+	h := readClaim(v.claim)
+	if c := h.claim(); c.Installation != t.Claim.Installation || c.Epoch <= t.Claim.Epoch || !genuine(c, t) {
+		return ss
 	}
-	return nil
+	free := make([]*subject, 0, len(ss))
+	for _, s := range ss {
+		r, _ := v.account(s)
+		if s.order.Mechanism == access.Enable && !v.marked(s, r) {
+			s.result = result(claimConflict(h.text))
+			continue
+		}
+		free = append(free, s)
+	}
+	return free
 }
 
 func claimConflict(text string) error {

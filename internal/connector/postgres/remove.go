@@ -18,9 +18,7 @@ func (c *Connector) remove(ctx context.Context, t connector.Target, ss []*subjec
 	if err != nil {
 		return err
 	}
-	if err := superseded(readClaim(seen.claim), t); err != nil {
-		return err
-	}
+	ss = seen.unclaimed(t, ss)
 	pending, err := c.prepared(ctx, t, ss)
 	if err != nil {
 		return err

@@ -29,9 +29,7 @@ func (c *Connector) revoke(ctx context.Context, t connector.Target, ss []*subjec
 	if err != nil {
 		return err
 	}
-	if err := superseded(readClaim(seen.claim), t); err != nil {
-		return err
-	}
+	ss = seen.unclaimed(t, ss)
 	steps := make([]step, len(ss))
 	for i, s := range ss {
 		switch s.order.Mechanism {

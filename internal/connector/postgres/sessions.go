@@ -30,9 +30,7 @@ func (c *Connector) terminate(ctx context.Context, t connector.Target, ss []*sub
 	if err != nil {
 		return err
 	}
-	if err := superseded(readClaim(seen.claim), t); err != nil {
-		return err
-	}
+	ss = seen.unclaimed(t, ss)
 	ends, err := c.cutOff(ctx, t, seen, ss)
 	if err != nil {
 		return err

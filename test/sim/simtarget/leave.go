@@ -16,13 +16,14 @@ func (c *Connector) batch(ctx context.Context, t connector.Target, os []connecto
 	p, leave, err := c.enter(ctx, t)
 	if err == nil {
 		defer leave()
-		err = superseded(p.claim, t)
 	}
 	for i, o := range os {
 		if s, bad := read(t, o); bad != nil {
 			rs[i] = result(bad)
 		} else if err != nil {
 			rs[i] = result(err)
+		} else if no := p.stopped(t, s); no != nil {
+			rs[i] = result(no)
 		} else {
 			rs[i] = step(c.w, p, s)
 		}

@@ -192,13 +192,17 @@ func checkClaim(held connector.Claim, t connector.Target) error {
 	return access.Fail(access.Conflict, "claim-forged", "the claim on this target names this Stint, and this Stint did not write it")
 }
 
-// superseded refuses the end of access only where a later life of this very
-// installation holds the target and proves it.
-func superseded(held connector.Claim, t connector.Target) error {
-	if held.Installation != "" && held.Installation == t.Claim.Installation && held.Epoch > t.Claim.Epoch && genuine(held, t) {
-		return conflict(held)
+// stopped refuses the end of an enabled account that has no mark any more, where a later
+// life of this very installation holds the target and proves it. Nothing else is stopped.
+func (p *place) stopped(t connector.Target, s *subject) error {
+	held := p.claim
+	if held.Installation != t.Claim.Installation || held.Epoch <= t.Claim.Epoch || !genuine(held, t) || s.Mechanism != access.Enable {
+		return nil
 	}
-	return nil
+	if r, _ := p.account(s); r != nil && s.markOf(r) != nil {
+		return nil
+	}
+	return conflict(held)
 }
 
 func genuine(c connector.Claim, t connector.Target) bool {
