@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -267,6 +269,16 @@ func (fx *effects) view(tx Tx, r access.Request) View {
 	return v
 }
 
+func removalsFirst(a, b access.Work) int {
+	switch {
+	case a.Removals == b.Removals:
+		return cmp.Compare(a.Place, b.Place)
+	case a.Removals:
+		return -1
+	}
+	return 1
+}
+
 // after does, once the transaction is committed, what makes it fast: it wakes
 // whoever waits, sets the alarm, and starts the work on targets. If the process
 // dies before, the rows say the same and the due loop finds them.
@@ -278,7 +290,7 @@ func (b *Broker) after(fx effects) {
 	b.alarm.set(fx.due)
 	b.tell(fx)
 	b.lanes.take(fx)
-	for w := range fx.kick {
+	for _, w := range slices.SortedFunc(maps.Keys(fx.kick), removalsFirst) { // in one order, as everything that starts goroutines
 		b.lanes.kick(w)
 	}
 	b.seen.count(fx.events)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,8 +127,8 @@ func (b *Broker) watchResidue(ctx context.Context) {
 			b.storeTrouble(ctx, "looking for residues due", err)
 			return
 		}
-		for place, rs := range due {
-			b.startExamination(ctx, place, access.Connection{}, rs)
+		for _, place := range slices.Sorted(maps.Keys(due)) {
+			b.startExamination(ctx, place, access.Connection{}, due[place])
 		}
 		if round++; !b.examine.wasPoked() && round%60 != 1 {
 			return
