@@ -100,7 +100,7 @@ func (b *Broker) readAhead(ctx context.Context) error {
 		a.reading, a.missed = false, nil
 		a.mu.Unlock()
 	}()
-	next := newAhead()
+	var next *ahead
 	var at time.Time
 	err := b.Store.View(ctx, func(tx Tx) error {
 		next, at = newAhead(), tx.Now()

@@ -23,8 +23,6 @@ const (
 // widen one. What it owes is told by the version that it has dealt with, so that
 // a store which is away for a moment loses nothing.
 func (b *Broker) watchEligibility(ctx context.Context) {
-	t := time.NewTicker(recheckEvery)
-	defer t.Stop()
 	dealtWith, at := int64(-1), time.Now()
 	pace := recheckAllEvery
 	hurry := false // something changed
@@ -44,18 +42,49 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 			// than a quarter of the time.
 			pace = max(recheckAllEvery, 4*time.Since(began))
 		}
-		t.Reset(recheckEvery) // a tick of meanwhile is dealt with
-		for idle := true; idle; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-b.edited:
-				idle = false
-			case <-t.C:
-				g := b.glances.good()
-				idle = g != nil && !g.lasting && g.documents == dealtWith && !b.again.Load() && time.Since(at) < pace
-			}
+		if !b.rested(ctx, dealtWith, at.Add(pace)) {
+			return
 		}
+	}
+}
+
+// rested waits for the next look of watchEligibility: recheckEvery, or as long as
+// glances say that nothing lasts and nothing changed, but not beyond the time at which
+// all are decided again. It reports false when ctx is over.
+func (b *Broker) rested(ctx context.Context, dealtWith int64, all time.Time) bool {
+	idle := func(g *glance) bool {
+		return g != nil && !g.lasting && g.documents == dealtWith && !b.again.Load() && time.Now().Before(all)
+	}
+	began := time.Now()
+	t := time.NewTimer(recheckEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-b.edited:
+			return true
+		case <-t.C:
+		}
+		news := b.glances.news()
+		if !idle(b.glances.good()) {
+			return true
+		}
+		// It goes on at moments at which it would have looked: loops keep apart.
+		if !idle(b.glances.newest.Load()) {
+			t.Reset(recheckEvery - time.Since(began)%recheckEvery)
+			continue
+		}
+		t.Reset(time.Until(all))
+		select {
+		case <-ctx.Done():
+			return false
+		case <-b.edited:
+			return true
+		case <-news:
+		case <-t.C:
+		}
+		t.Reset((recheckEvery - time.Since(began)%recheckEvery) % recheckEvery)
 	}
 }
 

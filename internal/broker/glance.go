@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,10 +34,91 @@ const (
 	glanceAgain = 10 * time.Second
 )
 
+// says reports whether two glances say the same.
+func (g *glance) says(o *glance) bool {
+	return o != nil && g.documents == o.documents && g.quarantine.Kind == o.quarantine.Kind && g.watched == o.watched && g.lasting == o.lasting && g.residues == o.residues
+}
+
 // glances keeps the newest glance.
 type glances struct {
 	newest atomic.Pointer[glance]
 	failed atomic.Int64 // the host's time in ns; 0: never
+
+	mu    sync.Mutex
+	moved chan struct{} // closed when the next glance says something else, or does not come
+	old   *time.Timer   // closes it when the newest is too old to rely on
+}
+
+// news gives a channel that is closed once a glance says something else than the
+// one before, or none has come for so long that the newest is not good any more.
+func (s *glances) news() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved == nil {
+		s.moved = make(chan struct{})
+	}
+	return s.moved
+}
+
+func (s *glances) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved != nil {
+		close(s.moved)
+		s.moved = nil
+	}
+}
+
+// keep makes a glance the newest one. Only the due loop calls it.
+func (s *glances) keep(g *glance) {
+	was := s.newest.Load()
+	if g.before = was; was != nil {
+		old := *was
+		old.before, g.before = nil, &old
+	}
+	s.newest.Store(g)
+	if good := glanceGood - time.Since(g.at); s.old == nil {
+		s.old = time.AfterFunc(good, s.tell)
+	} else {
+		s.old.Reset(good)
+	}
+	if !g.says(was) {
+		s.tell()
+	}
+}
+
+// unless calls f at once and then each d until ctx ends, as every does, but for the
+// times at which the glances of the moment say that it is idle: those it sleeps
+// through. What they do not say, because none comes, is looked for each d as ever.
+func (s *glances) unless(ctx context.Context, d time.Duration, idle func(*glance) bool, f func()) {
+	last := time.Now()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		news := s.news() // before the look: what moves after it is not missed
+		switch g := s.good(); {
+		case g == nil || !idle(g):
+			f()
+			if late := time.Since(last); late >= d {
+				last = last.Add(late.Truncate(d))
+				continue
+			}
+		case idle(s.newest.Load()):
+			select {
+			case <-ctx.Done():
+				return
+			case <-news:
+			}
+		}
+		last = last.Add(time.Since(last).Truncate(d))
+		t.Reset(time.Until(last.Add(d)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			last = last.Add(d)
+		}
+	}
 }
 
 // due reports whether it is time for another one.
@@ -87,12 +170,8 @@ func (b *Broker) glanceAt(tx Tx, now time.Time) (*glance, error) {
 // glanced keeps a glance and wakes who would find it late: grants are decided again
 // under new documents, and where conditions have come to last.
 func (b *Broker) glanced(g *glance) {
-	was := b.glances.newest.Load() // only the due loop changes it
-	if g.before = was; was != nil {
-		old := *was
-		old.before, g.before = nil, &old
-	}
-	b.glances.newest.Store(g)
+	was := b.glances.newest.Load()
+	b.glances.keep(g)
 	if was == nil || was.documents != g.documents || g.lasting && !was.lasting {
 		b.nudge()
 	}

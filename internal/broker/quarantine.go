@@ -72,10 +72,11 @@ func readQuarantine(tx SettingsTx, name string) (q Quarantine, err error) {
 	if err != nil || v == nil {
 		return q, err
 	}
-	if err := json.Unmarshal(v, &q); err != nil || q.Kind == "" {
+	var read Quarantine
+	if err := json.Unmarshal(v, &read); err != nil || read.Kind == "" {
 		return Quarantine{Kind: Unreadable, Why: "what the store says about it cannot be read"}, nil // in doubt, nothing new
 	}
-	return q, nil
+	return read, nil
 }
 
 func saveQuarantine(tx SettingsTx, name string, q Quarantine) error {
@@ -236,11 +237,11 @@ const (
 // the quarantine by itself when nothing is in doubt any more.
 func (b *Broker) watchQuarantine(ctx context.Context) {
 	var compared time.Time
-	every(ctx, quarantineEvery, func() {
+	none := func(g *glance) bool {
 		known := b.quarantine.Load()
-		if g := b.glances.good(); g != nil && g.quarantine.Kind == "" && known != nil && known.Kind == "" {
-			return
-		}
+		return g.quarantine.Kind == "" && known != nil && known.Kind == ""
+	}
+	b.glances.unless(ctx, quarantineEvery, none, func() {
 		q, err := b.lookAtQuarantine(ctx)
 		if err != nil || q.Kind != Restored || time.Since(compared) < reconcileEvery {
 			return // a store that is away is complained about elsewhere

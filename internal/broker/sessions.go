@@ -14,10 +14,7 @@ const lookAtSessions = time.Second
 
 // watchSessions ends grants whose role ends them on logout or idle.
 func (b *Broker) watchSessions(ctx context.Context) {
-	every(ctx, lookAtSessions, func() {
-		if g := b.glances.good(); g != nil && !g.watched {
-			return
-		}
+	b.glances.unless(ctx, lookAtSessions, func(g *glance) bool { return !g.watched }, func() {
 		gs, es, err := b.watched(ctx)
 		if err != nil {
 			b.storeTrouble(ctx, "looking for watched grants", err)

@@ -105,15 +105,17 @@ func (o *oracle) look() {
 	if n := w.store.Commits(); n != o.commits {
 		o.commits = n
 		o.readLog(true)
-		o.readGrants()
-		o.strict()
+		live := w.store.Grants(true)
+		o.readGrants(live)
+		o.strict(live)
 	}
 	// A new request may share what is there already.
 	changed := w.targets.Changes() != o.changes || len(w.asks) != o.asked
 	if changed {
 		o.changes, o.asked = w.targets.Changes(), len(w.asks)
-		o.take(now)
-		o.expiries()
+		there := w.targets.Privileges()
+		o.take(now, there)
+		o.expiries(there)
 		// Settings can be put back only if the record of what they were was not lost.
 		if harm := w.targets.Harm(); len(harm) > 0 && (o.lostAt.IsZero() || !strings.Contains(harm[0], "were not put back")) {
 			w.fail("I-23", "what is not ours was harmed: %s", strings.Join(harm, "; "))
@@ -243,9 +245,9 @@ func (o *oracle) mayNotKnow(g access.GrantID) bool {
 
 // readGrants looks at the live rows: ends are finite and never move later but by an
 // extension (I-21), and what is granted is what was asked (I-11, I-12).
-func (o *oracle) readGrants() {
+func (o *oracle) readGrants(live []access.Grant) {
 	w := o.w
-	for _, g := range w.store.Grants(true) {
+	for _, g := range live {
 		was, known := o.expiry[g.ID]
 		if known && was.Equal(g.ExpiresAt) {
 			continue
@@ -381,7 +383,7 @@ func (w *world) entitlementOf(p access.Place, t access.Tag) (access.EntitlementI
 }
 
 // take makes the list of what is on the targets because of Stint.
-func (o *oracle) take(now time.Time) {
+func (o *oracle) take(now time.Time, there []simtarget.Privilege) {
 	w := o.w
 	o.tracked = o.tracked[:0]
 	first := make(map[string]time.Time, len(o.first))
@@ -394,8 +396,8 @@ func (o *oracle) take(now time.Time) {
 		o.tracked = append(o.tracked, t)
 	}
 	accounts := map[access.EntitlementID]string{}
-	for _, p := range w.targets.Privileges() {
-		t := tracked{what: fmt.Sprintf("%s %s %s at %s", p.Mechanism, p.Account, p.Right, p.Place), place: p.Place, usable: p.Usable}
+	for _, p := range there {
+		t := tracked{what: string(p.Mechanism) + " " + p.Account + " " + p.Right + " at " + string(p.Place), place: p.Place, usable: p.Usable}
 		switch id, ok := w.entitlementOf(p.Place, p.Tag); {
 		case p.Mechanism == access.Member:
 			t.asks = w.asksOf(p.Place, func(a *ask) bool { return a.role == "owner" && a.who == p.Account })

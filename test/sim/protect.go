@@ -301,7 +301,7 @@ func (w *world) leftovers(n int) {
 		}
 		// One more only looks like ours: its tag was made with another key.
 		id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{99})
-		forged := access.Tag(tagger{key: []byte("another")}.Tag("sim", string(place), 1, string(id)))
+		forged := access.Tag(newTagger("another").Tag("sim", string(place), 1, string(id)))
 		if _, err := w.targets.Connector().Provision(context.Background(), w.target(), connector.Order{Entitlement: id, Tag: forged, Mechanism: access.Account, Person: "mira",
 			Rights: []string{"app_read"}, ExpiresAt: w.now().Add(24 * time.Hour)}); err != nil {
 			w.fail("story", "%v", err)

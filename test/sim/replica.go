@@ -317,6 +317,9 @@ func caller() string {
 		if name, ours := strings.CutPrefix(f.Function, "stint/internal/broker.(*Broker)."); ours {
 			name, _, _ = strings.Cut(name, ".")
 			name, _, _ = strings.Cut(name, "_planted") // a step of a mutant is named like that of the product
+			if name == "watchSessions" {
+				name += "-fm" // as it was called when seeds were first drawn: who asks is part of what they draw by
+			}
 			if name != "update" && name != "insist" && len(names) < 2 && (len(names) == 0 || names[0] != name) {
 				names = append(names, name)
 			}

@@ -4,16 +4,17 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/test/sim/simtarget"
 )
 
 // strict is what must hold of rows and targets in every state that was ever
 // committed, whatever people were told.
-func (o *oracle) strict() {
+func (o *oracle) strict(live []access.Grant) {
 	w := o.w
 	if broken := w.store.Broken(); len(broken) > 0 {
 		w.fail("rule", "the store had to refuse a change that breaks a rule: %s", broken[0])
 	}
-	for _, g := range w.store.Grants(true) {
+	for _, g := range live {
 		if g.State != access.Active {
 			continue
 		}
@@ -28,12 +29,12 @@ func (o *oracle) strict() {
 
 // expiries checks that targets end by themselves what nobody ends (the dead man's
 // switch): not later than the last of its holders, if only by a moment.
-func (o *oracle) expiries() {
+func (o *oracle) expiries(there []simtarget.Privilege) {
 	if !o.lostAt.IsZero() {
 		return // the store may have forgotten an extension that the target has
 	}
 	w := o.w
-	for _, p := range w.targets.Privileges() {
+	for _, p := range there {
 		if p.Mechanism == access.Member || !p.Usable {
 			continue
 		}

@@ -74,7 +74,7 @@ const kind = simtarget.Type
 var horizon = 24 * time.Hour
 
 func newWorld(seed uint64) *world {
-	w := &world{sched: newSched(seed), seed: seed, counts: map[string]int64{}, tagger: tagger{key: fmt.Appendf(nil, "tag key of %d", seed)},
+	w := &world{sched: newSched(seed), seed: seed, counts: map[string]int64{}, tagger: newTagger(fmt.Sprint("tag key of ", seed)),
 		back: map[access.Place]time.Time{}, listed: map[access.Place][]connector.Artefact{}}
 	w.swarm = newSwarm(w.sched)
 	return w
@@ -424,12 +424,33 @@ func (w *world) strange() {
 }
 
 // tagger marks artefacts as the real one does: with a MAC that nobody else can make.
-type tagger struct{ key []byte }
+// It knows those that it made: the oracle asks again and again.
+type tagger struct {
+	key   []byte
+	known *sync.Map // of tagged, to string
+}
+
+func newTagger(key string) tagger { return tagger{[]byte(key), &sync.Map{}} }
+
+type tagged struct {
+	installation, target, id string
+	epoch                    int64
+}
 
 func (t tagger) Tag(installation, target string, epoch int64, id string) string {
+	k := tagged{installation, target, id, epoch}
+	if tag, ok := t.known.Load(k); ok {
+		return tag.(string)
+	}
+	tag := t.mark(k)
+	t.known.Store(k, tag)
+	return tag
+}
+
+func (t tagger) mark(k tagged) string {
 	m := hmac.New(sha256.New, t.key)
-	fmt.Fprintf(m, "%q %q %d %q", installation, target, epoch, id)
-	return strings.ToLower(strings.TrimPrefix(id, "ent_")) + "_" + hex.EncodeToString(m.Sum(nil)[:8])
+	fmt.Fprintf(m, "%q %q %d %q", k.installation, k.target, k.epoch, k.id)
+	return strings.ToLower(strings.TrimPrefix(k.id, "ent_")) + "_" + hex.EncodeToString(m.Sum(nil)[:8])
 }
 
 func (t tagger) Check(installation, target string, epoch int64, tag string) (string, bool) {

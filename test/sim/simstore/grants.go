@@ -22,14 +22,16 @@ type grantTable struct {
 	ids       *ordered[string]
 	live      *ordered[string] // not terminal
 	watched   *ordered[string]
-	states    map[access.GrantState]*ordered[string]
-	ends      *ordered[moment]
-	begins    *ordered[moment] // scheduled ones
+	// conditional are those that are not over and whose conditions last.
+	conditional *ordered[string]
+	states      map[access.GrantState]*ordered[string]
+	ends        *ordered[moment]
+	begins      *ordered[moment] // scheduled ones
 }
 
 func newGrantTable() grantTable {
 	t := grantTable{
-		rows: map[access.GrantID]*grantRow{}, byRequest: map[access.RequestID]access.GrantID{}, ids: newIDs(), live: newIDs(), watched: newIDs(),
+		rows: map[access.GrantID]*grantRow{}, byRequest: map[access.RequestID]access.GrantID{}, ids: newIDs(), live: newIDs(), watched: newIDs(), conditional: newIDs(),
 		states: map[access.GrantState]*ordered[string]{}, ends: newMoments(), begins: newMoments(),
 	}
 	for _, s := range []access.GrantState{access.Scheduled, access.Provisioning, access.Active, access.Ending, access.Ended, access.Failed} {
@@ -53,6 +55,9 @@ func (t *grantTable) set(id access.GrantID, row *grantRow) {
 		if old.watched() {
 			t.watched.drop(string(id))
 		}
+		if old.Conditional && !old.Over() {
+			t.conditional.drop(string(id))
+		}
 		if !old.Over() {
 			t.live.drop(string(id))
 		}
@@ -74,6 +79,9 @@ func (t *grantTable) set(id access.GrantID, row *grantRow) {
 	}
 	if row.watched() {
 		t.watched.add(string(id))
+	}
+	if row.Conditional && !row.Over() {
+		t.conditional.add(string(id))
 	}
 	if !row.Over() {
 		t.live.add(string(id))
@@ -149,11 +157,16 @@ func (tx *Tx) Grants(q access.GrantQuery) ([]access.Grant, error) {
 	switch {
 	case q.Watched:
 		sets[0] = t.watched
+	case q.Conditional && len(q.States) > 0 && !slices.Contains(q.States, access.Ended) && !slices.Contains(q.States, access.Failed):
+		sets[0] = t.conditional
 	case len(q.States) > 0:
 		sets = sets[:0]
 		for _, s := range uniq(q.States) {
 			sets = append(sets, t.states[s])
 		}
+	}
+	if len(sets) == 1 && len(sets[0].lists) == 0 {
+		return nil, nil // as nearly always where one is only looked for
 	}
 	ids := newest(sets, string(q.Before), limited(q.Limit, 100, 1000), func(id string) bool {
 		g := t.rows[access.GrantID(id)]
@@ -176,6 +189,9 @@ func (tx *Tx) DueGrants(limit int) (found []access.Grant, err error) {
 	}
 	t, now := &tx.s.grants, tx.now.UnixMilli()
 	for _, set := range [...]*ordered[moment]{t.ends, t.begins} {
+		if m, ok := set.first(); !ok || m.at > now {
+			continue // as nearly always
+		}
 		for m := range set.all() {
 			if m.at > now || len(found) >= limit {
 				break

@@ -252,6 +252,9 @@ func (tx *Tx) DueRequests(limit int) (found []access.Request, err error) {
 		return nil, tx.err
 	}
 	now := tx.now.UnixMilli()
+	if m, ok := tx.s.requests.due.first(); !ok || m.at > now {
+		return nil, nil // as nearly always
+	}
 	for m := range tx.s.requests.due.all() {
 		if m.at > now || len(found) >= limit {
 			break

@@ -74,12 +74,12 @@ func (s *Store) Unsure(why error) {
 
 // Update runs fn in one transaction, alone, and commits it or leaves no trace.
 func (s *Store) Update(ctx context.Context, fn func(broker.Tx) error) error {
-	return s.run(ctx, s.clock, false, func(tx *Tx) error { return fn(tx) })
+	return s.run(ctx, s.clock, false, fn)
 }
 
 // View runs fn alone, read only.
 func (s *Store) View(ctx context.Context, fn func(broker.Tx) error) error {
-	return s.run(ctx, s.clock, true, func(tx *Tx) error { return fn(tx) })
+	return s.run(ctx, s.clock, true, fn)
 }
 
 // Clock says what time a transaction has, and why that is not to be trusted.
@@ -87,17 +87,17 @@ type Clock func() (now time.Time, unsure error)
 
 // UpdateBy is Update at the time of a clock other than the store's own.
 func (s *Store) UpdateBy(ctx context.Context, at Clock, fn func(broker.Tx) error) error {
-	return s.run(ctx, at, false, func(tx *Tx) error { return fn(tx) })
+	return s.run(ctx, at, false, fn)
 }
 
 // ViewBy is View at the time of a clock other than the store's own.
 func (s *Store) ViewBy(ctx context.Context, at Clock, fn func(broker.Tx) error) error {
-	return s.run(ctx, at, true, func(tx *Tx) error { return fn(tx) })
+	return s.run(ctx, at, true, fn)
 }
 
 func (s *Store) clock() (time.Time, error) { return s.time(), nil }
 
-func (s *Store) run(ctx context.Context, at Clock, readOnly bool, fn func(*Tx) error) (err error) {
+func (s *Store) run(ctx context.Context, at Clock, readOnly bool, fn func(broker.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return access.Fail(access.Unavailable, "store-timeout", "the store did not answer in time").Wrap(err)
 	}
