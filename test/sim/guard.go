@@ -40,6 +40,15 @@ var guards = []protection{
 	{"an account that somebody replaced", 40 * time.Second, true, replaced},
 	{"revoked again while it cannot be removed", 60 * time.Second, true, revokedTwice},
 	{"given back", 40 * time.Second, true, givenBack},
+	{"whose credential it is", 40 * time.Second, true, whoseCredential},
+	{"restored, and a target cannot be compared", 155 * time.Second, true, restoredUnseen},
+	{"restored, and something was asked", 60 * time.Second, true, restoredAsked},
+	{"a quarantine that cannot be read", 60 * time.Second, true, unreadable},
+	{"a shared account while the store is away", 90 * time.Second, true, sharedAway},
+	{"revoked with the store and without it", 90 * time.Second, true, revokedOnBothSides},
+	{"what can never be made", 40 * time.Second, true, neverMade},
+	{"who may say what of the data", 60 * time.Second, true, mayNotAccept},
+	{"data that looks old is not swept", 150 * time.Second, true, oldNotSwept},
 }
 
 func init() { protections = append(protections, guards...) }
@@ -93,6 +102,18 @@ func quarantinedWhileMade(w *world) {
 	w.in(40*time.Second, "look", "", func() {
 		if _, sent := at.count(); sent > 0 || w.usable() > 0 {
 			w.fail("quarantine", "something is made although the data looks old")
+		}
+		if why := w.said(broker.QuarantineBegan, "why"); why == "" || !strings.Contains(string(w.quarantine()), string(broker.LooksOld)) {
+			w.fail("I-15", "a quarantine has begun, and the log says why: %q, and the store: %s", why, w.quarantine())
+		}
+	})
+	w.soon(60*time.Second, "witness", func() { // who says it again says nothing new
+		if !w.logged(broker.QuarantineAccepted) || !w.logged(broker.QuarantineLifted) {
+			w.fail("I-15", "two administrators ended a quarantine, and the log does not say so")
+		}
+		w.insist(b.Witnessed(context.Background(), 10, 20, "root", "w1", true))
+		if len(w.quarantine()) > 0 {
+			w.fail("quarantine", "what was accepted is in doubt again")
 		}
 	})
 	w.soon(41*time.Second, "accept", func() { w.insist(w.acceptBothWays(&replica{Broker: b})) })
@@ -254,6 +275,7 @@ func swapped(w *world) {
 		if swaps++; swaps == 1 {
 			_, err := w.targets.Replace(place, made.Account, "theirs")
 			w.insist(err)
+			w.insist(w.targets.Join(place, made.Account, "app_read"))
 		}
 	}
 	b := w.process("a", w.store, nil, at)
@@ -278,14 +300,14 @@ func passwordStays(w *world) {
 	var l struct{ Username, Password string }
 	w.soon(10*time.Second, "extend", func() {
 		l = at.login()
-		_, err := b.Extend(context.Background(), caller1("mira"), string(g), broker.Ask{Duration: time.Minute, Reason: "r", Key: "k", Body: access.Digest{7}})
+		_, err := b.Extend(context.Background(), caller1("mira"), string(g), broker.Ask{Duration: 20 * time.Minute, Reason: "r", Key: "k", Body: access.Digest{7}})
 		w.insist(err)
 	})
 	w.in(15*time.Second, "sign in", "", func() {
 		if _, err := w.targets.SignIn(w.places[0].Place(), l.Username, l.Password); err != nil {
 			w.fail("promise", "an extension has changed the password: %v", err)
 		}
-		if p, _ := w.targets.Account(w.places[0].Place(), l.Username); p.Ends.Before(w.now().Add(90 * time.Second)) {
+		if p, _ := w.targets.Account(w.places[0].Place(), l.Username); p.Ends.Before(w.now().Add(20 * time.Minute)) {
 			w.fail("promise", "the target ends at %s what was extended", w.at(p.Ends))
 		}
 	})
@@ -411,119 +433,6 @@ func unsealableTwo(w *world) {
 	})
 }
 
-// slowRemoval: what is left of an account takes long to go, and meanwhile the access of
-// somebody else at the same target ends in time.
-func slowRemoval(w *world) {
-	at, open := &wire{}, make(chan struct{})
-	at.meet(func(call string, o connector.Order) error {
-		if call == "remove" && o.Person == "mira" {
-			<-open
-		}
-		return nil
-	})
-	b := w.process("a", w.store, nil, at)
-	w.soon(3*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Second) })
-	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "reader", 15*time.Second) })
-	w.in(14500*time.Millisecond, "look", "", func() {
-		if w.usable() != 1 {
-			w.fail("story", "%d privileges can be used, and should be one", w.usable())
-		}
-	})
-	w.in(19*time.Second, "look", "", func() {
-		if w.usable() != 0 {
-			w.fail("L-05", "access goes on after its end, because something else at the target takes long to go")
-		}
-		close(open)
-	})
-	w.in(55*time.Second, "look", "", func() {
-		if n := len(w.store.Grants(true)); n > 0 {
-			w.fail("L-01", "%d grants are live", n)
-		}
-	})
-}
-
-// replaced: what is there under our name is not what we made. It is left without login,
-// nobody is told that it is gone, and a person is told what it is.
-func replaced(w *world) {
-	at := &wire{}
-	b := w.process("a", w.store, nil, at)
-	place := w.places[0].Place()
-	var g access.GrantID
-	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 17*time.Second) })
-	w.in(10*time.Second, "replace", "", func() {
-		_, err := w.targets.Replace(place, w.row().Account, "theirs")
-		w.insist(err)
-	})
-	w.in(25*time.Second, "look", "", func() {
-		p, there := w.targets.Account(place, w.row().Account)
-		if !there || p.Login {
-			w.fail("I-23", "an account that we did not make is there: %t, and can sign in: %t", there, p.Login)
-		}
-		w.expect("I-03", g, access.Ending)
-		if !w.logged(broker.ForeignFound) {
-			w.fail("I-03", "nobody was told that what is there is not what was made")
-		}
-	})
-}
-
-func (w *world) logged(t access.EventType) bool {
-	return slices.ContainsFunc(w.store.Log(), func(ev access.Event) bool { return ev.Type == t })
-}
-
-// revokedTwice: what is ending ends once, however often somebody says so. That it does
-// not go is put on record, with what the target said.
-func revokedTwice(w *world) {
-	at := &wire{}
-	b := w.process("a", w.store, nil, at)
-	var g access.GrantID
-	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
-	w.in(9*time.Second, "stick", "", func() { at.stick("app_read") })
-	w.soon(10*time.Second, "revoke", func() { w.revokes(b, g) })
-	w.soon(12*time.Second, "revoke", func() { w.revokes(b, g) })
-	w.soon(14*time.Second, "return", func() {
-		got, _ := w.store.Grant(g)
-		_, err := b.End(context.Background(), caller1("mira"), string(got.Request), "")
-		w.insist(err)
-	})
-	w.in(20*time.Second, "look", "", func() {
-		w.expect("I-02", g, access.Ending)
-		if !w.logged(broker.RemovalTrouble) {
-			w.fail("I-03", "nobody was told that it cannot be removed")
-		}
-		if e := w.row(); e.LastError != "sim: it is locked" {
-			w.fail("I-03", "it cannot be removed, and why is not on record: %q", e.LastError)
-		}
-		at.stick("")
-	})
-	w.in(55*time.Second, "look", "", func() { w.expect("L-01", g, access.Ended) })
-}
-
-// givenBack: who has something can give it back, and nobody else can.
-func givenBack(w *world) {
-	b := w.process("a", w.store, nil, &wire{})
-	var g access.GrantID
-	end := func(who string) error {
-		got, _ := w.store.Grant(g)
-		_, err := b.End(context.Background(), caller1(who), string(got.Request), "done")
-		return err
-	}
-	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
-	w.soon(8*time.Second, "return", func() {
-		for _, who := range []string{"paul", "root"} {
-			if err := end(who); err == nil {
-				w.fail("I-02", "%s gives back what is not theirs", who)
-			}
-		}
-		w.expect("promise", g, access.Active)
-		w.insist(end("mira"))
-	})
-	w.in(10*time.Second, "look", "", func() {
-		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
-			w.fail("I-02", "what was given back can be used")
-		}
-	})
-}
-
 // addsUp looks at the end of a story that no oracle follows: every row is in the log with
 // all its versions, also what is gone, nothing is in the log that is of nothing, and what
 // has ended keeps no credential.
@@ -542,6 +451,11 @@ func (w *world) addsUp() {
 	for _, e := range w.store.Entitlements(false) {
 		if versions[string(e.ID)] != e.Version {
 			w.fail("I-15", "%s is version %d and %s, and the log says %d", e.ID, e.Version, e.State, versions[string(e.ID)])
+		}
+	}
+	for _, r := range w.store.Requests() {
+		if versions[string(r.ID)] != r.Version {
+			w.fail("I-15", "%s is version %d and %s, and the log says %d", r.ID, r.Version, r.State, versions[string(r.ID)])
 		}
 	}
 	for _, g := range w.store.Grants(false) {

@@ -249,6 +249,14 @@ func (x *wire) count() (tried, sent int) {
 	return x.tried, x.sent
 }
 
+// Claim marks the target as ours.
+func (x *wire) Claim(ctx context.Context, t connector.Target, want connector.Claim) error {
+	if err := x.met("claim", connector.Order{}); err != nil {
+		return err
+	}
+	return x.Connector.Claim(ctx, t, want)
+}
+
 // Observe reads the state before.
 func (x *wire) Observe(ctx context.Context, t connector.Target, o connector.Order) (connector.Before, error) {
 	if err := x.met("observe", o); err != nil {

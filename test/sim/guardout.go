@@ -1,0 +1,134 @@
+package sim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/connector"
+)
+
+// slowRemoval: what is left of an account takes long to go, and meanwhile the access of
+// somebody else at the same target ends in time.
+func slowRemoval(w *world) {
+	at, open := &wire{}, make(chan struct{})
+	at.meet(func(call string, o connector.Order) error {
+		if call == "remove" && o.Person == "mira" {
+			<-open
+		}
+		return nil
+	})
+	b := w.process("a", w.store, nil, at)
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Second) })
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "paul", "reader", 15*time.Second) })
+	w.in(14500*time.Millisecond, "look", "", func() {
+		if w.usable() != 1 {
+			w.fail("story", "%d privileges can be used, and should be one", w.usable())
+		}
+	})
+	w.in(19*time.Second, "look", "", func() {
+		if w.usable() != 0 {
+			w.fail("L-05", "access goes on after its end, because something else at the target takes long to go")
+		}
+		close(open)
+	})
+	w.in(55*time.Second, "look", "", func() {
+		if n := len(w.store.Grants(true)); n > 0 {
+			w.fail("L-01", "%d grants are live", n)
+		}
+	})
+}
+
+// replaced: what is there under our name is not what we made. It is left without login,
+// nobody is told that it is gone, and a person is told what it is.
+func replaced(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	place := w.places[0].Place()
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 17*time.Second) })
+	w.in(10*time.Second, "replace", "", func() {
+		_, err := w.targets.Replace(place, w.row().Account, "theirs")
+		w.insist(err)
+	})
+	w.in(25*time.Second, "look", "", func() {
+		p, there := w.targets.Account(place, w.row().Account)
+		if !there || p.Login {
+			w.fail("I-23", "an account that we did not make is there: %t, and can sign in: %t", there, p.Login)
+		}
+		w.expect("I-03", g, access.Ending)
+		if !w.logged(broker.ForeignFound) {
+			w.fail("I-03", "nobody was told that what is there is not what was made")
+		}
+	})
+}
+
+// said is a fact of the last record of a kind.
+func (w *world) said(t access.EventType, fact string) (said string) {
+	for _, ev := range w.store.Log() {
+		if ev.Type == t {
+			said = ev.Facts[fact]
+		}
+	}
+	return said
+}
+
+func (w *world) logged(t access.EventType) bool {
+	return slices.ContainsFunc(w.store.Log(), func(ev access.Event) bool { return ev.Type == t })
+}
+
+// revokedTwice: what is ending ends once, however often somebody says so. That it does
+// not go is put on record, with what the target said.
+func revokedTwice(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.in(9*time.Second, "stick", "", func() { at.stick("app_read") })
+	w.soon(10*time.Second, "revoke", func() { w.revokes(b, g) })
+	w.soon(12*time.Second, "revoke", func() { w.revokes(b, g) })
+	w.soon(14*time.Second, "return", func() {
+		got, _ := w.store.Grant(g)
+		_, err := b.End(context.Background(), caller1("mira"), string(got.Request), "")
+		w.insist(err)
+	})
+	w.in(20*time.Second, "look", "", func() {
+		w.expect("I-02", g, access.Ending)
+		if !w.logged(broker.RemovalTrouble) {
+			w.fail("I-03", "nobody was told that it cannot be removed")
+		}
+		if e := w.row(); e.LastError != "sim: it is locked" {
+			w.fail("I-03", "it cannot be removed, and why is not on record: %q", e.LastError)
+		}
+		at.stick("")
+	})
+	w.in(55*time.Second, "look", "", func() { w.expect("L-01", g, access.Ended) })
+}
+
+// givenBack: who has something can give it back, and nobody else can.
+func givenBack(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	var g access.GrantID
+	end := func(who string) error {
+		got, _ := w.store.Grant(g)
+		_, err := b.End(context.Background(), caller1(who), string(got.Request), "done")
+		return err
+	}
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(8*time.Second, "return", func() {
+		for _, who := range []string{"paul", "root"} {
+			if err := end(who); err == nil {
+				w.fail("I-02", "%s gives back what is not theirs", who)
+			}
+		}
+		w.expect("promise", g, access.Active)
+		w.insist(end("mira"))
+	})
+	w.in(10*time.Second, "look", "", func() {
+		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
+			w.fail("I-02", "what was given back can be used")
+		}
+	})
+}
