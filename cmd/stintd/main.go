@@ -23,6 +23,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,6 +63,30 @@ func Main(ctx context.Context, args []string, env func(string) (string, bool), s
 	return exitFailure
 }
 
+// stopWithin is the longest that a stop takes: 5 s for the calls of clients, 5 s for
+// those to targets, and then the store's for finding out what became of the last
+// commits, if it does not answer. A process that ends before it is done has the next
+// one do it again, as after a crash.
+const stopWithin = 20 * time.Second
+
+// inTime runs the server until it returns, or for d after ctx has ended.
+func inTime(ctx context.Context, d time.Duration, server func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- server() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(d):
+		return access.Fail(access.Unavailable, "stopped-late", fmt.Sprintf("stintd did not come to its end within %s", d)).
+			Because("something that it waits for does not answer").Try("start it again: what was at hand is taken up as after a crash")
+	}
+}
+
 // complain says what went wrong in one line, and in a second what to do.
 func complain(w io.Writer, err error) {
 	next := ""
@@ -97,7 +122,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), cfg, stderr)
+			return inTime(c.Context(), stopWithin, func() error { return serve(c.Context(), cfg, stderr) })
 		}}
 	f.on(serve)
 	again := &cobra.Command{Use: "restored", Short: "Tell Stint that its data came from a backup", Long: restoredHelp, Args: noArgs,

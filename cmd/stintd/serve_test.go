@@ -301,3 +301,18 @@ func TestTLS(t *testing.T) {
 	}
 	d.http.CloseIdleConnections()
 }
+
+// TestStopsInTime: what never comes to its end does not keep the process.
+func TestStopsInTime(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	stuck := make(chan struct{})
+	defer close(stuck)
+	if err := inTime(ctx, 10*time.Millisecond, func() error { <-stuck; return nil }); err == nil || !strings.Contains(err.Error(), "did not come to its end") {
+		t.Errorf("stuck: %v", err)
+	}
+	mine := errors.New("mine")
+	if err := inTime(ctx, time.Minute, func() error { return mine }); !errors.Is(err, mine) {
+		t.Errorf("a server that ends: %v", err)
+	}
+}

@@ -118,8 +118,9 @@ const (
 	writeWithin   = 30 * time.Second // beyond a wait
 	idleFor       = 2 * time.Minute
 	longestWait   = 60 * time.Second
-	heartbeat     = 15 * time.Second // of streams
-	finishWithin  = 10 * time.Second // at shutdown
+	heartbeat     = 15 * time.Second       // of streams
+	finishWithin  = 5 * time.Second        // at shutdown
+	silentFor     = 500 * time.Millisecond // at shutdown, before a connection that has said nothing is closed
 
 	maxHeader = 32 << 10
 	maxBody   = 1 << 20

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -217,5 +218,33 @@ func TestStopsGracefully(t *testing.T) {
 	case <-tail:
 	case <-time.After(15 * time.Second):
 		t.Error("the stream does not end")
+	}
+}
+
+// TestStopWaitsForNoSilence: a connection on which nothing is said, as clients keep them
+// in reserve, keeps nobody from stopping, and neither does a call that never comes to
+// its end.
+func TestStopWaitsForNoSilence(t *testing.T) {
+	for says, within := range map[string]time.Duration{"": 4 * time.Second, "POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n": 3 * finishWithin} {
+		w, _ := populated(t)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		check(t, err)
+		ctx, stop := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		go func() { served <- w.server.Serve(ctx, ln) }()
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		check(t, err)
+		defer func() { _ = conn.Close() }()
+		_, err = io.WriteString(conn, says)
+		check(t, err)
+		other, err := http.Get("http://" + ln.Addr().String() + "/healthz") // the first is accepted by then
+		check(t, err)
+		check(t, other.Body.Close())
+		began := time.Now()
+		stop()
+		check(t, <-served)
+		if took := time.Since(began); took > within {
+			t.Errorf("%q: the stop took %s", says, took)
+		}
 	}
 }

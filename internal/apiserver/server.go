@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -179,10 +180,12 @@ func quoteMethod(m string) string {
 }
 
 // Serve answers on a listener until ctx is done, then lets calls finish, tells
-// those who wait, and returns when the last one is gone.
+// those who wait, and returns when the last one is gone, or after finishWithin.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	var silent silentConns
 	srv := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: headersWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleFor,
+		ConnState: silent.changed,
+		Handler:   s.handler, ReadHeaderTimeout: headersWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleFor,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
@@ -193,6 +196,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.stopHolding()
+	defer time.AfterFunc(silentFor, silent.close).Stop()
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
 	err := srv.Shutdown(finish)
@@ -206,6 +210,34 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("stop serving: %w", err)
 	}
 	return nil
+}
+
+// silentConns are the connections on which nothing was said yet. Shutdown would wait
+// five seconds for their first call; clients keep such connections in reserve.
+type silentConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+func (c *silentConns) changed(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state != http.StateNew {
+		delete(c.conns, conn)
+		return
+	}
+	if c.conns == nil {
+		c.conns = map[net.Conn]bool{}
+	}
+	c.conns[conn] = true
+}
+
+func (c *silentConns) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.conns {
+		_ = conn.Close() // nobody was promised anything on it
+	}
 }
 
 // hold derives a context for an answer that is held: it ends after d, when the

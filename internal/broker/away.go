@@ -300,7 +300,7 @@ func inParts(es []access.Entitlement) (parts [][]access.Entitlement) {
 // endAway takes a batch of one connection away, with a word to the journal before
 // and after. What the journal does not take is done all the same.
 func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil bool) {
-	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
+	ctx, done := outlive(ctx, removeWithin)
 	defer done()
 	before, after, take := didRemoving, didRemoved, b.takeAway
 	if spoil {

@@ -31,7 +31,7 @@ func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool 
 	})
 	if err != nil {
 		b.storeTrouble(ctx, "claiming work", err)
-		back, done := context.WithTimeout(context.WithoutCancel(ctx), leaseFor)
+		back, done := outlive(ctx, leaseFor)
 		defer done()
 		b.giveBack(back, owner)
 		return false
@@ -61,7 +61,7 @@ func (b *Broker) provisionDue(ctx context.Context, w access.Work, x *lane) bool 
 // caller knows them; otherwise they are read.
 func (b *Broker) provision(ctx context.Context, owner string, e access.Entitlement, holders []access.Grant) {
 	// A shutdown waits for calls in flight and records what became of them.
-	ctx, done := context.WithTimeout(onBehalf(context.WithoutCancel(withWork(ctx, string(e.ID))), e.Person), callWithin+2*leaseFor)
+	ctx, done := outlive(onBehalf(withWork(ctx, string(e.ID)), e.Person), callWithin+2*leaseFor)
 	defer done()
 	call, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()

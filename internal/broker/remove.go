@@ -18,7 +18,7 @@ const removeBatch = 1000
 // once nobody has access by it any more: what is left of it, which somebody may
 // hold a lock on, goes on by itself and delays no other end at the place.
 func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
-	ctx, done := context.WithTimeout(ending(context.WithoutCancel(ctx), 1), removeWithin+leaseFor)
+	ctx, done := outlive(ending(ctx, 1), removeWithin+leaseFor)
 	var es []access.Entitlement
 	owner := b.newOwner()
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {

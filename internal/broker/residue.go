@@ -175,7 +175,9 @@ func (b *Broker) startExamination(ctx context.Context, place access.Place, at ac
 		if err := b.examinePlace(ctx, place, at, rs); err != nil && ctx.Err() == nil {
 			b.Log.Warn("a target was not examined for residue", "place", place, "error", err)
 		}
-		if err := b.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error { return tx.SaveSetting(reservation(place), nil) }); err != nil {
+		ctx, done := outlive(ctx, examineWithin)
+		defer done()
+		if err := b.Store.Update(ctx, func(tx Tx) error { return tx.SaveSetting(reservation(place), nil) }); err != nil {
 			b.storeTrouble(ctx, "giving back an examination", err)
 		}
 	})
@@ -487,8 +489,8 @@ func (b *Broker) postpone(ctx context.Context, suspects []suspected, cause error
 	if len(suspects) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), examineWithin)
-	defer cancel()
+	ctx, done := outlive(ctx, examineWithin)
+	defer done()
 	said := public(cause)
 	if e := (*connector.Error)(nil); errors.As(cause, &e) {
 		said = e.Message

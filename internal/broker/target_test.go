@@ -31,6 +31,8 @@ type target struct {
 	fault func(call string, when when, o connector.Order) error
 	born  func(account string) // called when an account is created
 	calls map[string]int
+	// silent says that calls get no answer, for as long as they wait.
+	silent bool
 }
 
 type when int
@@ -75,8 +77,12 @@ func (f *target) Forget(access.Connection) {}
 func (f *target) do(ctx context.Context, call string, o connector.Order, effect func()) error {
 	f.mu.Lock()
 	f.calls[call]++
-	fault := f.fault
+	fault, silent := f.fault, f.silent
 	f.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if fault != nil {
 		if err := fault(call, before, o); err != nil {
 			return err
