@@ -41,6 +41,13 @@ type Work struct {
 	Removals bool // removing; else intended or refreshing
 }
 
+// Edition is one version of the documents among all that there ever were. A failover
+// can take version 7 back, and what is applied next is another version 7.
+type Edition struct {
+	Version int64 // 0: there are none
+	MadeMS  int64 // when it was made, by the store's clock, in milliseconds since 1970
+}
+
 // Credential is a registered connector login: how Stint itself signs in to a
 // target. It is bound to type and address, so that no document can send it
 // elsewhere. Sealed is ciphertext.

@@ -13,7 +13,6 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
-	"stint/internal/policy"
 )
 
 // Tagger makes and checks the marks that artefacts carry on targets.
@@ -60,8 +59,8 @@ type Broker struct {
 	Config
 	schemas map[string]access.Schema
 
-	docs    atomic.Pointer[policy.Set] // newest compiled documents
-	docsMu  sync.Mutex                 // held while compiling, so that it is done once
+	docs    atomic.Pointer[edition] // newest compiled documents
+	docsMu  sync.Mutex              // held while compiling, so that it is done once
 	logins  loginCache
 	claims  claimCache
 	company company

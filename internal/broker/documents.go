@@ -18,20 +18,27 @@ type Applied struct {
 	Warnings []policy.Problem
 }
 
+// edition is a compiled set, and which edition of the documents it was made of.
+type edition struct {
+	*policy.Set
+	of access.Edition
+}
+
 // documents are the compiled documents of the transaction's moment. Compiling
-// is done once per version.
+// is done once per edition: the version alone does not tell, after a failover that
+// lost commits, whether these are still those.
 func (b *Broker) documents(tx Tx) (*policy.Set, error) {
-	v, err := tx.DocumentsVersion()
+	now, err := tx.DocumentsEdition()
 	if err != nil {
 		return nil, err
 	}
-	if set := b.docs.Load(); set != nil && set.Version() == v {
-		return set, nil
+	if have := b.docs.Load(); have != nil && have.of == now {
+		return have.Set, nil
 	}
 	b.docsMu.Lock()
 	defer b.docsMu.Unlock()
-	if set := b.docs.Load(); set != nil && set.Version() == v {
-		return set, nil
+	if have := b.docs.Load(); have != nil && have.of == now {
+		return have.Set, nil
 	}
 	docs, v, err := readDocuments(tx)
 	if err != nil {
@@ -41,8 +48,8 @@ func (b *Broker) documents(tx Tx) (*policy.Set, error) {
 	if err != nil {
 		return nil, access.Fail(access.Internal, "documents", "the stored documents do not compile").Wrap(err)
 	}
-	if old := b.docs.Load(); old == nil || old.Version() < v {
-		b.docs.Store(set)
+	if v == now.Version {
+		b.docs.Store(&edition{set, now})
 	}
 	return set, nil
 }
@@ -191,7 +198,7 @@ func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke
 
 // change makes the next version of the documents.
 func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compiled, edit func(Tx, *effects, []policy.Document, *policy.Set) ([]policy.Document, []policy.Change, error)) (out Applied, err error) {
-	var next *policy.Set
+	var next *edition
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		out, next = Applied{}, nil
 		have, v, err := readDocuments(tx)
@@ -224,7 +231,7 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compil
 		if err != nil {
 			return err
 		}
-		out.Version, next = v+1, set
+		out.Version, next = v+1, &edition{set, access.Edition{Version: v + 1, MadeMS: tx.Now().UnixMilli()}}
 		if err := tx.SaveDocuments(v+1, body); err != nil {
 			return err
 		}

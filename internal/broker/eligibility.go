@@ -53,7 +53,7 @@ func (b *Broker) watchEligibility(ctx context.Context) {
 // all are decided again. It reports false when ctx is over.
 func (b *Broker) rested(ctx context.Context, dealtWith int64, all time.Time) bool {
 	idle := func(g *glance) bool {
-		return g != nil && !g.lasting && g.documents == dealtWith && !b.again.Load() && time.Now().Before(all)
+		return g != nil && !g.lasting && g.documents.Version == dealtWith && !b.again.Load() && time.Now().Before(all)
 	}
 	began := time.Now()
 	t := time.NewTimer(recheckEvery)

@@ -15,7 +15,7 @@ import (
 // one, as with a store that is busy or away, each loop looks for itself.
 type glance struct {
 	at         time.Time // the host's, before it was read
-	documents  int64     // their version
+	documents  access.Edition
 	quarantine Quarantine
 	watched    bool // a grant ends on logout or idle
 	lasting    bool // a grant has lasting conditions
@@ -145,7 +145,7 @@ func (s *glances) good() *glance {
 func (b *Broker) glanceAt(tx Tx, now time.Time) (*glance, error) {
 	g := &glance{at: now}
 	var err error
-	if g.documents, err = tx.DocumentsVersion(); err != nil {
+	if g.documents, err = tx.DocumentsEdition(); err != nil {
 		return nil, err
 	}
 	if g.quarantine, err = readQuarantine(tx, QuarantineSetting); err != nil {
@@ -172,6 +172,9 @@ func (b *Broker) glanceAt(tx Tx, now time.Time) (*glance, error) {
 func (b *Broker) glanced(g *glance) {
 	was := b.glances.newest.Load()
 	b.glances.keep(g)
+	if was != nil && was.documents != g.documents && was.documents.Version == g.documents.Version {
+		b.again.Store(true) // a failover took those back, and these have their number
+	}
 	if was == nil || was.documents != g.documents || g.lasting && !was.lasting {
 		b.nudge()
 	}

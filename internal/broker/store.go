@@ -153,8 +153,8 @@ type settings interface {
 	// Documents is the newest version of the documents; version 0 and an empty
 	// body before there are any. SaveDocuments adds the next one; versions never change.
 	Documents() (version int64, body []byte, err error)
-	// DocumentsVersion is the version alone; cheap.
-	DocumentsVersion() (int64, error)
+	// DocumentsEdition says which they are; cheap.
+	DocumentsEdition() (access.Edition, error)
 	SaveDocuments(version int64, body []byte) error
 
 	Credential(name string) (access.Credential, error)

@@ -15,10 +15,10 @@ func (tx *Tx) Documents() (version int64, body []byte, err error) {
 	return version, body, err
 }
 
-// DocumentsVersion is the version of the newest documents; 0 before there are any.
-func (tx *Tx) DocumentsVersion() (version int64, err error) {
-	err = tx.each("SELECT COALESCE(MAX(version), 0) FROM documents", nil, func(row row) error { return row.Scan(&version) })
-	return version, err
+// DocumentsEdition says which are the newest documents; version 0 before there are any.
+func (tx *Tx) DocumentsEdition() (e access.Edition, err error) {
+	err = tx.each("SELECT version, at FROM documents ORDER BY version DESC LIMIT 1", nil, func(row row) error { return row.Scan(&e.Version, &e.MadeMS) })
+	return e, err
 }
 
 // DocumentsAt is one version of the documents.

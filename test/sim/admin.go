@@ -168,7 +168,7 @@ func (w *world) revoke(n int, s broker.Selector, hits func(*ask) bool) {
 	for _, a := range w.asks {
 		// What was told before a failover that lost commits may be no grant any more,
 		// and a revocation does not reach a request that is undecided again.
-		if hits(a) && a.over.IsZero() && !a.active.IsZero() && !w.oracle.forgot(a.active) {
+		if hits(a) && a.over.IsZero() && !a.active.IsZero() && !a.forgot(a.active) {
 			were = append(were, a)
 		}
 	}
@@ -319,8 +319,7 @@ func (w *world) askMore(n int, for_ time.Duration) {
 	err, _ := w.admin(n, apply(2))
 	w.rules.edits++
 	if err == nil {
-		w.rules.least[len(w.rules.least)-1].until = time.Now()
-		w.rules.least = append(w.rules.least, need{n: 2})
+		w.rules.need(2)
 		w.sometimes("policy edit")
 		if waiting {
 			w.sometimes("policy edit between approve and activate")
@@ -328,9 +327,10 @@ func (w *world) askMore(n int, for_ time.Duration) {
 	}
 	time.Sleep(for_)
 	if err == nil {
-		w.rules.least[len(w.rules.least)-1].until = time.Now()
+		w.rules.need(1)
+	} else {
+		w.rules.least = append(w.rules.least, need{n: 1})
 	}
-	w.rules.least = append(w.rules.least, need{n: 1})
 	w.untilSure(n+1, apply(1))
 	w.rules.now = 1
 	w.rules.ends[e].heard = time.Now()

@@ -247,6 +247,7 @@ func (w *world) inDoubt(r *replica, before int, doubt, err error) {
 	if doubt == nil {
 		return
 	}
+	w.oracle.doubtAt = w.now()
 	var e *access.Error
 	if errors.As(err, &e) && e.Code == "clock-unsure" {
 		w.sometimes("nothing is granted in doubt about time")

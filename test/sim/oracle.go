@@ -31,7 +31,9 @@ type oracle struct {
 	w         *world
 	disturbed map[access.Place]time.Time // "" is everywhere
 	slack     time.Duration              // by how much ends may be off because of clocks
-	lostAt    time.Time                  // when commits were last lost; zero: never
+	taken     map[string]time.Time       // when a failover last took something of an entity back
+	when      []time.Time                // when each record of the log was made
+	doubtAt   time.Time                  // when a transaction last doubted its time
 
 	logged   int
 	versions map[string]int64
@@ -77,26 +79,7 @@ type tracked struct {
 func (o *oracle) begin(w *world) {
 	*o = oracle{w: w, disturbed: map[access.Place]time.Time{}, versions: map[string]int64{}, last: map[string]access.EventType{}, shows: map[string]int{},
 		expiry: map[access.GrantID]time.Time{}, moved: map[access.GrantID]moved{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
-		strays: map[access.Place]time.Time{}, reported: map[access.EntitlementID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
-}
-
-// forgot reports whether a failover took commits back since the given time: what
-// was told before may not be true any more. This is the one thing that a seed with
-// such failovers is excused for.
-func (o *oracle) forgot(since time.Time) bool { return !o.lostAt.IsZero() && !o.lostAt.Before(since) }
-
-// lost is told that the last n commits are gone.
-func (o *oracle) lost(n int) {
-	if n == 0 {
-		return
-	}
-	o.lostAt = time.Now()
-	clear(o.versions)
-	clear(o.last)
-	clear(o.shows)
-	clear(o.expiry)
-	o.logged = 0
-	o.readLog(false)
+		strays: map[access.Place]time.Time{}, taken: map[string]time.Time{}, reported: map[access.EntitlementID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
 }
 
 // look is called after every step.
@@ -117,8 +100,10 @@ func (o *oracle) look() {
 		o.take(now, there)
 		o.expiries(there)
 		// Settings can be put back only if the record of what they were was not lost.
-		if harm := w.targets.Harm(); len(harm) > 0 && (o.lostAt.IsZero() || !strings.Contains(harm[0], "were not put back")) {
-			w.fail("I-23", "what is not ours was harmed: %s", strings.Join(harm, "; "))
+		for _, harm := range w.targets.Harm() {
+			if !strings.Contains(harm, "were not put back") || !o.tookMark(harm) {
+				w.fail("I-23", "what is not ours was harmed: %s", harm)
+			}
 		}
 	}
 	if len(o.tracked) > 0 && (changed || now.Sub(o.looked) > 250*time.Millisecond) {
@@ -150,7 +135,10 @@ func (o *oracle) trouble(p access.Place) time.Time {
 func (o *oracle) readLog(strict bool) {
 	w := o.w
 	log := w.store.Log()
-	for _, ev := range log[o.logged:] {
+	for i, ev := range log[o.logged:] {
+		if n := o.logged + i; n == len(o.when) {
+			o.when = append(o.when, time.Now())
+		}
 		was, known := o.versions[ev.Entity]
 		if !known && strings.HasPrefix(ev.Entity, "user:") {
 			was = 1 // they were there before the day began
@@ -205,7 +193,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 	since := now.Add(-5 * time.Minute) // a call may be heard of before what it does is done everywhere
 	switch why {
 	case access.ByTime:
-		ok = a.end.IsZero() || o.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond-max(o.slack, w.driftSlack())))
+		ok = a.end.IsZero() || a.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond-max(o.slack, w.driftSlack())))
 		if w.targetDown(w.places[a.place].Place()) {
 			w.sometimes("expiry while its target is down")
 		}
@@ -222,7 +210,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 			strings.HasPrefix(ev.Facts["note"], "its access was taken away while the store") && o.mayNotKnow(access.GrantID(ev.Entity))
 		w.sometimes("ended by policy")
 	case access.BySetup:
-		ok = a.role == "admin" || o.slack > 0 || !o.peaceful(w.places[a.place].Place(), now, 3*time.Minute)
+		ok = a.role == "admin" || now.Sub(o.doubtAt) < 3*time.Minute || !o.peaceful(w.places[a.place].Place(), now, 3*time.Minute)
 		w.sometimes("set-up failed")
 	}
 	if !ok {
@@ -233,10 +221,13 @@ func (o *oracle) whyEnded(ev access.Event) {
 // mayNotKnow reports whether a process that ended a grant without the store need
 // not have known its end (RFD 12): another replica moved it since the trouble began,
 // or up to ten seconds before, which is two readings; or this one did, and the answer
-// of the store was lost; or the store's clock was set back, and by what has truly
+// of the store was lost, or a failover took it back; or the store's clock was set back, and by what has truly
 // passed the end has come. A replica that is alone knows what it was told itself.
 func (o *oracle) mayNotKnow(g access.GrantID) bool {
 	m := o.moved[g]
+	if o.took(string(g), o.w.stormAt) {
+		return true // it had ended, or its end was moved, and the failover took that back
+	}
 	if m.at.Before(o.w.stormAt.Add(-10 * time.Second)) {
 		return o.slack > 0
 	}
@@ -261,7 +252,7 @@ func (o *oracle) readGrants(live []access.Grant) {
 			w.fail("I-11", "%s is for a request that nobody made: %s", g.ID, g.Request)
 		case g.Person != access.Person(a.who) || g.Role != a.role || g.Duration > a.d+a.extra() || string(g.Targets[0].Resource) != string(a.resource()):
 			w.fail("I-11", "%s has %s of %s for %s, and %s of %s for %s was asked", g.ID, g.Duration, g.Role, g.Person, a.d, a.role, a.who)
-		case known && g.ExpiresAt.After(was) && len(a.longer) == 0 && !o.forgot(a.sent):
+		case known && g.ExpiresAt.After(was) && len(a.longer) == 0 && !a.forgot(a.sent):
 			w.fail("I-21", "the end of %s moved from %s to %s", g.ID, was, g.ExpiresAt)
 		}
 	}
@@ -276,11 +267,18 @@ func (w *world) askOf(id access.RequestID) *ask {
 	if !ok {
 		return nil
 	}
+	a := w.askNamed(r.Reason)
+	if a != nil {
+		w.oracle.numbers[id] = a.n
+	}
+	return a
+}
+
+func (w *world) askNamed(reason string) *ask {
 	var n int
-	if _, err := fmt.Sscanf(r.Reason, "ask-%d", &n); err != nil || n >= len(w.asks) {
+	if _, err := fmt.Sscanf(reason, "ask-%d", &n); err != nil || n >= len(w.asks) {
 		return nil
 	}
-	w.oracle.numbers[id] = n
 	return w.asks[n]
 }
 
@@ -290,7 +288,7 @@ func (w *world) asked(r *replica, place access.Place, q connector.Order) {
 	o := &w.oracle
 	e, ok := w.store.Entitlement(q.Entitlement)
 	if !ok || e.Tag != q.Tag {
-		if !o.forgot(time.Now().Add(-5 * time.Minute)) {
+		if !o.took(string(q.Entitlement), time.Now().Add(-5*time.Minute)) {
 			w.fail("I-04", "%s makes %s at %s, and no intent is on record", r.name(), q.Entitlement, place)
 		}
 		return
@@ -398,13 +396,17 @@ func (o *oracle) take(now time.Time, there []simtarget.Privilege) {
 	accounts := map[access.EntitlementID]string{}
 	for _, p := range there {
 		t := tracked{what: string(p.Mechanism) + " " + p.Account + " " + p.Right + " at " + string(p.Place), place: p.Place, usable: p.Usable}
-		switch id, ok := w.entitlementOf(p.Place, p.Tag); {
+		id, ok := w.entitlementOf(p.Place, p.Tag)
+		if ok {
+			t.ent = id
+		}
+		switch {
 		case p.Mechanism == access.Member:
 			t.asks = w.asksOf(p.Place, func(a *ask) bool { return a.role == "owner" && a.who == p.Account })
 		case p.Mechanism == access.Enable:
 			t.asks = w.asksOf(p.Place, func(a *ask) bool { return shared[a.role] == p.Account })
 		case ok:
-			t.asks, t.ent = o.owners[id], id
+			t.asks = o.owners[id]
 			if other, twice := accounts[id]; twice {
 				w.fail("I-05", "%s was made twice: %s and %s", id, other, p.Account)
 			}
@@ -416,7 +418,7 @@ func (o *oracle) take(now time.Time, there []simtarget.Privilege) {
 		for _, tag := range s.Tags {
 			if id, ok := w.entitlementOf(s.Place, tag); ok {
 				add(tracked{what: fmt.Sprintf("session %d of %s at %s by %s", s.ID, s.Account, s.Place, short(string(id))), place: s.Place, usable: true,
-					asks: o.owners[id], session: true})
+					asks: o.owners[id], session: true, ent: id})
 			}
 		}
 	}
@@ -455,7 +457,7 @@ func (o *oracle) judge(now time.Time) {
 		trouble := o.trouble(t.place)
 		allowed := until.Add(prompt)
 		switch {
-		case len(t.asks) == 0 || o.lostAt.After(t.since.Add(-time.Minute)) || o.strays[t.place].After(t.since.Add(-time.Minute)):
+		case len(t.asks) == 0 || o.tookOf(t) || o.strays[t.place].After(t.since.Add(-time.Minute)):
 			allowed = latest(until, trouble, o.strays[t.place]).Add(swept)
 		case trouble.After(until.Add(-peace)):
 			allowed = latest(until, trouble).Add(settled)
@@ -497,10 +499,10 @@ func (o *oracle) promises(now time.Time) {
 		if o.versions[string(g.ID)] != g.Version {
 			w.fail("I-15", "%s is version %d and the log says %d", g.ID, g.Version, o.versions[string(g.ID)])
 		}
-		if g.State != access.Active || o.forgot(time.Now().Add(-storeNow.Sub(g.ActiveAt))) || storeNow.Sub(g.ActiveAt) < settled || g.ExpiresAt.Sub(storeNow) < time.Second {
+		if g.State != access.Active || storeNow.Sub(g.ActiveAt) < settled || g.ExpiresAt.Sub(storeNow) < time.Second {
 			continue
 		}
-		if w.askOf(g.Request) == nil || w.endedAhead(g.ID) {
+		if a := w.askOf(g.Request); a == nil || a.forgot(time.Now().Add(-storeNow.Sub(g.ActiveAt))) || w.endedAhead(g.ID) {
 			continue
 		}
 		_ = w.store.View(context.Background(), func(tx broker.Tx) error {
@@ -548,7 +550,7 @@ func (w *world) endedAhead(g access.GrantID) bool {
 // shown: what a person sees of a credential was put on record before (I-16).
 func (o *oracle) shown(a *ask) {
 	o.readLog(true)
-	if o.shows[string(a.grant)] == 0 && !o.forgot(a.sent) {
+	if o.shows[string(a.grant)] == 0 && !a.forgot(a.sent) {
 		o.w.fail("I-16", "%s was shown a credential, and the log does not say so", a.name())
 	}
 }

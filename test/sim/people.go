@@ -108,6 +108,8 @@ type ask struct {
 	gone    time.Time
 	creds   []login
 	session int64
+	// taken is when a failover last took something about the request back.
+	taken time.Time
 	// unheard: the answer to an attempt of the last call got lost, and it may count.
 	unheard bool
 	// returning: the holder gives it back.
@@ -245,7 +247,7 @@ func (a *ask) live() {
 		return
 	case err != nil: // it may have been made; nobody knows its number
 		return
-	case stopped && w.rules.stopped && a.state == access.RequestIsGranted && a.sent.After(w.rules.stoppedAt) && !w.oracle.forgot(w.rules.stoppedAt):
+	case stopped && w.rules.stopped && a.state == access.RequestIsGranted && a.sent.After(w.rules.stoppedAt) && !w.oracle.took("stop", w.rules.stoppedAt):
 		w.fail("stop", "%s was granted while grants were stopped", a.name())
 	}
 	if a.state == access.RequestPending {
@@ -393,7 +395,7 @@ func (a *ask) told(v broker.View) {
 	if a.id != r.ID || a.digest != r.Digest {
 		w.fail("I-28", "%s was told of %s, and now of %s with digest %s", a.name(), a.id, r.ID, r.Digest)
 	}
-	if a.state != "" && a.state != access.RequestPending && a.state != r.State && !w.oracle.forgot(a.answered) {
+	if a.state != "" && a.state != access.RequestPending && a.state != r.State && !a.forgot(a.answered) {
 		w.fail("I-14", "%s was %s and is %s", a.name(), a.state, r.State)
 	}
 	a.state = r.State
@@ -404,18 +406,19 @@ func (a *ask) told(v broker.View) {
 	if a.grant == "" {
 		a.grant = g.ID
 	}
-	if g.ID != a.grant && !w.oracle.forgot(a.sent) {
+	if g.ID != a.grant && !a.forgot(a.sent) {
 		w.fail("I-05", "%s was granted twice: %s and %s", a.name(), a.grant, g.ID)
 	}
+	a.grant = g.ID
 	switch g.State {
 	case access.Active:
 		// A revocation without the store is in a journal, and the rows say active until
 		// it is merged. That the access is gone by then is looked at on the target.
-		if !a.over.IsZero() && !w.oracle.forgot(a.over) && !w.inJournal(g.ID) {
+		if !a.over.IsZero() && !a.forgot(a.over) && !w.inJournal(g.ID) {
 			w.fail("I-35", "%s was told at %s to be over, and is active again", a.name(), w.at(a.over))
 		}
 		end := g.ExpiresAt
-		if !a.until.IsZero() && g.ExpiresAt.After(a.until.Add(a.extra())) && !w.oracle.forgot(a.heardAt) {
+		if !a.until.IsZero() && g.ExpiresAt.After(a.until.Add(a.extra())) && !a.forgot(a.heardAt) {
 			w.fail("I-21", "%s was to end at %s and ends at %s", a.name(), a.until, g.ExpiresAt)
 		}
 		a.until, a.heardAt = g.ExpiresAt, now
@@ -472,14 +475,17 @@ func (a *ask) limit() time.Time {
 	at := last.Add(access.SetupWithin + a.d + a.extra())
 	if !a.end.IsZero() {
 		at = a.end.Add(a.possible())
+		if a.forgot(a.heardAt) {
+			at = latest(at, a.rowEnd())
+		}
 	}
 	at = at.Add(w.oracle.slack)
 	// A failover that loses commits can lose an end. The grant then has the end that
 	// its rows still say, and nobody can know better until they ask.
-	if !a.over.IsZero() && a.over.Before(at) && !w.oracle.forgot(a.over) {
+	if !a.over.IsZero() && a.over.Before(at) && !a.forgot(a.over) {
 		at = a.over
 	}
-	if t := w.rules.against(a); !t.IsZero() && t.Before(at) && !w.oracle.forgot(t) {
+	if t := w.rules.against(a); !t.IsZero() && t.Before(at) && !w.oracle.tookRules(a, t) {
 		at = t
 	}
 	return at

@@ -90,6 +90,7 @@ var protections = []protection{
 	{"a failover takes the state before back", 250 * time.Second, true, unrecorded},
 	{"a target that says extended and is not", 200 * time.Second, true, notExtended},
 	{"a shared credential is made useless by half", 90 * time.Second, true, halfSpoilt},
+	{"a failover takes documents back", 20 * time.Second, true, anotherEdition},
 }
 
 // protect plays one such story.

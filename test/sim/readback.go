@@ -8,6 +8,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/policy"
 )
 
 // Stories about what is looked for, or done again, because neither a row nor the
@@ -106,6 +107,42 @@ func halfSpoilt(w *world) {
 			w.fail("promise", "who stays has no credential that works")
 		}
 	})
+}
+
+// anotherEdition: a failover takes a version of the documents back, which one of two
+// replicas has read, and what is applied next has its number. Both go by that.
+func anotherEdition(w *world) {
+	a := w.process("a", w.store, nil, &wire{})
+	b := w.process("b", w.store, nil, &wire{})
+	apply := func(text string) {
+		_, err := a.Apply(context.Background(), caller1("root"), []policy.File{{Name: "edit.yaml", Text: text}}, false)
+		w.insist(err)
+	}
+	var lost int64
+	w.soon(3*time.Second, "apply", func() {
+		apply(needs("guests-ask", "guests", "reader, owner", 2))
+		set, err := b.Documents(context.Background())
+		w.insist(err)
+		lost = set.Version()
+	})
+	w.in(4*time.Second, "failover", "", func() {
+		for w.edition().Version == lost && w.store.Lose(1) > 0 {
+		}
+	})
+	w.soon(4001*time.Millisecond, "apply", func() {
+		apply("kind: Policy\nname: freeze\neffect: deny\nsubjects: [group:platform]\nroles: [reader]\n")
+		if w.edition().Version != lost {
+			w.fail("story", "the documents are version %d, and should be another %d", w.edition().Version, lost)
+		}
+		if _, err := w.attempt(b, "mira", "reader", time.Minute); err == nil {
+			w.fail("T-33", "it was granted by documents that a failover took back")
+		}
+	})
+}
+
+func (w *world) edition() (e access.Edition) {
+	w.insist(w.store.View(context.Background(), func(tx broker.Tx) (err error) { e, err = tx.DocumentsEdition(); return err }))
+	return e
 }
 
 // unread is a store that is not read either while it is away.

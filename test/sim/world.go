@@ -246,7 +246,7 @@ func (w *world) targetDown(p access.Place) bool { return w.now().Before(w.back[p
 
 // lose is a failover of the store that takes the newest n commits back.
 func (w *world) lose(n int) {
-	lost := 0
+	lost, was := 0, w.rows()
 	for tries := 0; tries < 100 && lost < n; tries++ { // probes are commits, too, and say nothing
 		had := len(w.store.Log())
 		if w.store.Lose(1) == 0 {
@@ -256,11 +256,10 @@ func (w *world) lose(n int) {
 			lost++
 		}
 	}
-	n = lost
 	w.traced = len(w.store.Log())
-	w.oracle.lost(n)
+	w.oracle.lost(was)
 	w.disturb("", w.now())
-	if n > 0 {
+	if lost > 0 {
 		w.sometimes("commits are lost")
 		for _, e := range w.targets.Privileges() {
 			if !w.oracle.known(e) {

@@ -167,7 +167,7 @@ func (p *pair) settings() (op, bool) {
 		{name: "save documents", call: func(tx storetest.Tx) (any, error) { return nil, tx.SaveDocuments(version, value) }},
 		{name: "documents", call: func(tx storetest.Tx) (any, error) {
 			v, body, e1 := tx.Documents()
-			again, e2 := tx.DocumentsVersion()
+			again, e2 := tx.DocumentsEdition()
 			return []any{v, body, again}, errors.Join(e1, e2)
 		}},
 		{name: "documents at", call: func(tx storetest.Tx) (any, error) { return tx.DocumentsAt(version) }},

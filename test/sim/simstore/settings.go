@@ -19,8 +19,13 @@ func (tx *Tx) Documents() (version int64, body []byte, err error) {
 	return int64(len(all)), slices.Clone(all[len(all)-1]), nil
 }
 
-// DocumentsVersion is the version of the newest documents; 0 before there are any.
-func (tx *Tx) DocumentsVersion() (int64, error) { return int64(len(tx.s.documents)), tx.err }
+// DocumentsEdition says which are the newest documents; version 0 before there are any.
+func (tx *Tx) DocumentsEdition() (e access.Edition, err error) {
+	if n := len(tx.s.documents); n > 0 {
+		e = access.Edition{Version: int64(n), MadeMS: tx.s.made[n-1]}
+	}
+	return e, tx.err
+}
 
 // DocumentsAt is one version of the documents.
 func (tx *Tx) DocumentsAt(version int64) ([]byte, error) {
@@ -42,8 +47,8 @@ func (tx *Tx) SaveDocuments(version int64, body []byte) error {
 	if version != int64(n)+1 {
 		return tx.fail(changed("set of", "documents", version))
 	}
-	s.documents = append(s.documents, slices.Clone(body))
-	tx.undone(func() { s.documents = s.documents[:n:n] })
+	s.documents, s.made = append(s.documents, slices.Clone(body)), append(s.made, tx.now.UnixMilli())
+	tx.undone(func() { s.documents, s.made = s.documents[:n:n], s.made[:n:n] })
 	return nil
 }
 

@@ -31,6 +31,7 @@ type Store struct {
 	sealed       map[access.GrantID][]access.Sealed // by entitlement
 	people       peopleTable
 	documents    [][]byte
+	made         []int64 // when, in milliseconds since 1970
 	credentials  map[string]access.Credential
 	settings     map[string][]byte
 	remembered   map[callKey]access.Remembered
