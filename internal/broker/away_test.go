@@ -330,6 +330,7 @@ type forgetful struct{ *journal.Journal }
 func (forgetful) Forget(uint64) error { return errors.New("injected") }
 
 func TestMergesOnce(t *testing.T) {
+	t.Parallel() // it waits
 	w := newWard(t)
 	v := w.hold("mira", "reader", time.Second)
 	w.known(1)
@@ -356,6 +357,7 @@ func TestMergesOnce(t *testing.T) {
 // TestNumbersComeAgain: what a failing disk did not keep is merged from memory, and
 // after a restart its numbers are given to other records. Those count all the same.
 func TestNumbersComeAgain(t *testing.T) {
+	t.Parallel() // it waits
 	w := newWard(t)
 	path := filepath.Join(w.dir, "journal")
 	empty, err := os.ReadFile(path)
@@ -381,6 +383,7 @@ func TestNumbersComeAgain(t *testing.T) {
 // extended, at the end it knew. The record says so and claims no access that is
 // not there.
 func TestExtendedElsewhere(t *testing.T) {
+	t.Parallel() // it waits
 	w := newWard(t)
 	v := w.hold("mira", "reader", 2*time.Second)
 	w.known(1)
@@ -402,6 +405,7 @@ func TestExtendedElsewhere(t *testing.T) {
 // TestTroubleWithoutTheStore: a target that does not answer is tried again, and
 // the journal says so.
 func TestTroubleWithoutTheStore(t *testing.T) {
+	t.Parallel() // it waits
 	w := newWard(t)
 	w.hold("mira", "reader", time.Second)
 	w.known(1)

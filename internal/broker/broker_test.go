@@ -423,6 +423,7 @@ func TestExclusiveAccountIsLentOnce(t *testing.T) {
 }
 
 func TestUnknownOutcomesAreRemoved(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	in.target.setFault(func(call string, w when, _ connector.Order) error {
 		if call == "provision" && w == after {
@@ -457,6 +458,7 @@ func TestPermanentFailureFailsTheGrantClean(t *testing.T) {
 }
 
 func TestRemovalNeverGivesUp(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	v := in.hold("mira", "reader", time.Minute)
 	var tries int
@@ -618,6 +620,7 @@ func TestIdempotencyKey(t *testing.T) {
 }
 
 func TestScheduledGrantIsDecidedAgain(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	a := ask("reader", time.Minute)
 	a.Start = time.Now().Add(700 * time.Millisecond).Truncate(time.Millisecond)

@@ -50,6 +50,7 @@ func (m *deafMemory) View(ctx context.Context, fn func(broker.Tx) error) error {
 // TestPolicyEditOutlivesStoreTrouble: a store that cannot be read at the moment
 // of an edit delays its effect on live grants and does not lose it.
 func TestPolicyEditOutlivesStoreTrouble(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	v := in.hold("mira", "reader", time.Minute)
 	in.stop()
@@ -78,6 +79,7 @@ func TestPolicyEditOutlivesStoreTrouble(t *testing.T) {
 // TestLaterConditionsLastToo: a grant comes to depend on conditions that were
 // written after it was made, from then on and not only at the edit.
 func TestLaterConditionsLastToo(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	v := in.hold("mira", "reader", time.Minute)
 	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "freeze.yaml", Text: `

@@ -50,13 +50,14 @@ func TestEverySingleFault(t *testing.T) {
 	}
 	for _, role := range roles {
 		t.Run(role, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			updates, calls, err := scenario(t, filepath.Join(dir, "plain"), role, 0, 0, before)
 			if err != nil || updates < 5 || calls < 5 {
 				t.Fatalf("without faults: %d updates, %d calls, %v", updates, calls, err)
 			}
 			var g errgroup.Group
-			g.SetLimit(96) // they mostly wait
+			g.SetLimit(48) // they mostly wait
 			for _, w := range []when{before, after} {
 				for n := 1; n <= updates; n++ {
 					g.Go(func() error {

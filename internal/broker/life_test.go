@@ -91,6 +91,7 @@ func TestFence(t *testing.T) {
 // the whole call. A call of a process that died, alone on its store, lands sooner
 // still.
 func TestUnknownOutcomeEndsSoon(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	in.target.setFault(func(call string, now when, o connector.Order) error {
 		if call == "provision" && now == before {

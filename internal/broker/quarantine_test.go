@@ -106,6 +106,7 @@ func TestQuarantine(t *testing.T) {
 // TestQuarantineEndsByItself when all is clean and every witness knows this log,
 // and not when one knows more.
 func TestQuarantineEndsByItself(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	for _, lost := range []int64{0, 40} {
 		in.restart(func(tx *store.Tx) error {

@@ -51,6 +51,7 @@ connection: {address: "127.0.0.1:1", credential: login2}
 // removed, because somebody holds a lock on it, others at the same place lose
 // their access in time.
 func TestWhatIsLeftKeepsNobodysAccess(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	stuck := in.hold("mira", "reader", time.Hour)
 	answer, asked := make(chan struct{}), make(chan struct{})

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -20,12 +21,19 @@ import (
 	"stint/internal/store"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	// Those that are parallel wait for most of their time, and not for a processor.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err) // the flag is Go's own
+	}
+	os.Exit(pgtest.Main(m))
+}
 
 // TestReplicas: three brokers share one PostgreSQL store, are stopped and
 // started at random while people ask, and still every grant ends, nothing is
 // made twice, nothing is left, and the log is whole. (I-05, I-06, T-18)
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	in, err := prepare(t, t.TempDir())
 	must(t, err)
 	must(t, in.store.Close()) // the people and documents go to PostgreSQL instead

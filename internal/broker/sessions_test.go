@@ -57,6 +57,7 @@ func (in *installation) seen(id string) {
 }
 
 func TestLogoutEndsTheGrant(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "visits.yaml", Text: visits}}, false)
 	must(t, err)
@@ -74,6 +75,7 @@ func TestLogoutEndsTheGrant(t *testing.T) {
 // TestIdleCountsFromTheLastSession: who worked a moment ago and closed the
 // session was not idle since the beginning.
 func TestIdleCountsFromTheLastSession(t *testing.T) {
+	t.Parallel() // it waits
 	in := newInstallation(t)
 	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "visits.yaml", Text: visits}}, false)
 	must(t, err)

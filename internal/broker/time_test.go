@@ -45,6 +45,7 @@ func (m *unsureMemory) View(ctx context.Context, fn func(broker.Tx) error) error
 // fail-closed table: no request, approval, activation, extension or credential,
 // and every way to end goes on. It is over by itself.
 func TestUnsureClockStopsGrantsAndNoRevocation(t *testing.T) {
+	t.Parallel() // it waits
 	m := &unsureMemory{}
 	in := newInstallationOn(t, func(s memory) broker.Store { m.memory = s; return m })
 	ctx := t.Context()
@@ -103,6 +104,7 @@ func TestUnsureClockStopsGrantsAndNoRevocation(t *testing.T) {
 // TestUnsureDuringSetUp: what is being set up when the clock comes into doubt is
 // not activated; it is once the clock is trusted again.
 func TestUnsureDuringSetUp(t *testing.T) {
+	t.Parallel() // it waits
 	m := &unsureMemory{}
 	in := newInstallationOn(t, func(s memory) broker.Store { m.memory = s; return m })
 	in.target.mu.Lock() // the call to it hangs until the clock is in doubt
@@ -189,6 +191,7 @@ func second(in *installation) broker.Caller {
 // TestTwoPersonsAcceptAClock: one is not enough, the same one twice is not, and
 // what two said is about one difference, for a while.
 func TestTwoPersonsAcceptAClock(t *testing.T) {
+	t.Parallel() // it waits
 	in, f := withClock(t)
 	ctx, root := t.Context(), in.as("root")
 	code := func(what, want string, err error) {
@@ -246,6 +249,7 @@ func TestTwoPersonsAcceptAClock(t *testing.T) {
 // TestDoubtsAboutTimeAreToldOnce: the log learns of a doubt and of its end, and
 // not of each time a clock comes and goes.
 func TestDoubtsAboutTimeAreToldOnce(t *testing.T) {
+	t.Parallel() // it waits
 	in, f := withClock(t)
 	f.set(farAhead(time.Hour))
 	for in.Stats().Events[broker.ClockDoubted] == 0 {
@@ -270,6 +274,7 @@ func TestDoubtsAboutTimeAreToldOnce(t *testing.T) {
 // accept it do not let live access last longer: it is refused while there is any, also
 // where it was decided before that began. Persons who end it first may go on.
 func TestAcceptedClockProlongsNothing(t *testing.T) {
+	t.Parallel() // it waits
 	in, f := withClock(t)
 	ctx, root := t.Context(), in.as("root")
 	held := in.hold("mira", "reader", time.Minute)
