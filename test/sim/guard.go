@@ -37,6 +37,7 @@ var guards = []protection{
 	{"a store that comes and goes", 60 * time.Second, true, flapping},
 	{"two devices that nothing can be sealed to share an account", 60 * time.Second, true, unsealableTwo},
 	{"what is left of one end delays another", 60 * time.Second, true, slowRemoval},
+	{"nobody can sign in to the target when access ends", 55 * time.Second, true, loginLost},
 	{"an account that somebody replaced", 40 * time.Second, true, replaced},
 	{"revoked again while it cannot be removed", 60 * time.Second, true, revokedTwice},
 	{"given back", 40 * time.Second, true, givenBack},
