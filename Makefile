@@ -20,7 +20,7 @@ PAIRS  ?= 10m
 UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants bench storm soak drill assurance cross clean
+.PHONY: all build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill assurance cross clean
 
 all: build
 
@@ -81,13 +81,17 @@ drill:
 
 ## Planted bugs, each of which a simulation must find, in about a quarter of an hour;
 ## docs/track-record.md has the scores. MUTANT=x runs those whose name contains x.
-## DELETE=provision,remove takes single statements of these files of the broker away
-## instead, every SAMPLE-th, and says which nobody misses.
 MUTANT ?=
-DELETE ?=
-SAMPLE ?= 1
 sim-mutants:
-	$(GO) run ./test/sim/mutants -only '$(MUTANT)' -delete '$(DELETE)' -sample $(SAMPLE) $(if $(EVIDENCE),-evidence '$(abspath $(EVIDENCE))') -record docs/track-record.md
+	$(GO) run ./test/sim/mutants -only '$(MUTANT)' $(if $(EVIDENCE),-evidence '$(abspath $(EVIDENCE))') -record docs/track-record.md
+
+## Single statements of protective logic taken away, one at a time: somebody must miss
+## each, or it is excused by name. About a quarter of an hour. DELETE=sweep,access/grant takes
+## other files (a name in internal/broker, or access/name), SAMPLE=n every n-th statement.
+DELETE ?= protective
+SAMPLE ?= 1
+sim-deletions:
+	$(GO) run ./test/sim/mutants -delete '$(DELETE)' -only '$(MUTANT)' -sample $(SAMPLE) -seeds 2 -singles=false $(if $(EVIDENCE),-evidence '$(abspath $(EVIDENCE))') -record docs/track-record.md
 
 ## Numbers, as ratios side by side in one run; see docs/benchmarks.md. About 6 minutes
 ## with SQLite. 1, 100, 1,000 and 10,000 grants that end at once are part of it.

@@ -7,6 +7,7 @@ var wanted = []struct{ name, title, command string }{
 	{"sim-singles", "Simulation, each single fault at each step", "make sim"},
 	{"sim-pairs", "Simulation, pairs of faults", "make sim-pairs"},
 	{"sim-mutants", "Planted bugs", "make sim-mutants"},
+	{"sim-deletions", "Single lines of protective logic, deleted", "make sim-deletions"},
 	{"chaos-sqlite", "Kill trials, SQLite", "make chaos TRIALS=300 STORE=sqlite"},
 	{"chaos-postgres", "Kill trials, three replicas on PostgreSQL", "make chaos TRIALS=300 STORE=postgres"},
 	{"failover", "Database failovers under load", "make failover TRIALS=50"},

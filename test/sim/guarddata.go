@@ -67,53 +67,65 @@ func (w *world) begunRestored(s broker.Store, at *wire, begun func(*broker.Broke
 	w.in(10*time.Second, "start", "", func() { begun(w.process("b", s, nil, at)) })
 }
 
-// restoredUnseen: as long as one target cannot be compared, or the rows cannot be read, or
-// something is left to be removed, a quarantine does not end by itself, nor by the word of
-// one person; after that, when every witness was asked, it does.
+// restoredUnseen: as long as one target cannot be compared, a quarantine does not end by
+// itself, nor by the word of one person; then, when every witness was asked, it does.
 func restoredUnseen(w *world) {
-	at, s := &wire{}, &blind{Store: w.store}
+	at := &wire{}
 	at.meet(func(call string, _ connector.Order) error {
 		if call == "claim" {
 			return unavailable("the target does not answer")
 		}
 		return nil
 	})
+	var b *broker.Broker
+	w.begunRestored(w.store, at, func(now *broker.Broker) { b = now })
+	w.soon(20*time.Second, "witness", func() { w.insist(b.Witnessed(context.Background(), 5, 0, "", "w1", true)) })
+	w.soon(40*time.Second, "look", func() {
+		w.quarantineLasts(b, "a target could not be compared")
+		at.meet(nil)
+	})
+	w.in(60*time.Second, "look", "", w.quarantineIsOver)
+}
+
+// restoredLeft: the same as long as something is left to be removed, or the rows do not
+// say whether it is.
+func restoredLeft(w *world) {
+	at, s := &wire{}, &blind{Store: w.store}
 	at.stick("app_read")
 	var b *broker.Broker
 	w.begunRestored(s, at, func(now *broker.Broker) { b = now })
 	w.soon(20*time.Second, "witness", func() { w.insist(b.Witnessed(context.Background(), 5, 0, "", "w1", true)) })
-	lasts := func(why string) {
-		if len(w.quarantine()) == 0 {
-			w.fail("restored", "it is over although %s", why)
-		}
-		if over, err := b.AcceptQuarantine(context.Background(), caller1("root"), "I say so", false); over || err == nil {
-			w.fail("restored", "one administrator ends it although %s", why)
-		}
-	}
-	w.soon(40*time.Second, "look", func() {
-		lasts("a target could not be compared")
-		at.meet(nil)
-	})
 	w.soon(60*time.Second, "look", func() {
-		lasts("something of ours is left")
+		w.quarantineLasts(b, "something of ours is left")
 		s.closed.Store(true)
 		at.stick("")
 	})
 	w.soon(140*time.Second, "look", func() { // what could not be removed is tried twice a minute
-		lasts("nobody knows what is left")
+		w.quarantineLasts(b, "nobody knows what is left")
 		if w.usable() > 0 {
 			w.fail("story", "it is not removed")
 		}
 		s.closed.Store(false)
 	})
-	w.in(150*time.Second, "look", "", func() {
-		if len(w.quarantine()) > 0 {
-			w.fail("restored", "everything was compared, and it is not over")
-		}
-		if !w.logged(broker.QuarantineLifted) {
-			w.fail("I-15", "a quarantine ended, and the log does not say so")
-		}
-	})
+	w.in(150*time.Second, "look", "", w.quarantineIsOver)
+}
+
+func (w *world) quarantineLasts(b *broker.Broker, why string) {
+	if len(w.quarantine()) == 0 {
+		w.fail("restored", "it is over although %s", why)
+	}
+	if over, err := b.AcceptQuarantine(context.Background(), caller1("root"), "I say so", false); over || err == nil {
+		w.fail("restored", "one administrator ends it although %s", why)
+	}
+}
+
+func (w *world) quarantineIsOver() {
+	if len(w.quarantine()) > 0 {
+		w.fail("restored", "everything was compared, and it is not over")
+	}
+	if !w.logged(broker.QuarantineLifted) {
+		w.fail("I-15", "a quarantine ended, and the log does not say so")
+	}
 }
 
 // blind is a store that does not list entitlements while its eyes are closed.

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -37,6 +39,38 @@ func slowRemoval(w *world) {
 	w.in(55*time.Second, "look", "", func() {
 		if n := len(w.store.Grants(true)); n > 0 {
 			w.fail("L-01", "%d grants are live", n)
+		}
+	})
+}
+
+// locked is a vault that does not open while it is shut.
+type locked struct {
+	clearVault
+	shut atomic.Bool
+}
+
+func (v *locked) Open(purpose, place string, b []byte) ([]byte, error) {
+	if v.shut.Load() {
+		return nil, errors.New("sim: the key does not fit")
+	}
+	return v.clearVault.Open(purpose, place, b)
+}
+
+// loginLost: for a while nobody can sign in to the target at all, just when access ends
+// there. It ends as soon as somebody can.
+func loginLost(w *world) {
+	v := &locked{}
+	b := w.process("a", w.store, nil, &wire{vault: v})
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 17*time.Second) })
+	w.in(12*time.Second, "shut", "", func() { v.shut.Store(true) })
+	w.in(24*time.Second, "open", "", func() {
+		w.expect("I-02", g, access.Ending)
+		v.shut.Store(false)
+	})
+	w.in(50*time.Second, "look", "", func() {
+		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
+			w.fail("I-02", "what could not be ended for a while never is")
 		}
 	})
 }

@@ -65,6 +65,9 @@ func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *
 	if at.seal != nil {
 		c.SealTo = at.seal
 	}
+	if at.vault != nil {
+		c.Vault = at.vault
+	}
 	if p != nil {
 		c.Peers = p
 	}
@@ -120,7 +123,8 @@ type wire struct {
 	alone   bool           // its process is the only one
 	journal broker.Journal // of its process
 	// seal encrypts to devices in the place of the simulator's way.
-	seal func(public []byte, info string, plain []byte) ([]byte, error)
+	seal  func(public []byte, info string, plain []byte) ([]byte, error)
+	vault broker.Vault // of its logins; nil: one that always opens
 	// meets comes before a call about one order has an effect, which is the error that
 	// it returns; after comes when something was made. Both may be nil.
 	meets func(call string, o connector.Order) error

@@ -23,6 +23,7 @@ const (
 var excused = []excuse{
 	{"provision.go:provisionDue", "b.giveBack(", lapses},
 	{"provision.go:makeIt", "said = ce.Message", words},
+	{"provision.go:makeIt", "case seen.Presence == connector.Absent:", words},
 	{"provision.go:makeIt", "if errors.As(err, &ce) {", "says why, and whether a repeat can help; without it what cannot succeed is tried until the set-up's time is up"},
 	{"provision.go:order", "o.Renew = connector.Keep", "no connector renews what was never there: a kindness to those to come"},
 	{"provision.go:provisioned", "fx.entitlement(cur.Retry(public(no), now))", "puts the next try off by a moment; provisionDue makes nothing while in doubt, and notes the same"},

@@ -43,6 +43,7 @@ var held = []mutant{
 	{"inherits-too-much", "T-18: after a restart, calls of the process before are thought to be over", one(brk+"life.go", "es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay))", "es[i] = es[i].AllLandBy(tx.Now())")},
 
 	// Without the store.
+	{"away-and-granting", "fail-closed table: the store takes one change and refuses the next, and grants go on", one(brk+"broker.go", "if b.pulse.isAway() {\n\t\treturn access.Fail", "if b.pulse.isAway() && tx == nil {\n\t\treturn access.Fail")},
 	{"others-lose-it-too", "T-19: without the store, who leaves takes it from those who stay", one(brk+"ahead.go", "if first || h.end.After(remove) {\n\t\t\tremove = h.end", "if first || h.end.Before(remove) {\n\t\t\tremove = h.end")},
 	{"nothing-ends-without-the-store", "T-14: the database is down, and access goes on", one(brk+"away.go", "removals, spoilings, wait = b.ahead.take()", "removals, spoilings, wait = b.ahead.take()\n\t\t\tremovals, spoilings = nil, nil")},
 	{"journal-merged-twice", "I-15: what was done without the store is in the log twice", one(brk+"journal.go", "tx.SaveSetting(name, strconv.AppendUint(nil, max(n-1, done), 10))", "tx.SaveSetting(name, strconv.AppendUint(nil, max(0, done), 10))")},

@@ -194,6 +194,67 @@ func TestDeletable(t *testing.T) {
 	}
 }
 
+// TestDeletableWithWhatItCalls: an if goes with what it calls, a case does not hold any
+// more, and what is deferred is not done.
+func TestDeletableWithWhatItCalls(t *testing.T) {
+	x, err := parseWeaving("f.go", "package p\n\nfunc f() {\n\tif err := look(); err != nil {\n\t\treturn err\n\t}\n\tswitch {\n\tcase a, b:\n\tdefault:\n\t}\n\tdefer watch()()\n\tdefer mu.Unlock()\n\tswitch v {\n\tcase 1:\n\t}\n\tn--\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range x.deletable() {
+		got = append(got, d.fn+" "+d.text)
+		x.at = append(x.at, d.before("here")...)
+	}
+	if want := []string{"f if err := look(); err != nil {", "f case a, b:", "f defer watch()()", "f n--"}; !slices.Equal(got, want) {
+		t.Errorf("%q can be deleted, want %q", got, want)
+	}
+	text := x.weave()
+	if _, err := parseWeaving("f.go", text); err != nil {
+		t.Errorf("%v in\n%s", err, text)
+	}
+	if want := `case planted_ != "here" && (a), planted_ != "here" && (b):`; !strings.Contains(text, want) {
+		t.Errorf("%s is not in\n%s", want, text)
+	}
+}
+
+// TestProtectiveFilesCanBeWoven: with every statement of the protective files asleep by
+// its place they are Go, and each excuse is for a line that is there.
+func TestProtectiveFilesCanBeWoven(t *testing.T) {
+	root := "../../.."
+	woven, used := map[string]string{}, map[excuse]bool{}
+	n := 0
+	for _, file := range protective {
+		x, err := readWeaving(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range x.deletable() {
+			x.at = append(x.at, d.before(file)...)
+			n++
+			if e, ok := excuseFor(filepath.Base(file), d); ok {
+				used[e] = true
+			}
+		}
+		woven[file] = x.weave()
+		woven[filepath.Dir(file)+"/planted.go"] = "package " + x.syntax.Name.Name + "\n\nvar planted_ string\n"
+	}
+	for _, err := range newChecker(t, root).check(woven) {
+		t.Error(err)
+	}
+	for _, e := range excused {
+		if !used[e] {
+			t.Errorf("%s is excused for %q, and that line is not there", e.where, e.line)
+		}
+		if e.why == "" {
+			t.Errorf("%s: %q is excused without a reason", e.where, e.line)
+		}
+	}
+	if n < 200 {
+		t.Errorf("%d statements can be deleted in %d files", n, len(protective))
+	}
+}
+
 // TestBaselineIsOfTheseSources: what is known of a tree is not believed of another.
 func TestBaselineIsOfTheseSources(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "mutants") // a name that the tree has, too
