@@ -14,6 +14,7 @@ import (
 const (
 	holdSequencer = "log-not-numbered"
 	holdSink      = "log-not-exported"
+	holdDamaged   = "log-damaged" // until a restart: somebody must have looked
 )
 
 const (

@@ -217,13 +217,14 @@ const tryAgain = 2 * time.Second
 
 // sequence keeps the audit log in order. A log that does not add up is a reason
 // to grant nothing new until somebody has looked and started stintd again, and
-// none to stop: that would end the revocations too.
+// none to stop: then nothing would end.
 func (p *process) sequence(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := p.store.RunSequencer(ctx, p.identity.signer, p.identity.origin, sequenceEvery)
 		if err != nil && ctx.Err() == nil {
 			p.log.Error("the audit log is not continued", "error", err)
-			p.broker.Doubt("the audit log does not add up")
+			p.broker.SetHold(holdDamaged, broker.Hold{Why: "the audit log does not add up",
+				Next: "an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work"})
 			pause(ctx, tryAgain)
 		}
 	}

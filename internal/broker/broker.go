@@ -79,7 +79,6 @@ type Broker struct {
 	edited     chan struct{} // the documents were changed here
 	again      atomic.Bool   // all live grants are to be decided again
 	sweeps     sweepLog
-	doubt      atomic.Pointer[string]     // why nothing new is granted, until a restart
 	quarantine atomic.Pointer[Quarantine] // as last read; nil before that
 	glances    glances
 	reconciled atomic.Pointer[Reconciliation]
@@ -157,26 +156,18 @@ func (b *Broker) Run(ctx context.Context) error {
 	return nil
 }
 
-// Doubt stops new grants and the showing of credentials, for the life of the
-// process, because something that they rest on is in doubt: the audit log does
-// not add up. Everything that ends access goes on.
-func (b *Broker) Doubt(why string) {
-	if b.doubt.Swap(&why) == nil {
-		b.Log.Error("nothing new is granted until a restart", "doubt", why)
-	}
-}
-
-// certain refuses what must not happen while in doubt, about the log or the time.
+// certain refuses what leads to new access, and what shows the credential of one,
+// while anything that it rests on is in doubt: for a reason that somebody gave
+// (SetHold), the store, the data (Quarantine) or the time. What ends access never asks.
 func (b *Broker) certain(tx Tx) error {
-	if why := b.doubt.Load(); why != nil {
-		return access.Fail(access.Unavailable, "in-doubt", "nothing new is granted for now").Because(*why).
-			Try("an administrator finds the cause in the server's log, mends it and restarts stintd; ending and revoking work")
+	if err := b.holds.refuse(); err != nil {
+		return err
 	}
 	if b.pulse.isAway() {
 		return access.Fail(access.Unavailable, "no-store", "nothing new is granted for now").Because("the store takes no changes reliably").
 			Try("an administrator looks at the store's disk or server; it goes on by itself then, and ending and revoking work meanwhile")
 	}
-	if err := b.holds.refuse(); err != nil {
+	if err := b.suspended(tx); err != nil {
 		return err
 	}
 	return tx.Certain()

@@ -44,9 +44,6 @@ func (b *Broker) Credential(ctx context.Context, c Caller, id string) (out Crede
 		if err := b.certain(tx); err != nil {
 			return err
 		}
-		if err := b.suspended(tx); err != nil {
-			return err
-		}
 		if len(out.Sealed) == 0 {
 			return access.Fail(access.NotFound, "no-credential", "this grant comes without a credential").
 				Because("it gives your own account " + g.Targets[0].Account + " more rights").Try("connect with your own account")

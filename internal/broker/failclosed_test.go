@@ -38,7 +38,7 @@ func TestFailClosed(t *testing.T) {
 		{"store takes no changes", ill(full), well, refused, refused, refused, false, false},
 		{"store does not answer", ill(hanging), well, refused, refused, refused, false, false},
 		{"log not numbered or not exported", holds(broker.Hold{Why: "the log waits"}), holds(broker.Hold{}), refused, refused, refused, false, false},
-		{"log damaged", func(w *ward) { w.Doubt("a record is missing") }, func(*ward) {}, refused, refused, refused, false, true},
+		{"log damaged", func(w *ward) { w.SetHold("log-damaged", broker.Hold{Why: "a record is missing"}) }, func(*ward) {}, refused, refused, refused, false, true},
 		{"stop switch", stop(true), stop(false), refused, refused, ok, false, false},
 		{"documents do not load", badDocuments, goodDocuments, refused, refused, ok, false, false},
 		{"target", silence, speak, ok, ok, ok, true, false},

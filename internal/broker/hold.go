@@ -8,8 +8,9 @@ import (
 	"stint/internal/access"
 )
 
-// holds are the reasons for which nothing new is granted just now. Unlike a
-// doubt, each goes away by itself when its cause does.
+// holds are the reasons for which nothing new is granted just now, which others than
+// the broker find: the log waits or does not add up, commits are not protected. Each
+// lasts until who set it lets go, or for the life of the process.
 type holds struct {
 	mu  sync.Mutex
 	why map[string]Hold // by what is wrong

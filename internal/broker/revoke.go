@@ -205,9 +205,6 @@ func (b *Broker) open(tx Tx) error {
 	if err := b.certain(tx); err != nil {
 		return err
 	}
-	if err := b.suspended(tx); err != nil {
-		return err
-	}
 	s, err := readStop(tx)
 	if err != nil {
 		return err

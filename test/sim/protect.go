@@ -38,7 +38,12 @@ var protections = []protection{
 			func() { w.everywhere(func(r *replica) { r.SetHold("log", broker.Hold{}) }) })
 	}},
 	{"log in doubt", 90 * time.Second, false, func(w *world) {
-		w.nothingNew([]access.EventType{access.CredentialShown}, func() { w.everywhere(func(r *replica) { r.Doubt("the log does not add up") }) }, nil)
+		w.nothingNew([]access.EventType{access.CredentialShown}, func() {
+			w.everywhere(func(r *replica) {
+				r.SetHold("log-damaged", broker.Hold{Why: "the log does not add up"})
+				r.SetHold("log", broker.Hold{}) // what is over elsewhere ends no other doubt
+			})
+		}, nil)
 	}},
 	{"stopped", 90 * time.Second, false, func(w *world) {
 		set := func(stopped bool) func() {

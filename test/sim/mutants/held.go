@@ -9,7 +9,7 @@ const clk = "internal/clock/"
 var held = []mutant{
 	// Something is in doubt.
 	{"hold-ignored", "fail-closed table: the log's disk is full, and grants go on", one(brk+"broker.go", "if err := b.holds.refuse(); err != nil {", "if err := b.holds.refuse(); err != nil && tx == nil {")},
-	{"doubt-ignored", "T-37: the log does not add up, and grants go on", one(brk+"broker.go", "if why := b.doubt.Load(); why != nil {", "if why := b.doubt.Load(); why != nil && tx == nil {")},
+	{"doubt-ignored", "T-37: the log does not add up, and grants go on when something else is well again", one(brk+"hold.go", "delete(b.holds.why, name)", "clear(b.holds.why)")},
 	{"certain-ignored", "T-26: the clock is in doubt, and grants go on", one(brk+"broker.go", "\treturn tx.Certain()\n", "\treturn nil\n")},
 	{"activated-in-doubt", "T-26: what was being made when the clock went wrong becomes active", []edit{
 		{brk + "provision.go", "if no := tx.Certain(); no != nil && cur.State == access.Intended {", "if no := tx.Certain(); no != nil && cur.State == access.Gone {"},
