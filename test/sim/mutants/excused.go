@@ -84,7 +84,6 @@ var excused = []excuse{
 	{"quarantine.go:settleRestored", "why += ", words},
 	{"quarantine.go:settleRestored", "done = false", "the transaction may run again; it is set to true at the end alone"},
 	{"quarantine.go:settleRestored", "if err != nil || now.Kind != Restored {", "matters if another process ends the quarantine just then; what it saves in its place cannot be read, and so grants nothing"},
-	{"quarantine.go:watchQuarantine", "if g := b.glances.good()", nothing},
 	{"quarantine.go:watchQuarantine", "if err != nil || q.Kind != Restored", "spares comparisons; the look after them refuses whatever is not restored, because it lacks records or no witness was asked"},
 	{"quarantine.go:watchQuarantine", "compared = ", "spares comparisons"},
 	{"quarantine.go:Examine", "", "a doctor's look, which changes nothing"},
