@@ -50,6 +50,7 @@ var guards = []protection{
 	{"revoked with the store and without it", 90 * time.Second, true, revokedOnBothSides},
 	{"what can never be made", 40 * time.Second, true, neverMade},
 	{"who may say what of the data", 60 * time.Second, true, mayNotAccept},
+	{"who may sweep", 30 * time.Second, true, maySweep},
 	{"data that looks old is not swept", 150 * time.Second, true, oldNotSwept},
 }
 

@@ -337,3 +337,34 @@ func oldNotSwept(w *world) {
 		}
 	})
 }
+
+// maySweep: a target is swept for its owners and administrators; to remove more than a
+// sweep may is for administrators, with a reason, and goes on record.
+func maySweep(w *world) {
+	ctx := context.Background()
+	b := w.process("a", w.store, nil, &wire{})
+	w.soon(10*time.Second, "sweep", func() {
+		for _, no := range []struct {
+			who    string
+			at     access.ResourceName
+			remove int
+			why    string
+		}{
+			{"mira", "db0", 0, ""}, {"omar", "db0", 30, "I looked"}, {"root", "db0", 30, " "}, {"root", "db0", -1, "I looked"}, {"root", "db9", 0, ""},
+		} {
+			if _, err := b.Sweep(ctx, caller1(no.who), no.at, no.remove, no.why); err == nil {
+				w.fail("I-23", "%s sweeps %s, to remove %d, because %q", no.who, no.at, no.remove, no.why)
+			}
+		}
+		if w.logged(broker.SweepAllowed) {
+			w.fail("I-15", "it is on record that somebody allowed a sweep to remove more, and nobody did")
+		}
+		_, err := b.Sweep(ctx, caller1("omar"), "db0", 0, "")
+		w.insist(err)
+		_, err = b.Sweep(ctx, caller1("root"), "db0", 30, "I looked")
+		w.insist(err)
+		if !w.logged(broker.SweepAllowed) {
+			w.fail("I-15", "an administrator allowed a sweep to remove more, and the log does not say so")
+		}
+	})
+}
