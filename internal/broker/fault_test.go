@@ -44,9 +44,9 @@ func (m *faultyMemory) Update(ctx context.Context, fn func(broker.Tx) error) err
 // and after it with the outcome unknown. Whatever happens, access ends, nothing
 // is left on the target, and the log is whole. (I-01, I-03 to I-07, I-15, T-17)
 func TestEverySingleFault(t *testing.T) {
-	roles := []string{"reader", "owner", "shared"}
+	roles, each := []string{"reader", "owner", "shared"}, 1
 	if testing.Short() {
-		roles = roles[:1]
+		roles, each = roles[:1], 4
 	}
 	for _, role := range roles {
 		t.Run(role, func(t *testing.T) {
@@ -59,13 +59,13 @@ func TestEverySingleFault(t *testing.T) {
 			var g errgroup.Group
 			g.SetLimit(48) // they mostly wait
 			for _, w := range []when{before, after} {
-				for n := 1; n <= updates; n++ {
+				for n := 1; n <= updates; n += each {
 					g.Go(func() error {
 						_, _, err := scenario(t, filepath.Join(dir, fmt.Sprintf("u%d-%d", w, n)), role, n, 0, w)
 						return wrap(err, "update %d, %s", n, w)
 					})
 				}
-				for n := 1; n <= calls; n++ {
+				for n := 1; n <= calls; n += each {
 					g.Go(func() error {
 						_, _, err := scenario(t, filepath.Join(dir, fmt.Sprintf("c%d-%d", w, n)), role, 0, n, w)
 						return wrap(err, "call %d, %s", n, w)

@@ -22,8 +22,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Those that are parallel wait for most of their time, and not for a processor.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	// Those that are parallel wait for most of their time, and not for a processor; but
+	// under the race detector they do, and would have each other miss their bounds.
+	parallel := "4"
+	if raced {
+		parallel = "1"
+	}
+	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err) // the flag is Go's own
 	}
 	os.Exit(pgtest.Main(m))
