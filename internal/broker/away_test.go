@@ -159,8 +159,12 @@ func (w *ward) events() map[access.EventType]int {
 // TestEndsWithoutTheStore: whatever the store suffers from, access ends at its
 // end, not before, and the log has it when the store is back. (I-18, L-07)
 func TestEndsWithoutTheStore(t *testing.T) {
+	roles := []string{"reader", "owner", "admin"}
+	if testing.Short() {
+		roles = roles[:1]
+	}
 	for _, c := range []condition{full, away, hanging, unheard} {
-		for _, role := range []string{"reader", "owner", "admin"} {
+		for _, role := range roles {
 			t.Run(c.String()+"/"+role, func(t *testing.T) {
 				t.Parallel()
 				w := newWard(t)

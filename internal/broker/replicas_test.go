@@ -23,10 +23,10 @@ import (
 
 func TestMain(m *testing.M) {
 	// Those that are parallel wait for most of their time, and not for a processor; but
-	// under the race detector they do, and would have each other miss their bounds.
+	// under the race detector they do, and many would have each other miss their bounds.
 	parallel := "4"
 	if raced {
-		parallel = "1"
+		parallel = "2"
 	}
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err) // the flag is Go's own
