@@ -22,8 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Those that are parallel wait for most of their time, and not for a processor; but
-	// under the race detector they do, and many would have each other miss their bounds.
+	// No parallel one starts a process, which for a moment would hold the locks that
+	// others have on their files. They wait for most of their time, and not for a processor;
+	// but under the race detector they do, and many would have each other miss their bounds.
 	parallel := "4"
 	if raced {
 		parallel = "2"
@@ -38,7 +39,6 @@ func TestMain(m *testing.M) {
 // started at random while people ask, and still every grant ends, nothing is
 // made twice, nothing is left, and the log is whole. (I-05, I-06, T-18)
 func TestReplicas(t *testing.T) {
-	t.Parallel()
 	in, err := prepare(t, t.TempDir())
 	must(t, err)
 	must(t, in.store.Close()) // the people and documents go to PostgreSQL instead

@@ -243,7 +243,6 @@ func (in *rival) contested() bool { return in.Stats().Events[broker.ClaimContest
 // TestClone: a copy with the newest state, which runs beside the first. Neither
 // takes what the other made, both say so, and both end what is theirs.
 func TestClone(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	r.rounds(3, a)
@@ -287,7 +286,6 @@ func TestClone(t *testing.T) {
 // TestStagingCopy: yesterday's copy of the database is started somewhere, and is
 // still pointed at the real target.
 func TestStagingCopy(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	old := a.held("mira", "reader")
@@ -331,7 +329,6 @@ func TestStagingCopy(t *testing.T) {
 // epoch nothing is made and nothing unknown is taken; with one, the sweep takes
 // what the backup does not know.
 func TestRestoredBackup(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	r.rounds(3, a)
@@ -363,7 +360,6 @@ func TestRestoredBackup(t *testing.T) {
 // TestPlanted: what somebody makes on the target to look like ours is named and
 // left alone, and what is ours still ends.
 func TestPlanted(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	r.rounds(6, a)
@@ -419,7 +415,6 @@ func TestPlanted(t *testing.T) {
 // TestRenamed: a live account that somebody renamed is named by the sweep, and
 // left without login at its end.
 func TestRenamed(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	id := a.held("mira", "reader")
@@ -442,7 +437,6 @@ func TestRenamed(t *testing.T) {
 // TestForgedClaim: somebody writes our name with a later epoch. It is in the log,
 // nothing new is made, and everything that is ours ends.
 func TestForgedClaim(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	id := a.held("mira", "reader")
@@ -466,7 +460,6 @@ func TestForgedClaim(t *testing.T) {
 // somebody carried it to the real target. Nothing new is made, and all that is ours
 // ends.
 func TestCarriedClaim(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	a := r.first()
 	reader, member := a.held("mira", "reader"), a.held("noor", "member")
