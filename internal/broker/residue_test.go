@@ -64,7 +64,6 @@ func (r *rivals) session(t *testing.T, user, password string, sql ...string) {
 // TestResidue: an end is told at once, and what was left behind, or that it is
 // nothing, soon after it; and nobody removes it.
 func TestResidue(t *testing.T) {
-	t.Parallel() // it waits
 	r := newRivals(t)
 	r.exec("CREATE SCHEMA app AUTHORIZATION app_read", "CREATE TABLE app.t (id int)", "ALTER TABLE app.t OWNER TO app_read")
 	a := r.first()
@@ -147,7 +146,6 @@ func (x *examined) readings() int {
 // cannot be looked at any more, the answer is that there is none; until it is
 // given up, it is looked for.
 func TestResidueInTheDark(t *testing.T) {
-	t.Parallel() // it waits
 	in, err := prepare(t, t.TempDir())
 	must(t, err)
 	must(t, in.store.Close())
