@@ -265,6 +265,7 @@ func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefa
 		found.Foreign, found.Unsure, found.Unwanted, found.Ordered = nil, nil, nil, 0
 		reported = map[string]string{}
 		var alarms effects
+		ordered := map[string]access.EntitlementID{} // by key, of which two are never live
 		report := func(key, said string, ev access.Event) {
 			if b.sweeps.anew(key, said) {
 				alarms.event(ev)
@@ -283,8 +284,14 @@ func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefa
 				ev := b.alarmEvent(ForeignFound, tx.Now(), access.System, "place", string(place), "account", a.Account, "right", a.Right, "said", v.said)
 				report(string(place)+"\x00"+name+"\x00"+a.Creation, v.said, ev)
 			case unsure:
-				found.Unsure = append(found.Unsure, name+": no record explains it; "+v.said)
+				found.Unsure = append(found.Unsure, name+": "+v.said)
 			case leftover:
+				key := v.entitlement.Key
+				if first, ok := ordered[key]; ok && first != v.entitlement.ID && key != "" {
+					found.Unsure = append(found.Unsure, name+": it is removed after another one of the same account")
+					continue
+				}
+				ordered[key] = v.entitlement.ID
 				found.Unwanted = append(found.Unwanted, name)
 				fx.entitlement(v.entitlement)
 				fx.event(v.event, b.alarmEvent(SweepFound, tx.Now(), access.System, "entitlement", string(v.entitlement.ID), "account", a.Account, "right", a.Right, "place", string(place)))
@@ -335,7 +342,7 @@ func (b *Broker) unwanted(tx Tx, j judgement, a connector.Artefact) (finding, er
 	}
 	adopt := func(id access.EntitlementID) (finding, error) {
 		if !j.alone {
-			return finding{kind: unsure, said: j.why}, nil
+			return finding{kind: unsure, said: "no record explains it; " + j.why}, nil
 		}
 		e, ev := access.Adopt(blank, id, now)
 		return finding{kind: leftover, entitlement: e, event: ev}, nil
@@ -353,6 +360,9 @@ func (b *Broker) unwanted(tx Tx, j judgement, a connector.Artefact) (finding, er
 	if !ok {
 		return finding{kind: foreign, said: "it looks like ours and its tag is not"}, nil
 	}
+	// Its record is of this very thing, and stands beside that of a live grant which
+	// asks for the same account.
+	blank.Key += ":" + string(a.Tag)
 	e, err := tx.Entitlement(access.EntitlementID(id))
 	switch {
 	case missing(err) && epoch < b.Epoch:
@@ -365,6 +375,16 @@ func (b *Broker) unwanted(tx Tx, j judgement, a connector.Artefact) (finding, er
 		return finding{}, err
 	case e.State == access.Gone && e.GoneAt.After(j.since):
 		return finding{}, nil
+	case e.State == access.Gone && e.Key != "":
+		// Two of one key are never live. While the other one is, the target refuses it
+		// what this one holds; it fails and makes way.
+		if next, err := tx.LiveEntitlement(place, e.Key); err == nil {
+			return finding{kind: unsure, said: "it is removed when " + string(next.ID) + " is out of the way"}, nil
+		} else if !missing(err) {
+			return finding{}, err
+		}
+	}
+	switch {
 	case e.State == access.Gone && a.Account == e.Account && another(e, a):
 		// Something made under our name after ours was gone: a late call of ours, or a
 		// forgery by somebody who saw the name. The order keeps the identity of what

@@ -96,6 +96,7 @@ var protections = []protection{
 	{"a target that says extended and is not", 200 * time.Second, true, notExtended},
 	{"a shared credential is made useless by half", 90 * time.Second, true, halfSpoilt},
 	{"a failover takes documents back", 20 * time.Second, true, anotherEdition},
+	{"a failover takes records back, and somebody asks", 150 * time.Second, true, nextInLine},
 }
 
 // protect plays one such story.

@@ -145,6 +145,39 @@ func (w *world) edition() (e access.Edition) {
 	return e
 }
 
+// nextInLine: a failover takes the records of a membership and of an account, and somebody
+// asks for the first one again. What nobody knows of any more is swept all the same, and
+// who asked keeps what they have.
+func nextInLine(w *world) {
+	a := w.process("a", w.store, nil, &wire{})
+	w.soon(3*time.Second, "ask", func() {
+		w.submit(a, "paul", "owner", 30*time.Minute)
+		w.submit(a, "mira", "reader", 30*time.Minute)
+	})
+	lost := map[access.Tag]bool{}
+	w.in(6*time.Second, "failover", "", func() {
+		for _, p := range w.targets.Privileges() {
+			lost[p.Tag] = true
+		}
+		for len(w.store.Entitlements(true)) > 0 && w.store.Lose(1) > 0 {
+		}
+		if len(lost) != 2 || len(w.store.Entitlements(true)) > 0 {
+			w.fail("story", "%d things were made, and %d are still on record", len(lost), len(w.store.Entitlements(true)))
+		}
+	})
+	w.soon(6001*time.Millisecond, "ask", func() { w.submit(a, "paul", "owner", 25*time.Minute) })
+	w.in(130*time.Second, "look", "", func() {
+		for _, p := range w.targets.Privileges() {
+			if lost[p.Tag] {
+				w.fail("L-06", "%s of %s has no record, and two sweeps have not removed it", p.Mechanism, p.Account)
+			}
+		}
+		if n := w.usable(); n != 1 {
+			w.fail("promise", "%d privileges are there, and should be that of who asked next", n)
+		}
+	})
+}
+
 // unread is a store that is not read either while it is away.
 type unread struct{ *mortal }
 
