@@ -163,7 +163,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		return errDead
 	}
 	label := caller()
-	if strings.HasPrefix(label, "probe<") && !w.storm && r.asleep.IsZero() && !w.storeDown() {
+	if strings.HasPrefix(label, "probe") && !w.storm && r.asleep.IsZero() && !w.storeDown() {
 		return w.store.UpdateBy(ctx, r.clock.read, fn) // a look whether the store takes changes, each second; it changes nothing
 	}
 	err := errDead
