@@ -161,6 +161,9 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	at := es[0].Target.Connection
 	conn, t, err := b.endingTarget(call, at)
 	if err != nil {
+		for i := range rs {
+			rs[i].gone = neverReached(es[i], err)
+		}
 		return fail(public(err))
 	}
 	leave, ok := b.lanes.removing.enter(call, at.Place())
@@ -207,6 +210,18 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 func neverMade(e access.Entitlement, seen connector.Observation) bool {
 	var refused *access.Error
 	return !e.Observed && errors.As(seen.Err, &refused) && (refused.Kind == access.Invalid || refused.Kind == access.Denied)
+}
+
+// neverReached reports whether an order was never carried out because there never was
+// a way to its target. A registered login is never taken away, so that none is there
+// now means that none was there for any call. A connector may be one that another
+// replica has: then no call may be on record either.
+func neverReached(e access.Entitlement, err error) bool {
+	var refused *access.Error
+	if !errors.As(err, &refused) || e.Confirmed > 0 || e.Observed && (e.Mechanism != access.Account || e.Creation != "") {
+		return false
+	}
+	return refused.Code == "no-credential" || refused.Code == "no-connector" && e.CallUntil.IsZero()
 }
 
 // removal is one entitlement of a batch with its verdict.

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,4 +72,47 @@ func TestWhatIsLeftKeepsNobodysAccess(t *testing.T) {
 	close(answer)
 	in.until("mira", string(stuck.Request.ID), access.Ended)
 	in.clean()
+}
+
+// TestNoWayToTheTarget: where no login is registered for a target, nothing was made
+// there, and so nothing keeps a grant from its end.
+func TestNoWayToTheTarget(t *testing.T) {
+	in := newInstallation(t)
+	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "lost.yaml", Text: `
+kind: Resource
+name: lost
+type: fake
+criticality: high
+connection: {address: "127.0.0.1:2", credential: nobodys}
+---
+kind: Role
+name: lost-owner
+resources: {names: [lost]}
+mechanism: group
+fake: {account: "{{ .person }}", memberOf: [app_owner]}
+maxDuration: 1h
+---
+kind: Role
+name: lost-admin
+resources: {names: [lost]}
+mechanism: enable
+fake: {account: dba}
+maxDuration: 1h
+---
+kind: Policy
+name: lost
+subjects: [group:platform]
+roles: [lost-owner, lost-admin]
+require: {maxDuration: 1h}
+`}}, false)
+	must(t, err)
+	for _, role := range []string{"reader", "lost-owner", "lost-admin"} {
+		a := ask(role, time.Minute)
+		a.Resource = "lost"
+		v, err := in.Submit(t.Context(), in.as("mira"), a)
+		must(t, err)
+		if v = in.until("mira", string(v.Request.ID), access.Failed); !strings.Contains(v.Problem, "no credential nobodys") {
+			t.Errorf("%s: problem %q", role, v.Problem)
+		}
+	}
 }
