@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"stint/internal/access"
@@ -86,4 +88,43 @@ func TestSpoiltOnceIsNotSpoiltForEver(t *testing.T) {
 	if es := spoil(); len(es) != 1 {
 		t.Errorf("%d are made useless after another replica has given a new one", len(es))
 	}
+}
+
+// hungStore takes a change and says nothing until it is let go, whatever the caller's
+// patience.
+type hungStore struct {
+	rowsStore
+	out   atomic.Int64
+	letGo chan struct{}
+}
+
+func (s *hungStore) Update(context.Context, func(Tx) error) error {
+	s.out.Add(1)
+	<-s.letGo
+	s.out.Add(-1)
+	return nil
+}
+
+// TestOneProbeIsOut: a store that outlasts every call is asked once, and not again
+// until it has answered: its turns are for what ends access.
+func TestOneProbeIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &hungStore{letGo: make(chan struct{})}
+		b := &Broker{Config: Config{Log: slog.New(slog.DiscardHandler)}, pulse: newPulse(s), ahead: newAhead(), alarm: newAlarm(), awake: make(chan struct{}, 1)}
+		var p probes
+		for range 5 {
+			b.probe(t.Context(), &p)
+			if n := s.out.Load(); n != 1 {
+				t.Errorf("%d probes are out", n)
+			}
+		}
+		if !b.pulse.isAway() {
+			t.Error("silence is taken for an answer")
+		}
+		close(s.letGo)
+		b.probe(t.Context(), &p)
+		if p.calls.Wait(); b.pulse.isAway() || p.out != nil {
+			t.Error("it answers again, and is not believed")
+		}
+	})
 }

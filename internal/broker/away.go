@@ -122,9 +122,10 @@ func storeFailed(err error) bool {
 func (b *Broker) watchStore(ctx context.Context) {
 	b.remember()
 	var probed time.Time
-	var merging, probes sync.WaitGroup
+	var merging sync.WaitGroup
 	defer merging.Wait()
-	defer probes.Wait()
+	var probes probes
+	defer probes.calls.Wait()
 	var busy atomic.Bool // beside this loop: a store that hangs while it merges is found out all the same
 	t := time.NewTimer(watchEvery)
 	defer t.Stop()
@@ -187,28 +188,56 @@ func (b *Broker) lookAhead(ctx context.Context) {
 	}
 }
 
-// probe makes a change of no meaning and learns from it how the store is. It does not
-// wait for the change for longer than that takes: a store may take its time to find out
-// what became of it. calls has those that are still out.
-func (b *Broker) probe(ctx context.Context, calls *sync.WaitGroup) {
-	within, done := context.WithTimeout(ctx, answersWithin)
-	defer done()
-	begun := time.Now()
-	answer := make(chan error, 1)
-	calls.Go(func() {
-		answer <- b.pulse.Store.Update(within, func(tx Tx) error {
-			return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
-		})
-	})
-	var err error
+// probes are the changes of no meaning that are out: one at most, however long the
+// store takes to find out what became of it. They take turns with what ends access.
+type probes struct {
+	calls sync.WaitGroup
+	out   chan error // gets the answer of the one that is out; nil: none is
+}
+
+func (p *probes) send(change func() error) {
+	out := make(chan error, 1)
+	p.out = out
+	p.calls.Go(func() { out <- change() })
+}
+
+// answer waits for the one that is out, if there is any.
+func (p *probes) answer(within context.Context) (ok bool, err error) {
+	if p.out == nil {
+		return true, nil
+	}
 	select {
-	case err = <-answer:
+	case err = <-p.out:
 	case <-within.Done():
 		select {
-		case err = <-answer: // just now
+		case err = <-p.out: // just now
 		default:
-			err = errNoAnswer
+			return false, errNoAnswer
 		}
+	}
+	p.out = nil
+	return true, err
+}
+
+// probe makes a change of no meaning and learns from it how the store is. It does not
+// wait for the change for longer than that takes. Where an older one is still out, it
+// waits for that first: what it says by now is of no use, but that it says nothing is.
+func (b *Broker) probe(ctx context.Context, p *probes) {
+	begun := time.Now()
+	within, done := context.WithTimeout(ctx, answersWithin)
+	defer func() { done() }()
+	home, err := p.answer(within)
+	if home {
+		done()
+		begun = time.Now()
+		within, done = context.WithTimeout(ctx, answersWithin)
+		call := within
+		p.send(func() error {
+			return b.pulse.Store.Update(call, func(tx Tx) error {
+				return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
+			})
+		})
+		_, err = p.answer(within)
 	}
 	switch {
 	case ctx.Err() != nil || storeFailed(err) && (isSlow(within, begun, &b.pulse.wrote) || b.pulse.slept(begun)):
