@@ -32,7 +32,11 @@ func openJournal(s settings, log *slog.Logger) (*journal.Journal, error) {
 }
 
 func tellDamage(log *slog.Logger, st journal.Status) {
-	if st.Aside != "" {
+	switch {
+	case st.Damage == "" || st.Failed != nil: // where there is no file, nothing was set aside yet
+	case st.Aside == "":
+		log.Error("THE JOURNAL WAS DAMAGED: somebody has taken the file away before it could be kept", "damage", st.Damage)
+	default:
 		log.Error("THE JOURNAL WAS DAMAGED: what is whole of it is kept, and a person should look at the rest", "kept_at", st.Aside, "damage", st.Damage)
 	}
 }
@@ -41,7 +45,8 @@ func tellDamage(log *slog.Logger, st journal.Status) {
 func (p *process) mend(ctx context.Context, j *journal.Journal) {
 	failing := j.Status().Failed != nil
 	for ctx.Err() == nil {
-		told := j.Status().Aside != ""
+		before := j.Status()
+		told := before.Damage != "" && before.Failed == nil
 		err := j.Mend()
 		switch {
 		case err != nil && !failing:
@@ -66,6 +71,8 @@ func (p *process) journalOf(x *examination) {
 		x.fail("journal", fmt.Sprintf("there was no room for %d records", st.Lost), "they are missing from the log", "bring the store back; a greater journal.size keeps more")
 	case st.Failed != nil:
 		x.fail("journal", "it is in memory only: "+st.Failed.Error(), journalWhy, "mend the disk of "+p.settings.journal+", or take away what stands there and is not Stint's; it is tried again by itself")
+	case st.Damage != "" && st.Aside == "":
+		x.warn("journal", "it was damaged at the start: "+st.Damage, journalWhy, "somebody has taken the damaged file away before it could be kept: look at the disk")
 	case st.Damage != "":
 		x.warn("journal", "it was damaged at the start: "+st.Damage, journalWhy, "what was there is kept at "+st.Aside+": look at the disk, and delete that file when it is of no more use")
 	default:

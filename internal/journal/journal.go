@@ -154,7 +154,7 @@ func (j *Journal) load() error {
 	case j.damage != "":
 		return errors.Join(j.make(), f.Close())
 	}
-	j.file = f
+	j.file, j.failed = f, nil
 	if info.Size() != j.size { // the setting was changed
 		if err := j.make(); err != nil {
 			j.size = info.Size() // as it is, it serves too
@@ -238,7 +238,9 @@ func (j *Journal) setAside() error {
 		if errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		if err := os.Rename(j.path, aside); err != nil {
+		if err := os.Rename(j.path, aside); errors.Is(err, fs.ErrNotExist) {
+			return nil // somebody has taken it away: there is nothing to keep
+		} else if err != nil {
 			return err
 		}
 	}

@@ -517,6 +517,53 @@ func TestStartsWithoutADisk(t *testing.T) {
 	holds(t, j, 1, "kept")
 }
 
+// TestFileComesBack: a journal whose folder is there only later is as well as one that
+// was there at the start, and has what that folder kept.
+func TestFileComesBack(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mounted")
+	path := filepath.Join(dir, "journal")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	j := open(t, path)
+	write(t, j, "one")
+	if err := errors.Join(j.Close(), os.Rename(dir, dir+".away")); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, path)
+	if s := j.Status(); s.Failed == nil {
+		t.Fatal("it claims to have a file")
+	}
+	if err := errors.Join(os.Rename(dir+".away", dir), j.Mend()); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Status(); s.Failed != nil {
+		t.Errorf("it has a file again, and says %v", s.Failed)
+	}
+	holds(t, j, 1, "one")
+}
+
+// TestDamagedIsTakenAway: a damaged file that somebody takes away before it is set
+// aside keeps nobody from a new one.
+func TestDamagedIsTakenAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Mkdir(path+".new", 0o700)); err != nil { // nothing can be made there
+		t.Fatal(err)
+	}
+	j := open(t, path)
+	if s := j.Status(); s.Failed == nil || s.Damage == "" {
+		t.Fatalf("%+v", s)
+	}
+	if err := errors.Join(os.Remove(path), os.Remove(path+".new"), j.Mend()); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Status(); s.Failed != nil || s.Aside != "" {
+		t.Errorf("%+v", s)
+	}
+	write(t, j, "one")
+	holds(t, again(t, j), 1, "one")
+}
+
 func TestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal")
