@@ -128,3 +128,26 @@ func TestOneProbeIsOut(t *testing.T) {
 		}
 	})
 }
+
+// lateJournal is one whose disk may not be there yet.
+type lateJournal struct {
+	Journal
+	id     string
+	bodies [][]byte
+}
+
+func (j *lateJournal) ID() string                     { return j.id }
+func (j *lateJournal) Waiting() (int, error)          { return len(j.bodies), nil }
+func (j *lateJournal) Entries(int) (uint64, [][]byte) { return 1, j.bodies }
+
+// TestJournalIsRememberedWhenItComes: what was revoked before a restart is known also
+// where the disk with the journal is there only later.
+func TestJournalIsRememberedWhenItComes(t *testing.T) {
+	j := &lateJournal{id: "made up"}
+	b := &Broker{Config: Config{Journal: j}, ahead: newAhead()}
+	known := b.remember("")
+	*j = lateJournal{id: "from the disk", bodies: [][]byte{[]byte(`{"did":"revoked","grants":["g1"]}`)}}
+	if known = b.remember(known); known != j.id || !b.ahead.revoked["g1"] {
+		t.Errorf("%q: what was revoked is not known: %v", known, b.ahead.revoked)
+	}
+}

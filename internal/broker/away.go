@@ -120,8 +120,8 @@ func storeFailed(err error) bool {
 // watchStore reads ahead, finds out whether the store takes changes when there is
 // reason to doubt it, and brings the journal into the log when it does again.
 func (b *Broker) watchStore(ctx context.Context) {
-	b.remember()
 	var probed time.Time
+	var remembered string // the journal that was read
 	var merging sync.WaitGroup
 	defer merging.Wait()
 	var probes probes
@@ -130,6 +130,7 @@ func (b *Broker) watchStore(ctx context.Context) {
 	t := time.NewTimer(watchEvery)
 	defer t.Stop()
 	for ctx.Err() == nil {
+		remembered = b.remember(remembered)
 		if b.ahead.wants() {
 			b.lookAhead(ctx)
 		}
@@ -225,13 +226,12 @@ func (p *probes) answer(within context.Context) (ok bool, err error) {
 func (b *Broker) probe(ctx context.Context, p *probes) {
 	begun := time.Now()
 	within, done := context.WithTimeout(ctx, answersWithin)
-	defer func() { done() }()
+	defer done()
 	home, err := p.answer(within)
 	if home {
-		done()
-		begun = time.Now()
-		within, done = context.WithTimeout(ctx, answersWithin)
-		call := within
+		call, done := context.WithTimeout(ctx, answersWithin)
+		defer done()
+		begun, within = time.Now(), call
 		p.send(func() error {
 			return b.pulse.Store.Update(call, func(tx Tx) error {
 				return tx.SaveSetting("probe", []byte(tx.Now().UTC().Format(access.Stamp)))
@@ -271,10 +271,15 @@ func (b *Broker) wakeAway() {
 }
 
 // remember reads from the journal which grants were revoked before a restart and
-// may not be in the store yet.
-func (b *Broker) remember() {
+// may not be in the store yet, unless it is the one that was read already. A disk may
+// give it later than at the start.
+func (b *Broker) remember(known string) (journal string) {
 	if b.Journal == nil {
-		return
+		return known
+	}
+	journal = b.Journal.ID()
+	if journal == known {
+		return known
 	}
 	n, _ := b.Journal.Waiting()
 	_, bodies := b.Journal.Entries(n)
@@ -283,6 +288,7 @@ func (b *Broker) remember() {
 			b.ahead.endNow(e.Grants)
 		}
 	}
+	return journal
 }
 
 // watchAway ends what ends while the store is away.

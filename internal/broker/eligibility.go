@@ -19,9 +19,9 @@ const (
 
 // watchEligibility decides live grants again: those with lasting conditions all
 // the time, all of them after a start, once a minute (or four times as long apart as
-// it takes), and under each version of the documents, whichever replica made it. It can end a grant and can never
-// widen one. What it owes is told by the version that it has dealt with, so that
-// a store which is away for a moment loses nothing.
+// it takes), and under each version of the documents, whichever replica made it. It
+// can end a grant and can never widen one. What it owes is told by the version that it
+// has dealt with, so that a store which is away for a moment loses nothing.
 func (b *Broker) watchEligibility(ctx context.Context) {
 	dealtWith, at := int64(-1), time.Now()
 	pace := recheckAllEvery

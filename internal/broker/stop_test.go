@@ -17,7 +17,10 @@ func TestStopWaitsForNoTarget(t *testing.T) {
 	in.target.mu.Unlock()
 	_, err := in.End(t.Context(), in.as("mira"), string(v.Request.ID), "")
 	must(t, err)
-	for called := 0; called == 0; time.Sleep(time.Millisecond) {
+	for called, end := 0, time.Now().Add(30*time.Second); called == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the target was not asked")
+		}
 		in.target.mu.Lock()
 		called = in.target.calls["revoke"]
 		in.target.mu.Unlock()
