@@ -211,10 +211,13 @@ func (e Entitlement) refresh(r Renewal, now time.Time, kv ...string) (Entitlemen
 	}
 	e.Rev++
 	e.Renew = max(e.Renew, r)
+	e.NextAt = now
 	if e.State == Present {
 		e.State, e.Attempts = Refreshing, 0
+		if r == RenewExpiry { // a call that was lost carries an earlier end, and may still set it back to that
+			e.NextAt = latest(now, e.LostUntil)
+		}
 	}
-	e.NextAt = now
 	return e, e.event(EntitlementRefreshing, now, append(kv, "rev", itoa(e.Rev), "expires_at", stamp(e.ExpiresAt))...)
 }
 

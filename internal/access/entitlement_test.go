@@ -307,3 +307,18 @@ func TestWanted(t *testing.T) {
 		}
 	}
 }
+
+// TestRaiseAfterALostCall: what a lost call may still set back is moved after it.
+func TestRaiseAfterALostCall(t *testing.T) {
+	e := Entitlement{State: Present, Rev: 1, Confirmed: 1, ExpiresAt: t0, CallUntil: t0.Add(7 * time.Second), LostUntil: t0.Add(7 * time.Second)}
+	after, _, did := e.Raise(Grant{ExpiresAt: t0.Add(time.Hour)}, t0)
+	if !did || after.State != Refreshing || !after.NextAt.Equal(e.LostUntil) {
+		t.Errorf("raised: %v, %s, next at %s", did, after.State, after.NextAt)
+	}
+	// Who leaves takes the credential along at once.
+	e.Mechanism = Enable
+	after, _, _, did = e.Release(Hold{Grant: "grt_1"}, 1, t0)
+	if !did || !after.NextAt.Equal(t0) {
+		t.Errorf("left: %v, next at %s", did, after.NextAt)
+	}
+}
