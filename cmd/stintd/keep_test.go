@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/backup"
 	"stint/internal/pgtest"
@@ -99,6 +101,21 @@ func TestRollbackIsNoticed(t *testing.T) {
 	c.Server = d.url
 	if q, err := c.Quarantine(t.Context()); err != nil || q.Kind != "restored" {
 		t.Errorf("after stintd restored: %+v, %v", q, err)
+	}
+}
+
+// TestUnwrittenBackup: an error that says of what it is keeps its words, whatever
+// error of a file it has inside.
+func TestUnwrittenBackup(t *testing.T) {
+	inside := &fs.PathError{Op: "open", Path: "/somewhere", Err: fs.ErrPermission}
+	said := access.Fail(access.Unavailable, "store-unopened", "the store cannot be opened").Wrap(inside)
+	if err := unwritten(said); err != error(said) {
+		t.Errorf("an error that speaks for itself became %v", err)
+	}
+	for _, err := range []error{inside, &os.LinkError{Op: "rename", Old: "a", New: "b", Err: fs.ErrExist}} {
+		if got := unwritten(err); !strings.Contains(got.Error(), "the backup cannot be written") || access.KindOf(got) != access.Invalid {
+			t.Errorf("%v became %v", err, got)
+		}
 	}
 }
 
