@@ -354,7 +354,7 @@ func (c *cli) fromHere(ctx context.Context, conn *connection) (found []api.Docto
 	have, err := c.pinned(conn.name)
 	if key, kerr := conn.LogKey(ctx); err == nil && kerr == nil && have.Key != "" {
 		if have.Key != key.Key {
-			add("log key", api.CheckFail, "the server's is "+fingerprint(key.Key)+", pinned is "+fingerprint(have.Key), "a log that was rewritten would come with another key", "ask the administrators; if they rotated it: stint login --log-key …")
+			add("log key", api.CheckFail, "the server's is "+fingerprint(key.Key)+", pinned is "+fingerprint(have.Key), "a log that was rewritten would come with another key", "ask the administrators; if they rotated it: stint login --log-key "+fingerprint(key.Key))
 		} else {
 			add("log key", api.CheckOK, "it is the pinned one", "", "")
 		}

@@ -140,14 +140,23 @@ func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner,
 	if err != nil {
 		return err
 	}
+	have, err := c.pinned(conn.name)
+	if err != nil {
+		return err
+	}
 	if key == "" {
 		if key, err = c.pinnedKey(conn.name); err != nil {
 			return err
 		}
-	}
-	have, err := c.pinned(conn.name)
-	if err != nil {
-		return err
+		// A key that was rotated is no damage to any record; only who asks the
+		// administrators can tell it from a log that was written anew.
+		offered, err := conn.LogKey(ctx)
+		if err != nil {
+			return err
+		}
+		if err := checkPin(conn.name, have, offered, ""); err != nil {
+			return err
+		}
 	}
 	var seen *audit.Checkpoint
 	if have.Checkpoint != "" {
