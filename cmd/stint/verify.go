@@ -120,6 +120,9 @@ func (c *cli) verifyExport(path, key string, ws []audit.Cosigner, witnessedFile 
 		return usageError{errors.New("--witness-key with --export needs --witnessed FILE")}
 	}
 	report, err := audit.Verify(bufio.NewReaderSize(in, 1<<20), key, seen.checkpoint)
+	if bad := (*audit.Damage)(nil); errors.As(err, &bad) && bad.NotExport {
+		return wrong("not-an-export", path+" is not an audit export", "its first line is not the header of one", "one is written by stint audit export --out FILE")
+	}
 	return c.showVerified(report, err, seen)
 }
 
