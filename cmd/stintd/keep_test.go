@@ -162,8 +162,11 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	c := d.first()
 	added, err := c.AddUser(t.Context(), api.UserAdd{Name: "mira"})
 	must(t, err)
-	if code, out := run(t, "backup", "--data", data, "--out", file); code == exitDone {
+	if code, out := run(t, "backup", "--data", data, "--out", file); code == exitDone || !strings.Contains(out, "hint: stint admin backup does it while it runs") {
 		t.Errorf("while it runs:\n%s", out)
+	}
+	if code, out := run(t, "restored", "--data", data); code == exitDone || !strings.Contains(out, "hint: stop it first") {
+		t.Errorf("restored while it runs:\n%s", out)
 	}
 	d.end()
 	if code, out := run(t, "backup", "--data", data, "--out", file); code != exitDone || !strings.Contains(out, "is not in it") {
