@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stint/internal/api"
-	"stint/internal/wholefile"
 )
 
 func (c *cli) auditCmd() *cobra.Command {
@@ -234,13 +233,12 @@ func (c *cli) auditExportCmd() *cobra.Command {
 			return exportTo(cmd.Context(), conn, out)
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "the file to write; it appears whole or not at all")
+	cmd.Flags().StringVar(&out, "out", "", "the file to write, in the place of one that is there; it appears whole or not at all")
 	return cmd
 }
 
 func exportTo(ctx context.Context, conn *connection, path string) error {
-	err := wholefile.Replace(path, func(f *os.File) error { return conn.AuditExport(ctx, f) })
-	return unwritten("export-unwritten", path, err)
+	return replaceFile("export-unwritten", path, func(f *os.File) error { return conn.AuditExport(ctx, f) })
 }
 
 func (c *cli) auditCheckpointCmd() *cobra.Command {

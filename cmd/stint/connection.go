@@ -20,6 +20,12 @@ type connection struct {
 	name string // scheme and host: the key of logins and pins
 }
 
+// LogKey asks as nobody, as before sign-in: the call is public, and a token has no
+// place in its proof.
+func (n *connection) LogKey(ctx context.Context) (api.LogKey, error) {
+	return (&api.Client{Server: n.Server, Device: n.Device, UserAgent: n.UserAgent}).LogKey(ctx)
+}
+
 // dial makes the connection without a token, for sign-in and public calls.
 // Nothing is sent yet.
 func (c *cli) dial() (*connection, config, error) {

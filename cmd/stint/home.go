@@ -160,14 +160,25 @@ func (c *cli) store(name string, v any) error {
 	return nil
 }
 
-// unwritten says that a file could not be written, where err does not speak for
-// itself: what the server or a check of the content had to say does.
-func unwritten(code, path string, err error) error {
-	var said *api.Error
-	if err == nil || errors.As(err, &said) {
+// replaceFile has write fill the file path, in the place of the one that is there.
+// What the server or a check of the content had to say comes back as it is; only an
+// error of the file itself becomes one that names path and has this code.
+func replaceFile(code, path string, write func(*os.File) error) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() { // before anything is fetched
+		return &api.Error{Kind: api.Internal, Code: code, Message: "cannot write " + path, Why: "it is a folder", Next: "name a file in it"}
+	}
+	err := wholefile.Replace(path, write)
+	var away *api.Unreachable
+	if errors.As(err, &away) || !isFileError(err) {
 		return err
 	}
-	return &api.Error{Kind: api.Internal, Code: code, Message: "cannot write " + path, Why: cause(err)}
+	return &api.Error{Kind: api.Internal, Code: code, Message: "cannot write " + path, Why: cause(err), Next: "make its folder writable, or name another file"}
+}
+
+func isFileError(err error) bool {
+	var p *fs.PathError
+	var l *os.LinkError
+	return errors.As(err, &p) || errors.As(err, &l)
 }
 
 func stateError(path, why, next string) error {

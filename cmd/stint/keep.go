@@ -18,7 +18,6 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/backup"
-	"stint/internal/wholefile"
 )
 
 func (c *cli) backupCmd() *cobra.Command {
@@ -49,7 +48,7 @@ func (c *cli) backupCmd() *cobra.Command {
 			return c.takeBackup(cmd.Context(), out, key)
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "the file to write")
+	cmd.Flags().StringVar(&out, "out", "", "the file to write, in the place of one that is there")
 	cmd.Flags().StringVar(&check, "verify", "", "a backup to check")
 	cmd.Flags().StringVar(&keyFile, "key", "", "a file with the log's public key; the pinned one if not given")
 	return cmd
@@ -80,14 +79,14 @@ func (c *cli) takeBackup(ctx context.Context, path, key string) error {
 		}
 	}
 	var v backupView
-	err = wholefile.Replace(path, func(f *os.File) (err error) {
+	err = replaceFile("backup-unwritten", path, func(f *os.File) (err error) {
 		if err = conn.Backup(ctx, f); err == nil {
 			v, err = checkBackup(f, path, key)
 		}
 		return err
 	})
 	if err != nil {
-		return unwritten("backup-unwritten", path, err)
+		return err
 	}
 	c.say("the seal key is not in it; keep that apart")
 	return c.showBackup(v)
@@ -355,7 +354,7 @@ func (c *cli) fromHere(ctx context.Context, conn *connection) (found []api.Docto
 	have, err := c.pinned(conn.name)
 	if key, kerr := conn.LogKey(ctx); err == nil && kerr == nil && have.Key != "" {
 		if have.Key != key.Key {
-			add("log key", api.CheckFail, "the server's is "+fingerprint(key.Key)+", pinned is "+fingerprint(have.Key), "a log that was rewritten would come with another key", "ask the administrators; if they rotated it: stint login --log-key …")
+			add("log key", api.CheckFail, "the server's is "+fingerprint(key.Key)+", pinned is "+fingerprint(have.Key), "a log that was rewritten would come with another key", "ask the administrators; if they rotated it: stint login --log-key "+fingerprint(key.Key))
 		} else {
 			add("log key", api.CheckOK, "it is the pinned one", "", "")
 		}

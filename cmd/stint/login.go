@@ -19,13 +19,18 @@ func (c *cli) loginCmd() *cobra.Command {
 		Long: "Sign in on this device. The login is bound to a key that never leaves the device,\n" +
 			"so that a stolen token alone is useless. The first sign-in pins the key of the\n" +
 			"server's audit log; a later change of it is an error. With --log-key the first\n" +
-			"sign-in, too, accepts only the key that the administrators have named.",
+			"sign-in, too, accepts only the key that the administrators have named.\n\n" +
+			"With --log-key and no code, whoever is signed in accepts the key that the log has\n" +
+			"after a rotation, if it is the one that the administrators have named.",
 		Example: "  stint login --enroll-token-file code.txt\n" +
+			"  stint login --log-key SHA256:…\n" +
 			"  stint login --bootstrap-token-file stint-data/bootstrap-token --name mira",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			flag, file := "enroll-token-file", enroll
 			switch {
+			case logKey != "" && !strings.HasPrefix(logKey, "SHA256:"):
+				return usageError{errors.New("--log-key " + quote(logKey) + " is not a fingerprint; one is written SHA256:…")}
 			case bootstrap != "" && enroll != "":
 				return usageError{errors.New("--bootstrap-token-file and --enroll-token-file exclude each other")}
 			case bootstrap != "" && name == "":
@@ -34,6 +39,8 @@ func (c *cli) loginCmd() *cobra.Command {
 				return usageError{errors.New("--name goes with --bootstrap-token-file only; an enrolment code knows its user")}
 			case bootstrap != "":
 				flag, file = "bootstrap-token-file", bootstrap
+			case enroll == "" && logKey != "":
+				return c.acceptKey(cmd.Context(), logKey)
 			case enroll == "":
 				return &api.Error{Kind: api.Unauthenticated, Code: "no-browser-sign-in",
 					Message: "sign-in by browser is not available on this server",
@@ -117,6 +124,43 @@ func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, 
 		value: signedIn{Server: conn.name, Principal: got.Principal, Person: got.Person, Admin: got.Admin, Auditor: got.Auditor,
 			ExpiresAt: got.ExpiresAt, LogOrigin: given.Origin, LogKey: given.Key, LogFingerprint: fingerprint(given.Key)},
 		names: []string{got.Principal},
+	})
+}
+
+// acceptKey pins the log's key anew, which has changed as the administrators said.
+func (c *cli) acceptKey(ctx context.Context, accept string) error {
+	conn, err := c.connect()
+	if err != nil {
+		return err
+	}
+	me, err := conn.Whoami(ctx) // the login is live, and the answer is of this server
+	if err != nil {
+		return err
+	}
+	have, err := c.pinned(conn.name)
+	if err != nil {
+		return err
+	}
+	offered, err := conn.LogKey(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkPin(conn.name, have, offered, accept); err != nil {
+		return err
+	}
+	changed, err := c.pinLog(conn.name, offered)
+	if err != nil {
+		return err
+	}
+	said := "the audit log's key " + accept + " is the pinned one already"
+	if changed {
+		said = "pinned the audit log's key " + accept + " of " + printable(offered.Origin)
+	}
+	c.say(said)
+	return c.show(result{
+		value: signedIn{Server: conn.name, Principal: me.Principal, Person: me.Person, Admin: me.Admin, Auditor: me.Auditor,
+			ExpiresAt: me.ExpiresAt, LogOrigin: offered.Origin, LogKey: offered.Key, LogFingerprint: accept},
+		names: []string{me.Principal},
 	})
 }
 

@@ -120,6 +120,9 @@ func (c *cli) verifyExport(path, key string, ws []audit.Cosigner, witnessedFile 
 		return usageError{errors.New("--witness-key with --export needs --witnessed FILE")}
 	}
 	report, err := audit.Verify(bufio.NewReaderSize(in, 1<<20), key, seen.checkpoint)
+	if bad := (*audit.Damage)(nil); errors.As(err, &bad) && bad.NotExport {
+		return wrong("not-an-export", path+" is not an audit export", "its first line is not the header of one", "one is written by stint audit export --out FILE")
+	}
 	return c.showVerified(report, err, seen)
 }
 
@@ -140,14 +143,23 @@ func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner,
 	if err != nil {
 		return err
 	}
+	have, err := c.pinned(conn.name)
+	if err != nil {
+		return err
+	}
 	if key == "" {
 		if key, err = c.pinnedKey(conn.name); err != nil {
 			return err
 		}
-	}
-	have, err := c.pinned(conn.name)
-	if err != nil {
-		return err
+		// A key that was rotated is no damage to any record; only who asks the
+		// administrators can tell it from a log that was written anew.
+		offered, err := conn.LogKey(ctx)
+		if err != nil {
+			return err
+		}
+		if err := checkPin(conn.name, have, offered, ""); err != nil {
+			return err
+		}
 	}
 	var seen *audit.Checkpoint
 	if have.Checkpoint != "" {

@@ -106,14 +106,23 @@ func backupStopped(ctx context.Context, s settings, path string, out io.Writer) 
 		m, err = writeBackup(ctx, st, id, filepath.Dir(path), f)
 		return err
 	})
-	if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) {
-		return refuse("backup-unwritten", "the backup cannot be written", cause(err), "check --out")
-	}
 	if err != nil {
-		return err
+		return unwritten(err)
 	}
 	_, err = fmt.Fprintf(out, "%s: epoch %d, %d records of the log; the seal key %s is not in it\n", path, m.Epoch, m.Size, s.sealKey)
 	return err
+}
+
+// unwritten says of an error of the file that it is --out's. One that says what it
+// is, and of what, may have such an error inside, of another file.
+func unwritten(err error) error {
+	var said *access.Error
+	var path *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &said) || !errors.As(err, &path) && !errors.As(err, &link) {
+		return err
+	}
+	return refuse("backup-unwritten", "the backup cannot be written", cause(err), "check --out")
 }
 
 // afterRestore is where a file of the log goes on: after its last record, or,

@@ -328,7 +328,7 @@ func (x *examination) installation(ctx context.Context, s settings) {
 	}
 	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database, Inspect: true})
 	if err != nil {
-		x.broken("store", err, "stintd does not start with it")
+		x.broken("store", whileInUse("doctor", err), "stintd does not start with it")
 		return
 	}
 	defer func() { _ = st.Close() }() // nothing was written that counts

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/backup"
 	"stint/internal/pgtest"
@@ -102,6 +104,21 @@ func TestRollbackIsNoticed(t *testing.T) {
 	}
 }
 
+// TestUnwrittenBackup: an error that says of what it is keeps its words, whatever
+// error of a file it has inside.
+func TestUnwrittenBackup(t *testing.T) {
+	inside := &fs.PathError{Op: "open", Path: "/somewhere", Err: fs.ErrPermission}
+	said := access.Fail(access.Unavailable, "store-unopened", "the store cannot be opened").Wrap(inside)
+	if err := unwritten(said); err != error(said) {
+		t.Errorf("an error that speaks for itself became %v", err)
+	}
+	for _, err := range []error{inside, &os.LinkError{Op: "rename", Old: "a", New: "b", Err: fs.ErrExist}} {
+		if got := unwritten(err); !strings.Contains(got.Error(), "the backup cannot be written") || access.KindOf(got) != access.Invalid {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+}
+
 func has(d api.Doctor, name, result, saw string) bool {
 	for _, c := range d.Checks {
 		if strings.HasPrefix(c.Name, name) && c.Result == result && strings.Contains(c.Saw, saw) {
@@ -145,8 +162,11 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	c := d.first()
 	added, err := c.AddUser(t.Context(), api.UserAdd{Name: "mira"})
 	must(t, err)
-	if code, out := run(t, "backup", "--data", data, "--out", file); code == exitDone {
+	if code, out := run(t, "backup", "--data", data, "--out", file); code == exitDone || !strings.Contains(out, "hint: stint admin backup does it while it runs") {
 		t.Errorf("while it runs:\n%s", out)
+	}
+	if code, out := run(t, "restored", "--data", data); code == exitDone || !strings.Contains(out, "hint: stop it first") {
+		t.Errorf("restored while it runs:\n%s", out)
 	}
 	d.end()
 	if code, out := run(t, "backup", "--data", data, "--out", file); code != exitDone || !strings.Contains(out, "is not in it") {

@@ -52,15 +52,34 @@ func Main(ctx context.Context, args []string, env func(string) (string, bool), s
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
+	err = whileInUse(ran.Name(), err)
 	complain(stderr, err)
 	if access.KindOf(err) == access.Invalid {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// whileInUse says what to do about a store that another process has open, which is
+// another thing for each command.
+func whileInUse(command string, err error) error {
+	var ours *access.Error
+	if !errors.As(err, &ours) || ours.Code != "store-in-use" {
+		return err
+	}
+	switch command {
+	case "doctor":
+		return ours.Try("ask the one that runs: stint admin doctor")
+	case "backup":
+		return ours.Try("stint admin backup does it while it runs")
+	case "restored", "restore", "rotate-key":
+		return ours.Try("stop it first")
+	}
+	return err
 }
 
 // stopWithin is the longest that a stop takes: 5 s for the calls of clients, 5 s for

@@ -159,7 +159,11 @@ func restore(ctx context.Context, s settings, path string, replace bool, above i
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(out, "restored the backup of %s: %d rows, %d records of the log\n", m.At.Format(time.RFC3339), found.Rows, found.Records+found.Waiting)
+	waiting := ""
+	if found.Waiting > 0 {
+		waiting = fmt.Sprintf(", %d more that had no number yet", found.Waiting)
+	}
+	_, err = fmt.Fprintf(out, "restored the backup of %s: %d rows, %d records of the log%s\n", m.At.Format(time.RFC3339), found.Rows, found.Records, waiting)
 	if err == nil && old != "" {
 		_, err = fmt.Fprintf(out, "the store that was there is %s\n", old)
 	}
@@ -233,6 +237,10 @@ func replaced(ctx context.Context, s settings, replace bool, above int64) (int64
 	epoch, err := epochOf(ctx, s)
 	if err != nil && above > 0 && access.KindOf(err) != access.Conflict {
 		return above, nil // it cannot be read; somebody who knows has said how far it had got
+	}
+	var ours *access.Error
+	if errors.As(err, &ours) && ours.Code == "store-in-use" {
+		return 0, err // its epoch can be read as soon as nobody has it open
 	}
 	if err != nil {
 		return 0, errors.Join(err, access.Fail(access.Conflict, "unknown-epoch", "the epoch of the store that is to be replaced is not known").

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"stint/internal/access"
+	"stint/internal/api"
 	"stint/internal/broker"
 	"stint/internal/keys"
 	"stint/internal/store"
@@ -43,6 +44,7 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 			return err
 		}
 	}
+	var print string // of the log's key
 	err = st.Update(ctx, func(tx *store.Tx) error {
 		have, err := readStored(tx)
 		if err != nil {
@@ -66,13 +68,33 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 		if err != nil {
 			return err
 		}
+		if what == "log" {
+			if print, err = logPrint(tx, vault); err != nil {
+				return err
+			}
+		}
 		return noteRotation(tx, what)
 	})
 	if err != nil {
 		return err
 	}
+	if what == "log" {
+		if _, err := fmt.Fprintf(out, "its fingerprint is %s; tell it to those who verify: stint login --log-key …\n", print); err != nil {
+			return err
+		}
+	}
 	_, err = fmt.Fprintf(out, "the %s key is a new one; start stintd\n", what)
 	return err
+}
+
+// logPrint is the fingerprint of the log's key text, as people compare it.
+func logPrint(tx *store.Tx, vault *keys.Keys) (string, error) {
+	have, err := readStored(tx)
+	if err != nil {
+		return "", err
+	}
+	id, err := have.open(vault)
+	return api.LogKey{Key: id.verifier}.Fingerprint(), err
 }
 
 func prepend(tx *store.Tx, name string, have [][]byte, fresh func() ([]byte, error)) error {

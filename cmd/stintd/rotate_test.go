@@ -31,8 +31,12 @@ func TestRotateKeys(t *testing.T) {
 	tag := before.tagger.Tag(before.installation, "postgres://x", 1, "ent_01J8ZQ5T3M8W6Y2X4V9N7K1B5C")
 	for range 2 {
 		for _, what := range []string{"seal", "tags", "log"} {
-			if code, out := run(t, "rotate-key", what, "--data", data); code != exitDone {
+			code, out := run(t, "rotate-key", what, "--data", data)
+			if code != exitDone {
 				t.Fatalf("rotate %s: exit %d\n%s", what, code, out)
+			}
+			if what == "log" && !strings.Contains(out, api.LogKey{Key: open(t, data).verifier}.Fingerprint()+";") {
+				t.Errorf("the new log key's fingerprint is not in %q", out)
 			}
 		}
 	}

@@ -1,6 +1,11 @@
 package api
 
-import "encoding/json"
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+)
 
 // JWK is the public half of a device's signing key, RFC 8037 section 2.
 type JWK struct {
@@ -36,6 +41,12 @@ type LoginResult struct {
 type LogKey struct {
 	Origin string `json:"origin"`
 	Key    string `json:"key" doc:"A verifier key in the note format"`
+}
+
+// Fingerprint is a short name of a log's key that people can compare.
+func (k LogKey) Fingerprint() string {
+	sum := sha256.Sum256([]byte(strings.TrimSpace(k.Key)))
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 // Whoami is who the caller is.

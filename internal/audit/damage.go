@@ -19,6 +19,9 @@ type Damage struct {
 	Line      int    // of the export, from 1; where it showed
 	ID        string // of the record that stands there, when it can be read
 	What      string
+	// NotExport says that nothing shows that this ever was an export: its first
+	// line has neither the beginning of a header nor of any other line of one.
+	NotExport bool
 }
 
 func (d *Damage) Error() string {

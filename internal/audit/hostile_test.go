@@ -23,6 +23,14 @@ func TestVerifyCannot(t *testing.T) {
 	wantDamage(t, damage(t, nil, l.key, nil), NoRecord, NoRecord, "empty")
 	wantDamage(t, damage(t, []byte("{"), l.key, nil), NoRecord, NoRecord, "cut off")
 	wantDamage(t, damage(t, []byte("\n\n\n"), l.key, nil), NoRecord, NoRecord, "header")
+	for text, foreign := range map[string]bool{
+		"kind: Role\n": true, "kind: Role": true, `{"stint": 1}` + "\n": true,
+		"": false, "{": false, `{"stint-audit-export":2,` + "\n": false, recordMark + "0\n": false, checkpointMark + "\n": false,
+	} {
+		if d := damage(t, []byte(text), l.key, nil); d.NotExport != foreign {
+			t.Errorf("%q: not an export: %v", text, d.NotExport)
+		}
+	}
 }
 
 // endless gives bytes for ever and counts them.

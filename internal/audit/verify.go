@@ -96,6 +96,9 @@ func (v *verification) run() error {
 	} else {
 		err = v.broken(line, err)
 	}
+	if bad := (*Damage)(nil); errors.As(err, &bad) {
+		bad.NotExport = foreign(line)
+	}
 	if err != nil {
 		return err
 	}
@@ -122,9 +125,18 @@ func (v *verification) run() error {
 	}
 }
 
+const headerMark = `{"stint-audit-export":`
+
+// foreign says of the first line of a file that it is of something else. Of a
+// header that was cut off, what is there is the beginning of one.
+func foreign(line []byte) bool {
+	n := min(len(line), len(headerMark))
+	return kindOf(line) == unknownLine && string(line[:n]) != headerMark[:n]
+}
+
 func (v *verification) header(line []byte) error {
 	s := scanner{rest: line}
-	s.lit(`{"stint-audit-export":1,"origin":`)
+	s.lit(headerMark + `1,"origin":`)
 	origin := s.text()
 	s.lit(`,"from":0,"size":`)
 	v.size = s.number()
