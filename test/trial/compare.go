@@ -31,7 +31,7 @@ func (w *World) compare(ctx context.Context, t *Trial, seen map[string]*sighting
 		return
 	}
 	t.questions(l, now)
-	t.promises(l, now)
+	t.promises(j, l, now)
 	t.cut(l)
 	t.accounts(j, now, seen, dead, ready)
 	open := map[string]bool{}
@@ -97,7 +97,7 @@ func (t *Trial) questions(l *ledger, now map[string]api.Request) {
 }
 
 // promises: what any answer said still holds.
-func (t *Trial) promises(l *ledger, now map[string]api.Request) {
+func (t *Trial) promises(j *journal, l *ledger, now map[string]api.Request) {
 	for id, all := range l.told {
 		for _, told := range all {
 			if why := broken(told, now[id]); why != "" {
@@ -126,8 +126,10 @@ func (t *Trial) promises(l *ledger, now map[string]api.Request) {
 			continue
 		}
 		// A server that was cut off revokes by what it read last: of what others had
-		// ended meanwhile, the reason that came first stays.
-		if at, ok := l.revoked[g.ID]; ok && g.EndReason != api.EndRevoked && g.EndedAt.After(at) {
+		// ended meanwhile, the reason that came first stays. So it does where time was
+		// up before the revocation, done on the target and kept in the journal, was in
+		// the rows.
+		if at, ok := l.revoked[g.ID]; ok && g.EndReason != api.EndRevoked && g.EndedAt.After(at) && !g.EndedAt.Before(j.merged[g.ID]) {
 			t.wrong("%s was revoked, and has ended as %s after that", g.ID, g.EndReason)
 		}
 		if g.VerifiedGoneAt.IsZero() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"stint/internal/api"
@@ -20,6 +21,9 @@ type journal struct {
 	accounts map[string]made
 	perGrant map[string]int // grant -> how many of them
 	ending   map[string]time.Time
+	// merged is when a revocation of the grant without the store came into the log.
+	// On the target it was done before.
+	merged map[string]time.Time
 }
 
 type made struct{ entitlement, grant string }
@@ -37,7 +41,7 @@ type record struct {
 // readLog verifies the log in both ways that there are, and reads it. What does
 // not verify is a violation, not an error.
 func (w *World) readLog(ctx context.Context) (j *journal, violations []string, err error) {
-	j = &journal{entities: map[string]map[string]int{}, accounts: map[string]made{}, perGrant: map[string]int{}, ending: map[string]time.Time{}}
+	j = &journal{entities: map[string]map[string]int{}, accounts: map[string]made{}, perGrant: map[string]int{}, ending: map[string]time.Time{}, merged: map[string]time.Time{}}
 	const export, key = "log.jsonl", "log.pub"
 	root := w.Stage.As("root")
 	if r := root.Run(ctx, "audit", "verify"); r.Failed() != nil {
@@ -84,6 +88,10 @@ func (j *journal) note(r record) {
 		j.perGrant[e.Facts["grant"]]++
 	case e.Type == "grant.ending":
 		j.ending[e.Entity] = e.At
+	case e.Type == "access.revoked" && e.Facts["journal"] != "":
+		for grant := range strings.SplitSeq(e.Facts["grants"], ",") {
+			j.merged[grant] = e.At
+		}
 	}
 }
 
