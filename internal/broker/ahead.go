@@ -376,7 +376,7 @@ func (a *ahead) now() time.Time {
 func (x *item) ends() (remove time.Time, spoil time.Time, removes, spoils bool) {
 	e := x.e
 	switch {
-	case e.Existing || e.State == access.Gone:
+	case e.Existing || !e.Observed || e.State == access.Gone:
 		return remove, spoil, false, false
 	case e.State == access.Removing:
 		return e.RemovingAt, spoil, true, false

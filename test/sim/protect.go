@@ -93,7 +93,6 @@ var protections = []protection{
 	{"a restart while a call is out", 60 * time.Second, true, restarted},
 	{"revoked without the store", 120 * time.Second, true, revokedAway},
 	{"a failover takes the state before back", 250 * time.Second, true, unrecorded},
-	{"a failover takes the state before back, and the store is away", 90 * time.Second, true, unrecordedAway},
 	{"a target that says extended and is not", 200 * time.Second, true, notExtended},
 	{"a shared credential is made useless by half", 90 * time.Second, true, halfSpoilt},
 	{"a failover takes documents back", 20 * time.Second, true, anotherEdition},

@@ -18,54 +18,6 @@ import (
 // state before with it, and all who knew of it die. When its time is up, nobody is told
 // that it has ended before the target was looked at.
 func unrecorded(w *world) {
-	g := w.forgetEnabled()
-	w.in(3*time.Minute, "restart", "", func() { w.process("b", w.store, nil, &wire{alone: true}) })
-	var look func()
-	look = func() {
-		if got, _ := w.store.Grant(*g); got.Over() && len(w.targets.Privileges()) > 0 {
-			w.fail("I-02", "a grant is %s, and its account was not put back", got.State)
-		}
-		w.in(20*time.Millisecond, "look", "", look)
-	}
-	w.in(3*time.Minute, "look", "", look)
-	w.in(4*time.Minute, "look", "", func() {
-		if got, _ := w.store.Grant(*g); !got.Over() {
-			w.fail("L-01", "the grant is still %s", got.State)
-		}
-	})
-}
-
-// unrecordedAway is the same, and the store is away when the time is up: who read the
-// row ahead puts the account back all the same.
-func unrecordedAway(w *world) {
-	w.forgetEnabled()
-	store, at := &mortal{Store: w.store}, &wire{alone: true, journal: &memory{}}
-	w.in(8*time.Second, "restart", "", func() {
-		at.meet(func(call string, _ connector.Order) error {
-			if call == "observe" || call == "provision" { // else it would be made once more, and recorded
-				return errors.New("sim: nobody answers")
-			}
-			return nil
-		})
-		w.process("b", unread{store}, nil, at)
-	})
-	w.in(45*time.Second, "away", "", func() {
-		if es := w.store.Entitlements(true); len(es) != 1 || es[0].Observed || w.usable() != 1 {
-			w.fail("story", "it is not enabled and forgotten any more: %+v", es)
-		}
-		store.leave(true)
-	})
-	w.in(75*time.Second, "look", "", func() {
-		if n := len(w.targets.Privileges()); n > 0 {
-			w.fail("L-07", "the time is up, and %d privileges are there while the store is away", n)
-		}
-		store.leave(false)
-	})
-}
-
-// forgetEnabled has an account enabled for a minute, and a failover that forgets it. Who
-// asked for it is told later which grant that is.
-func (w *world) forgetEnabled() *access.GrantID {
 	first := &mortal{Store: w.store}
 	a := w.process("a", first, nil, &wire{alone: true})
 	var g access.GrantID
@@ -85,7 +37,20 @@ func (w *world) forgetEnabled() *access.GrantID {
 			w.store.Lose(1)
 		}
 	})
-	return &g
+	w.in(3*time.Minute, "restart", "", func() { w.process("b", w.store, nil, &wire{alone: true}) })
+	var look func()
+	look = func() {
+		if got, _ := w.store.Grant(g); got.Over() && len(w.targets.Privileges()) > 0 {
+			w.fail("I-02", "a grant is %s, and its account was not put back", got.State)
+		}
+		w.in(20*time.Millisecond, "look", "", look)
+	}
+	w.in(3*time.Minute, "look", "", look)
+	w.in(4*time.Minute, "look", "", func() {
+		if got, _ := w.store.Grant(g); !got.Over() {
+			w.fail("L-01", "the grant is still %s", got.State)
+		}
+	})
 }
 
 // notExtended: a target says that it ends an account later, and does not.
