@@ -20,13 +20,19 @@ PAIRS  ?= 10m
 UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill assurance cross clean
+.PHONY: all help build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill assurance cross clean
 
 all: build
 
+## What there is to make.
+help:
+	@awk '/^## ?/ {sub(/^## ?/, ""); text = text "\n        " $$0; next} /^[a-z-]+:/ && text {sub(/:.*/, ""); print $$0 text; text = ""; next} {if (!/^[A-Z]+ *\?=/) text = ""}' Makefile
+
+## The three programs, in bin/.
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+## What the tests and the demo need of Debian's packages.
 setup:
 	@scripts/setup
 
@@ -130,5 +136,6 @@ cross:
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/stint
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/stint
 
+## Away with what was built.
 clean:
 	rm -rf bin
