@@ -222,7 +222,7 @@ func TestReplicaTwice(t *testing.T) {
 	meet(t, b, 1)
 	for _, name := range []string{"a/0/", "b/0/", "nobody"} {
 		if err := bm.Bury(t.Context(), name); err != nil || bm.took(name) {
-			t.Errorf("%s was buried alive : %v", name, err)
+			t.Errorf("%s was buried alive: %v", name, err)
 		}
 	}
 	if n, err := bm.s.Others(t.Context()); err != nil || n != 1 {
