@@ -80,16 +80,9 @@ func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, 
 	if err != nil {
 		return err
 	}
-	have, err := c.pinned(conn.name)
-	if err != nil {
-		return err
-	}
 	// The key is looked at before the code is used up.
-	offered, err := conn.LogKey(ctx)
+	offered, err := c.offeredKey(ctx, conn, accept)
 	if err != nil {
-		return err
-	}
-	if err := checkPin(conn.name, have, offered, accept); err != nil {
 		return err
 	}
 	got, err := conn.Enroll(ctx, code, bootstrap, name)
@@ -127,6 +120,20 @@ func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, 
 	})
 }
 
+// offeredKey is the log's key that the server names, if it is the pinned one or the one
+// to accept.
+func (c *cli) offeredKey(ctx context.Context, conn *connection, accept string) (api.LogKey, error) {
+	have, err := c.pinned(conn.name)
+	if err != nil {
+		return api.LogKey{}, err
+	}
+	offered, err := conn.LogKey(ctx)
+	if err != nil {
+		return api.LogKey{}, err
+	}
+	return offered, checkPin(conn.name, have, offered, accept)
+}
+
 // acceptKey pins the log's key anew, which has changed as the administrators said.
 func (c *cli) acceptKey(ctx context.Context, accept string) error {
 	conn, err := c.connect()
@@ -137,15 +144,8 @@ func (c *cli) acceptKey(ctx context.Context, accept string) error {
 	if err != nil {
 		return err
 	}
-	have, err := c.pinned(conn.name)
+	offered, err := c.offeredKey(ctx, conn, accept)
 	if err != nil {
-		return err
-	}
-	offered, err := conn.LogKey(ctx)
-	if err != nil {
-		return err
-	}
-	if err := checkPin(conn.name, have, offered, accept); err != nil {
 		return err
 	}
 	changed, err := c.pinLog(conn.name, offered)
