@@ -20,7 +20,7 @@ PAIRS  ?= 10m
 UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all help build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill assurance cross clean
+.PHONY: all help build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs assurance cross clean
 
 all: build
 
@@ -126,6 +126,10 @@ endif
 ## Pairs of faults in the two short stories, for as long as PAIRS says.
 sim-pairs:
 	$(GO) test -count=1 -timeout 24h ./test/sim -v -run '^TestPairs$$' -sim.pairs=$(PAIRS) $(if $(EVIDENCE),-sim.evidence='$(abspath $(EVIDENCE))')
+
+## Tests that prove an invariant by themselves, by name; all are part of `make test`.
+proofs: build
+	$(GO) run ./test/proofs -evidence '$(EVIDENCE)'
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:

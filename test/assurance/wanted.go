@@ -18,6 +18,13 @@ var wanted = []struct{ name, title, command string }{
 	{"bench-sqlite", "Benchmarks, SQLite", "make bench STORE=sqlite"},
 	{"bench-postgres", "Benchmarks, PostgreSQL", "make bench STORE=postgres"},
 	{"soak", "Soak", "make soak MINUTES=10"},
+	{"proofs-disk", "Disks, logs and stores that fail", "make proofs"},
+	{"proofs-clock", "Clocks that are wrong", "make proofs"},
+	{"proofs-sweep", "Foreign and planted privileges", "make proofs"},
+	{"proofs-secrets", "Where secrets are looked for", "make proofs"},
+	{"proofs-residue", "What access left behind", "make proofs"},
+	{"proofs-lanes", "Sick targets beside healthy ones", "make proofs"},
+	{"proofs-witness", "Forks, rollbacks and damage of the log", "make proofs"},
 }
 
 // invariants are the product's promises, with the numbers that tests use.

@@ -26,8 +26,7 @@ type Result struct {
 	Machine  string    `json:"machine"`
 	Passed   bool      `json:"passed"`
 	Violated []string  `json:"violated,omitempty"` // what went wrong, a sentence each
-	// Method is the column of the grid of invariants: simulation, kill, failover,
-	// mutant, clock, disk, drill, storm, soak.
+	// Method is the column of the grid of invariants: one of methods.
 	Method string `json:"method"`
 	// Invariants are those that the run looks at, by their number: "I-01", "L-03".
 	Invariants []string `json:"invariants,omitempty"`
@@ -71,7 +70,8 @@ func (r *Result) Count(name string, value float64, unit string) {
 
 var (
 	validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	methods   = []string{"simulation", "mutant", "kill", "failover", "upgrade", "clock", "disk", "storm", "flood", "bench", "soak", "drill", "residue"}
+	methods   = []string{"simulation", "mutant", "kill", "failover", "upgrade", "clock", "disk", "storm", "flood", "bench", "soak", "drill",
+		"residue", "sweep", "secrets", "lanes", "witness"}
 )
 
 // Write ends the result and puts it into dir, in the place of an earlier one of

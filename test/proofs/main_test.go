@@ -1,0 +1,54 @@
+package main
+
+import (
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// A name in the list that is no test any more proves nothing.
+func TestProofsAreTests(t *testing.T) {
+	for _, p := range proofs {
+		for pkg, names := range p.tests {
+			files, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: %s has no tests: %v", p.name, pkg, err)
+			}
+			var source []byte
+			for _, f := range files {
+				b, err := os.ReadFile(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				source = append(source, b...)
+			}
+			for _, name := range names {
+				if !regexp.MustCompile(`(?m)^func ` + name + `\(t \*testing\.T\)`).Match(source) {
+					t.Errorf("%s: %s has no %s", p.name, pkg, name)
+				}
+			}
+		}
+	}
+}
+
+// What failed, was skipped or did not run is no proof.
+func TestOnlyPassedCounts(t *testing.T) {
+	got := endings([]byte(`{"Action":"run","Test":"A"}
+{"Action":"pass","Test":"A/sub"}
+{"Action":"fail","Test":"A"}
+{"Action":"skip","Test":"B"}
+not json
+{"Action":"pass","Test":"C"}
+{"Action":"pass"}
+`))
+	if want := map[string]string{"A": "fail", "B": "skip", "C": "pass"}; !maps.Equal(got, want) {
+		t.Errorf("endings: %v, not %v", got, want)
+	}
+	r := proof{name: "proofs-none", tests: map[string][]string{"stint/test/evidence": {"TestThatIsNot"}}}.run(io.Discard)
+	if r.Passed || len(r.Violated) != 1 {
+		t.Errorf("a test that is not there: passed %v, %q", r.Passed, r.Violated)
+	}
+}
