@@ -136,7 +136,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	},
 	Present: {
 		"Intend": "intended entitlement.intended",
-		"Share":  "present entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
+		"Share":  "refreshing entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
 		"Renewed": "nothing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
 		"Release last": "removing entitlement.removing", "Release others": "nothing",
 		"Observe": "present entitlement.observed", "Confirm": "present entitlement.present", "Confirm older": "refreshing entitlement.present",
@@ -174,7 +174,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 
 var enableBut = map[EntitlementState]map[string]string{
 	Intended:   {"Release others": "intended entitlement.refreshing"},
-	Present:    {"Renewed": "refreshing entitlement.refreshing", "Share": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
+	Present:    {"Renewed": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
 	Refreshing: {"Renewed": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
 }
 

@@ -97,6 +97,7 @@ var protections = []protection{
 	{"a shared credential is made useless by half", 90 * time.Second, true, halfSpoilt},
 	{"a failover takes documents back", 20 * time.Second, true, anotherEdition},
 	{"a failover takes records back, and somebody asks", 150 * time.Second, true, nextInLine},
+	{"a failover takes an end back, and somebody asks", 20 * time.Second, true, takenBack},
 }
 
 // protect plays one such story.

@@ -140,6 +140,44 @@ func anotherEdition(w *world) {
 	})
 }
 
+// takenBack: a failover takes the end of a membership back. By its row it is there, and who
+// asks for the same thing next has it all the same, and not by the row alone.
+func takenBack(w *world) {
+	a := w.process("a", w.store, nil, &wire{})
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(a, "paul", "owner", 30*time.Minute) })
+	w.soon(6*time.Second, "give back", func() {
+		got, _ := w.store.Grant(g)
+		_, err := a.End(context.Background(), caller1("paul"), string(got.Request), "done")
+		w.insist(err)
+	})
+	w.in(9*time.Second, "failover", "", func() {
+		if n := len(w.targets.Privileges()); n != 0 {
+			w.fail("story", "%d privileges are left", n)
+		}
+		for len(w.store.Grants(true)) == 0 || w.store.Grants(true)[0].State != access.Active {
+			if w.store.Lose(1) == 0 {
+				w.fail("story", "the end could not be taken back")
+				return
+			}
+		}
+	})
+	w.soon(10*time.Second, "ask", func() { w.submit(a, "paul", "owner", 20*time.Minute) })
+	w.in(13*time.Second, "look", "", func() {
+		active := 0
+		for _, g := range w.store.Grants(true) {
+			if g.State == access.Active {
+				active++
+			}
+		}
+		if active != 2 {
+			w.fail("story", "%d grants are active, and should be two", active)
+		} else if w.usable() != 1 {
+			w.fail("promise", "a grant is active by a row, and the target does not have it")
+		}
+	})
+}
+
 func (w *world) edition() (e access.Edition) {
 	w.insist(w.store.View(context.Background(), func(tx broker.Tx) (err error) { e, err = tx.DocumentsEdition(); return err }))
 	return e
