@@ -191,14 +191,18 @@ func (e Entitlement) Raise(g Grant, now time.Time) (Entitlement, Event, bool) {
 	return e, ev, true
 }
 
-// Renewed orders a fresh credential for every holder of a privilege whose old one
-// was made useless while no record could be kept of it. It reports false when
-// there is nobody to give it to.
+// Renewed makes a privilege anew for those who hold it, after it was taken away, or its
+// credential made useless, while no record could be kept of it. It reports false where
+// nobody could be given it again: an account is one grant's, and ends with it.
 func (e Entitlement) Renewed(why string, now time.Time) (Entitlement, Event, bool) {
-	if e.Mechanism != Enable || e.State != Present && e.State != Refreshing {
+	if e.Mechanism == Account || e.State != Present && e.State != Refreshing {
 		return e, Event{}, false
 	}
-	e, ev := e.refresh(RenewAll, now, "renewed", why)
+	renew := RenewExpiry
+	if e.Mechanism == Enable {
+		renew = RenewAll
+	}
+	e, ev := e.refresh(renew, now, "renewed", why)
 	return e, ev, true
 }
 

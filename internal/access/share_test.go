@@ -46,6 +46,15 @@ func TestShareNeeds(t *testing.T) {
 	}
 }
 
+// An account that was taken away is not made anew: it ends with its grant.
+func TestAnAccountIsNotRenewed(t *testing.T) {
+	for _, s := range []EntitlementState{Present, Refreshing} {
+		if e, _, did := entitlementIn(t, Account, s).Renewed("taken away", t0); did {
+			t.Errorf("renewed %+v", e)
+		}
+	}
+}
+
 // Failures count within one piece of work: the next starts afresh.
 func TestSuccessForgetsFailures(t *testing.T) {
 	failed := func(e Entitlement) Entitlement { return e.Retry("no route", t0).Retry("no route", t0) }
