@@ -142,7 +142,11 @@ func (e Entitlement) Intend(id EntitlementID, tag Tag, epoch int64, g Grant, now
 		"grant", string(g.ID), "tag", string(tag), "expires_at", stamp(e.ExpiresAt))
 }
 
-// Share adds a holder to an entitlement that is wanted already.
+// Share adds a holder to an entitlement that is wanted already. That it is there was
+// read back some time ago: since then somebody can have taken it on the target, and a
+// failover of the store can have lost the record of its removal. So it is made and read
+// back once more, which changes nothing where it is there, before the new holder is told
+// that they have it.
 func (e Entitlement) Share(g Grant, now time.Time) (Entitlement, Hold, Event, error) {
 	switch {
 	case e.State == Removing || e.State == Gone:
@@ -150,23 +154,17 @@ func (e Entitlement) Share(g Grant, now time.Time) (Entitlement, Hold, Event, er
 	case e.Exclusive || g.Permissions.Exclusive:
 		return e, Hold{}, Event{}, Fail(Conflict, "account-in-use", "the account "+e.Account+" is in use").Because("it is lent to one person at a time")
 	}
-	renew := RenewNothing
-	if g.ExpiresAt.After(e.ExpiresAt) {
-		e.ExpiresAt, renew = g.ExpiresAt, RenewExpiry
-	}
-	if e.Mechanism == Enable { // the new holder needs a credential, and only fresh ones can be shown
+	renew := RenewExpiry
+	switch {
+	case e.Mechanism == Enable: // the new holder needs a credential, and only fresh ones can be shown
 		renew = RenewSecret
+	case e.State == Intended && !g.ExpiresAt.After(e.ExpiresAt):
+		renew = RenewNothing // it is still to be made
 	}
+	e.ExpiresAt = latest(e.ExpiresAt, g.ExpiresAt)
 	e.Options = common(e.Options, g.Permissions.Options)
-	h := Hold{Grant: g.ID, Entitlement: e.ID, Needs: 1}
-	if renew == RenewNothing && e.State != Intended {
-		h.Needs = e.Confirmed
-	}
 	e, ev := e.refresh(renew, now, "grant", string(g.ID))
-	if renew >= RenewSecret {
-		h.Needs = e.Rev
-	}
-	return e, h, ev, nil
+	return e, Hold{Grant: g.ID, Entitlement: e.ID, Needs: e.Rev}, ev, nil
 }
 
 // common keeps the options in which two holders agree. Where they differ the
@@ -193,14 +191,18 @@ func (e Entitlement) Raise(g Grant, now time.Time) (Entitlement, Event, bool) {
 	return e, ev, true
 }
 
-// Renewed orders a fresh credential for every holder of a privilege whose old one
-// was made useless while no record could be kept of it. It reports false when
-// there is nobody to give it to.
+// Renewed makes a privilege anew for those who hold it, after it was taken away, or its
+// credential made useless, while no record could be kept of it. It reports false where
+// nobody could be given it again: an account is one grant's, and ends with it.
 func (e Entitlement) Renewed(why string, now time.Time) (Entitlement, Event, bool) {
-	if e.Mechanism != Enable || e.State != Present && e.State != Refreshing {
+	if e.Mechanism == Account || e.State != Present && e.State != Refreshing {
 		return e, Event{}, false
 	}
-	e, ev := e.refresh(RenewAll, now, "renewed", why)
+	renew := RenewExpiry
+	if e.Mechanism == Enable {
+		renew = RenewAll
+	}
+	e, ev := e.refresh(renew, now, "renewed", why)
 	return e, ev, true
 }
 

@@ -59,7 +59,7 @@ var entitlementInputs = map[string]func(*testing.T, Entitlement) step{
 	},
 	"Renewed": func(t *testing.T, e Entitlement) step {
 		after, ev, did := e.Renewed("why", t0)
-		if did && (after.Renew != RenewAll || after.Rev != e.Rev+1 || ev.Facts["renewed"] != "why") {
+		if want := map[Mechanism]Renewal{Member: RenewExpiry, Enable: RenewAll}[e.Mechanism]; did && (after.Renew != max(e.Renew, want) || after.Rev != e.Rev+1 || ev.Facts["renewed"] != "why") {
 			t.Errorf("renewed %+v by %+v", after, ev)
 		}
 		return step{string(after.State), after.Version, !did && reflect.DeepEqual(after, e), ev, nil}
@@ -136,8 +136,8 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	},
 	Present: {
 		"Intend": "intended entitlement.intended",
-		"Share":  "present entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
-		"Renewed": "nothing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
+		"Share":  "refreshing entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
+		"Renewed": "refreshing entitlement.refreshing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
 		"Release last": "removing entitlement.removing", "Release others": "nothing",
 		"Observe": "present entitlement.observed", "Confirm": "present entitlement.present", "Confirm older": "refreshing entitlement.present",
 		"Confirm newer": "internal wrong-revision", "Confirm none": "internal wrong-revision",
@@ -146,7 +146,7 @@ var entitlementTable = map[EntitlementState]map[string]string{
 	Refreshing: {
 		"Intend": "intended entitlement.intended",
 		"Share":  "refreshing entitlement.refreshing", "Share later": "refreshing entitlement.refreshing",
-		"Renewed": "nothing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
+		"Renewed": "refreshing entitlement.refreshing", "Raise": "nothing", "Raise later": "refreshing entitlement.refreshing",
 		"Release last": "removing entitlement.removing", "Release others": "nothing",
 		"Observe": "refreshing entitlement.observed", "Confirm": "present entitlement.present", "Confirm older": "refreshing entitlement.present",
 		"Confirm newer": "internal wrong-revision", "Confirm none": "internal wrong-revision",
@@ -174,8 +174,8 @@ var entitlementTable = map[EntitlementState]map[string]string{
 
 var enableBut = map[EntitlementState]map[string]string{
 	Intended:   {"Release others": "intended entitlement.refreshing"},
-	Present:    {"Renewed": "refreshing entitlement.refreshing", "Share": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
-	Refreshing: {"Renewed": "refreshing entitlement.refreshing", "Release others": "refreshing entitlement.refreshing"},
+	Present:    {"Release others": "refreshing entitlement.refreshing"},
+	Refreshing: {"Release others": "refreshing entitlement.refreshing"},
 }
 
 func TestEntitlementTransitions(t *testing.T) {

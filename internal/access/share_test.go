@@ -16,7 +16,8 @@ func TestIntend(t *testing.T) {
 	}
 }
 
-// Whether a new holder has its access at once, or from which revision on.
+// From which revision on a new holder has its access: never at once, because what the row
+// says was read back some time ago.
 func TestShareNeeds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		m     Mechanism
@@ -25,11 +26,11 @@ func TestShareNeeds(t *testing.T) {
 		needs int64
 		ready bool
 	}{
-		"a membership that is there":               {Member, Present, 0, 1, true},
-		"a membership to be kept longer":           {Member, Present, time.Minute, 1, true},
-		"a membership being refreshed":             {Member, Refreshing, 0, 1, true},
+		"a membership that is there":               {Member, Present, 0, 2, false},
+		"a membership to be kept longer":           {Member, Present, time.Minute, 2, false},
+		"a membership being refreshed":             {Member, Refreshing, 0, 3, false},
 		"a membership still to be made":            {Member, Intended, 0, 1, false},
-		"a membership still to be made for longer": {Member, Intended, time.Minute, 1, false},
+		"a membership still to be made for longer": {Member, Intended, time.Minute, 2, false},
 		"a shared account":                         {Enable, Present, 0, 2, false},
 		"a shared account being refreshed":         {Enable, Refreshing, 0, 3, false},
 		"a shared account still to be made":        {Enable, Intended, 0, 2, false},
@@ -43,14 +44,14 @@ func TestShareNeeds(t *testing.T) {
 			t.Errorf("%s: not ready when all is confirmed (%v)", name, err)
 		}
 	}
-	// Confirmed at revision 2, one more does not wait for a third.
-	e := entitlementIn(t, Member, Refreshing)
-	e, _, err := e.Confirm(2, "", "", t0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, h, _, _ := e.Share(Grant{ExpiresAt: e.ExpiresAt}, t0); h.Needs != 2 {
-		t.Errorf("needs %d", h.Needs)
+}
+
+// An account that was taken away is not made anew: it ends with its grant.
+func TestAnAccountIsNotRenewed(t *testing.T) {
+	for _, s := range []EntitlementState{Present, Refreshing} {
+		if e, _, did := entitlementIn(t, Account, s).Renewed("taken away", t0); did {
+			t.Errorf("renewed %+v", e)
+		}
 	}
 }
 

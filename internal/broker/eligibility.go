@@ -154,23 +154,11 @@ func (b *Broker) decideAgain(ctx context.Context, dealtWith int64, rests bool) (
 			return now.Version(), nil
 		}
 		q.Before = gs[len(gs)-1].ID
-		if rests && !rest(ctx, time.Since(began)) {
+		// What is done by the page for its own sake, and not because something changed,
+		// leaves half of a processor to others.
+		if rests && !pause(ctx, time.Since(began)) {
 			return 0, ctx.Err()
 		}
-	}
-}
-
-// rest waits as long as some work took: what is done by the page, for its own
-// sake and not because something changed, leaves half of a processor to others.
-// It reports false when the context is over.
-func rest(ctx context.Context, took time.Duration) bool {
-	t := time.NewTimer(took)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

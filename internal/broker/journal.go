@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -189,13 +190,13 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 		return err
 	case didRemoved:
 		fx.event(b.alarmEvent(JournalRemoved, now, access.System, facts...))
-		return b.endTakenAway(tx, fx, e.Entitlement)
+		return b.endTakenAway(tx, fx, e)
 	case didSpoil: // with or without a word of how it went: who stays may hold a credential that is useless
 		fx.event(b.alarmEvent(JournalRemoving, now, access.System, append(facts, "what", e.Did)...))
-		return b.renewSpoilt(tx, fx, e.Entitlement)
+		return b.renew(tx, fx, e.Entitlement, "made useless without the store")
 	case didSpoilt:
 		fx.event(b.alarmEvent(JournalSpoilt, now, access.System, facts...))
-		return b.renewSpoilt(tx, fx, e.Entitlement)
+		return b.renew(tx, fx, e.Entitlement, "made useless without the store")
 	case didTrouble:
 		fx.event(b.alarmEvent(JournalTrouble, now, access.System, facts...))
 	default:
@@ -204,9 +205,11 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 	return nil
 }
 
-// endTakenAway ends grants that live on in the store while their access was
-// taken away: another replica had extended them, and we did not know.
-func (b *Broker) endTakenAway(tx Tx, fx *effects, id access.EntitlementID) error {
+// endTakenAway ends grants that live on in the store while their access was taken
+// away: another replica had extended them, and we did not know. Who shares it since,
+// and we did not know that either, is given it anew.
+func (b *Broker) endTakenAway(tx Tx, fx *effects, taken entry) error {
+	id := taken.Entitlement
 	e, known, err := b.newest(tx, fx, id)
 	if err != nil || !known || e.State == access.Removing || e.State == access.Gone {
 		return err
@@ -229,27 +232,28 @@ func (b *Broker) endTakenAway(tx Tx, fx *effects, id access.EntitlementID) error
 	for _, g := range gs {
 		switch due := g.DueAt(); {
 		case !g.Live() || g.State == access.Scheduled:
-		case due.After(tx.Now()):
-			early = append(early, g)
-		default:
+		case !due.After(tx.Now()):
 			over = append(over, g)
+		case slices.Contains(taken.Grants, g.ID):
+			early = append(early, g)
 		}
 	}
 	if err := b.timesUp(tx, fx, over); err != nil {
 		return err
 	}
-	_, err = b.endGrants(tx, fx, early, access.ByPolicy, "its access was taken away while the store was out of reach", access.System)
-	return err
+	if _, err = b.endGrants(tx, fx, early, access.ByPolicy, "its access was taken away while the store was out of reach", access.System); err != nil {
+		return err
+	}
+	return b.renew(tx, fx, id, "taken away without the store")
 }
 
-// renewSpoilt gives those who still hold a credential that was made useless a
-// new one.
-func (b *Broker) renewSpoilt(tx Tx, fx *effects, id access.EntitlementID) error {
+// renew gives those who still hold what was taken away, or made useless, a new one.
+func (b *Broker) renew(tx Tx, fx *effects, id access.EntitlementID, why string) error {
 	e, known, err := b.newest(tx, fx, id)
 	if err != nil || !known {
 		return err
 	}
-	if e, ev, ok := e.Renewed("made useless without the store", tx.Now()); ok {
+	if e, ev, ok := e.Renewed(why, tx.Now()); ok {
 		fx.entitlement(e)
 		fx.event(ev)
 	}

@@ -123,22 +123,11 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 	for _, e := range es {
 		fx.entitlement(e)
 	}
-	ready := true
-	for i, h := range hs {
+	for _, h := range hs {
 		fx.hold(h)
-		ready = ready && h.Ready(es[i])
 	}
 	fx.event(evs...)
 	fx.mine = append(fx.mine, mine...)
-	if ready { // everything it needs is there already, through other grants
-		g, ev, err := g.Activate(now)
-		if err != nil {
-			return err
-		}
-		fx.event(ev)
-		fx.grant(g)
-		return b.raise(tx, fx, g)
-	}
 	fx.grant(g)
 	return nil
 }

@@ -95,8 +95,10 @@ var protections = []protection{
 	{"a failover takes the state before back", 250 * time.Second, true, unrecorded},
 	{"a target that says extended and is not", 200 * time.Second, true, notExtended},
 	{"a shared credential is made useless by half", 90 * time.Second, true, halfSpoilt},
+	{"a membership is taken from who shares it since", 90 * time.Second, true, takenFromAnother},
 	{"a failover takes documents back", 20 * time.Second, true, anotherEdition},
 	{"a failover takes records back, and somebody asks", 150 * time.Second, true, nextInLine},
+	{"a failover takes an end back, and somebody asks", 20 * time.Second, true, takenBack},
 }
 
 // protect plays one such story.

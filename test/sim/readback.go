@@ -109,6 +109,33 @@ func halfSpoilt(w *world) {
 	})
 }
 
+// takenFromAnother: two share a membership. A replica that is cut off before it hears of
+// the second one takes it away when the first one ends. Who holds it on has it again, and
+// their grant does not end for what that replica did not know.
+func takenFromAnother(w *world) {
+	store := &mortal{Store: w.store}
+	taken := false
+	here := &wire{journal: &memory{}}
+	here.meet(func(call string, _ connector.Order) error { taken = taken || call == "remove"; return nil })
+	a := w.process("a", unread{store}, nil, here)
+	b := w.process("b", w.store, nil, &wire{})
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { w.submit(a, "paul", "owner", 20*time.Second) })
+	w.in(10*time.Second, "away", "", func() { store.leave(true) })
+	w.soon(11*time.Second, "ask", func() { g = w.submit(b, "paul", "owner", 10*time.Minute) })
+	w.in(40*time.Second, "back", "", func() {
+		if !taken || w.usable() != 0 {
+			w.fail("story", "the membership was not taken away")
+		}
+		store.leave(false)
+	})
+	w.in(70*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Active || w.usable() != 1 {
+			w.fail("promise", "a grant is %s (%s), and %d privileges are there, because a replica did not know of it", got.State, got.EndReason, w.usable())
+		}
+	})
+}
+
 // anotherEdition: a failover takes a version of the documents back, which one of two
 // replicas has read, and what is applied next has its number. Both go by that.
 func anotherEdition(w *world) {
@@ -136,6 +163,44 @@ func anotherEdition(w *world) {
 		}
 		if _, err := w.attempt(b, "mira", "reader", time.Minute); err == nil {
 			w.fail("T-33", "it was granted by documents that a failover took back")
+		}
+	})
+}
+
+// takenBack: a failover takes the end of a membership back. By its row it is there, and who
+// asks for the same thing next has it all the same, and not by the row alone.
+func takenBack(w *world) {
+	a := w.process("a", w.store, nil, &wire{})
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(a, "paul", "owner", 30*time.Minute) })
+	w.soon(6*time.Second, "give back", func() {
+		got, _ := w.store.Grant(g)
+		_, err := a.End(context.Background(), caller1("paul"), string(got.Request), "done")
+		w.insist(err)
+	})
+	w.in(9*time.Second, "failover", "", func() {
+		if n := len(w.targets.Privileges()); n != 0 {
+			w.fail("story", "%d privileges are left", n)
+		}
+		for len(w.store.Grants(true)) == 0 || w.store.Grants(true)[0].State != access.Active {
+			if w.store.Lose(1) == 0 {
+				w.fail("story", "the end could not be taken back")
+				return
+			}
+		}
+	})
+	w.soon(10*time.Second, "ask", func() { w.submit(a, "paul", "owner", 20*time.Minute) })
+	w.in(13*time.Second, "look", "", func() {
+		active := 0
+		for _, g := range w.store.Grants(true) {
+			if g.State == access.Active {
+				active++
+			}
+		}
+		if active != 2 {
+			w.fail("story", "%d grants are active, and should be two", active)
+		} else if w.usable() != 1 {
+			w.fail("promise", "a grant is active by a row, and the target does not have it")
 		}
 	})
 }

@@ -97,6 +97,7 @@ func (w *world) build() error {
 	if err := w.settle(w.store); err != nil {
 		return err
 	}
+	w.store.Keep() // documents and logins are from before the day: without them nobody knows a target to look at
 	w.raiseHosts()
 	w.rules.start()
 	w.oracle.begin(w)

@@ -170,6 +170,13 @@ func (s *Store) Lose(n int) int {
 	return n
 }
 
+// Keep lets no failover take back what is committed by now: every standby has it.
+func (s *Store) Keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.undo = nil
+}
+
 // The read helpers of oracles. What they give shares memory with the store and
 // must not be changed; it stays as it is when the store goes on.
 
