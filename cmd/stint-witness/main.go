@@ -97,6 +97,8 @@ type flags struct {
 func command(stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{Use: "stint-witness", Short: "Remember how far an audit log had got", Long: rootHelp, SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, Args: noArgs}
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	var f flags

@@ -26,6 +26,14 @@ func run(t *testing.T, args ...string) (int, string) {
 	return code, b.String()
 }
 
+func TestVersion(t *testing.T) {
+	for _, asked := range []string{"version", "--version"} {
+		if code, out := run(t, asked); code != exitDone || out != versionText()+"\n" {
+			t.Errorf("%s: exit %d, %q", asked, code, out)
+		}
+	}
+}
+
 // TestWitness goes through a life: key, serve, refuse, accept.
 func TestWitness(t *testing.T) {
 	dir := t.TempDir()

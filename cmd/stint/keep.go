@@ -221,6 +221,8 @@ func (c *cli) quarantineStatus(ctx context.Context) error {
 		why, next = "the data looks older than it was; it may be a copy", "stop every stintd; if this data is to go on, stintd restored makes it a new life of the installation"
 	case q.Clean:
 		why, next = "every target is clean; what is lost of the log no program can tell", "apply the present documents, disable again who was disabled, then: stint admin restore accept --why …"
+	case q.NoWitness:
+		why, next = "no witness is configured, so that a person has to end it when every target is clean", "look again until they are, then: stint admin restore accept --why …"
 	}
 	c.fault(bracketed("nothing is granted: the installation is in quarantine", "quarantined"), why, next)
 	return ended{exitPending}
@@ -235,6 +237,8 @@ func logFact(q api.Quarantine) string {
 		return kept + "; a witness knows another log"
 	case q.Compared:
 		return kept + "; no witness knows more"
+	case q.NoWitness:
+		return kept + "; what is missing is not known: no witness is configured"
 	}
 	return kept + "; what is missing is not known: not every witness was asked"
 }

@@ -30,3 +30,18 @@ func TestResidueFacts(t *testing.T) {
 		t.Errorf("before the end: %q", got)
 	}
 }
+
+// TestLogFact: what is known of the log's missing end, and why no more is.
+func TestLogFact(t *testing.T) {
+	for want, q := range map[string]api.Quarantine{
+		"7 records kept; records 7 to 9 are missing, as a witness shows":            {Kept: 7, Witnessed: 10},
+		"7 records kept; a witness knows another log":                               {Kept: 7, Witnessed: 5},
+		"7 records kept; no witness knows more":                                     {Kept: 7, Compared: true},
+		"7 records kept; what is missing is not known: not every witness was asked": {Kept: 7},
+		"1 record kept; what is missing is not known: no witness is configured":     {Kept: 1, NoWitness: true},
+	} {
+		if got := logFact(q); got != want {
+			t.Errorf("%+v:\n%q, want\n%q", q, got, want)
+		}
+	}
+}

@@ -25,8 +25,10 @@ func TestStampedVersion(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags", string(found[1])+stamped, "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(t.Context(), program, "version").Output()
-	if got := strings.TrimSpace(string(out)); err != nil || got != stamped {
-		t.Errorf("it says %q, want %q; %v", got, stamped, err)
+	for _, asked := range []string{"version", "--version"} {
+		out, err := exec.CommandContext(t.Context(), program, asked).Output()
+		if got := strings.TrimSpace(string(out)); err != nil || got != stamped {
+			t.Errorf("asked with %s it says %q, want %q; %v", asked, got, stamped, err)
+		}
 	}
 }

@@ -168,6 +168,15 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	if code, out := run(t, "restored", "--data", data); code == exitDone || !strings.Contains(out, "hint: stop it first") {
 		t.Errorf("restored while it runs:\n%s", out)
 	}
+	running := filepath.Join(dir, "running.backup")
+	f, err := os.Create(running)
+	must(t, err)
+	must(t, errors.Join(c.Backup(t.Context(), f), f.Close()))
+	for _, more := range [][]string{nil, {"--replace"}} {
+		if code, out := run(t, append([]string{"restore", running, "--data", data}, more...)...); code == exitDone || !strings.Contains(out, "the data folder is in use") || !strings.Contains(out, "hint: stop it first") {
+			t.Errorf("restore %v while it runs: exit %d\n%s", more, code, out)
+		}
+	}
 	d.end()
 	if code, out := run(t, "backup", "--data", data, "--out", file); code != exitDone || !strings.Contains(out, "is not in it") {
 		t.Fatalf("exit %d\n%s", code, out)

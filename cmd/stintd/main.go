@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"syscall"
 	"time"
 
@@ -129,7 +128,9 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true, Args: noArgs,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(wrongFlag)
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	var f flags
 	var above int64
@@ -173,7 +174,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 				return err
 			}
 			if saveTo == "" {
-				return usage("--out is missing: the file to write")
+				return usage(c, "--out is missing: the file to write", "")
 			}
 			return backupStopped(c.Context(), cfg, saveTo, c.OutOrStdout())
 		}}
@@ -186,13 +187,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 	f.on(ill)
 	ill.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	fresh := &cobra.Command{Use: "rotate-key seal|log|tags", Short: "Replace a key of the installation", Long: rotateHelp,
-		ValidArgs: []string{"seal", "log", "tags"},
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || !slices.Contains([]string{"seal", "log", "tags"}, args[0]) {
-				return usage("rotate-key needs one of seal, log and tags")
-			}
-			return nil
-		},
+		ValidArgs: rotated, Args: oneKey,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(f, env)
 			if err != nil {
@@ -207,24 +202,6 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return err
 		}})
 	return root
-}
-
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage(fmt.Sprintf("%q is not understood here", args[0]))
-	}
-	return nil
-}
-
-func oneFile(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return usage("restore needs one backup file")
-	}
-	return nil
-}
-
-func usage(what string) error {
-	return access.Fail(access.Invalid, "usage", what).Try("stintd serve --help says what there is")
 }
 
 // version is stamped by the build, with -ldflags "-X main.version=…".

@@ -230,6 +230,9 @@ func replaced(ctx context.Context, s settings, replace bool, above int64) (int64
 	if _, err := os.Stat(s.file()); errors.Is(err, fs.ErrNotExist) {
 		return above, nil
 	}
+	if err := store.Free(s.file()); err != nil { // or it would be the second thing to be said, after --replace was tried
+		return 0, err
+	}
 	if !replace {
 		return 0, access.Fail(access.Conflict, "store-not-empty", "there is a store already").Because(s.file()).
 			Try("restore into another --data, or replace it with --replace; it is kept beside the new one")

@@ -176,8 +176,23 @@ func TestSaysWhatAndWhyAndHow(t *testing.T) {
 			t.Errorf("%v: exit %d, %q", args, code, out)
 		}
 	}
-	if code, _ := run(t, "sreve"); code != exitUsage {
-		t.Errorf("a command nobody knows: exit %d", code)
+	for _, wrong := range []struct {
+		args  []string
+		error string
+		hint  string
+	}{
+		{[]string{"sreve"}, `there is no command "sreve"`, `did you mean "serve"? stintd --help says what there is`},
+		{[]string{"dragons"}, `there is no command "dragons"`, "stintd --help says what there is"},
+		{[]string{"serve", "--dta", "x"}, "unknown flag: --dta", `did you mean "--data"? stintd serve --help says what there is`},
+		{[]string{"serve", "data"}, `"data" is not understood here`, `did you mean "--data"? stintd serve --help says what there is`},
+		{[]string{"backup"}, "--out is missing: the file to write", "stintd backup --help says what there is"},
+		{[]string{"restore"}, "restore needs one backup file, and was given 0", "stintd restore --help says what there is"},
+		{[]string{"rotate-key", "sael"}, `there is no key "sael": rotate-key needs one of seal, log and tags`, `did you mean "seal"? stintd rotate-key --help says what there is`},
+	} {
+		want := "stintd: error: " + wrong.error + "\nstintd: hint: " + wrong.hint + "\n"
+		if code, out := run(t, wrong.args...); code != exitUsage || out != want {
+			t.Errorf("%v: exit %d\n%s\nwant exit %d\n%s", wrong.args, code, out, exitUsage, want)
+		}
 	}
 }
 

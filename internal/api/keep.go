@@ -50,6 +50,7 @@ type Quarantine struct {
 	Kept        int64             `json:"kept" doc:"Records of the log in the restored data"`
 	Witnessed   int64             `json:"witnessed" doc:"Records in the newest log that a witness knows and this one does not continue; 0: none is known"`
 	Compared    bool              `json:"compared" doc:"Every witness was asked, and knows nothing newer"`
+	NoWitness   bool              `json:"no_witness,omitempty" doc:"No witness is configured: none can be asked, and it does not end by itself"`
 	Settled     bool              `json:"settled" doc:"What was live in the backup was ended"`
 	Clean       bool              `json:"clean" doc:"Every target was compared, and nothing of ours is left there"`
 	Live        int               `json:"live" doc:"Entitlements whose absence was not read back yet"`

@@ -78,6 +78,10 @@ func (s *Server) quarantine(ctx context.Context, _ call, _ *empty) (*reply[api.Q
 	out.Kind, out.Why, out.Since, out.BackupAt = string(q.Kind), q.Why, api.At(q.Since), api.At(q.BackupAt)
 	out.Kept, out.Witnessed, out.Compared, out.Settled, out.First = q.Kept, q.Lost, q.Compared, q.Settled, string(q.First)
 	out.Clean, out.Live, out.ComparedAt = q.Settled && r.Clean(), r.Live, api.At(r.At)
+	if s.keep != nil {
+		n, _, _, err := s.keep.Witnesses(ctx)
+		out.NoWitness = err == nil && n == 0
+	}
 	for _, p := range r.Places {
 		out.Places = append(out.Places, api.QuarantinePlace{Place: string(p.Place), Unwanted: p.Unwanted, Ordered: p.Ordered, Foreign: p.Foreign, Standing: p.Standing, Problem: p.Problem})
 	}

@@ -222,29 +222,48 @@ func TestStopsGracefully(t *testing.T) {
 }
 
 // TestStopWaitsForNoSilence: a connection on which nothing is said, as clients keep them
-// in reserve, keeps nobody from stopping, and neither does a call that never comes to
-// its end.
+// in reserve, keeps nobody from stopping. net/http would give it five seconds, always;
+// a busy machine can make one stop slow, and not each of several.
 func TestStopWaitsForNoSilence(t *testing.T) {
-	for says, within := range map[string]time.Duration{"": 4 * time.Second, "POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n": 3 * finishWithin} {
-		w, _ := populated(t)
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		check(t, err)
-		ctx, stop := context.WithCancel(context.Background())
-		served := make(chan error, 1)
-		go func() { served <- w.server.Serve(ctx, ln) }()
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		check(t, err)
-		defer func() { _ = conn.Close() }()
-		_, err = io.WriteString(conn, says)
-		check(t, err)
-		other, err := http.Get("http://" + ln.Addr().String() + "/healthz") // the first is accepted by then
-		check(t, err)
-		check(t, other.Body.Close())
-		began := time.Now()
-		stop()
-		check(t, <-served)
-		if took := time.Since(began); took > within {
-			t.Errorf("%q: the stop took %s", says, took)
+	w, _ := populated(t)
+	took := time.Hour
+	for range 5 {
+		if took = min(took, w.stopWith("")); took < 4*time.Second {
+			return
 		}
 	}
+	t.Errorf("the quickest of several stops took %s", took)
+}
+
+// TestStopWaitsForNoEnd: a call that never comes to its end keeps nobody from stopping
+// either. Without a bound, reading it would take readWithin.
+func TestStopWaitsForNoEnd(t *testing.T) {
+	w, _ := populated(t)
+	took := w.stopWith("POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+	if took > readWithin-finishWithin {
+		t.Errorf("the stop took %s", took)
+	}
+}
+
+// stopWith is how long the server takes to stop while a client has said that and no more.
+func (w *world) stopWith(says string) time.Duration {
+	w.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	check(w.t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve(ctx, ln) }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	check(w.t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, says)
+	check(w.t, err)
+	other, err := http.Get("http://" + ln.Addr().String() + "/healthz") // the first is accepted by then
+	check(w.t, err)
+	check(w.t, other.Body.Close())
+	began := time.Now()
+	stop()
+	check(w.t, <-served)
+	return time.Since(began)
 }

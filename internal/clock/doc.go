@@ -28,6 +28,9 @@
 //  4. With a wall that is right, Now is never ahead of it by more than U.
 //  5. Nothing is trusted while the line runs at half speed: what is granted lives by
 //     full time, if whoever accepts a wall that is behind sees to it that nothing lives.
+//     That holds for what this one Keeper's owner grants. Another replica, with a
+//     Keeper that trusts its wall, may grant meanwhile; what it granted would end
+//     late here (docs/threat-model.md, known holes).
 //  6. A trusted reading is within 2 U of the wall it was taken from: U for either.
 //
 // It is pure: no clock is read here, and nothing is shared. A caller that is

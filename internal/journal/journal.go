@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"stint/internal/wholefile"
 )
 
 // DefaultSize holds some 20,000 removals.
@@ -293,7 +295,7 @@ func (j *Journal) make() (err error) {
 	if err := os.Rename(j.path+".new", j.path); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(j.path)); err != nil {
+	if err := wholefile.SyncFolder(filepath.Dir(j.path)); err != nil {
 		return err
 	}
 	if j.file != nil {
@@ -302,14 +304,6 @@ func (j *Journal) make() (err error) {
 	j.file, j.failed, j.head, j.records = f, nil, next, records
 	j.end = dataStart + int64(len(data))
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // ID names the journal, for as long as its file is not deleted.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"stint/internal/wholefile"
 )
 
 // maxFile is far above any number of rotations.
@@ -38,7 +40,7 @@ func Create(path string) (*Keys, error) {
 	} else if err != nil {
 		err = cannotWrite(path, err)
 	}
-	if err = errors.Join(err, os.Remove(temp), syncDir(filepath.Dir(path))); err != nil {
+	if err = errors.Join(err, os.Remove(temp), wholefile.SyncFolder(filepath.Dir(path))); err != nil {
 		return nil, err
 	}
 	return newKeys(path, ring), nil
@@ -130,7 +132,7 @@ func (k *Keys) Rotate() error {
 	}
 	// From here on the new key is in the file: use it, whatever the disk says next.
 	k.ring.Store(&ring)
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := wholefile.SyncFolder(filepath.Dir(path)); err != nil {
 		return cannotWrite(path, err)
 	}
 	return nil
@@ -174,13 +176,4 @@ func fill(f *os.File, text []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -91,7 +91,7 @@ func (f *form) close() {
 		if fd.taken {
 			continue
 		}
-		hint := didYouMean(fd.name, f.known)
+		hint := DidYouMean(fd.name, f.known)
 		if hint == "" {
 			hint = "known are " + strings.Join(f.known, ", ")
 		}
@@ -142,7 +142,7 @@ func oneOf[S ~string](r *report, name string, it item, def S, of []S) S {
 	if slices.Contains(of, S(it.text)) {
 		return S(it.text)
 	}
-	hint := didYouMean(it.text, of)
+	hint := DidYouMean(it.text, of)
 	if hint == "" {
 		hint = "it is one of " + join(of)
 	}

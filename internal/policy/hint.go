@@ -2,9 +2,9 @@ package policy
 
 import "strings"
 
-// didYouMean names the known word nearest to the one given, as a hint; empty
-// when none is near.
-func didYouMean[S ~string](word string, known []S) string {
+// DidYouMean names the known word nearest to the one given, as a hint; empty
+// when none is near. Commands use it for their own words too.
+func DidYouMean[S ~string](word string, known []S) string {
 	if n := nearest(word, known); n != "" {
 		return `did you mean "` + n + `"?`
 	}

@@ -60,7 +60,7 @@ func Merge(have, apply []Document) (merged []Document, changes []Change) {
 func Remove(have []Document, kind, name string) ([]Document, error) {
 	if !slices.Contains(kinds, kind) {
 		e := access.Fail(access.Invalid, "no-such-kind", fmt.Sprintf("there is no kind %q", kind))
-		return nil, e.Try(didYouMean(kind, kinds))
+		return nil, e.Try(DidYouMean(kind, kinds))
 	}
 	at := -1
 	var names []string
@@ -75,7 +75,7 @@ func Remove(have []Document, kind, name string) ([]Document, error) {
 	}
 	if at < 0 {
 		e := access.Fail(access.NotFound, "no-such-document", fmt.Sprintf("there is no %s %q", kind, name))
-		return nil, e.Try(didYouMean(name, names))
+		return nil, e.Try(DidYouMean(name, names))
 	}
 	rest := slices.Delete(slices.Clone(have), at, at+1)
 	for _, d := range rest {

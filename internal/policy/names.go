@@ -101,7 +101,7 @@ func (w *walker) ident(e ast.Expr) {
 		w.add(e, "use one of its fields: "+strings.Join(fields, ", "), "%s is not a value by itself", name)
 		return
 	}
-	hint := didYouMean(name, w.roots())
+	hint := DidYouMean(name, w.roots())
 	if hint == "" {
 		hint = "known are " + strings.Join(w.roots(), ", ")
 	}
@@ -120,7 +120,7 @@ func (w *walker) selection(e ast.Expr) {
 	case len(fields) == 0:
 		w.ident(s.Operand())
 	case !slices.Contains(fields, s.FieldName()):
-		hint := didYouMean(s.FieldName(), fields)
+		hint := DidYouMean(s.FieldName(), fields)
 		if hint == "" {
 			hint = "its fields are " + strings.Join(fields, ", ")
 		}
@@ -141,7 +141,7 @@ func (w *walker) call(e ast.Expr) {
 		}
 	}
 	if !w.env.cel.HasFunction(name) {
-		w.add(e, didYouMean(name, w.functions()), "unknown function %q", name)
+		w.add(e, DidYouMean(name, w.functions()), "unknown function %q", name)
 	}
 	for _, a := range c.Args() {
 		w.walk(a)
@@ -201,7 +201,7 @@ func (w *walker) closed(variable, value ast.Expr) {
 	if !ok || !isText || slices.Contains(of, s) {
 		return
 	}
-	hint := didYouMean(s, of)
+	hint := DidYouMean(s, of)
 	if hint == "" {
 		hint = "it is one of " + strings.Join(of, ", ")
 	}

@@ -76,7 +76,7 @@ func (s *Set) pick(a Ask) (*Resource, *Role, error) {
 
 func missing[S ~string](what, name string, known []S) error {
 	e := access.Fail(access.NotFound, "no-such-"+what, fmt.Sprintf("there is no %s %q", what, name))
-	if hint := didYouMean(name, known); hint != "" {
+	if hint := DidYouMean(name, known); hint != "" {
 		return e.Try(hint)
 	}
 	return e

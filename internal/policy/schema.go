@@ -43,7 +43,7 @@ func checkOption(r *report, name string, it item, o access.Option) {
 	switch {
 	case len(o.Values) > 0:
 		if !slices.Contains(o.Values, it.text) {
-			hint := didYouMean(it.text, o.Values)
+			hint := DidYouMean(it.text, o.Values)
 			if hint == "" {
 				hint = "it is one of " + strings.Join(o.Values, ", ")
 			}

@@ -185,7 +185,7 @@ func refer[K ~string, V any](r *report, what string, known map[K]V, refs []item)
 		if _, ok := known[K(ref.text)]; ok {
 			continue
 		}
-		hint := didYouMean(ref.text, sortedKeys(known))
+		hint := DidYouMean(ref.text, sortedKeys(known))
 		if hint == "" {
 			hint = "apply it first, or in the same step"
 		}

@@ -49,3 +49,13 @@ func writePID(f *os.File) error {
 
 // unlock lets others in. The file stays: removing it would race with them.
 func (l *fileLock) unlock() error { return l.f.Close() }
+
+// Free reports whether a SQLite file is open in no process, without opening it: an
+// opened one may be changed by that. The error says who has it (store-in-use).
+func Free(path string) error {
+	l, err := lockFile(path + ".lock")
+	if err != nil {
+		return err
+	}
+	return l.unlock()
+}

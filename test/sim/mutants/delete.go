@@ -14,9 +14,9 @@ import (
 	"stint/test/evidence"
 )
 
-// protective are the files each of whose statements somebody must miss: what makes,
-// removes and ends, whose life a lease has, what holds grants back, who is shown a
-// credential, and data in doubt. docs/simulation.md says what counts and why;
+// protective are the files of which no statement may go without a seed or a story that
+// turns red: they make, remove and end access, keep leases alive, hold grants back, show
+// credentials, and deal with data in doubt. docs/simulation.md says what counts and why;
 // docs/track-record.md which files are not in the list yet.
 var protective = []string{
 	brk + "provision.go", brk + "remove.go", brk + "end.go", brk + "life.go", brk + "hold.go", brk + "credential.go", brk + "quarantine.go",

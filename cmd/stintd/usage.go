@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// usage is the error of a call that cannot be: what is wrong with it, perhaps the word
+// that was meant, and the help of the command that it was for.
+func usage(c *cobra.Command, what, near string) error {
+	return access.Fail(access.Invalid, "usage", what).Try(strings.TrimSpace(near + " " + c.CommandPath() + " --help says what there is"))
+}
+
+// wrongFlag is for cobra, which says what is wrong with a flag.
+func wrongFlag(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return usage(c, err.Error(), policy.DidYouMean("--"+unknown.GetSpecifiedName(), flagsOf(c)))
+	}
+	return usage(c, err.Error(), "")
+}
+
+func flagsOf(c *cobra.Command) (names []string) {
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return names
+}
+
+// noArgs refuses what is no flag. To the program itself it is a command that does not
+// exist, to a command perhaps a flag without its dashes.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !c.HasSubCommands() {
+		return usage(c, fmt.Sprintf("%q is not understood here", args[0]), policy.DidYouMean("--"+args[0], flagsOf(c)))
+	}
+	var known []string
+	for _, sub := range c.Commands() {
+		known = append(known, sub.Name())
+	}
+	return usage(c, fmt.Sprintf("there is no command %q", args[0]), policy.DidYouMean(args[0], known))
+}
+
+func oneFile(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage(c, fmt.Sprintf("%s needs one backup file, and was given %d", c.Name(), len(args)), "")
+	}
+	return nil
+}
+
+// rotated are the keys that can be replaced.
+var rotated = []string{"seal", "log", "tags"}
+
+func oneKey(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) != 1:
+		return usage(c, "rotate-key needs one of seal, log and tags", "")
+	case !slices.Contains(rotated, args[0]):
+		return usage(c, fmt.Sprintf("there is no key %q: rotate-key needs one of seal, log and tags", args[0]), policy.DidYouMean(args[0], rotated))
+	}
+	return nil
+}
