@@ -322,7 +322,8 @@ func (r *runner) hunt(ctx context.Context, mutant, kind string) (h story) {
 func (r *runner) run(ctx context.Context, mutant string, result any, within time.Duration, test string, more ...string) (wrong string) {
 	ctx, done := context.WithTimeout(ctx, within)
 	defer done()
-	c := exec.CommandContext(ctx, r.programs[mutant], append([]string{"-test.run", test, "-test.timeout", "1h"}, more...)...)
+	// A process that hangs ends by itself soon after, also when nobody is left to kill it.
+	c := exec.CommandContext(ctx, r.programs[mutant], append([]string{"-test.run", test, "-test.timeout", (within + 10*time.Second).String()}, more...)...)
 	c.Dir = filepath.Join(r.root, "test/sim")
 	c.Env = append(os.Environ(), awake+"="+mutant, "GOMAXPROCS=1")
 	out, err := c.CombinedOutput()
