@@ -83,7 +83,7 @@ upgrade: build
 ## Backup at a random moment, life after it, a lost store, a restore, N times: nothing
 ## that had ended comes back on a real target, and nothing foreign is touched.
 drill:
-	$(GO) test -count=1 -timeout 60m ./cmd/stintd -run '^TestRestoreDrills$$' -v -drills $(N)
+	$(GO) run ./test/proofs -drills $(N) -evidence '$(EVIDENCE)'
 
 ## Planted bugs, each of which a simulation must find, in about a quarter of an hour;
 ## docs/track-record.md has the scores. MUTANT=x runs those whose name contains x.

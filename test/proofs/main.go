@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -13,6 +14,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,38 +26,46 @@ type proof struct {
 	name, method string
 	invariants   []string
 	tests        map[string][]string // by the folder of their package
+	command      string              // what runs it by itself; make proofs when empty
+	args         []string            // of the tests
+}
+
+// drill is the restores, as many as are asked for. It is a run of its own.
+func drill(n int) proof {
+	return proof{"drill", "drill", []string{"I-33"}, map[string][]string{"./cmd/stintd": {"TestRestoreDrills"}},
+		fmt.Sprintf("make drill N=%d", n), []string{"-drills", fmt.Sprint(n)}}
 }
 
 // proofs are the list. The tests are also those of `make test`; here each stands by its name.
 var proofs = []proof{
-	{"proofs-disk", "disk", []string{"I-03", "I-18", "L-07"}, map[string][]string{
+	{name: "proofs-disk", method: "disk", invariants: []string{"I-03", "I-18", "L-07"}, tests: map[string][]string{
 		"./test/e2e":         {"TestDiskFull", "TestDatabaseAway", "TestDiskErrors", "TestAuditFileFull", "TestSequencerBlocked", "TestNoTemporaryFolder"},
 		"./internal/broker":  {"TestFailClosed", "TestEndsWithoutTheStore", "TestSharedWithoutTheStore", "TestRevokeWithoutTheStore", "TestMergesOnce"},
 		"./internal/journal": {"TestDiskErrs", "TestReadOnlyDisk", "TestFullKeepsInMemory", "TestTornTail", "TestAnyDamage", "TestFileComesBack"},
 		"./internal/store":   {"TestFullDisk"},
 	}},
-	{"proofs-clock", "clock", []string{"I-01", "I-21", "I-35"}, map[string][]string{
+	{name: "proofs-clock", method: "clock", invariants: []string{"I-01", "I-21", "I-35"}, tests: map[string][]string{
 		"./test/e2e":        {"TestClockSteps", "TestTwoAdministratorsAcceptTheClock"},
 		"./internal/broker": {"TestUnsureClockStopsGrantsAndNoRevocation", "TestTwoPersonsAcceptAClock", "TestAcceptedClockProlongsNothing"},
 		"./internal/clock":  {"TestWhateverTheWallDoes", "TestHonestWall", "TestSteps", "TestFreeze", "TestPeersAgree"},
 	}},
-	{"proofs-sweep", "sweep", []string{"I-03", "I-23", "L-06"}, map[string][]string{
+	{name: "proofs-sweep", method: "sweep", invariants: []string{"I-03", "I-23", "L-06"}, tests: map[string][]string{
 		"./internal/broker": {"TestClone", "TestStagingCopy", "TestRestoredBackup", "TestPlanted", "TestRenamed", "TestForgedClaim",
 			"TestCarriedClaim", "TestLyingConnector", "TestSweepRemovesOursAndNothingElse", "TestSweepHasABudget"},
 	}},
-	{"proofs-secrets", "secrets", []string{"I-19"}, map[string][]string{
+	{name: "proofs-secrets", method: "secrets", invariants: []string{"I-19"}, tests: map[string][]string{
 		".":                             {"TestSecretsDoNotPrint"},
 		"./test/e2e":                    {"TestPasswordsAreNowhere"},
 		"./internal/connector/postgres": {"TestNoSecretIsTold", "TestImpostorGetsNoPassword"},
 	}},
-	{"proofs-residue", "residue", nil, map[string][]string{
+	{name: "proofs-residue", method: "residue", tests: map[string][]string{
 		"./internal/broker":             {"TestResidue", "TestResidueInTheDark"},
 		"./internal/connector/postgres": {"TestRedTeam", "TestResidueOfOthers", "TestResidueOfStanding", "TestResidueUnknowable", "TestFingerprintRunsNothing", "TestFingerprintIsBounded"},
 	}},
-	{"proofs-lanes", "lanes", []string{"L-05"}, map[string][]string{
+	{name: "proofs-lanes", method: "lanes", invariants: []string{"L-05"}, tests: map[string][]string{
 		"./internal/broker": {"TestOnePlaceLeavesRoom", "TestSilentPlacesShareHalf", "TestNobodyKeepsTimeFromEnding", "TestRemovalNeverGivesUp"},
 	}},
-	{"proofs-witness", "witness", []string{"I-17", "I-33"}, map[string][]string{
+	{name: "proofs-witness", method: "witness", invariants: []string{"I-17", "I-33"}, tests: map[string][]string{
 		"./internal/witness": {"TestRefusesForksAndRollbacks", "TestHostile"},
 		"./cmd/stintd":       {"TestRollbackIsNoticed", "TestUnwrittenBackup", "TestLyingWitness", "TestDamagedLogEndsAccess"},
 		"./internal/audit":   {"TestMutations"},
@@ -64,9 +74,14 @@ var proofs = []proof{
 
 func main() {
 	to := flag.String("evidence", "", "folder for the results; none are kept without")
+	drills := flag.Int("drills", 0, "do so many restores instead of the proofs")
 	flag.Parse()
+	run := proofs
+	if *drills > 0 {
+		run = []proof{drill(*drills)}
+	}
 	failed := false
-	for _, p := range proofs {
+	for _, p := range run {
 		r := p.run(os.Stdout)
 		failed = failed || !r.Passed
 		if err := r.Write(*to); err != nil {
@@ -82,17 +97,17 @@ func main() {
 
 // run has the tests of p run, says how they ended on w, and returns it as a result.
 func (p proof) run(w io.Writer) evidence.Result {
-	r := evidence.New(p.name, p.method, "make proofs")
+	r := evidence.New(p.name, p.method, cmp.Or(p.command, "make proofs"))
 	r.Invariants = p.invariants
-	t := evidence.Table{Title: "Tests of " + strings.TrimPrefix(p.name, "proofs-"), Columns: []string{"Test", "Package", "Result"}}
+	t := evidence.Table{Title: "Tests of " + strings.TrimPrefix(p.name, "proofs-"), Columns: []string{"Test", "Package", "Result", "Said"}}
 	passed := 0
 	for _, pkg := range slices.Sorted(maps.Keys(p.tests)) {
-		ended, err := goTest(pkg, p.tests[pkg])
+		ended, err := goTest(pkg, p.tests[pkg], p.args)
 		if err != nil {
 			r.Violated = append(r.Violated, fmt.Sprintf("go test %s: %v", pkg, err))
 		}
 		for _, name := range p.tests[pkg] {
-			how := ended[name]
+			how := ended[name].how
 			switch how {
 			case "pass":
 				passed++
@@ -102,8 +117,17 @@ func (p proof) run(w io.Writer) evidence.Result {
 			default:
 				r.Violated = append(r.Violated, fmt.Sprintf("%s of %s: %s", name, pkg, how))
 			}
-			t.Rows = append(t.Rows, []string{"`" + name + "`", pkg, how})
-			fmt.Fprintf(w, "%-12s %-46s %s\n", how, name, pkg)
+			said := strings.Join(ended[name].said, "; ")
+			if len(p.args) == 0 {
+				said = "" // a test that takes no number says what only its reader needs
+			}
+			t.Rows = append(t.Rows, []string{"`" + name + "`", pkg, how, said})
+			fmt.Fprintf(w, "%-12s %-46s %s %s\n", how, name, pkg, said)
+			for _, line := range ended[name].said {
+				if how != "pass" && said == "" {
+					fmt.Fprintln(w, "    "+line)
+				}
+			}
 		}
 	}
 	r.Tables = []evidence.Table{t}
@@ -112,9 +136,16 @@ func (p proof) run(w io.Writer) evidence.Result {
 	return r
 }
 
-// goTest runs the named tests of one package and returns how each ended: "pass", "fail", "skip".
-func goTest(pkg string, names []string) (map[string]string, error) {
-	cmd := exec.Command("go", "test", "-count=1", "-tags", "e2e", "-timeout", "20m", "-json", "-run", "^("+strings.Join(names, "|")+")$", pkg)
+// ending is how a test ended, "pass", "fail" or "skip", and what it logged.
+type ending struct {
+	how  string
+	said []string
+}
+
+// goTest runs the named tests of one package and returns how each ended.
+func goTest(pkg string, names, args []string) (map[string]ending, error) {
+	cmd := exec.Command("go", append([]string{"test", "-count=1", "-tags", "e2e", "-timeout", "60m", "-json",
+		"-run", "^(" + strings.Join(names, "|") + ")$", pkg}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
@@ -123,17 +154,27 @@ func goTest(pkg string, names []string) (map[string]string, error) {
 	return endings(out), err
 }
 
+// logged is a line of t.Log: indented, and with the file that it is from.
+var logged = regexp.MustCompile(`^ {4}\w+_test\.go:\d+: (.*)\n$`)
+
 // endings reads the events that go test -json prints; those of subtests are inside of their test's.
-func endings(out []byte) map[string]string {
-	ended := map[string]string{}
+func endings(out []byte) map[string]ending {
+	ended := map[string]ending{}
 	for line := range bytes.Lines(out) {
-		var e struct{ Action, Test string }
+		var e struct{ Action, Test, Output string }
 		if json.Unmarshal(line, &e) != nil || e.Test == "" || strings.Contains(e.Test, "/") {
 			continue
 		}
-		if e.Action == "pass" || e.Action == "fail" || e.Action == "skip" {
-			ended[e.Test] = e.Action
+		x := ended[e.Test]
+		switch e.Action {
+		case "pass", "fail", "skip":
+			x.how = e.Action
+		case "output":
+			if said := logged.FindStringSubmatch(e.Output); said != nil {
+				x.said = append(x.said, said[1])
+			}
 		}
+		ended[e.Test] = x
 	}
 	return ended
 }

@@ -2,16 +2,17 @@ package main
 
 import (
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"testing"
 )
 
 // A name in the list that is no test any more proves nothing.
 func TestProofsAreTests(t *testing.T) {
-	for _, p := range proofs {
+	for _, p := range append(slices.Clone(proofs), drill(1)) {
 		for pkg, names := range p.tests {
 			files, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
 			if err != nil || len(files) == 0 {
@@ -38,13 +39,16 @@ func TestProofsAreTests(t *testing.T) {
 func TestOnlyPassedCounts(t *testing.T) {
 	got := endings([]byte(`{"Action":"run","Test":"A"}
 {"Action":"pass","Test":"A/sub"}
+{"Action":"output","Test":"A","Output":"    a_test.go:46: 20 drills\n"}
+{"Action":"output","Test":"A","Output":"--- FAIL: A (0.1s)\n"}
 {"Action":"fail","Test":"A"}
 {"Action":"skip","Test":"B"}
 not json
 {"Action":"pass","Test":"C"}
 {"Action":"pass"}
 `))
-	if want := map[string]string{"A": "fail", "B": "skip", "C": "pass"}; !maps.Equal(got, want) {
+	want := map[string]ending{"A": {"fail", []string{"20 drills"}}, "B": {how: "skip"}, "C": {how: "pass"}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("endings: %v, not %v", got, want)
 	}
 	r := proof{name: "proofs-none", tests: map[string][]string{"stint/test/evidence": {"TestThatIsNot"}}}.run(io.Discard)
