@@ -57,6 +57,7 @@ type hostClock struct {
 	h     *host
 	keep  *clock.Keeper
 	peers clock.Peers
+	views []clock.View // room for what hear reads
 	wrote time.Duration
 	// doubts says that the last reading was not to be trusted.
 	doubts bool
@@ -140,13 +141,13 @@ func (c *hostClock) read() (time.Time, error) {
 }
 
 func (c *hostClock) hear(mono time.Duration) {
-	var views []clock.View
+	c.views = c.views[:0]
 	for _, h := range c.w.clocks.hosts {
 		if h.row.view.Beat > 0 {
-			views = append(views, h.row.view)
+			c.views = append(c.views, h.row.view)
 		}
 	}
-	c.peers.Hear(views, mono)
+	c.peers.Hear(c.views, mono)
 }
 
 // follow takes over what others have trusted, and what the hosts agree on.

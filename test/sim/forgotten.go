@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/test/sim/simstore"
 )
 
 // A failover that loses commits breaks promises that the product cannot know of. What
@@ -15,16 +16,11 @@ import (
 
 // rows are the store as it was before a failover.
 type rows struct {
-	log      []access.Event
-	requests []access.Request
-	grants   []access.Grant
-	ents     []access.Entitlement
-	holds    []access.Hold
+	log  []access.Event
+	mark simstore.Mark
 }
 
-func (w *world) rows() rows {
-	return rows{w.store.Log(), w.store.Requests(), w.store.Grants(false), w.store.Entitlements(false), w.store.Holds(false)}
-}
+func (w *world) rows() rows { return rows{w.store.Log(), w.store.Mark()} }
 
 // lost is told what the store was before it lost commits.
 func (o *oracle) lost(was rows) {
@@ -33,33 +29,36 @@ func (o *oracle) lost(was rows) {
 		o.when = append(o.when, now)
 	}
 	take := func(entity string) { o.taken[entity] = now }
-	byReason := map[access.RequestID]*ask{}
-	for _, r := range was.requests {
-		byReason[r.ID] = w.askNamed(r.Reason)
+	askBy := func(id access.GrantID) *ask {
+		g, _ := was.mark.Grant(id)
+		r, ok := was.mark.Request(g.Request)
+		if !ok {
+			return nil
+		}
+		return w.askNamed(r.Reason)
+	}
+	requests, grants, ents := w.store.Replaced(was.mark)
+	for _, r := range requests {
 		if is, ok := w.store.Request(r.ID); !ok || !reflect.DeepEqual(is, r) {
 			take(string(r.ID))
-			byReason[r.ID].lose(now)
+			w.askNamed(r.Reason).lose(now)
 		}
 	}
-	byGrant := map[access.GrantID]*ask{}
-	for _, g := range was.grants {
-		byGrant[g.ID] = byReason[g.Request]
+	for _, g := range grants {
 		if is, ok := w.store.Grant(g.ID); !ok || !reflect.DeepEqual(is, g) {
 			take(string(g.ID))
-			byGrant[g.ID].lose(now)
+			askBy(g.ID).lose(now)
 		}
 	}
-	for _, e := range was.ents {
+	for _, e := range ents {
 		if is, ok := w.store.Entitlement(e.ID); !ok || !reflect.DeepEqual(is, e) {
 			take(string(e.ID))
 			for _, a := range o.owners[e.ID] {
 				a.lose(now)
 			}
-		}
-	}
-	for _, h := range was.holds {
-		if o.taken[string(h.Entitlement)].Equal(now) {
-			byGrant[h.Grant].lose(now)
+			for _, g := range was.mark.Holders(e.ID) {
+				askBy(g).lose(now)
+			}
 		}
 	}
 	// Who was told of a change of the rules is told nothing of its end.
@@ -129,10 +128,8 @@ func (a *ask) forgot(since time.Time) bool { return !a.taken.IsZero() && !a.take
 // rowEnd is the end that the rows say, of a grant that the person may not know of:
 // their request can be undecided again after a failover, and be approved anew.
 func (a *ask) rowEnd() (end time.Time) {
-	for _, g := range a.w.store.Grants(true) {
-		if g.Request == a.id && g.ExpiresAt.After(end) {
-			end = g.ExpiresAt
-		}
+	if g, ok := a.w.store.GrantOf(a.id); ok && !g.Over() {
+		end = g.ExpiresAt
 	}
 	return end
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -275,8 +276,12 @@ func (w *world) askOf(id access.RequestID) *ask {
 }
 
 func (w *world) askNamed(reason string) *ask {
-	var n int
-	if _, err := fmt.Sscanf(reason, "ask-%d", &n); err != nil || n >= len(w.asks) {
+	number, ok := strings.CutPrefix(reason, "ask-")
+	if end := strings.IndexFunc(number, func(c rune) bool { return c < '0' || c > '9' }); end >= 0 {
+		number = number[:end] // an extension says more
+	}
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil || n >= len(w.asks) {
 		return nil
 	}
 	return w.asks[n]
@@ -429,8 +434,9 @@ func (o *oracle) take(now time.Time, there []simtarget.Privilege) {
 var shared = map[access.RoleName]string{"shared": "dba", "admin": "chief"}
 
 func (w *world) asksOf(p access.Place, want func(*ask) bool) (as []*ask) {
+	n := slices.IndexFunc(w.places, func(at access.Connection) bool { return at.Place() == p })
 	for _, a := range w.asks {
-		if !a.refused && w.places[a.place].Place() == p && want(a) {
+		if !a.refused && a.place == n && want(a) {
 			as = append(as, a)
 		}
 	}

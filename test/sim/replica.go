@@ -16,19 +16,22 @@ import (
 	"stint/internal/access"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/test/sim/simstore"
 )
 
 // replica is one life of one process of Stint. After a crash the next life is
 // another replica: whatever the old one still tries has no effect.
 type replica struct {
 	*broker.Broker
-	w    *world
-	id   int
-	life int
-	stop context.CancelFunc
-	over chan struct{} // closed when Run has returned
+	w     *world
+	id    int
+	life  int
+	named string // r<id>.<life>
+	stop  context.CancelFunc
+	over  chan struct{} // closed when Run has returned
 
 	clock  *hostClock
+	time   simstore.Clock // what the clock reads
 	dead   bool
 	asleep time.Time // paused until then
 }
@@ -48,19 +51,20 @@ func (r *replica) name() string {
 	if r == nil {
 		return "world"
 	}
-	return fmt.Sprintf("r%d.%d", r.id, r.life)
+	return r.named
 }
 
 // start begins a life of a process.
 func (w *world) start(id int) {
 	w.lives[id]++
-	r := &replica{w: w, id: id, life: w.lives[id], over: make(chan struct{}), clock: w.newClock(id)}
+	r := &replica{w: w, id: id, life: w.lives[id], named: fmt.Sprintf("r%d.%d", id, w.lives[id]), over: make(chan struct{}), clock: w.newClock(id)}
 	log := slog.New(slog.DiscardHandler)
 	if w.logs != nil {
 		log = slog.New(slog.NewTextHandler(prefixed{w.logs, r.name() + " "}, nil))
 	}
 	j := w.journals[id]
 	j.lose()
+	r.time = r.clock.read
 	b, err := broker.New(broker.Config{
 		Journal: journalSeam{r, j}, Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
@@ -164,7 +168,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 	}
 	label := caller()
 	if strings.HasPrefix(label, "probe") && !w.storm && r.asleep.IsZero() && !w.storeDown() {
-		return w.store.UpdateBy(ctx, r.clock.read, fn) // a look whether the store takes changes, each second; it changes nothing
+		return w.store.UpdateBy(ctx, r.time, fn) // a look whether the store takes changes, each second; it changes nothing
 	}
 	err := errDead
 	st := &step{by: r, op: "update", label: label, key: broker.WorkOf(ctx)}
@@ -190,7 +194,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 			st.answer("out of time")
 			return
 		case st.fault == repeated: // it ran, was not serializable, and runs again
-			_ = w.store.UpdateBy(context.Background(), r.clock.read, func(tx broker.Tx) error {
+			_ = w.store.UpdateBy(context.Background(), r.time, func(tx broker.Tx) error {
 				_ = fn(tx)
 				return errAgain
 			})
@@ -198,7 +202,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		}
 		var doubt error
 		logged := len(w.store.Log())
-		err = w.store.UpdateBy(context.Background(), r.clock.read, func(tx broker.Tx) error {
+		err = w.store.UpdateBy(context.Background(), r.time, func(tx broker.Tx) error {
 			doubt = tx.Certain()
 			return fn(tx)
 		})
@@ -247,13 +251,13 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		return errDead
 	}
 	if !w.storm && r.asleep.IsZero() && !w.storeDown() {
-		return w.store.ViewBy(ctx, r.clock.read, fn)
+		return w.store.ViewBy(ctx, r.time, fn)
 	}
 	if r.asleep.IsZero() && w.swarm.views == 0 {
 		if w.storeDown() {
 			return unavailable("the store did not answer")
 		}
-		return w.store.ViewBy(ctx, r.clock.read, fn)
+		return w.store.ViewBy(ctx, r.time, fn)
 	}
 	if r.asleep.IsZero() {
 		// Logins are kept for a moment, and whichever loop comes first reads them: that
@@ -263,7 +267,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 			if w.storeDown() {
 				return unavailable("the store did not answer")
 			}
-			return w.store.ViewBy(ctx, r.clock.read, fn)
+			return w.store.ViewBy(ctx, r.time, fn)
 		}
 	}
 	err := errDead
@@ -276,7 +280,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		case w.storeDown(), st.fault == refused, ctx.Err() != nil:
 			err = unavailable("the store did not answer")
 		default:
-			err = w.store.ViewBy(context.Background(), r.clock.read, fn)
+			err = w.store.ViewBy(context.Background(), r.time, fn)
 		}
 		st.answer(outcome(err))
 	}
@@ -307,8 +311,10 @@ func outcome(err error) string {
 func caller() string {
 	var pcs [10]uintptr
 	n := runtime.Callers(3, pcs[:])
-	if name, ok := callers.Load(pcs); ok {
-		return name.(string)
+	callers.Lock()
+	defer callers.Unlock()
+	if name, ok := callers.names[pcs]; ok {
+		return name
 	}
 	var names []string
 	frames := runtime.CallersFrames(pcs[:n])
@@ -329,8 +335,12 @@ func caller() string {
 		}
 	}
 	name := strings.Join(names, "<")
-	callers.Store(pcs, name)
+	callers.names[pcs] = name
 	return name
 }
 
-var callers sync.Map // of [10]uintptr, to string
+// callers are the names of those that asked before, by where they stand.
+var callers = struct {
+	sync.Mutex
+	names map[[10]uintptr]string
+}{names: map[[10]uintptr]string{}}

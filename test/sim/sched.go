@@ -7,11 +7,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 )
 
 // sched is the one who decides what happens next. Every transaction and every call
@@ -209,26 +212,50 @@ func newTrace() trace { return trace{sum: sha256.New()} }
 
 func (t *trace) add(n int64, at time.Duration, st *step) {
 	b := t.buf[:0]
-	b = fmt.Appendf(b, "%7d %14.6f %-8s %-10s %-28s %s", n, at.Seconds(), st.by.name(), st.op, st.label, st.detail)
+	var room [32]byte
+	b = right(b, strconv.AppendInt(room[:0], n, 10), 7)
+	b = right(append(b, ' '), strconv.AppendFloat(room[:0], at.Seconds(), 'f', 6, 64), 14)
+	b = left(append(b, ' '), st.by.name(), 8)
+	b = left(append(b, ' '), st.op, 10)
+	b = left(append(b, ' '), st.label, 28)
+	b = append(append(b, ' '), st.detail...)
 	if st.fault != none {
-		b = fmt.Appendf(b, "  [%s]", st.fault)
+		b = append(append(append(b, "  ["...), st.fault...), ']')
 	}
 	if st.said != "" {
-		b = fmt.Appendf(b, "  -> %s", st.said)
+		b = append(append(b, "  -> "...), st.said...)
 	}
 	t.buf = b
 	t.line(string(b))
 }
 
+// right and left append a text that is as wide as a column, on its right or left side.
+func right(b, text []byte, wide int) []byte {
+	for range wide - len(text) {
+		b = append(b, ' ')
+	}
+	return append(b, text...)
+}
+
+func left(b []byte, text string, wide int) []byte {
+	b = append(b, text...)
+	for range wide - utf8.RuneCountInString(text) {
+		b = append(b, ' ')
+	}
+	return b
+}
+
 func (t *trace) line(text string) {
-	t.sum.Write([]byte(text))
-	t.sum.Write([]byte{'\n'})
+	io.WriteString(t.sum, text)
+	t.sum.Write(newline)
 	t.last[t.n%len(t.last)] = text
 	t.n++
 	if t.all != nil {
 		t.all(text)
 	}
 }
+
+var newline = []byte{'\n'}
 
 func (t *trace) tail() []string {
 	var lines []string

@@ -10,7 +10,9 @@ import (
 	"hash/fnv"
 	"io"
 	"runtime"
+	"runtime/metrics"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -146,7 +148,11 @@ func (w *world) coin(p float64, n int, label string) bool {
 		return false
 	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d/%d/%s/%d", w.seed, n, label, w.now().UnixNano())
+	var room [128]byte
+	b := append(strconv.AppendUint(room[:0], w.seed, 10), '/')
+	b = append(strconv.AppendInt(b, int64(n), 10), '/')
+	b = append(append(b, label...), '/')
+	h.Write(strconv.AppendInt(b, w.now().UnixNano(), 10))
 	return float64(h.Sum64()%1_000_000) < p*1_000_000
 }
 
@@ -318,9 +324,21 @@ func (w *world) unfold() {
 // stops goroutines, and they would go on in another order.
 func (w *world) sweepMemory() {
 	w.in(30*time.Minute, "memory", "", func() {
-		runtime.GC()
+		if inUse() > sweepAt {
+			runtime.GC()
+		}
 		w.sweepMemory()
 	})
+}
+
+// sweepAt is how much memory is in use when it is worth a collection.
+const sweepAt = 128 << 20
+
+// inUse is how much memory is in use, garbage included.
+func inUse() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // nextStorm begins a time of faults some while from now, and ends it.

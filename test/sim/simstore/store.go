@@ -279,6 +279,16 @@ func (s *Store) Grant(id access.GrantID) (access.Grant, bool) {
 	return access.Grant{}, false
 }
 
+// GrantOf is the grant of a request.
+func (s *Store) GrantOf(id access.RequestID) (access.Grant, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if row := s.grants.rows[s.grants.byRequest[id]]; row != nil {
+		return row.Grant, true
+	}
+	return access.Grant{}, false
+}
+
 // Entitlement is one entitlement.
 func (s *Store) Entitlement(id access.EntitlementID) (access.Entitlement, bool) {
 	s.mu.Lock()
