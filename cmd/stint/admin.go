@@ -19,7 +19,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd())
 	credential := &cobra.Command{Use: "credential", Short: "What connectors sign in to targets with"}
-	credential.AddCommand(c.credentialSetCmd())
+	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	cmd.AddCommand(user, service, credential, c.stopCmd(), c.resumeCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd())
 	return cmd
 }
@@ -178,9 +178,9 @@ func (c *cli) credentialSetCmd() *cobra.Command {
 				return err
 			}
 			c.say("registered " + printable(done.Name))
-			t := newTable("NAME", "TYPE", "ADDRESS", "USERNAME")
-			t.row(done.Name, done.Type, done.Address, done.Username)
-			return c.show(result{value: done, names: []string{done.Name}, table: t})
+			c.doubt(done)
+			names, t := c.credentialTable([]api.ConnectorCredential{done})
+			return c.show(result{value: done, names: names, table: t})
 		},
 	}
 	f := cmd.Flags()
@@ -189,6 +189,70 @@ func (c *cli) credentialSetCmd() *cobra.Command {
 	f.StringVar(&s.Username, "username", "", "the connector's account on the target")
 	f.StringVar(&file, "password-file", "", "the file that holds the password (- for stdin)")
 	return cmd
+}
+
+// doubt says what is probably not meant about a credential. That no resource names it is
+// how it is before the first apply, so it is no warning yet.
+func (c *cli) doubt(cred api.ConnectorCredential) {
+	word := "note"
+	if len(cred.Resources) > 0 {
+		word = c.paint.warn("warning")
+	}
+	for _, w := range cred.Warnings {
+		c.problem(word, w)
+	}
+}
+
+func (c *cli) credentialTable(all []api.ConnectorCredential) (names []string, t *table) {
+	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "RESOURCES")
+	for _, cred := range all {
+		names = append(names, cred.Name)
+		t.row(cred.Name, cred.Type, cred.Address, cred.Username, strings.Join(cred.Resources, ", "))
+	}
+	return names, t
+}
+
+func (c *cli) credentialListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List what is registered, where it may be sent, and which resources name it",
+		Long:  "List what is registered, where it may be sent, and which resources name it; never a\npassword. What does not fit a resource is said on stderr.",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			return showKind(c, "", 0, conn.ListCredentials, nil, cmd.Context(), func(all []api.ConnectorCredential) ([]string, *table) {
+				for _, cred := range all {
+					c.doubt(cred)
+				}
+				return c.credentialTable(all)
+			})
+		},
+	}
+}
+
+func (c *cli) credentialDeleteCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete a credential that no resource names any more",
+		Long:  "Delete a credential that no resource names any more. It is refused while a resource\nnames it, and while access that was made with it is not yet read back as gone.",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			done, err := conn.DeleteCredential(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			c.say("deleted " + printable(done.Name) + "; the login on the target is as it was")
+			names, t := c.credentialTable([]api.ConnectorCredential{done})
+			return c.show(result{value: done, names: names, table: t})
+		},
+	}
 }
 
 func (c *cli) stopCmd() *cobra.Command {

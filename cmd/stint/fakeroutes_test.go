@@ -253,7 +253,25 @@ func (f *fake) administration(mux *http.ServeMux) {
 		if !in.Password.Equal("s3cret from a file") {
 			return nil, &api.Error{Kind: api.Invalid, Code: "wrong-password", Message: "the password is not the one of the test"}
 		}
-		return api.ConnectorCredential{Name: r.PathValue("name"), Type: in.Type, Address: in.Address, Username: in.Username, UpdatedAt: api.At(time.Now())}, nil
+		out := api.ConnectorCredential{Name: r.PathValue("name"), Type: in.Type, Address: in.Address, Username: in.Username, UpdatedAt: api.At(time.Now())}
+		if out.Name == "orders-connector" {
+			out.Resources = []string{"orders-db"}
+		}
+		if in.Address != "db1:5432" {
+			out.Warnings = []api.Problem{{Text: "nothing bears out " + in.Address, Next: "check the address"}}
+		}
+		return out, nil
+	})
+	f.route(mux, "GET /v1/admin/credentials", func(fakeLogin, *http.Request, []byte) (any, error) {
+		return api.Page[api.ConnectorCredential]{Items: []api.ConnectorCredential{
+			{Name: "old", Type: "postgres", Address: "db9:5432", Username: "stint", Resources: []string{}, Warnings: []api.Problem{{Text: "no resource names it"}}},
+			{Name: "orders-connector", Type: "postgres", Address: "db1:5432", Username: "stint", Resources: []string{"orders-db", "orders-ro"}}}}, nil
+	})
+	f.route(mux, "DELETE /v1/admin/credentials/{name}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		if r.PathValue("name") == "orders-connector" {
+			return nil, &api.Error{Kind: api.Conflict, Code: "in-use", Message: "the credential orders-connector is used by orders-db"}
+		}
+		return api.ConnectorCredential{Name: r.PathValue("name"), Type: "postgres", Address: "db9:5432", Username: "stint"}, nil
 	})
 	f.route(mux, "POST /v1/resources/{name}/check", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		ok := r.PathValue("name") == "orders-db"

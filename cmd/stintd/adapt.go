@@ -7,6 +7,7 @@ import (
 
 	"stint/internal/apiserver"
 	"stint/internal/broker"
+	"stint/internal/credential"
 	"stint/internal/ident"
 	"stint/internal/siem"
 	"stint/internal/store"
@@ -50,6 +51,10 @@ func (s brokerStore) View(ctx context.Context, fn func(broker.Tx) error) error {
 
 func forIdent(s *store.Store) ident.Store {
 	return storeAs[ident.Tx]{s, func(tx *store.Tx) ident.Tx { return tx }}
+}
+
+func forLogins(s *store.Store) credential.Store {
+	return storeAs[credential.Tx]{s, func(tx *store.Tx) credential.Tx { return tx }}
 }
 
 // auditLog is the store's log for the doors.

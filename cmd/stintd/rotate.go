@@ -127,6 +127,9 @@ func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
 		return err
 	}
 	for _, c := range cs {
+		if c.Gone() {
+			continue // there is nothing to seal
+		}
 		if c, err = broker.ResealCredential(vault, c); err != nil {
 			return err
 		}

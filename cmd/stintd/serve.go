@@ -26,6 +26,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/connector"
 	"stint/internal/connector/all"
+	"stint/internal/credential"
 	"stint/internal/ident"
 	"stint/internal/journal"
 	"stint/internal/keys"
@@ -137,7 +138,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	p.broker.SetHold(holdCommits, p.protection.hold())
 	p.witnesses = newWitnesses(s, st, p.broker, p.identity, log.With("part", "witness"))
 	p.server, err = apiserver.New(apiserver.Config{
-		Broker: p.broker, Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
+		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 	})
 	if err != nil {

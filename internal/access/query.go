@@ -61,6 +61,10 @@ type Credential struct {
 	SetAt    time.Time
 }
 
+// Gone reports whether the credential was deleted: its row stays without the secret,
+// so that the versions of its name go on.
+func (c Credential) Gone() bool { return len(c.Sealed) == 0 }
+
 // Sealed is the credential of a live grant, encrypted to the holder's device.
 type Sealed struct {
 	Grant       GrantID

@@ -126,6 +126,9 @@ type ConnectorCredential struct {
 	Address   string `json:"address" example:"db1:5432"`
 	Username  string `json:"username" example:"stint"`
 	UpdatedAt Time   `json:"updated_at" format:"date-time"`
+
+	Resources []string  `json:"resources" nullable:"false" doc:"The resources that name it"`
+	Warnings  []Problem `json:"warnings" nullable:"false" doc:"What is probably not meant: no resource names it, or one has another address"`
 }
 
 // CheckReport is the preflight of a resource: can we create AND remove there?

@@ -116,6 +116,16 @@ func (c *Client) SetCredential(ctx context.Context, name string, s CredentialSet
 	return get[ConnectorCredential](ctx, c, call{method: http.MethodPut, path: []string{"admin", "credentials", name}, in: s})
 }
 
+// ListCredentials lists what connectors log in with, without what is secret.
+func (c *Client) ListCredentials(ctx context.Context, l List) (Page[ConnectorCredential], error) {
+	return get[Page[ConnectorCredential]](ctx, c, call{method: http.MethodGet, path: []string{"admin", "credentials"}, query: l.query()})
+}
+
+// DeleteCredential deletes one that nothing uses any more.
+func (c *Client) DeleteCredential(ctx context.Context, name string) (ConnectorCredential, error) {
+	return get[ConnectorCredential](ctx, c, call{method: http.MethodDelete, path: []string{"admin", "credentials", name}})
+}
+
 // CheckResource proves that access to a resource can be made and removed.
 func (c *Client) CheckResource(ctx context.Context, name string) (CheckReport, error) {
 	return get[CheckReport](ctx, c, call{method: http.MethodPost, path: []string{Resources, name, "check"}})

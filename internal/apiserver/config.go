@@ -12,6 +12,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/broker"
+	"stint/internal/credential"
 	"stint/internal/ident"
 )
 
@@ -49,6 +50,7 @@ type LogRecord struct {
 // Config is what a Server is made of. All fields without another word are required.
 type Config struct {
 	Broker  *broker.Broker
+	Logins  *credential.Register // of connectors
 	Ident   *ident.Ident
 	Replays ident.Replays
 	Audit   AuditLog
@@ -103,7 +105,7 @@ func (l Limits) orDefault() Limits {
 }
 
 func (c Config) check() error {
-	if c.Broker == nil || c.Ident == nil || c.Replays == nil || c.Audit == nil || c.Ready == nil || c.Log == nil ||
+	if c.Broker == nil || c.Logins == nil || c.Ident == nil || c.Replays == nil || c.Audit == nil || c.Ready == nil || c.Log == nil ||
 		c.LogKey.Key == "" || c.Version == "" {
 		return errors.New("apiserver: the configuration is incomplete")
 	}

@@ -127,17 +127,3 @@ func (s *Server) disableUser(ctx context.Context, c call, in *ByName) (*reply[ap
 	}
 	return answer(api.Disabled{Principal: string(id), Grants: grants}), nil
 }
-
-type setCredentialIn struct {
-	ByName
-	Body api.CredentialSet
-}
-
-func (s *Server) setCredential(ctx context.Context, c call, in *setCredentialIn) (*reply[api.ConnectorCredential], error) {
-	a := in.Body
-	cred := access.Credential{Name: in.Name, Type: a.Type, Address: a.Address, Username: a.Username}
-	if err := s.broker.SetCredential(ctx, c.asked(nil), cred, access.NewSecret([]byte(a.Password.Reveal()))); err != nil {
-		return nil, err
-	}
-	return answer(api.ConnectorCredential{Name: in.Name, Type: a.Type, Address: a.Address, Username: a.Username, UpdatedAt: api.At(s.now())}), nil
-}

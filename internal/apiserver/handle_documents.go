@@ -32,6 +32,11 @@ func (s *Server) apply(ctx context.Context, c call, in *struct{ Body api.Apply }
 	for _, ch := range done.Changes {
 		out.Changes = append(out.Changes, api.Change{Kind: ch.Kind, Name: ch.Name, Action: string(ch.Op), Source: at[ch.Kind+" "+ch.Name]})
 	}
+	more, err := s.unregistered(ctx, c, docs)
+	if err != nil { // what was asked for is done
+		s.log.Warn("documents were applied and their credentials not looked for", "error", err)
+	}
+	out.Warnings = append(out.Warnings, more...)
 	return answer(out), nil
 }
 

@@ -109,7 +109,11 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "add-service", method: post, path: "/v1/admin/services", who: admins, tag: "Administration",
 		summary: "Make a service with a token, or renew one"}, s.addService)
 	register(s, route{name: "set-credential", method: put, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
-		summary: "Register the credential that a connector logs in with"}, s.setCredential)
+		summary: "Register the credential that a connector logs in with", detail: "Bound to type and address. What does not fit the resources is in warnings."}, s.setCredential)
+	register(s, route{name: "list-credentials", method: get, path: "/v1/admin/credentials", who: auditors, tag: "Administration",
+		summary: "The credentials of connectors, without what is secret, and which resources use them"}, s.listCredentials)
+	register(s, route{name: "delete-credential", method: del, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
+		summary: "Delete a credential", detail: "Refused while a resource names it, or live access was made with it."}, s.deleteCredential)
 
 	register(s, route{name: "backup", method: get, path: "/v1/admin/backup", who: admins, held: true, tag: "Administration",
 		summary: "A backup of the whole store, as one file", detail: "That it was handed out is in the log first. Secrets in it are sealed; the seal key is not in it."}, s.backup)

@@ -20,12 +20,14 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/broker"
+	"stint/internal/credential"
 	"stint/internal/ident"
 )
 
 // Server serves the API. It is safe for concurrent use.
 type Server struct {
 	broker  *broker.Broker
+	logins  *credential.Register
 	ident   *ident.Ident
 	replays ident.Replays
 	audit   AuditLog
@@ -70,7 +72,7 @@ func New(c Config) (*Server, error) {
 	}
 	l := c.Limits.orDefault()
 	s := &Server{
-		broker: c.Broker, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
+		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
 		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),

@@ -21,6 +21,7 @@ import (
 	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/credential"
 	"stint/internal/ident"
 	"stint/internal/keys"
 	"stint/internal/store"
@@ -94,7 +95,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	check(t, err)
 	w.ident = ident.New(identStore{st})
 	c := Config{
-		Broker: b, Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
+		Broker: b, Logins: credential.New(loginStore{st}), Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
 		Ready: st.Ready, Version: "test", Log: log,
 	}
 	for _, f := range bend {
@@ -195,6 +196,16 @@ func (s identStore) Update(ctx context.Context, fn func(ident.Tx) error) error {
 }
 
 func (s identStore) View(ctx context.Context, fn func(ident.Tx) error) error {
+	return s.Store.View(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+type loginStore struct{ *store.Store }
+
+func (s loginStore) Update(ctx context.Context, fn func(credential.Tx) error) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+func (s loginStore) View(ctx context.Context, fn func(credential.Tx) error) error {
 	return s.Store.View(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 

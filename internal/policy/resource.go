@@ -41,6 +41,9 @@ type Ceiling struct {
 	line                                             int
 }
 
+// At is the file and the line of the resource's document.
+func (r Resource) At() (file string, line int) { return r.at.file, r.at.line }
+
 func readResource(f *form, at place, schemas map[string]access.Schema) *Resource {
 	r := &Resource{Name: access.ResourceName(fieldText(f, "name")), Source: at.String(), at: at}
 	r.Description = f.text("description", 1024)
@@ -120,7 +123,7 @@ func readPersons(f *form) map[string]string {
 func readConnection(f *form, typ string, schemas map[string]access.Schema) access.Connection {
 	c := access.Connection{Type: typ}
 	if it, ok := f.must("address"); ok {
-		if c.Address = it.text; !validAddress(it.text) {
+		if c.Address = it.text; !ValidAddress(it.text) {
 			f.r.add(it.line, `write it as "db1:5432"`, "%q is not host:port", it.text)
 		}
 	}
@@ -134,9 +137,9 @@ func readConnection(f *form, typ string, schemas map[string]access.Schema) acces
 	return c
 }
 
-// validAddress accepts host:port, and nothing that a URL or a flag could be
+// ValidAddress accepts host:port, and nothing that a URL or a flag could be
 // made of.
-func validAddress(s string) bool {
+func ValidAddress(s string) bool {
 	host, port, ok := cutLast(s, ":")
 	if !ok || len(host) > 253 {
 		return false

@@ -178,7 +178,7 @@ func TestAddresses(t *testing.T) {
 		"db1:65536": {false, false}, "db1:+1": {false, false}, "a@b:1": {false, false}, "a b:1": {false, false}, "/tmp/s:1": {false, false},
 		"-h:1": {false, false}, "db1.:1": {false, false}, "::1:5432": {false, false}, "[fe80::1%eth0]:1": {false, false}, "[::1:1": {false, false}, "[]:1": {false, false},
 	} {
-		if got := validAddress(address); got != want[0] {
+		if got := ValidAddress(address); got != want[0] {
 			t.Errorf("%s: valid is %v", address, got)
 		}
 		if want[0] && loopback(address) != want[1] {

@@ -1,0 +1,206 @@
+// Package credential keeps the register of what connectors sign in to targets with:
+// which there are, which Resources use them, what about them is probably not meant,
+// and how one is deleted. It never sees a password: those are set by the broker,
+// sealed, and opened there alone.
+//
+// Invariants, each held by a test (of the doors, on a real store):
+//
+//  1. Nothing that it gives out holds ciphertext, let alone a secret.
+//  2. A credential goes only when no Resource names it and nothing live was made with
+//     it: access that cannot be ended is worse than a login too many.
+//  3. What is deleted leaves its row behind, without the secret, so that the versions
+//     in the log go on where somebody registers the name again. To everybody who asks
+//     here it is not there any more.
+package credential
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+// Deleted is the event of a deletion. Stored: only append.
+const Deleted access.EventType = "credential.deleted"
+
+// Store is the memory of the register: one serializable transaction each, whose
+// function may run more than once.
+type Store interface {
+	Update(ctx context.Context, fn func(Tx) error) error
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction. Reads of what does not exist answer access.NotFound;
+// SaveCredential replaces exactly the version before.
+type Tx interface {
+	Now() time.Time
+	Append(evs ...access.Event) error
+	Credential(name string) (access.Credential, error)
+	Credentials() ([]access.Credential, error)
+	SaveCredential(c access.Credential) error
+	Entitlements(q access.EntitlementQuery) ([]access.Entitlement, error)
+}
+
+// Register is safe for concurrent use and keeps nothing in memory.
+type Register struct{ store Store }
+
+// New makes a Register on a store.
+func New(store Store) *Register { return &Register{store} }
+
+// List gives all that are registered, by name, without what is sealed in them.
+func (r *Register) List(ctx context.Context) (list []access.Credential, err error) {
+	err = r.store.View(ctx, func(tx Tx) error {
+		all, err := tx.Credentials()
+		list = slices.DeleteFunc(all, access.Credential.Gone)
+		for i := range list {
+			list[i].Sealed = nil
+		}
+		return err
+	})
+	return list, err
+}
+
+// Delete removes a credential that no Resource of the set names and that no live access
+// stands on, and gives back what was deleted; administrators only. The set may be a
+// moment old: a Resource that is applied at the same time is then one whose credential
+// is not registered, which apply warns of.
+func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set *policy.Set, name string) (gone access.Credential, err error) {
+	if !admin {
+		return gone, access.Fail(access.Denied, "not-yours", "credentials of connectors are for administrators")
+	}
+	err = r.store.Update(ctx, func(tx Tx) error {
+		c, err := tx.Credential(name)
+		if access.KindOf(err) == access.NotFound || err == nil && c.Gone() {
+			return r.unknown(tx, name)
+		} else if err != nil {
+			return err
+		}
+		if used := UsedBy(set, name); len(used) > 0 {
+			return access.Fail(access.Conflict, "in-use", "the credential "+name+" is used by "+strings.Join(used, ", ")).
+				Try("apply the resource with another credential, or delete it: stint delete resource " + used[0])
+		}
+		if err := unused(tx, c); err != nil {
+			return err
+		}
+		c.Version++
+		c.Sealed, c.SetAt = []byte{}, tx.Now()
+		if err := tx.SaveCredential(c); err != nil {
+			return err
+		}
+		gone = c
+		return tx.Append(access.Event{Type: Deleted, At: tx.Now(), Entity: "credential:" + name, Version: c.Version, Actor: by,
+			Facts: map[string]string{"type": c.Type, "address": c.Address, "username": c.Username}})
+	})
+	return gone, err
+}
+
+// unknown names the nearest that there is.
+func (r *Register) unknown(tx Tx, name string) error {
+	all, err := tx.Credentials()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, c := range all {
+		if !c.Gone() {
+			names = append(names, c.Name)
+		}
+	}
+	next := policy.DidYouMean(name, names)
+	if next == "" {
+		next = "stint admin credential list says which there are"
+	}
+	return access.Fail(access.NotFound, "no-such-credential", fmt.Sprintf("there is no credential %q", name)).Try(next)
+}
+
+// many is more entitlements on one place than are looked through.
+const many = 10000
+
+// unused refuses while live access was made with the credential. A Resource that was
+// deleted, its grants revoked, still needs it until everything is read back as gone.
+func unused(tx Tx, c access.Credential) error {
+	es, err := tx.Entitlements(access.EntitlementQuery{Place: access.Connection{Type: c.Type, Address: c.Address}.Place(),
+		States: []access.EntitlementState{access.Intended, access.Present, access.Refreshing, access.Removing}, Limit: many})
+	if err != nil {
+		return err
+	}
+	uses := func(e access.Entitlement) bool { return e.Target.Connection.Credential == c.Name }
+	if slices.ContainsFunc(es, uses) || len(es) == many {
+		return access.Fail(access.Conflict, "in-use", "live access depends on the credential "+c.Name+" at "+c.Address).
+			Because("without it, it could not be taken away").Try("wait until it is gone; stint get grants shows it")
+	}
+	return nil
+}
+
+// UsedBy are the Resources that name a credential.
+func UsedBy(set *policy.Set, name string) (names []string) {
+	for _, r := range set.Resources() {
+		if r.Connection.Credential == name {
+			names = append(names, string(r.Name))
+		}
+	}
+	return names
+}
+
+// Doubts are what is legal about a registered credential and probably not meant.
+func Doubts(set *policy.Set, c access.Credential) (doubts []policy.Problem) {
+	users, elsewhere := 0, ""
+	for _, r := range set.Resources() {
+		switch {
+		case r.Connection.Credential == c.Name:
+			users++
+			if r.Connection.Type != c.Type || r.Connection.Address != c.Address {
+				doubts = append(doubts, bound(r, c))
+			}
+		case r.Connection.Address == c.Address:
+			elsewhere = fmt.Sprintf("resource %s, at that address, names the credential %q", r.Name, r.Connection.Credential)
+		}
+	}
+	if users == 0 {
+		next := "check the address; it is used once a resource that names it is applied"
+		if elsewhere != "" {
+			next = elsewhere
+		}
+		doubts = append(doubts, policy.Problem{Message: fmt.Sprintf("no resource names the credential %q yet, so that nothing says whether %s is right", c.Name, c.Address), Hint: next})
+	}
+	return doubts
+}
+
+// Missing are the credentials that Resources name and that would not serve them: not
+// registered, or bound to another address.
+func Missing(resources []policy.Resource, registered []access.Credential) (problems []policy.Problem) {
+	var names []string
+	known := map[string]access.Credential{}
+	for _, c := range registered {
+		names, known[c.Name] = append(names, c.Name), c
+	}
+	for _, r := range resources {
+		at := r.Connection
+		c, ok := known[at.Credential]
+		switch {
+		case !ok:
+			next := policy.DidYouMean(at.Credential, names)
+			if next == "" {
+				next = "stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …"
+			}
+			problems = append(problems, about(r, next, "resource %s names the credential %q, which is not registered", r.Name, at.Credential))
+		case c.Type != at.Type || c.Address != at.Address:
+			problems = append(problems, bound(r, c))
+		}
+	}
+	return problems
+}
+
+func bound(r policy.Resource, c access.Credential) policy.Problem {
+	return about(r, "register it again for the address that is right, or mend the document",
+		"resource %s is %s at %s, and its credential %q is bound to %s at %s: Stint cannot sign in there", r.Name, r.Connection.Type, r.Connection.Address, c.Name, c.Type, c.Address)
+}
+
+func about(r policy.Resource, next, format string, args ...any) policy.Problem {
+	file, line := r.At()
+	return policy.Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...), Hint: next}
+}
