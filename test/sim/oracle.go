@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"stint/internal/access"
@@ -29,7 +30,11 @@ const (
 // only to learn which order belongs to which request, and to compare them with the
 // log; what is allowed it knows from the people.
 type oracle struct {
-	w         *world
+	w *world
+	// showing is held by a person who looks at the log. Between two steps people run one
+	// at a time, but the runtime may put one off in the middle who ran for long, as on a
+	// busy machine, and let the next one run.
+	showing   sync.Mutex
 	disturbed map[access.Place]time.Time // "" is everywhere
 	slack     time.Duration              // by how much ends may be off because of clocks
 	taken     map[string]time.Time       // when a failover last took something of an entity back
@@ -555,6 +560,8 @@ func (w *world) endedAhead(g access.GrantID) bool {
 
 // shown: what a person sees of a credential was put on record before (I-16).
 func (o *oracle) shown(a *ask) {
+	o.showing.Lock()
+	defer o.showing.Unlock()
 	o.readLog(true)
 	if o.shows[string(a.grant)] == 0 && !a.forgot(a.sent) {
 		o.w.fail("I-16", "%s was shown a credential, and the log does not say so", a.name())
