@@ -143,6 +143,9 @@ func (c *cli) requestCmd() *cobra.Command {
 // submit sends the question. A refusal that is on record is shown as the
 // request it became.
 func (c *cli) submit(ctx context.Context, conn *connection, q api.Ask) (api.Request, error) {
+	if err := conn.keepDevice(); err != nil { // a service's credential is sealed to it
+		return api.Request{}, err
+	}
 	r, err := conn.Submit(ctx, q, api.Wait{})
 	if err != nil {
 		return r, c.recorded(ctx, conn, err)
