@@ -30,6 +30,9 @@ func (c *cli) auditTailCmd() *cobra.Command {
 		Short: "Show the newest records, and those that come",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notNegative("lines", last); err != nil {
+				return err
+			}
 			conn, err := c.connect()
 			if err != nil {
 				return err

@@ -7,12 +7,15 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"stint/internal/api"
+	"stint/internal/policy"
 )
 
 // cli is one run of the program: what it was given, and where it writes.
@@ -83,7 +86,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetErr(c.err)
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(wrongFlag)
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "the server's URL (STINT_SERVER)")
 	f.StringVarP(&c.output, "output", "o", "", "table, json, yaml or name (STINT_OUTPUT)")
@@ -166,6 +169,38 @@ func unknownCommand(cmd *cobra.Command, arg string) error {
 		e.Next = "did you mean " + cmd.CommandPath() + " " + strings.Join(near, ", ") + "?"
 	}
 	return e
+}
+
+// wrongFlag says what is wrong with a flag, in the words of people.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &value):
+		why := "is not a " + value.GetFlag().Value.Type()
+		if strings.Contains(why, "int") {
+			why = "is not a whole number"
+		}
+		if errors.Is(value, strconv.ErrRange) {
+			why = "is too large a number"
+		}
+		err = errors.New("--" + value.GetFlag().Name + ": " + quote(value.GetValue()) + " " + why)
+	case errors.As(err, &unknown):
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+		if near := policy.DidYouMean("--"+unknown.GetSpecifiedName(), known); near != "" {
+			err = errors.New(err.Error() + "; " + near)
+		}
+	}
+	return usageError{err}
+}
+
+// notNegative refuses a count below zero.
+func notNegative(flag string, n int64) error {
+	if n < 0 {
+		return usageError{errors.New("--" + flag + ": " + strconv.FormatInt(n, 10) + " is below zero")}
+	}
+	return nil
 }
 
 // exactly wants n arguments, and says their names when they are not there.

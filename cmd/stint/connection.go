@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"stint/internal/api"
@@ -17,7 +20,21 @@ const defaultServer = "http://127.0.0.1:7420"
 // connection is the server, spoken to as whoever is signed in.
 type connection struct {
 	*api.Client
-	name string // scheme and host: the key of logins and pins
+	name  string // scheme and host: the key of logins and pins
+	keyAt string // where the device's keys belong that are in no file yet; empty once they are
+}
+
+// keepDevice writes the device's keys down, before something is bound to them. Until
+// then who only reads, and who is told to sign in, leaves no trace in STINT_HOME.
+func (n *connection) keepDevice() error {
+	if n.keyAt == "" {
+		return nil
+	}
+	d, err := api.OpenDevice(n.keyAt) // another process may have made others meanwhile
+	if err == nil {
+		n.Device, n.keyAt = d, ""
+	}
+	return err
 }
 
 // LogKey asks as nobody, as before sign-in: the call is public, and a token has no
@@ -47,12 +64,16 @@ func (c *cli) dial() (*connection, config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	device, err := api.OpenDevice(filepath.Join(dir, deviceFile))
+	conn := &connection{Client: &api.Client{Server: u, UserAgent: "stint/" + versionText()}, name: u.Scheme + "://" + u.Host}
+	path := filepath.Join(dir, deviceFile)
+	if conn.Device, err = api.LoadDevice(path); errors.Is(err, fs.ErrNotExist) {
+		conn.keyAt = path
+		conn.Device, err = api.NewDevice()
+	}
 	if err != nil {
 		return nil, cfg, err
 	}
-	client := &api.Client{Server: u, Device: device, UserAgent: "stint/" + versionText()}
-	return &connection{Client: client, name: u.Scheme + "://" + u.Host}, cfg, nil
+	return conn, cfg, nil
 }
 
 // connect makes the connection with the token of whoever is signed in, or of
@@ -66,6 +87,10 @@ func (c *cli) connect() (*connection, error) {
 		return nil, err
 	}
 	if token := c.env["STINT_TOKEN"]; token != "" {
+		if !strings.HasPrefix(token, tokenPrefix) {
+			return nil, wrong("bad-token", "STINT_TOKEN does not hold the token of a service", "one begins with "+tokenPrefix+", and is shown once by stint admin service add",
+				"set STINT_TOKEN to that, or unset it to act as yourself")
+		}
 		conn.Token, conn.Service = api.Secret(token), true
 	} else if conn.Token = cfg.Logins[conn.name].Token; conn.Token == "" {
 		return nil, &api.Error{Kind: api.Unauthenticated, Code: "not-signed-in", Message: "not signed in to " + conn.name,
@@ -74,6 +99,9 @@ func (c *cli) connect() (*connection, error) {
 	c.started = conn
 	return conn, nil
 }
+
+// tokenPrefix is what every token of a service begins with (internal/ident).
+const tokenPrefix = "stint_"
 
 // parseFor reads a duration that a flag gave; empty stays empty.
 func parseFor(flag, text string) (string, error) {
@@ -127,7 +155,7 @@ func (c *cli) readSecret(flag, path string) (api.Secret, error) {
 		end--
 	}
 	if end == 0 {
-		return "", wrong("empty-file", "--"+flag+": "+path+" is empty", "", "")
+		return "", wrong("empty-file", "--"+flag+": "+path+" is empty", "what wrote it may have failed", "see that the file holds the secret and nothing else")
 	}
 	return api.Secret(text[:end]), nil
 }

@@ -154,7 +154,11 @@ func (f *fake) documents(mux *http.ServeMux) {
 		r := api.Request{Role: in.Ask.Role, Duration: in.Ask.Duration, Decision: api.Decision{Outcome: api.OutcomeAllow,
 			Reasons: []api.Reason{{Policy: "orders-read", Source: "policy.yaml:31", Text: "platform may read orders"}}}}
 		f.decide(&r)
-		return api.Explanation{Decision: r.Decision, Documents: 7, MaxDuration: "2h", Nearest: "reader on orders-db for 2h",
+		var offers []api.Offer
+		if r.Decision.Outcome == api.OutcomeDeny {
+			offers = []api.Offer{{Role: "reader", Duration: "2h"}}
+		}
+		return api.Explanation{Decision: r.Decision, Documents: 7, MaxDuration: "2h", Nearest: "reader on orders-db for 2h", Offers: offers,
 			Policies: []api.RuleSaid{{Policy: "orders-read", Source: "policy.yaml:31", Effect: "allow", Text: "role is " + in.Ask.Role + ", not reader"}}}, nil
 	})
 	f.route(mux, "GET /v1/who-can", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {

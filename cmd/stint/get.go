@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stint/internal/api"
+	"stint/internal/policy"
 )
 
 // kindsOfGet are what can be listed.
@@ -42,6 +43,12 @@ func (c *cli) getCmd() *cobra.Command {
 			if kind != "requests" && kind != "grants" && (f.state != "" || f.mine) {
 				return usageError{errors.New("--state and --mine go with requests and grants only")}
 			}
+			if err := checkState(kind, f.state); err != nil {
+				return err
+			}
+			if err := notNegative("limit", int64(f.limit)); err != nil {
+				return err
+			}
 			conn, err := c.connect()
 			if err != nil {
 				return err
@@ -53,11 +60,42 @@ func (c *cli) getCmd() *cobra.Command {
 			return c.get(cmd.Context(), conn, kind, name, f)
 		},
 	}
-	cmd.Flags().StringVar(&f.state, "state", "", "requests and grants: only those in this state; grants: also live")
+	cmd.Flags().StringVar(&f.state, "state", "", "requests: pending, approved, denied, cancelled or expired; grants: scheduled, provisioning, active, ending, ended, failed or live")
 	cmd.Flags().BoolVar(&f.mine, "mine", false, "requests and grants: only your own")
 	cmd.Flags().IntVar(&f.limit, "limit", 0, "show no more than so many; 0 for all")
 	cmd.ValidArgsFunction = c.completeKinds(kindsOfGet...)
 	return cmd
+}
+
+// statesOf are the words of --state, by kind.
+var statesOf = map[string][]string{
+	"requests": {string(api.RequestPending), string(api.RequestApproved), string(api.RequestDenied), string(api.RequestCancelled), string(api.RequestExpired)},
+	"grants": {string(api.GrantScheduled), string(api.GrantProvisioning), string(api.GrantActive), string(api.GrantEnding), string(api.GrantEnded),
+		string(api.GrantFailed), "live"},
+}
+
+// checkState refuses a word that is no state of the kind. Requests are decided, grants
+// live and end: a state of the other kind is what is meant most often.
+func checkState(kind, state string) error {
+	if state == "" || statesOf[kind] == nil {
+		return nil
+	}
+	words := []string{state}
+	if kind == "grants" {
+		words = strings.Split(state, ",")
+	}
+	other := map[string]string{"requests": "grants", "grants": "requests"}[kind]
+	for _, w := range words {
+		if slices.Contains(statesOf[kind], w) {
+			continue
+		}
+		next := policy.DidYouMean(w, statesOf[kind])
+		if slices.Contains(statesOf[other], w) {
+			next = "did you mean stint get " + other + " --state " + w + "?"
+		}
+		return wrong("unknown-state", quote(w)+" is not a state of "+kind, "", strings.TrimSpace(next+" use one of: "+strings.Join(statesOf[kind], ", ")))
+	}
+	return nil
 }
 
 func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f getFlags) error {

@@ -189,7 +189,29 @@ func refusedBy(r api.Request) (what, why, next string) {
 			return "denied by " + v.Person, v.Note, ""
 		}
 	}
-	return "denied by policy", reasons(r.Decision), "see what would be allowed: stint policy explain " + r.Resource + " --as " + r.Role + " --for " + r.Duration
+	return "denied by policy", reasons(r.Decision), "see what would be allowed: " + askLine("policy explain", api.Ask{Resource: r.Resource, Role: r.Role, Duration: r.Duration, Reason: r.Reason, Ticket: r.Ticket})
+}
+
+// askLine is a question as a command that can be pasted into a shell.
+func askLine(command string, q api.Ask) string {
+	words := []string{"stint", command, shellWord(q.Resource), "--as", shellWord(q.Role), "--for", shellWord(q.Duration)}
+	for _, f := range []struct{ flag, value string }{{"--why", q.Reason}, {"--ticket", q.Ticket}, {"--at", q.Start}} {
+		if f.value != "" {
+			words = append(words, f.flag, shellWord(f.value))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord quotes what a POSIX shell would not take as one plain word.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:/@+,", r)
+	}
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // reasons are the sentences of a decision, each with its rule.

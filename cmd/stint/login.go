@@ -51,6 +51,10 @@ func (c *cli) loginCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if strings.ContainsAny(code.Reveal(), " \t\r\n\"{}:") {
+				return wrong("no-code", "--"+flag+": there is no code in "+file, "it holds more than one word",
+					"put the code alone into it: of stint admin user add NAME -o json it is the value of enroll_token")
+			}
 			return c.login(cmd.Context(), code, bootstrap != "", name, logKey)
 		},
 	}
@@ -83,6 +87,9 @@ func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, 
 	// The key is looked at before the code is used up.
 	offered, err := c.offeredKey(ctx, conn, accept)
 	if err != nil {
+		return err
+	}
+	if err := conn.keepDevice(); err != nil {
 		return err
 	}
 	got, err := conn.Enroll(ctx, code, bootstrap, name)

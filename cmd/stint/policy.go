@@ -224,7 +224,14 @@ func (c *cli) policyExplainCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(result{value: x, names: []string{string(x.Decision.Outcome)}, text: explained(x), table: saidTable(x)})
+			if err := c.show(result{value: x, names: []string{string(x.Decision.Outcome)}, text: explained(x), table: saidTable(x)}); err != nil {
+				return err
+			}
+			if len(x.Offers) > 0 && user == "" {
+				q.Role, q.Duration = x.Offers[0].Role, x.Offers[0].Duration
+				c.fault("", "", "this would be allowed: "+askLine("request", q))
+			}
+			return nil
 		},
 	}
 	ask.flags(cmd, c)

@@ -52,6 +52,8 @@ func (c *cli) apiFault(e *api.Error) {
 	}
 	next := e.Next
 	switch {
+	case e.Kind == api.Unauthenticated && c.env["STINT_TOKEN"] != "" && e.Code != "bad-code" && e.Code != "code-used":
+		next = "STINT_TOKEN is not good here, or no longer: an administrator renews it with stint admin service add; unset it to act as yourself"
 	case next != "":
 	case e.Code == "code-used":
 		next = "ask an administrator for a new one (stint admin user enroll NAME)"

@@ -143,6 +143,9 @@ func (c *cli) requestCmd() *cobra.Command {
 // submit sends the question. A refusal that is on record is shown as the
 // request it became.
 func (c *cli) submit(ctx context.Context, conn *connection, q api.Ask) (api.Request, error) {
+	if err := conn.keepDevice(); err != nil { // a service's credential is sealed to it
+		return api.Request{}, err
+	}
 	r, err := conn.Submit(ctx, q, api.Wait{})
 	if err != nil {
 		return r, c.recorded(ctx, conn, err)
@@ -186,6 +189,7 @@ func (c *cli) dryRun(ctx context.Context, conn *connection, q api.Ask) error {
 		return err
 	}
 	out := result{value: r, names: []string{string(r.Decision.Outcome)}}
+	next := "see what would be allowed: " + askLine("policy explain", q)
 	if c.output == asTable {
 		q.DryRun = false
 		x, err := conn.Explain(ctx, api.ExplainAsk{Ask: q})
@@ -193,12 +197,19 @@ func (c *cli) dryRun(ctx context.Context, conn *connection, q api.Ask) error {
 			return err
 		}
 		out.text, out.table = explained(x), saidTable(x)
+		if len(x.Offers) > 0 {
+			would := q
+			would.Role, would.Duration = x.Offers[0].Role, x.Offers[0].Duration
+			next = "this would be allowed: " + askLine("request", would)
+		} else {
+			next = "" // all that can be said of it is above
+		}
 	}
 	if err := c.show(out); err != nil {
 		return err
 	}
 	if r.Decision.Outcome == api.OutcomeDeny || r.State == api.RequestDenied {
-		c.fault("this would be denied", reasons(r.Decision), "")
+		c.fault("this would be denied", reasons(r.Decision), next)
 		return ended{exitDenied}
 	}
 	return nil

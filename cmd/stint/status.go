@@ -142,7 +142,14 @@ func requestFacts(r api.Request, c *cli) string {
 		if g.State == api.GrantActive {
 			pairs = append(pairs, "left", left(g.ExpiresAt.Sub(now)))
 		}
-		pairs = append(pairs, "ends", timeFact(g.ExpiresAt, c), "ended", timeFact(g.EndedAt, c), "because", string(g.EndReason),
+		ends, because := "ends", string(g.EndReason)
+		if !g.EndedAt.IsZero() {
+			ends = "was to end"
+		}
+		if g.EndedBy != "" {
+			because += " by " + g.EndedBy
+		}
+		pairs = append(pairs, ends, timeFact(g.ExpiresAt, c), "ended", timeFact(g.EndedAt, c), "because", because,
 			"verified gone", timeFact(g.VerifiedGoneAt, c), "detail", g.Detail)
 		pairs = append(pairs, residueFacts(g)...)
 		if g.Overdue {

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"stint/internal/api"
 )
@@ -42,6 +43,40 @@ func TestLogFact(t *testing.T) {
 	} {
 		if got := logFact(q); got != want {
 			t.Errorf("%+v:\n%q, want\n%q", q, got, want)
+		}
+	}
+}
+
+// TestEndFacts: of a grant that is over, when it was to end and who revoked it.
+func TestEndFacts(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
+	c := &cli{now: func() time.Time { return now }}
+	g := api.Grant{State: api.GrantActive, ActiveAt: api.At(now.Add(-time.Hour)), ExpiresAt: api.At(now.Add(time.Hour))}
+	if got := requestFacts(api.Request{Grant: &g}, c); !strings.Contains(got, "\nends ") || strings.Contains(got, "was to end") {
+		t.Errorf("of a live one:\n%s", got)
+	}
+	g.State, g.EndReason, g.EndedBy, g.EndedAt = api.GrantEnding, api.EndRevoked, "user:noor", api.At(now.Add(-time.Minute))
+	got := requestFacts(api.Request{Grant: &g}, c)
+	for _, want := range []string{"was to end", "2026-03-01 13:00:00, in 60 min", "revoked by user:noor"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "\nends ") {
+		t.Errorf("of one that is over:\n%s", got)
+	}
+	g.EndedBy = ""
+	if got := requestFacts(api.Request{Grant: &g}, c); strings.Contains(got, "revoked by") {
+		t.Errorf("by nobody who is known:\n%s", got)
+	}
+}
+
+// TestShellWord: what is pasted into a shell is one word there, whatever is in it.
+func TestShellWord(t *testing.T) {
+	for s, want := range map[string]string{"reader": "reader", "1h30m": "1h30m", "": "''", "drop it": "'drop it'", "$(rm -rf /)": "'$(rm -rf /)'",
+		"it's": `'it'\''s'`, "`x`": "'`x`'", "a;b": "'a;b'", "~": "'~'"} {
+		if got := shellWord(s); got != want {
+			t.Errorf("%q: %s, want %s", s, got, want)
 		}
 	}
 }

@@ -220,6 +220,9 @@ func checkListen(c config, s *settings) error {
 	if err != nil || port == "" {
 		return refuse("bad-listen", "the address to listen on is not right", c.Listen, "write "+defaultListen)
 	}
+	if n, err := strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+		return refuse("bad-listen", "the address to listen on is not right", "there is no port "+port+": the last one is 65535", "write "+defaultListen)
+	}
 	s.listen = c.Listen
 	behindProxy := s.publicURL != nil && s.publicURL.Scheme == "https" && len(s.proxies) > 0
 	if host == "localhost" || host != "" && local(host) || s.tls != nil || behindProxy {

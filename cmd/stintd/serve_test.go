@@ -171,6 +171,10 @@ func TestSaysWhatAndWhyAndHow(t *testing.T) {
 	if code != exitUsage || !strings.HasPrefix(out, "stintd: error: plain HTTP") || !strings.Contains(out, "\nstintd: hint: listen on 127.0.0.1") || strings.Count(out, "\n") != 2 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
+	code, out = run(t, "serve", "--listen", "127.0.0.1:99999")
+	if code != exitUsage || !strings.Contains(out, "there is no port 99999") || !strings.Contains(out, "hint: write 127.0.0.1:7420") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
 	for _, args := range [][]string{{"version"}, {"serve", "--help"}, {}} {
 		if code, out := run(t, args...); code != exitDone || out == "" {
 			t.Errorf("%v: exit %d, %q", args, code, out)

@@ -130,6 +130,13 @@ type Explanation struct {
 	MaxDuration string     `json:"max_duration,omitempty" doc:"The longest that would be allowed"`
 	Policies    []RuleSaid `json:"policies" nullable:"false" doc:"What each policy that concerns the role said"`
 	Nearest     string     `json:"nearest,omitempty" doc:"The nearest request that would be allowed"`
+	Offers      []Offer    `json:"offers,omitempty" doc:"The same, to ask with: all else as it was"`
+}
+
+// Offer is what would be allowed instead of what was asked.
+type Offer struct {
+	Role     string `json:"role" example:"reader"`
+	Duration string `json:"duration" example:"2h"`
 }
 
 // RuleSaid is what one policy said about a request.

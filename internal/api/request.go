@@ -139,6 +139,8 @@ type Grant struct {
 	EndReason      EndReason  `json:"end_reason" doc:"expired, returned, revoked, policy or failed; empty before the end"`
 	Overdue        bool       `json:"overdue" doc:"Not verified gone one second after the end"`
 
+	EndedBy string `json:"ended_by,omitempty" doc:"Who revoked it, where one request is read and the log says it" example:"user:noor"`
+
 	Detail string `json:"detail,omitempty" doc:"More than the state says: what stands in the way, or why it ended" example:"the target does not answer"`
 	// Residue is absent before the end, and where the kind of target is not looked at.
 	Residue     Residue `json:"residue,omitempty" enum:"pending,none,found,unknowable" doc:"Whether something that carries power was left behind; pending until the target was looked at after the end"`

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,6 +28,8 @@ func checkServer(u *url.URL) error {
 	switch {
 	case u == nil || u.Host == "" || u.Hostname() == "":
 		return badServer("the server's address is not like https://stint.example:7420", "")
+	case u.Port() != "" && !validPort(u.Port()):
+		return badServer("there is no port "+quoted(u.Port()), "a port is a number from 1 to 65535; stintd listens on 7420 unless it is told another")
 	case u.User != nil:
 		return badServer("the server's address must not hold a password", "sign in with stint login instead")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
@@ -37,6 +40,11 @@ func checkServer(u *url.URL) error {
 		return badServer("the server's address does not begin with https://", "")
 	}
 	return nil
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 func loopback(host string) bool {

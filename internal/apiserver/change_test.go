@@ -26,6 +26,7 @@ func TestChangedUserLosesWhatTheGroupGave(t *testing.T) {
 	}
 	mine, others := grant(mira), grant(omar)
 	no, noor := false, "noor"
+	w.as(admin, api.UserAdd{Name: noor})
 
 	u, err := admin.SetUser(ctx, "mira", api.UserSet{Groups: []string{}, Manager: &noor})
 	check(t, err)

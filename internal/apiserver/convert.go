@@ -142,6 +142,9 @@ func toExplanation(x policy.Explanation) api.Explanation {
 	if x.Decision.MaxDuration > 0 {
 		out.MaxDuration = api.FormatDuration(x.Decision.MaxDuration)
 	}
+	for _, o := range x.Offers {
+		out.Offers = append(out.Offers, api.Offer{Role: string(o.Role), Duration: api.FormatDuration(o.Duration)})
+	}
 	for _, t := range x.Trials {
 		if said, concerns := toRuleSaid(t); concerns {
 			out.Policies = append(out.Policies, said)

@@ -159,7 +159,7 @@ func TestCredentials(t *testing.T) {
 // TestCredentialOfLiveAccess: a resource that is deleted together with its grants still
 // needs its credential, until all is read back as gone.
 func TestCredentialOfLiveAccess(t *testing.T) {
-	w, admin := populated(t)
+	w, admin := populated(t, patient)
 	ctx := t.Context()
 	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
 	r, err := mira.Submit(ctx, api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at it"}, api.Wait{})

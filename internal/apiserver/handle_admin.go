@@ -42,7 +42,7 @@ func (s *Server) getUser(ctx context.Context, c call, in *ByName) (*reply[api.Us
 			return answer(toUser(p, live[string(p.ID)])), nil
 		}
 	}
-	return nil, noSuch("user", in.Name)
+	return nil, noSuch("user", in.Name, namesOf(all, func(p access.Principal) string { return p.ID.Name() }))
 }
 
 func (s *Server) principals(ctx context.Context, c call, kind string) (all []access.Principal, live map[string]int, err error) {

@@ -119,7 +119,7 @@ func (s *Server) getResource(ctx context.Context, c call, in *ByName) (*reply[ap
 	}
 	r, ok := set.Resource(access.ResourceName(in.Name))
 	if !ok {
-		return nil, noSuch("resource", in.Name)
+		return nil, noSuch("resource", in.Name, namesOf(set.Resources(), func(r policy.Resource) access.ResourceName { return r.Name }))
 	}
 	vs, err := s.broker.Grants(ctx, c.asked(nil), access.GrantQuery{Resource: r.Name, States: liveStates, Limit: 1000})
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Server) getRole(ctx context.Context, _ call, in *ByName) (*reply[api.Ro
 	}
 	r, ok := set.Role(access.RoleName(in.Name))
 	if !ok {
-		return nil, noSuch("role", in.Name)
+		return nil, noSuch("role", in.Name, namesOf(set.Roles(), func(r policy.Role) access.RoleName { return r.Name }))
 	}
 	return answer(toRole(r)), nil
 }
@@ -190,7 +190,7 @@ func (s *Server) getPolicy(ctx context.Context, _ call, in *ByName) (*reply[api.
 			return answer(toPolicy(r)), nil
 		}
 	}
-	return nil, noSuch("policy", in.Name)
+	return nil, noSuch("policy", in.Name, namesOf(set.Policies(), func(r policy.Rule) access.PolicyName { return r.Name }))
 }
 
 type whoIn struct {
@@ -255,6 +255,21 @@ func pageOf[T, U any](all []T, in Paging, to func(T) U) (*reply[api.Page[U]], er
 	return answer(page), nil
 }
 
-func noSuch(what, name string) error {
-	return access.Fail(access.NotFound, "no-such-"+what, "there is no "+what+" "+strconv.QuoteToASCII(name))
+// noSuch names the nearest that there is.
+func noSuch[S ~string](what, name string, known []S) error {
+	next := policy.DidYouMean(name, known)
+	if next == "" {
+		next = "stint get " + plurals[what] + " lists what there is"
+	}
+	return access.Fail(access.NotFound, "no-such-"+what, "there is no "+what+" "+strconv.QuoteToASCII(name)).Try(next)
+}
+
+var plurals = map[string]string{"resource": "resources", "role": "roles", "policy": "policies", "user": "users"}
+
+func namesOf[T any, S ~string](all []T, name func(T) S) []S {
+	names := make([]S, len(all))
+	for i, x := range all {
+		names[i] = name(x)
+	}
+	return names
 }

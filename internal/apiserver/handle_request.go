@@ -6,6 +6,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/audit"
 	"stint/internal/broker"
 )
 
@@ -66,7 +67,26 @@ func (s *Server) getRequest(ctx context.Context, c call, in *requestIn) (*reply[
 	if err != nil {
 		return nil, err
 	}
-	return s.await(ctx, who, v, in.Waiting)
+	out, err := s.await(ctx, who, v, in.Waiting)
+	if err == nil && out.Body.Grant != nil && out.Body.Grant.EndReason == api.EndRevoked {
+		out.Body.Grant.EndedBy = s.endedBy(ctx, out.Body.Grant.ID)
+	}
+	return out, err
+}
+
+// endedBy is who ended a grant, as the log has it; empty where it does not say, or not
+// yet: a record has its number within a second. It is nothing new to who may see the
+// grant: the record is theirs to read too.
+func (s *Server) endedBy(ctx context.Context, grant string) string {
+	recs, err := s.audit.Records(ctx, LogQuery{After: -1, Limit: 1, Type: access.GrantEnding, Entity: grant})
+	if err != nil || len(recs) == 0 {
+		return ""
+	}
+	r, err := audit.Decode(recs[0].Encoded)
+	if err != nil || r.Event.Actor.Principal == access.System.Principal {
+		return ""
+	}
+	return string(r.Event.Actor.Principal)
 }
 
 // await holds an answer until what the caller waits for is there, at most as

@@ -48,6 +48,9 @@ func (i *Ident) AddUser(ctx context.Context, by Caller, n NewUser) (Enrolment, e
 		if err := absent(tx, p.ID); err != nil {
 			return err
 		}
+		if err := exists(tx, p.Manager); err != nil {
+			return err
+		}
 		now := tx.Now()
 		p.CreatedAt, p.Version = now, 1
 		if err := tx.SavePrincipals(p); err != nil {
@@ -185,6 +188,20 @@ func managerOf(user, manager string) (access.PrincipalID, error) {
 		return "", badName("manager", manager)
 	}
 	return access.NewPrincipalID(access.User, manager), nil
+}
+
+// exists refuses a manager who is nobody: policies that ask the manager would ask nobody,
+// and whoever gets that name later would decide.
+func exists(tx Tx, manager access.PrincipalID) error {
+	if manager == "" {
+		return nil
+	}
+	_, err := tx.Principal(manager)
+	if access.KindOf(err) != access.NotFound {
+		return err
+	}
+	return access.Fail(access.Invalid, "no-such-manager", "there is no user "+manager.Name()+" to be the manager").
+		Because("policies that ask the manager would ask nobody").Try("add them first, or leave the manager out and set it later: stint admin user set NAME --manager " + manager.Name())
 }
 
 func (n NewService) principal() (access.Principal, error) {

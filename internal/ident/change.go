@@ -40,6 +40,11 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 		if out, err = c.apply(old); err != nil {
 			return err
 		}
+		if out.Manager != old.Manager { // one who is kept may have gone meanwhile
+			if err := exists(tx, out.Manager); err != nil {
+				return err
+			}
+		}
 		what := changes(old, out)
 		if len(what) == 0 {
 			return nil

@@ -95,6 +95,7 @@ func TestChangeRefused(t *testing.T) {
 		{"a group that is none", w.admin, "mira", ident.UserChange{Groups: &[]string{"*"}}, access.Invalid, "bad-group"},
 		{"their own manager", w.admin, "mira", ident.UserChange{Manager: of("mira")}, access.Invalid, "bad-manager"},
 		{"a manager that is no name", w.admin, "mira", ident.UserChange{Manager: of("Noor!")}, access.Invalid, "bad-manager"},
+		{"a manager who is nobody", w.admin, "mira", ident.UserChange{Manager: of("ghost")}, access.Invalid, "no-such-manager"},
 		{"one's own right", w.admin, "noor", ident.UserChange{Admin: of(false)}, access.Conflict, "own-account"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

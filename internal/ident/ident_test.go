@@ -368,7 +368,9 @@ func TestRefused(t *testing.T) {
 			return err
 		}, access.Invalid, "too-many-groups"},
 		{"own manager", func() error {
-			_, err := w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "eve", Manager: "eve"})
+			_, err := w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "eve", Manager: "ghost"})
+			wantCode(t, err, access.Invalid, "no-such-manager")
+			_, err = w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "eve", Manager: "eve"})
 			return err
 		}, access.Invalid, "bad-manager"},
 		{"service for ever", func() error {

@@ -19,6 +19,13 @@ type Explanation struct {
 	Decision    access.Decision
 	Trials      []Trial // one per policy, in document order
 	Suggestions []string
+	Offers      []Offer // the same, to ask with
+}
+
+// Offer is what would be allowed instead of what was asked, all else as it was.
+type Offer struct {
+	Role     access.RoleName
+	Duration time.Duration
 }
 
 // Trial is what one policy made of an ask.
@@ -53,7 +60,7 @@ func (s *Set) Explain(a Ask, now time.Time) Explanation {
 		x.Trials = append(x.Trials, w.trial(r))
 	}
 	if x.Decision.Effect == access.Deny {
-		x.Suggestions = s.suggest(a, now, res, role)
+		x.Suggestions, x.Offers = s.suggest(a, now, res, role)
 	}
 	return x
 }
@@ -163,12 +170,13 @@ func conjuncts(e ast.Expr, out *[]ast.Expr) {
 var durationLiteral = regexp.MustCompile(`duration\(["']([^"']+)["']\)`)
 
 // suggest tries shorter durations, then other roles, and says which would do.
-func (s *Set) suggest(a Ask, now time.Time, res *Resource, role *Role) (out []string) {
+func (s *Set) suggest(a Ask, now time.Time, res *Resource, role *Role) (out []string, offers []Offer) {
 	for _, d := range s.shorter(a, res, role) {
 		try := a
 		try.Duration = d
 		if got := s.Decide(try, AtRequest, now); got.Effect != access.Deny {
 			out = append(out, span(d)+" would be allowed by "+string(got.Policy)+after(got))
+			offers = append(offers, Offer{try.Role, d})
 			break
 		}
 	}
@@ -180,9 +188,10 @@ func (s *Set) suggest(a Ask, now time.Time, res *Resource, role *Role) (out []st
 		try.Role, try.Duration = other.Name, min(a.Duration, capOf(other, nil, res))
 		if got := s.Decide(try, AtRequest, now); got.Effect != access.Deny {
 			out = append(out, fmt.Sprintf("role %s would be allowed for %s by %s%s", other.Name, span(try.Duration), got.Policy, after(got)))
+			offers = append(offers, Offer{try.Role, try.Duration})
 		}
 	}
-	return out
+	return out, offers
 }
 
 func after(d access.Decision) string {
