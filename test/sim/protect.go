@@ -322,6 +322,9 @@ func (w *world) leftovers(n int) {
 			case left > 1:
 				w.fail("L-06", "%d of %d things that no row knows are left", left-1, n)
 			}
+			if n := w.times(broker.ForeignFound); n != 1 {
+				w.fail("I-15", "something only looks like ours, and the log says so %d times", n)
+			}
 		})
 		return
 	}
@@ -334,7 +337,11 @@ func (w *world) leftovers(n int) {
 		}
 	})
 	w.soon(210*time.Second, "sweep", func() {
-		found, err := b.Sweep(context.Background(), caller1("root"), "db0", n, "I looked at them")
+		found, err := b.Sweep(context.Background(), caller1("root"), "db0", 0, "")
+		if w.insist(err); found.Ordered != 0 || len(found.Unwanted) != n || len(found.Foreign) != 1 {
+			w.fail("budget", "a sweep found %d things and ordered the removal of %d", len(found.Unwanted), found.Ordered)
+		}
+		found, err = b.Sweep(context.Background(), caller1("root"), "db0", n, "I looked at them")
 		w.insist(err)
 		if found.Ordered != n {
 			w.fail("budget", "a person allowed %d removals, and %d were ordered", n, found.Ordered)
