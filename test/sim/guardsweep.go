@@ -20,6 +20,8 @@ var sweeps = []protection{
 	{"what ends while it is listed", 100 * time.Second, true, endedWhileListed},
 	{"what an earlier epoch left, and a copy may have", 270 * time.Second, true, earlierEpoch},
 	{"a target that cannot be listed", 100 * time.Second, true, unlistable},
+	{"what lands after it was given up", 100 * time.Second, true, landedAfterwards},
+	{"a thousand things that are not ours", 70 * time.Second, true, thousandForeign},
 	{"another's claim, twice", 260 * time.Second, true, claimedTwice},
 }
 
@@ -281,6 +283,118 @@ func claimedTwice(w *world) {
 	w.in(250*time.Second, "look", "", func() {
 		if n := w.times(broker.ClaimRefused); n != 2 {
 			w.fail("I-15", "somebody else claims the target a second time, and the log says so %d times", n)
+		}
+	})
+}
+
+// leftovers: a number of accounts are ours, and no row knows them, as after a restore.
+// A sweep removes a few of its own accord, and asks a person about many.
+func (w *world) leftovers(n int) {
+	b := w.process("a", w.store, nil, &wire{})
+	place := w.places[0].Place()
+	w.in(10*time.Second, "leftovers", "", func() {
+		for i := range n {
+			id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{byte(i), 77})
+			o := connector.Order{Entitlement: id, Tag: access.Tag(w.tagger.Tag("sim", string(place), 1, string(id))), Mechanism: access.Account, Person: "mira",
+				Rights: []string{"app_read"}, ExpiresAt: w.now().Add(24 * time.Hour)}
+			if _, err := w.targets.Connector().Provision(context.Background(), w.target(), o); err != nil {
+				w.fail("story", "%v", err)
+			}
+		}
+		// One more only looks like ours: its tag was made with another key.
+		id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{99})
+		forged := access.Tag(newTagger("another").Tag("sim", string(place), 1, string(id)))
+		if _, err := w.targets.Connector().Provision(context.Background(), w.target(), connector.Order{Entitlement: id, Tag: forged, Mechanism: access.Account, Person: "mira",
+			Rights: []string{"app_read"}, ExpiresAt: w.now().Add(24 * time.Hour)}); err != nil {
+			w.fail("story", "%v", err)
+		}
+	})
+	if n <= broker.SweepBudget {
+		w.in(140*time.Second, "look", "", func() {
+			switch left := w.usable(); {
+			case left == 0:
+				w.fail("I-23", "what only looks like ours was removed")
+			case left > 1:
+				w.fail("L-06", "%d of %d things that no row knows are left", left-1, n)
+			}
+			if n := w.times(broker.ForeignFound); n != 1 {
+				w.fail("I-15", "something only looks like ours, and the log says so %d times", n)
+			}
+		})
+		return
+	}
+	w.in(200*time.Second, "look", "", func() {
+		if left := w.usable() - 1; left != n {
+			w.fail("budget", "a sweep removed %d things by itself, and may remove %d", n-left, broker.SweepBudget)
+		}
+		if !slices.ContainsFunc(w.store.Log(), func(ev access.Event) bool { return ev.Type == broker.SweepStopped }) {
+			w.fail("budget", "nobody was told that a sweep has stopped")
+		}
+	})
+	w.soon(210*time.Second, "sweep", func() {
+		found, err := b.Sweep(context.Background(), caller1("root"), "db0", 0, "")
+		if w.insist(err); found.Ordered != 0 || len(found.Unwanted) != n || len(found.Foreign) != 1 {
+			w.fail("budget", "a sweep found %d things and ordered the removal of %d", len(found.Unwanted), found.Ordered)
+		}
+		found, err = b.Sweep(context.Background(), caller1("root"), "db0", n, "I looked at them")
+		w.insist(err)
+		if found.Ordered != n {
+			w.fail("budget", "a person allowed %d removals, and %d were ordered", n, found.Ordered)
+		}
+	})
+	w.in(300*time.Second, "look", "", func() {
+		if left := w.usable() - 1; left != 0 {
+			w.fail("L-06", "%d things are left that a person wanted to go", left)
+		}
+	})
+}
+
+// landedAfterwards: nobody heard what became of a call, it was waited for, and what it was
+// for is gone; then it lands. It goes again, pinned by what the target calls it.
+func landedAfterwards(w *world) {
+	at := &wire{}
+	var order connector.Order
+	at.meet(func(call string, o connector.Order) error {
+		if call == "provision" {
+			order = o
+			return &connector.Error{Outcome: connector.Unknown, Message: "nobody knows"}
+		}
+		return nil
+	})
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(5*time.Second, "revoke", func() { w.revokes(b, g) })
+	w.in(40*time.Second, "land", "", func() {
+		if w.row().State != access.Gone || w.row().Creation != "" {
+			w.fail("story", "it is %s", w.row().State)
+		}
+		_, err := w.targets.Connector().Provision(context.Background(), w.target(), order)
+		w.insist(err)
+	})
+	w.in(90*time.Second, "look", "", func() {
+		if e := w.row(); e.State != access.Gone || e.Creation == "" || w.usable() > 0 {
+			w.fail("L-06", "what landed when nobody waited for it is %s, known as %q", e.State, e.Creation)
+		}
+	})
+}
+
+// thousandForeign: a sweep looks at all there is, and at each thing once.
+func thousandForeign(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	forger := newTagger("another")
+	w.in(5*time.Second, "forge", "", func() {
+		for i := range 1001 {
+			id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{byte(i), byte(i >> 8), 81})
+			_, err := w.targets.Connector().Provision(context.Background(), w.target(), connector.Order{Entitlement: id, Mechanism: access.Account, Person: "mira",
+				Tag: access.Tag(forger.Tag("sim", string(w.places[0].Place()), 1, string(id))), Rights: []string{"app_read"}, ExpiresAt: w.now().Add(time.Hour)})
+			w.insist(err)
+		}
+	})
+	w.soon(10*time.Second, "sweep", func() {
+		found, err := b.Sweep(context.Background(), caller1("root"), "db0", 0, "")
+		if w.insist(err); len(found.Foreign) != 1001 || found.Looked != 1001 {
+			w.fail("I-23", "a sweep looked at %d things and tells of %d, and there are 1001", found.Looked, len(found.Foreign))
 		}
 	})
 }

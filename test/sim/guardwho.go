@@ -110,6 +110,9 @@ func mayRevoke(w *world) {
 		got, err := b.Revoke(ctx, caller1("omar"), broker.Selector{Resource: "db0"}, "it is mine")
 		w.insist(err)
 		w.ended("db0", got, has, []string{"noor", "paul"})
+		if said := w.said(broker.AccessRevoked, "what"); said != "resource db0" {
+			w.fail("I-15", "the log says that %q is revoked, and it was db0", said)
+		}
 	})
 	w.soon(20*time.Second, "look", func() {
 		if n := w.usable(); n > 0 {

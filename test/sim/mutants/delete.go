@@ -93,9 +93,9 @@ func short(file string) string { return strings.TrimPrefix(file, "internal/") }
 // pkg is the folder of the file that a deletion is in.
 func (m mutant) pkg() string { return path.Dir("internal/" + m.name) }
 
-// judgesItself reports whether the tests of a package judge deletions in it where the
-// simulation does not notice: they go through every state and every question of a pure
-// core, of which the product can ask only some.
+// judgesItself reports whether the tests of a package judge deletions in it, before the
+// simulation does: they go through every state and every question of a pure core, of which
+// the product can ask only some.
 func judgesItself(pkg string) bool { return pkg+"/" == acc }
 
 // filesToDelete reads what was asked for: names of files of internal/broker, or of

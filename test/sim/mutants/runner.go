@@ -215,7 +215,7 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 	if r.storiesFirst {
 		few = 0
 	}
-	_ = seeds(r.base.Green[:few]) || stories("stories") || seeds(r.base.Green[few:]) || stories("singles") || r.tests(ctx, m, &s)
+	_ = r.tests(ctx, m, &s) || seeds(r.base.Green[:few]) || stories("stories") || seeds(r.base.Green[few:]) || stories("singles")
 	return s
 }
 
@@ -365,7 +365,8 @@ func (r *runner) run(ctx context.Context, mutant string, result any, within time
 	return "crash: " + err.Error() + ": " + tail(string(out))
 }
 
-// tests has the tests of the mutant's own package judge, if they are to.
+// tests has the tests of the mutant's own package judge, if they are to: first, because
+// they take a tenth of the time of the stories.
 func (r *runner) tests(ctx context.Context, m mutant, s *score) bool {
 	program, judge := r.packages[m.pkg()]
 	if !judge {
