@@ -121,6 +121,9 @@ func extendedLater(w *world) {
 		if _, err := b.Vote(ctx, caller1("otto"), string(r.ID), access.Vote{Approve: true, Seen: r.Digest}); !errors.Is(err, access.Denied) {
 			w.fail("T-27", "policy denies so long a grant by now, and its extension is approved: %v", err)
 		}
+		if r := longer("c", 10*time.Minute); r.State != access.RequestIsDenied {
+			w.fail("T-27", "policy denies so long a grant, and who asks for it is %s", r.State)
+		}
 		if after, _ := w.store.Grant(g.ID); !after.ExpiresAt.Equal(got.ExpiresAt) {
 			w.fail("I-13", "an end has moved without an approved extension")
 		}

@@ -20,6 +20,7 @@ var sweeps = []protection{
 	{"what ends while it is listed", 100 * time.Second, true, endedWhileListed},
 	{"what an earlier epoch left, and a copy may have", 270 * time.Second, true, earlierEpoch},
 	{"a target that cannot be listed", 100 * time.Second, true, unlistable},
+	{"two of one account come back", 210 * time.Second, true, twoCameBack},
 	{"what lands after it was given up", 100 * time.Second, true, landedAfterwards},
 	{"a thousand things that are not ours", 70 * time.Second, true, thousandForeign},
 	{"another's claim, twice", 260 * time.Second, true, claimedTwice},
@@ -395,6 +396,34 @@ func thousandForeign(w *world) {
 		found, err := b.Sweep(context.Background(), caller1("root"), "db0", 0, "")
 		if w.insist(err); len(found.Foreign) != 1001 || found.Looked != 1001 {
 			w.fail("I-23", "a sweep looked at %d things and tells of %d, and there are 1001", found.Looked, len(found.Foreign))
+		}
+	})
+}
+
+// twoCameBack: two calls land late that gave one person the same, at different times. They
+// go one after the other: two of one account are never on record as being removed.
+func twoCameBack(w *world) {
+	at := &wire{}
+	var orders []connector.Order
+	at.after = func(o connector.Order, _ connector.Receipt) { orders = append(orders, o) }
+	b := w.process("a", w.store, nil, at)
+	for _, after := range []time.Duration{3 * time.Second, 20 * time.Second} {
+		w.soon(after, "ask", func() { w.submit(b, "paul", "owner", 7*time.Second) })
+	}
+	w.in(40*time.Second, "land", "", func() {
+		if len(orders) != 2 || w.usable() != 0 {
+			w.fail("story", "%d were made, and %d can be used", len(orders), w.usable())
+		}
+		at.after = nil
+		for _, o := range orders {
+			_, err := w.targets.Connector().Provision(context.Background(), w.target(), o)
+			w.insist(err)
+		}
+	})
+	w.in(200*time.Second, "look", "", func() {
+		p, _ := w.targets.Account(w.places[0].Place(), "paul")
+		if slices.Contains(p.Groups, "app_owner") || len(p.Marks) > 0 {
+			w.fail("L-06", "two calls landed late, and three sweeps left %v with the marks %v", p.Groups, p.Marks)
 		}
 	})
 }

@@ -20,6 +20,7 @@ import (
 // docs/track-record.md which files are not in the list yet.
 var protective = []string{
 	brk + "provision.go", brk + "remove.go", brk + "end.go", brk + "life.go", brk + "hold.go", brk + "credential.go", brk + "quarantine.go",
+	brk + "sweep.go", brk + "revoke.go", brk + "people.go", brk + "submit.go", brk + "decide.go",
 }
 
 // prepareDeletions weaves one program out of all colleagues who delete one line of the
@@ -119,6 +120,7 @@ type deletion struct {
 	line, column int
 	fn, over     string // the function around it, and over what the loop in it goes
 	text         string // its first line
+	whole        string // all of it, on one line
 	from, to     int
 	// conds are the conditions of a case, which does not hold when it sleeps; nil
 	// where the statement itself is wrapped.
@@ -197,6 +199,7 @@ func (x *weaving) deletion(n ast.Node) deletion {
 	at := x.fset.Position(pos)
 	d := deletion{line: at.Line, column: at.Column, from: x.offset(n.Pos()), to: x.offset(n.End())}
 	d.text, _, _ = strings.Cut(x.text[d.from:d.to], "\n")
+	d.whole = strings.Join(strings.Fields(x.text[d.from:d.to]), " ")
 	if fn := x.function(d.from, d.to); fn != nil {
 		d.fn = fn.Name.Name
 		ast.Inspect(fn, func(n ast.Node) bool {

@@ -6,7 +6,7 @@ import "strings"
 // something faster, words a message, or stands there twice on purpose.
 type excuse struct {
 	where string // "broker/file.go:function", or "broker/file.go:function#xs" in its loops over xs
-	line  string // how it begins, never empty; all that begin so
+	line  string // how it begins, never empty, on one line; all that begin so
 	why   string
 }
 
@@ -17,6 +17,9 @@ const (
 	faster  = "makes it faster; without it the same is done"
 	nothing = "spares a look where there is nothing to do"
 	labels  = "names the work for tests and traces"
+	again   = "the transaction may run again; here it starts anew"
+	handsOn = "hands on an error that is there already, as an if err != nil does"
+	tells   = "is read for who asks, and decides nothing"
 	hint    = "a hint, which may be lost; who waits looks for themselves"
 )
 
@@ -115,12 +118,46 @@ var excused = []excuse{
 	{"broker/quarantine.go:unclean", "if p.Unwanted", words},
 	{"broker/quarantine.go:forced", "if clean", words},
 	{"broker/quarantine.go:forced", "places = append(", words},
+
+	{"broker/sweep.go:watchTargets", "looked.Add(", "gives memory back to the system"},
+	{"broker/sweep.go:watchTargets", "debug.FreeOSMemory()", "gives memory back to the system"},
+	{"broker/sweep.go:places", "at = nil", again},
+	{"broker/sweep.go:places", "known[l] = true", "sweeps a place once and not for each of its resources"},
+	{"broker/sweep.go:places", "add(e.Target.Connection)", "what is being removed goes without a sweep; only what else is left at a place that no document names waits until one does"},
+	{"broker/sweep.go:Sweep", "case !ok:", "words it: a resource that is not there has no connector"},
+	{"broker/sweep.go:done", "l.at = ", tells},
+	{"broker/sweep.go:sweep", "ctx = withWork(", labels},
+	{"broker/sweep.go:sweep", "if !ok { return found, call.Err()", "the time is over, and so is the call that follows"},
+	{"broker/sweep.go:suspect", "suspects = suspects[:n]", again},
+	{"broker/sweep.go:judge", "found.Foreign, found.Unsure", again},
+	{"broker/sweep.go:unwanted", "case err != nil:", handsOn},
+	{"broker/sweep.go:unwanted", "case e.State != access.Gone:", "there twice: Again orders nothing that is not gone"},
+	{"broker/sweep.go:unwanted", "if !ok { return finding{}, nil", "there twice: what comes here is gone, and Again orders it"},
+
+	{"broker/revoke.go:revokeSome", "few = 1", "tells the store how much is to come"},
+	{"broker/revoke.go:revokeSome", "ended, more = nil", again},
+	{"broker/revoke.go:known", "case err == nil:", "the next case hands the same nil on"},
+	{"broker/revoke.go:known", "case !missing(err):", handsOn},
+	{"broker/revoke.go:selected", "err = errNotFound", words},
+
+	{"broker/submit.go:Extend", "case missing(err):", words},
+	{"broker/submit.go:Extend", "case err != nil:", handsOn},
+	{"broker/submit.go:Extend", "case g.Principal != c.Principal.ID:", "there twice: a grant is extended by its own principal's request alone (access.Grant.Extend)"},
+	{"broker/submit.go:Extend", "case g.State != access.Active", "there twice: only a grant that is active is extended (access.Grant.Extend)"},
+	{"broker/submit.go:Extend", "case a.Duration > access.MaxDuration:", "there twice: nobody may ask for so much (access.Submit)"},
+	{"broker/submit.go:submit", "v = View{}", again},
+	{"broker/submit.go:submit", "fx.met = append(", "what a grant is known ahead by until the next reading, seconds later"},
+	{"broker/submit.go:submit", "err = p.Usable(", "there twice: policy denies whom is disabled or has ended"},
+	{"broker/submit.go:recall", "if a.Key == ", "there twice: what has no key is not remembered"},
+	{"broker/submit.go:recall", "case err != nil:", handsOn},
+	{"broker/submit.go:Preview", "as = c.Principal.ID", tells},
+	{"broker/submit.go:Preview", "x = set.Explain(", tells},
 }
 
 // excuseFor finds the excuse of a deletion in a file, "broker/end.go".
 func excuseFor(file string, d deletion) (excuse, bool) {
 	for _, e := range excused {
-		if (e.where == file+":"+d.fn || d.over != "" && e.where == file+":"+d.fn+"#"+d.over) && strings.HasPrefix(d.text, e.line) {
+		if (e.where == file+":"+d.fn || d.over != "" && e.where == file+":"+d.fn+"#"+d.over) && (strings.HasPrefix(d.text, e.line) || strings.HasPrefix(d.whole, e.line)) {
 			return e, true
 		}
 	}
