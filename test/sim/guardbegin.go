@@ -3,8 +3,8 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +23,7 @@ var beginnings = []protection{
 	{"the target or the role is not what was approved", 40 * time.Second, true, narrowed},
 	{"a principal that ends", 110 * time.Second, true, principalEnds},
 	{"somebody cannot be read", 150 * time.Second, true, unreadablePerson},
+	{"a thousand others have been granted something since", 40 * time.Second, true, decidedByThePage},
 }
 
 func init() { protections = append(protections, beginnings...) }
@@ -153,12 +154,17 @@ func lasting(w *world) {
 	condition := "while: '!(\"suspended\" in principal.attributes)'\n"
 	w.soon(3*time.Second, "ask", func() {
 		before = w.submit(b, "noor", "reader", 10*time.Minute)
-		w.insist(w.apply(b, "kind: Policy\nname: at-once\nsubjects: [group:platform]\nroles: [reader, owner, both, shared, admin, watched]\nrequire: {maxDuration: 2h}\n"+condition+
-			"---\n"+strings.TrimSuffix(needs("guests-ask", "guests", "reader, owner", 1), "\n")+"\n"+condition))
-		now = w.submit(b, "mira", "reader", 10*time.Minute)
-		later = w.approve(b, w.pending(b, "r", 10*time.Minute).ID, "olga").Grant.ID
+		open := w.pending(b, "r", 10*time.Minute)
 		v, err := b.Submit(context.Background(), caller1("pia"), broker.Ask{Resource: "db0", Role: "reader", Duration: 10 * time.Minute, Start: w.store.Now().Add(10 * time.Second), Reason: "r", Key: "k", Body: access.Digest{1}})
 		w.insist(err)
+		w.insist(w.apply(b, "kind: Policy\nname: at-once\nsubjects: [group:platform]\nroles: [reader, owner, both, shared, admin, watched]\nrequire: {maxDuration: 2h}\n"+condition+
+			"---\n"+needs("guests-ask", "guests", "reader, owner", 1)+condition))
+		now = w.submit(b, "mira", "reader", 10*time.Minute)
+		g := w.approve(b, open.ID, "olga").Grant
+		if !g.Conditional {
+			w.fail("T-36", "what gus is granted rests on a condition, and the record does not say so")
+		}
+		later = g.ID
 		begun = v.Grant.ID
 	})
 	w.soon(20*time.Second, "suspend", func() {
@@ -297,4 +303,26 @@ func unreadablePerson(w *world) {
 		b.Reconsider()
 	})
 	w.in(90*time.Second, "look", "", func() { w.expect("T-36", g, access.Ended) })
+}
+
+// decidedByThePage: what is decided again is all there is, however much that is.
+func decidedByThePage(w *world) {
+	at := &wire{}
+	at.hang()
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() {
+		g = w.submit(b, "mira", "reader", 10*time.Minute)
+		for i := range 1000 {
+			_, err := b.Submit(context.Background(), caller1("noor"), broker.Ask{Resource: "db0", Role: "reader", Duration: 10 * time.Minute, Reason: "r", Key: fmt.Sprint(i), Body: access.Digest{1}})
+			w.insist(err)
+		}
+		w.sets("mira", func(p *access.Principal) { p.Groups = nil })
+		b.Reconsider()
+	})
+	w.in(9*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.Live() {
+			w.fail("T-36", "the grant of mira is %s, and a thousand of noor's were decided again", got.State)
+		}
+	})
 }

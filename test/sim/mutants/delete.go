@@ -20,7 +20,7 @@ import (
 // docs/track-record.md which files are not in the list yet.
 var protective = []string{
 	brk + "provision.go", brk + "remove.go", brk + "end.go", brk + "life.go", brk + "hold.go", brk + "credential.go", brk + "quarantine.go",
-	brk + "sweep.go", brk + "revoke.go", brk + "people.go", brk + "submit.go", brk + "decide.go",
+	brk + "sweep.go", brk + "start.go", brk + "eligibility.go", brk + "revoke.go", brk + "people.go", brk + "submit.go", brk + "decide.go",
 }
 
 // prepareDeletions weaves one program out of all colleagues who delete one line of the
