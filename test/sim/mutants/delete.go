@@ -120,7 +120,7 @@ type deletion struct {
 	line, column int
 	fn, over     string // the function around it, and over what the loop in it goes
 	text         string // its first line
-	whole        string // all of it, on one line
+	whole        string // all of it and a little of what follows, on one line
 	from, to     int
 	// conds are the conditions of a case, which does not hold when it sleeps; nil
 	// where the statement itself is wrapped.
@@ -199,7 +199,7 @@ func (x *weaving) deletion(n ast.Node) deletion {
 	at := x.fset.Position(pos)
 	d := deletion{line: at.Line, column: at.Column, from: x.offset(n.Pos()), to: x.offset(n.End())}
 	d.text, _, _ = strings.Cut(x.text[d.from:d.to], "\n")
-	d.whole = strings.Join(strings.Fields(x.text[d.from:d.to]), " ")
+	d.whole = strings.Join(strings.Fields(x.text[d.from:min(d.to+100, len(x.text))]), " ")
 	if fn := x.function(d.from, d.to); fn != nil {
 		d.fn = fn.Name.Name
 		ast.Inspect(fn, func(n ast.Node) bool {

@@ -6,8 +6,10 @@ import "strings"
 // something faster, words a message, or stands there twice on purpose.
 type excuse struct {
 	where string // "broker/file.go:function", or "broker/file.go:function#xs" in its loops over xs
-	line  string // how it begins, never empty, on one line; all that begin so
-	why   string
+	// line is how it begins, on one line and if need be with what follows; never empty.
+	// All that begin so are excused.
+	line string
+	why  string
 }
 
 // Reasons that several lines have.
@@ -138,9 +140,9 @@ var excused = []excuse{
 	{"broker/start.go:beingRemoved", "if g.Permissions.Mechanism == access.Account", "spares a look: what shares nothing with anybody is never found"},
 	{"broker/start.go:intend", "case err != nil:", handsOn},
 	{"broker/start.go:intend", "if ready {", "makes it active at once; else the work on what it shares does"},
-	{"broker/start.go:intend", "fx.grant(g)", "there twice: who calls it has put the grant there"},
+	{"broker/start.go:intend", "fx.grant(g) return nil", "there twice: who calls it has put the grant there"},
 	{"broker/start.go:begin", "case err != nil:", handsOn},
-	{"broker/start.go:begin", "fx.grant(g.Defer(tx.Now()))", "looks again a moment later, and not at once"},
+	{"broker/start.go:begin", "fx.grant(g.Defer(tx.Now())) return nil } lasting", "looks again a moment later, and not at once"},
 	{"broker/start.go:lengthen", "whole.Duration = ", "is on the safe side without it: what was asked for is never less than what came of it"},
 	{"broker/start.go:raise", "e = newer", "cannot be: what is ready at once has no end on its target that could be raised"},
 	{"broker/start.go:stillAllowed", "if err := who.Usable(", "there twice: policy denies who is disabled or has ended"},
@@ -156,7 +158,7 @@ var excused = []excuse{
 	{"broker/eligibility.go:watchEligibility", "dealtWith, at, hurry = ", "decides all again at each look, and not once a minute"},
 	{"broker/eligibility.go:watchEligibility", "pace = ", faster},
 	{"broker/eligibility.go:rested", "if !idle(b.glances.newest.Load())", "sleeps on where nothing lasts and nothing changed"},
-	{"broker/eligibility.go:rested", "t.Reset(", "keeps loops apart"},
+	{"broker/eligibility.go:rested", "t.Reset(recheckEvery - ", "keeps loops apart"},
 	{"broker/eligibility.go:Reconsider", "b.tellAgain()", "a hint, which may be lost; every replica decides again once a minute"},
 	{"broker/eligibility.go:decideAgain", "differ = nil", again},
 	{"broker/eligibility.go:decideAgain", "tx = &knowing{", faster},
