@@ -92,7 +92,7 @@ sim-mutants:
 	$(GO) run ./test/sim/mutants -only '$(MUTANT)' $(if $(EVIDENCE),-evidence '$(abspath $(EVIDENCE))') -record docs/track-record.md
 
 ## Single statements of protective logic taken away, one at a time: somebody must notice
-## that it is gone, or it is excused by name. About 10 minutes. DELETE=sweep,access/grant takes
+## that it is gone, or it is excused by name. About half an hour. DELETE=sweep,access/grant takes
 ## other files (a name in internal/broker, or access/name), SAMPLE=n every n-th statement.
 DELETE ?= protective
 SAMPLE ?= 1

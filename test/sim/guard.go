@@ -443,7 +443,7 @@ func (w *world) addsUp() {
 	versions := map[string]int64{}
 	for _, ev := range w.store.Log() {
 		was := versions[ev.Entity]
-		if strings.HasPrefix(ev.Entity, "user:") && was == 0 {
+		if kind, _, is := strings.Cut(ev.Entity, ":"); is && slices.Contains([]string{"user", "service", "agent"}, kind) && was == 0 {
 			was = 1 // they were there before
 		}
 		if ev.Entity == "" || ev.Type == "" || ev.Version != was+1 {

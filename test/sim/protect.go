@@ -294,61 +294,6 @@ func foreignClaim(w *world) {
 	})
 }
 
-// leftovers: a number of accounts are ours, and no row knows them, as after a restore.
-// A sweep removes a few of its own accord, and asks a person about many.
-func (w *world) leftovers(n int) {
-	b := w.process("a", w.store, nil, &wire{})
-	place := w.places[0].Place()
-	w.in(10*time.Second, "leftovers", "", func() {
-		for i := range n {
-			id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{byte(i), 77})
-			o := connector.Order{Entitlement: id, Tag: access.Tag(w.tagger.Tag("sim", string(place), 1, string(id))), Mechanism: access.Account, Person: "mira",
-				Rights: []string{"app_read"}, ExpiresAt: w.now().Add(24 * time.Hour)}
-			if _, err := w.targets.Connector().Provision(context.Background(), w.target(), o); err != nil {
-				w.fail("story", "%v", err)
-			}
-		}
-		// One more only looks like ours: its tag was made with another key.
-		id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{99})
-		forged := access.Tag(newTagger("another").Tag("sim", string(place), 1, string(id)))
-		if _, err := w.targets.Connector().Provision(context.Background(), w.target(), connector.Order{Entitlement: id, Tag: forged, Mechanism: access.Account, Person: "mira",
-			Rights: []string{"app_read"}, ExpiresAt: w.now().Add(24 * time.Hour)}); err != nil {
-			w.fail("story", "%v", err)
-		}
-	})
-	if n <= broker.SweepBudget {
-		w.in(140*time.Second, "look", "", func() {
-			switch left := w.usable(); {
-			case left == 0:
-				w.fail("I-23", "what only looks like ours was removed")
-			case left > 1:
-				w.fail("L-06", "%d of %d things that no row knows are left", left-1, n)
-			}
-		})
-		return
-	}
-	w.in(200*time.Second, "look", "", func() {
-		if left := w.usable() - 1; left != n {
-			w.fail("budget", "a sweep removed %d things by itself, and may remove %d", n-left, broker.SweepBudget)
-		}
-		if !slices.ContainsFunc(w.store.Log(), func(ev access.Event) bool { return ev.Type == broker.SweepStopped }) {
-			w.fail("budget", "nobody was told that a sweep has stopped")
-		}
-	})
-	w.soon(210*time.Second, "sweep", func() {
-		found, err := b.Sweep(context.Background(), caller1("root"), "db0", n, "I looked at them")
-		w.insist(err)
-		if found.Ordered != n {
-			w.fail("budget", "a person allowed %d removals, and %d were ordered", n, found.Ordered)
-		}
-	})
-	w.in(300*time.Second, "look", "", func() {
-		if left := w.usable() - 1; left != 0 {
-			w.fail("L-06", "%d things are left that a person wanted to go", left)
-		}
-	})
-}
-
 // restored: what was live in a backup ends when it is put back, and nothing is granted
 // until every target was compared and every witness asked.
 func restored(w *world) {
@@ -577,6 +522,11 @@ func changing(w *world) {
 		text := "kind: Policy\nname: freeze\neffect: deny\nsubjects: [group:platform]\nroles: [owner]\n"
 		_, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "freeze.yaml", Text: text}}, false)
 		w.insist(err)
+	})
+	w.in(60*time.Second, "look", "", func() {
+		for _, g := range w.store.Grants(true) {
+			w.fail("T-33", "what policy denies now is still %s", g.State)
+		}
 	})
 	for _, at := range []time.Duration{30, 60} { // before the one that was to begin, and after
 		w.in(at*time.Second, "look", "", func() {

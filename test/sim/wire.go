@@ -55,13 +55,16 @@ func (p *peers) set(vouched bool) {
 func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *broker.Broker, stop func()) {
 	at.Connector = w.targets.Connector()
 	var conn connector.Connector = at
-	if at.beats != nil {
+	switch {
+	case at.as != nil:
+		conn = at.as
+	case at.beats != nil:
 		conn = beacon{at}
 	}
 	c := broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: conn},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: name, Log: discard, Rand: w.randomness(90000 + len(w.overs))}
-	c.Alone, c.Journal = at.alone, at.journal
+	c.Alone, c.Journal, c.Epoch = at.alone, at.journal, max(1, at.epoch)
 	if at.seal != nil {
 		c.SealTo = at.seal
 	}
@@ -120,8 +123,10 @@ func (w *world) submit(b *broker.Broker, who string, role access.RoleName, d tim
 type wire struct {
 	connector.Connector
 	beats   *beats
-	alone   bool           // its process is the only one
-	journal broker.Journal // of its process
+	as      connector.Connector // what its process has in its place; nil: itself
+	epoch   int64               // of its process; 0: the first
+	alone   bool                // its process is the only one
+	journal broker.Journal      // of its process
 	// seal encrypts to devices in the place of the simulator's way.
 	seal  func(public []byte, info string, plain []byte) ([]byte, error)
 	vault broker.Vault // of its logins; nil: one that always opens

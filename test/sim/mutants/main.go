@@ -42,6 +42,7 @@ type score struct {
 	By      string
 	Said    string
 	Seconds float64
+	ByTests bool   // not the simulation caught it, but the tests of its own package
 	Failed  string // why it could not be run
 }
 
@@ -95,7 +96,7 @@ func (o options) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(folder)
 	began := time.Now()
-	r := &runner{root: root, folder: folder, hours: o.hours, within: o.within, kinds: []string{"stories"}}
+	r := &runner{root: root, folder: folder, hours: o.hours, within: o.within, kinds: []string{"stories"}, storiesFirst: o.remove != ""}
 	if o.singles {
 		r.kinds = append(r.kinds, "singles")
 	}
@@ -199,6 +200,8 @@ func (s score) after() string {
 	switch {
 	case !s.Caught:
 		return fmt.Sprintf("not by %d seeds and all stories", s.Seeds)
+	case s.ByTests:
+		return "the tests of its own package"
 	case s.Single != "":
 		return "story " + s.Single
 	}

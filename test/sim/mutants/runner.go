@@ -24,8 +24,13 @@ type runner struct {
 	seeds        []uint64
 	kinds        []string      // of stories
 	within       time.Duration // of one process
+	// storiesFirst: the seeds come last, because they take longer.
+	storiesFirst bool
 	programs     map[string]string
-	base         baseline
+	// packages are programs with the tests of a package, by its folder, for deletions in
+	// a package whose own tests judge, too.
+	packages map[string]string
+	base     baseline
 }
 
 // baseline is what the simulation says of the product without a mutant.
@@ -36,6 +41,8 @@ type baseline struct {
 	// Stories is what was wrong with the stories, and with those with single faults;
 	// none is there when they are green.
 	Stories map[string]string `json:"stories,omitempty"`
+	// Took is how long the stories of a kind take, in seconds.
+	Took map[string]float64 `json:"took,omitempty"`
 }
 
 // prepare builds what is to run: one program for all mutants that can be woven
@@ -74,14 +81,16 @@ func (r *runner) establish(ctx context.Context, jobs int) error {
 		fmt.Printf("%d seeds are green without a mutant, %d red (known from an earlier run on the same sources)\n", len(r.base.Green), len(r.base.Red))
 		return r.usable()
 	}
-	r.base = baseline{Said: map[uint64]string{}, Stories: map[string]string{}}
+	r.base = baseline{Said: map[uint64]string{}, Stories: map[string]string{}, Took: map[string]float64{}}
 	var mu sync.Mutex
 	inTurns(jobs, len(r.seeds)+len(r.kinds), func(i int) {
 		if i < len(r.kinds) {
 			kind := r.kinds[len(r.kinds)-1-i] // what takes the longest goes first
+			began := time.Now()
 			h := r.hunt(ctx, "", kind)
 			mu.Lock()
 			defer mu.Unlock()
+			r.base.Took[kind] = time.Since(began).Seconds()
 			if h.Failure != "" {
 				r.base.Stories[kind] = h.Failure
 				fmt.Printf("the story %q is red without a mutant (step %d, %q): %s\n", h.Story, h.Step, h.Fault, h.Failure)
@@ -203,7 +212,10 @@ func (r *runner) try(ctx context.Context, m mutant) (s score) {
 		return h.Failure != ""
 	}
 	few := min(fewSeeds, len(r.base.Green))
-	_ = seeds(r.base.Green[:few]) || stories("stories") || seeds(r.base.Green[few:]) || stories("singles")
+	if r.storiesFirst {
+		few = 0
+	}
+	_ = r.tests(ctx, m, &s) || seeds(r.base.Green[:few]) || stories("stories") || seeds(r.base.Green[few:]) || stories("singles")
 	return s
 }
 
@@ -268,6 +280,11 @@ func (r *runner) alone(ctx context.Context, m mutant) (program string, err error
 
 // build builds the simulation with other contents for some files.
 func (r *runner) build(ctx context.Context, name string, files map[string]string) (program string, err error) {
+	return r.buildTests(ctx, name, "test/sim", files)
+}
+
+// buildTests builds the tests of a package so.
+func (r *runner) buildTests(ctx context.Context, name, pkg string, files map[string]string) (program string, err error) {
 	folder := filepath.Join(r.folder, name)
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return "", err
@@ -277,7 +294,7 @@ func (r *runner) build(ctx context.Context, name string, files map[string]string
 		return "", err
 	}
 	program = filepath.Join(folder, "sim.test")
-	c := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-o", program, "-overlay", list, "./test/sim")
+	c := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-o", program, "-overlay", list, "./"+pkg)
 	c.Dir = r.root
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s does not build: %v\n%s", name, err, out)
@@ -310,6 +327,9 @@ func (r *runner) hunt(ctx context.Context, mutant, kind string) (h story) {
 	within := r.within
 	if kind == "singles" {
 		within *= 6
+	}
+	if took, known := r.base.Took[kind]; known && mutant != "" { // who goes round in circles is not to do so for long
+		within = min(within, max(20*time.Second, time.Duration(20*took*float64(time.Second))))
 	}
 	if wrong := r.run(ctx, mutant, &h, within, "^TestHunt$", "-sim.hunt="+kind); wrong != "" {
 		return story{Story: "one of the " + kind, Failure: wrong}
@@ -344,6 +364,26 @@ func (r *runner) run(ctx context.Context, mutant string, result any, within time
 		err = errors.New("the simulation gave no result")
 	}
 	return "crash: " + err.Error() + ": " + tail(string(out))
+}
+
+// tests has the tests of the mutant's own package judge, if they are to: first, because
+// they take a tenth of the time of the stories.
+func (r *runner) tests(ctx context.Context, m mutant, s *score) bool {
+	program, judge := r.packages[m.pkg()]
+	if !judge {
+		return false
+	}
+	within, done := context.WithTimeout(ctx, r.within)
+	defer done()
+	c := exec.CommandContext(within, program, "-test.failfast", "-test.timeout", "1m")
+	c.Dir = filepath.Join(r.root, m.pkg())
+	c.Env = append(os.Environ(), awake+"="+m.name)
+	out, err := c.CombinedOutput()
+	if err == nil || ctx.Err() != nil {
+		return false
+	}
+	s.Caught, s.ByTests, s.By, s.Said = true, true, "its package's tests", tail(string(out))
+	return true
 }
 
 // inTurns does n things, a few at a time, in their order.
