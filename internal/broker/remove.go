@@ -213,15 +213,15 @@ func neverMade(e access.Entitlement, seen connector.Observation) bool {
 }
 
 // neverReached reports whether an order was never carried out because there never was
-// a way to its target. A registered login is never taken away, so that none is there
-// now means that none was there for any call. A connector may be one that another
-// replica has: then no call may be on record either.
+// a way to its target. The row of a registered login is never taken away, so that none
+// is there now means that none was there for any call. A connector may be one that another
+// replica has, and a login one that was deleted: then no call may be on record either.
 func neverReached(e access.Entitlement, err error) bool {
 	var refused *access.Error
 	if !errors.As(err, &refused) || e.Confirmed > 0 || e.Observed && (e.Mechanism != access.Account || e.Creation != "") {
 		return false
 	}
-	return refused.Code == "no-credential" || refused.Code == "no-connector" && e.CallUntil.IsZero()
+	return refused.Code == "no-credential" || (refused.Code == "no-connector" || refused.Code == "credential-deleted") && e.CallUntil.IsZero()
 }
 
 // removal is one entitlement of a batch with its verdict.

@@ -78,12 +78,27 @@ func TestWhatIsLeftKeepsNobodysAccess(t *testing.T) {
 // there, and so nothing keeps a grant from its end.
 func TestNoWayToTheTarget(t *testing.T) {
 	in := newInstallation(t)
-	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "lost.yaml", Text: `
+	in.failsAt(t, "nobodys", "no credential nobodys")
+}
+
+// TestDeletedLogin: the same where one was, and was deleted before anything was asked for.
+func TestDeletedLogin(t *testing.T) {
+	in := newInstallation(t)
+	must(t, in.Store.Update(t.Context(), func(tx broker.Tx) error {
+		return tx.SaveCredential(access.Credential{Name: "former", Type: "fake", Address: "127.0.0.1:2", Version: 1, Sealed: []byte{}})
+	}))
+	in.failsAt(t, "former", "the credential former was deleted")
+}
+
+// failsAt asks for access by each mechanism to a target whose login is this one.
+func (in *installation) failsAt(t *testing.T, credential, problem string) {
+	t.Helper()
+	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "lost.yaml", Text: strings.ReplaceAll(`
 kind: Resource
 name: lost
 type: fake
 criticality: high
-connection: {address: "127.0.0.1:2", credential: nobodys}
+connection: {address: "127.0.0.1:2", credential: CREDENTIAL}
 ---
 kind: Role
 name: lost-owner
@@ -104,14 +119,14 @@ name: lost
 subjects: [group:platform]
 roles: [lost-owner, lost-admin]
 require: {maxDuration: 1h}
-`}}, false)
+`, "CREDENTIAL", credential)}}, false)
 	must(t, err)
 	for _, role := range []string{"reader", "lost-owner", "lost-admin"} {
 		a := ask(role, time.Minute)
 		a.Resource = "lost"
 		v, err := in.Submit(t.Context(), in.as("mira"), a)
 		must(t, err)
-		if v = in.until("mira", string(v.Request.ID), access.Failed); !strings.Contains(v.Problem, "no credential nobodys") {
+		if v = in.until("mira", string(v.Request.ID), access.Failed); !strings.Contains(v.Problem, problem) {
 			t.Errorf("%s: problem %q", role, v.Problem)
 		}
 	}

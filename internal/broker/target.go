@@ -82,11 +82,13 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 	c, ok := b.logins.get(at.Credential, time.Now())
 	if !ok {
 		err := b.Store.View(ctx, func(tx Tx) (err error) { c.cred, err = tx.Credential(at.Credential); return err })
-		if missing(err) {
-			return nil, connector.Target{}, access.Fail(access.NotFound, "no-credential", "no credential "+at.Credential+" is registered").
-				Try("register it with: stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …")
-		}
-		if err != nil {
+		register := "register it with: stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …"
+		switch {
+		case missing(err):
+			return nil, connector.Target{}, access.Fail(access.NotFound, "no-credential", "no credential "+at.Credential+" is registered").Try(register)
+		case err == nil && c.cred.Gone(): // calls were made with it: not what neverReached goes by
+			return nil, connector.Target{}, access.Fail(access.NotFound, "credential-deleted", "the credential "+at.Credential+" was deleted").Try(register)
+		case err != nil:
 			return nil, connector.Target{}, access.Fail(access.Unavailable, "store", "the store did not answer").Wrap(err)
 		}
 		if c.password, err = b.openLogin(c.cred); err != nil {
