@@ -70,6 +70,7 @@ func TestSubmitBounds(t *testing.T) {
 		"blank ticket":          {func(r *Request) { r.Ticket = " " }, Invalid, "no-ticket"},
 		"the longest ticket":    {func(r *Request) { r.Ticket = strings.Repeat("x", MaxTicket) }, 0, ""},
 		"too long a ticket":     {func(r *Request) { r.Ticket = strings.Repeat("x", MaxTicket+1) }, Invalid, "long-ticket"},
+		"ticket of two lines":   {func(r *Request) { r.Ticket = "INC-7\nINC-8" }, Invalid, "bad-ticket"},
 		"ticket with an escape": {func(r *Request) { r.Ticket = "INC\x1b[2J" }, Invalid, "bad-ticket"},
 	} {
 		t.Run(name, func(t *testing.T) {

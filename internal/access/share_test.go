@@ -1,6 +1,7 @@
 package access
 
 import (
+	"maps"
 	"testing"
 	"time"
 )
@@ -52,6 +53,16 @@ func TestAnAccountIsNotRenewed(t *testing.T) {
 		if e, _, did := entitlementIn(t, Account, s).Renewed("taken away", t0); did {
 			t.Errorf("renewed %+v", e)
 		}
+	}
+}
+
+// What two who share something do not agree in is left to the connector, which is strict.
+func TestShareKeepsWhatBothAgreeIn(t *testing.T) {
+	e := entitlementIn(t, Enable, Present)
+	e.Options = map[string]string{"sessions": "keep", "limit": "3", "mine": "1"}
+	e, _, _, err := e.Share(Grant{ID: "grt_2", ExpiresAt: e.ExpiresAt, Permissions: Permissions{Options: map[string]string{"sessions": "end", "limit": "3", "yours": "1"}}}, t0)
+	if err != nil || !maps.Equal(e.Options, map[string]string{"limit": "3"}) {
+		t.Errorf("shared with the options %v (%v)", e.Options, err)
 	}
 }
 
