@@ -71,11 +71,11 @@ func (x journalSeam) Write(bodies ...[]byte) error {
 	st.do = func(st *step) {
 		switch {
 		case r.dead:
-			st.answer("dead")
+			w.answer(st, "dead")
 			return
 		case st.fault == crashBefore:
 			w.crash(r)
-			st.answer("dead")
+			w.answer(st, "dead")
 			return
 		case st.fault == refused || x.j.failed:
 			x.j.failed, err = true, errJournal
@@ -91,7 +91,7 @@ func (x journalSeam) Write(bodies ...[]byte) error {
 			w.crash(r)
 			err = errDead
 		}
-		st.answer(outcome(err))
+		w.answer(st, outcome(err))
 	}
 	w.park(st)
 	<-st.done

@@ -108,7 +108,7 @@ func (w *world) crash(r *replica) {
 			keep = append(keep, st)
 			continue
 		}
-		st.answer("dead")
+		w.answer(st, "dead")
 	}
 	w.requeue(keep)
 }
@@ -174,24 +174,24 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 	st := &step{by: r, op: "update", label: label, key: broker.WorkOf(ctx)}
 	st.do = func(st *step) {
 		if r.dead {
-			st.answer("dead")
+			w.answer(st, "dead")
 			return
 		}
 		if st.fault == crashBefore {
 			w.crash(r)
 			w.sometimes("crash before a commit")
-			st.answer("dead")
+			w.answer(st, "dead")
 			return
 		}
 		before := w.store.Commits()
 		switch {
 		case w.storeDown(), st.fault == refused:
 			err = unavailable("the store did not answer")
-			st.answer("unavailable")
+			w.answer(st, "unavailable")
 			return
 		case ctx.Err() != nil:
 			err = access.Fail(access.Unavailable, "store", "the store did not answer in time").Wrap(ctx.Err())
-			st.answer("out of time")
+			w.answer(st, "out of time")
 			return
 		case st.fault == repeated: // it ran, was not serializable, and runs again
 			_ = w.store.UpdateBy(context.Background(), r.time, func(tx broker.Tx) error {
@@ -229,11 +229,11 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		case cutOff:
 			w.sometimes("commit heard of late")
 			told := w.between(time.Second, 15*time.Second)
-			w.in(told, "answer", st.label, func() { st.answer("") })
+			w.in(told, "answer", st.label, func() { w.answer(st, "") })
 			st.said = outcome(err)
 			return
 		}
-		st.answer(outcome(err))
+		w.answer(st, outcome(err))
 	}
 	w.park(st)
 	<-st.done
@@ -282,7 +282,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		default:
 			err = w.store.ViewBy(context.Background(), r.time, fn)
 		}
-		st.answer(outcome(err))
+		w.answer(st, outcome(err))
 	}
 	w.park(st)
 	<-st.done

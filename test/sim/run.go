@@ -76,7 +76,7 @@ func (w *world) close() {
 	for _, st := range append(w.queue, w.arrived...) {
 		switch {
 		case st.done != nil:
-			st.answer("the end")
+			w.answer(st, "the end")
 		case st.op == "answer": // of a commit, on its way
 			st.do(st)
 		}

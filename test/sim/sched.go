@@ -31,7 +31,8 @@ type sched struct {
 	bell    chan struct{}
 
 	queue  queue
-	inStep bool // a step has its effect just now
+	inStep bool    // a step has its effect just now
+	told   []*step // answered by it
 	seq    int64
 	steps  int64
 	moment time.Time // of the last step
@@ -50,16 +51,17 @@ type step struct {
 	at  time.Time
 	seq int64
 
-	by     *replica // nil: the world's own doing
-	op     string   // "update", "provision", "crash"
-	label  string   // who in the broker asks, or what it is about
-	detail string
-	key    string // tells apart what has the same label; not in the trace
-	fault  fault
-	wait   time.Time // until when the caller has patience
-	do     func(*step)
-	done   chan struct{} // closed once the caller may go on; nil for the world's own
-	said   string        // what the caller was told, for the trace
+	by       *replica // nil: the world's own doing
+	op       string   // "update", "provision", "crash"
+	label    string   // who in the broker asks, or what it is about
+	detail   string
+	key      string // tells apart what has the same label; not in the trace
+	fault    fault
+	wait     time.Time // until when the caller has patience
+	do       func(*step)
+	done     chan struct{} // closed once the caller may go on; nil for the world's own
+	said     string        // what the caller was told, for the trace
+	answered bool          // once is enough
 }
 
 func (st *step) less(u *step) bool {
@@ -165,18 +167,28 @@ func (s *sched) release(st *step, now time.Time) {
 	if s.after != nil && s.failed == nil {
 		s.after()
 	}
+	for _, st := range s.told {
+		close(st.done)
+	}
+	s.told = s.told[:0]
 }
 
-// answer lets the caller of a step go on.
-func (st *step) answer(said string) {
+// answer lets the caller of a step go on. Within a step that is when the step is over,
+// and was looked at: a machine so busy that the process stands still in the middle of it
+// would else let the caller run beside.
+func (s *sched) answer(st *step, said string) {
 	if st.said == "" {
 		st.said = said
 	}
-	select {
-	case <-st.done:
-	default:
-		close(st.done)
+	if st.answered {
+		return
 	}
+	st.answered = true
+	if s.inStep {
+		s.told = append(s.told, st)
+		return
+	}
+	close(st.done)
 }
 
 // fail stops the run. The first failure counts.

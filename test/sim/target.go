@@ -51,10 +51,10 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 		switch {
 		case r.dead && !st.creates():
 			result = gone
-			st.answer("dead")
+			w.answer(st, "dead")
 			return
 		case !patient && !st.creates():
-			st.answer("nobody waits")
+			w.answer(st, "nobody waits")
 			return
 		case w.targetDown(place):
 			if st.fault == dropped || w.chance(0.5) { // packets go nowhere; the caller waits
@@ -62,7 +62,7 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 				return
 			}
 			result = notDone
-			st.answer("down, refused")
+			w.answer(st, "down, refused")
 			return
 		}
 		if !patient {
@@ -73,11 +73,11 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 		case crashBefore:
 			w.crash(r)
 			result = gone
-			st.answer("dead")
+			w.answer(st, "dead")
 			return
 		case refused:
 			result = notDone
-			st.answer("refused")
+			w.answer(st, "refused")
 			return
 		case dropped:
 			st.said = "nothing"
@@ -85,7 +85,7 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 		case lied:
 			w.sometimes("target says done and did nothing")
 			result = lying
-			st.answer("done, it says")
+			w.answer(st, "done, it says")
 			return
 		case partial:
 			if size > 1 {
@@ -94,7 +94,7 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 			n = w.rng.IntN(size)
 			act(n)
 			result = some
-			st.answer(fmt.Sprintf("%d of %d", n, size))
+			w.answer(st, fmt.Sprintf("%d of %d", n, size))
 			return
 		case stale:
 			n = -1
@@ -119,7 +119,7 @@ func (x targetSeam) call(ctx context.Context, op string, at access.Connection, w
 			w.crash(r)
 			result = gone
 		}
-		st.answer([...]string{"answered", "unknown", "not done", "lie", "some", "dead"}[result])
+		w.answer(st, [...]string{"answered", "unknown", "not done", "lie", "some", "dead"}[result])
 	}
 	w.park(st)
 	select {

@@ -168,7 +168,7 @@ func (w *world) disturb(p access.Place, until time.Time) {
 func (w *world) planned(st *step) {
 	r := st.by
 	if r.dead {
-		st.answer("dead")
+		w.answer(st, "dead")
 		return
 	}
 	w.io++
