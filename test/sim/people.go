@@ -198,6 +198,16 @@ func (w *world) ask(a *ask) *ask {
 	return a
 }
 
+// askKey is where a call of a person has the number of what it is about.
+type askKey struct{}
+
+// workOf tells apart steps of one kind that arrive together: by what the broker works
+// on, and for calls of people by who calls and about which request.
+func workOf(ctx context.Context) string {
+	n, _ := ctx.Value(askKey{}).(int)
+	return fmt.Sprint(broker.WorkOf(ctx), " ", broker.Behalf(ctx), " ", n)
+}
+
 // call lets a person call a replica that runs, and again another one when the answer
 // got lost, as a client does. It reports false when it gave up.
 func (a *ask) call(do func(context.Context, *replica) error) (err error, sure bool) {
@@ -208,7 +218,7 @@ func (a *ask) call(do func(context.Context, *replica) error) (err error, sure bo
 		}
 		var rs []*replica
 		if rs = a.w.alive(); len(rs) > 0 {
-			ctx, done := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, done := context.WithTimeout(context.WithValue(context.Background(), askKey{}, a.n), 30*time.Second)
 			err = do(ctx, rs[a.rng.IntN(len(rs))])
 			done()
 			if err == nil || !errors.Is(err, access.Unavailable) && !errors.Is(err, errDead) {

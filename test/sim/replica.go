@@ -171,7 +171,7 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		return w.store.UpdateBy(ctx, r.time, fn) // a look whether the store takes changes, each second; it changes nothing
 	}
 	err := errDead
-	st := &step{by: r, op: "update", label: label, key: broker.WorkOf(ctx)}
+	st := &step{by: r, op: "update", label: label, key: workOf(ctx)}
 	st.do = func(st *step) {
 		if r.dead {
 			w.answer(st, "dead")
@@ -271,7 +271,7 @@ func (x storeSeam) View(ctx context.Context, fn func(broker.Tx) error) error {
 		}
 	}
 	err := errDead
-	st := &step{by: r, op: "view", label: caller(), key: broker.WorkOf(ctx)}
+	st := &step{by: r, op: "view", label: caller(), key: workOf(ctx)}
 	st.do = func(st *step) {
 		switch {
 		case r.dead:
