@@ -190,6 +190,8 @@ var excused = []excuse{
 	{"broker/submit.go:recall", "if a.Key == ", "there twice: what has no key is not remembered"},
 	{"broker/submit.go:recall", "case err != nil:", handsOn},
 	{"broker/submit.go:Preview", "as = c.Principal.ID", tells},
+	{"broker/submit.go:Preview", "err = b.Store.View(", tells},
+	{"broker/submit.go:Preview", "if _, err := set.Resolve(", tells},
 	{"broker/submit.go:Preview", "x = set.Explain(", tells},
 }
 
