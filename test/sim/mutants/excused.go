@@ -183,6 +183,7 @@ var excused = []excuse{
 	{"broker/submit.go:Extend", "case err != nil:", handsOn},
 	{"broker/submit.go:Extend", "case g.Principal != c.Principal.ID:", "there twice: a grant is extended by its own principal's request alone (access.Grant.Extend)"},
 	{"broker/submit.go:Extend", "case g.State != access.Active", "there twice: only a grant that is active is extended (access.Grant.Extend)"},
+	{"broker/submit.go:Extend", "case a.Duration <= 0:", "there twice: nobody may ask for so little (access.Submit)"},
 	{"broker/submit.go:Extend", "case a.Duration > access.MaxDuration:", "there twice: nobody may ask for so much (access.Submit)"},
 	{"broker/submit.go:submit", "v = View{}", again},
 	{"broker/submit.go:submit", "fx.met = append(", "what a grant is known ahead by until the next reading, seconds later"},
@@ -190,6 +191,8 @@ var excused = []excuse{
 	{"broker/submit.go:recall", "if a.Key == ", "there twice: what has no key is not remembered"},
 	{"broker/submit.go:recall", "case err != nil:", handsOn},
 	{"broker/submit.go:Preview", "as = c.Principal.ID", tells},
+	{"broker/submit.go:Preview", "err = b.Store.View(", tells},
+	{"broker/submit.go:Preview", "if _, err := set.Resolve(", tells},
 	{"broker/submit.go:Preview", "x = set.Explain(", tells},
 }
 
