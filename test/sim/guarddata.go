@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -195,6 +196,21 @@ func unreadable(w *world) {
 			try(setting, nil)
 		}
 		try(broker.QuarantineSetting, []byte("{}"))
+	})
+}
+
+// askedAtOnce: who is asked before they have looked whether the data is in doubt asks the
+// store, and says what it says.
+func askedAtOnce(w *world) {
+	looks := w.process("a", w.store, nil, &wire{})
+	asked := w.broker("b", w.store, nil, &wire{}) // and never goes further
+	w.soon(3*time.Second, "ask", func() {
+		w.submit(asked, "mira", "reader", time.Minute)
+		w.insist(looks.Witnessed(context.Background(), 10, 20, "root", "w1", true))
+		before := len(w.store.Grants(false))
+		if _, err := w.attempt(asked, "paul", "reader", time.Minute); !errors.Is(err, access.Unavailable) || len(w.store.Grants(false)) != before {
+			w.fail("nothing new", "the data looks old, and who has not looked yet says: %v", err)
+		}
 	})
 }
 

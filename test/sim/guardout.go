@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/policy"
 )
 
 // slowRemoval: what is left of an account takes long to go, and meanwhile the access of
@@ -71,6 +73,94 @@ func loginLost(w *world) {
 	w.in(50*time.Second, "look", "", func() {
 		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
 			w.fail("I-02", "what could not be ended for a while never is")
+		}
+	})
+}
+
+// neverRegistered: there is no login for a target, and so nothing was ever made there and
+// nothing can be looked for. What was granted at it fails, and is over at once.
+func neverRegistered(w *world) {
+	ctx := context.Background()
+	b := w.process("a", w.store, nil, &wire{})
+	failed := map[access.RoleName]access.GrantID{}
+	var other access.GrantID
+	w.soon(3*time.Second, "ask", func() {
+		text := fmt.Sprintf("kind: Resource\nname: lost\ntype: %s\ncriticality: high\nconnection: {address: \"lost:1\", credential: nobodys}\n", kind)
+		_, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "lost.yaml", Text: text}}, false)
+		w.insist(err)
+		other = w.submit(b, "mira", "reader", 10*time.Minute)
+		for _, role := range []access.RoleName{"reader", "owner", "shared"} {
+			v, err := b.Submit(ctx, caller1("paul"), broker.Ask{Resource: "lost", Role: role, Duration: time.Minute, Reason: "r", Key: string(role), Body: access.Digest{1}})
+			if w.insist(err); err == nil {
+				failed[role] = v.Grant.ID
+			}
+		}
+	})
+	w.in(20*time.Second, "look", "", func() {
+		for _, g := range failed {
+			w.expect("L-01", g, access.Failed)
+		}
+		for _, e := range w.store.Entitlements(true) {
+			if e.Target.Resource == "lost" {
+				w.fail("L-01", "what nobody could ever make is still %s: %s", e.State, e.LastError)
+			}
+		}
+		w.expect("promise", other, access.Active)
+	})
+}
+
+// noRoom: a target ends access and then does not let go of what is left, of one account
+// after the other, until one more has no room to begin. It is not begun when its time is
+// over: nobody takes it for gone, and it ends as soon as the target goes on.
+func noRoom(w *world) {
+	const room = 32 // an eighth of the calls that remove
+	at, open := &wire{}, make(chan struct{})
+	var hanging, late atomic.Int64
+	var last atomic.Pointer[access.EntitlementID]
+	at.meet(func(call string, o connector.Order) error {
+		switch id := last.Load(); {
+		case call == "remove":
+			hanging.Add(1)
+			<-open
+		case call == "revoke" && id != nil && *id == o.Entitlement:
+			late.Add(1)
+		}
+		return nil
+	})
+	b := w.process("a", w.store, nil, at)
+	var gs []access.GrantID
+	w.soon(3*time.Second, "ask", func() {
+		for i := range room + 1 { // one end at a time, each with calls of its own
+			gs = append(gs, w.submit(b, "mira", "reader", 12*time.Second+time.Duration(i)*100*time.Millisecond))
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	w.in(12*time.Second, "look", "", func() {
+		for _, h := range w.store.Holds(false) {
+			if h.Grant == gs[room] {
+				last.Store(&h.Entitlement)
+			}
+		}
+		if n := w.usable(); n != room+1 || last.Load() == nil {
+			w.fail("story", "%d privileges can be used, and should be %d", n, room+1)
+		}
+	})
+	w.in(40*time.Second, "look", "", func() {
+		if n := hanging.Load(); n != room {
+			w.fail("story", "%d removals hang, and should be %d", n, room)
+		}
+		e, _ := w.store.Entitlement(*last.Load())
+		if w.expect("I-02", gs[room], access.Ending); e.Attempts == 0 || late.Load() > 0 {
+			w.fail("I-02", "there is no room to remove it; after %d attempts, %d calls for it were sent when their time was over", e.Attempts, late.Load())
+		}
+		close(open)
+	})
+	w.in(70*time.Second, "look", "", func() {
+		for _, g := range gs {
+			w.expect("L-01", g, access.Ended)
+		}
+		if n := w.usable(); n > 0 {
+			w.fail("I-01", "%d privileges can be used after their end", n)
 		}
 	})
 }

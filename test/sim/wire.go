@@ -51,8 +51,9 @@ func (p *peers) set(vouched bool) {
 	p.vouched = vouched
 }
 
-// life runs a process that is no replica of the schedule: its calls happen as they come.
-func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *broker.Broker, stop func()) {
+// broker is a process that has not begun yet, and is no replica of the schedule: its calls
+// happen as they come.
+func (w *world) broker(name string, s broker.Store, p broker.Peers, at *wire) *broker.Broker {
 	at.Connector = w.targets.Connector()
 	var conn connector.Connector = at
 	switch {
@@ -78,6 +79,12 @@ func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *
 	if err != nil {
 		panic(err) // the configuration is the simulator's own
 	}
+	return b
+}
+
+// life runs such a process.
+func (w *world) life(name string, s broker.Store, p broker.Peers, at *wire) (b *broker.Broker, stop func()) {
+	b = w.broker(name, s, p, at)
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})
 	w.overs = append(w.overs, over)
