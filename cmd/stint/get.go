@@ -109,8 +109,14 @@ func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f ge
 	case api.Users:
 		return showKind(c, name, f.limit, conn.ListUsers, conn.User, ctx, c.userTable)
 	}
-	if f.state == "live" {
-		f.state = liveStates
+	if kind == "grants" { // live is a word for several
+		words := strings.Split(f.state, ",")
+		for i, w := range words {
+			if w == "live" {
+				words[i] = liveStates
+			}
+		}
+		f.state = strings.Join(words, ",")
 	}
 	list := func(ctx context.Context, l api.List) (api.Page[api.Request], error) {
 		return conn.grants(ctx, grantList{mine: f.mine, state: f.state}, l)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"stint/internal/access"
@@ -52,7 +53,7 @@ func (c *cli) apiFault(e *api.Error) {
 	}
 	next := e.Next
 	switch {
-	case e.Kind == api.Unauthenticated && c.env["STINT_TOKEN"] != "" && e.Code != "bad-code" && e.Code != "code-used":
+	case c.env["STINT_TOKEN"] != "" && slices.Contains([]string{"not-signed-in", "bad-token", "login-expired", "principal-disabled", "principal-ended"}, e.Code):
 		next = "STINT_TOKEN is not good here, or no longer: an administrator renews it with stint admin service add; unset it to act as yourself"
 	case next != "":
 	case e.Code == "code-used":

@@ -25,7 +25,7 @@ type Renewal uint8
 // The renewals. Stored: only append.
 const (
 	RenewNothing Renewal = iota // a first provision
-	RenewExpiry                 // raise the target's own expiry
+	RenewExpiry                 // raise the target's own expiry, and make and read back what is not there
 	RenewSecret                 // a fresh credential for every holder; sessions stay
 	RenewAll                    // a fresh credential, and all sessions end
 )
@@ -146,7 +146,7 @@ func (e Entitlement) Intend(id EntitlementID, tag Tag, epoch int64, g Grant, now
 // read back some time ago: since then somebody can have taken it on the target, and a
 // failover of the store can have lost the record of its removal. So it is made and read
 // back once more, which changes nothing where it is there, before the new holder is told
-// that they have it.
+// that they have it. (What is Existing is not: we have not made it and do not make it.)
 func (e Entitlement) Share(g Grant, now time.Time) (Entitlement, Hold, Event, error) {
 	switch {
 	case e.State == Removing || e.State == Gone:

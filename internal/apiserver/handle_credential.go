@@ -50,7 +50,7 @@ func (s *Server) listCredentials(ctx context.Context, _ call, in *Paging) (*repl
 }
 
 // deleteCredential forgets the login, and closes what is still open with it here. Other
-// replicas close theirs when they have been idle.
+// replicas use it for two seconds more at most, and close theirs when they have been idle.
 func (s *Server) deleteCredential(ctx context.Context, c call, in *ByName) (*reply[api.ConnectorCredential], error) {
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
@@ -60,9 +60,7 @@ func (s *Server) deleteCredential(ctx context.Context, c call, in *ByName) (*rep
 	if err != nil {
 		return nil, err
 	}
-	if conn, ok := s.broker.Connectors[gone.Type]; ok {
-		conn.Forget(access.Connection{Type: gone.Type, Address: gone.Address, Credential: gone.Name})
-	}
+	s.broker.ForgetLogin(gone)
 	return answer(toCredential(nil, gone)), nil
 }
 

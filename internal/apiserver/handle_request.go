@@ -69,16 +69,18 @@ func (s *Server) getRequest(ctx context.Context, c call, in *requestIn) (*reply[
 	}
 	out, err := s.await(ctx, who, v, in.Waiting)
 	if err == nil && out.Body.Grant != nil && out.Body.Grant.EndReason == api.EndRevoked {
-		out.Body.Grant.EndedBy = s.endedBy(ctx, out.Body.Grant.ID)
+		out.Body.Grant.EndedBy = s.endedBy(ctx, c, out.Body.Grant.ID)
 	}
 	return out, err
 }
 
 // endedBy is who ended a grant, as the log has it; empty where it does not say, or not
-// yet: a record has its number within a second. It is nothing new to who may see the
-// grant: the record is theirs to read too.
-func (s *Server) endedBy(ctx context.Context, grant string) string {
-	recs, err := s.audit.Records(ctx, LogQuery{After: -1, Limit: 1, Type: access.GrantEnding, Entity: grant})
+// yet: a record has its number within a second. Only those are told who may read the
+// record itself.
+func (s *Server) endedBy(ctx context.Context, c call, grant string) string {
+	q := LogQuery{After: -1, Limit: 1, Type: access.GrantEnding, Entity: grant}
+	c.onlyOwn(&q)
+	recs, err := s.audit.Records(ctx, q)
 	if err != nil || len(recs) == 0 {
 		return ""
 	}

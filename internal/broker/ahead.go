@@ -237,10 +237,13 @@ func (b *Broker) loadLogins(tx Tx, next *ahead) error {
 			continue
 		}
 		c, err := tx.Credential(name)
-		if err != nil && !missing(err) {
+		switch {
+		case err != nil && !missing(err):
 			return err
+		case err == nil && c.Gone(): // an older copy of it may still open the door to what is to be taken away
+		default:
+			next.logins[name] = c
 		}
-		next.logins[name] = c
 	}
 	return nil
 }
@@ -537,6 +540,13 @@ func (a *ahead) learn(c access.Credential) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.logins[c.Name] = c
+}
+
+// forget drops a sealed login.
+func (a *ahead) forget(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.logins, name)
 }
 
 // login gives the sealed login of that name, as it was last read.

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -452,4 +453,32 @@ func TestHolds(t *testing.T) {
 	if _, err := in.Submit(t.Context(), in.as("noor"), ask("reader", time.Minute)); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLostRevocationGivesNothingBack: a removal that was ordered, done without the store
+// and then lost by it ends who still seems to hold it. Nobody is given anything anew.
+func TestLostRevocationGivesNothingBack(t *testing.T) {
+	t.Parallel() // it waits
+	w := newWard(t)
+	v := w.hold("mira", "reader", time.Minute)
+	var e access.Entitlement
+	must(t, w.store.View(t.Context(), func(tx broker.Tx) error {
+		hs, err := tx.HoldsBy(v.Grant.ID)
+		if err != nil {
+			return err
+		}
+		es, err := tx.EntitlementsOf(hs[0].Entitlement)
+		e = es[0]
+		return err
+	}))
+	// What another replica wrote down of an order that the store has no more: it knew of
+	// nobody who held it.
+	body, err := json.Marshal(map[string]any{"at": time.Now(), "did": "removed", "entitlement": e.ID, "account": e.Account})
+	must(t, err)
+	must(t, w.journal.Write(body))
+	v = w.until("mira", string(v.Request.ID), access.Ended)
+	if v.Grant.EndReason != access.ByPolicy {
+		t.Errorf("ended as %s, %q", v.Grant.EndReason, v.Grant.EndNote)
+	}
+	w.clean()
 }

@@ -105,7 +105,8 @@ func (b *Broker) mergeJournal(ctx context.Context) error {
 			return nil
 		}
 		last := first + uint64(len(bodies)) - 1
-		err := b.update(ctx, func(tx Tx, fx *effects) error {
+		// It ends access, and until then other replicas go by what was ended here already.
+		err := b.update(ending(ctx, len(bodies)), func(tx Tx, fx *effects) error {
 			for from := 0; from < len(bodies); { // the entries of one life follow each other
 				name, to := b.mergedBy(bodies[from]), from+1
 				for to < len(bodies) && b.mergedBy(bodies[to]) == name {
@@ -207,7 +208,9 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 
 // endTakenAway ends grants that live on in the store while their access was taken
 // away: another replica had extended them, and we did not know. Who shares it since,
-// and we did not know that either, is given it anew.
+// and we did not know that either, is given it anew. Where we knew of nobody who held
+// it any more, its removal had been ordered, and nobody could share it since: who holds
+// it all the same does so because the store lost that order, and is given nothing.
 func (b *Broker) endTakenAway(tx Tx, fx *effects, taken entry) error {
 	id := taken.Entitlement
 	e, known, err := b.newest(tx, fx, id)
@@ -234,7 +237,7 @@ func (b *Broker) endTakenAway(tx Tx, fx *effects, taken entry) error {
 		case !g.Live() || g.State == access.Scheduled:
 		case !due.After(tx.Now()):
 			over = append(over, g)
-		case slices.Contains(taken.Grants, g.ID):
+		case len(taken.Grants) == 0 || slices.Contains(taken.Grants, g.ID):
 			early = append(early, g)
 		}
 	}

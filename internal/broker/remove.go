@@ -250,7 +250,9 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 			switch {
 			case !v.gone:
 				next = e.Retry(v.said, tx.Now())
-				if next.Attempts == troubleAfter || v.foreign && next.Attempts == 1 {
+				// What is not ours is told when it is first seen, however often other things
+				// failed before: nothing but a person ends that.
+				if next.Attempts == troubleAfter || v.foreign && e.LastError != v.said {
 					fx.event(b.trouble(tx.Now(), next, v))
 				}
 			case errors.Is(err, access.Pending): // absent now, but a call may still land: look again then

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -78,22 +79,41 @@ func TestWhatIsLeftKeepsNobodysAccess(t *testing.T) {
 // there, and so nothing keeps a grant from its end.
 func TestNoWayToTheTarget(t *testing.T) {
 	in := newInstallation(t)
-	in.failsAt(t, "nobodys", "no credential nobodys")
+	in.lost("nobodys")
+	for _, role := range []string{"reader", "lost-owner", "lost-admin"} {
+		a := ask(role, time.Minute)
+		a.Resource = "lost"
+		v, err := in.Submit(t.Context(), in.as("mira"), a)
+		must(t, err)
+		if v = in.until("mira", string(v.Request.ID), access.Failed); !strings.Contains(v.Problem, "no credential nobodys") {
+			t.Errorf("%s: problem %q", role, v.Problem)
+		}
+	}
 }
 
-// TestDeletedLogin: the same where one was, and was deleted before anything was asked for.
+// TestDeletedLogin: with a login that was deleted nothing is made, because nothing of it
+// could be taken away.
 func TestDeletedLogin(t *testing.T) {
 	in := newInstallation(t)
 	must(t, in.Store.Update(t.Context(), func(tx broker.Tx) error {
 		return tx.SaveCredential(access.Credential{Name: "former", Type: "fake", Address: "127.0.0.1:2", Version: 1, Sealed: []byte{}})
 	}))
-	in.failsAt(t, "former", "the credential former was deleted")
+	in.lost("former")
+	for _, role := range []string{"reader", "lost-owner", "lost-admin"} {
+		a := ask(role, time.Minute)
+		a.Resource = "lost"
+		_, err := in.Submit(t.Context(), in.as("mira"), a)
+		var refused *access.Error
+		if !errors.As(err, &refused) || refused.Code != "credential-deleted" {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
 }
 
-// failsAt asks for access by each mechanism to a target whose login is this one.
-func (in *installation) failsAt(t *testing.T, credential, problem string) {
-	t.Helper()
-	_, err := in.Apply(t.Context(), in.as("root"), []policy.File{{Name: "lost.yaml", Text: strings.ReplaceAll(`
+// lost applies a resource that is reached with this login, and roles on it.
+func (in *installation) lost(credential string) {
+	in.t.Helper()
+	_, err := in.Apply(in.t.Context(), in.as("root"), []policy.File{{Name: "lost.yaml", Text: strings.ReplaceAll(`
 kind: Resource
 name: lost
 type: fake
@@ -120,14 +140,5 @@ subjects: [group:platform]
 roles: [lost-owner, lost-admin]
 require: {maxDuration: 1h}
 `, "CREDENTIAL", credential)}}, false)
-	must(t, err)
-	for _, role := range []string{"reader", "lost-owner", "lost-admin"} {
-		a := ask(role, time.Minute)
-		a.Resource = "lost"
-		v, err := in.Submit(t.Context(), in.as("mira"), a)
-		must(t, err)
-		if v = in.until("mira", string(v.Request.ID), access.Failed); !strings.Contains(v.Problem, problem) {
-			t.Errorf("%s: problem %q", role, v.Problem)
-		}
-	}
+	must(in.t, err)
 }

@@ -98,6 +98,9 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 	var evs []access.Event
 	var mine []access.EntitlementID
 	for _, e := range g.Plan() {
+		if err := registered(tx, e.Target.Connection); err != nil {
+			return err
+		}
 		place := e.Target.Connection.Place()
 		have, err := access.Entitlement{}, error(access.NotFound)
 		if e.Mechanism != access.Account { // whose key holds the new grant's id
@@ -128,7 +131,20 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 	}
 	fx.event(evs...)
 	fx.mine = append(fx.mine, mine...)
-	fx.grant(g)
+	return nil
+}
+
+// registered refuses what would be made with a login that was deleted: it could not be taken
+// away again. It reads the row, so that of an intent and a deletion at the same time the
+// store lets only one pass. A login that is yet to be registered is none that was lost.
+func registered(tx Tx, at access.Connection) error {
+	c, err := tx.Credential(at.Credential)
+	switch {
+	case err == nil && c.Gone():
+		return deleted(at)
+	case !missing(err):
+		return err
+	}
 	return nil
 }
 
@@ -200,9 +216,6 @@ func (b *Broker) raise(tx Tx, fx *effects, g access.Grant) error {
 		return err
 	}
 	for _, e := range es {
-		if newer, ok := fx.ents.get(e.ID); ok {
-			e = newer
-		}
 		if e, ev, ok := e.Raise(g, tx.Now()); ok {
 			fx.entitlement(e)
 			fx.event(ev)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -82,12 +83,11 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 	c, ok := b.logins.get(at.Credential, time.Now())
 	if !ok {
 		err := b.Store.View(ctx, func(tx Tx) (err error) { c.cred, err = tx.Credential(at.Credential); return err })
-		register := "register it with: stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …"
 		switch {
 		case missing(err):
-			return nil, connector.Target{}, access.Fail(access.NotFound, "no-credential", "no credential "+at.Credential+" is registered").Try(register)
-		case err == nil && c.cred.Gone(): // calls were made with it: not what neverReached goes by
-			return nil, connector.Target{}, access.Fail(access.NotFound, "credential-deleted", "the credential "+at.Credential+" was deleted").Try(register)
+			return nil, connector.Target{}, access.Fail(access.NotFound, "no-credential", "no credential "+at.Credential+" is registered").Try(register(at))
+		case err == nil && c.cred.Gone():
+			return nil, connector.Target{}, deleted(at)
 		case err != nil:
 			return nil, connector.Target{}, access.Fail(access.Unavailable, "store", "the store did not answer").Wrap(err)
 		}
@@ -107,7 +107,7 @@ func (b *Broker) endingTarget(ctx context.Context, at access.Connection) (connec
 	known, ok := b.ahead.login(at.Credential)
 	if !ok || !b.pulse.isAway() {
 		conn, t, err := b.target(ctx, at)
-		if !ok || !storeFailed(err) {
+		if !ok || !storeFailed(err) && !isDeleted(err) {
 			return conn, t, err
 		}
 	}
@@ -120,6 +120,33 @@ func (b *Broker) endingTarget(ctx context.Context, at access.Connection) (connec
 		return nil, connector.Target{}, err
 	}
 	return b.signIn(conn, at, known, password)
+}
+
+// isDeleted reports whether an error is that of deleted. Where what must be taken away
+// was made with such a login all the same, a copy that is still known is used.
+func isDeleted(err error) bool {
+	var e *access.Error
+	return errors.As(err, &e) && e.Code == "credential-deleted"
+}
+
+// deleted says that the login of a connection is one that somebody took away.
+func deleted(at access.Connection) *access.Error {
+	return access.Fail(access.NotFound, "credential-deleted", "the credential "+at.Credential+" was deleted").Try(register(at))
+}
+
+func register(at access.Connection) string {
+	return "register it with: stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …"
+}
+
+// ForgetLogin drops what is kept of a login, and closes what is open with it, on this
+// replica: it was set anew, or deleted. Others keep it for keepLogin.
+func (b *Broker) ForgetLogin(c access.Credential) {
+	b.logins.forget(c.Name)
+	b.ahead.forget(c.Name)
+	b.examine.poke()
+	if conn, ok := b.Connectors[c.Type]; ok {
+		conn.Forget(access.Connection{Type: c.Type, Address: c.Address, Credential: c.Name})
+	}
 }
 
 func (b *Broker) openLogin(c access.Credential) (access.Secret, error) {
@@ -240,18 +267,23 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 	if err != nil {
 		return err
 	}
-	b.logins.forget(cred.Name)
-	b.examine.poke()
-	conn := b.Connectors[cred.Type]
-	conn.Forget(access.Connection{Type: cred.Type, Address: cred.Address, Credential: cred.Name})
+	b.ForgetLogin(cred)
 	return nil
 }
 
+// unusedMost is how many entitlements on one place are looked through.
+const unusedMost = 10000
+
+// unused refuses while live access was made with the credential.
 func unused(tx Tx, c access.Credential) error {
 	es, err := tx.Entitlements(access.EntitlementQuery{Place: access.Connection{Type: c.Type, Address: c.Address}.Place(),
-		States: []access.EntitlementState{access.Intended, access.Present, access.Refreshing, access.Removing}, Limit: 10000})
+		States: []access.EntitlementState{access.Intended, access.Present, access.Refreshing, access.Removing}, Limit: unusedMost})
 	if err != nil {
 		return err
+	}
+	if len(es) == unusedMost {
+		return access.Fail(access.Conflict, "in-use", "there is too much live access at "+c.Address+" to tell whether it depends on the credential "+c.Name).
+			Try("let some of it end, then try again")
 	}
 	for _, e := range es {
 		if e.Target.Connection.Credential == c.Name {

@@ -43,6 +43,7 @@ type Tx interface {
 	Credentials() ([]access.Credential, error)
 	SaveCredential(c access.Credential) error
 	Entitlements(q access.EntitlementQuery) ([]access.Entitlement, error)
+	DocumentsEdition() (access.Edition, error)
 }
 
 // Register is safe for concurrent use and keeps nothing in memory.
@@ -65,9 +66,9 @@ func (r *Register) List(ctx context.Context) (list []access.Credential, err erro
 }
 
 // Delete removes a credential that no Resource of the set names and that no live access
-// stands on, and gives back what was deleted; administrators only. The set may be a
-// moment old: a Resource that is applied at the same time is then one whose credential
-// is not registered, which apply warns of.
+// stands on, and gives back what was deleted; administrators only. The set must be of
+// the newest documents: of a deletion and a Resource applied at the same time, only one
+// passes.
 func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set *policy.Set, name string) (gone access.Credential, err error) {
 	if !admin {
 		return gone, access.Fail(access.Denied, "not-yours", "credentials of connectors are for administrators")
@@ -78,6 +79,11 @@ func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set 
 			return r.unknown(tx, name)
 		} else if err != nil {
 			return err
+		}
+		if now, err := tx.DocumentsEdition(); err != nil {
+			return err
+		} else if now.Version != set.Version() {
+			return access.Fail(access.Conflict, "documents-changed", "the documents changed in this moment").Try("try again")
 		}
 		if used := UsedBy(set, name); len(used) > 0 {
 			return access.Fail(access.Conflict, "in-use", "the credential "+name+" is used by "+strings.Join(used, ", ")).
@@ -131,7 +137,7 @@ func unused(tx Tx, c access.Credential) error {
 	uses := func(e access.Entitlement) bool { return e.Target.Connection.Credential == c.Name }
 	if slices.ContainsFunc(es, uses) || len(es) == many {
 		return access.Fail(access.Conflict, "in-use", "live access depends on the credential "+c.Name+" at "+c.Address).
-			Because("without it, it could not be taken away").Try("wait until it is gone; stint get grants shows it")
+			Because("without it, it could not be taken away").Try("end it first; stint get grants --state live shows it")
 	}
 	return nil
 }

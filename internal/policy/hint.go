@@ -3,7 +3,7 @@ package policy
 import "strings"
 
 // DidYouMean names the known word nearest to the one given, as a hint; empty
-// when none is near. Commands use it for their own words too.
+// when none is near.
 func DidYouMean[S ~string](word string, known []S) string {
 	if n := nearest(word, known); n != "" {
 		return `did you mean "` + n + `"?`

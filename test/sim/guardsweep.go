@@ -235,10 +235,10 @@ func earlierEpoch(w *world) {
 	})
 }
 
-// unlistable is a target whose list is not to be believed.
-type unlistable1 struct{ *wire }
+// partialList is a target whose list is not to be believed.
+type partialList struct{ *wire }
 
-func (x unlistable1) Capabilities() connector.Capabilities {
+func (x partialList) Capabilities() connector.Capabilities {
 	c := x.Connector.Capabilities()
 	c.Sweepable = false
 	return c
@@ -247,7 +247,7 @@ func (x unlistable1) Capabilities() connector.Capabilities {
 // unlistable: what a target cannot list for certain is not swept.
 func unlistable(w *world) {
 	at := &wire{}
-	at.as = unlistable1{at}
+	at.as = partialList{at}
 	w.process("a", w.store, nil, at)
 	w.in(10*time.Second, "leftover", "", func() {
 		id := access.NewEntitlementID(w.now().UnixMilli(), access.Entropy{7, 79})

@@ -77,11 +77,14 @@ func (r *runner) prepareDeletions(ctx context.Context, files []string, every int
 	for _, m := range ms {
 		r.programs[m.name] = program
 	}
-	r.packages = map[string]string{}
+	r.packages, r.patience = map[string]string{}, map[string]time.Duration{}
 	for _, m := range ms {
 		pkg := m.pkg()
 		if _, built := r.packages[pkg]; judgesItself(pkg) && !built {
 			if r.packages[pkg], err = r.buildTests(ctx, "tests-of-"+path.Base(pkg), pkg, woven); err != nil {
+				return nil, nil, err
+			}
+			if err := r.judges(ctx, pkg); err != nil {
 				return nil, nil, err
 			}
 		}

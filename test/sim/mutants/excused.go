@@ -2,8 +2,8 @@ package main
 
 import "strings"
 
-// excuse is a line of protective files whose deletion nothing is to notice: it makes
-// something faster, words a message, or stands there twice on purpose.
+// excuse is a line of protective files whose deletion nothing is to notice; the
+// reasons that count are in docs/simulation.md.
 type excuse struct {
 	where string // "broker/file.go:function", or "broker/file.go:function#xs" in its loops over xs
 	// line is how it begins, on one line and if need be with what follows; never empty.
@@ -137,22 +137,18 @@ var excused = []excuse{
 	{"broker/sweep.go:unwanted", "case e.State != access.Gone:", "there twice: Again orders nothing that is not gone"},
 	{"broker/sweep.go:unwanted", "if !ok { return finding{}, nil", "there twice: what comes here is gone, and Again orders it"},
 
-	{"broker/start.go:carryOut", "fx.grant(g) } busy", "there twice: what comes next puts it there, too"},
 	{"broker/start.go:carryOut", "case err != nil:", handsOn},
 	{"broker/start.go:beingRemoved", "if g.Permissions.Mechanism == access.Account", "spares a look: what shares nothing with anybody is never found"},
 	{"broker/start.go:intend", "case err != nil:", handsOn},
-	{"broker/start.go:intend", "fx.grant(g) return nil", "there twice: who calls it has put the grant there"},
 	{"broker/start.go:begin", "case err != nil:", handsOn},
 	{"broker/start.go:begin", "fx.grant(g.Defer(tx.Now())) return nil } lasting", "looks again a moment later, and not at once"},
 	{"broker/start.go:lengthen", "whole.Duration = ", "is on the safe side without it: what was asked for is never less than what came of it"},
-	{"broker/start.go:raise", "e = newer", "cannot be: an extension changes nothing else of what its grant holds"},
 	{"broker/start.go:stillAllowed", "if err := who.Usable(", "there twice: policy denies who is disabled or has ended"},
 	{"broker/start.go:stillAllowed", "case err != nil:", handsOn},
 	{"broker/start.go:recount", "case missing(err):", "is on the safe side without it; and nobody's row is ever deleted"},
 	{"broker/start.go:recount", "case err != nil:", handsOn},
 	{"broker/start.go:denied", "e = e.Because(", words},
 	{"broker/start.go:public", "if e.Why != ", words},
-	{"broker/start.go:begin", "fx.grant(started)", "there twice: intend puts it there, too"},
 
 	{"broker/eligibility.go:watchEligibility", "case err != nil:", "without it all is decided again at the next look, which does no harm"},
 	{"broker/eligibility.go:watchEligibility", "case version != dealtWith:", "decides all again at each look, and not once a minute"},

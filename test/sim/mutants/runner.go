@@ -30,6 +30,7 @@ type runner struct {
 	// packages are programs with the tests of a package, by its folder, for deletions in
 	// a package whose own tests judge, too.
 	packages map[string]string
+	patience map[string]time.Duration // for how long they may take
 	base     baseline
 }
 
@@ -366,19 +367,34 @@ func (r *runner) run(ctx context.Context, mutant string, result any, within time
 	return "crash: " + err.Error() + ": " + tail(string(out))
 }
 
+// judges sees to it that a package's own tests are green while nothing is deleted, and
+// learns how long they take: only then does their being red say anything.
+func (r *runner) judges(ctx context.Context, pkg string) error {
+	began := time.Now()
+	if out, err := r.own(ctx, pkg, "", r.within); err != nil {
+		return fmt.Errorf("the tests of %s are red without a deletion, so nothing can be said of one: %w\n%s", pkg, err, tail(string(out)))
+	}
+	r.patience[pkg] = min(r.within, max(20*time.Second, 20*time.Since(began)))
+	return nil
+}
+
+// own runs the tests of a package with one mutant awake.
+func (r *runner) own(ctx context.Context, pkg, mutant string, within time.Duration) ([]byte, error) {
+	ctx, done := context.WithTimeout(ctx, within)
+	defer done()
+	c := exec.CommandContext(ctx, r.packages[pkg], "-test.failfast", "-test.timeout", (within + 10*time.Second).String())
+	c.Dir = filepath.Join(r.root, pkg)
+	c.Env = append(os.Environ(), awake+"="+mutant)
+	return c.CombinedOutput()
+}
+
 // tests has the tests of the mutant's own package judge, if they are to: first, because
 // they take a tenth of the time of the stories.
 func (r *runner) tests(ctx context.Context, m mutant, s *score) bool {
-	program, judge := r.packages[m.pkg()]
-	if !judge {
+	if _, judge := r.packages[m.pkg()]; !judge {
 		return false
 	}
-	within, done := context.WithTimeout(ctx, r.within)
-	defer done()
-	c := exec.CommandContext(within, program, "-test.failfast", "-test.timeout", "1m")
-	c.Dir = filepath.Join(r.root, m.pkg())
-	c.Env = append(os.Environ(), awake+"="+m.name)
-	out, err := c.CombinedOutput()
+	out, err := r.own(ctx, m.pkg(), m.name, r.patience[m.pkg()])
 	if err == nil || ctx.Err() != nil {
 		return false
 	}
