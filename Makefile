@@ -40,10 +40,10 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. About half an hour on two cores with warm caches. Of the simulation it
-## runs 60 seeds, in about two minutes; 200 take five or six.
+## Every test. About half an hour on two cores with warm caches, seven minutes of it for
+## 200 seeds of the simulation.
 test: setup check build cross unit race e2e
-	@$(MAKE) --no-print-directory sim SEEDS=60
+	@$(MAKE) --no-print-directory sim SEEDS=200
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=postgres
 	@$(MAKE) --no-print-directory demo AUTO=1
