@@ -171,8 +171,13 @@ func TestCredentialOfLiveAccess(t *testing.T) {
 	})
 	set, err := w.server.broker.Documents(ctx)
 	check(t, err)
-	empty, err := policy.Compile(nil, nil, 0) // as after the resource was deleted
+	empty, err := policy.Compile(nil, nil, set.Version()) // as if the resource had been deleted
 	check(t, err)
+	older, err := policy.Compile(nil, nil, set.Version()-1)
+	check(t, err)
+	if _, err := w.server.logins.Delete(ctx, access.System, true, older, "login"); err == nil || !strings.Contains(err.Error(), "documents changed") {
+		t.Errorf("judged by older documents: %v", err)
+	}
 	if _, err := w.server.logins.Delete(ctx, access.System, true, empty, "login"); access.KindOf(err) != access.Conflict || !strings.Contains(err.Error(), "live access depends on") {
 		t.Errorf("with live access: %v", err)
 	}
