@@ -139,10 +139,14 @@ func register(at access.Connection) string {
 }
 
 // ForgetLogin drops what is kept of a login, and closes what is open with it, on this
-// replica: it was set anew, or deleted. Others keep it for keepLogin.
+// replica: it was set anew, or deleted. Others keep it for keepLogin. What is known of
+// one set anew stays for ends without the store, until that is read again: an old login
+// that may still do is better there than none.
 func (b *Broker) ForgetLogin(c access.Credential) {
 	b.logins.forget(c.Name)
-	b.ahead.forget(c.Name)
+	if c.Gone() {
+		b.ahead.forget(c.Name)
+	}
 	b.examine.poke()
 	if conn, ok := b.Connectors[c.Type]; ok {
 		conn.Forget(access.Connection{Type: c.Type, Address: c.Address, Credential: c.Name})
