@@ -65,6 +65,33 @@ type Credential struct {
 // so that the versions of its name go on.
 func (c Credential) Gone() bool { return len(c.Sealed) == 0 }
 
+// usersMost is how many entitlements on one place are looked through.
+const usersMost = 10000
+
+// Users selects what may have been made with the credential and may still be there.
+func (c Credential) Users() EntitlementQuery {
+	return EntitlementQuery{Place: Connection{Type: c.Type, Address: c.Address}.Place(),
+		States: []EntitlementState{Intended, Present, Refreshing, Removing}, Limit: usersMost}
+}
+
+// Unused refuses while what Users found was made with the credential, or is too much to
+// tell. A Resource that was deleted, its grants revoked, still needs it until everything
+// is read back as gone.
+func (c Credential) Unused(found []Entitlement) error {
+	for _, e := range found {
+		if e.Target.Connection.Credential == c.Name {
+			return Fail(Conflict, "in-use", "live access depends on the credential "+c.Name+" at "+c.Address).
+				Because("without it, it could not be taken away").
+				Try("end it first with: stint revoke --resource " + string(e.Target.Resource) + " --why …")
+		}
+	}
+	if len(found) == usersMost {
+		return Fail(Conflict, "in-use", "there is too much live access at "+c.Address+" to tell whether it depends on the credential "+c.Name).
+			Try("let some of it end, then try again")
+	}
+	return nil
+}
+
 // Sealed is the credential of a live grant, encrypted to the holder's device.
 type Sealed struct {
 	Grant       GrantID

@@ -89,7 +89,11 @@ func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set 
 			return access.Fail(access.Conflict, "in-use", "the credential "+name+" is used by "+strings.Join(used, ", ")).
 				Try("apply the resource with another credential, or delete it: stint delete resource " + used[0])
 		}
-		if err := unused(tx, c); err != nil {
+		es, err := tx.Entitlements(c.Users())
+		if err != nil {
+			return err
+		}
+		if err := c.Unused(es); err != nil {
 			return err
 		}
 		c.Version++
@@ -121,25 +125,6 @@ func (r *Register) unknown(tx Tx, name string) error {
 		next = "stint admin credential list says which there are"
 	}
 	return access.Fail(access.NotFound, "no-such-credential", fmt.Sprintf("there is no credential %q", name)).Try(next)
-}
-
-// many is more entitlements on one place than are looked through.
-const many = 10000
-
-// unused refuses while live access was made with the credential. A Resource that was
-// deleted, its grants revoked, still needs it until everything is read back as gone.
-func unused(tx Tx, c access.Credential) error {
-	es, err := tx.Entitlements(access.EntitlementQuery{Place: access.Connection{Type: c.Type, Address: c.Address}.Place(),
-		States: []access.EntitlementState{access.Intended, access.Present, access.Refreshing, access.Removing}, Limit: many})
-	if err != nil {
-		return err
-	}
-	uses := func(e access.Entitlement) bool { return e.Target.Connection.Credential == c.Name }
-	if slices.ContainsFunc(es, uses) || len(es) == many {
-		return access.Fail(access.Conflict, "in-use", "live access depends on the credential "+c.Name+" at "+c.Address).
-			Because("without it, it could not be taken away").Try("end it first; stint get grants --state live shows it")
-	}
-	return nil
 }
 
 // UsedBy are the Resources that name a credential.
