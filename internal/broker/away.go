@@ -356,8 +356,8 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil boo
 		switch {
 		case r.gone:
 			gone++
-		case spoil && !b.pulse.isAway():
-			x.Did, x.Said = didSpoil, r.said // nobody tries on, and what was tried may have had its effect by now
+		case !b.pulse.isAway():
+			x.Did, x.Said = before, r.said // nobody tries on, and what was tried may have had its effect by now
 		case b.ahead.attemptsAt(r.entitlement.ID)+1 == troubleAfter:
 			x.Did, x.Said = didTrouble, r.said
 		default:

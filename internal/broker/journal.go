@@ -189,6 +189,9 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 		}
 		_, err = b.endGrants(tx, fx, gs, access.ByPerson, e.Why, actor)
 		return err
+	case didRemoving: // with or without a word of how it went: it may be gone, or useless
+		fx.event(b.alarmEvent(JournalRemoving, now, access.System, append(facts, "what", e.Did)...))
+		return b.endTakenAway(tx, fx, e)
 	case didRemoved:
 		fx.event(b.alarmEvent(JournalRemoved, now, access.System, facts...))
 		return b.endTakenAway(tx, fx, e)
@@ -198,10 +201,8 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 	case didSpoilt:
 		fx.event(b.alarmEvent(JournalSpoilt, now, access.System, facts...))
 		return b.renew(tx, fx, e.Entitlement, "made useless without the store")
-	case didTrouble:
-		fx.event(b.alarmEvent(JournalTrouble, now, access.System, facts...))
-	default:
-		fx.event(b.alarmEvent(JournalRemoving, now, access.System, append(facts, "what", e.Did)...))
+	default: // trouble, or what a later version wrote
+		fx.event(b.alarmEvent(JournalTrouble, now, access.System, append(facts, "what", e.Did)...))
 	}
 	return nil
 }

@@ -15,21 +15,28 @@ const lookAtSessions = time.Second
 // watchSessions ends grants whose role ends them on logout or idle.
 func (b *Broker) watchSessions(ctx context.Context) {
 	b.glances.unless(ctx, lookAtSessions, func(g *glance) bool { return !g.watched }, func() {
-		gs, es, err := b.watched(ctx)
+		list, err := b.watched(ctx)
 		if err != nil {
 			b.storeTrouble(ctx, "looking for watched grants", err)
 			return
 		}
-		for _, part := range byConnection(es) {
-			b.lanes.wg.Go(func() { b.lookAt(ctx, part, gs) })
+		for _, part := range byConnection(list.held) {
+			b.lanes.wg.Go(func() { b.lookAt(ctx, part, list) })
 		}
 	})
 }
 
-// watched reads the grants to watch, by what they hold, and that.
-func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]access.Grant, held []access.Entitlement, err error) {
+// watchlist is what was held at one moment by grants that end on logout or idle.
+type watchlist struct {
+	at   time.Time // the store's
+	held []access.Entitlement
+	by   map[access.EntitlementID][]access.Grant
+}
+
+// watched reads the grants to watch and what they hold.
+func (b *Broker) watched(ctx context.Context) (list watchlist, err error) {
 	err = b.Store.View(ctx, func(tx Tx) error {
-		gs, held = nil, nil
+		list = watchlist{at: tx.Now()}
 		q := access.GrantQuery{Watched: true, States: []access.GrantState{access.Active}, Limit: dueBatch}
 		for {
 			page, err := tx.Grants(q)
@@ -52,15 +59,15 @@ func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]acc
 			if err != nil {
 				return err
 			}
-			if gs == nil {
-				gs = map[access.EntitlementID][]access.Grant{}
+			if list.by == nil {
+				list.by = map[access.EntitlementID][]access.Grant{}
 			}
 			for _, h := range hs {
-				gs[h.Entitlement] = append(gs[h.Entitlement], byID[h.Grant])
+				list.by[h.Entitlement] = append(list.by[h.Entitlement], byID[h.Grant])
 			}
 			for _, e := range es {
 				if e.State == access.Present {
-					held = append(held, e)
+					list.held = append(list.held, e)
 				}
 			}
 			if len(page) < q.Limit {
@@ -69,12 +76,46 @@ func (b *Broker) watched(ctx context.Context) (gs map[access.EntitlementID][]acc
 			q.Before = page[len(page)-1].ID
 		}
 	})
-	return gs, held, err
+	return list, err
+}
+
+// use is what the sessions of watched grants come to.
+type use struct {
+	grants []access.GrantID
+	over   map[access.GrantID]string    // why it ends
+	active map[access.GrantID]time.Time // when it was last used
+}
+
+// use judges by the sessions that were seen under some of what is held.
+func (l watchlist) use(es []access.Entitlement, seen []connector.Observation, now time.Time) use {
+	u := use{over: map[access.GrantID]string{}, active: map[access.GrantID]time.Time{}}
+	for i, e := range es {
+		o := seen[i]
+		if o.Presence != connector.Present || o.Sessions < 0 {
+			continue
+		}
+		for _, g := range l.by[e.ID] {
+			last := o.LastActive
+			if last.IsZero() || last.After(now) { // not known, or by another clock
+				last = now
+			}
+			switch said := g.Left(o.Sessions, o.LastActive, now); {
+			case said != "":
+				u.over[g.ID] = said
+			case o.Sessions > 0 && g.WorthNoting(last):
+				u.active[g.ID] = last
+			default:
+				continue
+			}
+			u.grants = append(u.grants, g.ID)
+		}
+	}
+	return u
 }
 
 // lookAt reads the sessions under entitlements of one connection back and ends
 // what is over. A target that does not answer ends nothing: time will.
-func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, gs map[access.EntitlementID][]access.Grant) {
+func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, list watchlist) {
 	at := es[0].Target.Connection
 	ctx = withWork(ctx, string(at.Place())+" "+at.Credential)
 	call, cancel := context.WithTimeout(ctx, callWithin)
@@ -94,34 +135,15 @@ func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, gs map[acc
 	seen := conn.Verify(call, t, orders)
 	leave(call.Err() == nil)
 
+	if len(list.use(es, seen, list.at).grants) == 0 {
+		return // as nearly always; a second with nothing to record is no transaction that writes
+	}
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
-		over, active := map[access.GrantID]string{}, map[access.GrantID]time.Time{}
-		var ids []access.GrantID
-		for i, e := range es {
-			o := seen[i]
-			if o.Presence != connector.Present || o.Sessions < 0 {
-				continue
-			}
-			for _, g := range gs[e.ID] {
-				last := o.LastActive
-				if last.IsZero() || last.After(tx.Now()) { // not known, or by another clock
-					last = tx.Now()
-				}
-				switch said := g.Left(o.Sessions, o.LastActive, tx.Now()); {
-				case said != "":
-					over[g.ID] = said
-				case o.Sessions > 0 && g.WorthNoting(last):
-					active[g.ID] = last
-				default:
-					continue
-				}
-				ids = append(ids, g.ID)
-			}
-		}
-		if len(ids) == 0 {
+		u := list.use(es, seen, tx.Now())
+		if len(u.grants) == 0 {
 			return nil
 		}
-		now, err := tx.GrantsOf(ids...)
+		now, err := tx.GrantsOf(u.grants...)
 		if err != nil {
 			return err
 		}
@@ -129,12 +151,12 @@ func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, gs map[acc
 			if g.State != access.Active {
 				continue
 			}
-			if said := over[g.ID]; said != "" {
+			if said := u.over[g.ID]; said != "" {
 				if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.ByHolder, said, access.System); err != nil {
 					return err
 				}
 			} else {
-				fx.grant(g.Seen(active[g.ID]))
+				fx.grant(g.Seen(u.active[g.ID]))
 			}
 		}
 		return nil

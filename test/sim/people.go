@@ -107,6 +107,7 @@ type ask struct {
 	// gone says that it was told to be verified gone.
 	gone    time.Time
 	creds   []login
+	bare    bool // there is no credential to show: it is a membership
 	session int64
 	// taken is when a failover last took something about the request back.
 	taken time.Time
@@ -298,7 +299,7 @@ func (a *ask) wait() {
 		if a.active.IsZero() || !a.over.IsZero() {
 			continue
 		}
-		if len(a.creds) == 0 && a.role != "owner" {
+		if len(a.creds) == 0 && !a.bare {
 			a.fetch()
 			patience = 10 * time.Second
 		}
@@ -319,7 +320,6 @@ func (a *ask) wait() {
 		time.Sleep(a.between(5*time.Second, 20*time.Second))
 		a.look()
 	}
-	_ = w
 }
 
 func (a *ask) decidedNo() bool {
@@ -343,6 +343,7 @@ func (a *ask) fetch() {
 		c, err = r.Credential(ctx, caller1(a.who), string(a.id))
 		return err
 	})
+	a.bare = errors.Is(err, access.NotFound)
 	if err != nil {
 		return
 	}
