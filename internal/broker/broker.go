@@ -27,8 +27,8 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Peers, Journal, Rand and
-// Clock are required.
+// Config is what a broker is made of. All fields but Peers, Backstop, Journal,
+// Rand and Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
@@ -45,6 +45,9 @@ type Config struct {
 	// Peers are the other processes on it; nil when there are none, or when they
 	// have to find everything by looking.
 	Peers Peers
+	// Backstop is how long the loop that looks for what is due sleeps at most where
+	// nothing wakes it: what other processes changed is found by looking. 0: a second.
+	Backstop time.Duration
 	// Journal takes what is done while the store takes no changes. nil: none;
 	// then it is in the log only if the broker lives until the store is back.
 	Journal Journal
@@ -98,8 +101,11 @@ func New(c Config) (*Broker, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
+	if c.Backstop <= 0 {
+		c.Backstop = time.Second
+	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
-		edited: make(chan struct{}, 1)}
+		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
 	b.lanes = newLanes(b)
 	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
 	b.Store = b.pulse

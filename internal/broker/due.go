@@ -21,10 +21,6 @@ const (
 // shifts that begin at nine hold up nothing that ends a moment later.
 const beginBatch = 32
 
-// backstop is how long the due loop sleeps at most: other replicas' changes are
-// found by looking.
-const backstop = time.Second
-
 // soonest and latest bound how soon what was due and still is is looked at again.
 const (
 	soonest = 20 * time.Millisecond
@@ -73,7 +69,7 @@ func (b *Broker) watchDue(ctx context.Context) {
 			again = soonest
 		}
 		b.alarm.set(d.next)
-		b.alarm.wait(ctx, d.now, looked, backstop)
+		b.alarm.wait(ctx, d.now, looked, b.Backstop)
 	}
 }
 

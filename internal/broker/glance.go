@@ -24,11 +24,10 @@ type glance struct {
 }
 
 const (
-	// glanceEvery is the least time between two. It is less than the loops'
-	// second, so that each of them finds a new one.
-	glanceEvery = 900 * time.Millisecond
-	// glanceGood is how old one may be. What began since is seen the next time.
-	glanceGood = 1100 * time.Millisecond
+	// glanceJitter is how much sooner than each look of the due loop one is taken, so
+	// that each look takes one, and by how much one may be older. What began since is
+	// seen the next time.
+	glanceJitter = 100 * time.Millisecond
 	// glanceAgain is how long none is taken after one failed: what is due must not
 	// wait for what is only looked at in passing.
 	glanceAgain = 10 * time.Second
@@ -41,6 +40,7 @@ func (g *glance) says(o *glance) bool {
 
 // glances keeps the newest glance.
 type glances struct {
+	each   time.Duration // between two looks of an idle due loop
 	newest atomic.Pointer[glance]
 	failed atomic.Int64 // the host's time in ns; 0: never
 
@@ -77,7 +77,7 @@ func (s *glances) keep(g *glance) {
 		old.before, g.before = nil, &old
 	}
 	s.newest.Store(g)
-	if good := glanceGood - time.Since(g.at); s.old == nil {
+	if good := s.each + glanceJitter - time.Since(g.at); s.old == nil {
 		s.old = time.AfterFunc(good, s.tell)
 	} else {
 		s.old.Reset(good)
@@ -124,7 +124,7 @@ func (s *glances) unless(ctx context.Context, d time.Duration, idle func(*glance
 // due reports whether it is time for another one.
 func (s *glances) due(now time.Time) bool {
 	last := s.newest.Load()
-	return (last == nil || now.Sub(last.at) >= glanceEvery) && now.Sub(time.Unix(0, s.failed.Load())) >= glanceAgain
+	return (last == nil || now.Sub(last.at) >= s.each-glanceJitter) && now.Sub(time.Unix(0, s.failed.Load())) >= glanceAgain
 }
 
 // good gives the newest one; nil if that is too old to rely on. One that was taken
@@ -135,7 +135,7 @@ func (s *glances) good() *glance {
 	if g != nil && time.Since(g.at) < time.Millisecond {
 		g = g.before
 	}
-	if g != nil && time.Since(g.at) <= glanceGood {
+	if g != nil && time.Since(g.at) <= s.each+glanceJitter {
 		return g
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 // that there is, and looks for itself when none comes.
 func TestLoopsSleepWhileGlancesSaySo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s glances
+		s := glances{each: time.Second}
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
 		var looked []int // in seconds
@@ -56,7 +56,7 @@ func TestLoopsSleepWhileGlancesSaySo(t *testing.T) {
 // and its sleep ends the sleep.
 func TestWhatIsGlancedMeanwhileIsNotMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s glances
+		s := glances{each: time.Second}
 		s.keep(&glance{at: time.Now()})
 		time.Sleep(10 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)

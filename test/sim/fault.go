@@ -88,6 +88,7 @@ type swarm struct {
 	strangers        time.Duration // calls that land later than any connector may be
 	views            float64       // how many of the reads are steps, during a storm
 	busy             time.Duration // between two requests, in the mean
+	backstop         time.Duration // between two looks for what other replicas changed
 	lossy            bool
 }
 
@@ -119,6 +120,7 @@ func newSwarm(s *sched) swarm {
 	w.strangers = sometimes(0.3, time.Minute, 5*time.Minute)
 	w.views = []float64{0, 0.02, 0.2}[s.rng.IntN(3)]
 	w.lossy = w.losses > 0
+	w.backstop = []time.Duration{1, 3, 5}[s.rng.IntN(3)] * time.Second
 	return w
 }
 

@@ -68,7 +68,7 @@ func (w *world) start(id int) {
 	b, err := broker.New(broker.Config{
 		Journal: journalSeam{r, j}, Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
-		Replica: r.name(), Alone: w.swarm.replicas == 1, Log: log, Rand: w.randomness(r.number()),
+		Replica: r.name(), Alone: w.swarm.replicas == 1, Backstop: w.swarm.backstop, Log: log, Rand: w.randomness(r.number()),
 	})
 	if err != nil {
 		panic(err) // the configuration is the simulator's own
