@@ -51,6 +51,8 @@ var guards = []protection{
 	{"asked before the first look at the quarantine", 30 * time.Second, true, askedAtOnce},
 	{"a shared account while the store is away", 90 * time.Second, true, sharedAway},
 	{"revoked with the store and without it", 90 * time.Second, true, revokedOnBothSides},
+	{"extended elsewhere and taken away without the store", 80 * time.Second, true, takenEarly},
+	{"joined elsewhere and taken away without the store", 100 * time.Second, true, takenFromOne},
 	{"what can never be made", 40 * time.Second, true, neverMade},
 	{"who may say what of the data", 60 * time.Second, true, mayNotAccept},
 	{"who may sweep", 30 * time.Second, true, maySweep},

@@ -281,6 +281,71 @@ func revokedOnBothSides(w *world) {
 	})
 }
 
+// takenEarly: a replica that is cut off from the store takes away what was extended
+// elsewhere, and before it knows how that went the store is back. Then nobody goes on with
+// it, and nobody is told to have what cannot be used.
+func takenEarly(w *world) {
+	s, at := &mortal{Store: w.store, blind: true}, &wire{journal: &memory{}}
+	a := w.process("a", w.store, nil, &wire{})
+	w.process("b", s, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", 30*time.Second) })
+	w.in(15*time.Second, "away", "", func() { s.leave(true) })
+	w.soon(17*time.Second, "extend", func() {
+		_, err := a.Extend(context.Background(), caller1("mira"), string(g), broker.Ask{Duration: 20 * time.Minute, Reason: "r", Key: "k", Body: access.Digest{7}})
+		w.insist(err)
+	})
+	at.meet(func(call string, o connector.Order) error {
+		if call != "remove" {
+			return nil
+		}
+		at.meet(nil)
+		s.leave(false)
+		time.Sleep(5 * time.Second) // it is noticed meanwhile
+		return refusal
+	})
+	w.in(60*time.Second, "look", "", func() {
+		if got, _ := w.store.Grant(g); got.State != access.Ended || w.usable() != 0 {
+			w.fail("promise", "what was taken away without the store is %s, and %d privileges can be used", got.State, w.usable())
+		}
+	})
+}
+
+// takenFromOne: a replica that is cut off from the store takes a shared account away, which
+// somebody else has joined elsewhere. The store is back before the target has done it: who
+// joined is given it anew, and once more when that has become useless too.
+func takenFromOne(w *world) {
+	s, at := &mortal{Store: w.store, blind: true}, &wire{journal: &memory{}}
+	here := &wire{}
+	a := w.process("a", w.store, nil, here)
+	w.process("b", s, nil, at)
+	var stays access.GrantID
+	w.soon(3*time.Second, "ask", func() { w.submit(a, "mira", "shared", 30*time.Second) })
+	w.in(15*time.Second, "away", "", func() { s.leave(true) })
+	w.soon(17*time.Second, "ask", func() { stays = w.submit(a, "noor", "shared", 20*time.Minute) })
+	at.meet(func(call string, o connector.Order) error {
+		switch call {
+		case "revoke":
+			s.leave(false)
+			time.Sleep(5 * time.Second) // what was begun is in the log, and others have put it right
+			return nil
+		case "remove":
+			at.meet(nil)
+			return refusal
+		}
+		return nil
+	})
+	w.in(80*time.Second, "look", "", func() {
+		w.expect("promise", stays, access.Active)
+		for _, made := range []*wire{here, at} { // one of them made it last
+			if _, err := w.targets.SignIn(w.places[0].Place(), made.login().Username, made.login().Password); err == nil {
+				return
+			}
+		}
+		w.fail("promise", "who joined elsewhere has no password that works")
+	})
+}
+
 // neverMade: who asks for what the target can never do is told at once, and why.
 func neverMade(w *world) {
 	at := &wire{}

@@ -374,6 +374,7 @@ type mortal struct {
 	broker.Store
 	mu         sync.Mutex
 	dead, away bool
+	blind      bool // does not read either while it is away
 }
 
 func (s *mortal) die() {
@@ -409,7 +410,7 @@ func (s *mortal) Update(ctx context.Context, fn func(broker.Tx) error) error {
 
 // View reads also while no changes are taken: a disk is full.
 func (s *mortal) View(ctx context.Context, fn func(broker.Tx) error) error {
-	if err := s.lost(); errors.Is(err, errDead) {
+	if err := s.lost(); errors.Is(err, errDead) || err != nil && s.blind {
 		return err
 	}
 	return s.Store.View(ctx, fn)
