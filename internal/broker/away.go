@@ -342,7 +342,9 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil boo
 		before, after, take = didSpoil, didSpoilt, b.spoil
 	}
 	var intents []entry
+	from := map[access.EntitlementID][]access.GrantID{} // whom it is taken from: who joins meanwhile is another matter
 	for _, e := range es {
+		from[e.ID] = b.ahead.holdersOf(e.ID)
 		if b.ahead.attemptsAt(e.ID) == 0 { // one word is enough for all attempts
 			intents = append(intents, b.entryOf(before, e))
 		}
@@ -353,6 +355,7 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil boo
 	gone := 0
 	for _, r := range rs {
 		x := b.entryOf(after, r.entitlement)
+		x.Grants = from[r.entitlement.ID]
 		switch {
 		case r.gone:
 			gone++
