@@ -87,7 +87,7 @@ func (c Credential) Unused(found []Entitlement) error {
 	for _, e := range found {
 		if e.Target.Connection.Credential == c.Name && e.State == Removing {
 			return Fail(Conflict, "in-use", "access that was made with the credential "+c.Name+" is not read back as gone yet").
-				Because(cmp.Or(e.LastError, string(e.ID)+" is being removed")+"; without the credential, it could not be taken away").
+				Because(cmp.Or(e.LastError, string(e.ID)+" is being removed") + "; without the credential, it could not be taken away").
 				Try("try again when nothing is ending: stint get grants --state ending; stint audit search --entity " + string(e.ID))
 		}
 		if e.Target.Connection.Credential == c.Name {
