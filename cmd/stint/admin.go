@@ -237,7 +237,7 @@ func (c *cli) credentialDeleteCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a credential that no resource names any more",
-		Long:  "Delete a credential that no resource names any more. It is refused while a resource\nnames it, and while access that was made with it is not yet read back as gone.",
+		Long:  "Delete a credential that no resource names any more. It is refused while a resource\nnames it, while access that was made with it is not yet read back as gone, or not yet\nexamined for what it left behind, and in quarantine.",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
@@ -341,6 +341,9 @@ func (c *cli) sweepCmd() *cobra.Command {
 			"A sweep that finds more than its budget removes nothing and asks a person, because it has\nprobably misunderstood something, like a restored database. Look at what it lists, and if it\nis right, let it with --remove.",
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notNegative("remove", int64(ask.Remove)); err != nil {
+				return err
+			}
 			conn, err := c.connect()
 			if err != nil {
 				return err

@@ -79,6 +79,9 @@ func (c *cli) auditSearchCmd() *cobra.Command {
 			"  stint audit search --resource orders-db --type grant.ended -o json",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notNegative("limit", int64(limit)); err != nil {
+				return err
+			}
 			from, err := parsePast("since", since, c.now())
 			if err != nil {
 				return err

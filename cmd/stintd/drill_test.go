@@ -42,6 +42,9 @@ func TestRestoreDrills(t *testing.T) {
 	var took time.Duration
 	for n := range *drills {
 		took = max(took, d.once(n, r))
+		if testing.Verbose() { // not t.Log: what is logged is the result
+			fmt.Printf("drill %d of %d: %d grants so far, %d had ended before the restore\n", n+1, *drills, d.made, d.endedBefore)
+		}
 	}
 	t.Logf("%d drills: %d grants, %d ended before the restore, %d made after the backup, %d live in the backup, %d foreign things; 0 came back, 0 were removed; service back after %s at most",
 		*drills, d.made, d.endedBefore, d.madeAfter, d.liveInBackup, d.planted, took.Round(time.Millisecond))

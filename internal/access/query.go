@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // RequestQuery selects requests, newest first. Zero fields do not select.
 type RequestQuery struct {
@@ -68,9 +71,12 @@ func (c Credential) Gone() bool { return len(c.Sealed) == 0 }
 // usersMost is how many entitlements on one place are looked through.
 const usersMost = 10000
 
+// Place is where the credential signs in.
+func (c Credential) Place() Place { return Connection{Type: c.Type, Address: c.Address}.Place() }
+
 // Users selects what may have been made with the credential and may still be there.
 func (c Credential) Users() EntitlementQuery {
-	return EntitlementQuery{Place: Connection{Type: c.Type, Address: c.Address}.Place(),
+	return EntitlementQuery{Place: c.Place(),
 		States: []EntitlementState{Intended, Present, Refreshing, Removing}, Limit: usersMost}
 }
 
@@ -79,6 +85,11 @@ func (c Credential) Users() EntitlementQuery {
 // is read back as gone.
 func (c Credential) Unused(found []Entitlement) error {
 	for _, e := range found {
+		if e.Target.Connection.Credential == c.Name && e.State == Removing {
+			return Fail(Conflict, "in-use", "access that was made with the credential "+c.Name+" is not read back as gone yet").
+				Because(cmp.Or(e.LastError, string(e.ID)+" is being removed") + "; without the credential, it could not be taken away").
+				Try("try again when nothing is ending: stint get grants --state ending; stint audit search --entity " + string(e.ID))
+		}
 		if e.Target.Connection.Credential == c.Name {
 			return Fail(Conflict, "in-use", "live access depends on the credential "+c.Name+" at "+c.Address).
 				Because("without it, it could not be taken away").
@@ -88,6 +99,29 @@ func (c Credential) Unused(found []Entitlement) error {
 	if len(found) == usersMost {
 		return Fail(Conflict, "in-use", "there is too much live access at "+c.Address+" to tell whether it depends on the credential "+c.Name).
 			Try("let some of it end, then try again")
+	}
+	return nil
+}
+
+// UnansweredMost is how many ended grants on one place Answered is given at most.
+const UnansweredMost = 1000
+
+// Answered refuses while it is not known what grants left behind that were reached with
+// the credential: only with it can the target be looked at. ended are those whose residue
+// at the credential's place is pending.
+func (c Credential) Answered(ended []Grant) error {
+	for _, g := range ended {
+		for _, t := range g.Targets {
+			if t.Connection.Credential == c.Name && t.Connection.Place() == c.Place() {
+				return Fail(Conflict, "in-use", "it is not known yet what access left behind that was made with the credential "+c.Name).
+					Because("the target has not been looked at since " + string(g.ID) + " ended").
+					Try("try again in some seconds; a target that does not answer is given up after half an hour: stint status " + string(g.ID))
+			}
+		}
+	}
+	if len(ended) == UnansweredMost {
+		return Fail(Conflict, "in-use", "too much access at "+c.Address+" has just ended to tell whether it was made with the credential "+c.Name).
+			Try("try again in a minute")
 	}
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/broker"
 	"stint/internal/policy"
 	"stint/internal/store"
 )
@@ -194,7 +196,40 @@ func TestCredentialOfLiveAccess(t *testing.T) {
 	if _, err := w.server.logins.Delete(ctx, access.System, true, set, "login"); access.KindOf(err) != access.Conflict {
 		t.Errorf("while the resource is there: %v", err)
 	}
+	// What it left behind is found out with the same login.
+	answer := func(s access.ResidueState, due time.Time) {
+		t.Helper()
+		place := access.Connection{Type: "fake", Address: "127.0.0.1:1"}.Place()
+		check(t, w.store.Update(ctx, func(tx *store.Tx) error {
+			return tx.SaveResidues(access.Residue{Grant: access.GrantID(r.Grant.ID), Place: place, State: s, DueAt: due})
+		}))
+	}
+	answer(access.ResiduePending, time.Now().Add(time.Hour))
+	if _, err := w.server.logins.Delete(ctx, access.System, true, empty, "login"); access.KindOf(err) != access.Conflict || !strings.Contains(err.Error(), "what access left behind") {
+		t.Errorf("before that is known: %v", err)
+	}
+	answer(access.ResidueNone, time.Time{})
 	_, err = w.server.logins.Delete(ctx, access.System, true, empty, "login")
+	check(t, err)
+}
+
+// TestCredentialInQuarantine: in restored data nobody can tell what was made with a login.
+func TestCredentialInQuarantine(t *testing.T) {
+	w, admin := populated(t)
+	_, err := w.setCredential(admin, "old", "db9:1")
+	check(t, err)
+	quarantine := func(value []byte) {
+		t.Helper()
+		check(t, w.store.Update(t.Context(), func(tx *store.Tx) error { return tx.SaveSetting(broker.QuarantineSetting, value) }))
+	}
+	quarantine([]byte(`{"kind":"looks-old","why":"a witness knows more"}`))
+	if _, err := admin.DeleteCredential(t.Context(), "old"); codeOf(err) != "in-use" || !strings.Contains(asError(err).Why, "a witness knows more") {
+		t.Errorf("in quarantine: %v", err)
+	}
+	_, err = w.setCredential(admin, "old", "db9:1")
+	check(t, err)
+	quarantine(nil)
+	_, err = admin.DeleteCredential(t.Context(), "old")
 	check(t, err)
 }
 

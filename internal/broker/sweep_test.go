@@ -93,3 +93,62 @@ func TestLyingConnector(t *testing.T) {
 		t.Errorf("left: %s", left)
 	}
 }
+
+// TestSweepBesideADeletion: what a sweep orders with a login that is deleted in that
+// moment can not be taken away, and that is not passed over: it is trouble in the log, is
+// never concluded to be gone, and goes once the login is registered again.
+func TestSweepBesideADeletion(t *testing.T) {
+	in := newInstallation(t)
+	await := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not %s: left %v, events %v", what, in.target.left(), in.Stats().Events)
+			}
+		}
+	}
+	await("swept at the start", func() bool {
+		in.target.mu.Lock()
+		defer in.target.mu.Unlock()
+		return in.target.calls["inventory"] > 0
+	})
+	lost := access.NewEntitlementID(time.Now().UnixMilli(), access.Entropy{1})
+	tag := access.Tag(in.tagger.Tag("test", "fake://127.0.0.1:1", 1, string(lost)))
+	in.target.mu.Lock()
+	in.target.accounts["stint_"+string(tag)] = &account{oid: "7", tag: tag, login: true}
+	in.target.mu.Unlock()
+	var login access.Credential
+	deleted := make(chan struct{})
+	in.target.setFault(func(call string, w when, _ connector.Order) error {
+		if call != "inventory" || w != before {
+			return nil
+		}
+		in.target.setFault(nil)
+		defer close(deleted)
+		gone := login
+		err := in.Store.Update(t.Context(), func(tx broker.Tx) (err error) {
+			if login, err = tx.Credential("login"); err != nil {
+				return err
+			}
+			gone = login
+			gone.Version, gone.Sealed = login.Version+1, []byte{}
+			return tx.SaveCredential(gone)
+		})
+		in.ForgetLogin(gone)
+		return err
+	})
+	_, err := in.Sweep(t.Context(), in.as("root"), "db", 1, "it is ours")
+	must(t, err)
+	<-deleted
+	await("told", func() bool { return in.Stats().Events[broker.RemovalTrouble] > 0 })
+	must(t, in.Store.View(t.Context(), func(tx broker.Tx) error {
+		e, err := tx.Entitlement(lost)
+		if err == nil && (e.State != access.Removing || !strings.Contains(e.LastError, "the credential login was deleted")) {
+			t.Errorf("it is %s, and what is said: %q", e.State, e.LastError)
+		}
+		return err
+	}))
+	login.Version += 2
+	must(t, in.Store.Update(t.Context(), func(tx broker.Tx) error { return tx.SaveCredential(login) }))
+	await("gone", func() bool { return len(in.target.left()) == 0 })
+}

@@ -79,6 +79,8 @@ func TestChangeRefused(t *testing.T) {
 	w := newWorld(t)
 	mira := w.in(w.user("mira"), laptop)
 	more := ident.UserChange{Admin: of(true)}
+	w.user("past")
+	w.disable("user:past")
 	before := len(w.events)
 	for _, c := range []struct {
 		name   string
@@ -96,6 +98,7 @@ func TestChangeRefused(t *testing.T) {
 		{"their own manager", w.admin, "mira", ident.UserChange{Manager: of("mira")}, access.Invalid, "bad-manager"},
 		{"a manager that is no name", w.admin, "mira", ident.UserChange{Manager: of("Noor!")}, access.Invalid, "bad-manager"},
 		{"a manager who is nobody", w.admin, "mira", ident.UserChange{Manager: of("ghost")}, access.Invalid, "no-such-manager"},
+		{"a manager who is disabled", w.admin, "mira", ident.UserChange{Manager: of("past")}, access.Conflict, "manager-disabled"},
 		{"one's own right", w.admin, "noor", ident.UserChange{Admin: of(false)}, access.Conflict, "own-account"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

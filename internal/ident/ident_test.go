@@ -339,6 +339,8 @@ func TestService(t *testing.T) {
 func TestRefused(t *testing.T) {
 	w := newWorld(t)
 	mira := w.in(w.user("mira"), laptop)
+	w.user("past")
+	w.disable("user:past")
 	svc := ident.Caller{Principal: access.Principal{ID: "service:ci", Admin: true}}
 	long := make([]string, 300)
 	for i := range long {
@@ -373,6 +375,10 @@ func TestRefused(t *testing.T) {
 			_, err = w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "eve", Manager: "eve"})
 			return err
 		}, access.Invalid, "bad-manager"},
+		{"a disabled manager", func() error {
+			_, err := w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "eve", Manager: "past"})
+			return err
+		}, access.Conflict, "manager-disabled"},
 		{"service for ever", func() error {
 			_, err := w.AddService(w.ctx(), w.admin, ident.NewService{Name: "ci", Owner: "mira"})
 			return err

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Start gives the test a server of its own, until the test ends: for tests that
@@ -94,8 +96,16 @@ func Main(m *testing.M) int {
 // the test ends, with the sessions in it, unless the server is down by then.
 func (s *Server) Database(tb testing.TB) string {
 	tb.Helper()
+	return s.Copy(tb, "template1", s.User)
+}
+
+// Copy is Database with what is in another one, to which nobody is connected, for an
+// owner.
+func (s *Server) Copy(tb testing.TB, of, owner string) string {
+	tb.Helper()
 	name := "t_" + strings.ToLower(rand.Text()[:16])
-	if err := s.CreateDatabase(tb.Context(), name); err != nil {
+	q := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	if err := s.Exec(tb.Context(), "postgres", "CREATE DATABASE "+q(name)+" TEMPLATE "+q(of)+" OWNER "+q(owner)); err != nil {
 		tb.Fatalf("create a database for the test: %v", err)
 	}
 	tb.Cleanup(func() {

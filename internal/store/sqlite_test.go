@@ -270,7 +270,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 }
 
 func TestManyOpenAtOnce(t *testing.T) {
-	d := postgresDatabase(t)
+	d := emptyDatabase(t)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,24 +41,53 @@ func sqliteDatabase(tb testing.TB) *database {
 	return &database{name: "sqlite", cfg: store.Config{Path: path, Damaged: refuseDamage(tb)}, raw: rawSQLite(tb, path)}
 }
 
-// postgresDatabase is a new database that belongs to an ordinary role, as it
-// should be in production.
+// owner is the ordinary role whom the tests' databases belong to, as it should be in
+// production, and migrated one of them on which the newest schema is: to copy it is
+// cheaper than to migrate each. Both are as the Shared server that they are on.
+var (
+	owner    = struct{ role, password string }{"stint_owner", rand.Text()}
+	migrated struct {
+		mu sync.Mutex
+		on *pgtest.Server
+	}
+)
+
+const migratedName = "stint_migrated"
+
+// postgresDatabase is a new database on which a store was opened once.
 func postgresDatabase(tb testing.TB) *database {
 	tb.Helper()
 	s := pgtest.Shared(tb)
-	name := s.Database(tb)
-	role, password := "stint_"+name, rand.Text()
-	ctx := context.Background()
-	if err := s.Exec(ctx, name, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", role, password),
-		fmt.Sprintf("GRANT ALL ON DATABASE %s TO %s; GRANT ALL ON SCHEMA public TO %s", name, role, role)); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := s.Exec(ctx, name, fmt.Sprintf("DROP OWNED BY %s; DROP ROLE %s", role, role)); err != nil {
-			tb.Error(err)
+	migrated.mu.Lock()
+	defer migrated.mu.Unlock()
+	if migrated.on != s {
+		if err := s.Exec(context.Background(), "postgres", fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", owner.role, owner.password),
+			"CREATE DATABASE "+migratedName+" OWNER "+owner.role); err != nil {
+			tb.Fatal(err)
 		}
-	})
-	url := s.DSN(role, password, name)
+		first, err := store.Open(context.Background(), store.Config{URL: s.DSN(owner.role, owner.password, migratedName)})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if err := first.Close(); err != nil {
+			tb.Fatal(err)
+		}
+		migrated.on = s
+	}
+	return copied(tb, s, migratedName)
+}
+
+// emptyDatabase is a new one on which no store was ever opened.
+func emptyDatabase(tb testing.TB) *database {
+	tb.Helper()
+	postgresDatabase(tb) // whose owner it gets
+	return copied(tb, pgtest.Shared(tb), "template1")
+}
+
+func copied(tb testing.TB, s *pgtest.Server, of string) *database {
+	tb.Helper()
+	name := s.Copy(tb, of, owner.role)
+	url := s.DSN(owner.role, owner.password, name)
 	return &database{name: "postgres", cfg: store.Config{URL: url, Connections: 12, Damaged: refuseDamage(tb)}, raw: rawPostgres(tb, url)}
 }
 

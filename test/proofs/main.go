@@ -4,7 +4,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -102,7 +102,8 @@ func (p proof) run(w io.Writer) evidence.Result {
 	t := evidence.Table{Title: "Tests of " + strings.TrimPrefix(p.name, "proofs-"), Columns: []string{"Test", "Package", "Result", "Said"}}
 	passed := 0
 	for _, pkg := range slices.Sorted(maps.Keys(p.tests)) {
-		ended, err := goTest(pkg, p.tests[pkg], p.args)
+		fmt.Fprintf(w, "%-12s %-46s %s\n", "runs", strings.Join(p.tests[pkg], " "), pkg)
+		ended, err := goTest(w, pkg, p.tests[pkg], p.args)
 		if err != nil {
 			r.Violated = append(r.Violated, fmt.Sprintf("go test %s: %v", pkg, err))
 		}
@@ -142,27 +143,44 @@ type ending struct {
 	said []string
 }
 
-// goTest runs the named tests of one package and returns how each ended.
-func goTest(pkg string, names, args []string) (map[string]ending, error) {
+// goTest runs the named tests of one package and returns how each ended. What they say
+// of their progress is on w at once.
+func goTest(w io.Writer, pkg string, names, args []string) (map[string]ending, error) {
 	cmd := exec.Command("go", append([]string{"test", "-count=1", "-tags", "e2e", "-timeout", "60m", "-json",
 		"-run", "^(" + strings.Join(names, "|") + ")$", pkg}, args...)...)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		err = nil // the tests say by themselves which of them failed
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
 	}
-	return endings(out), err
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended, err := endings(out, w)
+	if err != nil {
+		_ = cmd.Process.Kill() // nobody listens to it any more
+	}
+	waited := cmd.Wait()
+	if exit := (*exec.ExitError)(nil); err == nil && !errors.As(waited, &exit) {
+		err = waited // else the tests say by themselves which of them failed
+	}
+	return ended, err
 }
 
 // logged is a line of t.Log: indented, and with the file that it is from.
 var logged = regexp.MustCompile(`^ {4}\w+_test\.go:\d+: (.*)\n$`)
 
+// counted is a line by which a test says how far it is.
+var counted = regexp.MustCompile(`^\w+ \d+ of \d+: `)
+
 // endings reads the events that go test -json prints; those of subtests are inside of their test's.
-func endings(out []byte) map[string]ending {
+func endings(out io.Reader, progress io.Writer) (map[string]ending, error) {
 	ended := map[string]ending{}
-	for line := range bytes.Lines(out) {
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
 		var e struct{ Action, Test, Output string }
-		if json.Unmarshal(line, &e) != nil || e.Test == "" || strings.Contains(e.Test, "/") {
+		if json.Unmarshal(lines.Bytes(), &e) != nil || e.Test == "" || strings.Contains(e.Test, "/") {
 			continue
 		}
 		x := ended[e.Test]
@@ -172,9 +190,11 @@ func endings(out []byte) map[string]ending {
 		case "output":
 			if said := logged.FindStringSubmatch(e.Output); said != nil {
 				x.said = append(x.said, said[1])
+			} else if counted.MatchString(e.Output) {
+				_, _ = io.WriteString(progress, e.Output)
 			}
 		}
 		ended[e.Test] = x
 	}
-	return ended
+	return ended, lines.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -37,16 +38,22 @@ func TestProofsAreTests(t *testing.T) {
 
 // What failed, was skipped or did not run is no proof.
 func TestOnlyPassedCounts(t *testing.T) {
-	got := endings([]byte(`{"Action":"run","Test":"A"}
+	var progress strings.Builder
+	got, err := endings(strings.NewReader(`{"Action":"run","Test":"A"}
 {"Action":"pass","Test":"A/sub"}
 {"Action":"output","Test":"A","Output":"    a_test.go:46: 20 drills\n"}
+{"Action":"output","Test":"A","Output":"drill 1 of 20: 7 grants so far\n"}
+{"Action":"output","Test":"A","Output":"something else\n"}
 {"Action":"output","Test":"A","Output":"--- FAIL: A (0.1s)\n"}
 {"Action":"fail","Test":"A"}
 {"Action":"skip","Test":"B"}
 not json
 {"Action":"pass","Test":"C"}
 {"Action":"pass"}
-`))
+`), &progress)
+	if err != nil || progress.String() != "drill 1 of 20: 7 grants so far\n" {
+		t.Errorf("told on the way: %q, %v", &progress, err)
+	}
 	want := map[string]ending{"A": {"fail", []string{"20 drills"}}, "B": {how: "skip"}, "C": {how: "pass"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("endings: %v, not %v", got, want)

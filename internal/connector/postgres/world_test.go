@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -33,8 +34,9 @@ type world struct {
 	database string // that users connect to
 	second   string // see elsewhere
 	login    string
-	groups   []string // two that may be lent
-	standing string   // password of the standing accounts
+	groups   []string  // two that may be lent
+	standing string    // password of the standing accounts
+	su       *pgx.Conn // the superuser's in postgres, once it was needed
 }
 
 var worlds atomic.Int64
@@ -104,16 +106,38 @@ func (w *world) close() {
 	w.c.Close()
 	w.exec("", "DROP ROLE IF EXISTS stint_claim, stint_claim_proof")
 	w.disown(w.database)
-	w.disown("postgres")
+	w.disown("")
 	w.exec("", `DO $$ DECLARE r name; BEGIN
 		FOR r IN SELECT rolname FROM pg_roles WHERE rolname LIKE 'stint%' LOOP EXECUTE format('DROP ROLE %I', r); END LOOP; END $$`)
+	_ = w.su.Close(context.Background())
 }
 
-// exec runs statements as the superuser.
+// superuser is a connection to postgres that lasts as long as the world: a new one for
+// each look would cost more than all that is looked at. One that broke is replaced.
+func (w *world) superuser() *pgx.Conn {
+	w.t.Helper()
+	if w.su != nil && w.su.Ping(context.Background()) == nil {
+		return w.su
+	}
+	conn, err := pgx.Connect(context.Background(), w.server.SuperuserDSN("postgres"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.su = conn
+	return conn
+}
+
+// exec runs statements as the superuser, in postgres unless a database is named.
 func (w *world) exec(database string, sql ...string) {
 	w.t.Helper()
 	if database == "" {
-		database = "postgres"
+		conn := w.superuser()
+		for _, one := range append(slices.Clone(sql), "RESET ROLE") {
+			if _, err := conn.Exec(context.Background(), one); err != nil {
+				w.t.Fatalf("%s: %v", one, err)
+			}
+		}
+		return
 	}
 	if err := w.server.Exec(context.Background(), database, sql...); err != nil {
 		w.t.Fatalf("%s: %v", strings.Join(sql, "; "), err)
@@ -134,12 +158,7 @@ func (w *world) open(database string) *pgx.Conn {
 // query reads one value as the superuser.
 func query[T any](w *world, sql string, args ...any) (v T) {
 	w.t.Helper()
-	conn, err := pgx.Connect(context.Background(), w.server.SuperuserDSN("postgres"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	if err := conn.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
+	if err := w.superuser().QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}
 	return v
