@@ -207,7 +207,6 @@ var excused = []excuse{
 	{"broker/due.go:watchDue", "batch = firstBatch", faster},
 	{"broker/due.go:watchDue", "again = ", "how soon what did not go through is looked at again, within a third of a second"},
 	{"broker/due.go:watchDue", "b.alarm.set(d.now.Add(", sooner},
-	{"broker/due.go:watchDue", "if d.ends() {", "how soon what did not go through is looked at again, within a third of a second"},
 	{"broker/due.go:lookForDue", "seen, err = b.glanceAt(", "saves other loops their look; without it each looks for itself"},
 	{"broker/due.go:lookForDue", "b.glances.failed.Store(", "spares looks that fail"},
 	{"broker/due.go:lookForDue", "case err == nil && seen != nil:", "saves other loops their look; without it each looks for itself"},
@@ -229,7 +228,6 @@ var excused = []excuse{
 	{"broker/target.go:target", "case err != nil:", "is on the safe side without it: the login that was not read fits no address"},
 	{"broker/target.go:target", "c.until = ", faster},
 	{"broker/target.go:target", "b.logins.put(", faster},
-	{"broker/target.go:ForgetLogin", "if c.Gone() {", "drops a login that nothing uses: it is deleted only when nothing depends on it"},
 	{"broker/target.go:ForgetLogin", "b.ahead.forget(", "drops a login that nothing uses: it is deleted only when nothing depends on it"},
 	{"broker/target.go:ForgetLogin", "b.examine.poke()", hint},
 	{"broker/target.go:claim", "if ok {", faster},
@@ -255,6 +253,16 @@ var excused = []excuse{
 	{"broker/effects.go:after", "b.alarm.set(", sooner},
 	{"broker/effects.go:after", "b.tell(", hint},
 	{"broker/effects.go:after", "b.lanes.kick(", sooner},
+
+	{"broker/journal.go:jot", "if len(es) == 0 {", nothing},
+	{"broker/journal.go:endTakenAway", "if err != nil || !known ", twice + "nobody holds what is being removed, or is not there"},
+	{"broker/journal.go:endTakenAway", "case !g.Live() || ", twice + "who does not live holds nothing, nor who is to begin"},
+	{"broker/journal.go:renew", "if err != nil || !known {", twice + "what is not there is not renewed (access.Entitlement.Renewed)"},
+
+	{"broker/revokeaway.go:revokeAway", "b.pulse.away.CompareAndSwap(", "a change has failed, so that it is found out within a second"},
+	{"broker/revokeaway.go:revokeAway", "b.wakeAway()", "who ends without the store looks each second anyway"},
+	{"broker/revokeaway.go:revokeAway", "if more {", "matters beyond the 4096 grants that are known ahead; internal/broker tests what tells it"},
+	{"broker/revokeaway.go:readSelected", "ids, next = nil,", again},
 }
 
 // excuseFor finds the excuse of a deletion in a file, "broker/end.go".
