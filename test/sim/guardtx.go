@@ -11,11 +11,10 @@ import (
 )
 
 // transactions are stories about what one transaction does, and what follows it: run again,
-// losing against others, reading what cannot be read, and cutting off who is still at work.
+// losing against others, and cutting off who is still at work.
 var transactions = []protection{
 	{"each transaction runs twice", 60 * time.Second, true, runTwice},
 	{"many at a time always lose against others", 60 * time.Second, true, crowded},
-	{"what is looked at in passing cannot be read", 60 * time.Second, true, passingUnread},
 	{"revoked while the target keeps its answer back", 40 * time.Second, true, answerKept},
 }
 
@@ -100,32 +99,6 @@ func crowded(w *world) {
 	w.in(26*time.Second, "look", "", func() {
 		if n := w.usable(); n > 0 {
 			w.fail("I-01", "%d privileges can be used after their end, because the store takes no more than one end at a time", n)
-		}
-	})
-}
-
-// myopic is a store that cannot tell what residue is due.
-type myopic struct{ broker.Store }
-
-func (s myopic) View(ctx context.Context, fn func(broker.Tx) error) error {
-	return s.Store.View(ctx, func(tx broker.Tx) error { return fn(myopicTx{tx}) })
-}
-
-type myopicTx struct{ broker.Tx }
-
-func (myopicTx) DueResidues(int) ([]access.Residue, error) {
-	return nil, access.Fail(access.Internal, "bad-row", "a row cannot be read")
-}
-
-// passingUnread: what is due is found by a look that takes other things in, too. That one
-// of those cannot be read holds no end up.
-func passingUnread(w *world) {
-	b := w.process("a", myopic{w.store}, nil, &wire{})
-	var g access.GrantID
-	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 17*time.Second) })
-	w.in(26*time.Second, "look", "", func() {
-		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
-			w.fail("I-01", "access goes on after its end, because something else cannot be read")
 		}
 	})
 }

@@ -75,6 +75,9 @@ func (w *world) broker(name string, s broker.Store, p broker.Peers, at *wire) *b
 	if p != nil {
 		c.Peers = p
 	}
+	if at.clock != nil {
+		c.Clock = at.clock
+	}
 	b, err := broker.New(c)
 	if err != nil {
 		panic(err) // the configuration is the simulator's own
@@ -133,6 +136,7 @@ type wire struct {
 	as      connector.Connector // what its process has in its place; nil: itself
 	epoch   int64               // of its process; 0: the first
 	alone   bool                // its process is the only one
+	clock   broker.Clock        // of its process; nil: nobody asks for it
 	journal broker.Journal      // of its process
 	// seal encrypts to devices in the place of the simulator's way.
 	seal  func(public []byte, info string, plain []byte) ([]byte, error)
