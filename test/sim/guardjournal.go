@@ -36,8 +36,9 @@ type illness struct {
 	changes bool // takes none
 	reads   bool // nor is it read
 	ahead   bool // a row of what ends next cannot be read
-	barred  bool // another one says to be ending what is due
+	due     bool // a row of what is due cannot be read
 	unheard bool // commits wait for a standby that is not there
+	full    bool // takes no grants, and what is small
 }
 
 // ill is a store as a process reaches it, which can do less.
@@ -91,11 +92,18 @@ func (tx illTx) EndingNext(limit int) ([]access.Grant, error) {
 	return tx.Tx.EndingNext(limit)
 }
 
-func (tx illTx) MayExpire() (bool, error) {
-	if tx.has.barred {
-		return false, nil
+func (tx illTx) SaveGrants(gs ...access.Grant) error {
+	if tx.has.full {
+		return access.Fail(access.Unavailable, "store-full", "there is no room")
 	}
-	return tx.Tx.MayExpire()
+	return tx.Tx.SaveGrants(gs...)
+}
+
+func (tx illTx) DueGrants(limit int) ([]access.Grant, error) {
+	if tx.has.due {
+		return nil, access.Fail(access.Internal, "bad-row", "a row cannot be read")
+	}
+	return tx.Tx.DueGrants(limit)
 }
 
 // again lets the journal begin from its first number, as one whose disk had failed does
@@ -186,9 +194,9 @@ func journalTells(w *world) {
 		if w.usable() != 0 { // and the password of who stays was known to who left
 			w.fail("I-01", "%d privileges can be used after their end without the store", w.usable())
 		}
-		s.set(illness{barred: true}) // so that the journal is the first to say what has ended
+		s.set(illness{due: true}) // so that the journal is the first to say what has ended
 	})
-	w.in(78*time.Second, "back", "", func() { s.set(illness{}) })
+	w.in(85*time.Second, "back", "", func() { s.set(illness{}) })
 	w.in(105*time.Second, "look", "", func() {
 		w.merged(kept)
 		for _, x := range []struct {
@@ -260,7 +268,7 @@ func endedAndMerged(w *world) {
 	w.in(12*time.Second, "away", "", func() { s.set(illness{changes: true, reads: true}) })
 	w.in(30*time.Second, "back", "", func() {
 		w.expect("story", g, access.Active)
-		s.set(illness{barred: true})
+		s.set(illness{due: true})
 	})
 	w.in(50*time.Second, "look", "", func() {
 		if tried, _ := at.count(); tried != 1 {

@@ -266,6 +266,7 @@ var excused = []excuse{
 	{"broker/revokeaway.go:revokeAway", "b.wakeAway()", "who ends without the store looks each second anyway"},
 	{"broker/revokeaway.go:revokeAway", "if more {", "matters beyond the 4096 grants that are known ahead; internal/broker tests what tells it"},
 	{"broker/revokeaway.go:readSelected", "ids, next = nil,", again},
+	{"broker/revokeaway.go:join", "a.logins[name] = ", twice + "the first call to the target reads the login and keeps it"},
 }
 
 // excuseFor finds the excuse of a deletion in a file, "broker/end.go".
