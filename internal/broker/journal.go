@@ -96,9 +96,6 @@ const mergeBatch = 200
 // mergeJournal takes the entries over into the log, each once: the number of the
 // last one of each life is saved in the same transaction.
 func (b *Broker) mergeJournal(ctx context.Context) error {
-	if b.Journal == nil {
-		return nil
-	}
 	for {
 		first, bodies := b.Journal.Entries(mergeBatch)
 		if len(bodies) == 0 {

@@ -41,6 +41,7 @@ var guards = []protection{
 	{"a target that no login was ever registered for", 30 * time.Second, true, neverRegistered},
 	{"more removals hang at a target than it has room for", 75 * time.Second, true, noRoom},
 	{"an account that somebody replaced", 40 * time.Second, true, replaced},
+	{"replaced while it cannot be removed", 70 * time.Second, true, replacedLater},
 	{"revoked again while it cannot be removed", 60 * time.Second, true, revokedTwice},
 	{"given back", 40 * time.Second, true, givenBack},
 	{"whose credential it is", 40 * time.Second, true, whoseCredential},

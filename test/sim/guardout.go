@@ -189,6 +189,32 @@ func replaced(w *world) {
 	})
 }
 
+// replacedLater: the same of what is replaced while its removal does not succeed for other
+// reasons. Whenever it is first seen that it is not ours, a person is told.
+func replacedLater(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	place := w.places[0].Place()
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.in(9*time.Second, "stick", "", func() { at.stick("app_read") })
+	w.soon(10*time.Second, "revoke", func() { w.revokes(b, g) })
+	w.in(14*time.Second, "replace", "", func() {
+		if e := w.row(); e.Attempts < 4 || w.logged(broker.ForeignFound) {
+			w.fail("story", "it was tried %d times", e.Attempts)
+		}
+		_, err := w.targets.Replace(place, w.row().Account, "theirs")
+		w.insist(err)
+		at.stick("")
+	})
+	w.in(60*time.Second, "look", "", func() {
+		w.expect("I-03", g, access.Ending)
+		if n := w.times(broker.ForeignFound); n != 1 {
+			w.fail("I-03", "what is there is not what was made, and people were told so %d times", n)
+		}
+	})
+}
+
 // said is a fact of the last record of a kind.
 func (w *world) said(t access.EventType, fact string) (said string) {
 	for _, ev := range w.store.Log() {

@@ -62,7 +62,7 @@ func (w *world) broker(name string, s broker.Store, p broker.Peers, at *wire) *b
 	case at.beats != nil:
 		conn = beacon{at}
 	}
-	c := broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: conn},
+	c := broker.Config{Store: s, Connectors: map[string]connector.Connector{conn.Type(): conn},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: name, Log: discard, Rand: w.randomness(90000 + len(w.overs))}
 	c.Alone, c.Journal, c.Epoch = at.alone, at.journal, max(1, at.epoch)
@@ -74,6 +74,9 @@ func (w *world) broker(name string, s broker.Store, p broker.Peers, at *wire) *b
 	}
 	if p != nil {
 		c.Peers = p
+	}
+	if at.clock != nil {
+		c.Clock = at.clock
 	}
 	b, err := broker.New(c)
 	if err != nil {
@@ -133,6 +136,7 @@ type wire struct {
 	as      connector.Connector // what its process has in its place; nil: itself
 	epoch   int64               // of its process; 0: the first
 	alone   bool                // its process is the only one
+	clock   broker.Clock        // of its process; nil: nobody asks for it
 	journal broker.Journal      // of its process
 	// seal encrypts to devices in the place of the simulator's way.
 	seal  func(public []byte, info string, plain []byte) ([]byte, error)

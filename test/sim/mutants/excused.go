@@ -23,6 +23,8 @@ const (
 	handsOn = "hands on an error that is there already, as an if err != nil does"
 	tells   = "is read for who asks, and decides nothing"
 	hint    = "a hint, which may be lost; who waits looks for themselves"
+	sooner  = "looks again at once; what is due is looked for each second anyway"
+	twice   = "there twice: "
 )
 
 // excused are all of them. One that is not in the source any more is an error.
@@ -190,6 +192,81 @@ var excused = []excuse{
 	{"broker/submit.go:Preview", "err = b.Store.View(", tells},
 	{"broker/submit.go:Preview", "if _, err := set.Resolve(", tells},
 	{"broker/submit.go:Preview", "x = set.Explain(", tells},
+
+	{"broker/beat.go:beats", "err = b.Store.View(", "spares a change where a look is enough"},
+	{"broker/beat.go:beats", "p, err = readBeats(", "spares a change where a look is enough"},
+	{"broker/beat.go:beats", "if err != nil || p.Next != ", "spares a change where a look is enough"},
+	{"broker/beat.go:beats", "now = tx.Now()", twice + "the look a moment before says what time it is, and so does the change"},
+	{"broker/beat.go:beats", "err = b.Store.Update(", twice + "beaten makes a next beat, too; without it the first one is empty, and the second, a minute later, is not"},
+	{"broker/beat.go:beats", "if p, err = readBeats(", "matters if two make the first beat at once: none is left on a target before it was read again"},
+	{"broker/beat.go:beats", "p.Next, p.At = ", twice + "beaten makes a next beat, too; without it the first one is empty, and the second, a minute later, is not"},
+	{"broker/beat.go:beaten", "if err != nil || p.Next != beat", "who records a beat that is recorded makes another next one, and that does no harm"},
+	{"broker/beat.go:beaten", "p.Known = p.Known[max(", "bounds what is kept"},
+
+	{"broker/due.go:watchDue", "batch, again = ", faster},
+	{"broker/due.go:watchDue", "batch = firstBatch", faster},
+	{"broker/due.go:watchDue", "again = ", "how soon what did not go through is looked at again, within a third of a second"},
+	{"broker/due.go:watchDue", "b.alarm.set(d.now.Add(", sooner},
+	{"broker/due.go:lookForDue", "whole = true", "where a glance is taken nothing is due; who cannot take one looks again a moment later"},
+	{"broker/due.go:lookForDue", "case err != nil && whole", "where a glance is taken nothing is due; who cannot take one looks again a moment later"},
+	{"broker/due.go:lookForDue", "err = nil", "where a glance is taken nothing is due; who cannot take one looks again a moment later"},
+	{"broker/due.go:lookForDue", "seen, err = b.glanceAt(", "saves other loops their look; without it each looks for itself"},
+	{"broker/due.go:lookForDue", "b.glances.failed.Store(", "spares looks that fail"},
+	{"broker/due.go:lookForDue", "case err == nil && seen != nil:", "saves other loops their look; without it each looks for itself"},
+	{"broker/due.go:lookForDue", "b.glanced(", "saves other loops their look; without it each looks for itself"},
+	{"broker/due.go:doDue", "b.alarm.set(", sooner},
+	{"broker/due.go:inBatches", "over()", "lets a timer go"},
+	{"broker/due.go:inBatches", "case err == nil:", "does again what is done, which changes nothing"},
+	{"broker/due.go:inBatches", "case errors.Is(err, errNotOurs):", "asks again in halves, and is told the same"},
+	{"broker/due.go:yields", "*y = yielded{", "is on the safe side without it: who yields to nobody ends what is due"},
+	{"broker/due.go:expireGrants", "case err != nil:", handsOn},
+	{"broker/due.go:expireGrants", "case !mine && ", "is on the safe side without it: who yields to nobody ends what is due"},
+	{"broker/due.go:expireRequests", "if errors.Is(err, access.Conflict) {", twice + "a batch that fails is halved, down to the one that was decided meanwhile"},
+	{"broker/due.go:timesUp", "if e.LastError != ", words},
+	{"broker/due.go:timesUp", "note += ", words},
+
+	{"broker/target.go:ResealCredential", "c.Sealed = sealed", "for the change of keys while nothing runs; cmd/stintd tests it"},
+	{"broker/target.go:put", "delete(l.m, n)", "bounds what is kept"},
+	{"broker/target.go:put", "l.m[name] = c", faster},
+	{"broker/target.go:target", "case err != nil:", "is on the safe side without it: the login that was not read fits no address"},
+	{"broker/target.go:target", "c.until = ", faster},
+	{"broker/target.go:target", "b.logins.put(", faster},
+	{"broker/target.go:ForgetLogin", "b.ahead.forget(", "drops a login that nothing uses: it is deleted only when nothing depends on it"},
+	{"broker/target.go:ForgetLogin", "b.examine.poke()", hint},
+	{"broker/target.go:claim", "if ok {", faster},
+	{"broker/target.go:claimAnew", "b.claims.m[place] = ", faster},
+	{"broker/target.go:SetCredential", "case !missing(err):", handsOn},
+
+	{"broker/effects.go:request", "fx.changed = ", hint},
+	{"broker/effects.go:request", "fx.dueAt(", sooner},
+	{"broker/effects.go:grant", "fx.changed = ", hint},
+	{"broker/effects.go:grant", "fx.dueAt(", sooner},
+	{"broker/effects.go:dueAt", "fx.due = t", sooner},
+	{"broker/effects.go:commit", "if err := tx.SaveResidues(", "the simulated targets keep no residue; internal/broker tests it"},
+	{"broker/effects.go:commit", "if slices.Contains(fx.mine, e.ID) {", "sends a lane that finds nothing: it is leased"},
+	{"broker/effects.go:commit", "fx.dueAt(", sooner},
+	{"broker/effects.go:commit", "fx.kick[", sooner},
+	{"broker/effects.go:hurry", "if len(ids) == 0 {", nothing},
+	{"broker/effects.go:update", "case storeFailed(err):", "has the store read ahead again within a second, and not within five"},
+	{"broker/effects.go:update", "b.ahead.doubted()", "has the store read ahead again within a second, and not within five"},
+	{"broker/effects.go:view", "r = newer", tells},
+	{"broker/effects.go:removalsFirst", "case a.Removals", "keeps one order in which goroutines start"},
+	{"broker/effects.go:after", "b.watch.changed(", hint},
+	{"broker/effects.go:after", "b.pulse.wake()", hint},
+	{"broker/effects.go:after", "b.alarm.set(", sooner},
+	{"broker/effects.go:after", "b.tell(", hint},
+	{"broker/effects.go:after", "b.lanes.kick(", sooner},
+
+	{"broker/journal.go:jot", "if len(es) == 0 {", nothing},
+	{"broker/journal.go:endTakenAway", "if err != nil || !known ", twice + "nobody holds what is being removed, or is not there"},
+	{"broker/journal.go:endTakenAway", "case !g.Live() || ", twice + "who does not live holds nothing, nor who is to begin"},
+	{"broker/journal.go:renew", "if err != nil || !known {", twice + "what is not there is not renewed (access.Entitlement.Renewed)"},
+
+	{"broker/revokeaway.go:revokeAway", "b.pulse.away.CompareAndSwap(", "a change has failed, so that it is found out within a second"},
+	{"broker/revokeaway.go:revokeAway", "b.wakeAway()", "who ends without the store looks each second anyway"},
+	{"broker/revokeaway.go:revokeAway", "if more {", "matters beyond the 4096 grants that are known ahead; internal/broker tests what tells it"},
+	{"broker/revokeaway.go:readSelected", "ids, next = nil,", again},
+	{"broker/revokeaway.go:join", "a.logins[name] = ", twice + "the first call to the target reads the login and keeps it"},
 }
 
 // excuseFor finds the excuse of a deletion in a file, "broker/end.go".

@@ -11,6 +11,7 @@ var held = []mutant{
 	{"hold-ignored", "fail-closed table: the log's disk is full, and grants go on", one(brk+"broker.go", "if err := b.holds.refuse(); err != nil {", "if err := b.holds.refuse(); err != nil && tx == nil {")},
 	{"doubt-ignored", "T-37: the log does not add up, and grants go on when something else is well again", one(brk+"hold.go", "delete(b.holds.why, name)", "clear(b.holds.why)")},
 	{"certain-ignored", "T-26: the clock is in doubt, and grants go on", one(brk+"broker.go", "\treturn tx.Certain()\n", "\treturn nil\n")},
+	{"slowed-while-live", "T-26: a clock that is behind is accepted while somebody has access, which then ends late", one(brk+"time.go", "if st.Ahead >= 0 {\n\t\treturn nil\n\t}\n\tlive, err", "if st.Ahead != 0 {\n\t\treturn nil\n\t}\n\tlive, err")},
 	{"activated-in-doubt", "T-26: what was being made when the clock went wrong becomes active", []edit{
 		{brk + "provision.go", "if no := tx.Certain(); no != nil && cur.State == access.Intended {", "if no := tx.Certain(); no != nil && cur.State == access.Gone {"},
 		{brk + "provision.go", "if tx.Certain() != nil {\n\t\treturn nil // the due loop", "if false {\n\t\treturn nil // the due loop"}}},
@@ -31,6 +32,7 @@ var held = []mutant{
 	{"beat-not-compared", "T-25: a copy does not notice that the beat is not its own", one(brk+"beat.go", "return beat == \"\" || beat == p.Next || slices.Contains(p.Known, beat)", "return true")},
 	{"no-budget", "T-25: a sweep over restored data removes everything", one(brk+"sweep.go", "if n > budget {", "if n > budget+1000 {")},
 	{"budget-of-zero", "TEAM #149: a sweep finds orphans, and never removes one", one(brk+"quarantine.go", "\treturn SweepBudget\n", "\treturn 0\n")},
+	{"foreign-told-at-first-only", "I-23: what is not ours under our name is told at the first attempt alone, and never after another failure", one(brk+"remove.go", "v.foreign && e.LastError != v.said", "v.foreign && e.Attempts == 0")},
 	{"foreign-is-ours", "I-23: what only looks like ours is removed", one(brk+"sweep.go", "if !ok {\n\t\treturn finding{kind: foreign, said: \"it looks like ours and its tag is not\"}, nil\n\t}", "if !ok {\n\t\tid, epoch = string(access.NewEntitlementID(now.UnixMilli(), b.entropy())), b.Epoch\n\t}")},
 
 	// Replicas.
@@ -46,6 +48,7 @@ var held = []mutant{
 	{"away-and-granting", "fail-closed table: the store takes one change and refuses the next, and grants go on", one(brk+"broker.go", "if b.pulse.isAway() {\n\t\treturn access.Fail", "if b.pulse.isAway() && tx == nil {\n\t\treturn access.Fail")},
 	{"others-lose-it-too", "T-19: without the store, who leaves takes it from those who stay", one(brk+"ahead.go", "if first || h.end.After(remove) {\n\t\t\tremove = h.end", "if first || h.end.Before(remove) {\n\t\t\tremove = h.end")},
 	{"nothing-ends-without-the-store", "T-14: the database is down, and access goes on", one(brk+"away.go", "removals, spoilings, wait = b.ahead.take()", "removals, spoilings, wait = b.ahead.take()\n\t\t\tremovals, spoilings = nil, nil")},
+	{"unheard-not-away", "fail-closed table: the standby is gone, commits hang, and the store counts as well because it can be read", one(brk+"away.go", "isSlow(within, begun, &b.pulse.wrote)", "isSlow(within, begun, &b.pulse.worked)")},
 	{"journal-merged-twice", "I-15: what was done without the store is in the log twice", one(brk+"journal.go", "tx.SaveSetting(name, strconv.AppendUint(nil, max(n-1, done), 10))", "tx.SaveSetting(name, strconv.AppendUint(nil, max(0, done), 10))")},
 	{"revoked-and-forgotten", "T-14: a revocation without the store is forgotten when the process dies", one(brk+"away.go", "b.ahead.endNow(e.Grants)", "_ = e.Grants")},
 	{"journal-never-merged", "T-14: what was revoked without the store is live again when it is back", one(brk+"journal.go", "_, err = b.endGrants(tx, fx, gs, access.ByPerson, e.Why, actor)\n\t\treturn err", "_ = gs\n\t\treturn nil")},

@@ -1,0 +1,127 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/connector"
+)
+
+// transactions are stories about what one transaction does, and what follows it: run again,
+// losing against others, and cutting off who is still at work.
+var transactions = []protection{
+	{"each transaction runs twice", 60 * time.Second, true, runTwice},
+	{"many at a time always lose against others", 60 * time.Second, true, crowded},
+	{"revoked while the target keeps its answer back", 40 * time.Second, true, answerKept},
+}
+
+func init() { protections = append(protections, transactions...) }
+
+// repeating is a store that finds each transaction not serializable once.
+type repeating struct{ broker.Store }
+
+func (s repeating) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	err := s.Store.Update(ctx, func(tx broker.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return errAgain
+	})
+	if !errors.Is(err, errAgain) {
+		return err
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// runTwice: of what a transaction wanted when it ran the first time, nothing is left.
+func runTwice(w *world) {
+	b := w.process("a", repeating{w.store}, nil, &wire{})
+	var g, h access.GrantID
+	w.soon(3*time.Second, "ask", func() {
+		g, h = w.submit(b, "mira", "reader", 17*time.Second), w.submit(b, "noor", "shared", 10*time.Minute)
+	})
+	w.soon(10*time.Second, "ask", func() { w.submit(b, "pia", "shared", 20*time.Second) })
+	w.soon(15*time.Second, "revoke", func() { w.revokes(b, h) })
+	w.in(50*time.Second, "look", "", func() {
+		w.expect("L-01", g, access.Ended)
+		if n := len(w.store.Grants(true)); n > 0 || w.usable() > 0 {
+			w.fail("I-01", "%d grants are live, and %d privileges can be used", n, w.usable())
+		}
+	})
+}
+
+// jammed is a store on which others are always faster than who changes two grants.
+type jammed struct{ broker.Store }
+
+func (s jammed) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	for range 30 {
+		err := s.Store.Update(ctx, func(tx broker.Tx) error {
+			j := &jammedTx{Tx: tx}
+			if err := fn(j); err != nil {
+				return err
+			}
+			if j.saved > 1 {
+				return errAgain
+			}
+			return nil
+		})
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+	return access.Fail(access.Unavailable, "store-contended", "others were faster, again and again")
+}
+
+type jammedTx struct {
+	broker.Tx
+	saved int
+}
+
+func (tx *jammedTx) SaveGrants(gs ...access.Grant) error {
+	tx.saved += len(gs)
+	return tx.Tx.SaveGrants(gs...)
+}
+
+// crowded: what ends at one moment is ended one by one where all at once never goes
+// through.
+func crowded(w *world) {
+	b := w.process("a", jammed{w.store}, nil, &wire{})
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() {
+		g = w.submit(b, "mira", "reader", 17*time.Second)
+		w.submit(b, "paul", "reader", 17*time.Second)
+		w.submit(b, "noor", "reader", 17*time.Second)
+	})
+	w.in(10*time.Second, "look", "", func() { w.expect("story", g, access.Active) })
+	w.in(26*time.Second, "look", "", func() {
+		if n := w.usable(); n > 0 {
+			w.fail("I-01", "%d privileges can be used after their end, because the store takes no more than one end at a time", n)
+		}
+	})
+}
+
+// answerKept: the target has made it, and does not say so. Who waits for that holds a
+// revocation up for a second, and not for as long as calls may take.
+func answerKept(w *world) {
+	at, open := &wire{}, make(chan struct{})
+	at.after = func(connector.Order, connector.Receipt) { <-open }
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(6*time.Second, "revoke", func() {
+		if w.usable() != 1 {
+			w.fail("story", "nothing was made")
+		}
+		w.revokes(b, g)
+	})
+	w.in(8*time.Second, "look", "", func() {
+		if w.usable() > 0 {
+			w.fail("I-02", "two seconds after a revocation the access can be used, because the target keeps an answer back")
+		}
+		close(open)
+	})
+	w.in(35*time.Second, "look", "", func() { w.expect("L-01", g, access.Ended, access.Failed) })
+}
