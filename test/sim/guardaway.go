@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/broker"
 	"stint/internal/clock"
 	"stint/internal/connector"
 )
@@ -19,6 +21,7 @@ var outages = []protection{
 	{"a store that is away twice", 150 * time.Second, true, awayTwice},
 	{"a shared credential is made useless after the store is back", 80 * time.Second, true, spoiltLate},
 	{"nobody can sign in to the target when one leaves without the store", 70 * time.Second, true, spoiltLocked},
+	{"one leaves without the store, and the target has no room for it", 130 * time.Second, true, spoiltCrowded},
 	{"a clock that is behind while anybody has access", 60 * time.Second, true, slowClock},
 }
 
@@ -168,6 +171,11 @@ func spoiltLate(w *world) {
 		}
 		close(open)
 	})
+	w.in(65*time.Second, "look", "", func() {
+		if w.logged(broker.JournalSpoilt) {
+			w.fail("I-15", "the target did not say that it is useless, and the log does")
+		}
+	})
 	w.in(70*time.Second, "look", "", func() {
 		if w.usable() != 1 {
 			w.fail("promise", "who stays has a credential that was made useless")
@@ -202,6 +210,47 @@ func spoiltLocked(w *world) {
 	w.in(65*time.Second, "look", "", func() {
 		if w.usable() != 1 {
 			w.fail("promise", "who stays has no password that works")
+		}
+	})
+}
+
+// spoiltCrowded: a target has no room for one more removal when one who shares an account
+// leaves without the store. Their password is made useless as soon as it has.
+func spoiltCrowded(w *world) {
+	const room = 32 // an eighth of the calls that remove
+	s, at, open := &ill{Store: w.store}, &wire{journal: &memory{}}, make(chan struct{})
+	var hanging atomic.Int64
+	at.meet(func(call string, o connector.Order) error {
+		if call == "remove" {
+			hanging.Add(1)
+			<-open
+		}
+		return nil
+	})
+	b := w.process("a", s, nil, at)
+	w.soon(3*time.Second, "ask", func() {
+		w.submit(b, "noor", "shared", 47*time.Second)
+		w.submit(b, "pia", "shared", 20*time.Minute)
+		for i := range room { // one end at a time, each with calls of its own
+			w.submit(b, "mira", "reader", 12*time.Second+time.Duration(i)*100*time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	w.in(35*time.Second, "away", "", func() {
+		if n := hanging.Load(); n != room {
+			w.fail("story", "%d removals hang, and should be %d", n, room)
+		}
+		s.set(illness{changes: true, reads: true})
+	})
+	w.in(80*time.Second, "open", "", func() {
+		if w.usable() != 1 {
+			w.fail("story", "there was room")
+		}
+		close(open)
+	})
+	w.in(115*time.Second, "look", "", func() {
+		if w.usable() > 0 {
+			w.fail("I-22", "who has left without the store has a password that works")
 		}
 	})
 }

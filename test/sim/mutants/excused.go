@@ -24,6 +24,7 @@ const (
 	tells   = "is read for who asks, and decides nothing"
 	hint    = "a hint, which may be lost; who waits looks for themselves"
 	sooner  = "looks again at once; what is due is looked for each second anyway"
+	busy    = "is on the safe side without it: a store that is only busy counts as away, and nothing new is granted"
 	twice   = "there twice: "
 )
 
@@ -267,6 +268,32 @@ var excused = []excuse{
 	{"broker/revokeaway.go:revokeAway", "if more {", "matters beyond the 4096 grants that are known ahead; internal/broker tests what tells it"},
 	{"broker/revokeaway.go:readSelected", "ids, next = nil,", again},
 	{"broker/revokeaway.go:join", "a.logins[name] = ", twice + "the first call to the target reads the login and keeps it"},
+
+	{"broker/away.go:Update", "p.heard(", busy},
+	{"broker/away.go:Update", "p.wrote.Store(", busy},
+	{"broker/away.go:Update", "p.wake()", "what is late without the store is looked for each second anyway"},
+	{"broker/away.go:View", "p.heard(", busy},
+	{"broker/away.go:heard", "p.worked.Store(", busy},
+	{"broker/away.go:heard", "p.overslept.Store(", busy},
+	{"broker/away.go:slept", "p.overslept.Store(", busy},
+	{"broker/away.go:watchStore", "probed = ", "how often a store is asked"},
+	{"broker/away.go:watchStore", "wait = min(", faster},
+	{"broker/away.go:watchStore", "t.Reset(", "what is late without the store is looked for each second anyway"},
+	{"broker/away.go:lookAhead", "b.goneAway(", twice + "what is late has the store asked for a change, which finds out the same"},
+	{"broker/away.go:probe", "begun, within = ", busy},
+	{"broker/away.go:probe", "case ctx.Err() != nil || ", busy},
+	{"broker/away.go:probe", "b.alarm.set(", sooner},
+	{"broker/away.go:goneAway", "b.pulse.wake()", "what is late without the store is looked for each second anyway"},
+	{"broker/away.go:remember", "if journal == known {", "spares reading what was read"},
+	{"broker/away.go:watchAway", "wait = max(", "bounds how often it looks"},
+	{"broker/away.go:watchAway", "b.lookAhead(", "for a machine that stood still, while the seeds alone can make processes stand still"},
+	{"broker/away.go:inParts", "parts, part = ", "bounds how many go in one call"},
+	{"broker/away.go:endAway", "gone++", "is for the server's log"},
+	{"broker/away.go:endAway", "b.wakeAway()", "who ends without the store looks each second anyway"},
+	{"broker/away.go:spoil", "rs[i].said = ", words},
+	{"broker/away.go:spoil", "silent = silent ||", "keeps the room for silent targets small; removals elsewhere have their own"},
+	{"broker/away.go:Outage", "o.Ahead, o.Truncated = ", tells},
+	{"broker/away.go:Outage", "o.Waiting, o.Journal = ", tells},
 }
 
 // excuseFor finds the excuse of a deletion in a file, "broker/end.go".
