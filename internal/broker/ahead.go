@@ -254,9 +254,6 @@ func (a *ahead) item(e access.Entitlement) *item {
 		x = &item{holders: map[access.GrantID]holder{}}
 		a.items[e.ID] = x
 	}
-	if x.holders == nil {
-		x.holders = map[access.GrantID]holder{}
-	}
 	// What stands in the documents of a place is there once and not for each grant.
 	at := e.Target.Connection
 	if have, ok := a.places[at.Place()]; ok && have.Equal(at) {

@@ -70,12 +70,21 @@ func takesSmall(w *world) {
 func neverRead(w *world) {
 	s := &ill{Store: w.store, has: illness{ahead: true}}
 	b := w.process("a", s, nil, &wire{journal: &memory{}})
-	var g access.GrantID
-	w.soon(3*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 17*time.Second) })
-	w.in(12*time.Second, "away", "", func() { s.set(illness{changes: true, reads: true}) })
+	var g, shared access.GrantID
+	w.soon(3*time.Second, "ask", func() {
+		g = w.submit(b, "mira", "reader", 17*time.Second)
+		w.submit(b, "paul", "owner", 17*time.Second)
+		w.submit(b, "noor", "shared", 10*time.Minute)
+		shared = w.submit(b, "pia", "shared", 10*time.Minute)
+	})
+	w.soon(7*time.Second, "return", func() { w.returns(b, "pia", shared) }) // who stays has a new password
+	w.in(12*time.Second, "away", "", func() {
+		w.expect("story", shared, access.Ended)
+		s.set(illness{changes: true, reads: true})
+	})
 	w.in(26*time.Second, "look", "", func() {
-		if w.expect("story", g, access.Active); w.usable() > 0 {
-			w.fail("I-01", "access goes on after its end without the store, because that was never read ahead")
+		if w.expect("story", g, access.Active); w.usable() != 1 {
+			w.fail("I-01", "%d privileges can be used without the store, which was never read ahead, and that of who stays should be", w.usable())
 		}
 		s.set(illness{})
 	})
@@ -107,6 +116,11 @@ func awayTwice(w *world) {
 	w.soon(4*time.Second, "ask", func() { stays = w.submit(b, "pia", "shared", 10*time.Minute) })
 	gone := illness{changes: true, reads: true}
 	w.in(12*time.Second, "away", "", func() { s.set(gone) })
+	w.in(18*time.Second, "look", "", func() {
+		if signIn() != nil || w.usable() != 2 {
+			w.fail("promise", "%d privileges can be used before their end; who shares one can sign in: %t", w.usable(), signIn() == nil)
+		}
+	})
 	w.in(30*time.Second, "back", "", func() {
 		if signIn() == nil || w.usable() > 0 {
 			w.fail("I-01", "%d privileges can be used after their end, and the password of who left works: %t", w.usable(), signIn() == nil)

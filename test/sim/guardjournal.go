@@ -33,12 +33,14 @@ func init() { protections = append(protections, journals...) }
 
 // illness is what a store cannot do.
 type illness struct {
-	changes bool // takes none
-	reads   bool // nor is it read
-	ahead   bool // a row of what ends next cannot be read
-	due     bool // a row of what is due cannot be read
-	unheard bool // commits wait for a standby that is not there
-	full    bool // takes no grants, and what is small
+	changes bool   // takes none
+	reads   bool   // nor is it read
+	ahead   bool   // a row of what ends next cannot be read
+	due     bool   // a row of what is due cannot be read
+	unheard bool   // commits wait for a standby that is not there
+	full    bool   // takes no grants, and what is small
+	during  func() // happens once, when somebody was told what ends next and has not heard it yet
+	page    int    // of what ends next so many are told; 0: all
 }
 
 // ill is a store as a process reaches it, which can do less.
@@ -70,26 +72,38 @@ func (s *ill) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return s.Store.Update(ctx, func(tx broker.Tx) error { return fn(illTx{tx, s.now()}) })
+	return s.Store.Update(ctx, func(tx broker.Tx) error { return fn(illTx{tx, s.now(), new(bool)}) })
 }
 
 func (s *ill) View(ctx context.Context, fn func(broker.Tx) error) error {
 	if s.now().reads {
 		return unavailable("the store is not there")
 	}
-	return s.Store.View(ctx, func(tx broker.Tx) error { return fn(illTx{tx, s.now()}) })
+	next := false
+	err := s.Store.View(ctx, func(tx broker.Tx) error { return fn(illTx{tx, s.now(), &next}) })
+	if has := s.now(); has.during != nil && next {
+		s.set(illness{})
+		has.during()
+	}
+	return err
 }
 
 type illTx struct {
 	broker.Tx
-	has illness
+	has  illness
+	next *bool // it was asked what ends next
 }
 
 func (tx illTx) EndingNext(limit int) ([]access.Grant, error) {
 	if tx.has.ahead {
 		return nil, access.Fail(access.Internal, "bad-row", "a row cannot be read")
 	}
-	return tx.Tx.EndingNext(limit)
+	gs, err := tx.Tx.EndingNext(limit)
+	if tx.has.page > 0 {
+		gs = gs[:min(tx.has.page, len(gs))]
+	}
+	*tx.next = true
+	return gs, err
 }
 
 func (tx illTx) SaveGrants(gs ...access.Grant) error {

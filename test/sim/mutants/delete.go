@@ -22,7 +22,7 @@ import (
 var protective = []string{
 	brk + "provision.go", brk + "remove.go", brk + "end.go", brk + "life.go", brk + "hold.go", brk + "credential.go", brk + "quarantine.go",
 	brk + "sweep.go", brk + "start.go", brk + "eligibility.go", brk + "revoke.go", brk + "people.go", brk + "submit.go", brk + "decide.go",
-	brk + "beat.go", brk + "due.go", brk + "target.go", brk + "effects.go", brk + "journal.go", brk + "revokeaway.go",
+	brk + "beat.go", brk + "due.go", brk + "target.go", brk + "effects.go", brk + "journal.go", brk + "revokeaway.go", brk + "away.go", brk + "ahead.go",
 	acc + "grant.go", acc + "entitlement.go", acc + "approval.go", acc + "request.go", acc + "principal.go",
 }
 

@@ -25,6 +25,8 @@ const (
 	hint    = "a hint, which may be lost; who waits looks for themselves"
 	sooner  = "looks again at once; what is due is looked for each second anyway"
 	busy    = "is on the safe side without it: a store that is only busy counts as away, and nothing new is granted"
+	rereads = "how soon the store is read ahead again"
+	long    = "before anything was read it reckons a time of centuries ago, when nothing had ended"
 	twice   = "there twice: "
 )
 
@@ -294,6 +296,40 @@ var excused = []excuse{
 	{"broker/away.go:spoil", "silent = silent ||", "keeps the room for silent targets small; removals elsewhere have their own"},
 	{"broker/away.go:Outage", "o.Ahead, o.Truncated = ", tells},
 	{"broker/away.go:Outage", "o.Waiting, o.Journal = ", tells},
+
+	{"broker/ahead.go:readAhead", "next.cut = ", "tells that there is more than the 4096 grants that are known ahead; internal/broker tests what follows"},
+	{"broker/ahead.go:readAhead", "a.stale = true", rereads},
+	{"broker/ahead.go:readAhead", "x.busy = old.busy", "two that take the same thing away do what one does"},
+	{"broker/ahead.go:readAhead", "delete(a.revoked, ", "bounds what is kept"},
+	{"broker/ahead.go:readAhead", "a.readAt = ", rereads},
+	{"broker/ahead.go:loadHeld#gs", "known[g.ID] = g", twice + "who is not known is read with the other holders"},
+	{"broker/ahead.go:loadHeld#gs", "if x != nil && x.holders[g.ID]", "spares reading what is known"},
+	{"broker/ahead.go:loadHeld", "if len(look) == 0 {", nothing},
+	{"broker/ahead.go:loadHeld", "case e.ID == ", twice + "what is gone is not ended again (item.ends)"},
+	{"broker/ahead.go:loadLogins", "if _, ok := next.logins[name]; ok", "reads a login once and not for each thing it made"},
+	{"broker/ahead.go:loadLogins", "case err != nil && !missing(err):", handsOn},
+	{"broker/ahead.go:item", "e.Target.Connection = have", "keeps what the documents say of a place once"},
+	{"broker/ahead.go:item", "a.places[at.Place()] = at", "keeps what the documents say of a place once"},
+	{"broker/ahead.go:follow", "if len(fx.ents.keys)", nothing},
+	{"broker/ahead.go:followed", "case e.State == access.Gone:", twice + "what is gone is not ended again (item.ends)"},
+	{"broker/ahead.go:followed", "delete(a.items, ", "bounds what is kept; what is gone may be taken away again, which changes nothing"},
+	{"broker/ahead.go:followed", "a.stale = ", rereads},
+	{"broker/ahead.go:followed", "delete(x.holders, h.Grant)", twice + "whose grant has ended holds nothing"},
+	{"broker/ahead.go:followed", "delete(x.holders, g.ID)", twice + "who ends releases what they hold"},
+	{"broker/ahead.go:followed", "delete(a.of, ", "bounds what is kept"},
+	{"broker/ahead.go:followed", "delete(a.revoked, ", "bounds what is kept"},
+	{"broker/ahead.go:doubted", "a.stale = true", rereads},
+	{"broker/ahead.go:now", "if a.told.IsZero() {", long},
+	{"broker/ahead.go:late", "if now.IsZero() {", long},
+	{"broker/ahead.go:take", "if now.IsZero() {", long},
+	{"broker/ahead.go:quiet", "if a.readAt.IsZero() {", rereads},
+	{"broker/ahead.go:quiet", "left = min(left, max(spoil", "the change that fails tells at once; this is for where none is tried"},
+	{"broker/ahead.go:every", "every = time.Second", rereads},
+	{"broker/ahead.go:take", "next = ", "how soon it looks again: each second anyway"},
+	{"broker/ahead.go:take", "wait = ", "how soon it looks again: each second anyway"},
+	{"broker/ahead.go:take", "case spoils && !x.spoilt:", "how soon it looks again: each second anyway"},
+	{"broker/ahead.go:take", "case removes:", "how soon it looks again: each second anyway"},
+	{"broker/ahead.go:forget", "delete(a.logins, ", "drops a login that nothing uses: it is deleted only when nothing depends on it"},
 }
 
 // excuseFor finds the excuse of a deletion in a file, "broker/end.go".
