@@ -307,6 +307,7 @@ var excused = []excuse{
 	{"broker/ahead.go:loadHeld", "if len(look) == 0 {", nothing},
 	{"broker/ahead.go:loadHeld", "case e.ID == ", twice + "what is gone is not ended again (item.ends)"},
 	{"broker/ahead.go:loadLogins", "if _, ok := next.logins[name]; ok", "reads a login once and not for each thing it made"},
+	{"broker/ahead.go:loadLogins", "next.logins[name] = c", twice + "each sweep reads the logins of all places, and they are kept"},
 	{"broker/ahead.go:loadLogins", "case err != nil && !missing(err):", handsOn},
 	{"broker/ahead.go:item", "e.Target.Connection = have", "keeps what the documents say of a place once"},
 	{"broker/ahead.go:item", "a.places[at.Place()] = at", "keeps what the documents say of a place once"},
