@@ -257,7 +257,7 @@ func TestSharedWithoutTheStore(t *testing.T) {
 		if _, err := w.Credential(t.Context(), w.as("noor"), string(second.Request.ID)); err != nil {
 			t.Error(err)
 		}
-		if n := w.events(); n[broker.JournalSpoilt] != 1 {
+		if n := w.events(); n[broker.JournalSpoilt] == 0 { // twice, where a slow machine tried twice
 			t.Errorf("%v", n)
 		}
 	})
