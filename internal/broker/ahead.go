@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -448,15 +449,23 @@ func (a *ahead) every() time.Duration {
 	return max(every, aheadShare*a.took)
 }
 
-// take hands out what has ended by now, and says how long until there is more.
-// Who takes it calls done.
-func (a *ahead) take() (removals, spoilings []access.Entitlement, next time.Duration) {
+// taking is what take hands out.
+type taking struct {
+	removals, spoilings []access.Entitlement
+	// from is whom each is taken from. Who joins later is another matter. None where its
+	// removal had been ordered, so that nobody held it any more.
+	from map[access.EntitlementID][]access.GrantID
+	next time.Duration // until there is more
+}
+
+// take hands out what has ended by now. Who takes it calls done.
+func (a *ahead) take() (t taking) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now, host := a.now(), time.Now()
-	next = time.Second
+	t = taking{from: map[access.EntitlementID][]access.GrantID{}, next: time.Second}
 	if now.IsZero() {
-		return nil, nil, next
+		return t
 	}
 	for _, x := range a.items {
 		remove, spoil, removes, spoils := x.ends()
@@ -467,25 +476,28 @@ func (a *ahead) take() (removals, spoilings []access.Entitlement, next time.Dura
 		switch {
 		case removes && !remove.After(now):
 			if wait = x.next.Sub(host); wait <= 0 {
-				removals, x.busy = append(removals, x.e), true
+				t.removals, x.busy = append(t.removals, x.e), true
 			}
 		case spoils && !x.spoilt && !spoil.After(now):
 			if wait = x.next.Sub(host); wait <= 0 {
-				spoilings, x.busy = append(spoilings, x.e), true
+				t.spoilings, x.busy = append(t.spoilings, x.e), true
 			}
 		case spoils && !x.spoilt:
 			wait = spoil.Sub(now)
 		case removes:
 			wait = remove.Sub(now)
 		}
+		if x.busy {
+			t.from[x.e.ID] = x.heldBy()
+		}
 		if wait > 0 {
-			next = min(next, wait)
+			t.next = min(t.next, wait)
 		}
 	}
 	byID := func(x, y access.Entitlement) int { return cmp.Compare(x.ID, y.ID) } // not in the order of a map
-	slices.SortFunc(removals, byID)
-	slices.SortFunc(spoilings, byID)
-	return removals, spoilings, next
+	slices.SortFunc(t.removals, byID)
+	slices.SortFunc(t.spoilings, byID)
+	return t
 }
 
 // done notes what became of what was taken.
@@ -510,17 +522,9 @@ func (a *ahead) done(rs []removal, spoiling bool) {
 	}
 }
 
-// holdersOf lists the grants that hold an entitlement.
-func (a *ahead) holdersOf(id access.EntitlementID) (ids []access.GrantID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if x := a.items[id]; x != nil {
-		for g := range x.holders {
-			ids = append(ids, g)
-		}
-	}
-	slices.Sort(ids) // they go into records: not in the order of a map
-	return ids
+// heldBy lists the grants that hold it.
+func (x *item) heldBy() []access.GrantID {
+	return slices.Sorted(maps.Keys(x.holders)) // they go into records: not in the order of a map
 }
 
 func (a *ahead) attemptsAt(id access.EntitlementID) int {

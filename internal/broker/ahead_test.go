@@ -73,7 +73,7 @@ func TestSpoiltOnceIsNotSpoiltForEver(t *testing.T) {
 		if err := b.readAhead(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, spoilings, _ := b.ahead.take()
+		spoilings := b.ahead.take().spoilings
 		return spoilings
 	}
 	es := spoil()

@@ -298,14 +298,14 @@ func (b *Broker) watchAway(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := watchSeldom // goneAway wakes it
 		if b.pulse.isAway() {
-			var removals, spoilings []access.Entitlement
-			removals, spoilings, wait = b.ahead.take()
-			for _, part := range inParts(removals) {
-				calls.Go(func() { b.endAway(ctx, part, false) })
+			t := b.ahead.take()
+			for _, part := range inParts(t.removals) {
+				calls.Go(func() { b.endAway(ctx, part, t.from, false) })
 			}
-			for _, part := range inParts(spoilings) {
-				calls.Go(func() { b.endAway(ctx, part, true) })
+			for _, part := range inParts(t.spoilings) {
+				calls.Go(func() { b.endAway(ctx, part, t.from, true) })
 			}
+			wait = t.next
 		}
 		wait = max(wait, 5*time.Millisecond)
 		rested, t := time.Now(), time.NewTimer(wait)
@@ -334,33 +334,34 @@ func inParts(es []access.Entitlement) (parts [][]access.Entitlement) {
 
 // endAway takes a batch of one connection away, with a word to the journal before
 // and after. What the journal does not take is done all the same.
-func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil bool) {
+func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, from map[access.EntitlementID][]access.GrantID, spoil bool) {
 	ctx, done := outlive(ctx, removeWithin)
 	defer done()
 	before, after, take := didRemoving, didRemoved, b.takeAway
 	if spoil {
 		before, after, take = didSpoil, didSpoilt, b.spoil
 	}
+	outage := b.pulse.away.Load()
 	var intents []entry
-	from := map[access.EntitlementID][]access.GrantID{} // whom it is taken from: who joins meanwhile is another matter
 	for _, e := range es {
-		from[e.ID] = b.ahead.holdersOf(e.ID)
 		if b.ahead.attemptsAt(e.ID) == 0 { // one word is enough for all attempts
-			intents = append(intents, b.entryOf(before, e))
+			intents = append(intents, b.entryOf(before, e, from[e.ID]))
 		}
 	}
 	_ = b.jot(intents...) // it has said so
 	rs := take(ctx, es, func() {})
+	over := outage == 0 || b.pulse.away.Load() != outage // the store was back, be it for a moment
 	var outcomes []entry
 	gone := 0
 	for _, r := range rs {
-		x := b.entryOf(after, r.entitlement)
-		x.Grants = from[r.entitlement.ID]
+		x := b.entryOf(after, r.entitlement, from[r.entitlement.ID])
 		switch {
 		case r.gone:
 			gone++
-		case !b.pulse.isAway():
-			x.Did, x.Said = before, r.said // nobody tries on, and what was tried may have had its effect by now
+		case over:
+			// What was said before may be in the log and put right there, and nobody may try
+			// on. What was tried may have had its effect since.
+			x.Did, x.Said = before, r.said
 		case b.ahead.attemptsAt(r.entitlement.ID)+1 == troubleAfter:
 			x.Did, x.Said = didTrouble, r.said
 		default:
@@ -374,12 +375,12 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, spoil boo
 	b.wakeAway()
 }
 
-func (b *Broker) entryOf(did string, e access.Entitlement) entry {
+// entryOf is a word about an entitlement that is taken from some who hold it.
+func (b *Broker) entryOf(did string, e access.Entitlement, from []access.GrantID) entry {
 	b.ahead.mu.Lock()
 	now := b.ahead.now()
 	b.ahead.mu.Unlock()
-	return entry{At: now, Did: did, Entitlement: e.ID, Resource: e.Target.Resource, Mechanism: e.Mechanism, Account: e.Account, Rights: e.Rights,
-		Grants: b.ahead.holdersOf(e.ID)}
+	return entry{At: now, Did: did, Entitlement: e.ID, Resource: e.Target.Resource, Mechanism: e.Mechanism, Account: e.Account, Rights: e.Rights, Grants: from}
 }
 
 // spoil makes the credential of shared accounts useless and ends their sessions,

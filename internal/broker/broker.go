@@ -45,8 +45,9 @@ type Config struct {
 	// Peers are the other processes on it; nil when there are none, or when they
 	// have to find everything by looking.
 	Peers Peers
-	// Backstop is how long the loop that looks for what is due sleeps at most where
-	// nothing wakes it: what other processes changed is found by looking. 0: a second.
+	// Backstop is how long what may have changed elsewhere stays unseen where nothing
+	// wakes the broker: the loop that looks for what is due sleeps no longer, and the
+	// others rely on what it saw for about as long. 0: a second.
 	Backstop time.Duration
 	// Journal takes what is done while the store takes no changes. nil: none;
 	// then it is in the log only if the broker lives until the store is back.

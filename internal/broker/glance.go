@@ -23,15 +23,9 @@ type glance struct {
 	before     *glance
 }
 
-const (
-	// glanceJitter is how much sooner than each look of the due loop one is taken, so
-	// that each look takes one, and by how much one may be older. What began since is
-	// seen the next time.
-	glanceJitter = 100 * time.Millisecond
-	// glanceAgain is how long none is taken after one failed: what is due must not
-	// wait for what is only looked at in passing.
-	glanceAgain = 10 * time.Second
-)
+// glanceAgain is how long none is taken after one failed: what is due must not
+// wait for what is only looked at in passing.
+const glanceAgain = 10 * time.Second
 
 // says reports whether two glances say the same.
 func (g *glance) says(o *glance) bool {
@@ -40,7 +34,7 @@ func (g *glance) says(o *glance) bool {
 
 // glances keeps the newest glance.
 type glances struct {
-	each   time.Duration // between two looks of an idle due loop
+	each   time.Duration // how long an idle due loop sleeps
 	newest atomic.Pointer[glance]
 	failed atomic.Int64 // the host's time in ns; 0: never
 
@@ -77,7 +71,7 @@ func (s *glances) keep(g *glance) {
 		old.before, g.before = nil, &old
 	}
 	s.newest.Store(g)
-	if good := s.each + glanceJitter - time.Since(g.at); s.old == nil {
+	if good := s.lasts() - time.Since(g.at); s.old == nil {
 		s.old = time.AfterFunc(good, s.tell)
 	} else {
 		s.old.Reset(good)
@@ -121,10 +115,14 @@ func (s *glances) unless(ctx context.Context, d time.Duration, idle func(*glance
 	}
 }
 
-// due reports whether it is time for another one.
+// lasts is how old one may be: no look of an idle loop comes later than the next one.
+// What began since is seen then.
+func (s *glances) lasts() time.Duration { return s.each * 11 / 10 }
+
+// due reports whether it is time for another one. Each look of an idle loop takes one.
 func (s *glances) due(now time.Time) bool {
 	last := s.newest.Load()
-	return (last == nil || now.Sub(last.at) >= s.each-glanceJitter) && now.Sub(time.Unix(0, s.failed.Load())) >= glanceAgain
+	return (last == nil || now.Sub(last.at) >= s.each*9/10) && now.Sub(time.Unix(0, s.failed.Load())) >= glanceAgain
 }
 
 // good gives the newest one; nil if that is too old to rely on. One that was taken
@@ -135,7 +133,7 @@ func (s *glances) good() *glance {
 	if g != nil && time.Since(g.at) < time.Millisecond {
 		g = g.before
 	}
-	if g != nil && time.Since(g.at) <= s.each+glanceJitter {
+	if g != nil && time.Since(g.at) <= s.lasts() {
 		return g
 	}
 	return nil

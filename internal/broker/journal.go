@@ -34,9 +34,9 @@ type Journal interface {
 
 // What an entry of the journal reports. Stored: only append.
 const (
-	didRemoving = "removing" // is about to be removed
+	didRemoving = "removing" // is about to be removed; with Said: was tried, and nobody knows how it went
 	didRemoved  = "removed"  // was read back as gone
-	didSpoil    = "spoiling" // a shared credential is about to be made useless
+	didSpoil    = "spoiling" // a shared credential is about to be made useless; with Said as above
 	didSpoilt   = "spoilt"   // it is, and its sessions have ended
 	didTrouble  = "trouble"  // does not succeed; it is tried on
 	didRevoke   = "revoked"  // a person took access away
@@ -198,14 +198,16 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 	case didSpoilt:
 		fx.event(b.alarmEvent(JournalSpoilt, now, access.System, facts...))
 		return b.renew(tx, fx, e.Entitlement, "made useless without the store")
-	default: // trouble, or what a later version wrote
-		fx.event(b.alarmEvent(JournalTrouble, now, access.System, append(facts, "what", e.Did)...))
+	case didTrouble:
+		fx.event(b.alarmEvent(JournalTrouble, now, access.System, facts...))
+	default:
+		fx.event(b.alarmEvent(JournalTrouble, now, access.System, append(facts, "said", "a later version wrote it; it is "+e.Did)...))
 	}
 	return nil
 }
 
 // endTakenAway ends grants that live on in the store while their access was taken
-// away: another replica had extended them, and we did not know. Who shares it since,
+// away, or was about to be and may have been: another replica had extended them, and we did not know. Who shares it since,
 // and we did not know that either, is given it anew. Where we knew of nobody who held
 // it any more, its removal had been ordered, and nobody could share it since: who holds
 // it all the same does so because the store lost that order, and is given nothing.

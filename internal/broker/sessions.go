@@ -135,8 +135,10 @@ func (b *Broker) lookAt(ctx context.Context, es []access.Entitlement, list watch
 	seen := conn.Verify(call, t, orders)
 	leave(call.Err() == nil)
 
+	// The time of the list is from before it was looked: an idle end may be seen a look
+	// later, and never early.
 	if len(list.use(es, seen, list.at).grants) == 0 {
-		return // as nearly always; a second with nothing to record is no transaction that writes
+		return // as nearly always: else each second would cost a transaction that writes
 	}
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		u := list.use(es, seen, tx.Now())

@@ -261,7 +261,7 @@ func (b *Broker) suspect(ctx context.Context, j judgement, some, suspects []conn
 // is more than the budget, nothing.
 func (b *Broker) judge(ctx context.Context, j judgement, ours []connector.Artefact, budget int, found *Findings) (reported map[string]string, err error) {
 	if len(ours) == 0 {
-		return nil, nil // as nearly always; each minute of each place is no transaction that writes
+		return nil, nil // as nearly always: else each place would cost a transaction that writes, each minute
 	}
 	place := j.at.Place()
 	err = b.update(ctx, func(tx Tx, fx *effects) error {

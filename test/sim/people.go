@@ -300,8 +300,9 @@ func (a *ask) wait() {
 			continue
 		}
 		if len(a.creds) == 0 && !a.bare {
-			a.fetch()
-			patience = 10 * time.Second
+			if a.fetch() {
+				patience = 10 * time.Second
+			}
 		}
 		left := time.Until(a.end)
 		if extends && left > 5*time.Second && len(a.longer) < 2 && (a.chance(0.5) || a.scripted) {
@@ -337,26 +338,32 @@ func (a *ask) look() {
 }
 
 // fetch gets the credential and signs in with it.
-func (a *ask) fetch() {
+func (a *ask) fetch() bool {
 	var c broker.Credential
 	err, _ := a.call(func(ctx context.Context, r *replica) (err error) {
 		c, err = r.Credential(ctx, caller1(a.who), string(a.id))
 		return err
 	})
-	a.bare = errors.Is(err, access.NotFound)
+	var e *access.Error
+	if errors.As(err, &e) && e.Code == "no-credential" {
+		if a.bare = a.role == "owner"; !a.bare && !a.forgot(a.sent) {
+			a.w.fail("credential", "%s has %s, and there is nothing to sign in with", a.name(), a.role)
+		}
+	}
 	if err != nil {
-		return
+		return false
 	}
 	a.w.oracle.shown(a)
 	for _, s := range c.Sealed {
 		var l struct{ Username, Password string }
 		if err := json.Unmarshal(s.Blob, &l); err != nil || l.Username == "" {
 			a.w.fail("credential", "%s got a credential that cannot be read: %s, %v", a.name(), s.Blob, err)
-			return
+			return false
 		}
 		a.creds = append(a.creds, login{l.Username, l.Password})
 		a.w.oracle.signIn(a, login{l.Username, l.Password})
 	}
+	return true
 }
 
 func (a *ask) giveBack() {
