@@ -16,9 +16,9 @@ const (
 	// aheadMost is how many grants and how many removals are known ahead: those
 	// that end next. It bounds memory, at about 2.5 KB each, and not what can live.
 	aheadMost = 4096
-	// aheadEvery is how often the store is read for it, and aheadShare that this
-	// takes no more than one part in so many of the time.
-	aheadEvery = 5 * time.Second
+	// aheadEvery is how many backstops may lie between two readings of the store, and
+	// aheadShare that these take no more than one part in so many of the time.
+	aheadEvery = 5
 	aheadShare = 50
 )
 
@@ -32,6 +32,8 @@ const (
 // elsewhere in the last seconds. That is the safe side, and the record says so
 // when the store is back.
 type ahead struct {
+	each time.Duration // Config.Backstop
+
 	mu     sync.Mutex
 	items  map[access.EntitlementID]*item
 	of     map[access.GrantID][]access.EntitlementID
@@ -442,9 +444,9 @@ func (a *ahead) quiet(grace time.Duration) time.Duration {
 
 // every is how old the last reading may be.
 func (a *ahead) every() time.Duration {
-	every := aheadEvery
-	if a.stale {
-		every = time.Second
+	every := a.each
+	if !a.stale {
+		every *= aheadEvery
 	}
 	return max(every, aheadShare*a.took)
 }

@@ -109,7 +109,7 @@ func New(c Config) (*Broker, error) {
 		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
 	b.lanes = newLanes(b)
 	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
-	b.Store = b.pulse
+	b.ahead.each, b.Store = c.Backstop, b.pulse
 	b.life.Store(b.newLife())
 	b.firstLife = strings.TrimSuffix(b.life.Load().name, "/")
 	for t, x := range c.Connectors {

@@ -67,6 +67,7 @@ func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []
 	next := newAhead()
 	err = b.Store.View(ctx, func(tx Tx) error {
 		ids, next = nil, newAhead()
+		next.told, next.toldAt = tx.Now(), time.Now()
 		set := b.documentsOrNone(tx)
 		before := access.GrantID("")
 		for {
@@ -99,6 +100,9 @@ func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []
 func (a *ahead) join(more *ahead) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.told.IsZero() { // nothing could be read ahead so far
+		a.told, a.toldAt = more.told, more.toldAt
+	}
 	for id, x := range more.items {
 		if a.items[id] == nil {
 			a.items[id] = x

@@ -120,7 +120,7 @@ func newSwarm(s *sched) swarm {
 	w.strangers = sometimes(0.3, time.Minute, 5*time.Minute)
 	w.views = []float64{0, 0.02, 0.2}[s.rng.IntN(3)]
 	w.lossy = w.losses > 0
-	w.backstop = []time.Duration{1, 3, 5}[s.rng.IntN(3)] * time.Second
+	w.backstop = []time.Duration{1, 3, 5, 5, 5, 5}[s.rng.IntN(6)] * time.Second
 	return w
 }
 

@@ -394,9 +394,8 @@ func revokeUnread(w *world) {
 // either by the time the target does as it is told.
 func revokeUnknown(w *world) {
 	ctx := context.Background()
-	s, at := &ill{Store: w.store}, &wire{journal: &memory{}}
+	s, at := &ill{Store: w.store, has: illness{ahead: true}}, &wire{journal: &memory{}}
 	a := w.process("a", s, nil, at)
-	w.in(2*time.Second, "unread", "", func() { s.set(illness{ahead: true}) })
 	b, stop := w.life("b", w.store, nil, &wire{})
 	var other access.GrantID
 	w.soon(3*time.Second, "ask", func() {

@@ -226,7 +226,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 
 // mayNotKnow reports whether a process that ended a grant without the store need
 // not have known its end (RFD 12): another replica moved it since the trouble began,
-// or up to ten seconds before, which is two readings; or this one did, and the answer
+// or up to two readings before; or this one did, and the answer
 // of the store was lost, or a failover took it back; or the store's clock was set back, and by what has truly
 // passed the end has come. A replica that is alone knows what it was told itself.
 func (o *oracle) mayNotKnow(g access.GrantID) bool {
@@ -234,7 +234,7 @@ func (o *oracle) mayNotKnow(g access.GrantID) bool {
 	if o.took(string(g), o.w.stormAt) {
 		return true // it had ended, or its end was moved, and the failover took that back
 	}
-	if m.at.Before(o.w.stormAt.Add(-10 * time.Second)) {
+	if m.at.Before(o.w.stormAt.Add(-10 * o.w.swarm.backstop)) {
 		return o.slack > 0
 	}
 	return len(o.w.replicas) > 1 || m.unheard || o.slack > 0

@@ -346,8 +346,14 @@ func (a *ask) fetch() bool {
 	})
 	var e *access.Error
 	if errors.As(err, &e) && e.Code == "no-credential" {
-		if a.bare = a.role == "owner"; !a.bare && !a.forgot(a.sent) {
-			a.w.fail("credential", "%s has %s, and there is nothing to sign in with", a.name(), a.role)
+		switch a.role {
+		case "owner": // a membership has none, and never will
+			a.bare = true
+		case "shared", "admin": // one is made anew while somebody leaves
+		default:
+			if !a.forgot(a.sent) {
+				a.w.fail("credential", "%s has %s, and there is nothing to sign in with", a.name(), a.role)
+			}
 		}
 	}
 	if err != nil {

@@ -167,8 +167,12 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 		return errDead
 	}
 	label := caller()
-	if strings.HasPrefix(label, "probe") && !w.storm && r.asleep.IsZero() && !w.storeDown() {
-		return w.store.UpdateBy(ctx, r.time, fn) // a look whether the store takes changes, each second; it changes nothing
+	if strings.HasPrefix(label, "probe") && r.asleep.IsZero() && (!w.storm || !w.coin(probed, r.number(), label)) {
+		// A look whether the store takes changes, four in a second; it changes nothing.
+		if w.storeDown() {
+			return unavailable("the store did not answer")
+		}
+		return w.store.UpdateBy(ctx, r.time, fn)
 	}
 	err := errDead
 	st := &step{by: r, op: "update", label: label, key: workOf(ctx)}
@@ -241,6 +245,10 @@ func (x storeSeam) Update(ctx context.Context, fn func(broker.Tx) error) error {
 }
 
 var errAgain = errors.New("sim: not serializable")
+
+// probed is how many of the looks whether the store takes changes can meet a fault, during
+// a storm. All of them would be a quarter of what happens.
+const probed = 0.25
 
 // View reads. Reads change nothing, so most of them need no place in the order of
 // steps: they see what the step before left. Some take one all the same, so that
