@@ -230,8 +230,8 @@ func (b *Broker) claimAnew(ctx context.Context, conn connector.Connector, t conn
 }
 
 // SetCredential registers the login with which Stint itself signs in to a
-// target; administrators only. While live entitlements depend on it, its type
-// and address stay.
+// target; administrators only. Its type and address stay while it cannot be let go
+// where it is (access.Credential.LetGo).
 func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Credential, password access.Secret) error {
 	if err := c.admin(); err != nil {
 		return err
@@ -253,12 +253,8 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		switch {
 		case err == nil:
 			cred.Version = old.Version + 1
-			if old.Type != cred.Type || old.Address != cred.Address {
-				es, err := tx.Entitlements(old.Users())
-				if err != nil {
-					return err
-				}
-				if err := old.Unused(es); err != nil {
+			if old.Moves(cred) {
+				if err := old.LetGo(tx); err != nil {
 					return err
 				}
 			}
