@@ -2,11 +2,15 @@ package broker_test
 
 import (
 	"context"
+	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/broker"
+	"stint/internal/connector"
 	"stint/internal/credential"
 	"stint/internal/policy"
 	"stint/internal/store"
@@ -131,4 +135,41 @@ require: {maxDuration: 1h}
 	must(t, in.deleteLogin("login2"))
 	in.left(second, access.ResidueNone)
 	must(t, in.deleteLogin("login"))
+}
+
+// oblivious is a target that notes what it is told to forget.
+type oblivious struct {
+	*target
+	mu  sync.Mutex
+	was []access.Connection
+}
+
+func (f *oblivious) Forget(at access.Connection) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.was = append(f.was, at)
+}
+
+// TestMovedLoginIsForgotten: what is open with a login where it is bound no more is
+// closed, as what is open where it is bound now.
+func TestMovedLoginIsForgotten(t *testing.T) {
+	in, err := prepare(t, t.TempDir())
+	must(t, err)
+	t.Cleanup(func() { must(t, in.store.Close()) })
+	f := &oblivious{target: in.target}
+	in.t = t
+	in.Broker, err = broker.New(broker.Config{
+		Store: memory{in.store}, Connectors: map[string]connector.Connector{"fake": f}, Tagger: in.tagger, Vault: in.keys,
+		SealTo:       func(_ []byte, _ string, plain []byte) ([]byte, error) { return plain, nil },
+		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	at := func(address string) access.Connection {
+		return access.Connection{Type: "fake", Address: address, Credential: "login"}
+	}
+	must(t, in.bind("login", "127.0.0.1:1"))
+	must(t, in.bind("login", "elsewhere:1"))
+	if want := []access.Connection{at("127.0.0.1:1"), at("127.0.0.1:1"), at("elsewhere:1")}; !slices.EqualFunc(f.was, want, access.Connection.Equal) {
+		t.Errorf("forgotten: %+v, want %+v", f.was, want)
+	}
 }

@@ -247,8 +247,9 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		return access.Fail(access.Internal, "seal", "the credential could not be sealed").Wrap(err)
 	}
 	cred.Sealed = sealed
+	var left *access.Credential // as it was where it is bound no more
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
-		cred.Version, cred.SetAt = 1, tx.Now()
+		left, cred.Version, cred.SetAt = nil, 1, tx.Now()
 		old, err := tx.Credential(cred.Name)
 		switch {
 		case err == nil:
@@ -257,6 +258,7 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 				if err := old.LetGo(tx); err != nil {
 					return err
 				}
+				left = &old
 			}
 		case !missing(err):
 			return err
@@ -270,6 +272,9 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 	})
 	if err != nil {
 		return err
+	}
+	if left != nil {
+		b.ForgetLogin(*left)
 	}
 	b.ForgetLogin(cred)
 	return nil
