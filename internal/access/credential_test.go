@@ -1,55 +1,99 @@
 package access
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
 
-// Who could not be told apart from the users of a credential counts as one.
-func TestUnused(t *testing.T) {
+// rows answers what LetGo asks with what it was given.
+type rows struct {
+	setting string
+	live    []Entitlement
+	pending []Residue
+	holds   []Hold
+	ended   []Entitlement
+}
+
+func (r rows) Setting(name string) ([]byte, error) {
+	if r.setting == "" || name != QuarantineSetting {
+		return nil, nil
+	}
+	return []byte(r.setting), nil
+}
+func (r rows) Entitlements(q EntitlementQuery) ([]Entitlement, error) {
+	return upTo(r.live, q.Limit), nil
+}
+func (r rows) PendingResidues(q ResidueQuery) ([]Residue, error) {
+	return upTo(r.pending, q.Limit), nil
+}
+func (r rows) HoldsBy(...GrantID) ([]Hold, error)                     { return r.holds, nil }
+func (r rows) EntitlementsOf(...EntitlementID) ([]Entitlement, error) { return r.ended, nil }
+
+func upTo[T any](all []T, limit int) []T { return all[:min(len(all), limit)] }
+
+// A login is let go where nothing needs it, and nowhere else: what could not be told
+// apart from its users counts as one.
+func TestLetGo(t *testing.T) {
 	c := Credential{Name: "login", Type: "fake", Address: "db1:1"}
-	user := Entitlement{Target: Target{Resource: "db", Connection: Connection{Credential: "login"}}}
-	other := Entitlement{Target: Target{Resource: "db", Connection: Connection{Credential: "another"}}}
-	many := make([]Entitlement, c.Users().Limit)
+	made := func(credential, address string, s EntitlementState) []Entitlement {
+		return []Entitlement{{ID: "ent_1", State: s, Target: Target{Resource: "db", Connection: Connection{Type: "fake", Address: address, Credential: credential}}}}
+	}
+	left := func(es []Entitlement) rows {
+		return rows{pending: []Residue{{Grant: "grt_1"}}, holds: []Hold{{Grant: "grt_1", Entitlement: "ent_1"}}, ended: es}
+	}
+	ofSweep := made("login", "db1:1", Removing)
+	ofSweep[0].Target.Resource = ""
 	for name, tt := range map[string]struct {
-		found []Entitlement
-		free  bool
+		rows       rows
+		code, said string // none: it is let go
 	}{
-		"none": {nil, true}, "others": {[]Entitlement{other}, true}, "one": {[]Entitlement{other, user}, false}, "too many to tell": {many, false},
+		"nothing":                   {},
+		"live, another login":       {rows: rows{live: made("another", "db1:1", Present)}},
+		"live":                      {rows{live: append(made("another", "db1:1", Present), made("login", "db1:1", Present)...)}, "in-use", "stint revoke --resource db "},
+		"being removed":             {rows{live: made("login", "db1:1", Removing)}, "in-use", "stint audit search --type removal.trouble --resource db"},
+		"being removed for a sweep": {rows{live: ofSweep}, "in-use", "--state ending; stint audit search --type removal.trouble"},
+		"too many to tell":          {rows{live: make([]Entitlement, 10000)}, "in-use", "too much live access"},
+		"left, another login":       {rows: left(made("another", "db1:1", Gone))},
+		"left, elsewhere":           {rows: left(made("login", "db2:1", Gone))},
+		"left":                      {left(append(made("another", "db1:1", Gone), made("login", "db1:1", Gone)...)), "in-use", "stint status grt_1"},
+		// One whose grant or entitlement is not there to judge counts in the bound all the same.
+		"too many left to tell": {rows{pending: make([]Residue, 1000), ended: made("another", "db1:1", Gone)}, "in-use", "too much access"},
+		"many left":             {rows: rows{pending: make([]Residue, 999)}},
+		"quarantine":            {rows{setting: `{"kind":"restored","why":"a backup"}`}, "quarantined", "a backup"},
+		"an unreadable one":     {rows{setting: `{`}, "quarantined", "cannot be read"},
+		"one that does not say": {rows{setting: `{}`}, "quarantined", "cannot be read"},
 	} {
-		if err := c.Unused(tt.found); (err == nil) != tt.free || err != nil && KindOf(err) != Conflict {
-			t.Errorf("%s: %v", name, err)
+		err := c.LetGo(tt.rows)
+		var e *Error
+		if errors.As(err, &e); e == nil {
+			e = &Error{}
+		}
+		if (err == nil) != (tt.code == "") || e.Code != tt.code || !strings.Contains(e.Message+e.Why+e.Next, tt.said) || strings.HasSuffix(e.Next, " --resource ") {
+			t.Errorf("%s: %v; %s", name, err, e.Next)
 		}
 	}
-	ending := user
-	ending.State, ending.LastError = Removing, "sessions are still open"
-	if err := c.Unused([]Entitlement{ending}); err == nil || !strings.Contains(err.Error(), "not read back as gone yet") {
-		t.Errorf("one that is being removed: %v", err)
-	}
-	if q := c.Users(); q.Place != (Connection{Type: "fake", Address: "db1:1"}).Place() || len(q.States) != 4 {
+	here := (Connection{Type: "fake", Address: "db1:1"}).Place()
+	if q := c.users(); q.Place != here || len(q.States) != 4 {
 		t.Errorf("users: %+v", q)
+	}
+	if q := c.unanswered(); q.Place != here {
+		t.Errorf("unanswered: %+v", q)
 	}
 }
 
-// What ended grants left behind is found out with the login that made them; who could not
-// be told apart from these counts as one.
-func TestAnswered(t *testing.T) {
-	c := Credential{Name: "login", Type: "fake", Address: "db1:1"}
-	at := func(credential, address string) Grant {
-		return Grant{Targets: []Target{{Connection: Connection{Type: "fake", Address: address, Credential: credential}}}}
-	}
+// A new password or user is no move.
+func TestCredentialMoves(t *testing.T) {
+	c := Credential{Name: "login", Type: "fake", Address: "db1:1", Username: "a"}
 	for name, tt := range map[string]struct {
-		ended []Grant
-		free  bool
+		to    Credential
+		moves bool
 	}{
-		"none":                {nil, true},
-		"another login":       {[]Grant{at("another", "db1:1")}, true},
-		"where it was before": {[]Grant{at("login", "db2:1")}, true},
-		"one":                 {[]Grant{at("another", "db1:1"), at("login", "db1:1")}, false},
-		"too many to tell":    {make([]Grant, UnansweredMost), false},
+		"user": {Credential{Name: "login", Type: "fake", Address: "db1:1", Username: "b"}, false},
+		"type": {Credential{Name: "login", Type: "ssh", Address: "db1:1", Username: "a"}, true}, "address": {Credential{Name: "login", Type: "fake", Address: "db2:1", Username: "a"}, true},
 	} {
-		if err := c.Answered(tt.ended); (err == nil) != tt.free || err != nil && KindOf(err) != Conflict {
-			t.Errorf("%s: %v", name, err)
+		if c.Moves(tt.to) != tt.moves {
+			t.Errorf("%s: %v", name, !tt.moves)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,11 @@ func TestCredentialOfLiveAccess(t *testing.T) {
 		}))
 	}
 	answer(access.ResiduePending, time.Now().Add(time.Hour))
+	if _, err := w.setCredential(admin, "login", "127.0.0.1:2"); codeOf(err) != "in-use" || !strings.Contains(err.Error(), "what access left behind") {
+		t.Errorf("moved before that is known: %v", err)
+	}
+	_, err = w.setCredential(admin, "login", "127.0.0.1:1") // a new password is no move
+	check(t, err)
 	if _, err := w.server.logins.Delete(ctx, access.System, true, empty, "login"); access.KindOf(err) != access.Conflict || !strings.Contains(err.Error(), "what access left behind") {
 		t.Errorf("before that is known: %v", err)
 	}
@@ -223,11 +229,21 @@ func TestCredentialInQuarantine(t *testing.T) {
 		check(t, w.store.Update(t.Context(), func(tx *store.Tx) error { return tx.SaveSetting(broker.QuarantineSetting, value) }))
 	}
 	quarantine([]byte(`{"kind":"looks-old","why":"a witness knows more"}`))
-	if _, err := admin.DeleteCredential(t.Context(), "old"); codeOf(err) != "in-use" || !strings.Contains(asError(err).Why, "a witness knows more") {
+	if _, err := admin.DeleteCredential(t.Context(), "old"); codeOf(err) != "quarantined" || !strings.Contains(asError(err).Why, "a witness knows more") {
 		t.Errorf("in quarantine: %v", err)
+	}
+	if _, err := w.setCredential(admin, "old", "db8:1"); codeOf(err) != "quarantined" {
+		t.Errorf("bound elsewhere in quarantine: %v", err)
 	}
 	_, err = w.setCredential(admin, "old", "db9:1")
 	check(t, err)
+	if _, err := admin.DeleteCredential(t.Context(), "odl"); codeOf(err) != "no-such-credential" {
+		t.Errorf("one that is none, in quarantine: %v", err)
+	}
+	auditor := w.as(admin, api.UserAdd{Name: "axel", Auditor: true})
+	if _, err := auditor.DeleteCredential(t.Context(), "old"); codeOf(err) != "not-yours" {
+		t.Errorf("by nobody's right, in quarantine: %v", err)
+	}
 	quarantine(nil)
 	_, err = admin.DeleteCredential(t.Context(), "old")
 	check(t, err)
@@ -263,4 +279,42 @@ func TestCredentialRace(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// TestCredentialHint: who may not delete a login because a removal does not succeed is
+// told of a search that finds why.
+func TestCredentialHint(t *testing.T) {
+	w := begin(t)
+	ctx := t.Context()
+	err := access.Credential{Name: "old", Type: "fake", Address: "db9:1", Sealed: []byte("x")}.LetGo(removing{})
+	var refused *access.Error
+	if !errors.As(err, &refused) {
+		t.Fatal(err)
+	}
+	words := strings.Fields(refused.Next)
+	word := func(flag string) string {
+		if i := slices.Index(words, flag); i >= 0 && i+1 < len(words) {
+			return words[i+1]
+		}
+		t.Fatalf("the hint has no %s: %s", flag, refused.Next)
+		return ""
+	}
+	// As the broker reports it.
+	check(t, w.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.Append(access.Event{Type: broker.RemovalTrouble, At: tx.Now(), Entity: "note_1", Version: 1, Actor: access.System,
+			Facts: map[string]string{"entitlement": "ent_1", "resource": "db", "said": "sessions are still open"}})
+	}))
+	w.until(func() bool {
+		found, err := testLog{w.store}.Records(ctx, LogQuery{After: -1, Limit: 10, Type: access.EventType(word("--type")), Resource: access.ResourceName(word("--resource"))})
+		check(t, err)
+		return len(found) > 0
+	})
+}
+
+// removing has one entitlement of the login old, which is being removed.
+type removing struct{ access.CredentialTx }
+
+func (removing) Setting(string) ([]byte, error) { return nil, nil }
+func (removing) Entitlements(access.EntitlementQuery) ([]access.Entitlement, error) {
+	return []access.Entitlement{{ID: "ent_1", State: access.Removing, Target: access.Target{Resource: "db", Connection: access.Connection{Type: "fake", Address: "db9:1", Credential: "old"}}}}, nil
 }

@@ -56,13 +56,6 @@ func (s *Server) deleteCredential(ctx context.Context, c call, in *ByName) (*rep
 	if err != nil {
 		return nil, err
 	}
-	if q, _, err := s.broker.QuarantineState(ctx); err != nil {
-		return nil, err
-	} else if c.Principal.Admin && q.Kind != "" {
-		return nil, access.Fail(access.Conflict, "in-use", "no credential is deleted while the installation is in quarantine").
-			Because("nobody can tell yet what was made with it: " + q.Why).
-			Try("see what is missing with stint admin restore status; a new password can be set meanwhile")
-	}
 	gone, err := s.logins.Delete(ctx, c.Actor, c.Principal.Admin, set, in.Name)
 	if err != nil {
 		return nil, err

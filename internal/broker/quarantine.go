@@ -51,7 +51,7 @@ const (
 // one that was accepted last, by which the part of the log is known that witnesses
 // have and this installation has not.
 const (
-	QuarantineSetting   = "quarantine"
+	QuarantineSetting   = access.QuarantineSetting
 	LogGapSetting       = "log-gap"
 	installationSetting = "installation/version"
 	// LastBackupSetting is when a backup was last handed out, as access.Stamp.

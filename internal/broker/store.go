@@ -131,6 +131,8 @@ type residues interface {
 	DueResidues(limit int) ([]access.Residue, error)
 	// ResiduesOf are those of the grants that have any.
 	ResiduesOf(ids ...access.GrantID) ([]access.Residue, error)
+	// PendingResidues are those of a place that have no answer yet, the longest due first.
+	PendingResidues(q access.ResidueQuery) ([]access.Residue, error)
 	// SaveFingerprint keeps one more of a place; of many, some in the middle go.
 	SaveFingerprint(f access.Fingerprint) error
 	// FingerprintTimes says when those of a place were complete, oldest first.

@@ -230,8 +230,8 @@ func (b *Broker) claimAnew(ctx context.Context, conn connector.Connector, t conn
 }
 
 // SetCredential registers the login with which Stint itself signs in to a
-// target; administrators only. While live entitlements depend on it, its type
-// and address stay.
+// target; administrators only. Its type and address stay while it cannot be let go
+// where it is (access.Credential.LetGo).
 func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Credential, password access.Secret) error {
 	if err := c.admin(); err != nil {
 		return err
@@ -247,20 +247,18 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		return access.Fail(access.Internal, "seal", "the credential could not be sealed").Wrap(err)
 	}
 	cred.Sealed = sealed
+	var left *access.Credential // as it was where it is bound no more
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
-		cred.Version, cred.SetAt = 1, tx.Now()
+		left, cred.Version, cred.SetAt = nil, 1, tx.Now()
 		old, err := tx.Credential(cred.Name)
 		switch {
 		case err == nil:
 			cred.Version = old.Version + 1
-			if old.Type != cred.Type || old.Address != cred.Address {
-				es, err := tx.Entitlements(old.Users())
-				if err != nil {
+			if old.Moves(cred) {
+				if err := old.LetGo(tx); err != nil {
 					return err
 				}
-				if err := old.Unused(es); err != nil {
-					return err
-				}
+				left = &old
 			}
 		case !missing(err):
 			return err
@@ -274,6 +272,9 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 	})
 	if err != nil {
 		return err
+	}
+	if left != nil {
+		b.ForgetLogin(*left)
 	}
 	b.ForgetLogin(cred)
 	return nil

@@ -8,7 +8,7 @@
 //  1. Nothing that it gives out holds ciphertext, let alone a secret.
 //  2. A credential goes only when no Resource names it, nothing live was made with it,
 //     and it is known what everything made with it has left behind: access that cannot
-//     be ended is worse than a login too many.
+//     be ended is worse than a login too many. In quarantine none of that is known.
 //  3. What is deleted leaves its row behind, without the secret, so that the versions
 //     in the log go on where somebody registers the name again. To everybody who asks
 //     here it is not there any more.
@@ -43,12 +43,8 @@ type Tx interface {
 	Credential(name string) (access.Credential, error)
 	Credentials() ([]access.Credential, error)
 	SaveCredential(c access.Credential) error
-	Entitlements(q access.EntitlementQuery) ([]access.Entitlement, error)
-	// PendingResidues are those of a place that have no answer yet.
-	PendingResidues(p access.Place, limit int) ([]access.Residue, error)
-	// GrantsOf are those of the ids that exist.
-	GrantsOf(ids ...access.GrantID) ([]access.Grant, error)
 	DocumentsEdition() (access.Edition, error)
+	access.CredentialTx
 }
 
 // Register is safe for concurrent use and keeps nothing in memory.
@@ -70,10 +66,10 @@ func (r *Register) List(ctx context.Context) (list []access.Credential, err erro
 	return list, err
 }
 
-// Delete removes a credential that no Resource of the set names and that no live access
-// stands on or must still be examined, and gives back what was deleted; administrators only. The set must be of
-// the newest documents: of a deletion and a Resource applied at the same time, only one
-// passes.
+// Delete removes a credential that no Resource of the set names and that can be let go
+// where it is (access.Credential.LetGo), and gives back what was deleted; administrators
+// only. The set must be of the newest documents: of a deletion and a Resource applied at
+// the same time, only one passes.
 func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set *policy.Set, name string) (gone access.Credential, err error) {
 	if !admin {
 		return gone, access.Fail(access.Denied, "not-yours", "credentials of connectors are for administrators")
@@ -94,26 +90,7 @@ func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set 
 			return access.Fail(access.Conflict, "in-use", "the credential "+name+" is used by "+strings.Join(used, ", ")).
 				Try("apply the resource with another credential, or delete it: stint delete resource " + used[0])
 		}
-		es, err := tx.Entitlements(c.Users())
-		if err != nil {
-			return err
-		}
-		if err := c.Unused(es); err != nil {
-			return err
-		}
-		rs, err := tx.PendingResidues(c.Place(), access.UnansweredMost)
-		if err != nil {
-			return err
-		}
-		ids := make([]access.GrantID, len(rs))
-		for i, r := range rs {
-			ids[i] = r.Grant
-		}
-		ended, err := tx.GrantsOf(ids...)
-		if err != nil {
-			return err
-		}
-		if err := c.Answered(ended); err != nil {
+		if err := c.LetGo(tx); err != nil {
 			return err
 		}
 		c.Version++

@@ -48,7 +48,7 @@ func (i *Ident) AddUser(ctx context.Context, by Caller, n NewUser) (Enrolment, e
 		if err := absent(tx, p.ID); err != nil {
 			return err
 		}
-		if err := decides(tx, p.Manager); err != nil {
+		if err := mayManage(tx, p.Manager); err != nil {
 			return err
 		}
 		now := tx.Now()
@@ -190,18 +190,22 @@ func managerOf(user, manager string) (access.PrincipalID, error) {
 	return access.NewPrincipalID(access.User, manager), nil
 }
 
-// decides refuses a manager who is nobody, or who is disabled: policies that ask the
+// mayManage refuses a manager who is nobody, or who cannot sign in: policies that ask the
 // manager would ask nobody, and whoever gets that name later would decide.
-func decides(tx Tx, manager access.PrincipalID) error {
+func mayManage(tx Tx, manager access.PrincipalID) error {
 	if manager == "" {
 		return nil
 	}
 	m, err := tx.Principal(manager)
 	switch {
-	case err == nil && m.Usable(tx.Now()) != nil:
+	case err == nil && m.Disabled:
 		return access.Fail(access.Conflict, "manager-disabled", string(manager)+" is disabled and cannot be a manager").
 			Because("policies that ask the manager would ask somebody who cannot sign in").
 			Try("name another manager, or enable them first: stint admin user set " + manager.Name() + " --enable")
+	case err == nil && m.Usable(tx.Now()) != nil:
+		return access.Fail(access.Conflict, "manager-ended", string(manager)+" cannot be a manager").
+			Because("policies that ask the manager would ask somebody who cannot sign in").
+			Try("name another manager").Wrap(m.Usable(tx.Now()))
 	case access.KindOf(err) != access.NotFound:
 		return err
 	}

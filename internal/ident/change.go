@@ -41,7 +41,7 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 			return err
 		}
 		if out.Manager != old.Manager { // one who is kept may have gone meanwhile
-			if err := decides(tx, out.Manager); err != nil {
+			if err := mayManage(tx, out.Manager); err != nil {
 				return err
 			}
 		}

@@ -81,6 +81,15 @@ func TestChangeRefused(t *testing.T) {
 	more := ident.UserChange{Admin: of(true)}
 	w.user("past")
 	w.disable("user:past")
+	w.user("over")
+	must(t, w.store.Store.Update(w.ctx(), func(tx *store.Tx) error {
+		p, err := tx.Principal("user:over")
+		if err != nil {
+			return err
+		}
+		p.Until, p.Version = tx.Now(), p.Version+1
+		return tx.SavePrincipals(p)
+	}))
 	before := len(w.events)
 	for _, c := range []struct {
 		name   string
@@ -98,6 +107,7 @@ func TestChangeRefused(t *testing.T) {
 		{"their own manager", w.admin, "mira", ident.UserChange{Manager: of("mira")}, access.Invalid, "bad-manager"},
 		{"a manager that is no name", w.admin, "mira", ident.UserChange{Manager: of("Noor!")}, access.Invalid, "bad-manager"},
 		{"a manager who is nobody", w.admin, "mira", ident.UserChange{Manager: of("ghost")}, access.Invalid, "no-such-manager"},
+		{"a manager whose time is up", w.admin, "mira", ident.UserChange{Manager: of("over")}, access.Conflict, "manager-ended"},
 		{"a manager who is disabled", w.admin, "mira", ident.UserChange{Manager: of("past")}, access.Conflict, "manager-disabled"},
 		{"one's own right", w.admin, "noor", ident.UserChange{Admin: of(false)}, access.Conflict, "own-account"},
 	} {

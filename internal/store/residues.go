@@ -64,8 +64,8 @@ func (tx *Tx) DueResidues(limit int) ([]access.Residue, error) {
 }
 
 // PendingResidues are those of a place that have no answer yet, the longest due first.
-func (tx *Tx) PendingResidues(p access.Place, limit int) ([]access.Residue, error) {
-	return list(tx, scanResidue, residueColumns+" WHERE due_at IS NOT NULL AND place = $1 ORDER BY due_at, grant_id"+first(limit), string(p))
+func (tx *Tx) PendingResidues(q access.ResidueQuery) ([]access.Residue, error) {
+	return list(tx, scanResidue, residueColumns+" WHERE due_at IS NOT NULL AND place = $1 ORDER BY due_at, grant_id"+first(q.Limit), string(q.Place))
 }
 
 var residuesOf = byIDs(residueColumns + " WHERE grant_id {ids} ORDER BY grant_id, place")

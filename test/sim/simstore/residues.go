@@ -60,6 +60,13 @@ func (tx *Tx) DueResidues(limit int) ([]access.Residue, error) {
 	return found[:min(len(found), limit)], err
 }
 
+// PendingResidues are those of a place that have no answer yet, the longest due first.
+func (tx *Tx) PendingResidues(q access.ResidueQuery) ([]access.Residue, error) {
+	found, err := tx.residuesWhere(func(r access.Residue) bool { return !r.DueAt.IsZero() && r.Place == q.Place },
+		func(a, b access.Residue) int { return a.DueAt.Compare(b.DueAt) })
+	return found[:min(len(found), q.Limit)], err
+}
+
 // ResiduesOf are those of the grants that have any.
 func (tx *Tx) ResiduesOf(ids ...access.GrantID) ([]access.Residue, error) {
 	return tx.residuesWhere(func(r access.Residue) bool { return slices.Contains(ids, r.Grant) },
