@@ -297,7 +297,8 @@ func (e Entitlement) Calling(until time.Time) Entitlement {
 }
 
 // Confirm records that the privilege was read back, as of revision rev. The
-// call that made it has returned; only lost ones can still be in flight.
+// call that made it has returned; only lost ones can still be in flight. Where one
+// of those can carry an earlier end, the end is set once more when none can land.
 func (e Entitlement) Confirm(rev int64, account, creation string, now time.Time) (Entitlement, Event, error) {
 	if e.State == Removing || e.State == Gone {
 		return e, Event{}, Fail(Conflict, "being-removed", "the privilege is no longer wanted")
@@ -312,8 +313,12 @@ func (e Entitlement) Confirm(rev int64, account, creation string, now time.Time)
 	if creation != "" {
 		e.Creation = creation
 	}
-	e.State = Refreshing
-	if e.Confirmed >= e.Rev {
+	switch {
+	case e.Confirmed < e.Rev:
+		e.State = Refreshing
+	case e.Rev > 1 && e.LostUntil.After(now):
+		e.State, e.Renew, e.NextAt = Refreshing, RenewExpiry, e.LostUntil
+	default:
 		e.State, e.Renew, e.NextAt = Present, RenewNothing, time.Time{}
 	}
 	e.Version++

@@ -308,6 +308,40 @@ func TestWanted(t *testing.T) {
 	}
 }
 
+// TestLostCallOfAnEarlierEnd: an extension comes while a call is out, which is lost. The
+// call after it sets the later end; the lost one may set it back until it cannot land any
+// more, and then it is set again.
+func TestLostCallOfAnEarlierEnd(t *testing.T) {
+	lands := t0.Add(8 * time.Second)
+	for _, c := range []struct {
+		name  string
+		rev   int64
+		lost  time.Time
+		state EntitlementState
+	}{
+		{"extended meanwhile", 2, lands, Refreshing},
+		{"never extended", 1, lands, Present},
+		{"nothing lost", 2, time.Time{}, Present},
+		{"it has landed or never will", 2, t0, Present},
+	} {
+		e := Entitlement{State: Refreshing, Rev: c.rev, Confirmed: c.rev - 1, Renew: RenewAll, CallUntil: lands, LostUntil: c.lost}
+		after, _, err := e.Confirm(c.rev, "", "", t0)
+		if err != nil || after.State != c.state || after.Confirmed != c.rev {
+			t.Errorf("%s: %s, confirmed %d, %v", c.name, after.State, after.Confirmed, err)
+		}
+		if c.state == Present {
+			continue
+		}
+		if after.Renew != RenewExpiry || !after.NextAt.Equal(lands) {
+			t.Errorf("%s: renews %d at %s", c.name, after.Renew, after.NextAt)
+		}
+		again, _, err := after.Calling(lands.Add(5*time.Second)).Confirm(c.rev, "", "", lands)
+		if err != nil || again.State != Present {
+			t.Errorf("%s: then %s, %v", c.name, again.State, err)
+		}
+	}
+}
+
 // TestRaiseAfterALostCall: what a lost call may still set back is moved after it.
 func TestRaiseAfterALostCall(t *testing.T) {
 	e := Entitlement{State: Present, Rev: 1, Confirmed: 1, ExpiresAt: t0, CallUntil: t0.Add(7 * time.Second), LostUntil: t0.Add(7 * time.Second)}
