@@ -354,14 +354,6 @@ func (w *world) made(place access.Place, q connector.Order, _ connector.Receipt,
 	}
 }
 
-// touched is told of every call that had an effect.
-func (w *world) touched(op string, p access.Place) {
-	if op == "remove" && w.storm {
-		w.sometimes("removal during a storm")
-	}
-	_ = p
-}
-
 // doubt notes that a call about an entitlement landed late.
 func (o *oracle) doubt(st *step) { o.strayed(st.detail) }
 
