@@ -122,8 +122,12 @@ type bells struct {
 // returns when all accounts are there.
 func (b *bench) prepare(ctx context.Context, s *scene, n int, connect bool) (*bells, error) {
 	seconds := func(x float64) time.Duration { return time.Duration(b.slack * x * float64(time.Second)) }
-	start := time.Now().Add(seconds(1 + float64(n)/1500)).Truncate(time.Second).Add(time.Second)
-	lasts := seconds(4 + float64(n)/250)
+	asked, begun, busy := 250.0, 100.0, 1.0 // how many a second there is time for, and how long what was before goes on
+	if b.store == "postgres" {
+		asked, begun, busy = 75, 40, 8
+	}
+	start := time.Now().Add(seconds(busy + float64(n)/asked)).Truncate(time.Second).Add(time.Second)
+	lasts := seconds(4 + float64(n)/begun)
 	if connect {
 		lasts += seconds(1 + float64(n)/60)
 	}

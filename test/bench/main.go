@@ -141,13 +141,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	b := &bench{options: o, began: time.Now(), progress: os.Stderr}
-	err = b.all(ctx)
+	err = b.all(ctx) // what was measured until then counts
 	if rerr := b.report(stdout); err == nil {
 		err = rerr
 	}
-	if err == nil {
-		err = b.keep(args)
-	}
+	err = errors.Join(err, b.keep(args, err))
 	if o.out != "" && err == nil {
 		f, cerr := os.Create(o.out)
 		if cerr != nil {

@@ -63,7 +63,7 @@ func (b *bench) report(w io.Writer) error {
 
 // keep writes the table as a result for the assurance report, unless the run was
 // the soak, which writes its own.
-func (b *bench) keep(args []string) error {
+func (b *bench) keep(args []string, cut error) error {
 	if slices.Equal(b.parts, alone) {
 		return nil
 	}
@@ -81,6 +81,10 @@ func (b *bench) keep(args []string) error {
 			r.Passed = false
 			r.Violated = append(r.Violated, x.name+": "+x.stint+", the goal is "+x.goal)
 		}
+	}
+	if cut != nil {
+		text, _, _ := strings.Cut(cut.Error(), "\n")
+		r.Passed, r.Violated = false, append(r.Violated, "not measured from here on: "+text)
 	}
 	r.Tables = []evidence.Table{t}
 	return r.Write(b.evidence)
