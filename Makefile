@@ -40,7 +40,7 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. About half an hour on two cores with warm caches, four minutes of it for
+## Every test. About 22 minutes on two cores with warm caches, four of them for
 ## 200 seeds of the simulation.
 test: setup check build cross unit race e2e
 	@$(MAKE) --no-print-directory sim SEEDS=200
