@@ -207,10 +207,11 @@ func (b *Broker) mergeEntry(tx Tx, fx *effects, n uint64, body []byte) error {
 }
 
 // endTakenAway ends grants that live on in the store while their access was taken
-// away, or was about to be and may have been: another replica had extended them, and we did not know. Who shares it since,
-// and we did not know that either, is given it anew. Where we knew of nobody who held
-// it any more, its removal had been ordered, and nobody could share it since: who holds
-// it all the same does so because the store lost that order, and is given nothing.
+// away, or was about to be and may have been: another replica had extended them, and
+// we did not know. Who shares it since, and we did not know that either, is given it
+// anew. Where we knew of nobody who held it any more, its removal had been ordered, and
+// nobody could share it since: who holds it all the same does so because the store lost
+// that order, and is given nothing.
 func (b *Broker) endTakenAway(tx Tx, fx *effects, taken entry) error {
 	id := taken.Entitlement
 	e, known, err := b.newest(tx, fx, id)

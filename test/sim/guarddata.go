@@ -285,12 +285,12 @@ func revokedOnBothSides(w *world) {
 // elsewhere, and before it knows how that went the store is back. Then nobody goes on with
 // it, and nobody is told to have what cannot be used.
 func takenEarly(w *world) {
-	s, at := &mortal{Store: w.store, blind: true}, &wire{journal: &memory{}}
+	s, at := &ill{Store: w.store}, &wire{journal: &memory{}}
 	a := w.process("a", w.store, nil, &wire{})
 	w.process("b", s, nil, at)
 	var g access.GrantID
 	w.soon(3*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", 30*time.Second) })
-	w.in(15*time.Second, "away", "", func() { s.leave(true) })
+	w.in(15*time.Second, "away", "", func() { s.set(illness{changes: true, reads: true}) })
 	w.soon(17*time.Second, "extend", func() {
 		_, err := a.Extend(context.Background(), caller1("mira"), string(g), broker.Ask{Duration: 20 * time.Minute, Reason: "r", Key: "k", Body: access.Digest{7}})
 		w.insist(err)
@@ -300,7 +300,7 @@ func takenEarly(w *world) {
 			return nil
 		}
 		at.meet(nil)
-		s.leave(false)
+		s.set(illness{})
 		time.Sleep(5 * time.Second) // it is noticed meanwhile
 		return refusal
 	})
@@ -315,18 +315,18 @@ func takenEarly(w *world) {
 // somebody else has joined elsewhere. The store is back before the target has done it: who
 // joined is given it anew, and once more when that has become useless too.
 func takenFromOne(w *world) {
-	s, at := &mortal{Store: w.store, blind: true}, &wire{journal: &memory{}}
+	s, at := &ill{Store: w.store}, &wire{journal: &memory{}}
 	here := &wire{}
 	a := w.process("a", w.store, nil, here)
 	w.process("b", s, nil, at)
 	var stays access.GrantID
 	w.soon(3*time.Second, "ask", func() { w.submit(a, "mira", "shared", 30*time.Second) })
-	w.in(15*time.Second, "away", "", func() { s.leave(true) })
+	w.in(15*time.Second, "away", "", func() { s.set(illness{changes: true, reads: true}) })
 	w.soon(17*time.Second, "ask", func() { stays = w.submit(a, "noor", "shared", 20*time.Minute) })
 	at.meet(func(call string, o connector.Order) error {
 		switch call {
 		case "revoke":
-			s.leave(false)
+			s.set(illness{})
 			time.Sleep(5 * time.Second) // what was begun is in the log, and others have put it right
 			return nil
 		case "remove":

@@ -378,7 +378,6 @@ type mortal struct {
 	broker.Store
 	mu         sync.Mutex
 	dead, away bool
-	blind      bool // does not read either while it is away
 }
 
 func (s *mortal) die() {
@@ -414,7 +413,7 @@ func (s *mortal) Update(ctx context.Context, fn func(broker.Tx) error) error {
 
 // View reads also while no changes are taken: a disk is full.
 func (s *mortal) View(ctx context.Context, fn func(broker.Tx) error) error {
-	if err := s.lost(); errors.Is(err, errDead) || err != nil && s.blind {
+	if err := s.lost(); errors.Is(err, errDead) {
 		return err
 	}
 	return s.Store.View(ctx, fn)
