@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,14 +14,16 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, services, connector credentials, the stop switch, the clock, backups, the doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, the stop switch, the clock, backups, the doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd())
-	credential := &cobra.Command{Use: "credential", Short: "What connectors sign in to targets with"}
+	credential := &cobra.Command{Use: "credential", Short: "What Stint signs in to resources and integrations with"}
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
-	cmd.AddCommand(user, service, credential, c.stopCmd(), c.resumeCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd())
+	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
+	integration.AddCommand(c.integrationTestCmd())
+	cmd.AddCommand(user, service, credential, integration, c.stopCmd(), c.resumeCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd())
 	return cmd
 }
 
@@ -150,16 +153,18 @@ func (c *cli) credentialSetCmd() *cobra.Command {
 	var s api.CredentialSet
 	var file string
 	cmd := &cobra.Command{
-		Use:   "set NAME --type postgres --address HOST:PORT --username U --password-file F",
-		Short: "Register what a connector signs in to a target with",
-		Long: "Register what a connector signs in to a target with. It is bound to type and address,\n" +
-			"so that no document can send it elsewhere. The password is read from a file, or from\n" +
-			"standard input for -: an argument could be read by others.",
+		Use:   "set NAME --type TYPE --address ADDRESS --username U --password-file F",
+		Short: "Register what Stint signs in to a resource or an integration with",
+		Long: "Register what Stint signs in to a resource or an integration with. It is bound to type\n" +
+			"and address, so that no document can send it elsewhere. The password, token or key is\n" +
+			"read from a file, or from standard input for -: an argument could be read by others.",
 		Example: "  stint admin credential set orders-connector --type postgres --address db1:5432 \\\n" +
-			"      --username stint --password-file connector.pw",
+			"      --username stint --password-file connector.pw\n" +
+			"  stint admin credential set corp-sso --type oidc --address https://idp.example.com \\\n" +
+			"      --username stint --password-file client.secret",
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, m := range []struct{ flag, value string }{{"type", s.Type}, {"address", s.Address}, {"username", s.Username}, {"password-file", file}} {
+			for _, m := range []struct{ flag, value string }{{"type", s.Type}, {"address", s.Address}, {"password-file", file}} {
 				if m.value == "" {
 					return usageError{errors.New("--" + m.flag + " is missing")}
 				}
@@ -184,18 +189,18 @@ func (c *cli) credentialSetCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.Type, "type", "", "the type of target: postgres")
-	f.StringVar(&s.Address, "address", "", "the only address it may be sent to: HOST:PORT")
-	f.StringVar(&s.Username, "username", "", "the connector's account on the target")
+	f.StringVar(&s.Type, "type", "", "the type of resource or integration: postgres, webhook")
+	f.StringVar(&s.Address, "address", "", "the only address it may be sent to: HOST:PORT, of an integration its URL")
+	f.StringVar(&s.Username, "username", "", "Stint's account there; integrations may have none")
 	f.StringVar(&file, "password-file", "", "the file that holds the password (- for stdin)")
 	return cmd
 }
 
-// doubt says what is probably not meant about a credential. That no resource names it is
+// doubt says what is probably not meant about a credential. That no document names it is
 // how it is before the first apply, so it is no warning yet.
 func (c *cli) doubt(cred api.ConnectorCredential) {
 	word := "note"
-	if len(cred.Resources) > 0 {
+	if len(cred.Resources)+len(cred.Integrations) > 0 {
 		word = c.paint.warn("warning")
 	}
 	for _, w := range cred.Warnings {
@@ -204,10 +209,10 @@ func (c *cli) doubt(cred api.ConnectorCredential) {
 }
 
 func (c *cli) credentialTable(all []api.ConnectorCredential) (names []string, t *table) {
-	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "RESOURCES")
+	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "USED BY")
 	for _, cred := range all {
 		names = append(names, cred.Name)
-		t.row(cred.Name, cred.Type, cred.Address, cred.Username, strings.Join(cred.Resources, ", "))
+		t.row(cred.Name, cred.Type, cred.Address, cred.Username, strings.Join(slices.Concat(cred.Resources, cred.Integrations), ", "))
 	}
 	return names, t
 }
@@ -215,8 +220,8 @@ func (c *cli) credentialTable(all []api.ConnectorCredential) (names []string, t 
 func (c *cli) credentialListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List what is registered, where it may be sent, and which resources name it",
-		Long:  "List what is registered, where it may be sent, and which resources name it; never a\npassword. What does not fit a resource is said on stderr.",
+		Short: "List what is registered, where it may be sent, and which documents name it",
+		Long:  "List what is registered, where it may be sent, and which documents name it; never a\npassword. What does not fit a document is said on stderr.",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := c.connect()
@@ -236,8 +241,8 @@ func (c *cli) credentialListCmd() *cobra.Command {
 func (c *cli) credentialDeleteCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete NAME",
-		Short: "Delete a credential that no resource names any more",
-		Long:  "Delete a credential that no resource names any more. It is refused while a resource\nnames it, while access that was made with it is not yet read back as gone, or not yet\nexamined for what it left behind, and in quarantine.",
+		Short: "Delete a credential that no document names any more",
+		Long:  "Delete a credential that no document names any more. It is refused while a document\nnames it, while access that was made with it is not yet read back as gone, or not yet\nexamined for what it left behind, and in quarantine.",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()

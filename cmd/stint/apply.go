@@ -15,10 +15,10 @@ func (c *cli) applyCmd() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "apply -f PATH... [--dry-run]",
-		Short: "Create or change resources, roles and policies",
-		Long: "Create or change resources, roles and policies from documents: files, directories\n" +
-			"(their *.yaml in order of name, but *.test.yaml) or - for standard input. All are\n" +
-			"checked before anything changes; all apply, or none; nothing is removed.",
+		Short: "Create or change resources, roles, policies and integrations",
+		Long: "Create or change resources, roles, policies and integrations from documents: files,\n" +
+			"directories (their *.yaml in order of name, but *.test.yaml) or - for standard input.\n" +
+			"All are checked before anything changes; all apply, or none; nothing is removed.",
 		Example: "  stint apply -f policies/ --dry-run\n" +
 			"  stint apply -f resources.yaml -f policies/",
 		Args: cobra.ArbitraryArgs,
@@ -92,12 +92,12 @@ func (c *cli) deleteCmd() *cobra.Command {
 	var revoke bool
 	cmd := &cobra.Command{
 		Use:     "delete KIND NAME",
-		Short:   "Remove a resource, role or policy",
-		Long:    "Remove a resource, role or policy. It is refused while live grants hold it, unless\n--revoke ends them first.",
+		Short:   "Remove a resource, role, policy or integration",
+		Long:    "Remove a resource, role, policy or integration. It is refused while live grants hold\nit, unless --revoke ends them first.",
 		Example: "  stint delete policy orders-read",
 		Args:    exactly("KIND", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kind, err := pluralOf(args[0], api.Resources, api.Roles, api.Policies)
+			kind, err := pluralOf(args[0], api.Resources, api.Roles, api.Policies, api.Integrations)
 			if err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ func (c *cli) deleteCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&revoke, "revoke", false, "end the live grants that hold it")
-	cmd.ValidArgsFunction = c.completeKinds("resource", "role", "policy")
+	cmd.ValidArgsFunction = c.completeKinds("resource", "role", "policy", "integration")
 	return cmd
 }
 

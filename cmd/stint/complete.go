@@ -135,6 +135,7 @@ var namesOf = map[string]func(context.Context, *connection) ([]string, error){
 		page, err := conn.ListPolicies(ctx, api.List{})
 		return each(page.Items, func(p api.Policy) string { return p.Name }), err
 	},
+	api.Integrations: integrationNames,
 	api.Users: func(ctx context.Context, conn *connection) ([]string, error) {
 		page, err := conn.ListUsers(ctx, api.List{})
 		return each(page.Items, func(u api.User) string { return u.Name }), err

@@ -139,6 +139,15 @@ func (f *fake) documents(mux *http.ServeMux) {
 	serve(f, mux, "roles", func(r api.Role) string { return r.Name }, reader, lent)
 	serve(f, mux, "policies", func(p api.Policy) string { return p.Name }, read)
 	serve(f, mux, "users", func(u api.User) string { return u.Name }, api.User{ID: "user:mira", Name: "mira", Kind: "user", Person: "mira", Groups: []string{"platform"}})
+	serve(f, mux, "integrations", func(i api.Integration) string { return i.Name }, api.Integration{Name: "corp-sso", Type: "oidc", Address: "https://idp.example.com",
+		Credential: "corp-sso", Options: map[string]string{"groupsClaim": "groups"}, Source: "integrations.yaml:1"},
+		api.Integration{Name: "ops-hook", Type: "webhook", Address: "https://hooks.example.com", Credential: "ops-hook", Trouble: "the receiver answers 502"})
+	f.route(mux, "POST /v1/admin/integrations/{name}/test", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		if r.PathValue("name") != "ops-hook" {
+			return nil, &api.Error{Kind: api.Unavailable, Code: "channel-failed", Message: "the message was not taken", Why: "the receiver answers 502"}
+		}
+		return api.IntegrationTested{Name: "ops-hook"}, nil
+	})
 	f.route(mux, "DELETE /v1/{plural}/{name}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		if r.URL.Query().Get("revoke") == "" {
 			return nil, &api.Error{Kind: api.Conflict, Code: "in-use", Message: r.PathValue("name") + " is held by 1 live grant", Next: "wait for its end, or delete with --revoke"}
@@ -256,6 +265,9 @@ func (f *fake) administration(mux *http.ServeMux) {
 		}
 		if !in.Password.Equal("s3cret from a file") {
 			return nil, &api.Error{Kind: api.Invalid, Code: "wrong-password", Message: "the password is not the one of the test"}
+		}
+		if in.Type == "postgres" && in.Username == "" {
+			return nil, &api.Error{Kind: api.Invalid, Code: "incomplete-credential", Message: "a credential needs a user name"}
 		}
 		out := api.ConnectorCredential{Name: r.PathValue("name"), Type: in.Type, Address: in.Address, Username: in.Username, UpdatedAt: api.At(time.Now())}
 		if out.Name == "orders-connector" {

@@ -111,13 +111,21 @@ type Endings struct {
 	OnIdle   time.Duration // when no session did anything for so long; 0: not used
 }
 
-// Schema says what a role's and a resource's section for one type of resource
-// may contain. Connectors publish it; documents are checked against it.
+// Schema says what documents may contain for one type: of resource, published by
+// a connector, or of integration. Documents are checked against it.
 type Schema struct {
 	Type       string
 	Mechanisms []Mechanism
 	Role       map[string]Option // besides account and memberOf
 	Connection map[string]Option // besides address and credential
+
+	// Integration are the options of an integration besides address and credential;
+	// nil for a type of resource. A type is of one or of the other.
+	Integration map[string]Option
+	// Schemes are those that an integration's address may have; none: https.
+	Schemes []string
+	// NeedsCredential refuses an integration that names no credential.
+	NeedsCredential bool
 }
 
 // Option is one setting of a schema.
@@ -129,4 +137,12 @@ type Option struct {
 	Default string
 	// Required refuses documents that leave it out.
 	Required bool
+	// Pattern, if not empty, is a regular expression that the whole text matches,
+	// and Form says it in words.
+	Pattern, Form string
+	// Many makes it a list; its text is the items with commas between them.
+	Many bool
+	// Credential makes the text the name of a further credential, bound to the same
+	// type and address. Integrations only.
+	Credential bool
 }

@@ -110,13 +110,14 @@ type Disabled struct {
 	Grants    []string `json:"grants" nullable:"false" doc:"The ids of the grants that are ending"`
 }
 
-// CredentialSet registers the credential a connector logs in with. It is bound
-// to type and address, so that no document can send it elsewhere.
+// CredentialSet registers the credential a connector logs in with, or Stint at an
+// integration. It is bound to type and address, so that no document can send it
+// elsewhere.
 type CredentialSet struct {
-	Type     string `json:"type" minLength:"1" maxLength:"32" example:"postgres"`
-	Address  string `json:"address" minLength:"1" maxLength:"260" example:"db1:5432"`
-	Username string `json:"username" minLength:"1" maxLength:"63" example:"stint"`
-	Password Secret `json:"password" minLength:"1" maxLength:"1024"`
+	Type     string `json:"type" minLength:"1" maxLength:"63" example:"postgres"`
+	Address  string `json:"address" minLength:"1" maxLength:"1024" doc:"host:port of a resource, the URL of an integration" example:"db1:5432"`
+	Username string `json:"username,omitempty" maxLength:"255" doc:"Required for a resource" example:"stint"`
+	Password Secret `json:"password" minLength:"1" maxLength:"8192" doc:"The password, token or key"`
 }
 
 // ConnectorCredential is a registered credential, without its secret.
@@ -127,8 +128,9 @@ type ConnectorCredential struct {
 	Username  string `json:"username" example:"stint"`
 	UpdatedAt Time   `json:"updated_at" format:"date-time"`
 
-	Resources []string  `json:"resources" nullable:"false" doc:"The resources that name it"`
-	Warnings  []Problem `json:"warnings" nullable:"false" doc:"What is probably not meant: no resource names it, or one has another address"`
+	Resources    []string  `json:"resources" nullable:"false" doc:"The resources that name it"`
+	Integrations []string  `json:"integrations" nullable:"false" doc:"The integrations that name it"`
+	Warnings     []Problem `json:"warnings" nullable:"false" doc:"What is probably not meant: no document names it, or one has another address"`
 }
 
 // CheckReport is the preflight of a resource: can we create AND remove there?

@@ -14,6 +14,8 @@ const (
 	Roles     = "roles"
 	Policies  = "policies"
 	Users     = "users"
+
+	Integrations = "integrations"
 )
 
 // Apply sends documents.
@@ -21,7 +23,7 @@ func (c *Client) Apply(ctx context.Context, a Apply) (Applied, error) {
 	return get[Applied](ctx, c, call{method: http.MethodPost, path: []string{"apply"}, in: a})
 }
 
-// Delete removes a document; plural is Resources, Roles or Policies. It is
+// Delete removes a document; plural is Resources, Roles, Policies or Integrations. It is
 // refused while live grants hold it, unless they are to be revoked.
 func (c *Client) Delete(ctx context.Context, plural, name string, revoke bool) (Deleted, error) {
 	q := url.Values{}
@@ -59,6 +61,21 @@ func (c *Client) ListPolicies(ctx context.Context, l List) (Page[Policy], error)
 // Policy reads one policy.
 func (c *Client) Policy(ctx context.Context, name string) (Policy, error) {
 	return get[Policy](ctx, c, call{method: http.MethodGet, path: []string{Policies, name}})
+}
+
+// ListIntegrations lists integrations.
+func (c *Client) ListIntegrations(ctx context.Context, l List) (Page[Integration], error) {
+	return get[Page[Integration]](ctx, c, call{method: http.MethodGet, path: []string{Integrations}, query: l.query()})
+}
+
+// Integration reads one integration.
+func (c *Client) Integration(ctx context.Context, name string) (Integration, error) {
+	return get[Integration](ctx, c, call{method: http.MethodGet, path: []string{Integrations, name}})
+}
+
+// TestIntegration sends a test message.
+func (c *Client) TestIntegration(ctx context.Context, name string) (IntegrationTested, error) {
+	return get[IntegrationTested](ctx, c, call{method: http.MethodPost, path: []string{"admin", Integrations, name, "test"}})
 }
 
 // ListUsers lists users and services.

@@ -23,7 +23,7 @@ type Applied struct {
 
 // Change is what became of one document.
 type Change struct {
-	Kind   string `json:"kind" enum:"Resource,Role,Policy"`
+	Kind   string `json:"kind" enum:"Resource,Role,Policy,Integration"`
 	Name   string `json:"name"`
 	Action string `json:"action" enum:"created,updated,unchanged,deleted"`
 	Source string `json:"source,omitempty" doc:"File and line" example:"policy.yaml:31"`
@@ -50,6 +50,25 @@ type Resource struct {
 	Ceiling     Ceiling           `json:"ceiling"`
 	Source      string            `json:"source" doc:"File and line it was applied from" example:"resources.yaml:1"`
 	Live        int               `json:"live" doc:"How many live grants reach it"`
+}
+
+// Integration is something outside that Stint talks with, as lists and pages show it.
+type Integration struct {
+	Name        string            `json:"name" example:"corp-sso"`
+	Description string            `json:"description"`
+	Type        string            `json:"type" example:"oidc"`
+	Address     string            `json:"address" example:"https://idp.example.com"`
+	Credential  string            `json:"credential,omitempty" doc:"The name of the registered credential"`
+	Options     map[string]string `json:"options" doc:"Its other settings"`
+	Source      string            `json:"source" doc:"File and line it was applied from" example:"integrations.yaml:1"`
+
+	Trouble      string `json:"trouble,omitempty" doc:"Why messages to it wait; empty when all is well"`
+	TroubleSince Time   `json:"trouble_since,omitzero" format:"date-time"`
+}
+
+// IntegrationTested says that a test message was taken.
+type IntegrationTested struct {
+	Name string `json:"name"`
 }
 
 // Ceiling is the most that any role may give on a resource.

@@ -63,12 +63,28 @@ type Config struct {
 	Log     *slog.Logger
 	Limits  Limits
 	Keep    Keep // nil: no backups, no doctor
+	// Channels sends messages; nil: there is nothing to try out.
+	Channels Channels
 
 	// PublicURL is how clients reach the server; nil: as the Host header and
 	// the connection say.
 	PublicURL *url.URL
 	// Proxies are believed about whom they forward for; usually none.
 	Proxies []netip.Prefix
+}
+
+// Channels are the integrations that messages go to.
+type Channels interface {
+	// Try sends one that says who tries.
+	Try(ctx context.Context, by access.PrincipalID, integration string) error
+	// Troubles are those that take no messages, by name.
+	Troubles(ctx context.Context) (map[string]Trouble, error)
+}
+
+// Trouble is what is the matter with a channel, and since when.
+type Trouble struct {
+	Why   string
+	Since time.Time
 }
 
 // Limits bound what one caller and all together can ask for. Zero fields take

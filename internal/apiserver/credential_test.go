@@ -49,7 +49,7 @@ func TestCredentialAddress(t *testing.T) {
 		{"login", "127.0.0.1:1", ""},
 		{"login", "127.0.0.1:2", "all.yaml:2 resource db is fake at 127.0.0.1:1, and its credential \"login\" is bound to fake at 127.0.0.1:2"},
 		{"logn", "127.0.0.1:1", "resource db, at that address, names the credential \"login\""},
-		{"fresh", "db9:1", "no resource names the credential \"fresh\" yet, so that nothing says whether db9:1 is right | check the address"},
+		{"fresh", "db9:1", "no resource or integration names the credential \"fresh\" yet, so that nothing says whether db9:1 is right | check the address"},
 	} {
 		got, err := w.setCredential(admin, has.name, has.address)
 		check(t, err)
@@ -122,7 +122,7 @@ func TestCredentials(t *testing.T) {
 	if _, err := admin.DeleteCredential(ctx, "odl"); codeOf(err) != "no-such-credential" || asError(err).Next != `did you mean "old"?` {
 		t.Errorf("a name that is none: %v", err)
 	}
-	if _, err := admin.DeleteCredential(ctx, "login"); codeOf(err) != "in-use" || !strings.Contains(err.Error(), "used by db") {
+	if _, err := admin.DeleteCredential(ctx, "login"); codeOf(err) != "in-use" || !strings.Contains(err.Error(), "used by resource db") {
 		t.Errorf("one that a resource names: %v", err)
 	}
 	auditor := w.as(admin, api.UserAdd{Name: "axel", Auditor: true})

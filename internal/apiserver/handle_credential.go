@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"fmt"
 
 	"stint/internal/access"
 	"stint/internal/api"
@@ -15,15 +14,10 @@ type setCredentialIn struct {
 	Body api.CredentialSet
 }
 
-// setCredential registers what a connector signs in with. The address has to be one; that
-// it is the right one only a Resource can say, so whatever does not fit one is said.
+// setCredential registers what Stint signs in to a target or an integration with. That
+// the address is the right one only a document can say, so whatever does not fit is said.
 func (s *Server) setCredential(ctx context.Context, c call, in *setCredentialIn) (*reply[api.ConnectorCredential], error) {
 	a := in.Body
-	if !policy.ValidAddress(a.Address) {
-		return nil, access.Fail(access.Invalid, "bad-address", fmt.Sprintf("%q is not host:port", a.Address)).
-			Because("a credential is bound to the one address that it may be sent to").
-			Try(`write it as the resource does, like "db1:5432"; the port is 1 to 65535`)
-	}
 	cred := access.Credential{Name: in.Name, Type: a.Type, Address: a.Address, Username: a.Username}
 	if err := s.broker.SetCredential(ctx, c.asked(nil), cred, access.NewSecret([]byte(a.Password.Reveal()))); err != nil {
 		return nil, err
@@ -64,7 +58,7 @@ func (s *Server) deleteCredential(ctx context.Context, c call, in *ByName) (*rep
 	return answer(toCredential(nil, gone)), nil
 }
 
-// unregistered are warnings about the credentials that the applied Resources name. Only
+// unregistered are warnings about the credentials that the applied documents name. Only
 // administrators are told: to others what is registered is no business.
 func (s *Server) unregistered(ctx context.Context, c call, docs []policy.Document) ([]api.Problem, error) {
 	if !c.Principal.Admin {
@@ -72,14 +66,14 @@ func (s *Server) unregistered(ctx context.Context, c call, docs []policy.Documen
 	}
 	var mentioned []policy.Document
 	for _, d := range docs {
-		if d.Kind == policy.KindResource {
+		if d.Kind == policy.KindResource || d.Kind == policy.KindIntegration {
 			mentioned = append(mentioned, d)
 		}
 	}
 	if len(mentioned) == 0 {
 		return nil, nil
 	}
-	set, err := policy.Compile(mentioned, nil, 0) // which the broker has checked whole
+	set, err := s.broker.Compile(mentioned) // which it has checked whole
 	if err != nil {
 		return nil, err
 	}
@@ -87,15 +81,16 @@ func (s *Server) unregistered(ctx context.Context, c call, docs []policy.Documen
 	if err != nil {
 		return nil, err
 	}
-	return problems(credential.Missing(set.Resources(), have)), nil
+	return problems(credential.Missing(set, have)), nil
 }
 
 // toCredential is without anything secret; of a set that is nil nothing is said.
 func toCredential(set *policy.Set, c access.Credential) api.ConnectorCredential {
 	out := api.ConnectorCredential{Name: c.Name, Type: c.Type, Address: c.Address, Username: c.Username, UpdatedAt: api.At(c.SetAt),
-		Resources: []string{}, Warnings: []api.Problem{}}
+		Resources: []string{}, Integrations: []string{}, Warnings: []api.Problem{}}
 	if set != nil {
 		out.Resources = append(out.Resources, credential.UsedBy(set, c.Name)...)
+		out.Integrations = append(out.Integrations, credential.UsedOutside(set, c.Name)...)
 		out.Warnings = problems(credential.Doubts(set, c))
 	}
 	return out

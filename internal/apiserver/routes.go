@@ -90,6 +90,12 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "get-policy", method: get, path: "/v1/policies/{name}", who: anyone, tag: "Documents", summary: "One policy"}, s.getPolicy)
 	register(s, route{name: "delete-policy", method: del, path: "/v1/policies/{name}", who: anyone, tag: "Documents",
 		summary: "Delete a policy", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deletePolicy)
+	register(s, route{name: "list-integrations", method: get, path: "/v1/integrations", who: auditors, tag: "Documents", summary: "All integrations"}, s.listIntegrations)
+	register(s, route{name: "get-integration", method: get, path: "/v1/integrations/{name}", who: auditors, tag: "Documents", summary: "One integration"}, s.getIntegration)
+	register(s, route{name: "delete-integration", method: del, path: "/v1/integrations/{name}", who: admins, tag: "Documents",
+		summary: "Delete an integration", detail: "Its credential stays registered."}, s.deleteIntegration)
+	register(s, route{name: "test-integration", method: post, path: "/v1/admin/integrations/{name}/test", who: admins, tag: "Administration",
+		summary: "Send a test message to an integration", detail: "That it was tried, and how it went, is in the log."}, s.testIntegration)
 	register(s, route{name: "who-can", method: get, path: "/v1/who-can", who: anyone, tag: "Documents",
 		summary: "Who may ask for access to a resource, and who may not"}, s.whoCan)
 	register(s, route{name: "who-has", method: get, path: "/v1/who-has", who: anyone, tag: "Documents",
@@ -109,11 +115,11 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "add-service", method: post, path: "/v1/admin/services", who: admins, tag: "Administration",
 		summary: "Make a service with a token, or renew one"}, s.addService)
 	register(s, route{name: "set-credential", method: put, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
-		summary: "Register the credential that a connector logs in with", detail: "Bound to type and address. What does not fit the resources is in warnings."}, s.setCredential)
+		summary: "Register what Stint signs in to a resource or an integration with", detail: "Bound to type and address. What does not fit the documents is in warnings."}, s.setCredential)
 	register(s, route{name: "list-credentials", method: get, path: "/v1/admin/credentials", who: auditors, tag: "Administration",
-		summary: "The credentials of connectors, without what is secret, and which resources use them"}, s.listCredentials)
+		summary: "The registered credentials, without what is secret, and which documents use them"}, s.listCredentials)
 	register(s, route{name: "delete-credential", method: del, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
-		summary: "Delete a credential", detail: "Refused while a resource names it, or live access was made with it."}, s.deleteCredential)
+		summary: "Delete a credential", detail: "Refused while a document names it, or live access was made with it."}, s.deleteCredential)
 
 	register(s, route{name: "backup", method: get, path: "/v1/admin/backup", who: admins, held: true, tag: "Administration",
 		summary: "A backup of the whole store, as one file", detail: "That it was handed out is in the log first. Secrets in it are sealed; the seal key is not in it."}, s.backup)

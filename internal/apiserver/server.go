@@ -26,21 +26,22 @@ import (
 
 // Server serves the API. It is safe for concurrent use.
 type Server struct {
-	broker  *broker.Broker
-	logins  *credential.Register
-	ident   *ident.Ident
-	replays ident.Replays
-	audit   AuditLog
-	keep    Keep // or nil
-	logKey  api.LogKey
-	ready   func(context.Context) error
-	caution func() string
-	version string
-	log     *slog.Logger
-	public  *url.URL
-	proxies []netip.Prefix
-	now     func() time.Time
-	pulse   time.Duration // of streams
+	broker   *broker.Broker
+	logins   *credential.Register
+	ident    *ident.Ident
+	replays  ident.Replays
+	audit    AuditLog
+	keep     Keep     // or nil
+	channels Channels // or nil
+	logKey   api.LogKey
+	ready    func(context.Context) error
+	caution  func() string
+	version  string
+	log      *slog.Logger
+	public   *url.URL
+	proxies  []netip.Prefix
+	now      func() time.Time
+	pulse    time.Duration // of streams
 
 	mux      *http.ServeMux
 	huma     huma.API
@@ -72,7 +73,7 @@ func New(c Config) (*Server, error) {
 	}
 	l := c.Limits.orDefault()
 	s := &Server{
-		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
+		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, channels: c.Channels, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
 		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),

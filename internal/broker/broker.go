@@ -27,13 +27,15 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Peers, Backstop, Journal,
-// Rand and Clock are required.
+// Config is what a broker is made of. All fields but Integrations, Peers, Backstop,
+// Journal, Rand and Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
-	Tagger     Tagger
-	Vault      Vault
+	// Integrations are the schemas of the integrations that this server knows.
+	Integrations []access.Schema
+	Tagger       Tagger
+	Vault        Vault
 	// SealTo encrypts a credential to a device's public key. info binds the
 	// grant it is for.
 	SealTo       func(public []byte, info string, plaintext []byte) ([]byte, error)
@@ -114,6 +116,12 @@ func New(c Config) (*Broker, error) {
 	b.firstLife = strings.TrimSuffix(b.life.Load().name, "/")
 	for t, x := range c.Connectors {
 		b.schemas[t] = x.Schema()
+	}
+	for _, s := range c.Integrations {
+		if _, twice := b.schemas[s.Type]; twice || s.Integration == nil {
+			return nil, errors.New("broker: the type of integration " + s.Type + " is known twice, or has no options")
+		}
+		b.schemas[s.Type] = s
 	}
 	return b, nil
 }

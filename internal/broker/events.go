@@ -27,15 +27,18 @@ const (
 	GrantsResumed     access.EventType = "grants.resumed"
 	PrincipalDisabled access.EventType = "principal.disabled"
 	ResourceChecked   access.EventType = "resource.checked"
-	AccessRevoked     access.EventType = "access.revoked"  // a panic revocation, whatever it met
-	RemovalTrouble    access.EventType = "removal.trouble" // a removal does not succeed
-	ForeignFound      access.EventType = "foreign.found"   // not what we made where ours should be
-	SweepFound        access.EventType = "sweep.found"     // of ours, without a live grant; removed
-	SweepAllowed      access.EventType = "sweep.allowed"   // an administrator lets it remove more
-	GrantResidue      access.EventType = "grant.residue"   // what an ended grant left behind, or that it is nothing
-	ClaimRefused      access.EventType = "claim.refused"   // a target is another's, or somebody wrote our name on it
-	ClaimContested    access.EventType = "claim.contested" // a copy of this installation works on a target
-	SweepStopped      access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
+	// IntegrationTested says that somebody had a test message sent.
+	IntegrationTested access.EventType = "integration.tested"
+
+	AccessRevoked  access.EventType = "access.revoked"  // a panic revocation, whatever it met
+	RemovalTrouble access.EventType = "removal.trouble" // a removal does not succeed
+	ForeignFound   access.EventType = "foreign.found"   // not what we made where ours should be
+	SweepFound     access.EventType = "sweep.found"     // of ours, without a live grant; removed
+	SweepAllowed   access.EventType = "sweep.allowed"   // an administrator lets it remove more
+	GrantResidue   access.EventType = "grant.residue"   // what an ended grant left behind, or that it is nothing
+	ClaimRefused   access.EventType = "claim.refused"   // a target is another's, or somebody wrote our name on it
+	ClaimContested access.EventType = "claim.contested" // a copy of this installation works on a target
+	SweepStopped   access.EventType = "sweep.stopped"   // it wanted to remove more than its budget
 	// What was done while the store took no changes, brought into the log after.
 	JournalRemoving access.EventType = "journal.removing" // was about to be removed
 	JournalRemoved  access.EventType = "journal.removed"  // was read back as gone

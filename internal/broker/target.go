@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/connector"
+	"stint/internal/policy"
 )
 
 // credentialPurpose and place bind a sealed connector login to where it stands.
@@ -164,12 +167,16 @@ func (b *Broker) openLogin(c access.Credential) (access.Secret, error) {
 // signIn makes the target of a connection and its login, if they belong together.
 func (b *Broker) signIn(conn connector.Connector, at access.Connection, c access.Credential, password access.Secret) (connector.Connector, connector.Target, error) {
 	if c.Type != at.Type || c.Address != at.Address {
-		return nil, connector.Target{}, access.Fail(access.Invalid, "credential-bound-elsewhere", "the credential "+at.Credential+" is bound to another address").
-			Because(fmt.Sprintf("it is for %s at %s, not for %s at %s", c.Type, c.Address, at.Type, at.Address)).
-			Try("register it for the new address with: stint admin credential set " + at.Credential + " …")
+		return nil, connector.Target{}, boundElsewhere(at, c)
 	}
 	return conn, connector.Target{Connection: at, Username: c.Username, Password: password,
 		Claim: b.signed(b.Epoch), Genuine: b.signedByUs}, nil
+}
+
+func boundElsewhere(at access.Connection, c access.Credential) *access.Error {
+	return access.Fail(access.Invalid, "credential-bound-elsewhere", "the credential "+at.Credential+" is bound to another address").
+		Because(fmt.Sprintf("it is for %s at %s, not for %s at %s", c.Type, c.Address, at.Type, at.Address)).
+		Try("register it for the new address with: stint admin credential set " + at.Credential + " …")
 }
 
 // claimID is what stands in the place of an entitlement in the tag that proves a
@@ -236,11 +243,17 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 	if err := c.admin(); err != nil {
 		return err
 	}
-	if !access.ValidName(cred.Name) || cred.Address == "" || cred.Username == "" || password.Empty() {
+	schema, ok := b.schemas[cred.Type]
+	if !ok {
+		next := policy.DidYouMean(cred.Type, slices.Sorted(maps.Keys(b.schemas)))
+		return access.Fail(access.Invalid, "no-connector", "this server has no connector or integration of type "+cred.Type).Try(next)
+	}
+	outside := schema.Integration != nil // of these, many have a secret and no user name
+	if !access.ValidName(cred.Name) || cred.Username == "" && !outside || password.Empty() {
 		return access.Fail(access.Invalid, "incomplete-credential", "a credential needs a name, a type, an address, a user name and a password")
 	}
-	if _, ok := b.Connectors[cred.Type]; !ok {
-		return access.Fail(access.Invalid, "no-connector", "this server has no connector for type "+cred.Type)
+	if err := policy.CheckAddress(schema, cred.Address); err != nil {
+		return err
 	}
 	sealed, err := b.Vault.Seal(credentialPurpose, credentialPlace(cred), password.Reveal())
 	if err != nil {

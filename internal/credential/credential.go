@@ -1,12 +1,12 @@
-// Package credential keeps the register of what connectors sign in to targets with:
-// which there are, which Resources use them, what about them is probably not meant,
-// and how one is deleted. It never sees a password: those are set by the broker,
+// Package credential keeps the register of what connectors sign in to targets with,
+// and Stint to its Integrations: which there are, which Resources and Integrations use
+// them, what about them is probably not meant, and how one is deleted. It never sees a password: those are set by the broker,
 // sealed, and opened there alone.
 //
 // Invariants, each held by a test (of the doors, on a real store):
 //
 //  1. Nothing that it gives out holds ciphertext, let alone a secret.
-//  2. A credential goes only when no Resource names it, nothing live was made with it,
+//  2. A credential goes only when no Resource or Integration names it, nothing live was made with it,
 //     and it is known what everything made with it has left behind: access that cannot
 //     be ended is worse than a login too many. In quarantine none of that is known.
 //  3. What is deleted leaves its row behind, without the secret, so that the versions
@@ -86,9 +86,9 @@ func (r *Register) Delete(ctx context.Context, by access.Actor, admin bool, set 
 		} else if now.Version != set.Version() {
 			return access.Fail(access.Conflict, "documents-changed", "the documents changed in this moment").Try("try again")
 		}
-		if used := UsedBy(set, name); len(used) > 0 {
+		if used := documents(set, name); len(used) > 0 {
 			return access.Fail(access.Conflict, "in-use", "the credential "+name+" is used by "+strings.Join(used, ", ")).
-				Try("apply the resource with another credential, or delete it: stint delete resource " + used[0])
+				Try("apply that with another credential, or delete it: stint delete " + used[0])
 		}
 		if err := c.LetGo(tx); err != nil {
 			return err
@@ -134,6 +134,27 @@ func UsedBy(set *policy.Set, name string) (names []string) {
 	return names
 }
 
+// UsedOutside are the Integrations that name a credential.
+func UsedOutside(set *policy.Set, name string) (names []string) {
+	for _, i := range set.Integrations() {
+		if slices.Contains(i.Logins(), name) {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+// documents are all that name a credential, as `stint delete` takes them.
+func documents(set *policy.Set, name string) (all []string) {
+	for _, r := range UsedBy(set, name) {
+		all = append(all, "resource "+r)
+	}
+	for _, i := range UsedOutside(set, name) {
+		all = append(all, "integration "+i)
+	}
+	return all
+}
+
 // Doubts are what is legal about a registered credential and probably not meant.
 func Doubts(set *policy.Set, c access.Credential) (doubts []policy.Problem) {
 	users, elsewhere := 0, ""
@@ -148,34 +169,51 @@ func Doubts(set *policy.Set, c access.Credential) (doubts []policy.Problem) {
 			elsewhere = fmt.Sprintf("resource %s, at that address, names the credential %q", r.Name, r.Connection.Credential)
 		}
 	}
+	for _, i := range set.Integrations() {
+		if slices.Contains(i.Logins(), c.Name) {
+			users++
+			if i.Type != c.Type || i.Address != c.Address {
+				doubts = append(doubts, boundOutside(i, c))
+			}
+		} else if i.Address == c.Address && len(i.Logins()) > 0 {
+			elsewhere = fmt.Sprintf("integration %s, at that address, names the credential %q", i.Name, i.Logins()[0])
+		}
+	}
 	if users == 0 {
-		next := "check the address; it is used once a resource that names it is applied"
+		next := "check the address; it is used once a resource or integration that names it is applied"
 		if elsewhere != "" {
 			next = elsewhere
 		}
-		doubts = append(doubts, policy.Problem{Message: fmt.Sprintf("no resource names the credential %q yet, so that nothing says whether %s is right", c.Name, c.Address), Hint: next})
+		doubts = append(doubts, policy.Problem{Message: fmt.Sprintf("no resource or integration names the credential %q yet, so that nothing says whether %s is right", c.Name, c.Address), Hint: next})
 	}
 	return doubts
 }
 
-// Missing are the credentials that Resources name and that would not serve them: not
-// registered, or bound to another address.
-func Missing(resources []policy.Resource, registered []access.Credential) (problems []policy.Problem) {
+// Missing are the credentials that the Resources and Integrations of a set name and that
+// would not serve them: not registered, or bound to another address.
+func Missing(set *policy.Set, registered []access.Credential) (problems []policy.Problem) {
 	var names []string
 	known := map[string]access.Credential{}
 	for _, c := range registered {
 		names, known[c.Name] = append(names, c.Name), c
 	}
-	for _, r := range resources {
+	for _, i := range set.Integrations() {
+		for _, name := range i.Logins() {
+			c, ok := known[name]
+			switch {
+			case !ok:
+				problems = append(problems, aboutOutside(i, register(name, i.Type, i.Address, names), "integration %s names the credential %q, which is not registered", i.Name, name))
+			case c.Type != i.Type || c.Address != i.Address:
+				problems = append(problems, boundOutside(i, c))
+			}
+		}
+	}
+	for _, r := range set.Resources() {
 		at := r.Connection
 		c, ok := known[at.Credential]
 		switch {
 		case !ok:
-			next := policy.DidYouMean(at.Credential, names)
-			if next == "" {
-				next = "stint admin credential set " + at.Credential + " --type " + at.Type + " --address " + at.Address + " --username … --password-file …"
-			}
-			problems = append(problems, about(r, next, "resource %s names the credential %q, which is not registered", r.Name, at.Credential))
+			problems = append(problems, about(r, register(at.Credential, at.Type, at.Address, names), "resource %s names the credential %q, which is not registered", r.Name, at.Credential))
 		case c.Type != at.Type || c.Address != at.Address:
 			problems = append(problems, bound(r, c))
 		}
@@ -190,5 +228,23 @@ func bound(r policy.Resource, c access.Credential) policy.Problem {
 
 func about(r policy.Resource, next, format string, args ...any) policy.Problem {
 	file, line := r.At()
+	return policy.Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...), Hint: next}
+}
+
+// register says how a credential that is missing is registered, or which was meant.
+func register(name, typ, address string, known []string) string {
+	if next := policy.DidYouMean(name, known); next != "" {
+		return next
+	}
+	return "stint admin credential set " + name + " --type " + typ + " --address " + address + " --username … --password-file …"
+}
+
+func boundOutside(i policy.Integration, c access.Credential) policy.Problem {
+	return aboutOutside(i, "register it again for the address that is right, or mend the document",
+		"integration %s is %s at %s, and its credential %q is bound to %s at %s: Stint sends it nowhere", i.Name, i.Type, i.Address, c.Name, c.Type, c.Address)
+}
+
+func aboutOutside(i policy.Integration, next, format string, args ...any) policy.Problem {
+	file, line := i.At()
 	return policy.Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...), Hint: next}
 }

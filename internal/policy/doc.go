@@ -1,4 +1,4 @@
-// Package policy reads the documents of Stint (resources, roles, policies) and
+// Package policy reads the documents of Stint (resources, roles, policies, integrations) and
 // decides by them who may have which role, when, from where and for how long.
 //
 // Everything here is pure: documents, a question and the time go in, a decision

@@ -30,7 +30,7 @@ func TestManualExamples(t *testing.T) {
 		}
 	}
 	s := compile(t, docs.String())
-	if len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 5 {
+	if len(s.Integrations()) != 1 || len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 5 {
 		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
 	}
 	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)
@@ -54,21 +54,25 @@ func TestManualIsComplete(t *testing.T) {
 	}
 	known := regexp.MustCompile(`known are (.*)`)
 	for where, doc := range map[string]string{
-		"Resource": "kind: Resource\nname: x\nzzzzzz: 1\n",
-		"ceiling":  "kind: Resource\nname: x\nceiling: {zzzzzz: 1}\n",
-		"Role":     "kind: Role\nname: x\nzzzzzz: 1\n",
-		"endOn":    "kind: Role\nname: x\nendOn: {zzzzzz: 1}\n",
-		"selector": "kind: Role\nname: x\nresources: {zzzzzz: 1}\n",
-		"Policy":   "kind: Policy\nname: x\nzzzzzz: 1\n",
-		"require":  "kind: Policy\nname: x\nrequire: {zzzzzz: 1}\n",
-		"approval": "kind: Policy\nname: x\nrequire: {approvals: [{zzzzzz: 1}]}\n",
-		"tests":    "tests: [{zzzzzz: 1}]\n",
+		"Resource":    "kind: Resource\nname: x\nzzzzzz: 1\n",
+		"ceiling":     "kind: Resource\nname: x\nceiling: {zzzzzz: 1}\n",
+		"Role":        "kind: Role\nname: x\nzzzzzz: 1\n",
+		"endOn":       "kind: Role\nname: x\nendOn: {zzzzzz: 1}\n",
+		"selector":    "kind: Role\nname: x\nresources: {zzzzzz: 1}\n",
+		"Policy":      "kind: Policy\nname: x\nzzzzzz: 1\n",
+		"require":     "kind: Policy\nname: x\nrequire: {zzzzzz: 1}\n",
+		"approval":    "kind: Policy\nname: x\nrequire: {approvals: [{zzzzzz: 1}]}\n",
+		"Integration": "kind: Integration\nname: x\ntype: bare\naddress: https://a\nzzzzzz: 1\n",
+		"tests":       "tests: [{zzzzzz: 1}]\n",
 	} {
 		var err error
 		if where == "tests" {
 			_, err = RunTests(compile(t, shop), []File{{"x", doc}}, noon)
 		} else {
-			_, err = Parse([]File{{"x", doc}})
+			var docs []Document
+			if docs, err = Parse([]File{{"x", doc}}); err == nil { // what it has options for, a schema says
+				_, err = Compile(docs, schemas, 1)
+			}
 		}
 		fields := known.FindAllStringSubmatch(err.Error(), -1)
 		if len(fields) == 0 {

@@ -16,14 +16,16 @@ const (
 	KindResource = "Resource"
 	KindRole     = "Role"
 	KindPolicy   = "Policy"
+	// KindIntegration is for what is outside and Stint talks with.
+	KindIntegration = "Integration"
 )
 
-var kinds = []string{KindResource, KindRole, KindPolicy}
+var kinds = []string{KindResource, KindRole, KindPolicy, KindIntegration}
 
 // Document is one document as it was written. Its Text is what is stored and
 // versioned; everything else is read from it again by Compile.
 type Document struct {
-	Kind   string // Resource, Role or Policy
+	Kind   string // Resource, Role, Policy or Integration
 	Name   string
 	File   string // where it came from, for people
 	Line   int    // of the first line of Text in File
@@ -31,12 +33,13 @@ type Document struct {
 	Author access.PrincipalID
 }
 
-// entry is a document and what it says; exactly one of the three is set.
+// entry is a document and what it says; exactly one of the four is set.
 type entry struct {
-	doc      Document
-	resource *Resource
-	role     *Role
-	rule     *Rule
+	doc         Document
+	resource    *Resource
+	role        *Role
+	rule        *Rule
+	integration *Integration
 }
 
 // Parse splits files into documents and checks the form of each: fields, names,
@@ -53,7 +56,7 @@ func Parse(files []File) ([]Document, error) {
 				r.add(d.Line, "", "more than %d documents", maxDocuments)
 				break
 			}
-			e, ok := readDocument(r, d, nil)
+			e, ok := readDocument(r, d, catalogue{})
 			if ok && seen.first(r, e.doc) {
 				docs = append(docs, e.doc)
 			}
@@ -154,7 +157,7 @@ func marker(line, mark string) (rest string, ok bool) {
 
 // readDocument reads one document's text. Without schemas the sections of
 // connectors are read, but their options are not checked.
-func readDocument(r *report, d Document, schemas map[string]access.Schema) (entry, bool) {
+func readDocument(r *report, d Document, schemas catalogue) (entry, bool) {
 	before := len(r.problems)
 	if len(d.Text) > maxDocumentSize {
 		r.add(d.Line, "", "the document is larger than %d KiB", maxDocumentSize>>10)
@@ -183,11 +186,13 @@ func readDocument(r *report, d Document, schemas map[string]access.Schema) (entr
 	src := place{file: d.File, line: f.line, raw: d.Text, first: d.Line}
 	switch d.Kind {
 	case KindResource:
-		e.resource = readResource(f, src, schemas)
+		e.resource = readResource(f, src, schemas.resources)
 	case KindRole:
-		e.role = readRole(f, src, schemas)
+		e.role = readRole(f, src, schemas.resources)
 	case KindPolicy:
-		e.rule = readRule(f, src, schemas)
+		e.rule = readRule(f, src, schemas.resources)
+	case KindIntegration:
+		e.integration = readIntegration(f, src, schemas.integrations)
 	}
 	f.close()
 	return e, len(r.problems) == before

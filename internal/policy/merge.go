@@ -80,7 +80,7 @@ func Remove(have []Document, kind, name string) ([]Document, error) {
 	rest := slices.Delete(slices.Clone(have), at, at+1)
 	for _, d := range rest {
 		r := &report{file: d.File}
-		e, ok := readDocument(r, d, nil)
+		e, ok := readDocument(r, d, catalogue{})
 		if !ok {
 			return nil, r.err()
 		}

@@ -27,6 +27,17 @@ var schemas = map[string]access.Schema{
 		},
 	},
 	"ldap": {Type: "ldap", Mechanisms: []access.Mechanism{access.Member}},
+	"oidc": {Type: "oidc", Integration: map[string]access.Option{
+		"groupsClaim": {},
+		"create":      {Values: []string{"yes", "no"}, Default: "no"},
+	}},
+	"webhook": {Type: "webhook", NeedsCredential: true, Integration: map[string]access.Option{
+		"events":    {Many: true, Values: []string{"requests", "grants"}, Default: "requests"},
+		"secondKey": {Credential: true},
+		"path":      {Pattern: "/[a-z]+", Form: "write it as /word"},
+	}},
+	"bare": {Type: "bare", Integration: map[string]access.Option{}},
+	"mail": {Type: "mail", Schemes: []string{"smtp", "smtps"}, Integration: map[string]access.Option{"from": {Required: true}}},
 }
 
 // noon is a Saturday.

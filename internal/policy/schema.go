@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,9 @@ func readOptions(f *form, schema map[string]access.Option, check bool) map[strin
 	if !check {
 		for i := range f.fields {
 			if fd := &f.fields[i]; !fd.taken {
-				if it, ok := f.scalar(fd.name); ok {
+				if kindName(fd.value) == "list" { // of an option with many values
+					options[fd.name] = strings.Join(textsOf(f.texts(fd.name)), ",")
+				} else if it, ok := f.scalar(fd.name); ok {
 					options[fd.name] = it.text
 				}
 			}
@@ -25,7 +28,16 @@ func readOptions(f *form, schema map[string]access.Option, check bool) map[strin
 	}
 	for _, name := range sortedKeys(schema) {
 		o := schema[name]
-		it, ok := f.scalar(name)
+		if o.Many {
+			if items := f.oneOrMore(name); len(items) > 0 {
+				options[name] = checkItems(f.r, name, items, o)
+				continue
+			}
+		}
+		it, ok := item{}, false
+		if !o.Many {
+			it, ok = f.scalar(name)
+		}
 		switch {
 		case ok:
 			checkOption(f.r, name, it, o)
@@ -56,5 +68,53 @@ func checkOption(r *report, name string, it item, o access.Option) {
 		}
 	case it.text == "":
 		r.add(it.line, "give it a value or leave it out", "%s is empty", name)
+	case o.Credential && !access.ValidName(it.text):
+		r.add(it.line, "", "%s %q is not the name of a credential", name, it.text)
+	case o.Pattern != "" && !matches(o.Pattern, it.text):
+		r.add(it.line, o.Form, "%s %q is not right", name, it.text)
 	}
+}
+
+// checkItems checks each item of an option with many values and joins them.
+func checkItems(r *report, name string, items []item, o access.Option) string {
+	for _, it := range items {
+		if strings.Contains(it.text, ",") {
+			r.add(it.line, "write "+name+" as a list: [a, b]", "%s: an item holds a comma", name)
+			continue
+		}
+		checkOption(r, name, it, o)
+	}
+	return strings.Join(textsOf(items), ",")
+}
+
+func textsOf(items []item) []string {
+	all := make([]string, len(items))
+	for i, it := range items {
+		all[i] = it.text
+	}
+	return all
+}
+
+// matches reports whether the whole text matches a pattern of ours.
+func matches(pattern, text string) bool {
+	return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(text)
+}
+
+// catalogue is the schemas by what they are for. The zero value, as offline in a
+// CLI, checks nothing of what they define.
+type catalogue struct{ resources, integrations map[string]access.Schema }
+
+func catalogueOf(schemas map[string]access.Schema) catalogue {
+	if schemas == nil {
+		return catalogue{}
+	}
+	c := catalogue{map[string]access.Schema{}, map[string]access.Schema{}}
+	for t, s := range schemas {
+		if s.Integration != nil {
+			c.integrations[t] = s
+		} else {
+			c.resources[t] = s
+		}
+	}
+	return c
 }

@@ -21,6 +21,8 @@ type Set struct {
 	rules     []*Rule
 	resource  map[access.ResourceName]*Resource
 	role      map[access.RoleName]*Role
+	outside   []*Integration
+	byName    map[string]*Integration
 	byRole    map[access.RoleName][]*Rule // policies that name the role, in document order
 	byAny     []*Rule                     // policies for every role, in document order
 	lookup    map[string]func(*facts) ref.Val
@@ -37,16 +39,17 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 		docs:     slices.Clone(docs),
 		resource: map[access.ResourceName]*Resource{},
 		role:     map[access.RoleName]*Role{},
+		byName:   map[string]*Integration{},
 		byRole:   map[access.RoleName][]*Rule{},
 	}
 	if len(docs) > maxDocuments {
 		return nil, Problems{{Message: "too many documents"}}
 	}
 	var all Problems
-	seen := register{}
+	seen, known := register{}, catalogueOf(schemas)
 	for i, d := range docs {
 		r := &report{file: d.File}
-		if e, ok := readDocument(r, d, schemas); ok && seen.first(r, e.doc) {
+		if e, ok := readDocument(r, d, known); ok && seen.first(r, e.doc) {
 			s.docs[i] = e.doc
 			s.add(e)
 		}
@@ -75,6 +78,9 @@ func (s *Set) add(e entry) {
 	case e.rule != nil:
 		e.rule.index = len(s.rules)
 		s.rules = append(s.rules, e.rule)
+	case e.integration != nil:
+		s.byName[e.integration.Name] = e.integration
+		s.outside = append(s.outside, e.integration)
 	}
 }
 
@@ -133,6 +139,12 @@ func (s *Set) Resources() []Resource { return values(s.resources) }
 
 // Roles returns all, in document order.
 func (s *Set) Roles() []Role { return values(s.roles) }
+
+// Integration returns the integration of that name.
+func (s *Set) Integration(name string) (Integration, bool) { return find(s.byName, name) }
+
+// Integrations returns all, in document order.
+func (s *Set) Integrations() []Integration { return values(s.outside) }
 
 // Policies returns all, in document order.
 func (s *Set) Policies() []Rule { return values(s.rules) }

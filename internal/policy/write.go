@@ -40,6 +40,8 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 		if !s.rules[i].Deny {
 			allows = s.rules[i]
 		}
+	case KindIntegration:
+		return refused.Because("only administrators write integrations")
 	default:
 		return refused.Because("only administrators write resources")
 	}

@@ -19,6 +19,8 @@ func TestMayWrite(t *testing.T) {
 	}{
 		{"administrator", "admin", KindRole, role("mechanism: enable\npostgres: {account: root}\n" + onOrders), ""},
 		{"a resource", "olga", KindResource, "kind: Resource\nname: d\ntype: postgres\nowners: [user:olga]\nconnection: {address: 'a:1', database: x, credential: c}\n", "only administrators write resources"},
+		{"an integration", "olga", KindIntegration, "kind: Integration\nname: d\ntype: oidc\naddress: https://a\n", "only administrators write integrations"},
+		{"administrator's integration", "admin", KindIntegration, "kind: Integration\nname: d\ntype: oidc\naddress: https://a\n", ""},
 		{"role in the ceiling", "olga", KindRole, role("mechanism: account\npostgres: {memberOf: [orders_read]}\n" + onOrders), ""},
 		{"by label", "olga", KindRole, role("mechanism: account\npostgres: {memberOf: [orders_read]}\nresources: {labels: {team: orders}}\n"), ""},
 		{"owner by group", "dora", KindRole, role("mechanism: account\npostgres: {memberOf: [orders_read]}\n" + onOrders), ""},

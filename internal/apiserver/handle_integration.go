@@ -1,0 +1,72 @@
+package apiserver
+
+import (
+	"context"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/policy"
+)
+
+func (s *Server) listIntegrations(ctx context.Context, _ call, in *Paging) (*reply[api.Page[api.Integration]], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ill, err := s.troubles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(set.Integrations(), *in, func(i policy.Integration) api.Integration { return toIntegration(i, ill[i.Name]) })
+}
+
+func (s *Server) getIntegration(ctx context.Context, _ call, in *ByName) (*reply[api.Integration], error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := set.Integration(in.Name)
+	if !ok {
+		return nil, noSuch("integration", in.Name, namesOf(set.Integrations(), func(i policy.Integration) string { return i.Name }))
+	}
+	ill, err := s.troubles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toIntegration(i, ill[i.Name])), nil
+}
+
+func (s *Server) troubles(ctx context.Context) (map[string]Trouble, error) {
+	if s.channels == nil {
+		return nil, nil
+	}
+	return s.channels.Troubles(ctx)
+}
+
+func (s *Server) deleteIntegration(ctx context.Context, c call, in *ByName) (*reply[api.Deleted], error) {
+	return s.remove(ctx, c, policy.KindIntegration, &deleteIn{ByName: *in})
+}
+
+// testIntegration sends a message that says who tries it out. That it was tried, and
+// how it went, is in the log.
+func (s *Server) testIntegration(ctx context.Context, c call, in *ByName) (*reply[api.IntegrationTested], error) {
+	if s.channels == nil {
+		return nil, access.Fail(access.Invalid, "no-channel", "this server sends no messages")
+	}
+	failed := s.channels.Try(ctx, c.Principal.ID, in.Name)
+	if kind := access.KindOf(failed); kind == access.NotFound {
+		return nil, failed
+	}
+	if err := s.broker.TriedIntegration(ctx, c.asked(nil), in.Name, failed); err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return answer(api.IntegrationTested{Name: in.Name}), nil
+}
+
+func toIntegration(i policy.Integration, t Trouble) api.Integration {
+	return api.Integration{Name: i.Name, Description: i.Description, Type: i.Type, Address: i.Address, Credential: i.Credential,
+		Options: dict(i.Options), Source: i.Source, Trouble: t.Why, TroubleSince: api.At(t.Since)}
+}
