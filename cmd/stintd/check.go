@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"stint/internal/apiserver"
+	"stint/internal/egress"
 	"stint/internal/journal"
 	"stint/internal/keys"
 )
@@ -41,13 +43,14 @@ type settings struct {
 	journalSize int64
 
 	witnesses []witnessSetting
+	egress    egress.Rules
 
 	highAvailability, acceptUnprotected bool
 }
 
 func (c config) check() (s settings, err error) {
 	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}
@@ -276,6 +279,37 @@ func checkBacklog(c config, s *settings) (err error) {
 		if s.budget.age, err = time.ParseDuration(c.Audit.BacklogAge); err != nil || s.budget.age < 10*time.Second {
 			return refuse("bad-backlog", "audit.backlog_age is not a time of 10 seconds or more", c.Audit.BacklogAge, "write it like 15m or 2h, or leave it out")
 		}
+	}
+	return nil
+}
+
+// checkEgress reads which addresses that are not public may be called.
+func checkEgress(c config, s *settings) error {
+	for _, text := range c.Egress.Allow {
+		p, err := netip.ParsePrefix(text)
+		if a, aerr := netip.ParseAddr(text); aerr == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return refuse("bad-egress", "a range that may be called is not an address or a range", text, "write 10.2.0.7 or 10.2.0.0/16")
+		}
+		if err := egress.CheckRule(p); err != nil {
+			return refuse("wide-egress", "a range that may be called is not accepted", err.Error(), "name the networks that the integrations are in")
+		}
+		s.egress.Allow = append(s.egress.Allow, p)
+	}
+	if c.Egress.CA == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(c.Egress.CA)
+	if err != nil {
+		return refuse("bad-egress-ca", "the certificate authorities for outgoing calls cannot be read", cause(err), "check egress.ca")
+	}
+	if s.egress.Roots, err = x509.SystemCertPool(); err != nil {
+		s.egress.Roots = x509.NewCertPool() // the system has none
+	}
+	if !s.egress.Roots.AppendCertsFromPEM(pem) {
+		return refuse("bad-egress-ca", "the file of certificate authorities for outgoing calls holds none", c.Egress.CA, "write PEM certificates there")
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ const (
 type flags struct {
 	data, database, listen, config, sealKey string
 	acceptUnprotected                       bool
+	egressAllow                             []string
 }
 
 func (f *flags) on(c *cobra.Command) {
@@ -35,6 +36,7 @@ func (f *flags) on(c *cobra.Command) {
 	fs.StringVar(&f.config, "config", "", "configuration file, YAML")
 	fs.StringVar(&f.sealKey, "seal-key-file", "", "the seal key (default: beside the data folder, DIR.key)")
 	fs.BoolVar(&f.acceptUnprotected, "accept-unprotected-commits", false, "let replicas share a database that can lose what was acknowledged")
+	fs.StringArrayVar(&f.egressAllow, "egress-allow", nil, "a range of addresses that are not public and may be called: 10.2.0.0/16; may be repeated")
 	fs.SortFlags = false
 }
 
@@ -52,6 +54,7 @@ type config struct {
 	Log            logConfig       `yaml:"log"`
 	Audit          auditConfig     `yaml:"audit"`
 	Journal        journalConfig   `yaml:"journal"`
+	Egress         egressConfig    `yaml:"egress"`
 	Witnesses      []witnessConfig `yaml:"witnesses"`
 	// HighAvailability says that replicas are to share the database.
 	HighAvailability bool `yaml:"high_availability"`
@@ -83,6 +86,11 @@ type auditConfig struct {
 	BacklogAge     string   `yaml:"backlog_age"`
 }
 
+type egressConfig struct {
+	Allow []string `yaml:"allow"`
+	CA    string   `yaml:"ca"`
+}
+
 type journalConfig struct {
 	File string `yaml:"file"`
 	Size int64  `yaml:"size"`
@@ -103,6 +111,7 @@ func load(f flags, env func(string) (string, bool)) (settings, error) {
 	c.Database = first(f.database, lookup(env, "STINT_DATABASE"), c.Database)
 	c.Listen = first(f.listen, lookup(env, "STINT_LISTEN"), c.Listen, defaultListen)
 	c.SealKeyFile = first(f.sealKey, lookup(env, "STINT_SEAL_KEY_FILE"), c.SealKeyFile)
+	c.Egress.Allow = append(c.Egress.Allow, f.egressAllow...)
 	c.AcceptUnprotectedCommits = c.AcceptUnprotectedCommits || f.acceptUnprotected
 	return c.check()
 }
@@ -135,7 +144,7 @@ func (c *config) read(path string) error {
 	}
 	// Paths in the file are meant from where the file is.
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.Journal.File} {
+	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.Journal.File, &c.Egress.CA} {
 		*p = from(dir, *p)
 	}
 	for i := range c.Audit.Files {

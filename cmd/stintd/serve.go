@@ -30,6 +30,7 @@ import (
 	"stint/internal/ident"
 	"stint/internal/journal"
 	"stint/internal/keys"
+	"stint/internal/notify"
 	"stint/internal/siem"
 	"stint/internal/store"
 )
@@ -101,6 +102,7 @@ type process struct {
 	first      bool // there is no user yet
 	sinks      []*siem.File
 	journal    *journal.Journal
+	messages   *notify.Service
 	connectors []all.Connector
 	log        *slog.Logger
 }
@@ -128,17 +130,20 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	p.broker, err = broker.New(broker.Config{
 		Store: forBroker(st), Connectors: connectors, Tagger: p.identity.tagger, Vault: p.identity.vault, SealTo: keys.SealTo,
 		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite", Peers: peers,
-		Journal: j,
-		Log:     log.With("part", "broker"),
-		Clock:   st,
+		Integrations: integrations(),
+		Journal:      j,
+		Log:          log.With("part", "broker"),
+		Clock:        st,
 	})
 	if err != nil {
 		return nil, err
 	}
 	p.broker.SetHold(holdCommits, p.protection.hold())
 	p.witnesses = newWitnesses(s, st, p.broker, p.identity, log.With("part", "witness"))
+	p.messages = p.newMessages()
 	p.server, err = apiserver.New(apiserver.Config{
-		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
+		Channels: channels{p.messages},
+		Broker:   p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 	})
 	if err != nil {
@@ -198,6 +203,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	for _, sink := range p.sinks {
 		g.Go(func() error { p.follow(failed, sink); return nil })
 	}
+	g.Go(func() error { p.messages.Run(failed); return nil })
 	if p.first {
 		g.Go(func() error { return p.bootstrap.run(failed) })
 	}

@@ -20,7 +20,8 @@ func (s *Store) SeenProof(ctx context.Context, jti string, expires time.Time) (f
 
 // Prune removes what is of no more use: proofs that expired, marks of commits
 // that nobody asks about any more, answers to calls of the day before, and
-// logins and codes a month after their end. Nothing else is ever removed.
+// logins and codes a month after their end, what stood in messages long after what
+// they tell of. Nothing else is ever removed.
 func (s *Store) Prune(ctx context.Context) error {
 	return s.Update(ctx, func(tx *Tx) error {
 		for _, old := range []struct {
@@ -32,6 +33,7 @@ func (s *Store) Prune(ctx context.Context) error {
 			{"DELETE FROM remembered WHERE at < $1", rememberFor},
 			{"DELETE FROM logins WHERE expires_at < $1", 30 * 24 * time.Hour},
 			{"DELETE FROM enrolments WHERE expires_at < $1", 30 * 24 * time.Hour},
+			{"DELETE FROM messages WHERE due_at IS NULL AND at < $1", keepMessages},
 		} {
 			if _, err := tx.exec(old.q, tx.now.Add(-old.age).UnixMilli()); err != nil {
 				return err
