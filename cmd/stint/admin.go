@@ -16,7 +16,8 @@ import (
 func (c *cli) adminCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, the stop switch, the clock, backups, the doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
-	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd())
+	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(),
+		c.userLinkCmd(), c.userUnlinkCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd())
 	credential := &cobra.Command{Use: "credential", Short: "What Stint signs in to resources and integrations with"}

@@ -247,6 +247,17 @@ func (f *fake) administration(mux *http.ServeMux) {
 		u.Auditor = in.Auditor == nil || *in.Auditor
 		return u, nil
 	})
+	for _, verb := range []string{"link", "unlink"} {
+		f.route(mux, "POST /v1/admin/users/{name}/"+verb, func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+			var id api.Identity
+			err := json.Unmarshal(body, &id)
+			u := api.User{ID: "user:" + r.PathValue("name"), Name: r.PathValue("name"), Kind: "user"}
+			if verb == "link" {
+				u.Identities = []api.Identity{id}
+			}
+			return u, err
+		})
+	}
 	f.route(mux, "POST /v1/admin/users/{name}/enroll", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) { return added(r.PathValue("name")) })
 	f.route(mux, "POST /v1/admin/users/{name}/disable", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		return api.Disabled{Principal: "user:" + r.PathValue("name"), Grants: []string{"grt_1"}}, nil

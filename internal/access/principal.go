@@ -11,14 +11,22 @@ import (
 // human. Person is the human who counts for separation of duties: the user's
 // own, the owner's for a service or an agent.
 type Principal struct {
-	ID         PrincipalID
-	Person     Person
-	Groups     []Group // sorted
+	ID     PrincipalID
+	Person Person
+	// Identities are who it is elsewhere; sorted. Of all principals one has each.
+	Identities []Identity
+	Groups     []Group // sorted; of all sources
+	// Provided are the groups by who gave them: a provider's name, or "" for an
+	// administrator; nil while no provider gave any. Provide changes it.
+	Provided   map[string][]Group
 	Attributes map[string]string
 	Manager    PrincipalID // may be empty
 	Admin      bool        // administers Stint; has no implicit access to any target
 	Auditor    bool
 	Disabled   bool
+	// DisabledBy is the provider that disabled it, empty for an administrator. Only
+	// who disabled a principal enables it again.
+	DisabledBy string
 	// Until is when the principal itself ends; zero for users without an end.
 	Until     time.Time
 	CreatedAt time.Time

@@ -121,18 +121,30 @@ type Require struct {
 
 // User is a principal, as lists and pages show it.
 type User struct {
-	ID        string   `json:"id" example:"user:mira"`
-	Name      string   `json:"name" example:"mira"`
-	Kind      string   `json:"kind" enum:"user,service,agent"`
-	Person    string   `json:"person" doc:"The human behind it" example:"mira"`
-	Groups    []string `json:"groups" nullable:"false"`
-	Manager   string   `json:"manager,omitempty"`
-	Admin     bool     `json:"admin"`
-	Auditor   bool     `json:"auditor"`
-	Disabled  bool     `json:"disabled"`
-	Until     Time     `json:"until" nullable:"true" format:"date-time" doc:"When it ends by itself"`
-	CreatedAt Time     `json:"created_at" format:"date-time"`
-	Live      int      `json:"live" doc:"How many grants it holds now"`
+	ID       string   `json:"id" example:"user:mira"`
+	Name     string   `json:"name" example:"mira"`
+	Kind     string   `json:"kind" enum:"user,service,agent"`
+	Person   string   `json:"person" doc:"The human behind it" example:"mira"`
+	Groups   []string `json:"groups" nullable:"false"`
+	Manager  string   `json:"manager,omitempty"`
+	Admin    bool     `json:"admin"`
+	Auditor  bool     `json:"auditor"`
+	Disabled bool     `json:"disabled"`
+
+	DisabledBy string              `json:"disabled_by,omitempty" doc:"The provider that disabled it; absent for an administrator" example:"corp-scim"`
+	Identities []Identity          `json:"identities,omitempty" nullable:"false" doc:"Who it is elsewhere"`
+	Provided   map[string][]string `json:"provided,omitempty" doc:"Of its groups, those that providers gave"`
+
+	Until     Time `json:"until" nullable:"true" format:"date-time" doc:"When it ends by itself"`
+	CreatedAt Time `json:"created_at" format:"date-time"`
+	Live      int  `json:"live" doc:"How many grants it holds now"`
+}
+
+// Identity is who a user is elsewhere: with a provider, the subject that never
+// changes there.
+type Identity struct {
+	Provider string `json:"provider" minLength:"1" maxLength:"63" doc:"An integration" example:"corp-sso"`
+	Subject  string `json:"subject" minLength:"1" maxLength:"255" doc:"Exactly as the provider writes it: OpenID Connect's sub, SCIM's externalId, a directory's entryUUID" example:"00u1a2b3c4d5"`
 }
 
 // ExplainAsk asks what would be decided. Administrators may ask for others.

@@ -65,10 +65,24 @@ func condition(when, while string) string {
 }
 
 func toUser(p access.Principal, live int) api.User {
-	return api.User{
+	u := api.User{
 		ID: string(p.ID), Name: p.ID.Name(), Kind: string(p.ID.Kind()), Person: string(p.Person), Groups: texts(p.Groups), Manager: p.Manager.Name(),
 		Admin: p.Admin, Auditor: p.Auditor, Disabled: p.Disabled, Until: api.At(p.Until), CreatedAt: api.At(p.CreatedAt), Live: live,
+		DisabledBy: p.DisabledBy,
 	}
+	for _, i := range p.Identities {
+		u.Identities = append(u.Identities, api.Identity(i))
+	}
+	for source, gs := range p.Provided {
+		if source == "" {
+			continue
+		}
+		if u.Provided == nil {
+			u.Provided = map[string][]string{}
+		}
+		u.Provided[source] = texts(gs)
+	}
+	return u
 }
 
 func toCanRow(resource string, e policy.Eligible) api.CanRow {

@@ -99,6 +99,29 @@ func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api
 	return s.getUser(ctx, c, &ByName{Name: string(p.ID)})
 }
 
+type linkUserIn struct {
+	ByName
+	Body api.Identity
+}
+
+func (s *Server) linkUser(ctx context.Context, c call, in *linkUserIn) (*reply[api.User], error) {
+	p, err := s.ident.Link(ctx, c.Caller, strings.TrimPrefix(in.Name, "user:"), access.Identity(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	return s.getUser(ctx, c, &ByName{Name: string(p.ID)})
+}
+
+// unlinkUser has what they hold decided again: the provider's groups may be gone.
+func (s *Server) unlinkUser(ctx context.Context, c call, in *linkUserIn) (*reply[api.User], error) {
+	p, err := s.ident.Unlink(ctx, c.Caller, strings.TrimPrefix(in.Name, "user:"), access.Identity(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	s.broker.Reconsider()
+	return s.getUser(ctx, c, &ByName{Name: string(p.ID)})
+}
+
 func toUserAdded(e ident.Enrolment) api.UserAdded {
 	return api.UserAdded{Name: e.Principal.Name(), Principal: string(e.Principal), EnrollToken: api.Secret(e.Code.Reveal()), ExpiresAt: api.At(e.ExpiresAt)}
 }

@@ -112,6 +112,10 @@ func (s *Server) addRoutes() {
 		summary: "A fresh one-time code for an existing user", detail: "For a new device, or when the last login has ended. Unused codes from before are worthless from then on."}, s.enrollUser)
 	register(s, route{name: "disable-user", method: post, path: "/v1/admin/users/{name}/disable", who: admins, urgent: true, tag: "Administration",
 		summary: "Disable a principal and end all it holds"}, s.disableUser)
+	register(s, route{name: "link-user", method: post, path: "/v1/admin/users/{name}/link", who: admins, tag: "Administration",
+		summary: "Say that a user is a subject of a provider", detail: "Whoever signs in there as that subject is this user. A subject is one user's."}, s.linkUser)
+	register(s, route{name: "unlink-user", method: post, path: "/v1/admin/users/{name}/unlink", who: admins, urgent: true, tag: "Administration",
+		summary: "Take an identity of a user away", detail: "With the last one of a provider the groups go that it gave; what they hold is decided again."}, s.unlinkUser)
 	register(s, route{name: "add-service", method: post, path: "/v1/admin/services", who: admins, tag: "Administration",
 		summary: "Make a service with a token, or renew one"}, s.addService)
 	register(s, route{name: "set-credential", method: put, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",

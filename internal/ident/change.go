@@ -12,7 +12,7 @@ import (
 
 // UserChange is what shall be different about a user. What is nil stays as it is.
 type UserChange struct {
-	Groups  *[]string // all of them from now on
+	Groups  *[]string // all that administrators give, from now on
 	Manager *string   // a user's name, or empty for none
 	Admin   *bool
 	Auditor *bool
@@ -69,9 +69,11 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 func (c UserChange) apply(p access.Principal) (access.Principal, error) {
 	var err error
 	if c.Groups != nil {
-		if p.Groups, err = checkGroups(*c.Groups); err != nil {
+		gs, err := checkGroups(*c.Groups)
+		if err != nil {
 			return p, err
 		}
+		p = p.Provide("", gs) // a provider's are its own
 	}
 	if c.Manager != nil {
 		if p.Manager, err = managerOf(p.ID.Name(), *c.Manager); err != nil {
@@ -84,7 +86,12 @@ func (c UserChange) apply(p access.Principal) (access.Principal, error) {
 	if c.Auditor != nil {
 		p.Auditor = *c.Auditor
 	}
-	if c.Enable {
+	if c.Enable && p.Disabled {
+		if p.DisabledBy != "" {
+			return p, access.Fail(access.Conflict, "disabled-elsewhere", string(p.ID)+" was disabled by "+p.DisabledBy).
+				Because("who disabled them enables them: " + p.DisabledBy + " would say so when they come back").
+				Try("have them enabled there; if " + p.DisabledBy + " is out of use, unlink them from it first")
+		}
 		p.Disabled = false
 	}
 	return p, nil

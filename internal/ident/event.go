@@ -15,6 +15,9 @@ const (
 	PrincipalUpdated access.EventType = "principal.updated" // a service renewed
 	PrincipalChanged access.EventType = "principal.changed" // a user's groups, manager or rights
 
+	PrincipalLinked   access.EventType = "principal.linked"   // to a subject of a provider
+	PrincipalUnlinked access.EventType = "principal.unlinked" // from it
+
 	EnrolmentCreated access.EventType = "enrolment.created"
 	EnrolmentUsed    access.EventType = "enrolment.used"
 

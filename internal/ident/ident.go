@@ -33,6 +33,9 @@ type Tx interface {
 
 	Principal(id access.PrincipalID) (access.Principal, error)
 	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	// PrincipalByIdentity finds who is a subject of a provider.
+	PrincipalByIdentity(i access.Identity) (access.Principal, error)
+	// SavePrincipals also answers access.Conflict when another has one of the identities.
 	SavePrincipals(ps ...access.Principal) error
 
 	Enrolment(code access.Digest) (access.Enrolment, error)

@@ -40,6 +40,10 @@ func fill(t *testing.T, v reflect.Value, n *int64) {
 			fill(t, v.Index(i), n)
 		}
 	case reflect.Map:
+		if v.Type() == reflect.TypeFor[map[string][]access.Group]() {
+			v.Set(reflect.ValueOf(map[string][]access.Group{fmt.Sprint("k", *n): {"g"}}))
+			return
+		}
 		v.Set(reflect.ValueOf(map[string]string{fmt.Sprint("k", *n): "v"}))
 	case reflect.String:
 		v.SetString(fmt.Sprint("text <&> “", *n))
@@ -133,7 +137,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	if w, err = principalRow(p); err != nil {
 		t.Fatal(err)
 	}
-	gotP, err := scanPrincipal(rowOf{principalTable, w, []string{"id", "version", "person", "body"}})
+	gotP, err := scanPrincipal(rowOf{principalTable, w, []string{"id", "version", "person", "body", "linked"}})
 	same("principal", gotP, p, err)
 
 	var c access.Credential

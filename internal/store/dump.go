@@ -20,7 +20,7 @@ var notDumped = []string{"schema_version", "commits", "proofs", "marks", "replic
 
 // dumpFirst is the order in which tables that refer to each other are written;
 // all others follow by name.
-var dumpFirst = []string{"requests", "request_targets", "votes", "grants", "grant_targets", "entitlements", "holds"}
+var dumpFirst = []string{"requests", "request_targets", "votes", "grants", "grant_targets", "entitlements", "holds", "principals", "identities"}
 
 // Dump writes a backup of the whole store, as of one snapshot, to out. What the
 // manifest says of program, installation and epoch comes from m. The snapshot is

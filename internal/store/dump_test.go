@@ -156,7 +156,7 @@ func furnish(t *testing.T, s *store.Store) {
 		return errors.Join(
 			tx.SaveDocuments(1, []byte("kind: Nothing\n")),
 			tx.SaveSetting("empty", []byte{}), tx.SaveSetting("bytes", []byte{0, 1, 0xff}),
-			tx.SavePrincipals(access.Principal{ID: "user:mira", Person: "mira", Version: 1, CreatedAt: now}),
+			tx.SavePrincipals(access.Principal{ID: "user:mira", Person: "mira", Version: 1, CreatedAt: now, Identities: []access.Identity{{Provider: "corp", Subject: "1"}}}),
 			tx.SaveCredential(access.Credential{Name: "login", Type: "postgres", Address: "a:1", Username: "ü\t\"", Version: 1, Sealed: []byte{1, 2}, SetAt: now}),
 			tx.SaveLogin(access.Login{Token: [32]byte{1}, Principal: "user:mira", Device: "d", SealKey: []byte("k"), CreatedAt: now, ExpiresAt: now.Add(time.Hour)}),
 			tx.SaveEnrolment(access.Enrolment{Code: [32]byte{2}, Principal: "user:mira", ExpiresAt: now.Add(time.Hour)}),

@@ -4,8 +4,40 @@ import "stint/internal/access"
 
 var principalTable = table{
 	name: "principals", noun: "principal", keys: 1, versioned: true,
-	columns: []column{{"id", text}, {"version", integer}, {"kind", text}, {"person", text}, {"body", text}},
+	columns: []column{{"id", text}, {"version", integer}, {"kind", text}, {"person", text}, {"body", text}, {"linked", text}},
 }.build()
+
+// identityTable finds principals by who they are elsewhere; principals.linked says
+// the same.
+var identityTable = table{
+	name: "identities", noun: "identity", keys: 2, once: true,
+	columns: []column{{"provider", text}, {"subject", text}, {"principal", text}},
+}.build()
+
+// linkedBody is what providers said of a principal. It has a column of its own,
+// because versions that do not know it must not write it, nor fail to read the body.
+type linkedBody struct {
+	Identities []identityBody            `json:"identities,omitempty"`
+	Provided   map[string][]access.Group `json:"provided,omitempty"`
+	DisabledBy string                    `json:"disabled_by,omitempty"`
+}
+
+type identityBody struct {
+	Provider string `json:"provider"`
+	Subject  string `json:"subject"`
+}
+
+// linkedText is empty for those of whom no provider said anything.
+func linkedText(p access.Principal) (string, error) {
+	if len(p.Identities) == 0 && len(p.Provided) == 0 && p.DisabledBy == "" {
+		return "", nil
+	}
+	b := linkedBody{Provided: p.Provided, DisabledBy: p.DisabledBy}
+	for _, i := range p.Identities {
+		b.Identities = append(b.Identities, identityBody(i))
+	}
+	return encode(b)
+}
 
 type principalBody struct {
 	Groups     []access.Group    `json:"groups,omitempty"`
@@ -20,15 +52,19 @@ type principalBody struct {
 
 func principalRow(p access.Principal) (write, error) {
 	body, err := encode(principalBody{p.Groups, p.Attributes, string(p.Manager), p.Admin, p.Auditor, p.Disabled, stampOf(p.Until), stampOf(p.CreatedAt)})
-	return write{string(p.ID), p.Version, string(p.ID.Kind()), string(p.Person), body}, err
+	if err != nil {
+		return nil, err
+	}
+	linked, err := linkedText(p)
+	return write{string(p.ID), p.Version, string(p.ID.Kind()), string(p.Person), body, linked}, err
 }
 
-const principalColumns = "SELECT id, version, person, body FROM principals"
+const principalColumns = "SELECT id, version, person, body, linked FROM principals"
 
 func scanPrincipal(row row) (access.Principal, error) {
 	var p access.Principal
-	var text string
-	if err := row.Scan(&p.ID, &p.Version, &p.Person, &text); err != nil {
+	var text, linked string
+	if err := row.Scan(&p.ID, &p.Version, &p.Person, &text, &linked); err != nil {
 		return p, err
 	}
 	var b principalBody
@@ -38,6 +74,17 @@ func scanPrincipal(row row) (access.Principal, error) {
 	p.Groups, p.Attributes, p.Manager = b.Groups, b.Attributes, access.PrincipalID(b.Manager)
 	p.Admin, p.Auditor, p.Disabled = b.Admin, b.Auditor, b.Disabled
 	p.Until, p.CreatedAt = b.Until.time(), b.CreatedAt.time()
+	if linked == "" {
+		return p, nil
+	}
+	var l linkedBody
+	if err := decode(linked, "principal", string(p.ID), &l); err != nil {
+		return p, err
+	}
+	p.Provided, p.DisabledBy = l.Provided, l.DisabledBy
+	for _, i := range l.Identities {
+		p.Identities = append(p.Identities, access.Identity(i))
+	}
 	return p, nil
 }
 
@@ -46,17 +93,46 @@ func (tx *Tx) Principal(id access.PrincipalID) (access.Principal, error) {
 	return one(tx, "principal", scanPrincipal, principalColumns+" WHERE id = $1", string(id))
 }
 
-// SavePrincipals writes principals.
+var principalByIdentity = principalColumns + " WHERE id = (SELECT principal FROM identities WHERE provider = $1 AND subject = $2)"
+
+// PrincipalByIdentity finds who has an identity.
+func (tx *Tx) PrincipalByIdentity(i access.Identity) (access.Principal, error) {
+	return one(tx, "principal", scanPrincipal, principalByIdentity, i.Provider, i.Subject)
+}
+
+var dropIdentities = byIDs("DELETE FROM identities WHERE principal {ids}")
+
+// SavePrincipals writes principals. access.Conflict when another principal has one
+// of their identities.
 func (tx *Tx) SavePrincipals(ps ...access.Principal) error {
 	rows := make([]write, 0, len(ps))
+	var later []access.PrincipalID // that may have had identities
+	var ids []write
 	for _, p := range ps {
 		w, err := principalRow(p)
 		if err != nil {
 			return tx.fail(err)
 		}
 		rows = append(rows, w)
+		if p.Version > 1 {
+			later = append(later, p.ID)
+		}
+		for _, i := range p.Identities {
+			ids = append(ids, write{i.Provider, i.Subject, string(p.ID)})
+		}
 	}
-	return tx.save(principalTable, rows)
+	if err := tx.save(principalTable, rows); err != nil {
+		return err
+	}
+	if len(later) > 0 {
+		if err := execByIDs(tx, nil, dropIdentities, later); err != nil {
+			return err
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return tx.save(identityTable, ids)
 }
 
 // Principals lists all of a kind, or with an empty kind all, by name.

@@ -9,6 +9,54 @@ import (
 	"stint/internal/access"
 )
 
+// identities are of one principal each, and what providers said comes back whole.
+func identities(t *testing.T, s Store) {
+	now := storeNow(t, s)
+	a, b := access.Identity{Provider: "corp", Subject: "1"}, access.Identity{Provider: "corp", Subject: "2"}
+	mira := access.Principal{ID: "user:mira", Person: "mira", Identities: []access.Identity{a, b}, Groups: []access.Group{"dba", "web"},
+		Provided: map[string][]access.Group{"": {"dba"}, "corp": {"web"}}, Disabled: true, DisabledBy: "corp", CreatedAt: now, Version: 1}
+	omar := access.Principal{ID: "user:omar", Person: "omar", CreatedAt: now, Version: 1}
+	update(t, s, func(tx Tx) error { return tx.SavePrincipals(mira, omar) })
+	by := func(i access.Identity) (access.Principal, error) {
+		var p access.Principal
+		err := s.View(context.Background(), func(tx Tx) (err error) { p, err = tx.PrincipalByIdentity(i); return err })
+		return p, err
+	}
+	found := func(i access.Identity, want access.Principal) {
+		t.Helper()
+		got, err := by(i)
+		if err != nil {
+			t.Errorf("%v: %v", i, err)
+		}
+		diff(t, got, want)
+	}
+	missing := func(i access.Identity) {
+		t.Helper()
+		_, err := by(i)
+		wantKind(t, err, access.NotFound)
+	}
+	found(a, mira)
+	found(b, mira)
+	missing(access.Identity{Provider: "other", Subject: "1"})
+	missing(access.Identity{Provider: "corp", Subject: "user:omar"})
+
+	omar.Version, omar.Identities = 2, []access.Identity{b}
+	wantKind(t, s.Update(context.Background(), func(tx Tx) error { return tx.SavePrincipals(omar) }), access.Conflict)
+	eve := access.Principal{ID: "user:eve", Person: "eve", Identities: []access.Identity{a}, CreatedAt: now, Version: 1}
+	wantKind(t, s.Update(context.Background(), func(tx Tx) error { return tx.SavePrincipals(eve) }), access.Conflict)
+	found(b, mira)
+
+	mira.Version, mira.Identities = 2, []access.Identity{a} // one moves, in one save
+	update(t, s, func(tx Tx) error { return tx.SavePrincipals(omar, mira) })
+	found(a, mira)
+	found(b, omar)
+	mira.Version, mira.Identities, mira.Provided, mira.Disabled, mira.DisabledBy = 3, nil, nil, false, ""
+	update(t, s, func(tx Tx) error { return tx.SavePrincipals(mira) })
+	missing(a)
+	update(t, s, func(tx Tx) error { return tx.SavePrincipals(eve) })
+	found(a, eve)
+}
+
 func principalsAndLogins(t *testing.T, s Store) {
 	now := storeNow(t, s)
 	mira := access.Principal{ID: "user:mira", Person: "mira", Groups: []access.Group{"dba", "platform"}, Attributes: map[string]string{"team": "orders"},

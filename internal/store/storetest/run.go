@@ -26,6 +26,7 @@ type Store struct {
 type Tx interface {
 	broker.Tx
 
+	PrincipalByIdentity(i access.Identity) (access.Principal, error)
 	Login(token access.Digest) (access.Login, error)
 	RevokeLogin(token access.Digest) error
 	Enrolment(code access.Digest) (access.Enrolment, error)
@@ -100,6 +101,7 @@ var cases = []struct {
 	{"Batches", batches},
 	{"WhatEndsNext", whatEndsNext},
 	{"PrincipalsAndLogins", principalsAndLogins},
+	{"Identities", identities},
 	{"Settings", settings},
 	{"Remember", remember},
 	{"SealedKeepsTheNewest", sealedKeepsTheNewest},

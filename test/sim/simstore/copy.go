@@ -86,7 +86,14 @@ func cloneEntitlement(e access.Entitlement) access.Entitlement {
 }
 
 func clonePrincipal(p access.Principal) access.Principal {
-	p.Groups, p.Attributes = list(p.Groups), dict(p.Attributes)
+	p.Groups, p.Attributes, p.Identities = list(p.Groups), dict(p.Attributes), list(p.Identities)
+	if p.Provided != nil {
+		all := make(map[string][]access.Group, len(p.Provided))
+		for source, gs := range p.Provided {
+			all[source] = list(gs)
+		}
+		p.Provided = all
+	}
 	p.Until, p.CreatedAt = instant(p.Until), instant(p.CreatedAt)
 	return p
 }

@@ -51,7 +51,29 @@ func (tx *Tx) SavePrincipals(ps ...access.Principal) error {
 			putKey(tx, all, p.ID, clonePrincipal(p))
 		}
 	}
+	for _, p := range ps {
+		for _, i := range all[p.ID].Identities {
+			for _, q := range all {
+				if q.ID != p.ID && slices.Contains(q.Identities, i) {
+					return tx.fail(taken("the identity"))
+				}
+			}
+		}
+	}
 	return nil
+}
+
+// PrincipalByIdentity finds who has an identity.
+func (tx *Tx) PrincipalByIdentity(i access.Identity) (access.Principal, error) {
+	if tx.err != nil {
+		return access.Principal{}, tx.err
+	}
+	for _, p := range tx.s.people.principals {
+		if slices.Contains(p.Identities, i) { // one at most
+			return clonePrincipal(p), nil
+		}
+	}
+	return access.Principal{}, missing("principal")
 }
 
 // Principals lists all of a kind, or with an empty kind all, by name.

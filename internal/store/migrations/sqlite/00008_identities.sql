@@ -1,0 +1,40 @@
+-- Who principals are elsewhere, and what provisioning services said of them. A
+-- version that knows nothing of it writes principals without the new column, which
+-- keeps what it has.
+
+-- +goose Up
+ALTER TABLE principals ADD COLUMN linked TEXT NOT NULL DEFAULT '';
+
+-- The same identities as in principals.linked: each is one principal's.
+CREATE TABLE identities (
+    provider  TEXT NOT NULL CHECK (provider <> ''),
+    subject   TEXT NOT NULL CHECK (subject <> ''),
+    principal TEXT NOT NULL REFERENCES principals (id),
+    PRIMARY KEY (provider, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identities_by_principal ON identities (principal);
+
+-- Users and groups as a provisioning service sees them: the id of a user is the name
+-- of its principal.
+CREATE TABLE provisioned (
+    provider   TEXT NOT NULL CHECK (provider <> ''),
+    kind       TEXT NOT NULL CHECK (kind IN ('user', 'group')),
+    id         TEXT NOT NULL CHECK (id <> ''),
+    version    INTEGER NOT NULL CHECK (version >= 1),
+    name       TEXT NOT NULL CHECK (name <> ''),
+    external   TEXT NOT NULL,
+    body       TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (provider, kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX provisioned_by_name ON provisioned (provider, kind, name);
+CREATE INDEX provisioned_by_external ON provisioned (provider, kind, external);
+
+CREATE TABLE provisioned_members (
+    provider TEXT NOT NULL,
+    grp      TEXT NOT NULL,
+    member   TEXT NOT NULL CHECK (member <> ''),
+    PRIMARY KEY (provider, grp, member)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX provisioned_by_member ON provisioned_members (provider, member);
