@@ -26,6 +26,8 @@ const (
 	GrantsStopped     access.EventType = "grants.stopped"
 	GrantsResumed     access.EventType = "grants.resumed"
 	PrincipalDisabled access.EventType = "principal.disabled"
+	PrincipalKept     access.EventType = "principal.kept"  // the last administrator, who left
+	PrincipalEnded    access.EventType = "principal.ended" // what it held, and not itself
 	ResourceChecked   access.EventType = "resource.checked"
 	// IntegrationTested says that somebody had a test message sent.
 	IntegrationTested access.EventType = "integration.tested"

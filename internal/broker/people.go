@@ -33,60 +33,90 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 		if p.Disabled {
 			return access.Fail(access.Conflict, "already-disabled", string(id)+" is disabled already")
 		}
-		all := []access.Principal{p}
-		if id.Kind() == access.User {
-			for _, kind := range []access.PrincipalKind{access.Service, access.Agent} {
-				ps, err := tx.Principals(kind)
-				if err != nil {
-					return err
-				}
-				for _, s := range ps {
-					if s.Person == p.Person && !s.Disabled {
-						all = append(all, s)
-					}
-				}
-			}
-		}
-		for _, p := range all {
-			p.Disabled = true
-			p.Version++
-			if err := tx.SavePrincipals(p); err != nil {
-				return err
-			}
-			if err := tx.DropLogins(p.ID); err != nil {
-				return err
-			}
-			fx.event(access.Event{Type: PrincipalDisabled, At: tx.Now(), Entity: string(p.ID), Version: p.Version, Actor: c.Actor,
-				Facts: map[string]string{"why": why, "person": string(p.Person)}})
-			if err := b.refuseAll(tx, fx, p.ID, c.Actor); err != nil {
-				return err
-			}
-			q := access.GrantQuery{Principal: p.ID, States: live, Limit: dueBatch}
-			for {
-				gs, err := tx.Grants(q)
-				if err != nil {
-					return err
-				}
-				if _, err := b.endGrants(tx, fx, gs, access.ByPolicy, string(p.ID)+" was disabled", c.Actor); err != nil {
-					return err
-				}
-				if len(gs) < q.Limit {
-					break
-				}
-				q.Before = gs[len(gs)-1].ID
-			}
-		}
-		return nil
+		return b.disable(tx, fx, p, "", why, c.Actor)
 	})
 }
 
-func (b *Broker) refuseAll(tx Tx, fx *effects, id access.PrincipalID, actor access.Actor) error {
+// disable disables a principal, and all that it stands behind, and ends what they
+// hold. by is the provider that said so, or empty.
+func (b *Broker) disable(tx Tx, fx *effects, p access.Principal, by, why string, actor access.Actor) error {
+	all, err := behind(tx, p)
+	if err != nil {
+		return err
+	}
+	for _, q := range all {
+		q.Disabled = true
+		if q.ID == p.ID {
+			q.DisabledBy = by
+		}
+		q.Version++
+		if err := tx.SavePrincipals(q); err != nil {
+			return err
+		}
+		facts := map[string]string{"why": why, "person": string(q.Person)}
+		if by != "" {
+			facts["provider"] = by
+		}
+		fx.event(access.Event{Type: PrincipalDisabled, At: tx.Now(), Entity: string(q.ID), Version: q.Version, Actor: actor, Facts: facts})
+		if err := b.endAll(tx, fx, q.ID, string(q.ID)+" was disabled", actor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// behind is a principal with the services and agents that it answers for.
+func behind(tx Tx, p access.Principal) ([]access.Principal, error) {
+	all := []access.Principal{p}
+	if p.ID.Kind() != access.User {
+		return all, nil
+	}
+	for _, kind := range []access.PrincipalKind{access.Service, access.Agent} {
+		ps, err := tx.Principals(kind)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range ps {
+			if s.Person == p.Person && !s.Disabled {
+				all = append(all, s)
+			}
+		}
+	}
+	return all, nil
+}
+
+// endAll ends the logins of a principal, refuses what it asks for, and ends what it
+// holds.
+func (b *Broker) endAll(tx Tx, fx *effects, id access.PrincipalID, why string, actor access.Actor) error {
+	if err := tx.DropLogins(id); err != nil {
+		return err
+	}
+	if err := b.refuseAll(tx, fx, id, why, actor); err != nil {
+		return err
+	}
+	q := access.GrantQuery{Principal: id, States: live, Limit: dueBatch}
+	for {
+		gs, err := tx.Grants(q)
+		if err != nil {
+			return err
+		}
+		if _, err := b.endGrants(tx, fx, gs, access.ByPolicy, why, actor); err != nil {
+			return err
+		}
+		if len(gs) < q.Limit {
+			return nil
+		}
+		q.Before = gs[len(gs)-1].ID
+	}
+}
+
+func (b *Broker) refuseAll(tx Tx, fx *effects, id access.PrincipalID, why string, actor access.Actor) error {
 	rs, err := tx.Requests(access.RequestQuery{Principal: id, States: []access.RequestState{access.RequestPending}, Limit: 1000})
 	if err != nil {
 		return err
 	}
 	for _, r := range rs {
-		r, ev, err := r.Reject(string(id)+" was disabled", actor, tx.Now())
+		r, ev, err := r.Reject(why, actor, tx.Now())
 		if err != nil {
 			return err
 		}

@@ -240,7 +240,7 @@ func checkNames(name string, groups []string) ([]access.Group, error) {
 // checkGroups sorts groups and keeps each once.
 func checkGroups(groups []string) ([]access.Group, error) {
 	if len(groups) > maxGroups {
-		return nil, access.Fail(access.Invalid, "too-many-groups", "a principal is in at most "+strconv.Itoa(maxGroups)+" groups")
+		return nil, tooManyGroups()
 	}
 	var out []access.Group
 	for _, g := range groups {
@@ -251,6 +251,10 @@ func checkGroups(groups []string) ([]access.Group, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+func tooManyGroups() error {
+	return access.Fail(access.Invalid, "too-many-groups", "a principal is in at most "+strconv.Itoa(maxGroups)+" groups")
 }
 
 func badName(what, name string) error {
@@ -280,7 +284,7 @@ func absent(tx Tx, id access.PrincipalID) error {
 	return err
 }
 
-func taken(id access.PrincipalID) error {
+func taken(id access.PrincipalID) *access.Error {
 	return access.Fail(access.Conflict, "name-taken", string(id)+" exists already").Try("choose another name")
 }
 

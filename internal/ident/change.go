@@ -130,6 +130,7 @@ func changes(old, now access.Principal) (list []change) {
 	note("manager", string(old.Manager), string(now.Manager))
 	note("admin", strconv.FormatBool(old.Admin), strconv.FormatBool(now.Admin))
 	note("auditor", strconv.FormatBool(old.Auditor), strconv.FormatBool(now.Auditor))
+	note("identities", identitiesText(old.Identities), identitiesText(now.Identities))
 	note("disabled", strconv.FormatBool(old.Disabled), strconv.FormatBool(now.Disabled))
 	return list
 }
