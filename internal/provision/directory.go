@@ -217,7 +217,12 @@ func (d Directory) Replace(ctx context.Context, was scim.Resource, attrs scim.Ob
 			return err
 		}
 		row := old
-		row.Version, row.Changed, row.External = old.Version+1, tx.Now(), attrs.Text("externalId")
+		row.Version, row.Changed = old.Version+1, tx.Now()
+		if id := attrs.Text("externalId"); id != "" {
+			row.External = id
+		} else if old.External != "" { // Okta's PUT leaves it out
+			attrs["externalId"] = old.External
+		}
 		if was.Kind == scim.Group {
 			again, err = d.putGroup(tx, &old, &row, attrs)
 		} else {

@@ -125,6 +125,11 @@ func convert(a attribute, v any, at string) (any, error) {
 				return nil, refuse(invalidValue, "%s has one value, not a list", at+a.name)
 			}
 			v = list[0]
+			if m, ok := v.(map[string]any); ok && len(m) == 1 && a.typ != complexType { // and that in a value
+				if inner, has := member(m, "value"); has {
+					v = inner
+				}
+			}
 		}
 		return single(a, v, at)
 	}
