@@ -18,6 +18,9 @@ const (
 	PrincipalLinked   access.EventType = "principal.linked"   // to a subject of a provider
 	PrincipalUnlinked access.EventType = "principal.unlinked" // from it
 
+	TokenCreated access.EventType = "token.created" // of an integration
+	TokenEnded   access.EventType = "token.ended"   // brought forward, or at once
+
 	EnrolmentCreated access.EventType = "enrolment.created"
 	EnrolmentUsed    access.EventType = "enrolment.used"
 

@@ -50,6 +50,12 @@ type Tx interface {
 	RevokeLogin(token access.Digest) error
 	// DropLogins ends every login of a principal, and its open enrolments.
 	DropLogins(p access.PrincipalID) error
+
+	IntegrationToken(token access.Digest) (access.IntegrationToken, error)
+	IntegrationTokens(provider string) ([]access.IntegrationToken, error)
+	// SaveIntegrationToken inserts at version 1, else replaces exactly the version
+	// before; a token never comes back.
+	SaveIntegrationToken(t access.IntegrationToken) error
 }
 
 // Ident answers who is calling. It is safe for concurrent use and keeps nothing

@@ -13,6 +13,9 @@ import (
 const (
 	tokenPrefix = "stint_"
 	codePrefix  = "stint-enroll-"
+
+	providerPrefix = "stint-provider-"
+
 	secretBytes = 32
 )
 

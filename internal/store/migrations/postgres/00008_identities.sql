@@ -38,3 +38,14 @@ CREATE TABLE provisioned_members (
     PRIMARY KEY (provider, grp, member)
 );
 CREATE INDEX provisioned_by_member ON provisioned_members (provider, member);
+
+-- What provisioning services show to be let in; only its hash.
+CREATE TABLE integration_tokens (
+    token      BYTEA NOT NULL PRIMARY KEY CHECK (length(token) = 32),
+    version    BIGINT NOT NULL CHECK (version >= 1),
+    provider   TEXT COLLATE "C" NOT NULL CHECK (provider <> ''),
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL CHECK (expires_at > created_at),
+    revoked    BOOLEAN NOT NULL
+);
+CREATE INDEX integration_tokens_by_provider ON integration_tokens (provider);

@@ -38,3 +38,14 @@ CREATE TABLE provisioned_members (
     PRIMARY KEY (provider, grp, member)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX provisioned_by_member ON provisioned_members (provider, member);
+
+-- What provisioning services show to be let in; only its hash.
+CREATE TABLE integration_tokens (
+    token      BLOB NOT NULL PRIMARY KEY CHECK (length(token) = 32),
+    version    INTEGER NOT NULL CHECK (version >= 1),
+    provider   TEXT NOT NULL CHECK (provider <> ''),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL CHECK (expires_at > created_at),
+    revoked    INTEGER NOT NULL CHECK (revoked IN (0, 1))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX integration_tokens_by_provider ON integration_tokens (provider);
