@@ -23,7 +23,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	credential := &cobra.Command{Use: "credential", Short: "What Stint signs in to resources and integrations with"}
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
-	integration.AddCommand(c.integrationTestCmd())
+	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
 	cmd.AddCommand(user, service, credential, integration, c.stopCmd(), c.resumeCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd())
 	return cmd
 }

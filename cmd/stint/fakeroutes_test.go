@@ -247,6 +247,17 @@ func (f *fake) administration(mux *http.ServeMux) {
 		u.Auditor = in.Auditor == nil || *in.Auditor
 		return u, nil
 	})
+	f.route(mux, "POST /v1/admin/integrations/{name}/tokens", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+		var in api.TokenAdd
+		err := json.Unmarshal(body, &in)
+		return api.TokenAdded{Integration: r.PathValue("name"), Name: "9f86d0 " + in.For + " " + in.Overlap, Token: "stint-provider-x", ExpiresAt: api.At(time.Now().Add(time.Hour))}, err
+	})
+	f.route(mux, "GET /v1/admin/integrations/{name}/tokens", func(fakeLogin, *http.Request, []byte) (any, error) {
+		return api.Page[api.Token]{Items: []api.Token{{Name: "9f86d0", CreatedAt: api.At(time.Now()), ExpiresAt: api.At(time.Now().Add(time.Hour))}}}, nil
+	})
+	f.route(mux, "POST /v1/admin/integrations/{name}/tokens/end", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		return api.TokensEnded{Integration: r.PathValue("name"), Ended: 2}, nil
+	})
 	for _, verb := range []string{"link", "unlink"} {
 		f.route(mux, "POST /v1/admin/users/{name}/"+verb, func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
 			var id api.Identity

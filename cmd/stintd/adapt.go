@@ -9,6 +9,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/credential"
 	"stint/internal/ident"
+	"stint/internal/provision"
 	"stint/internal/siem"
 	"stint/internal/store"
 )
@@ -51,6 +52,10 @@ func (s brokerStore) View(ctx context.Context, fn func(broker.Tx) error) error {
 
 func forIdent(s *store.Store) ident.Store {
 	return storeAs[ident.Tx]{s, func(tx *store.Tx) ident.Tx { return tx }}
+}
+
+func forProvisioning(s *store.Store) provision.Store {
+	return storeAs[provision.Tx]{s, func(tx *store.Tx) provision.Tx { return tx }}
 }
 
 func forLogins(s *store.Store) credential.Store {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -10,12 +9,13 @@ import (
 	"stint/internal/broker"
 	"stint/internal/egress"
 	"stint/internal/notify"
+	"stint/internal/provision"
 	"stint/internal/store"
 )
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return slices.Concat(notify.Schemas())
+	return append(notify.Schemas(), provision.Schema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.

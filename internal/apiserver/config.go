@@ -14,6 +14,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/credential"
 	"stint/internal/ident"
+	"stint/internal/provision"
 )
 
 // AuditLog is what the doors show of the audit log: numbered records only.
@@ -63,6 +64,8 @@ type Config struct {
 	Log     *slog.Logger
 	Limits  Limits
 	Keep    Keep // nil: no backups, no doctor
+	// Provisioned keeps what provisioning services say; nil: none is let in.
+	Provisioned provision.Store
 	// Channels sends messages; nil: there is nothing to try out.
 	Channels Channels
 

@@ -94,6 +94,12 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "get-integration", method: get, path: "/v1/integrations/{name}", who: auditors, tag: "Documents", summary: "One integration"}, s.getIntegration)
 	register(s, route{name: "delete-integration", method: del, path: "/v1/integrations/{name}", who: admins, tag: "Documents",
 		summary: "Delete an integration", detail: "Its credential stays registered."}, s.deleteIntegration)
+	register(s, route{name: "add-token", method: post, path: "/v1/admin/integrations/{name}/tokens", who: admins, tag: "Administration",
+		summary: "Make a token for an integration that tells of people", detail: "Shown once. Tokens from before end at once, or after an overlap."}, s.addToken)
+	register(s, route{name: "list-tokens", method: get, path: "/v1/admin/integrations/{name}/tokens", who: admins, tag: "Administration",
+		summary: "The tokens of an integration that are good, without their secrets"}, s.listTokens)
+	register(s, route{name: "end-tokens", method: post, path: "/v1/admin/integrations/{name}/tokens/end", who: admins, urgent: true, tag: "Administration",
+		summary: "End all tokens of an integration at once"}, s.endTokens)
 	register(s, route{name: "test-integration", method: post, path: "/v1/admin/integrations/{name}/test", who: admins, tag: "Administration",
 		summary: "Send a test message to an integration", detail: "That it was tried, and how it went, is in the log."}, s.testIntegration)
 	register(s, route{name: "who-can", method: get, path: "/v1/who-can", who: anyone, tag: "Documents",

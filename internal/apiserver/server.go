@@ -22,6 +22,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/credential"
 	"stint/internal/ident"
+	"stint/internal/provision"
 )
 
 // Server serves the API. It is safe for concurrent use.
@@ -31,8 +32,9 @@ type Server struct {
 	ident    *ident.Ident
 	replays  ident.Replays
 	audit    AuditLog
-	keep     Keep     // or nil
-	channels Channels // or nil
+	keep     Keep            // or nil
+	channels Channels        // or nil
+	provided provision.Store // or nil
 	logKey   api.LogKey
 	ready    func(context.Context) error
 	caution  func() string
@@ -50,15 +52,17 @@ type Server struct {
 	document []byte            // OpenAPI
 	handler  http.Handler
 
-	metrics *metrics
-	reads   *rates
-	writes  *rates
-	urgent  *rates // taking access away: ten times as often as other changes
-	recent  recent
-	codes   *rates // attempts to redeem a code, by address
-	work    room
-	waits   room
-	own     shares // of waits, by principal
+	metrics  *metrics
+	reads    *rates
+	writes   *rates
+	urgent   *rates // taking access away: ten times as often as other changes
+	recent   recent
+	codes    *rates // attempts to redeem a code, by address
+	knocks   *rates // of outside services, by address
+	services *rates // of outside services, by integration
+	work     room
+	waits    room
+	own      shares // of waits, by principal
 
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.
@@ -73,13 +77,14 @@ func New(c Config) (*Server, error) {
 	}
 	l := c.Limits.orDefault()
 	s := &Server{
-		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, channels: c.Channels, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
+		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, channels: c.Channels, provided: c.Provisioned, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
 		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		writes: newRates(l.WritesPerSecond, l.Burst, time.Now),
 		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
+		knocks: newRates(100, 1000, time.Now), services: newRates(50, 500, time.Now),
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }
@@ -97,7 +102,7 @@ func New(c Config) (*Server, error) {
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, frameOf(r.Context()).trace, access.Fail(access.Denied, "cross-origin", "a page of another site may not call this"))
 	}))
-	s.handler = s.framed(cross.Handler(s.shed(s.mux)))
+	s.handler = s.framed(s.outside(cross.Handler(s.shed(s.mux))))
 	return s, nil
 }
 

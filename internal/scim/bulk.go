@@ -173,6 +173,7 @@ func (s *Server) one(ctx context.Context, op operation, made map[string]string) 
 		err = wrong(c)
 	}
 	if err != nil {
+		s.failed(err)
 		return result(op, answer{}, err), false
 	}
 	if op.id != "" && a.body != nil {

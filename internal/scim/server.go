@@ -28,24 +28,49 @@ type Server struct {
 	// Base is where the service is, for locations: https://stint.example/scim/v2/corp,
 	// without a slash at its end.
 	Base string
+	// Failed, if set, is told of failures that the client is not told of in full.
+	Failed func(error)
 }
 
-// ServeHTTP answers a call whose path is below Base: /Users, /Groups/{id}, /Bulk. Who
-// may call is decided before.
+// ServeHTTP answers a call whose path is below Base: /Users, /Groups/{id}, /Bulk.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.Serve(w, r, r.URL.EscapedPath())
+}
+
+// Serve answers a call at a path below Base, as it is escaped in the URL. Who may call
+// is decided before.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, path string) {
 	body, err := readBody(w, r)
 	var a answer
 	if err == nil {
 		a, err = s.do(r.Context(), call{
-			method: r.Method, path: r.URL.EscapedPath(), query: r.URL.Query(), body: body,
+			method: r.Method, path: path, query: r.URL.Query(), body: body,
 			ifMatch: r.Header.Get("If-Match"), ifNone: r.Header.Get("If-None-Match"),
 		})
 	}
 	if err != nil {
-		e := errorOf(err)
-		a = answer{status: e.Status, body: e.body()}
+		s.refuse(w, err)
+		return
 	}
 	a.write(w)
+}
+
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	s.failed(err)
+	Refuse(w, err)
+}
+
+func (s *Server) failed(err error) {
+	if s.Failed != nil && errorOf(err).Status >= http.StatusInternalServerError {
+		s.Failed(err)
+	}
+}
+
+// Refuse answers with an error as the protocol has it. What is behind an error that is
+// nobody's but ours is not shown.
+func Refuse(w http.ResponseWriter, err error) {
+	e := errorOf(err)
+	answer{status: e.Status, body: e.body()}.write(w)
 }
 
 // readBody reads a body of JSON.
