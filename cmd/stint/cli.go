@@ -96,8 +96,8 @@ func (c *cli) root() *cobra.Command {
 		commands  []*cobra.Command
 	}{
 		{"access", "Access:", []*cobra.Command{c.requestCmd(), c.statusCmd(), c.waitCmd(), c.credentialsCmd(),
-			c.dbCmd(), c.sshCmd(), c.runCmd(), c.extendCmd(), c.endCmd(), c.cancelCmd()}},
-		{"decide", "Decide:", []*cobra.Command{c.approvalsCmd(), c.approveCmd(), c.denyCmd(), c.revokeCmd()}},
+			c.dbCmd(), c.sshCmd(), c.runCmd(), c.extendCmd(), c.endCmd(), c.cancelCmd(), c.breakGlassCmd()}},
+		{"decide", "Decide:", []*cobra.Command{c.approvalsCmd(), c.approveCmd(), c.denyCmd(), c.revokeCmd(), c.reviewsCmd(), c.reviewCmd()}},
 		{"look", "Look:", []*cobra.Command{c.getCmd(), c.whoCanCmd(), c.whoHasCmd(), c.auditCmd()}},
 		{"manage", "Manage:", []*cobra.Command{c.applyCmd(), c.deleteCmd(), c.policyCmd(), c.resourceCmd(), c.adminCmd()}},
 		{"self", "This program:", []*cobra.Command{c.loginCmd(), c.logoutCmd(), c.whoamiCmd(), c.versionCmd(), c.completionCmd()}},

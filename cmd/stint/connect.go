@@ -40,6 +40,7 @@ func (c *cli) dbCmd() *cobra.Command {
 		},
 	}
 	ask.flags(cmd, c)
+	ask.glassFlag(cmd)
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
 }
@@ -91,6 +92,7 @@ func (c *cli) runCmd() *cobra.Command {
 		},
 	}
 	ask.flags(cmd, c)
+	ask.glassFlag(cmd)
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
 }
@@ -236,6 +238,9 @@ func (c *cli) held(ctx context.Context, conn *connection, resource string, ask *
 
 // askFor sends the question that the flags, or the person, give.
 func (c *cli) askFor(ctx context.Context, conn *connection, resource string, ask *asking) (api.Request, error) {
+	if ask.glass {
+		return c.askGlass(ctx, conn, resource, ask)
+	}
 	if !ask.said() && !c.canAsk() {
 		return api.Request{}, &api.Error{Kind: api.Denied, Code: "no-access", Message: "you have no access to " + resource,
 			Next: "ask for it: add --as ROLE --for DURATION --why TEXT; stint who-can " + resource + " says which roles there are"}
@@ -270,15 +275,22 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 		c.fault("the command "+quote(args[0])+" was not found", "", "")
 		return ended{exitNoCommand}
 	}
-	q, err := ask.complete(ctx, c, resource)
-	if err != nil {
-		return err
+	var q api.Ask
+	if !ask.glass {
+		if q, err = ask.complete(ctx, c, resource); err != nil {
+			return err
+		}
 	}
 	conn, err := c.connect()
 	if err != nil {
 		return err
 	}
-	r, err := c.submit(ctx, conn, q)
+	var r api.Request
+	if ask.glass {
+		r, err = c.askGlass(ctx, conn, resource, ask)
+	} else {
+		r, err = c.submit(ctx, conn, q)
+	}
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (c *cli) connect() (*connection, error) {
 				"set STINT_TOKEN to that, or unset it to act as yourself")
 		}
 		conn.Token, conn.Service = api.Secret(token), true
-	} else if conn.Token = cfg.Logins[conn.name].Token; conn.Token == "" {
+	} else if conn.Token = cfg.tokenFor(conn.name, c.now()); conn.Token == "" {
 		return nil, &api.Error{Kind: api.Unauthenticated, Code: "not-signed-in", Message: "not signed in to " + conn.name,
 			Next: "sign in with stint login, or choose another server with STINT_SERVER"}
 	}

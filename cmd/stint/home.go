@@ -32,6 +32,8 @@ const (
 type config struct {
 	Server string           `json:"server,omitempty"` // of the last sign-in
 	Logins map[string]login `json:"logins,omitempty"` // by server
+	// Glass are logins by break-glass codes, which are good for nothing else.
+	Glass map[string]login `json:"break_glass,omitempty"` // by server
 }
 
 type login struct {

@@ -158,6 +158,19 @@ func endsOf(r api.Request, now time.Time) string {
 
 // refusal is why a request came to nothing, as an error's parts.
 func refusal(r api.Request) (what, why, next string) {
+	what, why, next = refused(r)
+	return what, why, orGlass(next, r)
+}
+
+// orGlass adds what whoever may breaks glass with to what else can be done.
+func orGlass(next string, r api.Request) string {
+	if r.BreakGlass == "" {
+		return next
+	}
+	return strings.TrimPrefix(next+"\nin an emergency: stint break-glass "+shellWord(r.Resource)+" --as "+shellWord(r.BreakGlass)+" --why …", "\n")
+}
+
+func refused(r api.Request) (what, why, next string) {
 	switch r.State {
 	case api.RequestDenied:
 		return refusedBy(r)

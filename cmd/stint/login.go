@@ -105,6 +105,7 @@ func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, 
 		cfg.Logins = map[string]login{}
 	}
 	cfg.Server = conn.name
+	delete(cfg.Glass, conn.name)
 	cfg.Logins[conn.name] = login{Token: got.Token, Principal: got.Principal, ExpiresAt: got.ExpiresAt}
 	newKey, err := c.pinLog(conn.name, given)
 	if err != nil {
@@ -182,7 +183,14 @@ func (c *cli) logoutCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			glass, err := c.endGlass(cmd.Context(), conn, &cfg)
+			if err != nil {
+				return err
+			}
 			login, ok := cfg.Logins[conn.name]
+			if !ok && glass {
+				return nil
+			}
 			if !ok {
 				c.say("not signed in to " + conn.name)
 				return nil

@@ -12,7 +12,10 @@ import (
 )
 
 // asking is the part of a question that its flags give.
-type asking struct{ role, span, why, ticket, at string }
+type asking struct {
+	role, span, why, ticket, at string
+	glass                       bool // break-glass access, where the command offers it
+}
 
 func (a *asking) flags(cmd *cobra.Command, c *cli) {
 	f := cmd.Flags()
@@ -209,7 +212,7 @@ func (c *cli) dryRun(ctx context.Context, conn *connection, q api.Ask) error {
 		return err
 	}
 	if r.Decision.Outcome == api.OutcomeDeny || r.State == api.RequestDenied {
-		c.fault("this would be denied", reasons(r.Decision), next)
+		c.fault("this would be denied", reasons(r.Decision), orGlass(next, r))
 		return ended{exitDenied}
 	}
 	return nil

@@ -40,7 +40,7 @@ func (c *cli) statusCmd() *cobra.Command {
 			t := newTable("RESOURCE", "ROLE", "LEFT", "ENDS", "NEXT", "!REQUEST")
 			t.marks["LEFT"] = markState
 			for _, r := range list {
-				t.row(r.Resource, r.Role, leftOf(r, c.now()), endsOf(r, c.now()), nextOf(r, c.now()), r.ID)
+				t.row(r.Resource, markGlass(r), leftOf(r, c.now()), endsOf(r, c.now()), nextOf(r, c.now()), r.ID)
 			}
 			return c.show(result{value: list, names: ids(list), table: t})
 		},
@@ -118,6 +118,7 @@ func requestFacts(r api.Request, c *cli) string {
 		"ticket", r.Ticket,
 		"starts", timeFact(r.Start, c),
 		"extends", r.Extends,
+		"emergency", emergencyFact(r),
 		"asked", asked(r.Decision.Approvals),
 	}
 	for _, x := range r.Decision.Reasons {

@@ -45,12 +45,14 @@ type settings struct {
 	witnesses []witnessSetting
 	egress    egress.Rules
 
+	reviewWithin time.Duration // until break-glass access should be reviewed
+
 	highAvailability, acceptUnprotected bool
 }
 
 func (c config) check() (s settings, err error) {
 	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}

@@ -56,6 +56,7 @@ type config struct {
 	Journal        journalConfig   `yaml:"journal"`
 	Egress         egressConfig    `yaml:"egress"`
 	Witnesses      []witnessConfig `yaml:"witnesses"`
+	BreakGlass     glassConfig     `yaml:"break_glass"`
 	// HighAvailability says that replicas are to share the database.
 	HighAvailability bool `yaml:"high_availability"`
 	// AcceptUnprotectedCommits lets them do so where a failover can lose decisions.
@@ -89,6 +90,10 @@ type auditConfig struct {
 type egressConfig struct {
 	Allow []string `yaml:"allow"`
 	CA    string   `yaml:"ca"`
+}
+
+type glassConfig struct {
+	ReviewWithin string `yaml:"review_within"`
 }
 
 type journalConfig struct {

@@ -79,6 +79,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.sinksOf(ctx, x)
 	p.witnessesOf(ctx, x)
 	p.grantsOf(ctx, x)
+	p.reviewsOf(ctx, x)
 	p.targetsOf(ctx, x)
 	p.backupsOf(ctx, x)
 	return x.checks

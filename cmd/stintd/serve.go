@@ -134,6 +134,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Journal:      j,
 		Log:          log.With("part", "broker"),
 		Clock:        st,
+		ReviewWithin: s.reviewWithin,
 	})
 	if err != nil {
 		return nil, err

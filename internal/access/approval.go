@@ -222,8 +222,8 @@ func (r Request) binds() bool {
 // approved reports whether the decision allows the request, or those it asks
 // for have said yes.
 func (r Request) approved() bool {
-	return r.Decision.Effect == Allow ||
-		r.Decision.Effect == Approve && wellFormed(r.Decision.Approvals) && Quorum(r.Decision.Approvals, r.Approvals)
+	return r.Decision.fits(r.Emergency) && (r.Decision.Effect == Allow ||
+		r.Decision.Effect == Approve && wellFormed(r.Decision.Approvals) && Quorum(r.Decision.Approvals, r.Approvals))
 }
 
 // Have counts, for each requirement alone, the approvals that could fill it.

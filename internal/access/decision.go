@@ -48,4 +48,7 @@ type Decision struct {
 	// Conditional says that the path has conditions that must hold for as long
 	// as the grant lives, so that it is decided again meanwhile.
 	Conditional bool
+	// Emergency says that a break-glass policy decided. Such a decision is good for a
+	// break-glass request alone, and no other decision is good for one.
+	Emergency bool
 }

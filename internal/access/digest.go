@@ -12,8 +12,11 @@ import (
 // The version words. A change of what is covered, or of its order, gets a new
 // word; old digests stay as they are.
 const (
-	requestDigestV1  = "stint request 1"
-	approvalDigestV1 = "stint approval 1"
+	requestDigestV1 = "stint request 1"
+	// emergencyDigestV1 is for break-glass requests: what requestDigestV1 covers, then
+	// the kind of emergency. Every other request keeps its digest.
+	emergencyDigestV1 = "stint emergency request 1"
+	approvalDigestV1  = "stint approval 1"
 )
 
 // fields writes length-prefixed fields, so that no two different lists of
@@ -81,10 +84,15 @@ func (f fields) sum() (d Digest) {
 // requestDigest covers exactly what was asked. Fields in order: version word,
 // principal, person, device, its seal key, targets (resource, criticality, type, address,
 // credential, options, account), role, permissions, endings, clock, duration,
-// start, reason, ticket, grant to extend, version of the documents, nonce.
+// start, reason, ticket, grant to extend, version of the documents, nonce;
+// of a break-glass request, with a version word of its own, also the kind of emergency.
 func requestDigest(r Request) Digest {
 	f := fields{sha256.New()}
-	f.text(requestDigestV1)
+	if r.Emergency.Is() {
+		f.text(emergencyDigestV1)
+	} else {
+		f.text(requestDigestV1)
+	}
 	f.text(string(r.Principal))
 	f.text(string(r.Person))
 	f.text(string(r.Device))
@@ -111,6 +119,9 @@ func requestDigest(r Request) Digest {
 	f.text(string(r.Extends))
 	f.number(r.Documents)
 	f.bytes(r.Nonce[:])
+	if r.Emergency.Is() {
+		f.text(string(r.Emergency))
+	}
 	return f.sum()
 }
 

@@ -55,6 +55,7 @@ type Grant struct {
 	Conditional bool   // decided again meanwhile
 	Reason      string
 	Ticket      string
+	Emergency   Emergency
 
 	CreatedAt time.Time
 	StartsAt  time.Time // when provisioning begins
@@ -91,14 +92,14 @@ func (r Request) NewGrant(id GrantID, now time.Time) (Request, Grant, Event, err
 	}
 	d, p := r.Granted()
 	d = min(d, r.Decision.MaxDuration)
-	if d <= 0 || d > MaxDuration || !p.Within(r.Permissions) {
+	if d <= 0 || d > MaxDuration || r.Emergency.Is() && d > MaxEmergency || !p.Within(r.Permissions) {
 		return r, Grant{}, Event{}, Fail(Internal, "not-narrower", "a grant can only be narrower than its request")
 	}
 	g := Grant{
 		ID: id, Version: 1, Request: r.ID, Principal: r.Principal, Person: r.Person, Device: r.Device, SealKey: r.SealKey,
 		Targets: r.Targets, Role: r.Role, Permissions: p, Endings: r.Endings, Clock: r.Clock, Duration: d, Digest: r.Digest,
 		Documents: r.Decision.Documents, Policy: r.Decision.Policy, Source: r.Source, Conditional: r.Decision.Conditional,
-		Reason: r.Reason, Ticket: r.Ticket, CreatedAt: now, StartsAt: now, State: Provisioning,
+		Reason: r.Reason, Ticket: r.Ticket, Emergency: r.Emergency, CreatedAt: now, StartsAt: now, State: Provisioning,
 	}
 	if r.Start.After(now) {
 		g.State, g.StartsAt = Scheduled, r.Start
@@ -117,7 +118,7 @@ func (r Request) NewGrant(id GrantID, now time.Time) (Request, Grant, Event, err
 	r.Grant = id
 	return r, g, g.event(GrantCreated, System, now, "state", string(g.State), "duration", d.String(), "starts_at", stamp(g.StartsAt),
 		"expires_at", stamp(g.ExpiresAt), "digest", g.Digest.String(), "documents", itoa(g.Documents), "policy", string(g.Policy),
-		"rights", strings.Join(p.Rights, ",")), nil
+		"rights", strings.Join(p.Rights, ","), "emergency", string(g.Emergency)), nil
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -183,6 +184,8 @@ func (g Grant) Extend(ext Request, now time.Time) (Grant, Request, Event, error)
 		return g, ext, Event{}, err
 	}
 	switch {
+	case g.Emergency.Is():
+		return g, ext, Event{}, errNotRenewable
 	case ext.State != RequestIsGranted || ext.Extends != g.ID || ext.Grant != "" || !g.sameAs(ext):
 		return g, ext, Event{}, Fail(Conflict, "not-an-extension", "the request is no approved extension of this grant")
 	case !ext.binds() || !ext.approved():

@@ -99,6 +99,15 @@ type Login struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	Revoked   bool
+	// Glass is set for a login by one-time codes; nil for all others.
+	Glass *Glass
+}
+
+// Glass is what a login by one-time codes is for: break-glass access.
+type Glass struct {
+	Codes    []string     // their ids
+	Persons  []Person     // whose codes they are
+	Resource ResourceName // for this one alone; empty: for any
 }
 
 // Enrolment is a one-time code with which a local user gets a first login.

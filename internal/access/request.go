@@ -56,7 +56,8 @@ type Request struct {
 	Reason      string
 	Ticket      string
 	Extends     GrantID // the live grant this asks to extend, or empty
-	Documents   int64   // version of the documents it was resolved with
+	Emergency   Emergency
+	Documents   int64 // version of the documents it was resolved with
 	Nonce       [16]byte
 	Digest      Digest
 	Decision    Decision
@@ -76,11 +77,16 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 	if err := checkAsk(r, now); err != nil {
 		return Request{}, Event{}, err
 	}
+	if err := checkEmergency(r); err != nil {
+		return Request{}, Event{}, err
+	}
 	r.Version, r.CreatedAt, r.ExpiresAt = 1, now, now.Add(PendingFor)
 	r.Approvals, r.Grant, r.DecidedAt = nil, "", time.Time{}
 	r.Decision = d
 	r.Digest = requestDigest(r)
 	switch {
+	case !d.fits(r.Emergency):
+		r.State, r.DecidedAt = RequestIsDenied, now
 	case d.Effect == Allow && r.Duration <= d.MaxDuration:
 		r.State, r.DecidedAt = RequestIsGranted, now
 	case d.Effect == Approve && r.Duration <= d.MaxDuration && wellFormed(d.Approvals):
@@ -96,7 +102,7 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 		"state", string(r.State), "effect", d.Effect.String(), "policy", string(d.Policy), "rule", firstSource(d.Reasons), "explanation", firstText(d.Reasons),
 		"resource", strings.Join(names, ","), "role", string(r.Role), "mechanism", string(r.Permissions.Mechanism),
 		"rights", strings.Join(r.Permissions.Rights, ","), "duration", r.Duration.String(), "start", stamp(r.Start),
-		"reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
+		"reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "emergency", string(r.Emergency), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
 }
 
 func checkAsk(r Request, now time.Time) error {

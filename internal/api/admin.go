@@ -60,6 +60,7 @@ type Whoami struct {
 	ExpiresAt     Time     `json:"expires_at" format:"date-time" doc:"When to sign in again"`
 	ServerVersion string   `json:"server_version"`
 	ServerTime    Time     `json:"server_time" format:"date-time"`
+	BreakGlass    bool     `json:"break_glass,omitempty" doc:"The login is good for break-glass access alone"`
 }
 
 // UserAdd creates a local user.

@@ -101,7 +101,7 @@ type Selector struct {
 // Policy is a policy, as lists and pages show it.
 type Policy struct {
 	Name     string   `json:"name" example:"orders-read"`
-	Effect   string   `json:"effect" enum:"allow,deny"`
+	Effect   string   `json:"effect" enum:"allow,deny,breakGlass"`
 	Subjects []string `json:"subjects" nullable:"false" example:"group:platform"`
 	Roles    []string `json:"roles" nullable:"false" example:"reader"`
 	Zone     string   `json:"zone" doc:"The time zone of its conditions" example:"Europe/Berlin"`
@@ -174,7 +174,7 @@ type Offer struct {
 type RuleSaid struct {
 	Policy  string `json:"policy" example:"orders-read"`
 	Source  string `json:"source" example:"policy.yaml:31"`
-	Effect  string `json:"effect" enum:"allow,deny"`
+	Effect  string `json:"effect" enum:"allow,deny,breakGlass"`
 	Matched bool   `json:"matched"`
 	Text    string `json:"text" doc:"Why, or why not"`
 }
@@ -189,6 +189,8 @@ type CanRow struct {
 	Source    string     `json:"source" example:"policy.yaml:31"`
 	Approvals []Approval `json:"approvals" nullable:"false"`
 	Condition string     `json:"condition,omitempty" doc:"What must hold at the time, CEL"`
+
+	BreakGlass bool `json:"break_glass,omitempty" doc:"In an emergency alone, with stint break-glass"`
 }
 
 // HasRow says that somebody has access to a resource now, by a grant. What is

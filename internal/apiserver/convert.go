@@ -19,7 +19,7 @@ func toRequest(v broker.View) api.Request {
 		Duration: api.FormatDuration(r.Duration), Reason: r.Reason, Ticket: r.Ticket, Digest: r.Digest.String(),
 		Decision: toDecision(r.Decision, v.Have),
 		Person:   string(r.Person), Start: api.At(r.Start), CreatedAt: api.At(r.CreatedAt), DecidedAt: api.At(r.DecidedAt), ExpiresAt: api.At(r.ExpiresAt),
-		Votes: []api.Vote{}, Extends: string(r.Extends),
+		Votes: []api.Vote{}, Extends: string(r.Extends), Emergency: string(r.Emergency),
 	}
 	if r.State == access.RequestIsGranted {
 		d, _ := r.Granted()
@@ -155,7 +155,7 @@ func toExplanation(x policy.Explanation) api.Explanation {
 
 // toRuleSaid leaves out the policies that are for other roles altogether.
 func toRuleSaid(t policy.Trial) (api.RuleSaid, bool) {
-	said := api.RuleSaid{Policy: string(t.Policy), Source: t.Source, Effect: effect(t.Deny), Matched: t.Outcome == policy.Matched, Text: "it applies"}
+	said := api.RuleSaid{Policy: string(t.Policy), Source: t.Source, Effect: t.Effect, Matched: t.Outcome == policy.Matched, Text: "it applies"}
 	var why []string
 	for _, m := range t.Misses {
 		if m.What == "role" && len(t.Misses) > 1 {
@@ -167,13 +167,6 @@ func toRuleSaid(t policy.Trial) (api.RuleSaid, bool) {
 		said.Text = strings.Join(why, "; ")
 	}
 	return said, true
-}
-
-func effect(deny bool) string {
-	if deny {
-		return "deny"
-	}
-	return "allow"
 }
 
 func targets(ts []access.Target) string {

@@ -44,7 +44,7 @@ func toRole(r policy.Role) api.Role {
 
 func toPolicy(r policy.Rule) api.Policy {
 	out := api.Policy{
-		Name: string(r.Name), Effect: effect(r.Deny), Subjects: texts(r.Subjects), Roles: texts(r.Roles), Zone: r.Zone, When: condition(r.When, r.While), Source: r.Source,
+		Name: string(r.Name), Effect: r.Effect(), Subjects: texts(r.Subjects), Roles: texts(r.Roles), Zone: r.Zone, When: condition(r.When, r.While), Source: r.Source,
 		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket, Approvals: toApprovals(r.Require.Approvals, nil), MFA: r.Require.MFA},
 	}
 	if r.Require.MaxDuration > 0 {
@@ -87,7 +87,7 @@ func toUser(p access.Principal, live int) api.User {
 
 func toCanRow(resource string, e policy.Eligible) api.CanRow {
 	return api.CanRow{Principal: string(e.Subject), Resource: resource, Role: string(e.Role), Outcome: outcome(e.Effect), Policy: string(e.Policy),
-		Source: e.Source, Approvals: toApprovals(e.Approvals, nil), Condition: condition(e.When, e.While)}
+		Source: e.Source, Approvals: toApprovals(e.Approvals, nil), Condition: condition(e.When, e.While), BreakGlass: e.BreakGlass}
 }
 
 func toHasRow(resource string, v broker.View) api.HasRow {

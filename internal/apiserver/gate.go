@@ -114,6 +114,10 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	if err := rt.allows(c.Principal); err != nil {
 		return proved, err
 	}
+	if c.Login.Glass != nil && !rt.glass {
+		return proved, access.Fail(access.Denied, "break-glass-only", "this login is for break-glass access alone").
+			Because("it was made with one-time codes").Try("ask with stint break-glass, or sign in with stint login when sign-in works again")
+	}
 	return proved, s.rate(rt, c.Principal.ID)
 }
 

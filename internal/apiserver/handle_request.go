@@ -27,7 +27,9 @@ func (s *Server) submit(ctx context.Context, c call, in *submitIn) (*reply[api.R
 		if err != nil {
 			return nil, err
 		}
-		return answer(preview(c, ask, x)), nil
+		out := answer(preview(c, ask, x))
+		s.offerGlass(ctx, who, access.Request{Principal: c.Principal.ID, Role: ask.Role, Targets: []access.Target{{Resource: ask.Resource}}}, &out.Body)
+		return out, nil
 	}
 	if len(who.SealKey) != 32 {
 		return nil, access.Fail(access.Invalid, "no-seal-key", "the credential needs a key to be sealed to").
@@ -109,7 +111,9 @@ func (s *Server) await(ctx context.Context, who broker.Caller, v broker.View, w 
 			return nil, err
 		}
 	}
-	return answer(toRequest(v)), nil
+	out := answer(toRequest(v))
+	s.offerGlass(ctx, who, v.Request, &out.Body)
+	return out, nil
 }
 
 // enoughFor says when there is nothing left to wait for.

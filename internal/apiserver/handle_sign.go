@@ -33,10 +33,14 @@ func (s *Server) enroll(ctx context.Context, c call, in *struct{ Body api.Enroll
 		}
 		return nil, err
 	}
-	return answer(api.LoginResult{
+	return answer(s.loginResult(l)), nil
+}
+
+func (s *Server) loginResult(l ident.Login) api.LoginResult {
+	return api.LoginResult{
 		Token: api.Secret(l.Token.Reveal()), Principal: string(l.Principal.ID), Person: string(l.Principal.Person), Admin: l.Principal.Admin,
 		Auditor: l.Principal.Auditor, ExpiresAt: api.At(l.ExpiresAt), LogOrigin: s.logKey.Origin, LogKey: s.logKey.Key, ServerTime: api.At(s.now()),
-	}), nil
+	}
 }
 
 func (s *Server) whoami(_ context.Context, c call, _ *empty) (*reply[api.Whoami], error) {
@@ -44,6 +48,7 @@ func (s *Server) whoami(_ context.Context, c call, _ *empty) (*reply[api.Whoami]
 	return answer(api.Whoami{
 		Principal: string(p.ID), Person: string(p.Person), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Device: string(c.source.Device),
 		ExpiresAt: api.At(c.Login.ExpiresAt), ServerVersion: s.version, ServerTime: api.At(s.now()),
+		BreakGlass: c.Login.Glass != nil,
 	}), nil
 }
 

@@ -66,30 +66,32 @@ type inside struct {
 }
 
 var (
-	lagRecords = prometheus.NewDesc("stint_audit_unsequenced_records", "Records that wait for their number in the log.", nil, nil)
-	lagSeconds = prometheus.NewDesc("stint_audit_unsequenced_seconds", "How long the oldest of them has waited.", nil, nil)
-	events     = prometheus.NewDesc("stint_events_total", "Changes made by this process, by type of event.", []string{"type"}, nil)
-	failures   = prometheus.NewDesc("stint_provision_errors_total", "Set-ups that a target refused or did not answer, by type of target.", []string{"type"}, nil)
-	ending     = prometheus.NewDesc("stint_grants_ending", "Grants whose access is being removed; a thousand are counted at most.", nil, nil)
-	overdue    = prometheus.NewDesc("stint_grants_overdue", "Of these, those not verified gone a second after their end.", nil, nil)
-	away       = prometheus.NewDesc("stint_store_away_seconds", "How long the store has taken no changes; 0 while it does.", nil, nil)
-	known      = prometheus.NewDesc("stint_ahead_entitlements", "Entitlements that could be ended without the store.", nil, nil)
-	more       = prometheus.NewDesc("stint_ahead_truncated", "1 when more could end than is known ahead.", nil, nil)
-	journalled = prometheus.NewDesc("stint_journal_records", "Records of the journal that are not in the log yet.", nil, nil)
-	unsafe     = prometheus.NewDesc("stint_journal_in_memory", "1 when such records would not survive this process.", nil, nil)
-	heldBack   = prometheus.NewDesc("stint_grants_held", "Reasons for which nothing new is granted just now.", nil, nil)
-	witnesses  = prometheus.NewDesc("stint_witnesses", "Witnesses that are configured.", nil, nil)
-	signing    = prometheus.NewDesc("stint_witnesses_signing", "Of these, those that have signed when they were asked last.", nil, nil)
-	unseen     = prometheus.NewDesc("stint_unwitnessed_records", "Records of the log that no witness has signed yet.", nil, nil)
-	quarantine = prometheus.NewDesc("stint_quarantined", "1 while nothing is granted because the data was restored or looks old.", nil, nil)
-	trusted    = prometheus.NewDesc("stint_clock_trusted", "1 while this replica trusts its clock, 0 while it grants nothing for doubt of it.", nil, nil)
-	clockAhead = prometheus.NewDesc("stint_clock_ahead_seconds", "By how much the clock is ahead of Stint's time.", nil, nil)
-	hostAhead  = prometheus.NewDesc("stint_clock_host_ahead_seconds", "By how much this host's clock is ahead of PostgreSQL's.", nil, nil)
-	swept      = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
+	lagRecords  = prometheus.NewDesc("stint_audit_unsequenced_records", "Records that wait for their number in the log.", nil, nil)
+	lagSeconds  = prometheus.NewDesc("stint_audit_unsequenced_seconds", "How long the oldest of them has waited.", nil, nil)
+	events      = prometheus.NewDesc("stint_events_total", "Changes made by this process, by type of event.", []string{"type"}, nil)
+	failures    = prometheus.NewDesc("stint_provision_errors_total", "Set-ups that a target refused or did not answer, by type of target.", []string{"type"}, nil)
+	ending      = prometheus.NewDesc("stint_grants_ending", "Grants whose access is being removed; a thousand are counted at most.", nil, nil)
+	overdue     = prometheus.NewDesc("stint_grants_overdue", "Of these, those not verified gone a second after their end.", nil, nil)
+	away        = prometheus.NewDesc("stint_store_away_seconds", "How long the store has taken no changes; 0 while it does.", nil, nil)
+	known       = prometheus.NewDesc("stint_ahead_entitlements", "Entitlements that could be ended without the store.", nil, nil)
+	more        = prometheus.NewDesc("stint_ahead_truncated", "1 when more could end than is known ahead.", nil, nil)
+	journalled  = prometheus.NewDesc("stint_journal_records", "Records of the journal that are not in the log yet.", nil, nil)
+	unsafe      = prometheus.NewDesc("stint_journal_in_memory", "1 when such records would not survive this process.", nil, nil)
+	heldBack    = prometheus.NewDesc("stint_grants_held", "Reasons for which nothing new is granted just now.", nil, nil)
+	witnesses   = prometheus.NewDesc("stint_witnesses", "Witnesses that are configured.", nil, nil)
+	signing     = prometheus.NewDesc("stint_witnesses_signing", "Of these, those that have signed when they were asked last.", nil, nil)
+	unseen      = prometheus.NewDesc("stint_unwitnessed_records", "Records of the log that no witness has signed yet.", nil, nil)
+	quarantine  = prometheus.NewDesc("stint_quarantined", "1 while nothing is granted because the data was restored or looks old.", nil, nil)
+	trusted     = prometheus.NewDesc("stint_clock_trusted", "1 while this replica trusts its clock, 0 while it grants nothing for doubt of it.", nil, nil)
+	clockAhead  = prometheus.NewDesc("stint_clock_ahead_seconds", "By how much the clock is ahead of Stint's time.", nil, nil)
+	hostAhead   = prometheus.NewDesc("stint_clock_host_ahead_seconds", "By how much this host's clock is ahead of PostgreSQL's.", nil, nil)
+	reviewsOpen = prometheus.NewDesc("stint_reviews_open", "Break-glass accesses that nobody has reviewed yet; a thousand are counted at most.", nil, nil)
+	reviewsLate = prometheus.NewDesc("stint_reviews_overdue", "Of these, those that should have been reviewed by now.", nil, nil)
+	swept       = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
 func (*inside) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine, trusted, clockAhead, hostAhead} {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine, trusted, clockAhead, hostAhead, reviewsOpen, reviewsLate} {
 		ch <- d
 	}
 }
@@ -125,6 +127,10 @@ func (c *inside) Collect(ch chan<- prometheus.Metric) {
 	}
 	if q, _, err := c.server.broker.QuarantineState(ctx); err == nil {
 		gauge(quarantine, map[bool]float64{true: 1}[q.Kind != ""])
+	}
+	if open, late, err := c.server.broker.ReviewCounts(ctx); err == nil {
+		gauge(reviewsOpen, float64(open))
+		gauge(reviewsLate, float64(late))
 	}
 	if source := c.server.broker.Clock; source != nil {
 		st := source.Clock()

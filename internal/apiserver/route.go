@@ -52,6 +52,8 @@ type route struct {
 	// it is out of reach, and do not insist that it remembers the proof. They only
 	// take away.
 	storeless bool
+	// glass routes are open to a login by break-glass codes; no other is.
+	glass bool
 	// held routes may keep the answer back, or never end: not counted as work.
 	held bool
 }
@@ -73,7 +75,7 @@ func (c call) asked(sealKey []byte) broker.Caller {
 	if c.Login.Device != "" {
 		sealKey = c.Login.SealKey
 	}
-	return broker.Caller{Principal: c.Principal, Actor: c.Actor, Source: c.source, SealKey: sealKey}
+	return broker.Caller{Principal: c.Principal, Actor: c.Actor, Source: c.source, SealKey: sealKey, Glass: c.Login.Glass}
 }
 
 type callKey struct{}

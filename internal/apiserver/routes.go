@@ -24,9 +24,9 @@ func (s *Server) addRoutes() {
 	// Signing in.
 	register(s, route{name: "enroll", method: post, path: "/v1/enroll", who: device, body: maxCode, tag: "Sign-in",
 		summary: "Exchange a one-time code for a login on this device", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enroll)
-	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, tag: "Sign-in",
+	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, glass: true, tag: "Sign-in",
 		summary: "Who the caller is"}, s.whoami)
-	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, tag: "Sign-in",
+	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, glass: true, tag: "Sign-in",
 		summary: "End the login that makes the call"}, s.logout)
 	register(s, route{name: "log-key", method: get, path: "/v1/log/key", who: public, tag: "Audit",
 		summary: "The audit log's name and public key", detail: "Clients pin it when they sign in."}, s.showLogKey)
@@ -34,9 +34,9 @@ func (s *Server) addRoutes() {
 	// Asking and deciding.
 	register(s, route{name: "submit", method: post, path: "/v1/requests", who: anyone, held: true, tag: "Requests",
 		summary: "Ask for access", detail: "Policy decides what becomes of it. An Idempotency-Key makes a repeat find the first one's request."}, s.submit)
-	register(s, route{name: "list-requests", method: get, path: "/v1/requests", who: anyone, tag: "Requests",
+	register(s, route{name: "list-requests", method: get, path: "/v1/requests", who: anyone, glass: true, tag: "Requests",
 		summary: "Requests, newest first", detail: "Administrators and auditors see all, everybody else their own."}, s.listRequests)
-	register(s, route{name: "get-request", method: get, path: "/v1/requests/{id}", who: anyone, held: true, tag: "Requests",
+	register(s, route{name: "get-request", method: get, path: "/v1/requests/{id}", who: anyone, held: true, glass: true, tag: "Requests",
 		summary: "One request with its grant", detail: "Whose it is, who is asked to decide, owners of the resource, administrators, auditors."}, s.getRequest)
 	register(s, route{name: "approve", method: post, path: "/v1/requests/{id}/approve", who: anyone, tag: "Requests",
 		summary: "Vote for a request", detail: "Only whom policy asks, never the requesting person. A vote can shorten and narrow."}, s.approve)
@@ -50,13 +50,13 @@ func (s *Server) addRoutes() {
 		summary: "What would be decided, and why", detail: "For others: administrators."}, s.explain)
 
 	// Using and giving back.
-	register(s, route{name: "list-grants", method: get, path: "/v1/grants", who: anyone, tag: "Grants",
+	register(s, route{name: "list-grants", method: get, path: "/v1/grants", who: anyone, glass: true, tag: "Grants",
 		summary: "Requests that have a grant, newest first", detail: "Administrators and auditors see all, owners those on their resource, everybody else their own."}, s.listGrants)
-	register(s, route{name: "credential", method: post, path: "/v1/requests/{id}/credential", who: anyone, tag: "Grants",
+	register(s, route{name: "credential", method: post, path: "/v1/requests/{id}/credential", who: anyone, glass: true, tag: "Grants",
 		summary: "The credential of an active grant, sealed to the device that asked", detail: "Only its holder. Every showing is in the log first."}, s.credential)
 	register(s, route{name: "extend", method: post, path: "/v1/requests/{id}/extend", who: anyone, tag: "Grants",
 		summary: "Ask for more time on an active grant", detail: "Only its holder; a new request, which policy decides."}, s.extend)
-	register(s, route{name: "end", method: post, path: "/v1/requests/{id}/end", who: anyone, urgent: true, tag: "Grants",
+	register(s, route{name: "end", method: post, path: "/v1/requests/{id}/end", who: anyone, urgent: true, glass: true, tag: "Grants",
 		summary: "Give a grant back", detail: "Its holder; administrators and owners of the resource revoke."}, s.end)
 	register(s, route{name: "revoke", method: post, path: "/v1/revoke", who: anyone, urgent: true, storeless: true, tag: "Grants",
 		summary: "End grants of others now", detail: "Administrators; owners of the resource for what is on it."}, s.revoke)
@@ -75,7 +75,7 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "apply", method: post, path: "/v1/apply", who: anyone, body: maxDocuments, tag: "Documents",
 		summary: "Apply documents, all or none", detail: "Administrators; owners may apply roles and policies that reach only resources they own."}, s.apply)
 	register(s, route{name: "list-resources", method: get, path: "/v1/resources", who: anyone, tag: "Documents", summary: "All resources"}, s.listResources)
-	register(s, route{name: "get-resource", method: get, path: "/v1/resources/{name}", who: anyone, tag: "Documents", summary: "One resource"}, s.getResource)
+	register(s, route{name: "get-resource", method: get, path: "/v1/resources/{name}", who: anyone, glass: true, tag: "Documents", summary: "One resource"}, s.getResource)
 	register(s, route{name: "delete-resource", method: del, path: "/v1/resources/{name}", who: admins, tag: "Documents",
 		summary: "Delete a resource", detail: "Refused while live grants hold it, unless revoke=true."}, s.deleteResource)
 	register(s, route{name: "check-resource", method: post, path: "/v1/resources/{name}/check", who: anyone, tag: "Documents",
@@ -83,7 +83,7 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "sweep-resource", method: post, path: "/v1/resources/{name}/sweep", who: anyone, tag: "Documents",
 		summary: "Compare a target with what should be there, now", detail: "Administrators and owners of the resource; with remove, administrators."}, s.sweepResource)
 	register(s, route{name: "list-roles", method: get, path: "/v1/roles", who: anyone, tag: "Documents", summary: "All roles"}, s.listRoles)
-	register(s, route{name: "get-role", method: get, path: "/v1/roles/{name}", who: anyone, tag: "Documents", summary: "One role"}, s.getRole)
+	register(s, route{name: "get-role", method: get, path: "/v1/roles/{name}", who: anyone, glass: true, tag: "Documents", summary: "One role"}, s.getRole)
 	register(s, route{name: "delete-role", method: del, path: "/v1/roles/{name}", who: anyone, tag: "Documents",
 		summary: "Delete a role", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deleteRole)
 	register(s, route{name: "list-policies", method: get, path: "/v1/policies", who: anyone, tag: "Documents", summary: "All policies"}, s.listPolicies)
@@ -151,4 +151,6 @@ func (s *Server) addRoutes() {
 		summary: "The newest signed checkpoint"}, s.auditCheckpoint)
 	register(s, route{name: "audit-witnessed", method: get, path: "/v1/audit/witnessed", who: anyone, tag: "Audit",
 		summary: "The newest checkpoint that a witness has signed, with all cosignatures; empty when there is none"}, s.auditWitnessed)
+
+	s.addGlassRoutes()
 }

@@ -28,7 +28,7 @@ type Vault interface {
 }
 
 // Config is what a broker is made of. All fields but Integrations, Peers, Backstop,
-// Journal, Rand and Clock are required.
+// Journal, ReviewWithin, Rand and Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
@@ -54,9 +54,11 @@ type Config struct {
 	// Journal takes what is done while the store takes no changes. nil: none;
 	// then it is in the log only if the broker lives until the store is back.
 	Journal Journal
-	Log     *slog.Logger
-	Rand    io.Reader // nil: crypto/rand
-	Clock   Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
+	// ReviewWithin is how soon break-glass access should be reviewed. 0: DefaultReviewWithin.
+	ReviewWithin time.Duration
+	Log          *slog.Logger
+	Rand         io.Reader // nil: crypto/rand
+	Clock        Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
 }
 
 // Broker carries requests to grants, grants to targets, and everything back.
@@ -103,6 +105,9 @@ func New(c Config) (*Broker, error) {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.ReviewWithin <= 0 {
+		c.ReviewWithin = DefaultReviewWithin
 	}
 	if c.Backstop <= 0 {
 		c.Backstop = time.Second
@@ -153,7 +158,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue}
+	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews}
 	if b.Clock != nil {
 		loops = append(loops, b.watchClock)
 	}

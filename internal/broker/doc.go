@@ -6,6 +6,7 @@
 // transaction. In the order in which a request meets them:
 //
 //	submit.go     who asks for what; policy's answer; the request is recorded
+//	breakglass.go the same in an emergency; review.go: what another person says after
 //	decide.go     people say yes or no
 //	start.go      the grant, and the entitlements it intends, before any call
 //	provision.go  a target is called, read back, and the grant becomes active

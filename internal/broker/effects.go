@@ -15,14 +15,15 @@ import (
 // that everything is saved in a few batches, and remembers what is to be done
 // once it is committed. It belongs to one run of one transaction.
 type effects struct {
-	events []access.Event
-	reqs   ordered[access.RequestID, access.Request]
-	grants ordered[access.GrantID, access.Grant]
-	ents   ordered[access.EntitlementID, access.Entitlement]
-	holds  ordered[holdID, access.Hold]
-	drop   []access.GrantID // whose shown credentials are erased
-	left   []access.Residue // to be found out
-	met    []access.Grant   // as they were, where the answer tells of them
+	events  []access.Event
+	reqs    ordered[access.RequestID, access.Request]
+	grants  ordered[access.GrantID, access.Grant]
+	ents    ordered[access.EntitlementID, access.Entitlement]
+	holds   ordered[holdID, access.Hold]
+	drop    []access.GrantID // whose shown credentials are erased
+	left    []access.Residue // to be found out
+	reviews []access.Review
+	met     []access.Grant // as they were, where the answer tells of them
 
 	mine    []access.EntitlementID // leased to owner in this transaction
 	owner   string
@@ -164,6 +165,11 @@ func (fx *effects) commit(tx Tx, b *Broker) error {
 	if len(fx.mine) > 0 {
 		fx.owner = b.newOwner()
 		if err := tx.Lease(fx.owner, tx.Now().Add(leaseFor), fx.mine...); err != nil {
+			return err
+		}
+	}
+	if len(fx.reviews) > 0 {
+		if err := tx.SaveReviews(fx.reviews...); err != nil {
 			return err
 		}
 	}

@@ -238,7 +238,7 @@ func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Gran
 	}
 	for _, t := range g.Targets {
 		ask := policy.Ask{Principal: who, Resource: t.Resource, Role: g.Role, Duration: g.Duration, Start: g.StartsAt,
-			Reason: g.Reason, Ticket: g.Ticket, Source: g.Source}
+			Reason: g.Reason, Ticket: g.Ticket, Source: g.Source, Emergency: g.Emergency.Is()}
 		got, err := set.Resolve(ask)
 		switch {
 		case err != nil:

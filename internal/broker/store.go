@@ -39,6 +39,7 @@ type Tx interface {
 	grants
 	entitlements
 	residues
+	reviews
 	principals
 	settings
 }
@@ -139,6 +140,15 @@ type residues interface {
 	FingerprintTimes(p access.Place) ([]time.Time, error)
 	// FingerprintAt is the newest of a place that was complete at the time.
 	FingerprintAt(p access.Place, at time.Time) (access.Fingerprint, error)
+}
+
+type reviews interface {
+	SaveReviews(rs ...access.Review) error
+	// FindReview resolves a full or partial id; access.Conflict when it is ambiguous.
+	FindReview(prefix string) (access.Review, error)
+	Reviews(q access.ReviewQuery) ([]access.Review, error)
+	// DueReviews are open ones whose RemindAt has come, the longest due first.
+	DueReviews(limit int) ([]access.Review, error)
 }
 
 type principals interface {

@@ -21,6 +21,8 @@ type Ask struct {
 	Start    time.Time // zero: as soon as allowed
 	Reason   string
 	Ticket   string
+	// Emergency is set by BreakGlass alone.
+	Emergency access.Emergency
 	// Key makes the call idempotent, Body is the digest of what was sent with it.
 	Key  string
 	Body access.Digest
@@ -28,17 +30,18 @@ type Ask struct {
 
 func (a Ask) policy(p access.Principal, src access.Source) policy.Ask {
 	return policy.Ask{Principal: p, Resource: a.Resource, Role: a.Role, Duration: a.Duration, Start: a.Start,
-		Reason: a.Reason, Ticket: a.Ticket, Source: src}
+		Reason: a.Reason, Ticket: a.Ticket, Source: src, Emergency: a.Emergency.Is()}
 }
 
 // Submit asks policy and records the request with its decision. What is allowed
 // at once gets its grant in the same transaction, and its access is on its way
 // when Submit returns.
 func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
-	// A key to which nothing can be sealed would show when the access is there, and
-	// with a shared account keep its other holders from what is sealed to them.
-	if _, err := b.SealTo(c.SealKey, "stint key check", nil); err != nil {
-		return View{}, access.Fail(access.Invalid, "bad-seal-key", "nothing can be sealed to this device's key").Try("sign in again with stint login").Wrap(err)
+	if err := b.sealable(c); err != nil {
+		return View{}, err
+	}
+	if c.Glass != nil {
+		return View{}, errGlassOnly
 	}
 	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		ask := a.policy(p, c.Source)
@@ -51,6 +54,15 @@ func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
 			Duration: a.Duration, Start: a.Start, Ticket: a.Ticket,
 		}, set.Decide(ask, policy.AtRequest, tx.Now()), nil
 	})
+}
+
+// sealable refuses a key to which nothing can be sealed: it would show when the access is
+// there, and with a shared account keep its other holders from what is sealed to them.
+func (b *Broker) sealable(c Caller) error {
+	if _, err := b.SealTo(c.SealKey, "stint key check", nil); err != nil {
+		return access.Fail(access.Invalid, "bad-seal-key", "nothing can be sealed to this device's key").Try("sign in again with stint login").Wrap(err)
+	}
+	return nil
 }
 
 // Extend asks for more time on a live grant. Policy decides over the whole time
@@ -72,6 +84,8 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 		case g.State != access.Active || !tx.Now().Before(g.ExpiresAt):
 			return access.Request{}, access.Decision{}, access.Fail(access.Conflict, "not-active", "the grant is "+string(g.State)+" and cannot be extended").
 				Try("ask anew with: stint request " + string(g.Targets[0].Resource) + " --as " + string(g.Role))
+		case g.Renewable() != nil:
+			return access.Request{}, access.Decision{}, g.Renewable()
 		case a.Duration <= 0:
 			return access.Request{}, access.Decision{}, access.Fail(access.Invalid, "bad-duration", "the duration must be positive")
 		case a.Duration > access.MaxDuration:
@@ -146,6 +160,11 @@ func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *
 		if r.State == access.RequestIsGranted {
 			if r, err = b.carryOut(tx, fx, r, set, false); err != nil {
 				return err
+			}
+			if r.Emergency.Is() {
+				if err := b.opened(tx, fx, c, r, set); err != nil {
+					return err
+				}
 			}
 		}
 		if a.Key != "" {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func (b *Broker) Requests(ctx context.Context, c Caller, q access.RequestQuery) 
 		vs, err = views(tx, rs)
 		return err
 	})
-	return vs, err
+	return c.only(vs), err
 }
 
 func views(tx Tx, rs []access.Request) ([]View, error) {
@@ -154,7 +155,15 @@ func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs 
 		}
 		return nil
 	})
-	return vs, err
+	return c.only(vs), err
+}
+
+// only leaves out what a login by one-time codes did not open itself.
+func (c Caller) only(vs []View) []View {
+	if c.Glass == nil {
+		return vs
+	}
+	return slices.DeleteFunc(vs, func(v View) bool { return !c.opened(v.Request) })
 }
 
 // Inbox lists what the caller is asked to decide.

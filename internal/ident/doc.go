@@ -3,6 +3,7 @@
 //
 //	AddUser ──► code ──Enrol (on a device)──► login ──Authenticate──► Caller
 //	AddService ──────────────────────────────► login ──────┘
+//	MakeGlassCodes ──► codes ──GlassEnrol──► login for break-glass access alone
 //	OpenBootstrap ──► code ──Enrol──► the first administrator, once
 //	ChangeUser ──► groups, manager, rights; in force with the next call
 //
@@ -24,5 +25,8 @@
 //  5. Each change is one event in the transaction that makes it. No event, error
 //     or log line holds a code or a token.
 //  6. What cannot be checked is refused: a full replay guard accepts nothing.
-//  7. No change of a user leaves Stint without an enabled administrator.
+//  7. A login by break-glass codes lasts an hour at most, belongs to one device, and
+//     carries no right to administer or audit, whoever it is of. Fewer codes than a set
+//     needs open nothing and use none up.
+//  8. No change of a user leaves Stint without an enabled administrator.
 package ident

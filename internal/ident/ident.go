@@ -56,6 +56,8 @@ type Tx interface {
 	// SaveIntegrationToken inserts at version 1, else replaces exactly the version
 	// before; a token never comes back.
 	SaveIntegrationToken(t access.IntegrationToken) error
+
+	GlassTx
 }
 
 // Ident answers who is calling. It is safe for concurrent use and keeps nothing
@@ -93,6 +95,9 @@ func (i *Ident) find(ctx context.Context, token access.Digest, device access.Dev
 	var c Caller
 	err := i.store.View(ctx, func(tx Tx) error {
 		l, err := tx.Login(token)
+		if access.KindOf(err) == access.NotFound {
+			l, err = tx.GlassLogin(token)
+		}
 		if err != nil {
 			return notSignedIn(err)
 		}
@@ -111,6 +116,9 @@ func (i *Ident) find(ctx context.Context, token access.Digest, device access.Dev
 		}
 		if err := p.Usable(now); err != nil {
 			return err
+		}
+		if l.Glass != nil {
+			p = bare(p)
 		}
 		c = Caller{Principal: p, Login: l, Actor: access.Actor{Principal: p.ID, Person: p.Person, Device: device, Address: from}}
 		return nil
@@ -133,14 +141,18 @@ func notSignedIn(err error) error {
 // Logout ends the login that the caller used.
 func (i *Ident) Logout(ctx context.Context, c Caller) error {
 	return i.store.Update(ctx, func(tx Tx) error {
-		l, err := tx.Login(c.Login.Token)
+		read, revoke := tx.Login, tx.RevokeLogin
+		if c.Login.Glass != nil {
+			read, revoke = tx.GlassLogin, tx.RevokeGlassLogin
+		}
+		l, err := read(c.Login.Token)
 		if err != nil {
 			return notSignedIn(err)
 		}
 		if l.Revoked {
 			return nil
 		}
-		if err := tx.RevokeLogin(l.Token); err != nil {
+		if err := revoke(l.Token); err != nil {
 			return err
 		}
 		return tx.Append(loginEvent(LoginEnded, l, 2, c.Actor, tx.Now()))

@@ -81,6 +81,9 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 	if err := a.Principal.Usable(now); err != nil {
 		w.refuse(err)
 	}
+	if err := a.Principal.MayBreakGlass(); a.Emergency && err != nil {
+		w.refuse(err)
+	}
 	res, role, err := s.pick(a)
 	if err != nil {
 		w.refuse(err)
@@ -98,7 +101,7 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 		w.over = limits(a, res, role, account)
 	}
 	for r := range s.concerning(role.Name) {
-		if r.concerns(a.Principal, res) {
+		if r.speaksOf(a) && r.concerns(a.Principal, res) {
 			w.apply(r)
 		}
 	}
@@ -268,6 +271,9 @@ func limits(a Ask, res *Resource, role *Role, account string) (over []access.Rea
 	}
 	if a.Duration > role.MaxDuration {
 		add(role.at.at(role.lineMax), "%s is over the maxDuration of %s of role %s", span(a.Duration), span(role.MaxDuration), role.Name)
+	}
+	if a.Emergency && a.Duration > access.MaxEmergency {
+		add("", "%s is over the %s that break-glass access lasts at most", span(a.Duration), span(access.MaxEmergency))
 	}
 	c := res.Ceiling
 	if c == nil {

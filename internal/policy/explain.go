@@ -32,7 +32,7 @@ type Offer struct {
 type Trial struct {
 	Policy  access.PolicyName
 	Source  string
-	Deny    bool
+	Effect  string // allow, deny or breakGlass
 	Outcome TrialOutcome
 	Misses  []Miss // empty when it matched
 }
@@ -67,11 +67,14 @@ func (s *Set) Explain(a Ask, now time.Time) Explanation {
 
 // trial checks everything about one policy; a decision stops at the first miss.
 func (w *weighing) trial(r *Rule) Trial {
-	t := Trial{Policy: r.Name, Source: r.Source, Deny: r.Deny, Outcome: Matched}
+	t := Trial{Policy: r.Name, Source: r.Source, Effect: r.effect(), Outcome: Matched}
 	miss := func(what string, line int, format string, args ...any) {
 		t.Misses = append(t.Misses, Miss{what, r.at.at(line), fmt.Sprintf(format, args...)})
 	}
 	a := w.facts.ask
+	if !r.speaksOf(a) {
+		miss("effect", r.at.line, "%s", silence(r))
+	}
 	if !r.subject(a.Principal) {
 		miss("subject", r.at.line, "%s is none of %s", a.Principal.ID, list(texts(r.Subjects)))
 	}
@@ -95,6 +98,17 @@ func (w *weighing) trial(r *Rule) Trial {
 		t.Outcome = Missed
 	}
 	return t
+}
+
+// silence says why a rule has no say in an ask.
+func silence(r *Rule) string {
+	switch {
+	case r.Deny:
+		return "it yields to break-glass"
+	case r.BreakGlass:
+		return "it is for break-glass alone"
+	}
+	return "it is not for break-glass"
 }
 
 func texts[S ~string](ss []S) []string {

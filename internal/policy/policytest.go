@@ -147,6 +147,7 @@ func readTest(f *form, now time.Time) testCase {
 	if it, ok := f.must("expect"); ok {
 		c.expect = oneOf(f.r, "expect", it, "", []string{"allow", "deny", "approve"})
 	}
+	c.ask.Emergency = f.flag("breakGlass")
 	c.policy = f.text("policy", 63)
 	c.reason = f.text("reason", 1024)
 	f.close()

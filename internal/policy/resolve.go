@@ -18,6 +18,7 @@ type Ask struct {
 	Start          time.Time // zero: now
 	Reason, Ticket string
 	Source         access.Source
+	Emergency      bool // break-glass, drills included
 }
 
 // Resolved is what an Ask means: the target it would be on and what it would
@@ -146,6 +147,9 @@ func capOf(role *Role, rule *Rule, res *Resource) time.Duration {
 	limit := role.MaxDuration
 	if rule != nil && rule.Require.MaxDuration > 0 {
 		limit = min(limit, rule.Require.MaxDuration)
+	}
+	if rule != nil && rule.BreakGlass {
+		limit = min(limit, access.MaxEmergency)
 	}
 	if c := res.Ceiling; c != nil && c.MaxDuration > 0 {
 		limit = min(limit, c.MaxDuration)

@@ -13,6 +13,8 @@ type Rule struct {
 	Name        access.PolicyName
 	Description string
 	Deny        bool // effect: deny
+	BreakGlass  bool // effect: breakGlass
+	Yields      bool // unless: breakGlass; of denying policies
 	Subjects    []access.Subject
 	Roles       []access.RoleName // "*" for all
 	Resources   Selector          // narrows further; empty: all that the roles cover
@@ -50,7 +52,7 @@ type Requirements struct {
 func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 	r := &Rule{Name: access.PolicyName(fieldText(f, "name")), Source: at.String(), at: at, Zone: "UTC"}
 	r.Description = f.text("description", 1024)
-	r.Deny = choice(f, "effect", "allow", []string{"allow", "deny"}) == "deny"
+	readEffect(f, r)
 	if !f.has("subjects") {
 		f.r.add(f.line, `add subjects: [group:…], or ["*"] for everybody`, "%s has no subjects", f.what)
 	}
@@ -94,6 +96,7 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 		}
 		r.Require = readRequire(req)
 	}
+	checkBreakGlass(f.r, r, f.line)
 	return r
 }
 

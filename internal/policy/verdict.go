@@ -30,10 +30,14 @@ func (w *weighing) allowed(p *path) access.Decision {
 		Policy:      r.Name,
 		Documents:   w.set.version,
 		MaxDuration: capOf(w.facts.role, r, w.facts.resource),
+		Emergency:   a.Emergency,
 		// A principal with an end of its own is a condition too.
 		Conditional: w.lasting || r.while != nil || !a.Principal.Until.IsZero(),
 	}
 	text := fmt.Sprintf("lets %s have %s on %s for up to %s", a.Principal.ID, a.Role, a.Resource, span(d.MaxDuration))
+	if a.Emergency {
+		text = fmt.Sprintf("lets %s break glass for %s on %s for up to %s", a.Principal.ID, a.Role, a.Resource, span(d.MaxDuration))
+	}
 	if w.phase == Alive {
 		text = fmt.Sprintf("still lets %s have %s on %s", a.Principal.ID, a.Role, a.Resource)
 	} else if len(p.approvals) > 0 {
@@ -101,7 +105,11 @@ func (w *weighing) nothing() access.Decision {
 		by = w.unmet[0].rule.Name
 	}
 	if len(w.unmet) == 0 && w.met == nil {
-		none := access.Reason{Text: fmt.Sprintf("no policy lets %s have %s on %s", a.Principal.ID, a.Role, a.Resource)}
+		verb := "have"
+		if a.Emergency {
+			verb = "break glass for"
+		}
+		none := access.Reason{Text: fmt.Sprintf("no policy lets %s %s %s on %s", a.Principal.ID, verb, a.Role, a.Resource)}
 		reasons = append([]access.Reason{none}, reasons...)
 		for _, m := range w.near {
 			reasons = append(reasons, access.Reason{Policy: m.rule.Name, Source: m.rule.at.at(m.by.line), Text: m.text()})

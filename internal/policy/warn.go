@@ -48,7 +48,7 @@ func (w *warner) role(role *Role) {
 		return
 	}
 	for rule := range w.set.concerning(role.Name) {
-		if !rule.Deny {
+		if !rule.Deny && !rule.BreakGlass {
 			return
 		}
 	}
@@ -75,6 +75,9 @@ func (w *warner) rule(rule *Rule) {
 	unconditional := rule.when == nil && rule.while == nil
 	if rule.Deny && rule.everyRole && unconditional && rule.Resources.Empty() && slices.Contains(rule.Subjects, "*") {
 		w.add(rule.at.line, "", "policy %s denies everything to everybody", rule.Name)
+	}
+	if rule.BreakGlass && slices.Contains(rule.Subjects, "*") {
+		w.add(rule.at.line, "name the group that is called in an emergency", "policy %s lets everybody break glass", rule.Name)
 	}
 	if q.MFA {
 		w.add(q.lineMFA, "", "policy %s denies for now: mfa is asked for, and step-up is not available", rule.Name)

@@ -18,6 +18,7 @@ type Eligible struct {
 	MaxDuration time.Duration
 	Approvals   []access.Requirement // "owner" is resolved, "manager" cannot be
 	When, While string               // conditions that must hold besides
+	BreakGlass  bool                 // in an emergency alone
 }
 
 // WhoCan lists the policies that speak of a resource, for one role or, with an
@@ -42,7 +43,7 @@ func (s *Set) WhoCan(resource access.ResourceName, role access.RoleName) []Eligi
 }
 
 func eligible(res *Resource, role *Role, rule *Rule) []Eligible {
-	e := Eligible{Role: role.Name, Policy: rule.Name, Source: rule.Source, When: rule.When, While: rule.While}
+	e := Eligible{Role: role.Name, Policy: rule.Name, Source: rule.Source, When: rule.When, While: rule.While, BreakGlass: rule.BreakGlass}
 	barred := res.Ceiling != nil && len(res.Ceiling.breaches(role)) > 0
 	switch {
 	case rule.Deny || rule.Require.MFA || barred:

@@ -80,10 +80,11 @@ type decisionBody struct {
 	Approvals   []requirementBody `json:"approvals,omitempty"`
 	MaxDuration time.Duration     `json:"max_duration,omitempty"`
 	Conditional bool              `json:"conditional,omitempty"`
+	Emergency   bool              `json:"emergency,omitempty"`
 }
 
 func decisionOf(d access.Decision) decisionBody {
-	b := decisionBody{Effect: d.Effect.String(), Policy: string(d.Policy), Documents: d.Documents, MaxDuration: d.MaxDuration, Conditional: d.Conditional}
+	b := decisionBody{Effect: d.Effect.String(), Policy: string(d.Policy), Documents: d.Documents, MaxDuration: d.MaxDuration, Conditional: d.Conditional, Emergency: d.Emergency}
 	for _, r := range d.Reasons {
 		b.Reasons = append(b.Reasons, reasonBody{string(r.Policy), r.Source, r.Text})
 	}
@@ -94,7 +95,7 @@ func decisionOf(d access.Decision) decisionBody {
 }
 
 func (b decisionBody) decision() access.Decision {
-	d := access.Decision{Policy: access.PolicyName(b.Policy), Documents: b.Documents, MaxDuration: b.MaxDuration, Conditional: b.Conditional}
+	d := access.Decision{Policy: access.PolicyName(b.Policy), Documents: b.Documents, MaxDuration: b.MaxDuration, Conditional: b.Conditional, Emergency: b.Emergency}
 	switch b.Effect { // anything else denies
 	case access.Allow.String():
 		d.Effect = access.Allow

@@ -31,6 +31,7 @@ type grantBody struct {
 	Source         sourceBody      `json:"source,omitzero"`
 	Reason         string          `json:"reason"`
 	Ticket         string          `json:"ticket,omitempty"`
+	Emergency      string          `json:"emergency,omitempty"`
 	StartsAt       stamp           `json:"starts_at,omitempty"`
 	ActiveAt       stamp           `json:"active_at,omitempty"`
 	EndingAt       stamp           `json:"ending_at,omitempty"`
@@ -46,7 +47,7 @@ func grantRow(g access.Grant) (write, error) {
 	body, err := encode(grantBody{
 		Device: string(g.Device), SealKey: g.SealKey, Targets: targetsOf(g.Targets), Permissions: permissionsOf(g.Permissions),
 		Endings: endingsBody(g.Endings), Clock: string(g.Clock), Digest: g.Digest[:], Documents: g.Documents, Policy: string(g.Policy),
-		Source: sourceOf(g.Source), Reason: g.Reason, Ticket: g.Ticket, StartsAt: stampOf(g.StartsAt), ActiveAt: stampOf(g.ActiveAt),
+		Source: sourceOf(g.Source), Reason: g.Reason, Ticket: g.Ticket, Emergency: string(g.Emergency), StartsAt: stampOf(g.StartsAt), ActiveAt: stampOf(g.ActiveAt),
 		EndingAt: stampOf(g.EndingAt), EndedAt: stampOf(g.EndedAt), VerifiedGoneAt: stampOf(g.VerifiedGoneAt),
 		EndReason: string(g.EndReason), EndNote: g.EndNote, SetupError: g.SetupError, SeenAt: stampOf(g.SeenAt),
 	})
@@ -77,6 +78,7 @@ func scanGrant(row row) (access.Grant, error) {
 	g.Device, g.SealKey, g.Targets, g.Permissions = access.DeviceID(b.Device), b.SealKey, targets(b.Targets), b.Permissions.permissions()
 	g.Endings, g.Clock, g.Digest, g.Documents = access.Endings(b.Endings), access.StartClock(b.Clock), digestOf(b.Digest), b.Documents
 	g.Policy, g.Source, g.Reason, g.Ticket = access.PolicyName(b.Policy), b.Source.source(), b.Reason, b.Ticket
+	g.Emergency = access.Emergency(b.Emergency)
 	g.StartsAt, g.ActiveAt, g.EndingAt = b.StartsAt.time(), b.ActiveAt.time(), b.EndingAt.time()
 	g.EndedAt, g.VerifiedGoneAt = b.EndedAt.time(), b.VerifiedGoneAt.time()
 	g.EndReason, g.EndNote, g.SetupError, g.SeenAt = access.EndReason(b.EndReason), b.EndNote, b.SetupError, b.SeenAt.time()

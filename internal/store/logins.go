@@ -50,9 +50,12 @@ func (tx *Tx) RevokeLogin(token access.Digest) error {
 	return err
 }
 
-// DropLogins ends every login of a principal, and its open enrolments.
+// DropLogins ends every login of a principal, and its open enrolments and break-glass codes.
 func (tx *Tx) DropLogins(p access.PrincipalID) error {
 	if _, err := tx.exec("UPDATE logins SET revoked = TRUE WHERE principal = $1 AND NOT revoked", string(p)); err != nil {
+		return err
+	}
+	if err := tx.dropGlass(p); err != nil {
 		return err
 	}
 	return tx.DropEnrolments(p)

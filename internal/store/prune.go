@@ -32,6 +32,8 @@ func (s *Store) Prune(ctx context.Context) error {
 			{"DELETE FROM commits WHERE at < $1", time.Hour},
 			{"DELETE FROM remembered WHERE at < $1", rememberFor},
 			{"DELETE FROM logins WHERE expires_at < $1", 30 * 24 * time.Hour},
+			{"DELETE FROM glass_logins WHERE expires_at < $1", 30 * 24 * time.Hour},
+			{"DELETE FROM glass_codes WHERE expires_at < $1", 30 * 24 * time.Hour},
 			{"DELETE FROM enrolments WHERE expires_at < $1", 30 * 24 * time.Hour},
 			{"DELETE FROM messages WHERE due_at IS NULL AND at < $1", keepMessages},
 		} {

@@ -29,6 +29,7 @@ type requestBody struct {
 	Start       stamp           `json:"start,omitempty"`
 	Reason      string          `json:"reason"`
 	Ticket      string          `json:"ticket,omitempty"`
+	Emergency   string          `json:"emergency,omitempty"`
 	Documents   int64           `json:"documents,omitempty"`
 	Nonce       []byte          `json:"nonce"`
 	Decision    decisionBody    `json:"decision"`
@@ -40,7 +41,7 @@ func requestRow(r access.Request) (write, error) {
 	body, err := encode(requestBody{
 		Device: string(r.Device), SealKey: r.SealKey, Source: sourceOf(r.Source), Targets: targetsOf(r.Targets),
 		Permissions: permissionsOf(r.Permissions), Endings: endingsBody(r.Endings), Clock: string(r.Clock), Start: stampOf(r.Start),
-		Reason: r.Reason, Ticket: r.Ticket, Documents: r.Documents, Nonce: r.Nonce[:], Decision: decisionOf(r.Decision),
+		Reason: r.Reason, Ticket: r.Ticket, Emergency: string(r.Emergency), Documents: r.Documents, Nonce: r.Nonce[:], Decision: decisionOf(r.Decision),
 		DecidedAt: stampOf(r.DecidedAt), Votes: len(r.Approvals),
 	})
 	if err != nil {
@@ -87,6 +88,7 @@ func scanRequest(row row) (storedRequest, error) {
 	r.Device, r.SealKey, r.Source, r.Targets = access.DeviceID(b.Device), b.SealKey, b.Source.source(), targets(b.Targets)
 	r.Permissions, r.Endings, r.Clock = b.Permissions.permissions(), access.Endings(b.Endings), access.StartClock(b.Clock)
 	r.Start, r.Reason, r.Ticket, r.Documents = b.Start.time(), b.Reason, b.Ticket, b.Documents
+	r.Emergency = access.Emergency(b.Emergency)
 	r.Decision, r.votes = b.Decision.decision(), b.Votes
 	copy(r.Nonce[:], b.Nonce)
 	return r, nil

@@ -37,6 +37,7 @@ type Store struct {
 	remembered   map[callKey]access.Remembered
 	residues     map[residueKey]access.Residue
 	fingerprints map[access.Place][]access.Fingerprint
+	reviews      map[access.ReviewID]access.Review
 	log          []access.Event
 	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
 	odd          map[record]bool  // those that are not
@@ -60,6 +61,7 @@ func New(now func() time.Time) *Store {
 		remembered:   map[callKey]access.Remembered{},
 		residues:     map[residueKey]access.Residue{},
 		fingerprints: map[access.Place][]access.Fingerprint{},
+		reviews:      map[access.ReviewID]access.Review{},
 		versions:     map[string]int64{},
 		odd:          map[record]bool{},
 	}
