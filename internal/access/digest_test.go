@@ -108,12 +108,24 @@ func full() Request {
 // Any change of any field of what is asked changes the digest, and no two
 // changes lead to the same one.
 func TestRequestDigestCoversWhatIsAsked(t *testing.T) {
-	r := full()
-	seen := map[Digest]string{requestDigest(r): "unchanged"}
+	seen := map[Digest]string{}
+	for _, e := range []Emergency{NoEmergency, BreakGlass} {
+		r := full()
+		r.Emergency = e
+		digestCovers(t, r, seen)
+	}
+}
+
+func digestCovers(t *testing.T, r Request, seen map[Digest]string) {
+	t.Helper()
+	seen[requestDigest(r)] = "unchanged"
 	v := reflect.ValueOf(&r).Elem()
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
 		if why, ok := notAsked[name]; ok && why != "" {
+			continue
+		}
+		if name == "Emergency" { // another version word: TestEmergencyIsInTheDigest, and below
 			continue
 		}
 		if v.Field(i).IsZero() {
@@ -223,6 +235,9 @@ func TestGoldenDigests(t *testing.T) {
 		r.Principal, r.Person, r.Permissions = "service:ci", "zoe", Permissions{Mechanism: Account, Rights: []string{"orders_read"}}
 		r.Endings, r.Clock, r.Targets[0].Account = Endings{}, FromRequest, ""
 	})
+	glass := draft(emergency)
+	drill := draft(emergency, func(r *Request) { r.Emergency = Drill })
+	got["request, break-glass"], got["request, drill"] = requestDigest(glass).String(), requestDigest(drill).String()
 	for name, r := range map[string]Request{"simple": simple, "every field": extend, "unicode": unicode, "service": service} {
 		got["request, "+name] = requestDigest(r).String()
 		yes := Approval{By: ben.ID, Person: ben.Person, Approve: true, Duration: 30 * time.Minute, Rights: []string{"orders_read"}, At: t0, Request: requestDigest(r)}

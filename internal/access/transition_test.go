@@ -268,7 +268,7 @@ func TestGrantTransitions(t *testing.T) {
 		Failed: row("conflict wrong-state", over),
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Grant](t, inputs, "DueAt", "Live", "Over", "Overdue", "Left", "Plan", "Defer", "Seen", "Depends", "WorthNoting")
+	checkMethods[Grant](t, inputs, "DueAt", "Live", "Over", "Overdue", "Left", "Plan", "Defer", "Seen", "Depends", "WorthNoting", "Renewable")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {
