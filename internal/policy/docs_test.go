@@ -30,11 +30,11 @@ func TestManualExamples(t *testing.T) {
 		}
 	}
 	s := compile(t, docs.String())
-	if len(s.Integrations()) != 1 || len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 5 {
+	if len(s.Integrations()) != 1 || len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 6 {
 		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
 	}
 	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)
-	if err != nil || len(results) != 2 {
+	if err != nil || len(results) != 3 {
 		t.Fatalf("got %d results, %v", len(results), err)
 	}
 	for _, r := range results {

@@ -28,11 +28,8 @@ func readEffect(f *form, r *Rule) {
 	case effectBreakGlass:
 		r.BreakGlass = true
 	}
-	if !f.has("unless") {
-		return
-	}
 	r.Yields = choice(f, "unless", "", []string{effectBreakGlass}) == effectBreakGlass
-	if !r.Deny {
+	if r.Yields && !r.Deny {
 		f.r.add(f.lineOf("unless"), "leave it out", "%s does not deny, so there is nothing to yield", f.what)
 	}
 }
