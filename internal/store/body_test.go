@@ -155,6 +155,14 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotLeft, err := scanResidue(rowOf{residueTable, w, []string{"grant_id", "place", "state", "due_at", "body"}})
 	same("residue", gotLeft, left, err)
+
+	var rev access.Review
+	fill(t, reflect.ValueOf(&rev).Elem(), &n)
+	if w, err = reviewRow(rev); err != nil {
+		t.Fatal(err)
+	}
+	gotRev, err := scanReview(rowOf{reviewTable, w, []string{"id", "version", "state", "request_id", "grant_id", "person", "resource", "closer", "finding", "opened_at", "remind_at", "body"}})
+	same("review", gotRev, rev, err)
 }
 
 // TestDecodeIsStrict: what this program does not know is never passed over.

@@ -115,6 +115,7 @@ var cases = []struct {
 	{"OneRecordForEachVersion", oneRecordForEachVersion},
 	{"ExtensionRaisesTheEnd", extensionRaisesTheEnd},
 	{"Rules", rules},
+	{"Reviews", reviews},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 
@@ -125,6 +126,7 @@ var clockCases = []struct {
 	{"Due", due},
 	{"ScheduledGrantMayBeginLate", scheduledGrantMayBeginLate},
 	{"TimeNeverGoesBack", timeNeverGoesBack},
+	{"ReviewsDue", reviewsDue},
 }
 
 // update and view fail the test on an error.
