@@ -40,6 +40,8 @@ type installation struct {
 	clock  *fakeClock
 	wrap   func(memory) broker.Store // what the broker sees of the store; nil: the store
 	peers  broker.Peers
+
+	reviewWithin time.Duration
 }
 
 // memory adapts the store to the broker's interface.
@@ -173,7 +175,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock, ReviewWithin: in.reviewWithin,
 	})
 }
 

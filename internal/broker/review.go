@@ -90,7 +90,7 @@ func (b *Broker) CloseReview(ctx context.Context, c Caller, id string, f access.
 		if err != nil {
 			return err
 		}
-		if r.Person != closer.Person && !c.closes(set, r) {
+		if r.Person != closer.Person && !c.reviews(set, r) {
 			return access.Fail(access.Denied, "not-yours", "reviews are for owners of the resource, auditors and administrators")
 		}
 		closed, ev, err := r.Close(closer, c.Actor, f, note, tx.Now())
