@@ -33,7 +33,7 @@ func (tx *Tx) GlassCode(code access.Digest) (access.GlassCode, error) {
 
 // GlassCodes lists all codes, the oldest first.
 func (tx *Tx) GlassCodes() ([]access.GlassCode, error) {
-	return list(tx, scanGlassCode, glassCodeColumns+" ORDER BY id")
+	return list(tx, scanGlassCode, glassCodeColumns+" ORDER BY created_at, id")
 }
 
 // UseGlassCode uses a code up, at Now; access.Conflict when it was used or revoked
