@@ -102,7 +102,12 @@ var samples = map[string]struct{ path, body string }{
 	"get-clock": {"/v1/clock", ""}, "accept-clock": {"/v1/clock/accept", `{"why":"test"}`},
 	"backup": {"/v1/admin/backup", ""}, "quarantine": {"/v1/admin/quarantine", ""}, "doctor": {"/v1/admin/doctor", ""}, "audit-witnessed": {"/v1/audit/witnessed", ""},
 	"accept-quarantine": {"/v1/admin/quarantine/accept", `{"why":"test"}`},
-	"logout":            {"/v1/logout", ""},
+	"break-glass":       {"/v1/break-glass", `{"resource":"none","why":"none at all"}`},
+	"glass-login":       {"/v1/break-glass/login", `{"codes":["x"],"device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
+	"list-reviews":      {"/v1/reviews", ""}, "get-review": {"/v1/reviews/rev_7", ""}, "close-review": {"/v1/reviews/rev_7/close", `{"finding":"justified","note":"none"}`},
+	"make-glass-codes": {"/v1/admin/break-glass/codes", `{"user":"none","count":1}`},
+	"list-glass-codes": {"/v1/admin/break-glass/codes", ""}, "revoke-glass-code": {"/v1/admin/break-glass/codes/code_7", ""},
+	"logout": {"/v1/logout", ""},
 }
 
 // TestMatrix calls every route as every kind of caller.
