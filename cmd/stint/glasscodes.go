@@ -30,7 +30,7 @@ func (c *cli) codesMakeCmd() *cobra.Command {
 			"together; the access is then that of the one whose code comes first.\n\n" +
 			"A code does not replace the policy: its user must be one who may break glass.",
 		Example: "  stint admin break-glass codes make --user mira --count 3\n" +
-			"  stint admin break-glass codes make --share mira --share noor --share olga --need 2 --resource orders-db",
+			"  stint admin break-glass codes make --share mira --share noor --share olga --need 2",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.User == "" && len(a.Sharers) == 0 {
