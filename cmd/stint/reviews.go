@@ -87,7 +87,7 @@ func (c *cli) reviewCmd() *cobra.Command {
 		Use:   "review ID [--finding justified|unjustified|drill --note TEXT]",
 		Short: "Show a review of break-glass access, or close it with a finding",
 		Long: "Show a review of break-glass access, or close it with a finding. Look first at what was\n" +
-			"done: stint audit records --entity REQUEST, and the target's own log. Nobody closes the\n" +
+			"done: stint audit search --entity REQUEST, and the target's own log. Nobody closes the\n" +
 			"review of what they did themselves, nor of what their code opened.",
 		Example: "  stint review rev_01J8\n  stint review rev_01J8 --finding justified --note \"cleared two stuck locks, INC-2041\"",
 		Args:    exactly("ID"),

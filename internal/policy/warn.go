@@ -48,7 +48,7 @@ func (w *warner) role(role *Role) {
 		return
 	}
 	for rule := range w.set.concerning(role.Name) {
-		if !rule.Deny && !rule.BreakGlass {
+		if !rule.Deny {
 			return
 		}
 	}
