@@ -361,13 +361,14 @@ func latest(a, b time.Time) time.Time {
 // Quarantined reports whether a creating call may still be in flight at now.
 func (e Entitlement) Quarantined(now time.Time) bool { return now.Before(e.CallUntil) }
 
-// Vanish records that the absence was read back. It is refused while a call
-// that could recreate the privilege may still be in flight.
-func (e Entitlement) Vanish(now time.Time) (Entitlement, Event, error) {
+// Vanish records at now that the absence was read back, at read or later. It is
+// refused where a call that could recreate the privilege may still have been in flight
+// then: that the time of such a call is over when the word arrives says nothing.
+func (e Entitlement) Vanish(read, now time.Time) (Entitlement, Event, error) {
 	switch {
 	case e.State != Removing:
 		return e, Event{}, Fail(Conflict, "wrong-state", "the entitlement is "+string(e.State))
-	case e.Quarantined(now):
+	case e.Quarantined(read):
 		return e, Event{}, Fail(Pending, "quarantine", "a call may still be in flight").Because("until " + stamp(e.CallUntil))
 	}
 	e.State, e.GoneAt, e.NextAt, e.Attempts, e.LastError = Gone, now, time.Time{}, 0, ""

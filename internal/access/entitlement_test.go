@@ -66,7 +66,7 @@ var entitlementInputs = map[string]func(*testing.T, Entitlement) step{
 	},
 	"Vanish": func(t *testing.T, e Entitlement) step {
 		e = e.Calling(t0)
-		after, ev, err := e.Vanish(t0)
+		after, ev, err := e.Vanish(t0, t0)
 		if err == nil && (!after.GoneAt.Equal(t0) || !after.NextAt.IsZero() || !after.CallUntil.IsZero() || after.Attempts != 0 || after.LastError != "") {
 			t.Errorf("vanished %+v", after)
 		}
@@ -74,7 +74,7 @@ var entitlementInputs = map[string]func(*testing.T, Entitlement) step{
 	},
 	"Vanish quarantined": func(_ *testing.T, e Entitlement) step {
 		e = e.Calling(t0.Add(1))
-		after, ev, err := e.Vanish(t0)
+		after, ev, err := e.Vanish(t0, t0)
 		return step{string(after.State), after.Version, reflect.DeepEqual(after, e), ev, err}
 	},
 	"Again": func(t *testing.T, e Entitlement) step {
@@ -236,18 +236,30 @@ func TestAdopt(t *testing.T) {
 	if ev.Type != EntitlementRemoving || ev.Version != 1 || ev.Entity != "ent_9" || ev.Facts["tag"] != "tag" || ev.Facts["account"] != "stray" {
 		t.Errorf("event %+v", ev)
 	}
-	if _, _, err := e.Vanish(t0); err != nil {
+	if _, _, err := e.Vanish(t0, t0); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was read while a call was in flight stays unproved, however late it is said.
+func TestVanishCountsFromTheReading(t *testing.T) {
+	e := entitlementIn(t, Account, Removing)
+	e.CallUntil = t0.Add(time.Second)
+	_, _, err := e.Vanish(t0.Add(time.Second-1), t0.Add(time.Hour))
+	wantCode(t, err, Pending, "quarantine")
+	gone, ev, err := e.Vanish(t0.Add(time.Second), t0.Add(time.Hour))
+	if err != nil || !gone.GoneAt.Equal(t0.Add(time.Hour)) || !ev.At.Equal(t0.Add(time.Hour)) {
+		t.Errorf("gone at %v, said at %v: %v", gone.GoneAt, ev.At, err)
 	}
 }
 
 func TestVanishSaysWhatIsKept(t *testing.T) {
 	e := entitlementIn(t, Member, Removing)
-	if _, ev, _ := e.Vanish(t0); ev.Facts["kept"] != "" {
+	if _, ev, _ := e.Vanish(t0, t0); ev.Facts["kept"] != "" {
 		t.Errorf("facts %v", ev.Facts)
 	}
 	e.Existing = true
-	if _, ev, _ := e.Vanish(t0); ev.Facts["kept"] == "" {
+	if _, ev, _ := e.Vanish(t0, t0); ev.Facts["kept"] == "" {
 		t.Errorf("facts %v", ev.Facts)
 	}
 }

@@ -179,7 +179,7 @@ func entitlementIn(t testing.TB, m Mechanism, s EntitlementState) (e Entitlement
 		e, _, _, _ = e.Release(h, 0, now)
 	case Gone:
 		e, _, _, _ = e.Release(h, 0, now)
-		e, _, err = e.Vanish(now)
+		e, _, err = e.Vanish(now, now)
 	default:
 		t.Fatalf("no way is known to an entitlement that is %s: say one here", s)
 	}

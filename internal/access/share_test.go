@@ -78,7 +78,7 @@ func TestSuccessForgetsFailures(t *testing.T) {
 		if e, _, err := e.Confirm(1, "", "", t0); err != nil || e.Attempts != 0 || e.LastError != "" {
 			t.Errorf("%s, confirmed: %+v, %v", s, e, err)
 		}
-		if gone, _, err := failed(gone).Calling(t0).Calling(t0).Vanish(t0); err != nil || gone.Attempts != 0 || gone.LastError != "" || !gone.LostUntil.IsZero() {
+		if gone, _, err := failed(gone).Calling(t0).Calling(t0).Vanish(t0, t0); err != nil || gone.Attempts != 0 || gone.LastError != "" || !gone.LostUntil.IsZero() {
 			t.Errorf("%s, gone: %+v, %v", s, gone, err)
 		}
 	}

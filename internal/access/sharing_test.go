@@ -204,7 +204,7 @@ func (w *world) Remove() {
 		return
 	}
 	w.there[e.Key] = false
-	next, ev, err := e.Vanish(w.now)
+	next, ev, err := e.Vanish(w.now, w.now)
 	if mayLand := slices.ContainsFunc(w.strays, func(s stray) bool { return s.key == e.Key }); mayLand && err == nil {
 		w.t.Fatalf("%s is called gone while a call may still make it", e.Key)
 	}
@@ -349,7 +349,7 @@ func (w *world) Drain() {
 	for id, e := range w.ents {
 		if e.State == Removing {
 			w.there[e.Key] = false
-			next, ev, err := e.Vanish(w.now)
+			next, ev, err := e.Vanish(w.now, w.now)
 			if err != nil {
 				w.t.Fatal(err)
 			}

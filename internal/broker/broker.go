@@ -83,6 +83,7 @@ type Broker struct {
 
 	beginning sync.Mutex // held while what is due to begin begins
 	yielded   yielded
+	waits     waits
 
 	edited     chan struct{} // the documents were changed here
 	again      atomic.Bool   // all live grants are to be decided again

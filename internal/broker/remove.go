@@ -21,8 +21,11 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	ctx, done := outlive(ending(ctx, 1), removeWithin+leaseFor)
 	var es []access.Entitlement
 	owner := b.newOwner()
+	var lease time.Duration
+	asked := time.Now()
 	err := b.Store.Update(ctx, func(tx Tx) (err error) {
-		es, err = tx.Claim(w, owner, tx.Now().Add(removeLease), removeBatch)
+		lease = b.waits.lease(asked)
+		es, err = tx.Claim(w, owner, tx.Now().Add(lease), removeBatch)
 		return err
 	})
 	if err != nil {
@@ -33,7 +36,7 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 		done()
 		return false
 	}
-	letGo := b.keepLeases(ctx, owner)
+	letGo := b.keepLeases(ctx, owner, lease)
 	// What was there before us is left. What a row calls never touched is looked for
 	// all the same: a failover can have lost the record of the state before and of
 	// the call, and gone is what was read back, never what was concluded.
@@ -47,7 +50,8 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 		}
 	}
 	// What cannot be recorded keeps its lease until that lapses, and is removed
-	// once more; that is harmless.
+	// once more; that is harmless. What was not taken by anybody since is recorded
+	// even so: nobody else has called the target meanwhile.
 	record := func(rs []removal) {
 		ctx := ctx
 		if len(rs) > 0 {
@@ -101,19 +105,47 @@ next:
 // removeWithin bounds one batch of removals.
 const removeWithin = 20 * time.Second
 
-// removeLease is for how long a removal is leased. The lease is renewed while the
-// work goes on, so that what a replica was removing when it died is taken up this
-// soon by another, or by itself after a restart.
-const removeLease = 2 * time.Second
+// removeLease is for how long a removal is leased at least, and longestLease at
+// most. The lease is renewed while the work goes on, so that what a replica was
+// removing when it died is taken up this soon by another, or by itself after a
+// restart. Where the store lets what ends access wait, a renewal waits as well, and
+// leases last three times that long: in a storm they would lapse otherwise, all
+// would be removed again, and each time the store would have more to do.
+const (
+	removeLease  = 2 * time.Second
+	longestLease = 30 * time.Second
+)
+
+// waits remembers how long the store let what ends access wait lately.
+type waits struct {
+	mu      sync.Mutex
+	longest time.Duration
+	since   time.Time // when that was
+}
+
+// waitsFor is for how long a wait counts.
+const waitsFor = 10 * time.Second
+
+// lease is how long a lease shall last that is taken now, in a transaction that
+// was asked for at that moment.
+func (w *waits) lease(asked time.Time) time.Duration {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if waited := now.Sub(asked); waited >= w.longest || now.Sub(w.since) > waitsFor {
+		w.longest, w.since = waited, now
+	}
+	return min(max(removeLease, 3*w.longest), longestLease)
+}
 
 // keepLeases renews the leases of an owner until they are let go. A renewal that
 // fails does no harm: two that remove the same thing do what one does.
-func (b *Broker) keepLeases(ctx context.Context, owner string) (letGo func()) {
+func (b *Broker) keepLeases(ctx context.Context, owner string, lease time.Duration) (letGo func()) {
 	ctx, cancel := context.WithCancel(withWork(ctx, owner))
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		tick := time.NewTicker(removeLease / 3)
+		tick := time.NewTimer(lease / 3)
 		defer tick.Stop()
 		for {
 			select {
@@ -123,10 +155,15 @@ func (b *Broker) keepLeases(ctx context.Context, owner string) (letGo func()) {
 				if ctx.Err() != nil {
 					return // let go meanwhile; nothing is left to renew
 				}
-				err := b.Store.Update(ctx, func(tx Tx) error { return tx.RenewLeases(owner, tx.Now().Add(removeLease)) })
+				asked := time.Now()
+				err := b.Store.Update(ctx, func(tx Tx) error {
+					lease = b.waits.lease(asked)
+					return tx.RenewLeases(owner, tx.Now().Add(lease))
+				})
 				if err != nil && ctx.Err() == nil {
 					b.Log.Warn("a lease was not renewed; another may do the same work", "error", err)
 				}
+				tick.Reset(lease / 3)
 			}
 		}
 	}()
@@ -138,6 +175,9 @@ type verdict struct {
 	gone    bool
 	said    string // why not; public
 	foreign bool   // what is there is not what we made: left without login, for a person to look at
+	// read is when reading back began, by the host: a call that could still land then is
+	// not over because the verdict waited for the store. Zero where nothing was read.
+	read time.Time
 }
 
 // takeAway carries out the removal of a batch of one connection, and calls isCut
@@ -177,6 +217,7 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	steps := [][]connector.Result{conn.Revoke(call, t, orders), conn.TerminateSessions(call, t, orders)}
 	isCut()
 	steps = append(steps, conn.Remove(call, t, orders))
+	read := time.Now()
 	seen := conn.Verify(call, t, orders)
 	silent := false
 	for i := range rs {
@@ -198,6 +239,7 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 			}
 		}
 		silent = silent || errors.Is(seen[i].Err, context.DeadlineExceeded)
+		v.read = read
 		rs[i].verdict = v
 	}
 	leave(!silent)
@@ -224,6 +266,14 @@ func neverReached(e access.Entitlement, err error) bool {
 	return refused.Code == "no-credential" || (refused.Code == "no-connector" || refused.Code == "credential-deleted") && e.CallUntil.IsZero()
 }
 
+// asOf is when the verdict was true, by the store's time.
+func (v verdict) asOf(now time.Time) time.Time {
+	if v.read.IsZero() {
+		return now
+	}
+	return now.Add(-max(0, time.Since(v.read)))
+}
+
 // removal is one entitlement of a batch with its verdict.
 type removal struct {
 	entitlement access.Entitlement
@@ -239,14 +289,14 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 		ids[i], byID[r.entitlement.ID] = r.entitlement.ID, r.verdict
 	}
 	return b.insist(ending(ctx, len(ids)), "recording removals", func(tx Tx, fx *effects) error {
-		mine, err := tx.Leased(owner, ids...)
+		mine, err := tx.Claimed(owner, ids...)
 		if err != nil {
 			return err
 		}
 		var gone, stay []access.EntitlementID
 		for _, e := range mine {
 			v := byID[e.ID]
-			next, ev, err := e.Vanish(tx.Now())
+			next, ev, err := e.Vanish(v.asOf(tx.Now()), tx.Now())
 			switch {
 			case !v.gone:
 				next = e.Retry(v.said, tx.Now())

@@ -103,9 +103,13 @@ type entitlements interface {
 	Lease(owner string, until time.Time, ids ...access.EntitlementID) error
 	// Leased returns those of the ids that owner still has on lease, as they are now.
 	Leased(owner string, ids ...access.EntitlementID) ([]access.Entitlement, error)
+	// Claimed returns those of the ids that owner took and nobody has taken since, be
+	// their lease run out or not.
+	Claimed(owner string, ids ...access.EntitlementID) ([]access.Entitlement, error)
 	// Unlease gives leases back; without ids, all that owner has.
 	Unlease(owner string, ids ...access.EntitlementID) error
-	// RenewLeases lets all that owner has last until the given time.
+	// RenewLeases lets all that owner took, and nobody has taken since, last until the
+	// given time.
 	RenewLeases(owner string, until time.Time) error
 	// CutLeases lets leases on the ids end at until, where they would end later.
 	CutLeases(until time.Time, ids ...access.EntitlementID) error

@@ -63,6 +63,19 @@ func (tx *Tx) Leased(owner string, ids ...access.EntitlementID) ([]access.Entitl
 	return found, nil
 }
 
+var claimed = byIDs(entitlementColumns + " WHERE id {ids} AND lease_owner = $2 AND lease_until IS NOT NULL")
+
+// Claimed returns those of the ids that owner took and nobody has taken since, be
+// their lease run out or not, as they are now.
+func (tx *Tx) Claimed(owner string, ids ...access.EntitlementID) ([]access.Entitlement, error) {
+	found, err := listByIDs(tx, scanEntitlement, claimed, ids, owner)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b access.Entitlement) int { return cmp.Compare(a.ID, b.ID) })
+	return found, nil
+}
+
 var unlease = byIDs(`UPDATE entitlements SET lease_owner = '', lease_until = NULL,
 	due_at = CASE WHEN due_at IS NULL THEN NULL ELSE COALESCE(next_at, 0) END
 	WHERE id {ids} AND lease_owner = $2`)
@@ -79,11 +92,11 @@ func (tx *Tx) Unlease(owner string, ids ...access.EntitlementID) error {
 	return execByIDs(tx, nil, unlease, ids, owner)
 }
 
-// RenewLeases lets all that owner has on an unexpired lease last until the given
-// time.
+// RenewLeases lets all that owner took, and nobody has taken since, last until the
+// given time.
 func (tx *Tx) RenewLeases(owner string, until time.Time) error {
 	_, err := tx.exec(`UPDATE entitlements SET lease_until = $2, due_at = CASE WHEN due_at < $2 THEN $2 ELSE due_at END
-		WHERE lease_owner = $1 AND lease_until > $3`, owner, until.UnixMilli(), tx.now.UnixMilli())
+		WHERE lease_until IS NOT NULL AND lease_owner = $1`, owner, until.UnixMilli())
 	return err
 }
 

@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -16,6 +18,7 @@ var transactions = []protection{
 	{"each transaction runs twice", 60 * time.Second, true, runTwice},
 	{"many at a time always lose against others", 60 * time.Second, true, crowded},
 	{"revoked while the target keeps its answer back", 40 * time.Second, true, answerKept},
+	{"the word that it is gone waits for the store", 40 * time.Second, true, wordWaits},
 }
 
 func init() { protections = append(protections, transactions...) }
@@ -124,4 +127,60 @@ func answerKept(w *world) {
 		close(open)
 	})
 	w.in(35*time.Second, "look", "", func() { w.expect("L-01", g, access.Ended, access.Failed) })
+}
+
+// holdingBack is a store that lets no verdict on a removal through before open.
+type holdingBack struct {
+	broker.Store
+	open chan struct{}
+}
+
+func (s holdingBack) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	if _, ends := broker.Ending(ctx); ends && strings.HasPrefix(broker.WorkOf(ctx), "ent_") {
+		<-s.open
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// wordWaits: nothing is there when it is read back, a call of which nobody heard lands
+// then, and only after its time the store takes the word that nothing is there. What was
+// read before the call was over proves nothing, whenever it is written down.
+func wordWaits(w *world) {
+	store := holdingBack{w.store, make(chan struct{})}
+	at := &wire{}
+	var lost atomic.Pointer[connector.Order]
+	at.meet(func(call string, o connector.Order) error {
+		if call == "provision" {
+			lost.CompareAndSwap(nil, &o)
+			return errors.New("sim: no answer")
+		}
+		return nil
+	})
+	b := w.process("a", store, nil, at)
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(5100*time.Millisecond, "revoke", func() { w.revokes(b, g) })
+	w.in(7*time.Second, "land", "", func() {
+		o := lost.Load()
+		if o == nil {
+			w.fail("story", "nothing was called")
+			return
+		}
+		_, err := w.targets.Connector().Provision(context.Background(), w.target(), *o)
+		w.insist(err)
+		if w.usable() != 1 {
+			w.fail("story", "the call did not land")
+		}
+	})
+	w.in(20*time.Second, "take the word", "", func() {
+		if w.is(g, access.Ended) || w.is(g, access.Failed) {
+			w.fail("story", "the word did not wait")
+		}
+		close(store.open)
+	})
+	w.in(25*time.Second, "look", "", func() {
+		if w.expect("L-01", g, access.Ended, access.Failed); w.usable() > 0 {
+			w.fail("I-01", "it was read back before the call landed, and counts as gone")
+		}
+	})
 }

@@ -207,7 +207,7 @@ func End(tx Tx, b Bundle, why access.EndReason) (Bundle, error) {
 func Vanish(tx Tx, b Bundle) (Bundle, error) {
 	var evs []access.Event
 	for i, e := range b.Entitlements {
-		e, ev, err := e.Vanish(tx.Now())
+		e, ev, err := e.Vanish(tx.Now(), tx.Now())
 		if err != nil {
 			return b, err
 		}

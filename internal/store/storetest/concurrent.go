@@ -231,6 +231,29 @@ func leases(t *testing.T, s Store) {
 	if leased("w2") != 0 {
 		t.Error("a lease that ran out still counts")
 	}
+	// One that ran out is still its owner's until somebody takes it, and can be renewed.
+	claimed := func(owner string) int {
+		return len(read(t, s, func(tx Tx) ([]access.Entitlement, error) { return tx.Claimed(owner, mine...) }))
+	}
+	update(t, s, func(tx Tx) error { return tx.CutLeases(tx.Now().Add(-time.Millisecond), mine...) })
+	if leased("w1") != 0 || claimed("w1") != 1 || claimed("w2") != 0 {
+		t.Errorf("after it ran out: %d leased; claimed %d and %d", leased("w1"), claimed("w1"), claimed("w2"))
+	}
+	update(t, s, func(tx Tx) error { return tx.RenewLeases("w2", tx.Now().Add(time.Hour)) }) // not his
+	if got := claim("w2", time.Millisecond); !slices.Equal(got, mine) {
+		t.Errorf("what ran out was not taken over: %v", got)
+	}
+	update(t, s, func(tx Tx) error { return tx.RenewLeases("w1", tx.Now().Add(time.Hour)) }) // not his any more
+	if leased("w1") != 0 || claimed("w1") != 0 || claimed("w2") != 1 {
+		t.Errorf("after it was taken: %d leased; claimed %d and %d", leased("w1"), claimed("w1"), claimed("w2"))
+	}
+	update(t, s, func(tx Tx) error { return tx.Unlease("w2", mine...) })
+	if claimed("w2") != 0 {
+		t.Error("what was given back still counts")
+	}
+	if got := claim("w1", time.Hour); !slices.Equal(got, mine) {
+		t.Errorf("what was given back was not taken: %v", got)
+	}
 	update(t, s, func(tx Tx) error { _, err := tx.TakeBack("", "w2"); return err })
 	if got := claim("w3", time.Hour); !slices.Equal(got, mine) {
 		t.Errorf("after all leases were broken: %v", got)

@@ -341,6 +341,20 @@ func (tx *Tx) Leased(owner string, ids ...access.EntitlementID) (found []access.
 	return found, nil
 }
 
+// Claimed returns those of the ids that owner took and nobody has taken since, be
+// their lease run out or not, as they are now.
+func (tx *Tx) Claimed(owner string, ids ...access.EntitlementID) (found []access.Entitlement, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if row := tx.s.entitlements.rows[id]; row != nil && row.owner == owner && row.until != never {
+			found = append(found, cloneEntitlement(row.Entitlement))
+		}
+	}
+	return found, nil
+}
+
 // freed is the row without its lease.
 func (e *entitlementRow) freed() *entitlementRow {
 	row := *e
@@ -381,19 +395,15 @@ func (tx *Tx) held(owner string) (ids []access.EntitlementID) {
 	return ids
 }
 
-// RenewLeases lets all that owner has on an unexpired lease last until the given
-// time.
+// RenewLeases lets all that owner took, and nobody has taken since, last until the
+// given time.
 func (tx *Tx) RenewLeases(owner string, until time.Time) error {
 	if err := tx.writes(); err != nil {
 		return err
 	}
-	now, end := tx.now.UnixMilli(), until.UnixMilli()
+	end := until.UnixMilli()
 	for _, id := range tx.held(owner) {
-		old := tx.s.entitlements.rows[id]
-		if old.until <= now {
-			continue
-		}
-		row := *old
+		row := *tx.s.entitlements.rows[id]
 		row.until = end
 		if row.due != never && row.due < end {
 			row.due = end

@@ -35,6 +35,7 @@ func (p *pair) lease() (op, bool) {
 		{name: "claim", call: func(tx storetest.Tx) (any, error) { return tx.Claim(work, owner, until, limit) }},
 		{name: "lease", call: func(tx storetest.Tx) (any, error) { return none(tx.Lease(owner, until, ids...)) }},
 		{name: "leased", call: func(tx storetest.Tx) (any, error) { return tx.Leased(owner, ids...) }},
+		{name: "claimed", call: func(tx storetest.Tx) (any, error) { return tx.Claimed(owner, ids...) }},
 		{name: "unlease", call: func(tx storetest.Tx) (any, error) { return none(tx.Unlease(owner, ids...)) }},
 		{name: "unlease all", call: func(tx storetest.Tx) (any, error) { return none(tx.Unlease(owner)) }},
 		{name: "renew", call: func(tx storetest.Tx) (any, error) { return none(tx.RenewLeases(owner, until)) }},
