@@ -22,14 +22,14 @@ type who uint8
 const (
 	nobody   who = iota
 	public       // no sign-in
-	device       // a proof by a device, with a one-time code instead of a token
+	device       // a proof by a device, without a token
 	anyone       // whoever is signed in
 	auditors     // auditors and administrators
 	admins       // administrators
 )
 
 var whoWords = [...]string{
-	nobody: "nobody", public: "everybody, without signing in", device: "whoever has a one-time code, on any device",
+	nobody: "nobody", public: "everybody, without signing in", device: "any device, by a proof of its key",
 	anyone: "whoever is signed in", auditors: "auditors and administrators", admins: "administrators",
 }
 
@@ -66,6 +66,7 @@ type call struct {
 	body   access.Digest
 	key    string // Idempotency-Key
 	source access.Source
+	base   string // scheme and host as the client sees them
 	trace  string
 }
 
