@@ -64,7 +64,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, 
 		return c, nil
 	}
 	if rt.who == device {
-		if err := s.codes.take(from.String()); err != nil {
+		of := s.codes
+		if rt.browser {
+			of = s.trips
+		}
+		if err := of.take(from.String()); err != nil {
 			return c, err
 		}
 	}

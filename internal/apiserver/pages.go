@@ -32,12 +32,12 @@ func (d doors) Visit(r *http.Request) (*url.URL, netip.Addr) {
 	return &url.URL{Scheme: seen.Scheme, Host: seen.Host}, d.client(r)
 }
 
-// Admit counts a call of a page. Attempts count as those with a one-time code do.
+// Admit counts a call of a page.
 func (d doors) Admit(from netip.Addr, tries bool) error {
 	if err := d.views.take(from.String()); err != nil || !tries {
 		return err
 	}
-	return d.codes.take(from.String())
+	return d.trips.take(from.String())
 }
 
 // Refusal makes of an error what may be shown.

@@ -91,8 +91,8 @@ func New(c Config) (*Server, error) {
 		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
 		knocks: newRates(100, 1000, time.Now), services: newRates(50, 500, time.Now),
-		trips:  newRates(10, 200, time.Now),
-		views:  newRates(20, 200, time.Now),
+		trips: newRates(10, 200, time.Now),
+		views: newRates(20, 200, time.Now),
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }
