@@ -29,7 +29,6 @@ type Tx interface {
 	PrincipalByIdentity(i access.Identity) (access.Principal, error)
 	Login(token access.Digest) (access.Login, error)
 	RevokeLogin(token access.Digest) error
-	Logins(p access.PrincipalID) ([]access.Login, error)
 	Enrolment(code access.Digest) (access.Enrolment, error)
 	UseEnrolment(code access.Digest) (access.Enrolment, error)
 	DropEnrolments(p access.PrincipalID) error
