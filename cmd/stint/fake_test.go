@@ -40,6 +40,8 @@ type fake struct {
 	stop     api.Stop
 	seen     []string // method and path of each call
 	down     bool     // answers nothing any more
+	provider bool     // a browser can sign in
+	polls    []string // what a polling device is told, one after the other; then it is signed in
 }
 
 // fakeAuthority stands for a certificate authority; nobody checks it here.
@@ -142,7 +144,7 @@ func (f *fake) caller(r *http.Request, body []byte) (fakeLogin, error) {
 	if err != nil {
 		return fakeLogin{}, err
 	}
-	public := r.URL.Path == "/v1/enroll" || r.URL.Path == "/v1/log/key"
+	public := r.URL.Path == "/v1/enroll" || r.URL.Path == "/v1/log/key" || r.URL.Path == "/v1/sign-in" || strings.HasPrefix(r.URL.Path, "/v1/login/")
 	var token api.Secret
 	var service bool
 	if !public {

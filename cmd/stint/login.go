@@ -13,16 +13,21 @@ import (
 
 func (c *cli) loginCmd() *cobra.Command {
 	var bootstrap, enroll, name, logKey string
+	var device, noBrowser bool
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in on this device",
-		Long: "Sign in on this device. The login is bound to a key that never leaves the device,\n" +
-			"so that a stolen token alone is useless. The first sign-in pins the key of the\n" +
-			"server's audit log; a later change of it is an error. With --log-key the first\n" +
-			"sign-in, too, accepts only the key that the administrators have named.\n\n" +
-			"With --log-key and no code, whoever is signed in accepts the key that the log has\n" +
-			"after a rotation, if it is the one that the administrators have named.",
-		Example: "  stint login --enroll-token-file code.txt\n" +
+		Long: "Sign in on this device: in a browser here, with --device in a browser elsewhere, or\n" +
+			"with a one-time code. The login is bound to a key that never leaves the device, so\n" +
+			"that a stolen token alone is useless. Before you say yes in a browser, compare the\n" +
+			"mark that it shows with the one here. BROWSER names the program that opens pages.\n\n" +
+			"The first sign-in pins the key of the server's audit log; a later change of it is an\n" +
+			"error. With --log-key the first sign-in, too, accepts only the key that the\n" +
+			"administrators have named. Whoever is signed in accepts with --log-key alone the key\n" +
+			"that the log has after a rotation.",
+		Example: "  stint login --server https://stint.example.com\n" +
+			"  stint login --device\n" +
+			"  stint login --enroll-token-file code.txt\n" +
 			"  stint login --log-key SHA256:…\n" +
 			"  stint login --bootstrap-token-file stint-data/bootstrap-token --name mira",
 		Args: exactly(),
@@ -33,19 +38,18 @@ func (c *cli) loginCmd() *cobra.Command {
 				return usageError{errors.New("--log-key " + quote(logKey) + " is not a fingerprint; one is written SHA256:…")}
 			case bootstrap != "" && enroll != "":
 				return usageError{errors.New("--bootstrap-token-file and --enroll-token-file exclude each other")}
+			case device && (bootstrap != "" || enroll != "" || noBrowser):
+				return usageError{errors.New("--device goes with no code and no --no-browser: the browser is elsewhere")}
 			case bootstrap != "" && name == "":
 				return usageError{errors.New("--name is missing: the name of the first administrator")}
 			case bootstrap == "" && name != "":
 				return usageError{errors.New("--name goes with --bootstrap-token-file only; an enrolment code knows its user")}
 			case bootstrap != "":
 				flag, file = "bootstrap-token-file", bootstrap
-			case enroll == "" && logKey != "":
+			case enroll == "" && logKey != "" && !device && !noBrowser && c.holdsLogin():
 				return c.acceptKey(cmd.Context(), logKey)
 			case enroll == "":
-				return &api.Error{Kind: api.Unauthenticated, Code: "no-browser-sign-in",
-					Message: "sign-in by browser is not available on this server",
-					Why:     "it knows local users only, who enrol each device with a one-time code",
-					Next:    "get a code from an administrator (stint admin user add NAME), then stint login --enroll-token-file FILE"}
+				return c.signIn(cmd.Context(), logKey, c.elsewhere(device, !noBrowser))
 			}
 			code, err := c.readSecret(flag, file)
 			if err != nil {
@@ -55,13 +59,17 @@ func (c *cli) loginCmd() *cobra.Command {
 				return wrong("no-code", "--"+flag+": there is no code in "+file, "it holds more than one word",
 					"put the code alone into it: of stint admin user add NAME -o json it is the value of enroll_token")
 			}
-			return c.login(cmd.Context(), code, bootstrap != "", name, logKey)
+			return c.signIn(cmd.Context(), logKey, func(ctx context.Context, conn *connection) (api.LoginResult, error) {
+				return conn.Enroll(ctx, code, bootstrap != "", name)
+			})
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&bootstrap, "bootstrap-token-file", "", "become the first administrator with the token that stintd wrote (- for stdin)")
 	f.StringVar(&name, "name", "", "with --bootstrap-token-file: your user name")
 	f.StringVar(&enroll, "enroll-token-file", "", "sign in with a one-time code (- for stdin)")
+	f.BoolVar(&device, "device", false, "confirm in a browser on another machine")
+	f.BoolVar(&noBrowser, "no-browser", false, "only print the address to open")
 	f.StringVar(&logKey, "log-key", "", "accept only the audit log's key of this fingerprint (SHA256:…)")
 	return cmd
 }
@@ -79,7 +87,18 @@ type signedIn struct {
 	LogFingerprint string   `json:"log_key_fingerprint"`
 }
 
-func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, accept string) error {
+// holdsLogin reports whether this device has a login at the server whose time is not up.
+func (c *cli) holdsLogin() bool {
+	conn, cfg, err := c.dial()
+	if err != nil {
+		return false
+	}
+	l := cfg.Logins[conn.name]
+	return l.Token != "" && c.now().Before(l.ExpiresAt.Time)
+}
+
+// signIn keeps the login that a way of signing in brings.
+func (c *cli) signIn(ctx context.Context, accept string, way func(context.Context, *connection) (api.LoginResult, error)) error {
 	conn, cfg, err := c.dial()
 	if err != nil {
 		return err
@@ -92,7 +111,7 @@ func (c *cli) login(ctx context.Context, code api.Secret, bootstrap bool, name, 
 	if err := conn.keepDevice(); err != nil {
 		return err
 	}
-	got, err := conn.Enroll(ctx, code, bootstrap, name)
+	got, err := way(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -243,6 +262,18 @@ func whoamiFacts(server string, me api.Whoami, now time.Time) string {
 		rights = append(rights, "auditor")
 	}
 	return facts("principal", me.Principal, "person", me.Person, "groups", strings.Join(me.Groups, ", "),
-		"rights", strings.Join(rights, ", "), "server", server+" ("+me.ServerVersion+")", "device", me.Device,
+		"rights", strings.Join(rights, ", "), "signed in", signedInBy(me), "server", server+" ("+me.ServerVersion+")", "device", me.Device,
 		"sign in again", clock(me.ExpiresAt.Time, now))
+}
+
+// signedInBy says by whom and how.
+func signedInBy(me api.Whoami) string {
+	how := me.Provider
+	if len(me.Methods) > 0 {
+		how += " (" + strings.Join(me.Methods, " ") + ")"
+	}
+	if me.MFA {
+		how += ", with a second factor"
+	}
+	return how
 }

@@ -9,13 +9,14 @@ import (
 	"stint/internal/broker"
 	"stint/internal/egress"
 	"stint/internal/notify"
+	"stint/internal/oidc"
 	"stint/internal/provision"
 	"stint/internal/store"
 )
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return append(notify.Schemas(), provision.Schema())
+	return append(notify.Schemas(), provision.Schema(), oidc.Schema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.

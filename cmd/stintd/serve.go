@@ -27,6 +27,7 @@ import (
 	"stint/internal/connector"
 	"stint/internal/connector/all"
 	"stint/internal/credential"
+	"stint/internal/egress"
 	"stint/internal/ident"
 	"stint/internal/journal"
 	"stint/internal/keys"
@@ -146,6 +147,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Channels: channels{p.messages}, Provisioned: forProvisioning(st),
 		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
+		Outside: egress.New(s.egress).HTTP(),
 	})
 	if err != nil {
 		return nil, err

@@ -72,10 +72,11 @@ func ValidSubject(s Subject, relative bool) bool {
 	return ok && slices.Contains([]string{"group", "user", "service", "agent"}, kind) && ValidName(name)
 }
 
-// Source is where a request comes from.
+// Source is where a request comes from, and how whoever makes it signed in.
 type Source struct {
 	IP     netip.Addr
 	Device DeviceID
+	Auth   Auth
 }
 
 // Actor is who did something, as the audit log says it.
@@ -101,6 +102,12 @@ type Login struct {
 	Revoked   bool
 	// Glass is set for a login by one-time codes; nil for all others.
 	Glass *Glass
+
+	Kind   LoginKind // see Is
+	Auth   Auth      // how its person signed in
+	From   netip.Addr
+	Client string    // what made it calls itself: for its owner's eyes, proof of nothing
+	SeenAt time.Time // of a browser's: when it was last used, to the minute; zero: not since
 }
 
 // Glass is what a login by one-time codes is for: break-glass access.

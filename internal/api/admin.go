@@ -57,6 +57,9 @@ type Whoami struct {
 	Admin         bool     `json:"admin"`
 	Auditor       bool     `json:"auditor"`
 	Device        string   `json:"device" doc:"The thumbprint of the device's signing key"`
+	Provider      string   `json:"provider,omitempty" doc:"Who vouched for the person when they signed in: an integration, code or passkey" example:"corp-sso"`
+	Methods       []string `json:"amr" nullable:"false" doc:"How they proved who they are, RFC 8176" example:"pwd"`
+	MFA           bool     `json:"mfa" doc:"Two kinds of factor were proven"`
 	ExpiresAt     Time     `json:"expires_at" format:"date-time" doc:"When to sign in again"`
 	ServerVersion string   `json:"server_version"`
 	ServerTime    Time     `json:"server_time" format:"date-time"`

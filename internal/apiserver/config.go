@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"time"
@@ -68,6 +69,9 @@ type Config struct {
 	Provisioned provision.Store
 	// Channels sends messages; nil: there is nothing to try out.
 	Channels Channels
+
+	// Outside calls identity providers. nil: none can be reached.
+	Outside *http.Client
 
 	// PublicURL is how clients reach the server; nil: as the Host header and
 	// the connection say.

@@ -108,6 +108,8 @@ func (s *Server) shed(next http.Handler) http.Handler {
 			in = &s.waits
 		}
 		switch {
+		case !known && s.page(w, r):
+			return
 		case !known:
 			s.unknown(w, r)
 			return

@@ -58,12 +58,17 @@ func (s *Server) gate(hc huma.Context, next func(huma.Context)) {
 // body comes last: a stranger's is not read, let alone kept.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, error) {
 	from := s.client(r)
-	c := call{source: access.Source{IP: from}}
+	seen := s.seen(r)
+	c := call{source: access.Source{IP: from}, base: seen.Scheme + "://" + seen.Host}
 	if rt.who == public {
 		return c, nil
 	}
 	if rt.who == device {
-		if err := s.codes.take(from.String()); err != nil {
+		of := s.codes
+		if rt.browser {
+			of = s.trips
+		}
+		if err := of.take(from.String()); err != nil {
 			return c, err
 		}
 	}
@@ -105,6 +110,7 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	if c.Caller, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
 		return proved, err
 	}
+	c.source.Auth = c.Login.Auth
 	// A store that is away, or that can be read and takes no changes, does not say
 	// whether a proof was used before. It is good for this very call only, and where
 	// that takes away, doing it twice does what once does.

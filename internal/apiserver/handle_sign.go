@@ -25,15 +25,7 @@ func (s *Server) enroll(ctx context.Context, c call, in *struct{ Body api.Enroll
 	case in.Body.Bootstrap:
 		sign.First = in.Body.Name
 	}
-	l, err := s.ident.Enrol(ctx, sign)
-	if err != nil {
-		if access.KindOf(err) == access.Unauthenticated {
-			s.metrics.signInFailures.WithLabelValues(problemOf(err, "").Code).Inc()
-			s.log.Info("not signed in", "trace", c.trace, "code", problemOf(err, "").Code)
-		}
-		return nil, err
-	}
-	return answer(s.loginResult(l)), nil
+	return s.signedIn(c, func() (ident.Login, error) { return s.ident.Enrol(ctx, sign) })
 }
 
 func (s *Server) loginResult(l ident.Login) api.LoginResult {
@@ -47,6 +39,7 @@ func (s *Server) whoami(_ context.Context, c call, _ *empty) (*reply[api.Whoami]
 	p := c.Principal
 	return answer(api.Whoami{
 		Principal: string(p.ID), Person: string(p.Person), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Device: string(c.source.Device),
+		Provider: c.Login.Auth.Provider, Methods: append([]string{}, c.Login.Auth.Methods...), MFA: c.Login.Auth.MFA,
 		ExpiresAt: api.At(c.Login.ExpiresAt), ServerVersion: s.version, ServerTime: api.At(s.now()),
 		BreakGlass: c.Login.Glass != nil,
 	}), nil

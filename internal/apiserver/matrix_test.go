@@ -75,10 +75,14 @@ var mayPass = map[who][]string{
 // Ids name nothing, so that nothing happens: what is tested is who gets in.
 var samples = map[string]struct{ path, body string }{
 	"health": {"/healthz", ""}, "ready": {"/readyz", ""}, "metrics": {"/metrics", ""}, "openapi": {"/openapi.json", ""}, "log-key": {"/v1/log/key", ""},
-	"enroll":        {"/v1/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
-	"whoami":        {"/v1/whoami", ""},
-	"submit":        {"/v1/requests", `{"resource":"none","role":"none","duration":"5m","reason":"none at all"}`},
-	"list-requests": {"/v1/requests", ""}, "get-request": {"/v1/requests/req_0", ""},
+	"enroll":  {"/v1/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
+	"whoami":  {"/v1/whoami", ""},
+	"sign-in": {"/v1/sign-in", ""}, "list-sessions": {"/v1/sessions", ""}, "end-session": {"/v1/sessions/none", ""},
+	"redeem-terminal": {"/v1/login/terminal", `{"code":"x","code_verifier":"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv","seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
+	"ask-device":      {"/v1/login/device", `{}`},
+	"redeem-device":   {"/v1/login/device/token", `{"device_code":"x","seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
+	"submit":          {"/v1/requests", `{"resource":"none","role":"none","duration":"5m","reason":"none at all"}`},
+	"list-requests":   {"/v1/requests", ""}, "get-request": {"/v1/requests/req_0", ""},
 	"approve": {"/v1/requests/req_0/approve", `{}`}, "deny": {"/v1/requests/req_0/deny", `{"note":"no"}`}, "cancel": {"/v1/requests/req_0/cancel", ""},
 	"approvals": {"/v1/approvals", ""}, "explain": {"/v1/explain", `{"ask":{"resource":"none","role":"none","duration":"5m","reason":"none"}}`},
 	"list-grants": {"/v1/grants", ""}, "credential": {"/v1/requests/req_0/credential", ""}, "extend": {"/v1/requests/req_0/extend", `{"for":"5m","why":"more"}`},

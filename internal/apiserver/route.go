@@ -22,14 +22,14 @@ type who uint8
 const (
 	nobody   who = iota
 	public       // no sign-in
-	device       // a proof by a device, with a one-time code instead of a token
+	device       // a proof by a device, without a token
 	anyone       // whoever is signed in
 	auditors     // auditors and administrators
 	admins       // administrators
 )
 
 var whoWords = [...]string{
-	nobody: "nobody", public: "everybody, without signing in", device: "whoever has a one-time code, on any device",
+	nobody: "nobody", public: "everybody, without signing in", device: "any device, by a proof of its key",
 	anyone: "whoever is signed in", auditors: "auditors and administrators", admins: "administrators",
 }
 
@@ -54,6 +54,9 @@ type route struct {
 	storeless bool
 	// glass routes are open to a login by break-glass codes; no other is.
 	glass bool
+	// browser routes are steps of signing in with one: their codes are not for people
+	// to carry, and whole offices share an address.
+	browser bool
 	// held routes may keep the answer back, or never end: not counted as work.
 	held bool
 }
@@ -66,6 +69,7 @@ type call struct {
 	body   access.Digest
 	key    string // Idempotency-Key
 	source access.Source
+	base   string // scheme and host as the client sees them
 	trace  string
 }
 

@@ -24,6 +24,18 @@ func (s *Server) addRoutes() {
 	// Signing in.
 	register(s, route{name: "enroll", method: post, path: "/v1/enroll", who: device, body: maxCode, tag: "Sign-in",
 		summary: "Exchange a one-time code for a login on this device", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enroll)
+	register(s, route{name: "sign-in", method: get, path: "/v1/sign-in", who: public, tag: "Sign-in",
+		summary: "How people sign in here"}, s.showSignIn)
+	register(s, route{name: "redeem-terminal", method: post, path: "/v1/login/terminal", who: device, browser: true, body: maxCode, tag: "Sign-in",
+		summary: "Exchange what a browser brought to a command line for a login", detail: "The code is bound to this device and to the challenge that /login/cli was opened with (RFC 8252, RFC 7636)."}, s.redeemTerminal)
+	register(s, route{name: "ask-device", method: post, path: "/v1/login/device", who: device, browser: true, body: maxCode, tag: "Sign-in",
+		summary: "Begin to sign in a device that has no browser", detail: "RFC 8628. A person confirms the user code at /device."}, s.askDevice)
+	register(s, route{name: "redeem-device", method: post, path: "/v1/login/device/token", who: device, browser: true, body: maxCode, tag: "Sign-in",
+		summary: "Poll for the login of such a device", detail: "Until it is there the code is authorization_pending, slow_down, access_denied or expired_token (RFC 8628)."}, s.redeemDevice)
+	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, urgent: true, tag: "Sign-in",
+		summary: "The caller's own logins, newest first"}, s.listSessions)
+	register(s, route{name: "end-session", method: del, path: "/v1/sessions/{id}", who: anyone, urgent: true, tag: "Sign-in",
+		summary: "End one of the caller's own logins"}, s.endSession)
 	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, glass: true, tag: "Sign-in",
 		summary: "Who the caller is"}, s.whoami)
 	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, glass: true, tag: "Sign-in",

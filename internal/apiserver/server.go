@@ -22,7 +22,9 @@ import (
 	"stint/internal/broker"
 	"stint/internal/credential"
 	"stint/internal/ident"
+	"stint/internal/oidc"
 	"stint/internal/provision"
+	"stint/internal/web"
 )
 
 // Server serves the API. It is safe for concurrent use.
@@ -44,6 +46,8 @@ type Server struct {
 	proxies  []netip.Prefix
 	now      func() time.Time
 	pulse    time.Duration // of streams
+	party    *oidc.Party
+	site     *web.Site
 
 	mux      *http.ServeMux
 	huma     huma.API
@@ -57,7 +61,9 @@ type Server struct {
 	writes   *rates
 	urgent   *rates // taking access away: ten times as often as other changes
 	recent   recent
-	codes    *rates // attempts to redeem a code, by address
+	codes    *rates // attempts to redeem a code that people carry, by address and by person
+	trips    *rates // steps of signing in with a browser, by address: whole offices share one
+	views    *rates // of pages, by address
 	knocks   *rates // of outside services, by address
 	services *rates // of outside services, by integration
 	work     room
@@ -85,12 +91,19 @@ func New(c Config) (*Server, error) {
 		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
 		knocks: newRates(100, 1000, time.Now), services: newRates(50, 500, time.Now),
+		trips: newRates(10, 200, time.Now),
+		views: newRates(20, 200, time.Now),
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }
 	}
 	s.work.most, s.waits.most, s.own.most = int64(l.Concurrent), int64(l.Waits), max(1, int64(l.Waits)/4)
 	s.holding, s.stopHolding = context.WithCancel(context.Background())
+	outside := c.Outside
+	if outside == nil {
+		outside = &http.Client{Transport: nobodyOutside{}}
+	}
+	s.party, s.site = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)
 	s.huma = humago.New(s.mux, describe(c.Version))
 	s.huma.UseMiddleware(s.gate)
@@ -151,6 +164,13 @@ func (s *Server) freeze() error {
 		s.patterns[r.method+" "+r.path] = name
 	}
 	return nil
+}
+
+// nobodyOutside is for a server that calls nobody.
+type nobodyOutside struct{}
+
+func (nobodyOutside) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("this server calls nobody outside")
 }
 
 // Handler is the whole door, for tests and for Serve.

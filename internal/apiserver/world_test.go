@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 	"stint/internal/credential"
 	"stint/internal/ident"
 	"stint/internal/keys"
+	"stint/internal/oidc"
 	"stint/internal/provision"
 	"stint/internal/store"
 )
@@ -91,13 +93,13 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b, err := broker.New(broker.Config{
 		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
-		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema()},
+		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema(), oidc.Schema()},
 	})
 	check(t, err)
 	w.ident = ident.New(identStore{st})
 	c := Config{
 		Broker: b, Logins: credential.New(loginStore{st}), Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
-		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st},
+		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st}, Outside: &http.Client{},
 	}
 	for _, f := range bend {
 		f(&c)

@@ -156,7 +156,7 @@ func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (Servic
 		if err := tx.SavePrincipals(p); err != nil {
 			return err
 		}
-		l := access.Login{Token: hash, Principal: p.ID, CreatedAt: now, ExpiresAt: p.Until}
+		l := access.Login{Token: hash, Principal: p.ID, CreatedAt: now, ExpiresAt: p.Until, Kind: access.ServiceLogin}
 		if err := tx.SaveLogin(l); err != nil {
 			return err
 		}

@@ -127,6 +127,7 @@ func changes(old, now access.Principal) (list []change) {
 	if !slices.Equal(old.Groups, now.Groups) {
 		note("groups", groupsText(old.Groups), groupsText(now.Groups))
 	}
+	note("attributes", attributesText(old.Attributes), attributesText(now.Attributes))
 	note("manager", string(old.Manager), string(now.Manager))
 	note("admin", strconv.FormatBool(old.Admin), strconv.FormatBool(now.Admin))
 	note("auditor", strconv.FormatBool(old.Auditor), strconv.FormatBool(now.Auditor))

@@ -2,6 +2,8 @@ package ident
 
 import (
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +27,8 @@ const (
 	EnrolmentUsed    access.EventType = "enrolment.used"
 
 	LoginCreated access.EventType = "login.created"
-	LoginEnded   access.EventType = "login.ended" // signed out
+	LoginEnded   access.EventType = "login.ended"   // signed out
+	LoginRefused access.EventType = "login.refused" // a person said no to a device that asked to sign in as them
 )
 
 func principalEvent(t access.EventType, p access.Principal, by access.Actor, now time.Time, more ...string) access.Event {
@@ -41,7 +44,9 @@ func enrolmentEvent(t access.EventType, e access.Enrolment, version int64, by ac
 
 func loginEvent(t access.EventType, l access.Login, version int64, by access.Actor, now time.Time) access.Event {
 	return access.Event{Type: t, At: now, Entity: "login:" + short(l.Token), Version: version, Actor: by,
-		Facts: facts("principal", string(l.Principal), "device", string(l.Device), "expires_at", stamp(l.ExpiresAt))}
+		Facts: facts("principal", string(l.Principal), "device", string(l.Device), "expires_at", stamp(l.ExpiresAt), "kind", string(l.Kind),
+			"provider", l.Auth.Provider, "methods", strings.Join(l.Auth.Methods, " "), "class", l.Auth.Class, "mfa", flag(l.Auth.MFA),
+			"signed_in_at", stamp(l.Auth.At), "client", l.Client)}
 }
 
 // short names a code or a token in the log by 80 bits of its hash, from which
@@ -64,6 +69,14 @@ func groupsText(gs []access.Group) string {
 		names = append(names, string(g))
 	}
 	return strings.Join(names, ",")
+}
+
+func attributesText(m map[string]string) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		pairs = append(pairs, name+"="+m[name])
+	}
+	return strings.Join(pairs, ",")
 }
 
 // flag writes true, and leaves false out.

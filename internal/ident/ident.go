@@ -50,6 +50,19 @@ type Tx interface {
 	RevokeLogin(token access.Digest) error
 	// DropLogins ends every login of a principal, and its open enrolments.
 	DropLogins(p access.PrincipalID) error
+	// Logins are all of a principal, live or not.
+	Logins(p access.PrincipalID) ([]access.Login, error)
+	// LoginSeen says that a login was used now.
+	LoginSeen(token access.Digest) error
+
+	Attempt(key access.Digest) (access.Attempt, error)
+	// AttemptCalled finds one by the short code that a person types.
+	AttemptCalled(alias access.Digest) (access.Attempt, error)
+	// SaveAttempt writes a new one, or what changed of one that is not used up.
+	SaveAttempt(a access.Attempt) error
+	// UseAttempt uses one up; access.Conflict when it was used before, and
+	// access.Expired when its time was up.
+	UseAttempt(key access.Digest) (access.Attempt, error)
 
 	IntegrationToken(token access.Digest) (access.IntegrationToken, error)
 	IntegrationTokens(provider string) ([]access.IntegrationToken, error)
@@ -102,7 +115,7 @@ func (i *Ident) find(ctx context.Context, token access.Digest, device access.Dev
 			return notSignedIn(err)
 		}
 		// A token in the wrong hands is answered like one that never was.
-		if device == "" || l.Device != "" && l.Device != device || l.Revoked {
+		if device == "" || l.Device != "" && l.Device != device || l.Revoked || l.Is() == access.BrowserLogin {
 			return notSignedIn(access.NotFound)
 		}
 		now := tx.Now()

@@ -196,8 +196,8 @@ func (w *weighing) path(r *Rule) path {
 	if q.MaxDuration > 0 && a.Duration > q.MaxDuration {
 		miss("duration", q.lineMax, "%s is over the maxDuration of %s", span(a.Duration), span(q.MaxDuration))
 	}
-	if q.MFA {
-		miss("mfa", q.lineMFA, "it asks for a second factor, and step-up is not available")
+	if q.MFA && !a.Source.Auth.MFA {
+		miss("mfa", q.lineMFA, "it asks for a second factor, and the sign-in proved none; sign in again with one")
 	}
 	for _, ap := range q.Approvals {
 		from := approvers(ap.From, a.Principal, w.facts.resource)

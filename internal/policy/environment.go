@@ -66,6 +66,12 @@ var variables = []variable{
 	{"source.ip", ext.IPType, func(f *facts) ref.Val { return f.address() }},
 	{"source.device", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Source.Device) }},
 
+	{"auth.provider", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Source.Auth.Provider) }},
+	{"auth.mfa", cel.BoolType, func(f *facts) ref.Val { return types.Bool(f.ask.Source.Auth.MFA) }},
+	{"auth.amr", textList, func(f *facts) ref.Val { return textListValue(f.ask.Source.Auth.Methods) }},
+	{"auth.acr", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Source.Auth.Class) }},
+	{"auth.time", cel.TimestampType, func(f *facts) ref.Val { return f.signedIn() }},
+
 	{"now.weekday", cel.StringType, func(f *facts) ref.Val { return weekday(f.clock.now) }},
 	{"now.hour", cel.IntType, func(f *facts) ref.Val { return types.Int(f.clock.now.Hour()) }},
 	{"now.minute", cel.IntType, func(f *facts) ref.Val { return types.Int(f.clock.now.Minute()) }},

@@ -72,6 +72,15 @@ func (f *facts) address() ref.Val {
 	return ext.IP{Addr: f.ask.Source.IP.Unmap().WithZone("")}
 }
 
+// signedIn is an error when it is not known, as with address.
+func (f *facts) signedIn() ref.Val {
+	at := f.ask.Source.Auth.At
+	if at.IsZero() {
+		return types.NewErr("when the person signed in is not known")
+	}
+	return types.Timestamp{Time: at}
+}
+
 func (f *facts) groups() ref.Val {
 	if f.groupsV == nil {
 		f.groupsV = textListValue(f.ask.Principal.Groups)

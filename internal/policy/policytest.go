@@ -144,6 +144,9 @@ func readTest(f *form, now time.Time) testCase {
 		}
 		c.ask.Source.IP = ip
 	}
+	if a := f.sub("auth"); a != nil {
+		c.ask.Source.Auth = readAuth(a)
+	}
 	if it, ok := f.must("expect"); ok {
 		c.expect = oneOf(f.r, "expect", it, "", []string{"allow", "deny", "approve"})
 	}
@@ -152,6 +155,20 @@ func readTest(f *form, now time.Time) testCase {
 	c.reason = f.text("reason", 1024)
 	f.close()
 	return c
+}
+
+// readAuth reads how the person is to have signed in.
+func readAuth(f *form) access.Auth {
+	a := access.Auth{Provider: f.text("provider", 63), Class: f.text("acr", access.MaxLabel), MFA: f.flag("mfa")}
+	for _, it := range f.texts("amr") {
+		a.Methods = append(a.Methods, it.text)
+	}
+	slices.Sort(a.Methods)
+	if it, ok := f.scalar("time"); ok {
+		a.At = readTime(f, it)
+	}
+	f.close()
+	return a
 }
 
 func readTime(f *form, it item) time.Time {

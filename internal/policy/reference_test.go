@@ -268,7 +268,7 @@ func (m *model) decide(a Ask, p Phase, now time.Time) answer {
 		if r.max > 0 && a.Duration > r.max {
 			c.unmet++
 		}
-		if r.mfa {
+		if r.mfa && !a.Source.Auth.MFA {
 			c.unmet++
 		}
 		for _, ap := range r.approvals {
@@ -389,6 +389,9 @@ func drawAsk(t *rapid.T) (Ask, time.Time) {
 	a.Ticket = rapid.SampledFrom([]string{"", "T-1", "X"}).Draw(t, "ticket")
 	if rapid.Bool().Draw(t, "nowhere") {
 		a.Source = access.Source{}
+	}
+	if a.Source.Auth.MFA = rapid.Bool().Draw(t, "mfa"); a.Source.Auth.MFA {
+		a.Source.Auth.Provider = "corp-sso"
 	}
 	return a, noon.Add(time.Duration(rapid.IntRange(0, 47).Draw(t, "hours")) * time.Hour)
 }

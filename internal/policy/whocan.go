@@ -46,7 +46,7 @@ func eligible(res *Resource, role *Role, rule *Rule) []Eligible {
 	e := Eligible{Role: role.Name, Policy: rule.Name, Source: rule.Source, When: rule.When, While: rule.While, BreakGlass: rule.BreakGlass}
 	barred := res.Ceiling != nil && len(res.Ceiling.breaches(role)) > 0
 	switch {
-	case rule.Deny || rule.Require.MFA || barred:
+	case rule.Deny || barred:
 		e.Effect = access.Deny
 	case len(rule.Require.Approvals) > 0:
 		e.Effect = access.Approve

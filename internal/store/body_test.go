@@ -102,7 +102,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gotR, err := scanRequest(rowOf{requestTable, w, []string{"id", "version", "state", "principal", "person", "role", "duration", "extends", "digest", "grant_id", "created_at", "expires_at", "body"}})
+	gotR, err := scanRequest(rowOf{requestTable, w, []string{"id", "version", "state", "principal", "person", "role", "duration", "extends", "digest", "grant_id", "created_at", "expires_at", "body", "auth"}})
 	gotR.Approvals = r.Approvals // have a table of their own
 	same("request", gotR.Request, r, err)
 
@@ -121,7 +121,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	if w, err = grantRow(g); err != nil {
 		t.Fatal(err)
 	}
-	gotG, err := scanGrant(rowOf{grantTable, w, []string{"id", "version", "state", "request_id", "principal", "person", "role", "duration", "conditional", "created_at", "setup_by", "expires_at", "body"}})
+	gotG, err := scanGrant(rowOf{grantTable, w, []string{"id", "version", "state", "request_id", "principal", "person", "role", "duration", "conditional", "created_at", "setup_by", "expires_at", "body", "auth"}})
 	same("grant", gotG, g, err)
 
 	var e access.Entitlement

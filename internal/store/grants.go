@@ -11,8 +11,8 @@ var grantTable = table{
 	name: "grants", noun: "grant", keys: 1, versioned: true,
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"request_id", text}, {"principal", text}, {"person", text},
 		{"resource", text}, {"role", text}, {"duration", integer}, {"conditional", boolean}, {"watched", boolean},
-		{"created_at", integer}, {"setup_by", integer}, {"expires_at", integer}, {"due_at", integer}, {"body", text}},
-	fixed: []string{"request_id", "principal", "person", "resource", "role", "created_at"},
+		{"created_at", integer}, {"setup_by", integer}, {"expires_at", integer}, {"due_at", integer}, {"body", text}, {"auth", text}},
+	fixed: []string{"request_id", "principal", "person", "resource", "role", "created_at", "auth"},
 }.build()
 
 var grantTargetTable = table{name: "grant_targets", noun: "target", keys: 2,
@@ -54,20 +54,24 @@ func grantRow(g access.Grant) (write, error) {
 	if err != nil {
 		return nil, err
 	}
+	auth, err := authText(g.Source.Auth)
+	if err != nil {
+		return nil, err
+	}
 	watched := g.State == access.Active && (g.Endings.OnLogout || g.Endings.OnIdle > 0)
 	return write{string(g.ID), g.Version, string(g.State), string(g.Request), string(g.Principal), string(g.Person),
 		firstResource(g.Targets), string(g.Role), int64(g.Duration), g.Conditional, watched,
-		millis(g.CreatedAt), millis(g.SetupBy), millis(g.ExpiresAt), millis(g.DueAt()), body}, nil
+		millis(g.CreatedAt), millis(g.SetupBy), millis(g.ExpiresAt), millis(g.DueAt()), body, auth}, nil
 }
 
-const grantColumns = "SELECT id, version, state, request_id, principal, person, role, duration, conditional, created_at, setup_by, expires_at, body FROM grants"
+const grantColumns = "SELECT id, version, state, request_id, principal, person, role, duration, conditional, created_at, setup_by, expires_at, body, auth FROM grants"
 
 func scanGrant(row row) (access.Grant, error) {
 	var g access.Grant
 	var duration, created, setupBy, expires int64
-	var text string
+	var text, auth string
 	if err := row.Scan(&g.ID, &g.Version, &g.State, &g.Request, &g.Principal, &g.Person, &g.Role, &duration, &g.Conditional,
-		&created, &setupBy, &expires, &text); err != nil {
+		&created, &setupBy, &expires, &text, &auth); err != nil {
 		return g, err
 	}
 	var b grantBody
@@ -79,6 +83,10 @@ func scanGrant(row row) (access.Grant, error) {
 	g.Endings, g.Clock, g.Digest, g.Documents = access.Endings(b.Endings), access.StartClock(b.Clock), digestOf(b.Digest), b.Documents
 	g.Policy, g.Source, g.Reason, g.Ticket = access.PolicyName(b.Policy), b.Source.source(), b.Reason, b.Ticket
 	g.Emergency = access.Emergency(b.Emergency)
+	var err error
+	if g.Source.Auth, err = authOf(auth, "grant", string(g.ID)); err != nil {
+		return g, err
+	}
 	g.StartsAt, g.ActiveAt, g.EndingAt = b.StartsAt.time(), b.ActiveAt.time(), b.EndingAt.time()
 	g.EndedAt, g.VerifiedGoneAt = b.EndedAt.time(), b.VerifiedGoneAt.time()
 	g.EndReason, g.EndNote, g.SetupError, g.SeenAt = access.EndReason(b.EndReason), b.EndNote, b.SetupError, b.SeenAt.time()

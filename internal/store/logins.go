@@ -2,17 +2,25 @@ package store
 
 import "stint/internal/access"
 
-const loginColumns = "SELECT token, principal, device, seal_key, created_at, expires_at, revoked FROM logins"
+const loginColumns = "SELECT token, principal, device, seal_key, created_at, expires_at, revoked, kind, seen_at, body FROM logins"
 
 func scanLogin(row row) (access.Login, error) {
 	var l access.Login
 	var token []byte
 	var created, expires int64
-	err := row.Scan(&token, &l.Principal, &l.Device, &l.SealKey, &created, &expires, &l.Revoked)
-	l.Token, l.CreatedAt, l.ExpiresAt = digestOf(token), instant(created), instant(expires)
+	var seen *int64
+	var text string
+	err := row.Scan(&token, &l.Principal, &l.Device, &l.SealKey, &created, &expires, &l.Revoked, &l.Kind, &seen, &text)
+	l.Token, l.CreatedAt, l.ExpiresAt, l.SeenAt = digestOf(token), instant(created), instant(expires), instantOf(seen)
 	if len(l.SealKey) == 0 {
 		l.SealKey = nil
 	}
+	if err != nil || text == "" {
+		return l, err
+	}
+	var b loginBody
+	err = decode(text, "login", l.Name(), &b)
+	l.Auth, l.From, l.Client = b.Auth.auth(), b.From, b.Client
 	return l, err
 }
 
@@ -22,23 +30,36 @@ func (tx *Tx) Login(token access.Digest) (access.Login, error) {
 	return one(tx, "login", scanLogin, loginColumns+" WHERE token = $1", token[:])
 }
 
-// SaveLogin writes a login; a second save may move its end or revoke it.
+// SaveLogin writes a login; a second save may move its end, say when it was used,
+// or revoke it.
 func (tx *Tx) SaveLogin(l access.Login) error {
 	key := l.SealKey
 	if key == nil {
 		key = []byte{}
 	}
-	_, err := tx.exec(`INSERT INTO logins (token, principal, device, seal_key, created_at, expires_at, revoked)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+	body, err := loginText(l)
+	if err != nil {
+		return tx.fail(err)
+	}
+	_, err = tx.exec(`INSERT INTO logins (token, principal, device, seal_key, created_at, expires_at, revoked, kind, seen_at, body)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (token) DO UPDATE SET principal = excluded.principal, device = excluded.device, seal_key = excluded.seal_key,
-			expires_at = excluded.expires_at, revoked = excluded.revoked`,
-		l.Token[:], string(l.Principal), string(l.Device), key, l.CreatedAt.UnixMilli(), l.ExpiresAt.UnixMilli(), l.Revoked)
+			expires_at = excluded.expires_at, revoked = excluded.revoked, kind = excluded.kind, seen_at = excluded.seen_at, body = excluded.body`,
+		l.Token[:], string(l.Principal), string(l.Device), key, l.CreatedAt.UnixMilli(), l.ExpiresAt.UnixMilli(), l.Revoked,
+		string(l.Kind), millis(l.SeenAt), body)
 	return err
 }
 
 // Logins lists the logins of a principal, the oldest first.
 func (tx *Tx) Logins(p access.PrincipalID) ([]access.Login, error) {
 	return list(tx, scanLogin, loginColumns+" WHERE principal = $1 ORDER BY created_at, token", string(p))
+}
+
+// LoginSeen says that a login was used at Now. It changes nothing of one that has
+// ended.
+func (tx *Tx) LoginSeen(token access.Digest) error {
+	_, err := tx.exec("UPDATE logins SET seen_at = $2 WHERE token = $1 AND NOT revoked", token[:], tx.now.UnixMilli())
+	return err
 }
 
 // RevokeLogin ends one login; access.NotFound when there is none.

@@ -11,8 +11,8 @@ var requestTable = table{
 	name: "requests", noun: "request", keys: 1, versioned: true,
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"principal", text}, {"person", text}, {"resource", text},
 		{"role", text}, {"duration", integer}, {"extends", text}, {"digest", binary}, {"needed", integer}, {"grant_id", text},
-		{"created_at", integer}, {"expires_at", integer}, {"body", text}},
-	fixed: []string{"principal", "person", "resource", "role", "duration", "extends", "digest", "needed", "created_at", "expires_at"},
+		{"created_at", integer}, {"expires_at", integer}, {"body", text}, {"auth", text}},
+	fixed: []string{"principal", "person", "resource", "role", "duration", "extends", "digest", "needed", "created_at", "expires_at", "auth"},
 }.build()
 
 var requestTargetTable = table{name: "request_targets", noun: "target", keys: 2,
@@ -47,9 +47,13 @@ func requestRow(r access.Request) (write, error) {
 	if err != nil {
 		return nil, err
 	}
+	auth, err := authText(r.Source.Auth)
+	if err != nil {
+		return nil, err
+	}
 	return write{string(r.ID), r.Version, string(r.State), string(r.Principal), string(r.Person), firstResource(r.Targets),
 		string(r.Role), int64(r.Duration), string(r.Extends), r.Digest[:], needed(r.Decision), string(r.Grant),
-		millis(r.CreatedAt), millis(r.ExpiresAt), body}, nil
+		millis(r.CreatedAt), millis(r.ExpiresAt), body, auth}, nil
 }
 
 // needed is how many approvals there must at least be.
@@ -62,7 +66,7 @@ func needed(d access.Decision) (n int64) {
 	return n
 }
 
-const requestColumns = "SELECT id, version, state, principal, person, role, duration, extends, digest, grant_id, created_at, expires_at, body FROM requests"
+const requestColumns = "SELECT id, version, state, principal, person, role, duration, extends, digest, grant_id, created_at, expires_at, body, auth FROM requests"
 
 // storedRequest is a request without its votes, and how many there are.
 type storedRequest struct {
@@ -74,9 +78,9 @@ func scanRequest(row row) (storedRequest, error) {
 	var r storedRequest
 	var digest []byte
 	var duration, created, expires int64
-	var text string
+	var text, auth string
 	if err := row.Scan(&r.ID, &r.Version, &r.State, &r.Principal, &r.Person, &r.Role, &duration, &r.Extends, &digest, &r.Grant,
-		&created, &expires, &text); err != nil {
+		&created, &expires, &text, &auth); err != nil {
 		return r, err
 	}
 	var b requestBody
@@ -86,6 +90,10 @@ func scanRequest(row row) (storedRequest, error) {
 	r.Duration, r.Digest = time.Duration(duration), digestOf(digest)
 	r.CreatedAt, r.ExpiresAt, r.DecidedAt = instant(created), instant(expires), b.DecidedAt.time()
 	r.Device, r.SealKey, r.Source, r.Targets = access.DeviceID(b.Device), b.SealKey, b.Source.source(), targets(b.Targets)
+	var err error
+	if r.Source.Auth, err = authOf(auth, "request", string(r.ID)); err != nil {
+		return r, err
+	}
 	r.Permissions, r.Endings, r.Clock = b.Permissions.permissions(), access.Endings(b.Endings), access.StartClock(b.Clock)
 	r.Start, r.Reason, r.Ticket, r.Documents = b.Start.time(), b.Reason, b.Ticket, b.Documents
 	r.Emergency = access.Emergency(b.Emergency)

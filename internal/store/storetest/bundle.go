@@ -15,7 +15,8 @@ func Ask(now time.Time, bend ...func(*access.Request)) access.Request {
 	r := access.Request{
 		ID: access.NewRequestID(now.UnixMilli(), entropy()), Principal: "user:mira", Person: "mira", Device: "device-1",
 		SealKey: []byte("0123456789abcdef0123456789abcdef"),
-		Source:  access.Source{IP: netip.MustParseAddr("127.0.0.1"), Device: "device-1"},
+		Source: access.Source{IP: netip.MustParseAddr("127.0.0.1"), Device: "device-1",
+			Auth: access.Auth{Provider: "corp-sso", At: now, Methods: []string{"pwd"}, Class: "low", MFA: true}},
 		Targets: []access.Target{TargetNamed("orders-db")}, Role: "reader",
 		Permissions: access.Permissions{Mechanism: access.Account, Rights: []string{"orders_read"}, Options: map[string]string{"scramIterations": "4096"}},
 		Endings:     access.Endings{}, Clock: access.FromEffective, Duration: time.Hour, Reason: "look into INC-1 — “orders”", Ticket: "INC-1", Documents: 3,

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -62,7 +63,9 @@ func principalsAndLogins(t *testing.T, s Store) {
 	mira := access.Principal{ID: "user:mira", Person: "mira", Groups: []access.Group{"dba", "platform"}, Attributes: map[string]string{"team": "orders"},
 		Manager: "user:olga", Admin: true, Auditor: true, Until: now.Add(time.Hour), CreatedAt: now, Version: 1}
 	ci := access.Principal{ID: "service:ci", Person: "mira", CreatedAt: now, Version: 1}
-	login := access.Login{Token: digest(), Principal: mira.ID, Device: "d1", SealKey: []byte("key"), CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	login := access.Login{Token: digest(), Principal: mira.ID, Device: "d1", SealKey: []byte("key"), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+		Kind: access.DeviceLogin, From: netip.MustParseAddr("10.0.0.7"), Client: "stint on laptop", SeenAt: now,
+		Auth: access.Auth{Provider: "corp-sso", At: now, Methods: []string{"otp", "pwd"}, Class: "high", MFA: true}}
 	bare := access.Login{Token: digest(), Principal: ci.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
 	code := access.Enrolment{Code: digest(), Principal: mira.ID, ExpiresAt: now.Add(time.Hour)}
 	late := access.Enrolment{Code: digest(), Principal: mira.ID, ExpiresAt: now.Add(-time.Hour)}

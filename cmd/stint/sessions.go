@@ -1,0 +1,74 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+)
+
+func (c *cli) sessionsCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sessions",
+		Short: "List your sessions, and end one",
+		Long: "List where you are signed in: the devices and browsers of your own, the newest first.\n" +
+			"A session ends twelve hours after you signed in, and an administrator's in a browser\n" +
+			"when it was not used for 15 minutes. What you hold goes on when a session ends; give\n" +
+			"it back with stint end.",
+		Example: "  stint sessions\n  stint sessions end 3f9c0e2a",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			page, err := conn.Sessions(cmd.Context())
+			if err != nil {
+				return err
+			}
+			names, t := c.sessionTable(page.Items)
+			return c.show(result{value: page.Items, names: names, table: t})
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "end ID",
+		Short:   "End one of your sessions",
+		Long:    "End one of your sessions: the very next call of it is refused. ID is as stint sessions\nshows it, or an unambiguous beginning.",
+		Example: "  stint sessions end 3f9c0e2a",
+		Args:    exactly("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			s, err := conn.EndSession(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			c.say("ended the session " + printable(s.ID))
+			return c.show(result{value: s, names: []string{s.ID}})
+		},
+	})
+	return cmd
+}
+
+func (c *cli) sessionTable(all []api.Session) (names []string, t *table) {
+	t = newTable("!ID", "USED BY", "SIGNED IN BY", "SINCE", "FROM", "UNTIL")
+	for _, s := range all {
+		names = append(names, s.ID)
+		by := s.Provider
+		if s.MFA {
+			by += " +mfa"
+		}
+		used := s.Kind
+		if s.Client != "" {
+			used += ": " + s.Client
+		}
+		if s.This {
+			used = "this " + used
+		}
+		t.row(s.ID, used, strings.TrimSpace(by), ago(s.CreatedAt.Time, c.now()), s.Address, clock(s.ExpiresAt.Time, c.now()))
+	}
+	return names, t
+}

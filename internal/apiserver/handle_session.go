@@ -1,0 +1,143 @@
+package apiserver
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/ident"
+)
+
+func (s *Server) showSignIn(ctx context.Context, _ call, _ *empty) (*reply[api.SignIn], error) {
+	all, err := s.providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := api.SignIn{Browser: len(all) > 0, Providers: []string{}}
+	for _, p := range all {
+		out.Providers = append(out.Providers, p.Name)
+	}
+	return answer(out), nil
+}
+
+func (s *Server) redeemTerminal(ctx context.Context, c call, in *struct{ Body api.TerminalRedeem }) (*reply[api.LoginResult], error) {
+	b := in.Body
+	return s.signedIn(c, func() (ident.Login, error) {
+		return s.ident.RedeemTerminal(ctx, ident.Redeem{Code: secretOf(b.Code), Verifier: secretOf(b.Verifier), Device: c.source.Device, SealKey: b.SealKey, From: c.source.IP})
+	})
+}
+
+func (s *Server) askDevice(ctx context.Context, c call, in *struct{ Body api.DeviceAsk }) (*reply[api.DeviceCode], error) {
+	all, err := s.providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, noProvider()
+	}
+	d, err := s.ident.AskDevice(ctx, c.source.Device, in.Body.Client, c.source.IP)
+	if err != nil {
+		return nil, err
+	}
+	at := c.base + "/device"
+	return answer(api.DeviceCode{DeviceCode: api.Secret(d.Code.Reveal()), UserCode: d.UserCode, VerificationURI: at, VerificationURIComplete: at + "?code=" + d.UserCode,
+		ExpiresIn: int(access.AttemptFor / time.Second), Interval: int(d.Interval / time.Second)}), nil
+}
+
+func noProvider() error {
+	return access.Fail(access.Conflict, "no-browser-sign-in", "nobody can sign in with a browser here").
+		Because("no identity provider is connected").Try("get a code from an administrator (stint admin user add NAME), then stint login --enroll-token-file FILE")
+}
+
+func (s *Server) redeemDevice(ctx context.Context, c call, in *struct{ Body api.DeviceRedeem }) (*reply[api.LoginResult], error) {
+	b := in.Body
+	return s.signedIn(c, func() (ident.Login, error) {
+		return s.ident.RedeemDevice(ctx, ident.Redeem{Code: secretOf(b.DeviceCode), Device: c.source.Device, SealKey: b.SealKey, From: c.source.IP})
+	})
+}
+
+func secretOf(s api.Secret) access.Secret { return access.NewSecret([]byte(s.Reveal())) }
+
+// signedIn counts what fails of signing in, and answers with what a client keeps.
+func (s *Server) signedIn(c call, sign func() (ident.Login, error)) (*reply[api.LoginResult], error) {
+	l, err := sign()
+	if err != nil {
+		if access.KindOf(err) == access.Unauthenticated {
+			s.notSignedIn(c.trace, err)
+		}
+		return nil, err
+	}
+	return answer(s.loginResult(l)), nil
+}
+
+// notSignedIn counts a sign-in that failed.
+func (s *Server) notSignedIn(trace string, err error) {
+	code := problemOf(err, "").Code
+	s.metrics.signInFailures.WithLabelValues(code).Inc()
+	s.log.Info("not signed in", "trace", trace, "code", code)
+}
+
+func (s *Server) listSessions(ctx context.Context, c call, _ *empty) (*reply[api.Page[api.Session]], error) {
+	all, err := s.sessions(ctx, c.Caller)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.Page[api.Session]{Items: all}), nil
+}
+
+func (s *Server) sessions(ctx context.Context, c ident.Caller) ([]api.Session, error) {
+	live, err := s.ident.Sessions(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]api.Session, len(live))
+	for i, l := range live {
+		all[i] = toSession(l, c.Login.Token)
+	}
+	return all, nil
+}
+
+type endSessionIn struct {
+	ID string `path:"id" maxLength:"64" doc:"The id of a session, or an unambiguous beginning" example:"3f9c0e2ab174d5e60891"`
+}
+
+func (s *Server) endSession(ctx context.Context, c call, in *endSessionIn) (*reply[api.Session], error) {
+	l, err := s.ident.EndSession(ctx, c.Caller, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toSession(l, c.Login.Token)), nil
+}
+
+func toSession(l access.Login, this access.Digest) api.Session {
+	out := api.Session{ID: l.Name(), Kind: string(l.Is()), This: l.Token == this, Client: l.Client, Provider: l.Auth.Provider, Methods: []string{}, Class: l.Auth.Class,
+		MFA: l.Auth.MFA, AuthTime: api.At(l.Auth.At), CreatedAt: api.At(l.CreatedAt), SeenAt: api.At(l.SeenAt), ExpiresAt: api.At(l.ExpiresAt)}
+	out.Methods = append(out.Methods, l.Auth.Methods...)
+	if l.Is() == access.DeviceLogin {
+		out.Device = string(l.Device)
+	}
+	if l.From.IsValid() {
+		out.Address = l.From.String()
+	}
+	return out
+}
+
+// page serves a call of the site, if it is one.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) bool {
+	name := s.site.Name(r)
+	if name == "" {
+		return false
+	}
+	f := frameOf(r.Context())
+	f.route = name
+	if !s.work.enter() {
+		s.metrics.shed.Inc()
+		s.refuse(w, f.trace, busy())
+		return true
+	}
+	defer s.work.leave()
+	s.site.ServeHTTP(w, r)
+	return true
+}

@@ -1,0 +1,23 @@
+// Package oidc finds out from an OpenID Connect provider who somebody is: it is a
+// relying party of the authorization code flow, and nothing else.
+//
+//	Begin ──► the browser goes to the provider ──► comes back ──► Finish ──► Person
+//	                                                               │
+//	                         discovery, keys, code for token ◄─────┘
+//
+// It decides neither whether that person is known here nor what they may do, and
+// keeps nothing but what providers publish about themselves, for ten minutes.
+//
+// Invariants, each held by the tests with a hostile provider in this package:
+//
+//  1. A person comes only of an ID token that the configured issuer signed with a key
+//     it publishes, by an asymmetric algorithm, for our client alone, for this very
+//     attempt of this very browser, and that is good now.
+//  2. An answer of one provider is worth nothing where another was asked (RFC 9207,
+//     and an address to come back to for each provider).
+//  3. A code is redeemed only together with what its browser holds: PKCE (RFC 7636)
+//     and nonce are derived from the browser's cookie and kept nowhere.
+//  4. A person is known by issuer and subject. Name, mail address and groups are
+//     claims: they never find anybody.
+//  5. What a provider sends is bounded in size and time, and it redirects us nowhere.
+package oidc

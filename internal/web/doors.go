@@ -1,0 +1,87 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"stint/internal/api"
+)
+
+// Doors is what the pages need of the control plane. Errors are for Refusal.
+type Doors interface {
+	// Visit says from where a call came, and to which address.
+	Visit(r *http.Request) (base *url.URL, from netip.Addr)
+	// Admit counts a call, and says when there are too many from there. Those that
+	// try codes and passwords, so to say, are counted apart.
+	Admit(from netip.Addr, tries bool) error
+	// Refusal makes of an error what may be shown, and logs what must be logged.
+	Refusal(ctx context.Context, err error) *api.Error
+
+	// Person is whose session the visitor has; api.Unauthenticated if nobody's.
+	Person(ctx context.Context, v Visitor) (Person, error)
+	// Ways are the providers by which one can sign in.
+	Ways(ctx context.Context) ([]Way, error)
+	// Depart begins a sign-in at a provider. to is where the browser goes; trip is
+	// what it must bring back.
+	Depart(ctx context.Context, v Visitor, provider, next string) (to string, trip api.Secret, err error)
+	// Arrive finishes it with what the provider sent the browser back with.
+	Arrive(ctx context.Context, v Visitor, provider string, answer url.Values) (Arrival, error)
+	// SignOut ends the visitor's session.
+	SignOut(ctx context.Context, v Visitor) error
+
+	Sessions(ctx context.Context, v Visitor) ([]api.Session, error)
+	EndSession(ctx context.Context, v Visitor, id string) error
+
+	// AllowTerminal makes the code by which a command line signs in as the visitor.
+	AllowTerminal(ctx context.Context, v Visitor, t Terminal) (code api.Secret, err error)
+	// Asking is the device that waits under a code.
+	Asking(ctx context.Context, v Visitor, code string) (Asking, error)
+	AnswerDevice(ctx context.Context, v Visitor, code string, allow bool) error
+}
+
+// Visitor is what a browser's call brings.
+type Visitor struct {
+	Base    *url.URL // scheme and host as the browser sees them
+	From    netip.Addr
+	Agent   string     // what the browser calls itself
+	Session api.Secret // of the cookie; empty without
+	Trip    api.Secret // of the cookie of a sign-in that is under way
+}
+
+// Person is who is signed in.
+type Person struct {
+	Principal string
+	Groups    []string
+	Admin     bool
+	Auditor   bool
+	Until     api.Time
+	// Fresh says that the session may make other logins without signing in again.
+	Fresh bool
+}
+
+// Way is a provider by which one can sign in.
+type Way struct{ Name, Title string }
+
+// Arrival is a session that was opened.
+type Arrival struct {
+	Session api.Secret
+	Until   api.Time
+	Next    string
+}
+
+// Terminal is a command line that wants to sign in.
+type Terminal struct {
+	Device    string // thumbprint of its key
+	Challenge string // S256, base64url
+	Client    string
+}
+
+// Asking is a device that wants to sign in.
+type Asking struct {
+	Device string
+	Client string
+	From   netip.Addr
+	At     api.Time
+}

@@ -1,0 +1,258 @@
+package web
+
+import (
+	"bytes"
+	"crypto/rand"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"stint/internal/api"
+)
+
+//go:embed templates static
+var files embed.FS
+
+// Site serves the pages. It is safe for concurrent use.
+type Site struct {
+	doors Doors
+	mux   *http.ServeMux
+	pages map[string]page // by pattern
+}
+
+// page is one address. Those that are for somebody send everybody else to sign in.
+type page struct {
+	pattern string
+	open    bool // for everybody
+	tries   bool // tries a code, or makes the server call a provider
+	serve   func(*Site, *visit) error
+}
+
+// pages is the whole table.
+func pages() []page {
+	return []page{
+		{pattern: "GET /{$}", serve: (*Site).home},
+		{pattern: "GET /login", open: true, serve: (*Site).chooseWay},
+		{pattern: "POST /login", open: true, tries: true, serve: (*Site).depart},
+		{pattern: "GET /login/callback/{provider}", open: true, tries: true, serve: (*Site).arrive},
+		{pattern: "POST /logout", serve: (*Site).signOut},
+		{pattern: "GET /login/cli", serve: (*Site).askTerminal},
+		{pattern: "POST /login/cli", tries: true, serve: (*Site).answerTerminal},
+		{pattern: "GET /device", serve: (*Site).askCode},
+		{pattern: "POST /device", tries: true, serve: (*Site).showDevice},
+		{pattern: "POST /device/answer", tries: true, serve: (*Site).answerDevice},
+		{pattern: "GET /sessions", serve: (*Site).listSessions},
+		{pattern: "POST /sessions/end", serve: (*Site).endSession},
+	}
+}
+
+// New makes the site in front of the doors.
+func New(doors Doors) *Site {
+	s := &Site{doors: doors, mux: http.NewServeMux(), pages: map[string]page{}}
+	for _, p := range pages() {
+		s.pages[p.pattern] = p
+		s.mux.HandleFunc(p.pattern, func(w http.ResponseWriter, r *http.Request) { s.call(p, w, r) })
+	}
+	s.mux.HandleFunc("GET /static/{file}", s.static)
+	return s
+}
+
+// Name is the pattern of the page that a call is for; empty where there is none.
+func (s *Site) Name(r *http.Request) string {
+	_, pattern := s.mux.Handler(r)
+	return pattern
+}
+
+// ServeHTTP implements http.Handler, for calls that have a Name.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// visit is one call of a page.
+type visit struct {
+	Visitor
+	w      http.ResponseWriter
+	r      *http.Request
+	person Person // of pages that are for somebody
+	nonce  string // of the page's script
+}
+
+// maxForm bounds a form; ours hold a few short fields.
+const maxForm = 16 << 10
+
+func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
+	v := &visit{w: w, r: r, nonce: newNonce()}
+	v.Base, v.From = s.doors.Visit(r)
+	v.Agent = r.UserAgent()
+	v.Session, v.Trip = v.cookie(sessionCookie), v.cookie(tripCookie)
+	v.headers()
+	if err := s.admit(p, v); err != nil {
+		s.fail(v, err)
+		return
+	}
+	if !p.open {
+		var err error
+		v.person, err = s.doors.Person(r.Context(), v.Visitor)
+		switch {
+		case s.kind(v, err) == api.Unauthenticated:
+			s.sendToLogin(v)
+			return
+		case err != nil:
+			s.fail(v, err)
+			return
+		}
+	}
+	if err := p.serve(s, v); err != nil {
+		s.fail(v, err)
+	}
+}
+
+// kind is the kind of an error as the doors tell it; empty without one.
+func (s *Site) kind(v *visit, err error) api.Kind {
+	if err == nil {
+		return ""
+	}
+	return s.doors.Refusal(v.r.Context(), err).Kind
+}
+
+// admit is everything that must be true of a call before a page looks at it.
+func (s *Site) admit(p page, v *visit) error {
+	if v.Base.Scheme != "https" && !loopback(v.Base.Hostname()) {
+		return &api.Error{Kind: api.Invalid, Code: "not-safe", Message: "signing in needs https here",
+			Why:  "over plain http anybody on the way could take your session",
+			Next: "an administrator gives stintd a certificate, or a public_url with https behind a proxy (docs/reference/config.md)"}
+	}
+	if err := s.doors.Admit(v.From, p.tries); err != nil {
+		return err
+	}
+	if v.r.Method == http.MethodGet {
+		return nil
+	}
+	// CrossOriginProtection, in front of us, has refused those that say they come from
+	// elsewhere. A browser that says nothing at all is not believed either.
+	if v.r.Header.Get("Sec-Fetch-Site") == "" && v.r.Header.Get("Origin") == "" {
+		return &api.Error{Kind: api.Denied, Code: "cross-origin", Message: "this form did not say which page it is from",
+			Next: "use a current browser, and no proxy that takes headers away"}
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	if err := v.r.ParseForm(); err != nil {
+		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "the form cannot be read"}
+	}
+	return nil
+}
+
+// headers of every page. The Referer is for ourselves: without any, browsers say
+// that a form's origin is null.
+func (v *visit) headers() {
+	h := v.w.Header()
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Content-Security-Policy", policyOf(""))
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+}
+
+// policyOf is the Content-Security-Policy, with a nonce for a page that has a script.
+func policyOf(nonce string) string {
+	p := "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	if nonce != "" {
+		p += "; script-src 'nonce-" + nonce + "'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+	}
+	return p
+}
+
+func newNonce() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return base64.RawStdEncoding.EncodeToString(b[:])
+}
+
+// sendToLogin has the visitor sign in, and come back if there is something to come
+// back to.
+func (s *Site) sendToLogin(v *visit) {
+	next := "/"
+	if v.r.Method == http.MethodGet {
+		next = v.r.URL.RequestURI()
+	}
+	q := url.Values{}
+	if next = localPath(next); next != "/" {
+		q.Set("next", next)
+	}
+	if v.Session != "" {
+		q.Set("ended", "1")
+	}
+	v.redirect((&url.URL{Path: "/login", RawQuery: q.Encode()}).String())
+}
+
+// redirect answers with another page of ours.
+func (v *visit) redirect(to string) {
+	v.w.Header().Set("Location", localPath(to))
+	v.w.WriteHeader(http.StatusSeeOther)
+}
+
+// localPath is s if it is the address of a page of ours, else "/".
+func localPath(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") ||
+		strings.ContainsAny(s, "\\\r\n\t") || len(s) > maxNext {
+		return "/"
+	}
+	return s
+}
+
+// maxNext bounds where to go after signing in; a command line's address is the longest.
+const maxNext = 2048
+
+// data is what every template gets.
+type data struct {
+	Title  string
+	Person *Person
+	Nonce  string
+	Page   any
+}
+
+var templates = parse("error", "home", "login", "go", "cli", "device", "asking", "done", "sessions")
+
+func parse(names ...string) map[string]*template.Template {
+	all := map[string]*template.Template{}
+	for _, n := range names {
+		all[n] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+n+".html"))
+	}
+	return all
+}
+
+func (s *Site) render(v *visit, status int, name, title string, page any) error {
+	d := data{Title: title, Nonce: v.nonce, Page: page}
+	if v.person.Principal != "" {
+		d.Person = &v.person
+	}
+	var out bytes.Buffer
+	if err := templates[name].ExecuteTemplate(&out, "frame.html", d); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(out.Bytes()) // the browser may be gone
+	return nil
+}
+
+// leave sends the browser to another place than ours: not as the answer to a form,
+// which our policy keeps at home wherever redirects lead, but from a page that says so.
+func (s *Site) leave(v *visit, title, to string) error {
+	v.w.Header().Set("Refresh", "0;url="+to)
+	return s.render(v, http.StatusOK, "go", title, to)
+}
+
+// fail shows what went wrong, why, and what to do.
+func (s *Site) fail(v *visit, err error) {
+	e := s.doors.Refusal(v.r.Context(), err)
+	if s.render(v, e.Status, "error", "That did not work", e) != nil {
+		http.Error(v.w, "internal error", http.StatusInternalServerError)
+	}
+}
+
+func (s *Site) static(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	http.ServeFileFS(w, r, files, "static/"+r.PathValue("file"))
+}

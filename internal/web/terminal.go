@@ -1,0 +1,179 @@
+package web
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"stint/internal/api"
+)
+
+// terminalAsk is what a command line opens the browser with: an authorization
+// request of RFC 8252, for a client that has no name but the key of its device.
+type terminalAsk struct {
+	Redirect  string // of a loopback address
+	State     string
+	Challenge string
+	Device    string
+	Client    string
+
+	Mark string // of the device, for people to compare
+	User string
+}
+
+func terminalAskOf(q url.Values) (terminalAsk, error) {
+	a := terminalAsk{Redirect: q.Get("redirect_uri"), State: q.Get("state"), Challenge: q.Get("code_challenge"), Device: q.Get("device"), Client: label(q.Get("client"))}
+	bad := func(why string) (terminalAsk, error) {
+		return terminalAsk{}, &api.Error{Kind: api.Invalid, Code: "bad-terminal", Message: "this is not the address that stint login opens", Why: why, Next: "begin again with stint login"}
+	}
+	switch {
+	case !loopbackAddress(a.Redirect):
+		return bad("it would send the answer to another place than this machine")
+	case len(a.State) < 16 || len(a.State) > 128 || !plain(a.State):
+		return bad("its state is not 16 to 128 plain characters")
+	case q.Get("code_challenge_method") != "S256" || !digestText(a.Challenge):
+		return bad("it has no S256 challenge")
+	case !digestText(a.Device):
+		return bad("it names no device")
+	}
+	a.Mark = api.DeviceMark(a.Device)
+	return a, nil
+}
+
+// loopbackAddress accepts http://127.0.0.1:PORT/ and http://[::1]:PORT/ only, RFC 8252
+// section 7.3: a name like localhost may be another machine.
+func loopbackAddress(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || len(s) > 64 {
+		return false
+	}
+	at, err := netip.ParseAddrPort(u.Host)
+	return err == nil && at.Addr().IsLoopback() && at.Port() > 0 && at.String() == u.Host && s == "http://"+u.Host+"/"
+}
+
+func digestText(s string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(b) == 32
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// label is a stranger's name for itself, made fit to be shown.
+func label(s string) string {
+	var out []byte
+	for i := 0; i < len(s) && len(out) < 80; i++ {
+		if s[i] >= ' ' && s[i] <= '~' {
+			out = append(out, s[i])
+		}
+	}
+	return string(out)
+}
+
+// askTerminal asks the person whether a command line may sign in as them.
+func (s *Site) askTerminal(v *visit) error {
+	a, err := terminalAskOf(v.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if !v.person.Fresh {
+		s.sendToLogin(v)
+		return nil
+	}
+	a.User = v.person.Principal
+	return s.render(v, http.StatusOK, "cli", "Sign in the command line", a)
+}
+
+func (s *Site) answerTerminal(v *visit) error {
+	a, err := terminalAskOf(v.r.PostForm)
+	if err != nil {
+		return err
+	}
+	back := url.Values{"state": {a.State}, "iss": {v.Base.Scheme + "://" + v.Base.Host}} // RFC 9207
+	if v.r.PostForm.Get("answer") != "yes" {
+		back.Set("error", "access_denied")
+		return s.leave(v, "The command line is not signed in", a.Redirect+"?"+back.Encode())
+	}
+	code, err := s.doors.AllowTerminal(v.r.Context(), v.Visitor, Terminal{Device: a.Device, Challenge: a.Challenge, Client: a.Client})
+	if err != nil {
+		return err
+	}
+	back.Set("code", code.Reveal())
+	return s.leave(v, "The command line is signed in", a.Redirect+"?"+back.Encode())
+}
+
+type devicePage struct{ Code string }
+
+// askCode asks for the code that a device shows.
+func (s *Site) askCode(v *visit) error {
+	if !v.person.Fresh {
+		s.sendToLogin(v)
+		return nil
+	}
+	return s.render(v, http.StatusOK, "device", "Sign in a device", devicePage{label(v.r.URL.Query().Get("code"))})
+}
+
+type askingPage struct {
+	Asking
+	Code      string
+	Mark      string
+	User      string
+	Elsewhere bool // asked from another address than the person's
+	Here      string
+}
+
+// showDevice says which device waits under a code.
+func (s *Site) showDevice(v *visit) error {
+	code := label(v.r.PostForm.Get("code"))
+	a, err := s.doors.Asking(v.r.Context(), v.Visitor, code)
+	if err != nil {
+		return err
+	}
+	a.Client = label(a.Client)
+	return s.render(v, http.StatusOK, "asking", "Is this your device?", askingPage{Asking: a, Code: code, Mark: api.DeviceMark(a.Device), User: v.person.Principal,
+		Elsewhere: a.From != v.From, Here: v.From.String()})
+}
+
+func (s *Site) answerDevice(v *visit) error {
+	allow := v.r.PostForm.Get("answer") == "yes"
+	if err := s.doors.AnswerDevice(v.r.Context(), v.Visitor, label(v.r.PostForm.Get("code")), allow); err != nil {
+		return err
+	}
+	if allow {
+		return s.render(v, http.StatusOK, "done", "The device is signed in", "It goes on by itself within some seconds. You can close this page.")
+	}
+	return s.render(v, http.StatusOK, "done", "The device was refused", "It is not signed in, and the log says that you refused it.")
+}
+
+type sessionsPage struct{ Sessions []api.Session }
+
+func (s *Site) listSessions(v *visit) error {
+	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
+	if err != nil {
+		return err
+	}
+	return s.render(v, http.StatusOK, "sessions", "Your sessions", sessionsPage{all})
+}
+
+func (s *Site) endSession(v *visit) error {
+	if err := s.doors.EndSession(v.r.Context(), v.Visitor, v.r.PostForm.Get("id")); err != nil {
+		return err
+	}
+	v.redirect("/sessions")
+	return nil
+}
+
+// When is a time for people.
+func (p sessionsPage) When(t api.Time) string { return t.UTC().Format("2 Jan 15:04") + " UTC" }
+
+// Count is how many there are.
+func (p sessionsPage) Count() string { return strconv.Itoa(len(p.Sessions)) }
