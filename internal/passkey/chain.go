@@ -1,7 +1,9 @@
 package passkey
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ type Chain struct {
 	passkeys map[access.PasskeyID]*access.Passkey
 	any      bool
 	asked    map[string]*asked // by request
+	unasked  map[string]bool   // requests that nobody was asked about, without a grant yet
 
 	report Report
 }
@@ -49,13 +52,18 @@ type Root struct {
 
 // Problem is one record that does not hold.
 type Problem struct {
-	Seq    int64
+	Seq    int64  // -1: of no record
 	ID     string // of the record
 	Entity string // what it is about
 	What   string
 }
 
-func (p Problem) String() string { return fmt.Sprintf("record %d (%s): %s", p.Seq, p.Entity, p.What) }
+func (p Problem) String() string {
+	if p.Seq < 0 {
+		return p.What
+	}
+	return fmt.Sprintf("record %d (%s): %s", p.Seq, p.Entity, p.What)
+}
 
 // maxProblems is how many are listed; nobody reads more.
 const maxProblems = 20
@@ -81,7 +89,7 @@ type asked struct {
 // to be its person's; what a recovery code made is believed only if it is a root.
 func NewChain(roots ...access.Digest) *Chain {
 	c := &Chain{roots: map[access.Digest]bool{}, people: map[access.PrincipalID]*person{}, passkeys: map[access.PasskeyID]*access.Passkey{},
-		asked: map[string]*asked{}}
+		asked: map[string]*asked{}, unasked: map[string]bool{}}
 	for _, d := range roots {
 		c.roots[d] = true
 	}
@@ -115,20 +123,35 @@ func (c *Chain) Record(seq int64, id string, e access.Event) {
 			err = c.approved(e)
 		}
 		if e.Type == access.RequestDenied {
-			delete(c.asked, e.Entity)
+			c.over(e.Entity)
 		}
 	case e.Type == access.RequestCancelled, e.Type == access.RequestExpired:
-		delete(c.asked, e.Entity)
+		c.over(e.Entity)
 	case e.Type == access.GrantCreated:
 		err = c.granted(e)
+	case e.Type == access.GrantExtended:
+		if a := c.asked[e.Facts["by_request"]]; a != nil && !a.done {
+			err = fmt.Errorf("the grant was extended, and the request %s was not approved as was asked for", e.Facts["by_request"])
+		}
+		c.over(e.Facts["by_request"])
 	}
 	if err != nil {
 		problem(err.Error())
 	}
 }
 
-// Report says what was found so far.
-func (c *Chain) Report() Report { return c.report }
+// Report says what was found, after the last record: a root that is not in the log is a
+// problem too, of no record.
+func (c *Chain) Report() Report {
+	r := c.report
+	r.Problems = slices.Clone(r.Problems)
+	for _, d := range slices.SortedFunc(maps.Keys(c.roots), func(a, b access.Digest) int { return bytes.Compare(a[:], b[:]) }) {
+		if !slices.ContainsFunc(r.Roots, func(root Root) bool { return root.Digest == d }) {
+			r.Problems = append(r.Problems, Problem{Seq: -1, What: "the pinned passkey " + d.String() + " is not a first one in this log"})
+		}
+	}
+	return r
+}
 
 // principal follows who administers.
 func (c *Chain) principal(e access.Event) {
@@ -279,7 +302,8 @@ func (c *Chain) anchored(seq int64, p access.Passkey, digest access.Digest, vouc
 // submitted keeps what approvals bind to. A request that nobody is asked about has none.
 func (c *Chain) submitted(e access.Event) error {
 	text, ok := e.Facts["ask"]
-	if !ok {
+	if !ok { // or an older version wrote the record
+		c.unasked[e.Entity] = true
 		return nil
 	}
 	r, err := access.DecodeAsk(text)
@@ -312,7 +336,8 @@ func (c *Chain) submitted(e access.Event) error {
 func (c *Chain) vote(e access.Event) error {
 	by, who := access.PrincipalID(e.Facts["approver"]), access.Person(e.Facts["approver_person"])
 	a := c.asked[e.Entity]
-	if by == "" {
+	signed, has := e.Facts["assertion"]
+	if by == "" && !has {
 		return nil // Stint itself, such as when the person was disabled
 	}
 	if a != nil {
@@ -331,7 +356,6 @@ func (c *Chain) vote(e access.Event) error {
 			return err
 		}
 	}
-	signed, has := e.Facts["assertion"]
 	switch {
 	case level >= access.LevelPasskey && !has:
 		return fmt.Errorf("the vote by %s says that a passkey signed it, and there is no signature", by)
@@ -411,15 +435,22 @@ func (a *asked) covers(e access.Event) error {
 	return nil
 }
 
+// over forgets a request of which nothing can come any more.
+func (c *Chain) over(id string) {
+	delete(c.asked, id)
+	delete(c.unasked, id)
+}
+
 // granted checks that a grant comes from an approved request.
 func (c *Chain) granted(e access.Event) error {
 	id := e.Facts["request"]
-	a := c.asked[id]
-	if a == nil {
-		return nil
-	}
-	delete(c.asked, id)
+	a, free := c.asked[id], c.unasked[id]
+	c.over(id)
 	switch {
+	case a == nil && free:
+		return nil
+	case a == nil:
+		return fmt.Errorf("there is a grant, and the log does not have its request %s", id)
 	case !a.done:
 		return fmt.Errorf("there is a grant, and its request %s was not approved as was asked for", id)
 	case e.Facts["digest"] != a.request.Digest.String():
