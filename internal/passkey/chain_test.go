@@ -329,15 +329,21 @@ func TestChainNoticesWhatIsMissing(t *testing.T) {
 	}
 	without := func(i int) []access.Event { return slices.Delete(slices.Clone(s.log), i, i+1) }
 	for what, log := range map[string][]access.Event{
-		"the first passkey is missing":       without(index(passkey.Enrolled, 0)),
-		"noor's passkey is missing":          without(index(passkey.Enrolled, 3)),
-		"a vote is missing":                  without(index(access.RequestVoted, 0)),
-		"the approval is missing":            without(index(access.RequestApproved, 0)),
-		"the request is missing":             without(index(access.RequestSubmitted, 0)),
-		"a vote is repeated":                 slices.Insert(slices.Clone(s.log), index(access.RequestVoted, 0), s.log[index(access.RequestVoted, 0)]),
-		"noor's passkey was removed":         slices.Insert(slices.Clone(s.log), index(access.RequestVoted, 0), access.Event{Type: passkey.Removed, Entity: string(noor), Version: 3}),
-		"the voucher's passkey was removed":  slices.Insert(slices.Clone(s.log), index(passkey.Enrolled, 3), access.Event{Type: passkey.Removed, Entity: string(root), Version: 2}),
-		"a second first passkey":             append(slices.Clone(s.log), func() access.Event { x := newStory(t); x.person("ada", true); _, err := x.propose("ada", "", false); x.must(err); return x.log[1] }()),
+		"the first passkey is missing":      without(index(passkey.Enrolled, 0)),
+		"noor's passkey is missing":         without(index(passkey.Enrolled, 3)),
+		"a vote is missing":                 without(index(access.RequestVoted, 0)),
+		"the approval is missing":           without(index(access.RequestApproved, 0)),
+		"the request is missing":            without(index(access.RequestSubmitted, 0)),
+		"a vote is repeated":                slices.Insert(slices.Clone(s.log), index(access.RequestVoted, 0), s.log[index(access.RequestVoted, 0)]),
+		"noor's passkey was removed":        slices.Insert(slices.Clone(s.log), index(access.RequestVoted, 0), access.Event{Type: passkey.Removed, Entity: string(noor), Version: 3}),
+		"the voucher's passkey was removed": slices.Insert(slices.Clone(s.log), index(passkey.Enrolled, 3), access.Event{Type: passkey.Removed, Entity: string(root), Version: 2}),
+		"a second first passkey": append(slices.Clone(s.log), func() access.Event {
+			x := newStory(t)
+			x.person("ada", true)
+			_, err := x.propose("ada", "", false)
+			x.must(err)
+			return x.log[1]
+		}()),
 		"the requester's other login voted":  moved(s.log, index(access.RequestVoted, 0), "approver_person", "mira"),
 		"the log is another's with one name": newLog(t),
 	} {
