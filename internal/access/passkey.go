@@ -270,6 +270,9 @@ func RegisterDigest(by PrincipalID, person Person, nonce []byte) Digest {
 	return f.sum()
 }
 
+// ActRecoveryCodes has recovery codes made.
+const ActRecoveryCodes = "recovery codes"
+
 // ActDigest is what a passkey signs to do something that is neither a vote nor a word
 // for another passkey: what, to whom, and a nonce that is good once.
 func ActDigest(what string, by PrincipalID, person Person, nonce []byte) Digest {

@@ -428,6 +428,7 @@ func TestBetweenApprovalAndStart(t *testing.T) {
 		}
 	}
 	for name, meanwhile := range map[string]func(*testing.T, *world, *signer, map[string]*signer, api.Request){
+		"nothing happened": func(*testing.T, *world, *signer, map[string]*signer, api.Request) {},
 		"the passkey was removed": func(t *testing.T, _ *world, root *signer, people map[string]*signer, _ api.Request) {
 			_, err := root.RemovePasskey(t.Context(), people["omar"].id, "stolen")
 			check(t, err)
@@ -446,18 +447,22 @@ func TestBetweenApprovalAndStart(t *testing.T) {
 		"the vote was moved to another":       tamper("votes", `UPDATE votes SET person = 'olga', voter = 'user:olga' WHERE request_id = $1`),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its start
 			w, root, people := chained(t, "high", "passkey")
-			r := people["gus"].ask(t, func(a *api.Ask) { a.Start = time.Now().Add(3 * time.Second).UTC().Format(time.RFC3339) })
+			r := people["gus"].ask(t, func(a *api.Ask) { a.Start = time.Now().Add(15 * time.Second).UTC().Format(time.RFC3339) })
 			r, err := people["omar"].Approve(t.Context(), r.ID, people["omar"].signed(r, true, api.VoteAsk{}))
 			check(t, err)
 			if r.Grant == nil || r.Grant.State != api.GrantScheduled {
-				t.Skipf("the machine is too slow: the grant is not scheduled any more: %+v", r.Grant)
+				t.Fatalf("not scheduled: %+v", r.Grant)
 			}
 			meanwhile(t, w, root, people, r)
-			r, err = people["gus"].Request(t.Context(), r.ID, api.Wait{For: api.Ready, Time: 30 * time.Second})
+			r, err = people["gus"].Request(t.Context(), r.ID, api.Wait{For: api.Ready, Time: 60 * time.Second})
 			check(t, err)
-			if r.Grant.State == api.GrantActive || r.Grant.State == api.GrantScheduled {
-				t.Errorf("it started: %+v", r.Grant)
+			switch started := r.Grant.State == api.GrantActive; {
+			case r.Grant.State == api.GrantScheduled || r.Grant.State == api.GrantProvisioning:
+				t.Errorf("it is still to come: %+v", r.Grant)
+			case started != (name == "nothing happened"):
+				t.Errorf("started is %v: %+v", started, r.Grant)
 			}
 		})
 	}

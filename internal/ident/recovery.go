@@ -21,12 +21,9 @@ const (
 	RecoveryUsed    access.EventType = "recovery.used"
 )
 
-// actRecovery is what a passkey signs to have recovery codes made.
-const actRecovery = "recovery codes"
-
 // RecoveryChallenge is what a passkey signs to have recovery codes made.
 func RecoveryChallenge(p access.PrincipalID, person access.Person, nonce []byte) access.Digest {
-	return access.ActDigest(actRecovery, p, person, nonce)
+	return access.ActDigest(access.ActRecoveryCodes, p, person, nonce)
 }
 
 // NewRecoveryCodes makes codes with which the caller gets in without any device of
