@@ -49,12 +49,17 @@ func (c *cli) approvalsCmd() *cobra.Command {
 
 func (c *cli) approveCmd() *cobra.Command {
 	var span, note, digest string
+	var noBrowser bool
 	cmd := &cobra.Command{
 		Use:   "approve ID",
 		Short: "Approve a request, as asked or for shorter",
 		Long: "Approve a request, as asked or for shorter. It shows what is asked and votes on\n" +
 			"exactly that: the vote carries the digest of what was shown, and the server\n" +
-			"refuses it for anything else. On a terminal it asks first; --yes does not.",
+			"refuses it for anything else. On a terminal it asks first; --yes does not.\n\n" +
+			"Where a vote by passkey is asked for, a page opens that this program serves on this\n" +
+			"machine. It shows what is asked, and the passkey signs exactly that: what the server\n" +
+			"says is worked out here again, and a server that showed one request could not have\n" +
+			"another one signed. Without a browser it is exit code 10.",
 		Example: "  stint approve req_01J8 --for 15m --note \"read replica only\"",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,12 +72,17 @@ func (c *cli) approveCmd() *cobra.Command {
 				question = "Approve for " + shorter + "?"
 			}
 			return c.vote(cmd.Context(), args[0], digest, question, shorter, func(conn *connection, r api.Request) (api.Request, error) {
-				return conn.Approve(cmd.Context(), r.ID, api.VoteAsk{Digest: r.Digest, For: shorter, Note: note})
+				v := api.VoteAsk{Digest: r.Digest, For: shorter, Note: note}
+				if err := c.signVote(cmd.Context(), conn, r, &v, !noBrowser); err != nil {
+					return api.Request{}, err
+				}
+				return conn.Approve(cmd.Context(), r.ID, v)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&span, "for", "", "approve for shorter than asked")
 	cmd.Flags().StringVar(&note, "note", "", "a word to the requester")
+	c.browserFlag(cmd, &noBrowser)
 	c.voteFlags(cmd, &digest)
 	return cmd
 }
@@ -121,11 +131,14 @@ func (c *cli) vote(ctx context.Context, id, digest, question, span string, cast 
 		return &api.Error{Kind: api.Conflict, Code: "digest-differs", Message: "this is not the request that was read",
 			Why: "its digest is " + r.Digest, Next: "look at it with stint status " + r.ID}
 	}
+	if r, err = trueTo(r); err != nil {
+		return err
+	}
 	if longer(span, r.Duration) {
 		return usageError{errors.New("--for " + span + " is longer than the " + r.Duration + " that were asked for: an approval can only shorten")}
 	}
 	c.say(strings.TrimSuffix(facts("who", whoOf(r), "what", r.Role+" on "+r.Resource, "how long", howLong(r, c), "why", dash(r.Reason),
-		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r)), "\n"))
+		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r), "digest", r.Digest), "\n"))
 	if r.State == api.RequestPending && c.canAsk() && !c.yes {
 		yes, err := c.confirm(ctx, question)
 		if err != nil {

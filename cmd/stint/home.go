@@ -49,6 +49,9 @@ type pin struct {
 	Origin     string `json:"log_origin"`
 	Key        string `json:"log_key"`
 	Checkpoint string `json:"checkpoint,omitempty"` // signed; the last that verified
+	// Roots are the digests of the passkeys that are believed without anybody's word:
+	// the first of all as it was first seen, and what --genesis named.
+	Roots []string `json:"roots,omitempty"`
 }
 
 // home is the folder of the state.

@@ -40,7 +40,7 @@ func (c *cli) pinLog(server string, offered api.LogKey) (changed bool, err error
 	if have.Key == offered.Key && have.Origin == offered.Origin {
 		return false, nil
 	}
-	now := pin{Origin: offered.Origin, Key: offered.Key}
+	now := pin{Origin: offered.Origin, Key: offered.Key, Roots: have.Roots}
 	if _, err := audit.OpenCheckpoint([]byte(have.Checkpoint), offered.Key); err == nil {
 		now.Checkpoint = have.Checkpoint
 	}

@@ -12,13 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/audit"
 )
 
 func (c *cli) auditVerifyCmd() *cobra.Command {
 	var export, keyFile, witnessedFile string
-	var witnessKeys []string
+	var witnessKeys, genesis []string
 	var restored bool
 	cmd := &cobra.Command{
 		Use:   "verify",
@@ -33,6 +34,11 @@ func (c *cli) auditVerifyCmd() *cobra.Command {
 			"With --witness-key the log must also continue the newest checkpoint that one of these\n" +
 			"witnesses has signed, which the server gives, or --witnessed with --export. How many\n" +
 			"records come after that is said: nobody else vouches for them yet.\n\n" +
+			"Every vote that a passkey signed is checked again, from the records alone: that its signature\n" +
+			"is over this vote on this request, by a passkey of that person, and that the passkey leads\n" +
+			"back, by those who vouched for it, to the first one of all. That one is believed when it is\n" +
+			"seen first, and pinned; with --genesis it must be the one that is named. What does not hold\n" +
+			"is named by its record.\n\n" +
 			"A log whose data was restored from a backup has lost records, and does not continue what\n" +
 			"was verified here. That stays a failure until whoever verifies accepts it, with --restored,\n" +
 			"after asking the administrators what was lost and why.",
@@ -47,21 +53,26 @@ func (c *cli) auditVerifyCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			roots, err := readRoots(genesis)
+			if err != nil {
+				return err
+			}
 			switch {
 			case witnessedFile != "" && (export == "" || len(ws) == 0):
 				return usageError{errors.New("--witnessed goes with --export and --witness-key")}
 			case export != "" && restored:
 				return usageError{errors.New("--restored is for the server's log: an export is compared with nothing")}
 			case export != "":
-				return c.verifyExport(export, key, ws, witnessedFile)
+				return c.verifyExport(export, key, ws, witnessedFile, roots)
 			}
-			return c.verifyServer(cmd.Context(), key, ws, restored)
+			return c.verifyServer(cmd.Context(), key, ws, restored, roots)
 		},
 	}
 	cmd.Flags().StringVar(&export, "export", "", "an export of the log (- for stdin)")
 	cmd.Flags().StringVar(&keyFile, "key", "", "a file with the log's public key; the pinned one if not given")
 	cmd.Flags().StringArrayVar(&witnessKeys, "witness-key", nil, "a file with the public key of a witness; may be repeated")
 	cmd.Flags().StringVar(&witnessedFile, "witnessed", "", "the newest witnessed checkpoint, of stint audit checkpoint --witnessed")
+	cmd.Flags().StringArrayVar(&genesis, "genesis", nil, "the digest of the first passkey, or of one made by a recovery code (sha256:…); may be repeated")
 	cmd.Flags().BoolVar(&restored, "restored", false, "accept that the data was restored and records are lost, if the log says so")
 	return cmd
 }
@@ -88,10 +99,17 @@ func readKey(path string) (string, error) {
 }
 
 // verifyExport needs no server, and reads no state but the pinned key.
-func (c *cli) verifyExport(path, key string, ws []audit.Cosigner, witnessedFile string) error {
+func (c *cli) verifyExport(path, key string, ws []audit.Cosigner, witnessedFile string, roots []access.Digest) error {
 	if key == "" {
 		conn, _, err := c.dial()
 		if err != nil {
+			return err
+		}
+		have, err := c.pinned(conn.name)
+		if err != nil {
+			return err
+		}
+		if roots, err = have.roots(roots); err != nil {
 			return err
 		}
 		if key, err = c.pinnedKey(conn.name); err != nil {
@@ -119,7 +137,7 @@ func (c *cli) verifyExport(path, key string, ws []audit.Cosigner, witnessedFile 
 	} else if len(ws) > 0 {
 		return usageError{errors.New("--witness-key with --export needs --witnessed FILE")}
 	}
-	report, err := audit.Verify(bufio.NewReaderSize(in, 1<<20), key, seen.checkpoint)
+	report, err := verifyLog(bufio.NewReaderSize(in, 1<<20), key, roots, seen.checkpoint)
 	if bad := (*audit.Damage)(nil); errors.As(err, &bad) && bad.NotExport {
 		return wrong("not-an-export", path+" is not an audit export", "its first line is not the header of one", "one is written by stint audit export --out FILE")
 	}
@@ -138,7 +156,7 @@ func (c *cli) pinnedKey(server string) (string, error) {
 
 // verifyServer verifies the server's log as it comes in, and remembers how far
 // it was whole.
-func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner, restored bool) error {
+func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner, restored bool, roots []access.Digest) error {
 	conn, err := c.connect()
 	if err != nil {
 		return err
@@ -149,6 +167,9 @@ func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner,
 	}
 	if key == "" {
 		if key, err = c.pinnedKey(conn.name); err != nil {
+			return err
+		}
+		if roots, err = have.roots(roots); err != nil {
 			return err
 		}
 		// A key that was rotated is no damage to any record; only who asks the
@@ -178,12 +199,12 @@ func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner,
 			return err
 		}
 	}
-	report, err := c.fetchVerified(ctx, conn, key, seen, wit.checkpoint)
+	report, err := c.fetchVerified(ctx, conn, key, roots, seen, wit.checkpoint)
 	var bad *audit.Damage
 	if errors.As(err, &bad) && seen != nil {
 		// Perhaps the log is whole, and only not the one that was seen here.
-		again, aerr := c.fetchVerified(ctx, conn, key, wit.checkpoint)
-		if r, ok := lostSince(again, seen.Size); aerr == nil && ok {
+		again, aerr := c.fetchVerified(ctx, conn, key, roots, wit.checkpoint)
+		if r, ok := lostSince(again.Report, seen.Size); aerr == nil && ok {
 			lost := "it was restored from a backup on " + r.At.UTC().Format(time.RFC3339) + ": of the " + plural(int(seen.Size), "record", "records") + " that were verified here it kept " + strconv.FormatInt(r.Kept, 10)
 			if !restored {
 				c.fault(bracketed("the audit log is not the one that was verified here: "+lost, "log-restored"), bad.Error(),
@@ -196,7 +217,7 @@ func (c *cli) verifyServer(ctx context.Context, key string, ws []audit.Cosigner,
 		}
 	}
 	if err == nil && (seen == nil || report.Checkpoint.Size >= seen.Size) {
-		if err := c.remember(conn.name, key, report); err != nil {
+		if err := c.remember(conn.name, key, report, roots); err != nil {
 			return err
 		}
 	}
@@ -216,7 +237,7 @@ func lostSince(report audit.Report, size int64) (found audit.Restore, ok bool) {
 
 // fetchVerified verifies the server's log as it comes in. What could not be
 // fetched is not damage.
-func (c *cli) fetchVerified(ctx context.Context, conn *connection, key string, pinned ...*audit.Checkpoint) (audit.Report, error) {
+func (c *cli) fetchVerified(ctx context.Context, conn *connection, key string, roots []access.Digest, pinned ...*audit.Checkpoint) (provenLog, error) {
 	r, w := io.Pipe()
 	fetched := make(chan error, 1)
 	go func() {
@@ -224,10 +245,10 @@ func (c *cli) fetchVerified(ctx context.Context, conn *connection, key string, p
 		w.CloseWithError(err)
 		fetched <- err
 	}()
-	report, err := audit.Verify(r, key, pinned...)
+	report, err := verifyLog(r, key, roots, pinned...)
 	r.CloseWithError(errEnough)
 	if failed := <-fetched; failed != nil && !errors.Is(failed, errEnough) {
-		return audit.Report{}, failed
+		return provenLog{}, failed
 	}
 	return report, err
 }
@@ -271,7 +292,7 @@ func openWitnessed(signed []byte, key string, ws []audit.Cosigner) (witnessed, e
 var errEnough = errors.New("the first damage is found")
 
 // remember stores the newest verified checkpoint of a pinned log.
-func (c *cli) remember(server, key string, report audit.Report) error {
+func (c *cli) remember(server, key string, report provenLog, roots []access.Digest) error {
 	all := pins{}
 	if err := c.load(pinsFile, &all); err != nil {
 		return err
@@ -281,6 +302,7 @@ func (c *cli) remember(server, key string, report audit.Report) error {
 		return nil // verified with --key: not the log that is pinned
 	}
 	have.Checkpoint = report.Signed
+	have.pinRoots(report.Passkeys, roots)
 	all[server] = have
 	return c.store(pinsFile, all)
 }
@@ -299,6 +321,7 @@ type verified struct {
 	Witnessed   *witnessedView   `json:"witnessed,omitempty"` // when witnesses were asked for
 	Restores    int              `json:"restores,omitempty"`
 	Damage      *damage          `json:"damage,omitempty"`
+	Passkeys    *passkeysView    `json:"passkeys,omitempty"` // when there are any
 }
 
 // witnessedView says how much of the log a witness vouches for.
@@ -321,7 +344,7 @@ type damage struct {
 	What string `json:"what"`
 }
 
-func (c *cli) showVerified(report audit.Report, err error, wit witnessed) error {
+func (c *cli) showVerified(report provenLog, err error, wit witnessed) error {
 	var bad *audit.Damage
 	switch {
 	case errors.As(err, &bad):
@@ -340,6 +363,8 @@ func (c *cli) showVerified(report audit.Report, err error, wit witnessed) error 
 		v.Types[string(t)] = n
 	}
 	v.Restores = len(report.Restores)
+	v.Passkeys = viewOf(report.Passkeys)
+	v.OK = len(report.Passkeys.Problems) == 0
 	vouched := ""
 	if wit.checkpoint != nil {
 		w := witnessedView{Size: wit.checkpoint.Size, Tail: v.Size - wit.checkpoint.Size, By: []cosigned{}}
@@ -363,5 +388,9 @@ func (c *cli) showVerified(report audit.Report, err error, wit witnessed) error 
 		text += "  " + printable(strings.TrimSuffix(line, "\n")) + "\n"
 	}
 	c.say("the log is whole: " + plural(int(v.Size), "record", "records") + ", " + plural(int(v.Checkpoints), "checkpoint", "checkpoints") + vouched)
-	return c.show(result{value: v, names: []string{v.Root}, text: text})
+	text += v.Passkeys.facts()
+	if err := c.show(result{value: v, names: []string{v.Root}, text: text}); err != nil {
+		return err
+	}
+	return c.judge(report.Passkeys)
 }

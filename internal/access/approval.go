@@ -18,6 +18,12 @@ type Vote struct {
 	Note     string
 	// Seen is the digest of the request that the approver was shown.
 	Seen Digest
+
+	// Level is chat or console, as the door knows it that the vote came through. An
+	// Assertion makes it what Passkeys finds it to be.
+	Level     Level
+	Assertion Assertion
+	Passkeys  Prover // needed where there is an assertion
 }
 
 // Approval is a recorded vote.
@@ -32,6 +38,9 @@ type Approval struct {
 	Request  Digest
 	Digest   Digest
 	Meets    []int // indices of the requirements that the voter can fill
+	// Level is how the vote was given, and Assertion what proves it from passkey up.
+	Level     Level
+	Assertion Assertion
 }
 
 // Vote records a vote on a pending request. One no denies; enough yes approves.
@@ -50,6 +59,7 @@ func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Requ
 	r.Approvals = append(slices.Clone(r.Approvals), a)
 	r.Version++
 	kv := []string{"approver", string(a.By), "approver_person", string(a.Person), "note", a.Note, "approval_digest", a.Digest.String()}
+	kv = append(kv, a.levelFacts()...)
 	switch {
 	case !a.Approve:
 		r.State, r.DecidedAt = RequestIsDenied, now
@@ -79,8 +89,7 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 	case slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == voter.Person }):
 		return Approval{}, Fail(Conflict, "already-voted", "you have voted on this request already")
 	}
-	meets := meets(r.Decision.Approvals, voter)
-	if len(meets) == 0 {
+	if !slices.ContainsFunc(r.Decision.Approvals, func(q Requirement) bool { return inAny(q, voter) }) {
 		return Approval{}, Fail(Denied, "not-an-approver", "this request is not yours to decide").Because("it asks for " + askedOf(r.Decision.Approvals))
 	}
 	if v.Note != "" || !v.Approve {
@@ -88,34 +97,49 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 			return Approval{}, err
 		}
 	}
-	a := Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, At: now, Request: r.Digest, Meets: meets}
-	if v.Approve {
-		a.Duration, a.Rights = r.Duration, r.Permissions.Rights
-		if v.Duration != 0 {
-			if v.Duration < 0 || v.Duration > r.Duration || v.Duration%time.Millisecond != 0 {
-				return Approval{}, Fail(Invalid, "not-narrower", "an approval can only shorten what was asked").Because("asked: " + r.Duration.String() + ", said: " + v.Duration.String())
-			}
-			a.Duration = v.Duration
-		}
-		if v.Rights != nil {
-			p, err := r.Permissions.Narrow(v.Rights)
-			if err != nil {
-				return Approval{}, err
-			}
-			a.Rights = p.Rights
-			if r.Extends != "" && len(a.Rights) < len(r.Permissions.Rights) {
-				return Approval{}, Fail(Invalid, "extension-narrowed", "an extension can be shortened, not narrowed").Because("the grant keeps its rights until it ends")
-			}
-		}
+	a, err := r.leaves(Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, At: now, Request: r.Digest}, v)
+	if err != nil {
+		return Approval{}, err
+	}
+	if a, err = a.proved(r, v); err != nil {
+		return Approval{}, err
+	}
+	if a.Meets = r.meets(r.Decision.Approvals, voter, a.Level); a.Approve && len(a.Meets) == 0 {
+		return Approval{}, r.tooWeak(voter, a.Level)
 	}
 	a.Digest = approvalDigest(a, r.Permissions)
+	return a, nil
+}
+
+// leaves works out what a vote leaves of what was asked. It can only be less.
+func (r Request) leaves(a Approval, v Vote) (Approval, error) {
+	if !v.Approve {
+		return a, nil
+	}
+	a.Duration, a.Rights = r.Duration, r.Permissions.Rights
+	if v.Duration != 0 {
+		if v.Duration < 0 || v.Duration > r.Duration || v.Duration%time.Millisecond != 0 {
+			return Approval{}, Fail(Invalid, "not-narrower", "an approval can only shorten what was asked").Because("asked: " + r.Duration.String() + ", said: " + v.Duration.String())
+		}
+		a.Duration = v.Duration
+	}
+	if v.Rights != nil {
+		p, err := r.Permissions.Narrow(v.Rights)
+		if err != nil {
+			return Approval{}, err
+		}
+		a.Rights = p.Rights
+		if r.Extends != "" && len(a.Rights) < len(r.Permissions.Rights) {
+			return Approval{}, Fail(Invalid, "extension-narrowed", "an extension can be shortened, not narrowed").Because("the grant keeps its rights until it ends")
+		}
+	}
 	return a, nil
 }
 
 // Asks reports whether the principal is one of those whom the request asks, or
 // asked when it was open.
 func (r Request) Asks(p Principal) bool {
-	return p.ID.Kind() == User && p.Person != "" && p.Person != r.Person && len(meets(r.Decision.Approvals, p)) > 0
+	return p.ID.Kind() == User && p.Person != "" && p.Person != r.Person && slices.ContainsFunc(r.Decision.Approvals, func(q Requirement) bool { return inAny(q, p) })
 }
 
 // MayDecide reports whether the principal's vote would count now.
@@ -141,8 +165,10 @@ func (r Request) Granted() (time.Duration, Permissions) {
 
 // Recount checks an approved request again at activation: every counted vote
 // still binds to the request's digest, and those who voted, as they are now,
-// still make up what reqs asks for. Voters that are gone are simply not passed.
-func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, now time.Time) error {
+// still make up what reqs asks for. Voters that are gone are simply not passed. What
+// a passkey signed is checked again, by the passkeys that there are now: a vote whose
+// passkey was removed meanwhile counts no more. Without passkeys none such counts.
+func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, passkeys Prover, now time.Time) error {
 	if requestDigest(r) != r.Digest {
 		return Fail(Conflict, "digest-mismatch", "the request is not what was approved")
 	}
@@ -155,7 +181,14 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, n
 		if a.Request != r.Digest || a.Digest != approvalDigest(a, r.Permissions) {
 			return Fail(Conflict, "digest-mismatch", "an approval is not for what was asked")
 		}
-		a.Meets = meets(reqs, v)
+		level, err := a.level(passkeys)
+		switch {
+		case KindOf(err) == Unavailable || KindOf(err) == Internal && err != nil:
+			return err // not a verdict
+		case err != nil || level < r.floor():
+			continue
+		}
+		a.Meets = r.meets(reqs, v, level)
 		counted = append(counted, a)
 	}
 	if !Quorum(reqs, counted) {
@@ -239,14 +272,18 @@ func (r Request) Have() []int {
 	return have
 }
 
-func meets(reqs []Requirement, p Principal) (is []int) {
+// meets lists the requirements that a vote of the principal and level can fill.
+func (r Request) meets(reqs []Requirement, p Principal, l Level) (is []int) {
 	for i, q := range reqs {
-		if slices.ContainsFunc(q.From, p.In) {
+		if inAny(q, p) && l >= r.at(q) {
 			is = append(is, i)
 		}
 	}
 	return is
 }
+
+// inAny reports whether the principal is one of those a requirement asks.
+func inAny(q Requirement, p Principal) bool { return slices.ContainsFunc(q.From, p.In) }
 
 func askedOf(reqs []Requirement) string {
 	var parts []string
@@ -255,7 +292,11 @@ func askedOf(reqs []Requirement) string {
 		for _, s := range q.From {
 			from = append(from, string(s))
 		}
-		parts = append(parts, itoa(int64(q.Count))+" of "+strings.Join(from, ", "))
+		how := ""
+		if q.Level != LevelConsole {
+			how = " (" + q.Level.String() + ")"
+		}
+		parts = append(parts, itoa(int64(q.Count))+" of "+strings.Join(from, ", ")+how)
 	}
 	return strings.Join(parts, " and ")
 }

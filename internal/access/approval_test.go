@@ -173,7 +173,7 @@ func TestSeparationOfDuties(t *testing.T) {
 		if got := r.State == RequestIsGranted; got != enough(reqs, r.Approvals) {
 			t.Fatalf("%s with %v of %v", r.State, r.Approvals, reqs)
 		}
-		if err := r.Recount(reqs, byID, t0); (err == nil) != (r.State == RequestIsGranted) {
+		if err := r.Recount(reqs, byID, nil, t0); (err == nil) != (r.State == RequestIsGranted) {
 			t.Fatalf("recounted at once, %s: %v", r.State, err)
 		}
 	})
@@ -312,7 +312,7 @@ func TestRecount(t *testing.T) {
 			if tt.bend != nil {
 				tt.bend(&r)
 			}
-			err := r.Recount(tt.reqs, tt.voters, t0)
+			err := r.Recount(tt.reqs, tt.voters, nil, t0)
 			if tt.code == "" {
 				if err != nil {
 					t.Error(err)

@@ -29,10 +29,12 @@ type Reason struct {
 	Text   string
 }
 
-// Requirement asks for approvals: Count distinct persons from any of From.
+// Requirement asks for approvals: Count distinct persons from any of From, each by a
+// vote of at least the level.
 type Requirement struct {
 	From  []Subject // resolved: no "owner", no "manager"
 	Count int
+	Level Level
 }
 
 // Decision is policy's answer to a request. The zero Decision denies.

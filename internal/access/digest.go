@@ -16,7 +16,8 @@ const (
 	// emergencyDigestV1 is for break-glass requests: what requestDigestV1 covers, then
 	// the kind of emergency. Every other request keeps its digest.
 	emergencyDigestV1 = "stint emergency request 1"
-	approvalDigestV1  = "stint approval 1"
+	approvalDigestV1  = "stint approval 1" // of votes at the level console
+	approvalDigestV2  = "stint approval 2" // of all others: with the level, and what a passkey signed
 )
 
 // fields writes length-prefixed fields, so that no two different lists of
@@ -125,11 +126,23 @@ func requestDigest(r Request) Digest {
 	return f.sum()
 }
 
+// ApprovalDigest is the digest of an approval of what asked for the permissions, for
+// who verifies records.
+func ApprovalDigest(a Approval, p Permissions) Digest { return approvalDigest(a, p) }
+
 // approvalDigest covers the request's digest, the voter, the vote, and what the
-// vote leaves of duration and permissions.
+// vote leaves of duration and permissions. Of a vote that is not of the ordinary level
+// it also covers the level and the passkey's assertion. It cannot be what the passkey
+// signs: nobody knows beforehand when the vote will be recorded. That is the
+// approval's Statement.
 func approvalDigest(a Approval, p Permissions) Digest {
 	f := fields{sha256.New()}
-	f.text(approvalDigestV1)
+	ordinary := a.Level == LevelConsole && a.Assertion.IsZero()
+	if ordinary {
+		f.text(approvalDigestV1)
+	} else {
+		f.text(approvalDigestV2)
+	}
 	f.bytes(a.Request[:])
 	f.text(string(a.By))
 	f.text(string(a.Person))
@@ -139,5 +152,9 @@ func approvalDigest(a Approval, p Permissions) Digest {
 	f.permissions(p)
 	f.text(a.Note)
 	f.time(a.At)
+	if !ordinary {
+		f.number(int64(a.Level))
+		f.assertion(a.Assertion)
+	}
 	return f.sum()
 }

@@ -43,13 +43,15 @@ func variants(v reflect.Value, path string, f func(path string)) {
 		change(reflect.Zero(v.Type()), " emptied")
 	case reflect.Bool:
 		change(reflect.ValueOf(!v.Bool()).Convert(v.Type()), "")
-	case reflect.Int64:
+	case reflect.Int, reflect.Int64:
 		by := int64(1)
 		if v.Type() == reflect.TypeFor[time.Duration]() {
 			by = int64(time.Millisecond)
 		}
 		change(reflect.ValueOf(v.Int()+by).Convert(v.Type()), " +1")
-		change(reflect.ValueOf(-v.Int()).Convert(v.Type()), " negated")
+		if v.Int() != 0 {
+			change(reflect.ValueOf(-v.Int()).Convert(v.Type()), " negated")
+		}
 	case reflect.Uint8:
 		change(reflect.ValueOf(uint8(v.Uint())^0x80).Convert(v.Type()), "")
 	case reflect.Array:
@@ -208,8 +210,16 @@ func TestApprovalDigestCoversTheVote(t *testing.T) {
 	}
 	v := reflect.ValueOf(&a).Elem()
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" {
+		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "Assertion" {
 			variants(v.Field(i), name, check)
+		}
+	}
+	// With a passkey it is another version of the digest, which covers what was signed too.
+	a.Level, a.Assertion = LevelPasskey, Assertion{"pky_1", []byte("client"), []byte("data"), []byte("signature")}
+	check("with a passkey")
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" {
+			variants(v.Field(i), "with a passkey: "+name, check)
 		}
 	}
 	v = reflect.ValueOf(&p).Elem()

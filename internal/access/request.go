@@ -98,7 +98,14 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 	for _, t := range r.Targets {
 		names = append(names, string(t.Resource))
 	}
-	return r, r.event(RequestSubmitted, actor, now,
+	var ask, passkeys string
+	if r.State == RequestPending { // what approvals bind to, for who verifies them from the log alone
+		ask = EncodeAsk(r)
+		if n := r.leastByPasskey(); n > 0 {
+			passkeys = itoa(int64(n))
+		}
+	}
+	return r, r.event(RequestSubmitted, actor, now, "ask", ask, "passkeys", passkeys,
 		"state", string(r.State), "effect", d.Effect.String(), "policy", string(d.Policy), "rule", firstSource(d.Reasons), "explanation", firstText(d.Reasons),
 		"resource", strings.Join(names, ","), "role", string(r.Role), "mechanism", string(r.Permissions.Mechanism),
 		"rights", strings.Join(r.Permissions.Rights, ","), "duration", r.Duration.String(), "start", stamp(r.Start),

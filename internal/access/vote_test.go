@@ -73,10 +73,10 @@ func TestApprovalsAreNotMoved(t *testing.T) {
 	_, _, _, err = r.NewGrant("grt_1", t0)
 	wantCode(t, err, Conflict, "digest-mismatch")
 	voters := map[PrincipalID]Principal{ben.ID: ben, miraAdm.ID: miraAdm}
-	wantCode(t, r.Recount([]Requirement{oneDBA}, voters, t0), Conflict, "digest-mismatch")
+	wantCode(t, r.Recount([]Requirement{oneDBA}, voters, nil, t0), Conflict, "digest-mismatch")
 
 	own := Approval{By: miraAdm.ID, Person: "mira", Approve: true, Duration: time.Hour, Rights: r.Permissions.Rights, At: t0, Request: r.Digest, Meets: []int{0}}
 	own.Digest = approvalDigest(own, r.Permissions)
 	r.Approvals = []Approval{own}
-	wantCode(t, r.Recount([]Requirement{oneDBA}, voters, t0), Denied, "approvals-lapsed")
+	wantCode(t, r.Recount([]Requirement{oneDBA}, voters, nil, t0), Denied, "approvals-lapsed")
 }

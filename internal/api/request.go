@@ -88,6 +88,7 @@ type Request struct {
 	// BreakGlass is where every no leads, for those whom it is open to.
 	BreakGlass string `json:"break_glass,omitempty" doc:"Of a refusal: the role that the caller could break glass for on the resource" example:"owner"`
 	DryRun     bool   `json:"dry_run,omitempty" doc:"Nothing was changed"`
+	Ask        string `json:"ask,omitempty" doc:"Where one request is read: all that the digest covers, as canonical JSON, so that a client works the digest out itself"`
 }
 
 // Residue says whether an access left something behind.
@@ -129,6 +130,7 @@ type Approval struct {
 	From  []string `json:"from" nullable:"false" example:"group:dba"`
 	Count int      `json:"count" doc:"How many persons are needed" example:"1"`
 	Have  int      `json:"have" doc:"How many have approved" example:"0"`
+	Level string   `json:"level" enum:"chat,console,passkey,client" doc:"What kind of vote it takes at least"`
 }
 
 // Grant is the right that results from an approved request.
@@ -160,6 +162,8 @@ type VoteAsk struct {
 	For    string   `json:"for,omitempty" doc:"Approve for shorter than asked" maxLength:"32" example:"15s"`
 	Note   string   `json:"note,omitempty" doc:"A word to the requester; needed to deny" maxLength:"1000"`
 	Rights []string `json:"rights,omitempty" doc:"Approve only these of the role's rights" maxItems:"64"`
+
+	Assertion *Assertion `json:"assertion,omitempty" doc:"What a passkey of the voter signed, over exactly this vote; where policy asks for it"`
 }
 
 // Vote is one person's vote on a request.
@@ -171,6 +175,9 @@ type Vote struct {
 	Rights    []string `json:"rights,omitempty" doc:"Where it was approved for less"`
 	Note      string   `json:"note,omitempty"`
 	At        Time     `json:"at" format:"date-time"`
+
+	Level   string `json:"level" enum:"chat,console,passkey,client" doc:"How the vote was given; client: with a passkey that the voter's own stint asked"`
+	Passkey string `json:"passkey,omitempty" doc:"Which passkey signed it"`
 }
 
 // ExtendAsk asks for more time on an active grant; it becomes a Request.

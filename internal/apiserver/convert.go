@@ -82,7 +82,7 @@ func toDecision(d access.Decision, have []int) api.Decision {
 func toApprovals(rs []access.Requirement, have []int) []api.Approval {
 	out := []api.Approval{}
 	for i, r := range rs {
-		a := api.Approval{From: texts(r.From), Count: r.Count}
+		a := api.Approval{From: texts(r.From), Count: r.Count, Level: r.Level.String()}
 		if i < len(have) {
 			a.Have = have[i]
 		}
@@ -94,7 +94,8 @@ func toApprovals(rs []access.Requirement, have []int) []api.Approval {
 func outcome(e access.Effect) api.Outcome { return api.Outcome(e.String()) }
 
 func toVote(r access.Request, a access.Approval) api.Vote {
-	v := api.Vote{Principal: string(a.By), Person: string(a.Person), Approve: a.Approve, Note: a.Note, At: api.At(a.At)}
+	v := api.Vote{Principal: string(a.By), Person: string(a.Person), Approve: a.Approve, Note: a.Note, At: api.At(a.At),
+		Level: a.Level.String(), Passkey: string(a.Assertion.Passkey)}
 	if a.Approve && a.Duration < r.Duration {
 		v.For = api.FormatDuration(a.Duration)
 	}

@@ -70,6 +70,9 @@ func (s *Server) getRequest(ctx context.Context, c call, in *requestIn) (*reply[
 		return nil, err
 	}
 	out, err := s.await(ctx, who, v, in.Waiting)
+	if err == nil {
+		out.Body.Ask = access.EncodeAsk(v.Request)
+	}
 	if err == nil && out.Body.Grant != nil && out.Body.Grant.EndReason == api.EndRevoked {
 		out.Body.Grant.EndedBy = s.endedBy(ctx, c, out.Body.Grant.ID)
 	}
@@ -198,7 +201,7 @@ func (s *Server) deny(ctx context.Context, c call, in *voteIn) (*reply[api.Reque
 }
 
 func (s *Server) vote(ctx context.Context, c call, in *voteIn, approve bool) (*reply[api.Request], error) {
-	v := access.Vote{Approve: approve, Note: in.Body.Note, Rights: in.Body.Rights}
+	v := access.Vote{Approve: approve, Note: in.Body.Note, Rights: in.Body.Rights, Assertion: assertionOf(in.Body.Assertion)}
 	var err error
 	if in.Body.For != "" {
 		if v.Duration, err = api.ParseDuration(in.Body.For); err != nil {

@@ -152,6 +152,20 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "doctor", method: get, path: "/v1/admin/doctor", who: auditors, tag: "Administration",
 		summary: "What is wrong with the server, why it matters and how to mend it"}, s.doctor)
 
+	// Passkeys.
+	register(s, route{name: "list-passkeys", method: get, path: "/v1/passkeys", who: anyone, tag: "Passkeys",
+		summary: "The caller's passkeys", detail: "Those of others: administrators and auditors."}, s.listPasskeys)
+	register(s, route{name: "get-passkey", method: get, path: "/v1/passkeys/{id}", who: anyone, tag: "Passkeys",
+		summary: "One passkey", detail: "Whose it is, administrators, auditors."}, s.getPasskey)
+	register(s, route{name: "add-passkey", method: post, path: "/v1/passkeys", who: anyone, tag: "Passkeys",
+		summary: "Enrol a passkey of the caller's", detail: "Active at once with the word of an older one of theirs; else proposed, until administrators vouch for it. The first of all is an administrator's."}, s.addPasskey)
+	register(s, route{name: "vouch-passkey", method: post, path: "/v1/passkeys/{id}/vouch", who: admins, tag: "Passkeys",
+		summary: "Vouch for a proposed passkey of another person", detail: "With a passkey of one's own. It takes two administrators, or one where only one has a passkey."}, s.vouchPasskey)
+	register(s, route{name: "remove-passkey", method: post, path: "/v1/passkeys/{id}/remove", who: anyone, urgent: true, tag: "Passkeys",
+		summary: "End a passkey", detail: "Whose it is, and administrators. Votes of it that were not acted on yet count no more."}, s.removePasskey)
+	register(s, route{name: "recovery-codes", method: post, path: "/v1/recovery-codes", who: anyone, tag: "Passkeys",
+		summary: "Fresh recovery codes for the caller", detail: "People only; whoever has a passkey signs for it. Codes from before are worthless from then on."}, s.recoveryCodes)
+
 	// The audit log.
 	register(s, route{name: "audit-records", method: get, path: "/v1/audit/records", who: anyone, tag: "Audit",
 		summary: "Search the log", detail: "Auditors and administrators; everybody else finds their own records."}, s.auditRecords)

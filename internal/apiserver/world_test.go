@@ -67,6 +67,7 @@ type world struct {
 	store  *store.Store
 	ident  *ident.Ident
 	log    *lockedBuffer
+	path   string        // of the database
 	skew   time.Duration // of the clients' clocks; ahead, because a server that just began wants new proofs
 }
 
@@ -75,8 +76,8 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	t.Helper()
 	ctx := t.Context()
 	dir := t.TempDir()
-	w := &world{t: t, log: &lockedBuffer{}, skew: 2 * time.Second}
-	st, err := store.Open(ctx, store.Config{Path: filepath.Join(dir, "stint.db")})
+	w := &world{t: t, log: &lockedBuffer{}, skew: 2 * time.Second, path: filepath.Join(dir, "stint.db")}
+	st, err := store.Open(ctx, store.Config{Path: w.path})
 	check(t, err)
 	w.store = st
 	vault, err := keys.Create(filepath.Join(dir, "seal.key"))

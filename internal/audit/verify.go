@@ -45,6 +45,13 @@ const restoredType = "installation.restored"
 // Any other error says that verification could not be done: the key or the
 // pinned checkpoint are not of this kind, or r failed.
 func Verify(r io.Reader, verifierKey string, pinned ...*Checkpoint) (Report, error) {
+	return VerifyEach(r, verifierKey, nil, pinned...)
+}
+
+// VerifyEach is Verify that hands every record that it has checked to each, in order.
+// What is wrong with the log as a whole shows only at its end: nothing that each learned
+// counts when an error is returned.
+func VerifyEach(r io.Reader, verifierKey string, each func(seq int64, rec Record), pinned ...*Checkpoint) (Report, error) {
 	k, err := parseKeys(verifierKey)
 	if err != nil {
 		return Report{}, err
@@ -58,6 +65,7 @@ func Verify(r io.Reader, verifierKey string, pinned ...*Checkpoint) (Report, err
 		lines:    lineReader{r: bufio.NewReaderSize(r, 64<<10)},
 		keys:     k,
 		pinned:   pinned,
+		each:     each,
 		versions: map[string]int64{},
 		signed:   -1,
 		report:   Report{Types: map[access.EventType]int64{}},
@@ -73,6 +81,7 @@ type verification struct {
 	lines  lineReader
 	keys   keys
 	pinned []*Checkpoint
+	each   func(int64, Record) // may be nil
 
 	size     int64            // what the header promises; unsigned, so only a promise
 	tree     Tree             // of the records so far
@@ -165,6 +174,9 @@ func (v *verification) record(line []byte) error {
 	}
 	v.compareVersion(r)
 	v.count(r)
+	if v.each != nil {
+		v.each(v.tree.size, r)
+	}
 	v.nodes = v.tree.add(v.nodes[:0], leaf)
 	v.lastID = r.ID
 	v.comparePinned()

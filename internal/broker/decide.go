@@ -10,8 +10,13 @@ import (
 // Vote records the caller's yes or no. The yes that completes what policy asks
 // for makes the grant, in the same transaction.
 func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote) (View, error) {
-	return b.onRequest(ctx, c, id, func(tx Tx, fx *effects, r access.Request, set *policy.Set) (access.Request, error) {
+	v, err := b.onRequest(ctx, c, id, func(tx Tx, fx *effects, r access.Request, set *policy.Set) (access.Request, error) {
 		voter, err := tx.Principal(c.Principal.ID)
+		if err != nil {
+			return r, err
+		}
+		vote := vote // the function may run more than once
+		roster, err := rosterFor(tx, &vote, voter.Person)
 		if err != nil {
 			return r, err
 		}
@@ -30,6 +35,9 @@ func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote
 		if err != nil {
 			return r, err
 		}
+		if err := tx.SavePasskeys(roster.Used()...); err != nil {
+			return r, err
+		}
 		fx.event(ev)
 		fx.request(r)
 		if r.State != access.RequestIsGranted {
@@ -37,6 +45,10 @@ func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote
 		}
 		return b.carryOut(tx, fx, r, set, true)
 	})
+	if err != nil {
+		b.noteCopy(ctx, c, vote.Assertion.Passkey, err)
+	}
+	return v, err
 }
 
 // Cancel withdraws the caller's own undecided request.

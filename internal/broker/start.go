@@ -282,7 +282,11 @@ func (b *Broker) recount(tx Tx, fx *effects, g access.Grant, d access.Decision) 
 			voters[a.By] = p
 		}
 	}
-	return r.Recount(d.Approvals, voters, tx.Now())
+	roster, err := rosterOf(tx, r.Approvals)
+	if err != nil {
+		return err
+	}
+	return r.Recount(d.Approvals, voters, roster, tx.Now())
 }
 
 func denied(d access.Decision) error {

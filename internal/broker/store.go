@@ -163,6 +163,10 @@ type principals interface {
 	SaveLogin(l access.Login) error
 	// DropLogins ends every login of a principal, and its open enrolments.
 	DropLogins(p access.PrincipalID) error
+	// Passkeys lists those of a person, removed ones too.
+	Passkeys(person access.Person) ([]access.Passkey, error)
+	Passkey(id access.PasskeyID) (access.Passkey, error)
+	SavePasskeys(ps ...access.Passkey) error
 }
 
 type settings interface {

@@ -30,8 +30,12 @@ type Login struct {
 	ExpiresAt time.Time
 }
 
-// Enrol exchanges a code for a login on one device.
+// Enrol exchanges a code, of an administrator or a recovery code, for a login on one
+// device.
 func (i *Ident) Enrol(ctx context.Context, s Sign) (Login, error) {
+	if strings.HasPrefix(strings.TrimSpace(string(s.Code.Reveal())), recoveryPrefix) && s.First == "" {
+		return i.recoverWith(ctx, s)
+	}
 	if err := s.check(); err != nil {
 		return Login{}, err
 	}

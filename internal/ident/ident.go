@@ -71,6 +71,14 @@ type Tx interface {
 	SaveIntegrationToken(t access.IntegrationToken) error
 
 	GlassTx
+	Passkey(id access.PasskeyID) (access.Passkey, error)
+	// Passkeys lists those of a person, or without one all, removed ones too.
+	Passkeys(person access.Person) ([]access.Passkey, error)
+	SavePasskeys(ps ...access.Passkey) error
+	// SaveRecoveryCodes puts codes in the place of all that were not used.
+	SaveRecoveryCodes(p access.PrincipalID, codes ...access.Digest) error
+	// UseRecoveryCode uses a code up; access.Conflict when it was used before.
+	UseRecoveryCode(code access.Digest) (access.PrincipalID, error)
 }
 
 // Ident answers who is calling. It is safe for concurrent use and keeps nothing

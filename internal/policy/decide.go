@@ -204,7 +204,7 @@ func (w *weighing) path(r *Rule) path {
 		if len(from) == 0 {
 			miss("approvals", q.lineApprovals, "nobody can approve: %s has no %s", holder(ap.From, a.Principal, w.facts.resource), join(ap.From))
 		}
-		p.approvals = append(p.approvals, access.Requirement{From: from, Count: ap.Count})
+		p.approvals = append(p.approvals, access.Requirement{From: from, Count: ap.Count, Level: ap.Level.At(w.facts.resource.Criticality)})
 	}
 	p.count = q.countApprovals
 	return p

@@ -153,6 +153,7 @@ func readApproval(f *form) access.Requirement {
 		f.r.add(f.line, "add from: [group:…]", "%s does not say from whom", f.what)
 	}
 	a.Count = f.whole("count", 1, 16, 1)
+	a.Level, _ = access.ParseLevel(choice(f, "level", access.LevelConsole.String(), access.PolicyLevels))
 	f.close()
 	return a
 }

@@ -66,9 +66,22 @@ func approvalText(list []access.Requirement) string {
 				from[j] = "anybody else"
 			}
 		}
-		parts[i] = fmt.Sprintf("%d%s from %s", q.Count, word, strings.Join(from, " or "))
+		parts[i] = fmt.Sprintf("%d%s%s from %s", q.Count, word, how(q.Level), strings.Join(from, " or "))
 	}
 	return strings.Join(parts, " and ")
+}
+
+// how says by what kind of vote, where it is not the ordinary one.
+func how(l access.Level) string {
+	switch l {
+	case access.LevelChat:
+		return " (also in chat)"
+	case access.LevelPasskey:
+		return " by passkey"
+	case access.LevelClient:
+		return " by passkey with stint approve"
+	}
+	return ""
 }
 
 func (w *weighing) denied() access.Decision {

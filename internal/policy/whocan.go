@@ -60,7 +60,7 @@ func eligible(res *Resource, role *Role, rule *Rule) []Eligible {
 			if slices.Contains(q.From, "manager") {
 				from = append(from, "manager")
 			}
-			e.Approvals = append(e.Approvals, access.Requirement{From: from, Count: q.Count})
+			e.Approvals = append(e.Approvals, access.Requirement{From: from, Count: q.Count, Level: q.Level.At(res.Criticality)})
 		}
 	}
 	out := make([]Eligible, len(rule.Subjects))

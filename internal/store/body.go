@@ -70,6 +70,7 @@ type reasonBody struct {
 type requirementBody struct {
 	From  []access.Subject `json:"from"`
 	Count int              `json:"count"`
+	Level access.Level     `json:"level,omitempty"` // absent: console
 }
 
 type decisionBody struct {

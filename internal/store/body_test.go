@@ -26,6 +26,9 @@ func fill(t *testing.T, v reflect.Value, n *int64) {
 	case *access.Effect:
 		*x = access.Approve
 		return
+	case *access.Level:
+		*x = access.LevelPasskey
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -53,6 +56,8 @@ func fill(t *testing.T, v reflect.Value, n *int64) {
 		v.SetInt(*n)
 	case reflect.Uint8:
 		v.SetUint(uint64(*n%3 + 1))
+	case reflect.Uint32:
+		v.SetUint(uint64(*n))
 	default:
 		t.Fatalf("a field of kind %v is new here", v.Kind())
 	}
@@ -147,6 +152,14 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotC, err := scanCredential(rowOf{credentialTable, w, []string{"name", "version", "body", "sealed", "set_at"}})
 	same("credential", gotC, c, err)
+
+	var key access.Passkey
+	fill(t, reflect.ValueOf(&key).Elem(), &n)
+	if w, err = passkeyRow(key); err != nil {
+		t.Fatal(err)
+	}
+	gotKey, err := scanPasskey(rowOf{passkeyTable, w, []string{"id", "version", "state", "principal", "person", "credential", "anchor", "counter", "created_at", "body"}})
+	same("passkey", gotKey, key, err)
 
 	var left access.Residue
 	fill(t, reflect.ValueOf(&left).Elem(), &n)

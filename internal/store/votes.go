@@ -21,6 +21,9 @@ type voteBody struct {
 	Rights []string `json:"rights,omitempty"`
 	Note   string   `json:"note,omitempty"`
 	Meets  []int    `json:"meets,omitempty"`
+	// Level is absent in votes at the level console.
+	Level     access.Level   `json:"level,omitempty"`
+	Assertion *assertionBody `json:"assertion,omitempty"`
 }
 
 // appendVotes appends the rows of the votes that may be new. A request gains at
@@ -30,7 +33,12 @@ func appendVotes(rows []write, r access.Request) ([]write, error) {
 		if i < len(r.Approvals)-1 && r.Version > 1 {
 			continue
 		}
-		body, err := encode(voteBody{a.Rights, a.Note, a.Meets})
+		b := voteBody{Rights: a.Rights, Note: a.Note, Meets: a.Meets, Level: a.Level}
+		if !a.Assertion.IsZero() {
+			signed := assertionOf(a.Assertion)
+			b.Assertion = &signed
+		}
+		body, err := encode(b)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +69,10 @@ func scanVote(row row) (storedVote, error) {
 		return v, err
 	}
 	v.Duration, v.At, v.Request, v.Digest = time.Duration(duration), instant(at), digestOf(request), digestOf(digest)
-	v.Rights, v.Note, v.Meets = b.Rights, b.Note, b.Meets
+	v.Rights, v.Note, v.Meets, v.Level = b.Rights, b.Note, b.Meets, b.Level
+	if b.Assertion != nil {
+		v.Assertion = b.Assertion.assertion()
+	}
 	return v, nil
 }
 

@@ -55,8 +55,21 @@ func cloneRequest(r access.Request) access.Request {
 }
 
 func cloneVote(a access.Approval) access.Approval {
-	a.Rights, a.Meets, a.At = list(a.Rights), list(a.Meets), instant(a.At)
+	a.Rights, a.Meets, a.At, a.Assertion = list(a.Rights), list(a.Meets), instant(a.At), cloneAssertion(a.Assertion)
 	return a
+}
+
+func cloneAssertion(a access.Assertion) access.Assertion {
+	a.ClientData, a.AuthenticatorData, a.Signature = list(a.ClientData), list(a.AuthenticatorData), list(a.Signature)
+	return a
+}
+
+func clonePasskey(p access.Passkey) access.Passkey {
+	p.Credential, p.Key, p.Vouchers, p.CreatedAt, p.ExpiresAt = list(p.Credential), list(p.Key), list(p.Vouchers), instant(p.CreatedAt), instant(p.ExpiresAt)
+	for i, v := range p.Vouchers {
+		p.Vouchers[i].Assertion, p.Vouchers[i].At = cloneAssertion(v.Assertion), instant(v.At)
+	}
+	return p
 }
 
 func cloneVotes(as []access.Approval) []access.Approval {

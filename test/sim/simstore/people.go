@@ -12,10 +12,12 @@ type peopleTable struct {
 	principals map[access.PrincipalID]access.Principal
 	logins     map[access.Digest]access.Login
 	enrolments map[access.Digest]access.Enrolment
+	passkeys   map[access.PasskeyID]access.Passkey
 }
 
 func newPeopleTable() peopleTable {
-	return peopleTable{map[access.PrincipalID]access.Principal{}, map[access.Digest]access.Login{}, map[access.Digest]access.Enrolment{}}
+	return peopleTable{map[access.PrincipalID]access.Principal{}, map[access.Digest]access.Login{}, map[access.Digest]access.Enrolment{},
+		map[access.PasskeyID]access.Passkey{}}
 }
 
 // Principal reads one principal.
