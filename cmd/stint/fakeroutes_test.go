@@ -52,6 +52,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 		defer f.mu.Unlock()
 		return f.stop, json.Unmarshal(body, &f.stop)
 	})
+	f.glass(mux)
 	f.documents(mux)
 	f.administration(mux)
 	f.log.routes(f, mux)
