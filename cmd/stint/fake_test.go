@@ -144,7 +144,7 @@ func (f *fake) caller(r *http.Request, body []byte) (fakeLogin, error) {
 	if err != nil {
 		return fakeLogin{}, err
 	}
-	public := r.URL.Path == "/v1/enroll" || r.URL.Path == "/v1/log/key" || r.URL.Path == "/v1/sign-in" || strings.HasPrefix(r.URL.Path, "/v1/login/")
+	public := r.URL.Path == "/v1/enroll" || r.URL.Path == "/v1/break-glass/login" || r.URL.Path == "/v1/log/key" || r.URL.Path == "/v1/sign-in" || strings.HasPrefix(r.URL.Path, "/v1/login/")
 	var token api.Secret
 	var service bool
 	if !public {
@@ -218,6 +218,9 @@ func (f *fake) decide(r *api.Request) {
 	case "owner":
 		r.State, r.Granted, r.Decision.Outcome = api.RequestDenied, "", api.OutcomeDeny
 		r.Decision.Reasons = []api.Reason{{Policy: "freeze", Source: "policy.yaml:44", Text: "nobody changes orders on Sunday"}}
+		if r.Reason == "a fire" { // then it is open to them
+			r.BreakGlass = "reader"
+		}
 	case "writer":
 		r.State, r.Granted, r.Decision.Outcome = api.RequestPending, "", api.OutcomeApprove
 		r.Decision.Approvals = []api.Approval{{From: []string{"group:dba"}, Count: 1}}

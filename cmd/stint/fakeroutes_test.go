@@ -52,6 +52,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 		defer f.mu.Unlock()
 		return f.stop, json.Unmarshal(body, &f.stop)
 	})
+	f.glass(mux)
 	f.documents(mux)
 	f.administration(mux)
 	f.log.routes(f, mux)
@@ -175,6 +176,7 @@ func (f *fake) documents(mux *http.ServeMux) {
 		return api.Page[api.CanRow]{Items: []api.CanRow{{Principal: "group:platform", Resource: r.URL.Query().Get("resource"), Role: "writer",
 			Outcome: api.OutcomeApprove, Policy: "orders-read", Source: "policy.yaml:31", Approvals: []api.Approval{{From: []string{"group:dba"}, Count: 2}}},
 			{Principal: "user:noor", Role: "writer", Outcome: api.OutcomeAllow, Policy: "on-call", Source: "policy.yaml:9"},
+			{Principal: "group:sre", Role: "writer", Outcome: api.OutcomeAllow, Policy: "fire", Source: "policy.yaml:50", BreakGlass: true},
 			{Principal: "*", Role: "writer", Outcome: api.OutcomeDeny, Policy: "freeze", Source: "policy.yaml:44", Condition: "now.hour < 6"}}}, nil
 	})
 	f.route(mux, "GET /v1/who-has", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {

@@ -206,10 +206,10 @@ func (c *cli) logoutCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			login, ok := cfg.Logins[conn.name]
-			if !ok && glass {
+			if glass { // what is beside it goes on
 				return nil
 			}
+			login, ok := cfg.Logins[conn.name]
 			if !ok {
 				c.say("not signed in to " + conn.name)
 				return nil

@@ -50,6 +50,9 @@ func (c *cli) whoCanCmd() *cobra.Command {
 
 // canAnswer is what a policy says to who asks.
 func canAnswer(r api.CanRow) string {
+	if r.BreakGlass && r.Outcome == api.OutcomeAllow {
+		return "in an emergency"
+	}
 	switch r.Outcome {
 	case api.OutcomeAllow:
 		return "at once"

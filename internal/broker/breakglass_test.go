@@ -430,7 +430,7 @@ func TestOverdueReviews(t *testing.T) {
 	h.start()
 	v, err := h.smash(h.as("gus"), func(g *broker.Glass) { g.Drill = true })
 	must(t, err)
-	if rev := h.review(v.Request.ID); !rev.Drill || v.Request.Emergency != access.Drill {
+	if rev := h.review(v.Request.ID); !rev.Drill || v.Request.Emergency != access.Drill || v.Request.Duration != 5*time.Minute {
 		t.Errorf("a drill is %+v, %q", rev, v.Request.Emergency)
 	}
 	if alarm := h.heard.of(access.BreakGlassOpened); len(alarm) != 1 || alarm[0].Facts["drill"] != "true" {

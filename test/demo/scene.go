@@ -71,6 +71,13 @@ roles: [orders-owner, shared-admin]
 require:
   reason: {minLength: 10}
   ticket: {pattern: "^INC-[0-9]+$"}
+---
+kind: Policy
+name: orders-emergency        # in an emergency nobody is waited for; another person reviews it
+effect: breakGlass
+subjects: [group:platform]
+roles: [reader]
+require: {reason: {minLength: 10}, maxDuration: 30m}
 `
 
 // demo is the scene and what was told so far.
