@@ -3,14 +3,18 @@ package notify
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 )
+
+func tlsClient(conn net.Conn, c *tls.Config) net.Conn { return tls.Client(conn, c) }
 
 // answer is what a server said to a call.
 type answer struct {

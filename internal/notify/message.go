@@ -37,6 +37,7 @@ type Fact struct{ Name, Value string }
 type Message struct {
 	Subject string // "req_…", "ent_…", "note_…"
 	Stage   Stage
+	Topic   string // what it is about, the same from first to last
 	Title   string // one line that says it all, for a phone
 	Reason  string // of who asks; whole
 	Facts   []Fact
@@ -77,8 +78,9 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 		d, p = g.Duration, g.Permissions
 	}
 	what := string(r.Role) + " on " + resources(r.Targets)
-	m := Message{Subject: string(r.ID), Reason: r.Reason, At: changedAt(r, g)}
 	who := name(r.Principal)
+	m := Message{Subject: string(r.ID), Reason: r.Reason, At: changedAt(r, g),
+		Topic: oneLine(who+" → "+what+" for "+span(r.Duration), maxLine-40) + " (" + string(r.ID) + ")"}
 	add := func(name, value string) {
 		if value != "" {
 			m.Facts = append(m.Facts, Fact{name, oneLine(value, maxLine)})

@@ -163,6 +163,7 @@ type sender func(s *Service, i Integration) (Channel, Stream, error)
 
 var senders = map[string]sender{
 	Webhook: newWebhook,
+	Mail:    newMail,
 }
 
 // serves reports whether a type of integration is a channel.
@@ -264,6 +265,7 @@ func Schemas() []access.Schema {
 	}
 	return []access.Schema{
 		webhookSchema(with),
+		mailSchema(with),
 	}
 }
 

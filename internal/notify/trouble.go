@@ -49,6 +49,10 @@ func OfTrouble(e access.Event) Message {
 		m.Title += ", on " + where
 	}
 	m.Title = oneLine(m.Title, maxLine)
+	m.Topic = "Trouble: " + m.Subject
+	if where != "" {
+		m.Topic = oneLine("Trouble on "+where+" ("+m.Subject+")", maxLine)
+	}
 	names := make([]string, 0, len(e.Facts))
 	for n := range e.Facts {
 		names = append(names, n)
@@ -66,6 +70,6 @@ func OfTrouble(e access.Event) Message {
 
 // OfTrial is what a channel says when somebody tries it out.
 func OfTrial(site Site, by access.PrincipalID, channel string, at time.Time) Message {
-	return Message{Subject: "trial", Stage: Trial, Title: "Stint can reach this channel", At: at, Command: "stint get integration " + channel,
+	return Message{Subject: "trial", Stage: Trial, Topic: "Stint can reach this channel", Title: "Stint can reach this channel", At: at, Command: "stint get integration " + channel,
 		Facts: []Fact{{"integration", channel}, {"tried by", string(by)}, {"installation", site.Installation}, {"at", instant(at)}}}
 }
