@@ -167,7 +167,9 @@ func (p *postOffice) serve(conn net.Conn) {
 
 func (h *house) mailTo(p *postOffice, address string) (*Service, Integration) {
 	s := h.service(newWire(), "a")
-	s.Dial, s.TLS = p.dial, func(server string) *tls.Config { return &tls.Config{RootCAs: p.roots, ServerName: server, MinVersion: tls.VersionTLS12} }
+	s.Dial, s.TLS = p.dial, func(server string) *tls.Config {
+		return &tls.Config{RootCAs: p.roots, ServerName: server, MinVersion: tls.VersionTLS12}
+	}
 	i := Integration{Name: "ops-mail", Type: Mail, Address: address, Options: map[string]string{"events": "requests,troubles", "from": "stint@example.com", "to": "dba@example.com,ops@example.com"}}
 	h.integrations = []Integration{i}
 	return s, i

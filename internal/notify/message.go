@@ -45,6 +45,7 @@ type Message struct {
 	Command string   // what to type
 	Link    string   // a page that shows it; empty without one
 	Vote    string   // the digest that a vote is for; empty when there is nothing to decide
+	Chat    bool     // a yes that is given in a chat would count
 	Urgent  bool
 	At      time.Time // of the last change
 }
@@ -72,6 +73,8 @@ const (
 )
 
 // OfRequest renders a request and what became of it; g is nil until there is a grant.
+//
+// Whether a yes would count that comes from a chat is not known here: Chat stays unset.
 func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	d, p := r.Granted()
 	if g != nil {

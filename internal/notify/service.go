@@ -58,14 +58,19 @@ type Config struct {
 	HTTP *http.Client
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	TLS  func(server string) *tls.Config
-	Log  *slog.Logger
+	// People are behind those who click in a chat; nil: nobody clicks.
+	People People
+	Log    *slog.Logger
 }
 
 // Service serves the channels that the documents name.
-type Service struct{ Config }
+type Service struct {
+	Config
+	clicks chan struct{} // one for each that is being carried out
+}
 
 // New makes a service. Run starts it.
-func New(c Config) *Service { return &Service{c} }
+func New(c Config) *Service { return &Service{Config: c, clicks: make(chan struct{}, clicksAtOnce)} }
 
 // lookEvery is how often the documents are looked at.
 const lookEvery = time.Second
@@ -164,6 +169,7 @@ type sender func(s *Service, i Integration) (Channel, Stream, error)
 var senders = map[string]sender{
 	Webhook: newWebhook,
 	Mail:    newMail,
+	Slack:   newSlack,
 }
 
 // serves reports whether a type of integration is a channel.
@@ -266,6 +272,7 @@ func Schemas() []access.Schema {
 	return []access.Schema{
 		webhookSchema(with),
 		mailSchema(with),
+		slackSchema(with),
 	}
 }
 
