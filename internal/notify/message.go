@@ -47,6 +47,7 @@ type Message struct {
 	Vote    string   // the digest that a vote is for; empty when there is nothing to decide
 	Chat    bool     // a yes that is given in a chat would count
 	Urgent  bool
+	Drill   bool
 	At      time.Time // of the last change
 }
 

@@ -119,9 +119,9 @@ func (f filter) concern(ctx context.Context, w World, seq int64, e access.Event)
 		c.Subject, c.Known = e.Entity, e.Type != access.RequestSubmitted || e.Facts["state"] != string(access.RequestPending) || !f.has(ofRequests)
 	case noun == "grant" && strings.HasPrefix(e.Facts["request"], "req_"):
 		c.Subject, c.Known = e.Facts["request"], e.Type != access.GrantActive || !f.has(ofGrants)
-	case troubles[e.Type] != "":
+	case troubles[e.Type].title != "":
 		c.Subject, c.Known = subjectOfTrouble(e), !f.has(ofTroubles)
-	case e.Type == gone:
+	case ends[e.Type] != "":
 		c.Subject, c.Known = e.Entity, true
 	default:
 		return c, false, nil

@@ -170,6 +170,8 @@ var senders = map[string]sender{
 	Webhook: newWebhook,
 	Mail:    newMail,
 	Slack:   newSlack,
+	Teams:   newTeams,
+	Paging:  newPaging,
 }
 
 // serves reports whether a type of integration is a channel.
@@ -273,6 +275,8 @@ func Schemas() []access.Schema {
 		webhookSchema(with),
 		mailSchema(with),
 		slackSchema(with),
+		teamsSchema(with),
+		pagingSchema(with),
 	}
 }
 

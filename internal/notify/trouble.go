@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -8,26 +9,35 @@ import (
 	"stint/internal/access"
 )
 
-// troubles are the events that somebody should look at now, and what they say. Of
-// those about an entitlement the message is closed when that is read back as gone.
-var troubles = map[access.EventType]string{
-	"removal.trouble":       "Access is not gone: a removal does not succeed",
-	"foreign.found":         "Something foreign stands where access of ours should be",
-	"sweep.stopped":         "A sweep stopped: it would have removed more than its budget",
-	"claim.refused":         "A target belongs to another Stint",
-	"claim.contested":       "A copy of this Stint works on a target",
-	"log.gap":               "The audit log has lost records that a witness knows",
-	"quarantine.began":      "Quarantine: nothing is granted",
-	"installation.restored": "Data was restored from a backup: nothing is granted",
-	"grants.stopped":        "All new grants are stopped",
-	"clock.doubted":         "A replica does not trust its clock, and grants nothing",
+// trouble is what an event says that somebody should look at now, and what to do.
+type trouble struct{ title, next string }
+
+// troubles are those events.
+var troubles = map[access.EventType]trouble{
+	"removal.trouble":       {"Access is not gone: a removal does not succeed", "stint admin doctor"},
+	"foreign.found":         {"Something foreign stands where access of ours should be", "stint admin doctor"},
+	"sweep.stopped":         {"A sweep stopped: it would have removed more than its budget", "stint admin doctor"},
+	"claim.refused":         {"A target belongs to another Stint", "stint admin doctor"},
+	"claim.contested":       {"A copy of this Stint works on a target", "stint admin doctor"},
+	"log.gap":               {"The audit log has lost records that a witness knows", "stint audit verify"},
+	"quarantine.began":      {"Quarantine: nothing is granted", "stint admin restore status"},
+	"installation.restored": {"Data was restored from a backup: nothing is granted", "stint admin restore status"},
+	"grants.stopped":        {"All new grants are stopped", "stint admin resume"},
+	"clock.doubted":         {"A replica does not trust its clock, and grants nothing", "stint admin clock"},
+	"breakglass.opened":     {"Break-glass: somebody has taken access", "stint status"},
+	"review.overdue":        {"The review of a break-glass access is overdue", "stint status"},
+	"code.used":             {"A one-time code for break-glass was used", "stint audit search --type code.used"},
 }
 
-// gone closes the trouble of an entitlement.
-const gone access.EventType = "entitlement.gone"
+// ends are the events that close a trouble of the same entity, and what they say.
+var ends = map[access.EventType]string{
+	access.EntitlementGone: "Gone: what could not be removed was read back as gone",
+	"review.closed":        "Reviewed: the break-glass access has its finding",
+	"grants.resumed":       "New grants are possible again",
+}
 
 // subjectOfTrouble is what a record of trouble is about: the entitlement, so that it
-// can be closed, or else the report itself.
+// can be closed, or else the entity of the report.
 func subjectOfTrouble(e access.Event) string {
 	if id := e.Facts["entitlement"]; strings.HasPrefix(id, "ent_") {
 		return id
@@ -37,29 +47,31 @@ func subjectOfTrouble(e access.Event) string {
 
 // OfTrouble renders a record of trouble, or of its end.
 func OfTrouble(e access.Event) Message {
-	m := Message{Subject: subjectOfTrouble(e), Stage: Open, Title: troubles[e.Type], Urgent: true, At: e.At, Command: "stint admin doctor"}
-	if e.Type == gone {
-		m.Subject, m.Stage, m.Title, m.Urgent, m.Command = e.Entity, Closed, "Gone: what could not be removed was read back as gone", false, ""
+	m := Message{Subject: subjectOfTrouble(e), Stage: Open, Title: troubles[e.Type].title, Urgent: true, At: e.At, Command: troubles[e.Type].next}
+	if end, over := ends[e.Type]; over {
+		m.Subject, m.Stage, m.Title, m.Urgent, m.Command = e.Entity, Closed, end, false, ""
 	}
 	where := e.Facts["resource"]
 	if where == "" {
 		where = e.Facts["place"]
 	}
+	m.Topic = "Trouble (" + m.Subject + ")"
 	if where != "" {
 		m.Title += ", on " + where
+		m.Topic = oneLine("Trouble on "+where, maxLine-40) + " (" + m.Subject + ")"
+	}
+	if who := e.Facts["principal"]; who != "" && strings.HasPrefix(string(e.Type), "breakglass.") {
+		m.Title += ", by " + who
+		m.Reason = e.Facts["reason"]
+	}
+	if e.Facts["drill"] == "true" {
+		m.Title, m.Drill, m.Urgent = "DRILL: "+m.Title, true, false
 	}
 	m.Title = oneLine(m.Title, maxLine)
-	m.Topic = "Trouble: " + m.Subject
-	if where != "" {
-		m.Topic = oneLine("Trouble on "+where+" ("+m.Subject+")", maxLine)
-	}
-	names := make([]string, 0, len(e.Facts))
-	for n := range e.Facts {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
-		m.Facts = append(m.Facts, Fact{strings.ReplaceAll(n, "_", " "), oneLine(e.Facts[n], maxLine)})
+	for _, n := range slices.Sorted(maps.Keys(e.Facts)) {
+		if n != "reason" || m.Reason == "" {
+			m.Facts = append(m.Facts, Fact{strings.ReplaceAll(n, "_", " "), oneLine(e.Facts[n], maxLine)})
+		}
 	}
 	m.Facts = append(m.Facts, Fact{"event", string(e.Type)}, Fact{"at", instant(e.At)})
 	if e.Actor.Principal != access.System.Principal && e.Actor.Principal != "" {
