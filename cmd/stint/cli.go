@@ -100,7 +100,7 @@ func (c *cli) root() *cobra.Command {
 		{"decide", "Decide:", []*cobra.Command{c.approvalsCmd(), c.approveCmd(), c.denyCmd(), c.revokeCmd(), c.reviewsCmd(), c.reviewCmd()}},
 		{"look", "Look:", []*cobra.Command{c.getCmd(), c.whoCanCmd(), c.whoHasCmd(), c.auditCmd()}},
 		{"manage", "Manage:", []*cobra.Command{c.applyCmd(), c.deleteCmd(), c.policyCmd(), c.resourceCmd(), c.adminCmd()}},
-		{"self", "This program:", []*cobra.Command{c.loginCmd(), c.logoutCmd(), c.whoamiCmd(), c.sessionsCmd(), c.passkeyCmd(), c.versionCmd(), c.completionCmd()}},
+		{"self", "This program:", []*cobra.Command{c.loginCmd(), c.logoutCmd(), c.whoamiCmd(), c.sessionsCmd(), c.passkeyCmd(), c.chatCmd(), c.versionCmd(), c.completionCmd()}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

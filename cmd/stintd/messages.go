@@ -8,6 +8,7 @@ import (
 	"stint/internal/apiserver"
 	"stint/internal/broker"
 	"stint/internal/egress"
+	"stint/internal/ident"
 	"stint/internal/notify"
 	"stint/internal/oidc"
 	"stint/internal/provision"
@@ -28,7 +29,7 @@ func (p *process) newMessages() *notify.Service {
 	}
 	return notify.New(notify.Config{
 		Source: messageLog{p.store}, Memory: messageMemory{p.store}, World: messageWorld{p.store, p.broker}, Outside: outside{p.store, p.broker},
-		Owner: replica(), Site: site, HTTP: out.HTTP(), Dial: out.DialContext, TLS: out.TLS, Log: p.log.With("part", "messages"),
+		Owner: replica(), Site: site, HTTP: out.HTTP(), Dial: out.DialContext, TLS: out.TLS, People: chatPeople{p.store, ident.New(forIdent(p.store)), p.broker}, Log: p.log.With("part", "messages"),
 	})
 }
 
@@ -178,4 +179,34 @@ func (c channels) Troubles(ctx context.Context) (map[string]apiserver.Trouble, e
 		all[name] = apiserver.Trouble(t)
 	}
 	return all, err
+}
+
+// chatPeople are those who click in a chat, once they linked themselves to its user.
+type chatPeople struct {
+	store  *store.Store
+	ident  *ident.Ident
+	broker *broker.Broker
+}
+
+func (c chatPeople) Vote(ctx context.Context, k notify.Click) error {
+	p, err := c.ident.Linked(ctx, access.Identity{Provider: k.Integration, Subject: k.Subject})
+	if err != nil {
+		return err
+	}
+	if k.Approve {
+		return access.Fail(access.Denied, "not-in-chat", "a yes that is given in a chat does not count here").
+			Try("approve it with: stint approve " + string(k.Request))
+	}
+	who := broker.Caller{Principal: p, Actor: access.Actor{Principal: p.ID, Person: p.Person}}
+	_, err = c.broker.Vote(ctx, who, string(k.Request), access.Vote{Approve: k.Approve, Note: k.Note, Seen: k.Seen})
+	return err
+}
+
+func (c chatPeople) Offer(ctx context.Context, integration, subject, shows string) (string, error) {
+	code, err := c.ident.OfferLink(ctx, access.Identity{Provider: integration, Subject: subject}, shows)
+	return string(code.Reveal()), err
+}
+
+func (c chatPeople) Fresh(ctx context.Context, call string, until time.Time) (bool, error) {
+	return c.store.SeenProof(ctx, call, until)
 }

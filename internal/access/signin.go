@@ -89,6 +89,7 @@ const (
 	AtProvider AttemptKind = "provider" // a browser is at an identity provider; the key is its state
 	AtTerminal AttemptKind = "terminal" // a command line has a code to redeem, which is the key
 	OnDevice   AttemptKind = "device"   // RFC 8628: a device polls with its code, a person confirms elsewhere
+	InChat     AttemptKind = "chat"     // a chat's user has a code to be linked with, which is the key
 )
 
 // AttemptFor is how long a sign-in may take; a code that was handed out has less.
@@ -112,6 +113,9 @@ type Attempt struct {
 	Browser  Digest // of the cookie of the browser that may come back
 	Redirect string // the address it comes back to
 	Next     string // the page it goes to then
+
+	// In a chat: who was given the code, as the integration Provider knows them.
+	Subject string
 
 	// At a terminal and on a device: who may redeem it.
 	Device    DeviceID

@@ -73,6 +73,11 @@ func (c *Client) Integration(ctx context.Context, name string) (Integration, err
 	return get[Integration](ctx, c, call{method: http.MethodGet, path: []string{Integrations, name}})
 }
 
+// LinkChat links the caller to a chat's user.
+func (c *Client) LinkChat(ctx context.Context, l ChatLink) (ChatLinked, error) {
+	return get[ChatLinked](ctx, c, call{method: http.MethodPost, path: []string{"chat", "link"}, in: l})
+}
+
 // TestIntegration sends a test message.
 func (c *Client) TestIntegration(ctx context.Context, name string) (IntegrationTested, error) {
 	return get[IntegrationTested](ctx, c, call{method: http.MethodPost, path: []string{"admin", Integrations, name, "test"}})

@@ -66,6 +66,21 @@ type Integration struct {
 	TroubleSince Time   `json:"trouble_since,omitzero" format:"date-time"`
 }
 
+// ChatLink links the caller to a chat's user.
+type ChatLink struct {
+	Code Secret `json:"code" minLength:"1" maxLength:"200" doc:"The code that the chat shows"`
+	Sure bool   `json:"sure,omitempty" doc:"Do it; without, only say whose code it is"`
+}
+
+// ChatLinked is whose code it is, and whether the caller is linked now.
+type ChatLinked struct {
+	Integration string `json:"integration" example:"ops-chat"`
+	Subject     string `json:"subject" doc:"The chat's user, as the chat knows them" example:"T0123/U0456"`
+	Shows       string `json:"shows" doc:"What the chat calls that user" example:"omar.h"`
+	Principal   string `json:"principal" example:"user:omar"`
+	Linked      bool   `json:"linked"`
+}
+
 // IntegrationTested says that a test message was taken.
 type IntegrationTested struct {
 	Name string `json:"name"`

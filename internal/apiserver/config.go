@@ -69,6 +69,8 @@ type Config struct {
 	Provisioned provision.Store
 	// Channels sends messages; nil: there is nothing to try out.
 	Channels Channels
+	// Chat takes what chats send to /chat/…; nil: nothing.
+	Chat http.Handler
 
 	// Outside calls identity providers. nil: none can be reached.
 	Outside *http.Client

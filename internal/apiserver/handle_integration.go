@@ -70,3 +70,12 @@ func toIntegration(i policy.Integration, t Trouble) api.Integration {
 	return api.Integration{Name: i.Name, Description: i.Description, Type: i.Type, Address: i.Address, Credential: i.Credential,
 		Options: dict(i.Options), Source: i.Source, Trouble: t.Why, TroubleSince: api.At(t.Since)}
 }
+
+// linkChat links the caller to a chat's user by the code that this one was given.
+func (s *Server) linkChat(ctx context.Context, c call, in *struct{ Body api.ChatLink }) (*reply[api.ChatLinked], error) {
+	a, err := s.ident.LinkOwn(ctx, c.Caller, secretOf(in.Body.Code), in.Body.Sure)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.ChatLinked{Integration: a.Provider, Subject: a.Subject, Shows: a.Client, Principal: string(c.Principal.ID), Linked: in.Body.Sure}), nil
+}

@@ -97,6 +97,7 @@ var samples = map[string]struct{ path, body string }{
 	"check-resource": {"/v1/resources/none/check", ""}, "sweep-resource": {"/v1/resources/none/sweep", `{}`}, "list-roles": {"/v1/roles", ""}, "get-role": {"/v1/roles/none", ""}, "delete-role": {"/v1/roles/none", ""},
 	"list-policies": {"/v1/policies", ""}, "get-policy": {"/v1/policies/none", ""}, "delete-policy": {"/v1/policies/none", ""},
 	"list-integrations": {"/v1/integrations", ""}, "get-integration": {"/v1/integrations/none", ""}, "delete-integration": {"/v1/integrations/none", ""},
+	"link-chat":        {"/v1/chat/link", `{"code":"none"}`},
 	"test-integration": {"/v1/admin/integrations/none/test", ""},
 	"who-can":          {"/v1/who-can?resource=none", ""}, "who-has": {"/v1/who-has?resource=none", ""},
 	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},

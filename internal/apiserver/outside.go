@@ -30,8 +30,29 @@ func (s *Server) outside(next http.Handler) http.Handler {
 			s.provision(w, r, name, "/"+path)
 			return
 		}
+		if s.chat != nil && strings.HasPrefix(r.URL.Path, "/chat/") {
+			s.clicked(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// clicked hands on what a chat sends: whoever signs for it is for that to say.
+func (s *Server) clicked(w http.ResponseWriter, r *http.Request) {
+	f := frameOf(r.Context())
+	f.route = "chat"
+	if err := s.views.take(s.client(r).String()); err != nil {
+		s.refuse(w, f.trace, err)
+		return
+	}
+	if !s.work.enter() {
+		s.metrics.shed.Inc()
+		s.refuse(w, f.trace, busy())
+		return
+	}
+	defer s.work.leave()
+	s.chat.ServeHTTP(w, r)
 }
 
 // provision answers a call of SCIM. It is never shed: much of what comes in takes

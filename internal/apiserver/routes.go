@@ -112,6 +112,8 @@ func (s *Server) addRoutes() {
 		summary: "The tokens of an integration that are good, without their secrets"}, s.listTokens)
 	register(s, route{name: "end-tokens", method: post, path: "/v1/admin/integrations/{name}/tokens/end", who: admins, urgent: true, tag: "Administration",
 		summary: "End all tokens of an integration at once"}, s.endTokens)
+	register(s, route{name: "link-chat", method: post, path: "/v1/chat/link", who: anyone, tag: "Sign-in",
+		summary: "Link yourself to your user in a chat, by the code that the chat shows", detail: "Without sure it only says whose code it is."}, s.linkChat)
 	register(s, route{name: "test-integration", method: post, path: "/v1/admin/integrations/{name}/test", who: admins, tag: "Administration",
 		summary: "Send a test message to an integration", detail: "That it was tried, and how it went, is in the log."}, s.testIntegration)
 	register(s, route{name: "who-can", method: get, path: "/v1/who-can", who: anyone, tag: "Documents",

@@ -36,6 +36,7 @@ type Server struct {
 	audit    AuditLog
 	keep     Keep            // or nil
 	channels Channels        // or nil
+	chat     http.Handler    // or nil
 	provided provision.Store // or nil
 	logKey   api.LogKey
 	ready    func(context.Context) error
@@ -83,7 +84,7 @@ func New(c Config) (*Server, error) {
 	}
 	l := c.Limits.orDefault()
 	s := &Server{
-		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, channels: c.Channels, provided: c.Provisioned, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
+		broker: c.Broker, logins: c.Logins, ident: c.Ident, replays: c.Replays, audit: c.Audit, keep: c.Keep, channels: c.Channels, chat: c.Chat, provided: c.Provisioned, logKey: c.LogKey, ready: c.Ready, caution: c.Caution, version: c.Version,
 		log: c.Log, public: c.PublicURL, proxies: c.Proxies, now: time.Now, pulse: heartbeat,
 		mux: http.NewServeMux(), routes: map[string]route{}, patterns: map[string]string{},
 		reads:  newRates(l.ReadsPerSecond, l.Burst, time.Now),

@@ -84,7 +84,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	what := string(r.Role) + " on " + resources(r.Targets)
 	who := name(r.Principal)
 	m := Message{Subject: string(r.ID), Reason: r.Reason, At: changedAt(r, g),
-		Topic: oneLine(who+" → "+what+" for "+span(r.Duration), maxLine-40) + " (" + string(r.ID) + ")"}
+		Topic: oneLine(who+": "+what+" for "+span(r.Duration), maxLine-40) + " (" + string(r.ID) + ")"}
 	add := func(name, value string) {
 		if value != "" {
 			m.Facts = append(m.Facts, Fact{name, oneLine(value, maxLine)})

@@ -25,6 +25,7 @@ type attemptBody struct {
 	By        []byte        `json:"by,omitempty"`
 	PolledAt  stamp         `json:"polled_at,omitempty"`
 	Interval  time.Duration `json:"interval,omitempty"`
+	Subject   string        `json:"subject,omitempty"`
 }
 
 // digestBytes is empty for a digest of nothing.
@@ -38,7 +39,7 @@ func digestBytes(d access.Digest) []byte {
 func attemptText(a access.Attempt) (string, error) {
 	return encode(attemptBody{string(a.Kind), stampOf(a.CreatedAt), a.From, a.Client, a.Provider, digestBytes(a.Browser), a.Redirect, a.Next,
 		string(a.Device), digestBytes(a.Challenge), a.Refused, string(a.Principal), authBodyOf(a.Auth), stampOf(a.Until), digestBytes(a.By),
-		stampOf(a.PolledAt), a.Interval})
+		stampOf(a.PolledAt), a.Interval, a.Subject})
 }
 
 func scanAttempt(row row) (access.Attempt, error) {
@@ -58,7 +59,7 @@ func scanAttempt(row row) (access.Attempt, error) {
 		CreatedAt: b.CreatedAt.time(), ExpiresAt: instant(expires), UsedAt: instantOf(used), From: b.From, Client: b.Client,
 		Provider: b.Provider, Browser: digestOf(b.Browser), Redirect: b.Redirect, Next: b.Next,
 		Device: access.DeviceID(b.Device), Challenge: digestOf(b.Challenge), Refused: b.Refused, Principal: access.PrincipalID(b.Principal),
-		Auth: b.Auth.auth(), Until: b.Until.time(), By: digestOf(b.By), PolledAt: b.PolledAt.time(), Interval: b.Interval}, nil
+		Auth: b.Auth.auth(), Until: b.Until.time(), By: digestOf(b.By), PolledAt: b.PolledAt.time(), Interval: b.Interval, Subject: b.Subject}, nil
 }
 
 const attemptColumns = "SELECT key, alias, expires_at, used_at, body FROM attempts"

@@ -31,7 +31,7 @@ func TestAttempts(t *testing.T) {
 			a = access.Attempt{Key: sum("key"), Kind: access.OnDevice, Alias: sum("alias"), CreatedAt: now, ExpiresAt: now.Add(access.AttemptFor),
 				From: netip.MustParseAddr("10.0.0.7"), Client: "stint", Provider: "corp", Browser: sum("browser"), Redirect: "http://x/", Next: "/device",
 				Device: "d1", Challenge: sum("challenge"), Refused: true, Principal: "user:mira",
-				Auth: access.Auth{Provider: "corp", At: now, Methods: []string{"pwd"}, Class: "low", MFA: true}, Until: now.Add(time.Hour), By: sum("by"), PolledAt: now, Interval: 5 * time.Second}
+				Auth: access.Auth{Provider: "corp", At: now, Methods: []string{"pwd"}, Class: "low", MFA: true}, Until: now.Add(time.Hour), By: sum("by"), PolledAt: now, Interval: 5 * time.Second, Subject: "T01/U01"}
 			return tx.SaveAttempt(a)
 		}); err != nil {
 			t.Fatal(err)
