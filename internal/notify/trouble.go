@@ -24,7 +24,7 @@ var troubles = map[access.EventType]string{
 }
 
 // gone closes the trouble of an entitlement.
-const gone access.EventType = "entitlement.gone"
+const gone = access.EntitlementGone
 
 // subjectOfTrouble is what a record of trouble is about: the entitlement, so that it
 // can be closed, or else the report itself.
