@@ -80,7 +80,7 @@ func TestSignIn(t *testing.T) {
 	_, _, err = w.SignIn(w.ctx(), a, ident.Browser{})
 	wantCode(t, err, access.Unauthenticated, "principal-disabled")
 	_, err = w.Session(w.ctx(), l.Token, from)
-	wantCode(t, err, access.Unauthenticated, "principal-disabled")
+	wantCode(t, err, access.Unauthenticated, "not-signed-in") // disabling ends them
 }
 
 // Only an administrator's session ends for want of use, and using it keeps it, for

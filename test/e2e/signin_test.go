@@ -32,7 +32,7 @@ import (
 func TestSignInByThePage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: os.Getenv("STORE"), Config: "egress: {allow: [127.0.0.1/32]}\n"}, "mira")
+	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: set.Store, Config: "egress: {allow: [127.0.0.1/32]}\n"}, "mira")
 	must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
