@@ -20,7 +20,7 @@ PAIRS  ?= 10m
 UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all help build setup demo test check unit race e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs assurance cross clean
+.PHONY: all help build setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs assurance cross clean
 
 all: build
 
@@ -65,8 +65,14 @@ unit:
 race:
 	CGO_ENABLED=1 $(GO) test -timeout 30m -race -gcflags=modernc.org/sqlite/lib=-race=false -short $(RACED)
 
-## The built binaries against a real PostgreSQL, person by person.
-e2e: build
+## A real identity provider for the end-to-end tests and for docs/identity/oidc.md, in a
+## module of its own. The first time takes five minutes of a processor.
+dex: bin/dex
+bin/dex: tools/dex/main.go tools/dex/go.mod
+	cd tools/dex && $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/dex .
+
+## The built binaries against a real PostgreSQL and a real dex, person by person.
+e2e: build bin/dex
 	$(GO) test -count=1 -tags e2e -timeout 20m ./test/e2e
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.

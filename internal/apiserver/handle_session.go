@@ -126,7 +126,7 @@ func toSession(l access.Login, this access.Digest) api.Session {
 
 // page serves a call of the site, if it is one.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) bool {
-	name := s.site.Name(r)
+	name := s.pages.Name(r)
 	if name == "" {
 		return false
 	}
@@ -138,6 +138,6 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	defer s.work.leave()
-	s.site.ServeHTTP(w, r)
+	s.pages.ServeHTTP(w, r)
 	return true
 }

@@ -48,7 +48,7 @@ type Server struct {
 	now      func() time.Time
 	pulse    time.Duration // of streams
 	party    *oidc.Party
-	site     *web.Site
+	pages    *web.Site
 
 	mux      *http.ServeMux
 	huma     huma.API
@@ -104,7 +104,7 @@ func New(c Config) (*Server, error) {
 	if outside == nil {
 		outside = &http.Client{Transport: nobodyOutside{}}
 	}
-	s.party, s.site = oidc.New(outside, s.now), web.New(doors{s})
+	s.party, s.pages = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)
 	s.huma = humago.New(s.mux, describe(c.Version))
 	s.huma.UseMiddleware(s.gate)

@@ -92,7 +92,7 @@ func run() error {
 			return err
 		}
 	}
-	if err := st.CreateConnector(ctx, storage.Connector{ID: server.LocalConnector, Name: "Email", Type: server.LocalConnector}); err != nil {
+	if err := st.CreateConnector(ctx, storage.Connector{ID: "local", Name: "Email", Type: "local"}); err != nil {
 		return err
 	}
 	keys, err := (&signer.LocalConfig{KeysRotationPeriod: "6h"}).Open(ctx, st, 24*time.Hour, time.Now, log)
