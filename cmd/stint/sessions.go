@@ -62,6 +62,9 @@ func (c *cli) sessionTable(all []api.Session) (names []string, t *table) {
 			by += " +mfa"
 		}
 		used := s.Kind
+		if s.BreakGlass {
+			used += " (break-glass)"
+		}
 		if s.Client != "" {
 			used += ": " + s.Client
 		}

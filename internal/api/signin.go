@@ -63,6 +63,8 @@ type Session struct {
 	CreatedAt Time     `json:"created_at" format:"date-time"`
 	SeenAt    Time     `json:"seen_at,omitzero" format:"date-time" doc:"Of a browser: when it was last used, to the minute"`
 	ExpiresAt Time     `json:"expires_at" format:"date-time"`
+
+	BreakGlass bool `json:"break_glass,omitempty" doc:"One-time codes made it, and it is good for break-glass access alone"`
 }
 
 // DeviceMark is a device's thumbprint as people compare it: the first letters.

@@ -113,7 +113,7 @@ func (s *Server) endSession(ctx context.Context, c call, in *endSessionIn) (*rep
 
 func toSession(l access.Login, this access.Digest) api.Session {
 	out := api.Session{ID: l.Name(), Kind: string(l.Is()), This: l.Token == this, Client: l.Client, Provider: l.Auth.Provider, Methods: []string{}, Class: l.Auth.Class,
-		MFA: l.Auth.MFA, AuthTime: api.At(l.Auth.At), CreatedAt: api.At(l.CreatedAt), SeenAt: api.At(l.SeenAt), ExpiresAt: api.At(l.ExpiresAt)}
+		MFA: l.Auth.MFA, AuthTime: api.At(l.Auth.At), CreatedAt: api.At(l.CreatedAt), SeenAt: api.At(l.SeenAt), ExpiresAt: api.At(l.ExpiresAt), BreakGlass: l.Glass != nil}
 	out.Methods = append(out.Methods, l.Auth.Methods...)
 	if l.Is() == access.DeviceLogin {
 		out.Device = string(l.Device)

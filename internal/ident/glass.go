@@ -50,6 +50,7 @@ type GlassTx interface {
 
 	SaveGlassLogin(l access.Login) error
 	GlassLogin(token access.Digest) (access.Login, error)
+	GlassLogins(p access.PrincipalID) ([]access.Login, error)
 	RevokeGlassLogin(token access.Digest) error
 }
 
@@ -250,7 +251,7 @@ func (i *Ident) GlassEnrol(ctx context.Context, s GlassSign) (Login, access.Glas
 			glass.Codes, glass.Persons = append(glass.Codes, c.ID), append(glass.Persons, people[k].Person)
 			evs = append(evs, glassEvent(GlassCodeUsed, c, 2, by, now))
 		}
-		l := access.Login{Token: hash, Principal: p.ID, Device: s.Device, SealKey: s.SealKey, CreatedAt: now, ExpiresAt: now.Add(access.MaxEmergency), Glass: &glass}
+		l := access.Login{Token: hash, Principal: p.ID, Device: s.Device, SealKey: s.SealKey, CreatedAt: now, ExpiresAt: now.Add(access.MaxEmergency), From: s.From, Glass: &glass}
 		if err := tx.SaveGlassLogin(l); err != nil {
 			return err
 		}

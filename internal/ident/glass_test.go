@@ -2,6 +2,7 @@ package ident_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,12 @@ func TestGlassCodeGivesANarrowLogin(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: worked", name)
 		}
+	}
+	live, err := w.Sessions(w.ctx(), w.admin) // whose code it was sees it, and can end it
+	w.must(err)
+	at := slices.IndexFunc(live, func(l access.Login) bool { return l.Glass != nil })
+	if len(live) != 2 || at < 0 || live[at].From != from || live[at].Device != phone {
+		t.Fatalf("the sessions are %+v", live)
 	}
 	w.must(w.Logout(w.ctx(), c))
 	wantCode(t, errOf(w.Authenticate(w.ctx(), l.Token, phone, from)), access.Unauthenticated, "not-signed-in")
@@ -130,6 +137,13 @@ func TestGlassCodesThatAreNoGood(t *testing.T) {
 	if err := errOf3(w.smash(phone, made[1].Secret)); err == nil {
 		t.Error("a disabled person got in")
 	}
+	lost := w.glass(ident.NewGlassCodes{User: "noor", Count: 1})
+	l, _, err := w.smash(phone, lost[0].Secret)
+	w.must(err)
+	name := w.in(l, phone).Login.Name()
+	_, err = w.EndSession(w.ctx(), w.admin, name)
+	w.must(err)
+	wantCode(t, errOf(w.Authenticate(w.ctx(), l.Token, phone, from)), access.Unauthenticated, "not-signed-in")
 	late := w.glass(ident.NewGlassCodes{User: "olga", Count: 1, For: time.Hour})
 	w.pass(time.Hour)
 	wantCode(t, errOf3(w.smash(phone, late[0].Secret)), access.Unauthenticated, "code-expired")
@@ -140,7 +154,7 @@ func TestGlassCodesThatAreNoGood(t *testing.T) {
 			spent++
 		}
 	}
-	if len(cs) != 4 || err != nil || spent != 3 { // one was revoked, two with their user; one has expired
+	if len(cs) != 5 || err != nil || spent != 4 { // one was revoked, two with their user; one has expired
 		t.Errorf("the list has %d of which %d are spent, %v", len(cs), spent, err)
 	}
 }

@@ -229,6 +229,12 @@ func liveLogins(tx Tx, p access.PrincipalID) ([]access.Login, error) {
 	if err != nil {
 		return nil, err
 	}
+	glass, err := tx.GlassLogins(p)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, glass...)
+	slices.SortStableFunc(all, func(a, b access.Login) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	all = slices.DeleteFunc(all, func(l access.Login) bool { return l.Revoked || !tx.Now().Before(l.ExpiresAt) })
 	slices.Reverse(all)
 	return all, nil
@@ -255,7 +261,11 @@ func (i *Ident) EndSession(ctx context.Context, c Caller, name string) (ended ac
 			return access.Fail(access.Conflict, "ambiguous-id", "more than one of your sessions begins like this").Try("give more of the id")
 		}
 		ended = found[0]
-		if err := tx.RevokeLogin(ended.Token); err != nil {
+		revoke := tx.RevokeLogin
+		if ended.Glass != nil {
+			revoke = tx.RevokeGlassLogin
+		}
+		if err := revoke(ended.Token); err != nil {
 			return err
 		}
 		return tx.Append(loginEvent(LoginEnded, ended, 2, c.Actor, tx.Now()))

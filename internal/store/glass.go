@@ -1,6 +1,10 @@
 package store
 
-import "stint/internal/access"
+import (
+	"net/netip"
+
+	"stint/internal/access"
+)
 
 const glassCodeColumns = "SELECT code, id, made_with, need, principal, resource, created_at, expires_at, used_at, revoked_at FROM glass_codes"
 
@@ -68,6 +72,7 @@ type glassBody struct {
 	Codes    []string `json:"codes"`
 	Persons  []string `json:"persons"`
 	Resource string   `json:"resource,omitempty"`
+	From     string   `json:"from,omitempty"`
 }
 
 // SaveGlassLogin writes a new login by break-glass codes. It has a table of its own:
@@ -76,7 +81,11 @@ func (tx *Tx) SaveGlassLogin(l access.Login) error {
 	if l.Glass == nil {
 		return tx.fail(access.Fail(access.Internal, "no-glass", "an ordinary login is none by break-glass codes"))
 	}
-	body, err := encode(glassBody{l.Glass.Codes, textsOf(l.Glass.Persons), string(l.Glass.Resource)})
+	b := glassBody{Codes: l.Glass.Codes, Persons: textsOf(l.Glass.Persons), Resource: string(l.Glass.Resource)}
+	if l.From.IsValid() {
+		b.From = l.From.String()
+	}
+	body, err := encode(b)
 	if err != nil {
 		return tx.fail(err)
 	}
@@ -87,22 +96,32 @@ func (tx *Tx) SaveGlassLogin(l access.Login) error {
 
 // GlassLogin reads a login by break-glass codes by the hash of its token, good or not.
 func (tx *Tx) GlassLogin(token access.Digest) (access.Login, error) {
-	return one(tx, "login", func(row row) (access.Login, error) {
-		var l access.Login
-		var token []byte
-		var created, expires int64
-		var text string
-		if err := row.Scan(&token, &l.Principal, &l.Device, &l.SealKey, &created, &expires, &l.Revoked, &text); err != nil {
-			return l, err
-		}
-		var b glassBody
-		if err := decode(text, "login", string(l.Principal), &b); err != nil {
-			return l, err
-		}
-		l.Token, l.CreatedAt, l.ExpiresAt = digestOf(token), instant(created), instant(expires)
-		l.Glass = &access.Glass{Codes: b.Codes, Persons: as[access.Person](b.Persons), Resource: access.ResourceName(b.Resource)}
-		return l, nil
-	}, "SELECT token, principal, device, seal_key, created_at, expires_at, revoked, body FROM glass_logins WHERE token = $1", token[:])
+	return one(tx, "login", scanGlassLogin, glassLoginColumns+" WHERE token = $1", token[:])
+}
+
+// GlassLogins lists those of a principal, the oldest first.
+func (tx *Tx) GlassLogins(p access.PrincipalID) ([]access.Login, error) {
+	return list(tx, scanGlassLogin, glassLoginColumns+" WHERE principal = $1 ORDER BY created_at, token", string(p))
+}
+
+const glassLoginColumns = "SELECT token, principal, device, seal_key, created_at, expires_at, revoked, body FROM glass_logins"
+
+func scanGlassLogin(row row) (access.Login, error) {
+	var l access.Login
+	var token []byte
+	var created, expires int64
+	var text string
+	if err := row.Scan(&token, &l.Principal, &l.Device, &l.SealKey, &created, &expires, &l.Revoked, &text); err != nil {
+		return l, err
+	}
+	var b glassBody
+	if err := decode(text, "login", string(l.Principal), &b); err != nil {
+		return l, err
+	}
+	l.Token, l.CreatedAt, l.ExpiresAt = digestOf(token), instant(created), instant(expires)
+	l.Glass = &access.Glass{Codes: b.Codes, Persons: as[access.Person](b.Persons), Resource: access.ResourceName(b.Resource)}
+	l.From, _ = netip.ParseAddr(b.From) // for its owner's eyes; none where it is not known
+	return l, nil
 }
 
 // RevokeGlassLogin ends one such login; access.NotFound when there is none.
