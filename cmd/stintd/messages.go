@@ -193,12 +193,8 @@ func (c chatPeople) Vote(ctx context.Context, k notify.Click) error {
 	if err != nil {
 		return err
 	}
-	if k.Approve {
-		return access.Fail(access.Denied, "not-in-chat", "a yes that is given in a chat does not count here").
-			Try("approve it with: stint approve " + string(k.Request))
-	}
 	who := broker.Caller{Principal: p, Actor: access.Actor{Principal: p.ID, Person: p.Person}}
-	_, err = c.broker.Vote(ctx, who, string(k.Request), access.Vote{Approve: k.Approve, Note: k.Note, Seen: k.Seen})
+	_, err = c.broker.Vote(ctx, who, string(k.Request), access.Vote{Approve: k.Approve, Note: k.Note, Seen: k.Seen, Level: access.LevelChat})
 	return err
 }
 

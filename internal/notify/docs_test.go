@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write what the pages show anew")
 // shown are the messages as the pages under docs/messages show them.
 func shown(t *testing.T) map[string]string {
 	t.Helper()
-	site := Site{URL: "https://stint.example.com", Installation: "inst-1"}
+	site := Site{URL: "https://stint.example.com", Installation: "inst-1"} // as stintd makes it: it has no pages of requests
 	asked := sample(1)
 	chat := OfRequest(site, asked, nil)
 	yes := asked

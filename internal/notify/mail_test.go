@@ -292,7 +292,7 @@ var nasty = []string{
 // TestMailInjection: whatever people write stays where it stands: no header, no part,
 // no markup, no second mail comes of it.
 func TestMailInjection(t *testing.T) {
-	site := Site{URL: "https://stint.example.com", Installation: "test"}
+	site := Site{URL: "https://stint.example.com", Requests: "https://stint.example.com/requests/", Installation: "test"}
 	for _, text := range nasty {
 		r := sample(1)
 		r.Reason, r.Ticket, r.Role = text, text, access.RoleName(text)
@@ -356,7 +356,7 @@ func partsOf(t *testing.T, m *netmail.Message) (parts []string) {
 
 // TestMailLinks: no link in a mail does anything: it leads to a page, by GET.
 func TestMailLinks(t *testing.T) {
-	site := Site{URL: "https://stint.example.com", Installation: "test"}
+	site := Site{URL: "https://stint.example.com", Requests: "https://stint.example.com/requests/", Installation: "test"}
 	m := OfRequest(site, sample(1), nil)
 	if text := page(m, ""); strings.Count(text, "http") != 1 || !strings.Contains(text, fmt.Sprintf(`<a href="https://stint.example.com/requests/%s">`, m.Subject)) || strings.Contains(text, m.Vote) {
 		t.Errorf("the page holds more than one plain link, or the digest to vote with:\n%s", text)

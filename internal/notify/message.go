@@ -64,6 +64,7 @@ func (m Message) print() string {
 // Site is what messages say of where Stint is.
 type Site struct {
 	URL          string // as people reach it, without a slash at the end; may be empty
+	Requests     string // what the page of a request has before its id; empty: there are no such pages
 	Installation string
 }
 
@@ -74,8 +75,6 @@ const (
 )
 
 // OfRequest renders a request and what became of it; g is nil until there is a grant.
-//
-// Whether a yes would count that comes from a chat is not known here: Chat stays unset.
 func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	d, p := r.Granted()
 	if g != nil {
@@ -113,7 +112,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	switch {
 	case r.State == access.RequestPending:
 		m.Stage, m.Title = Asked, who+" asks for "+what+" for "+span(r.Duration)
-		m.Vote, m.Command = r.Digest.String(), "stint approve "+string(r.ID)
+		m.Vote, m.Chat, m.Command = r.Digest.String(), byChat(r), "stint approve "+string(r.ID)
 	case r.State == access.RequestIsDenied:
 		m.Stage, m.Title = Answered, "Denied: "+who+", "+what
 		if n := len(r.Decision.Reasons); n > 0 && (len(r.Approvals) == 0 || r.Approvals[len(r.Approvals)-1].Approve) {
@@ -135,8 +134,8 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	if m.Command == "" {
 		m.Command = "stint status " + string(r.ID)
 	}
-	if site.URL != "" {
-		m.Link = site.URL + "/requests/" + string(r.ID)
+	if site.Requests != "" {
+		m.Link = site.Requests + string(r.ID)
 	}
 	return m
 }
@@ -207,6 +206,26 @@ func said(a access.Approval) string {
 	return s
 }
 
+// byChat reports whether a yes that is given in a chat would count.
+func byChat(r access.Request) bool {
+	have := r.Have()
+	for i, q := range r.Decision.Approvals {
+		if have[i] < q.Count && level(r, q) <= access.LevelChat {
+			return true
+		}
+	}
+	return false
+}
+
+// level is the level of vote that a requirement asks for on the request's targets.
+func level(r access.Request, q access.Requirement) access.Level {
+	l := q.Level
+	for _, t := range r.Targets {
+		l = max(l, q.Level.At(t.Criticality))
+	}
+	return l
+}
+
 // needs says whose approval is asked for, and how many have given it.
 func needs(r access.Request) string {
 	have := r.Have()
@@ -216,7 +235,11 @@ func needs(r access.Request) string {
 		for j, s := range q.From {
 			from[j] = string(s)
 		}
-		all = append(all, fmt.Sprintf("%d of %d from %s", have[i], q.Count, strings.Join(from, " or ")))
+		by := ""
+		if l := level(r, q); l >= access.LevelPasskey {
+			by = " by passkey"
+		}
+		all = append(all, fmt.Sprintf("%d of %d from %s%s", have[i], q.Count, strings.Join(from, " or "), by))
 	}
 	return strings.Join(all, "; ")
 }

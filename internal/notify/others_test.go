@@ -110,7 +110,7 @@ func TestTeamsInjection(t *testing.T) {
 	for _, text := range nasty {
 		r := sample(1)
 		r.Reason, r.Ticket, r.Role = text, text, access.RoleName(text)
-		if _, err := ch.Send(t.Context(), OfRequest(Site{URL: "https://stint.example.com"}, r, nil), Sent{}); err != nil {
+		if _, err := ch.Send(t.Context(), OfRequest(Site{Requests: "https://stint.example.com/requests/"}, r, nil), Sent{}); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -296,7 +296,7 @@ func TestSlackInjection(t *testing.T) {
 	for _, text := range nasty {
 		r := sample(1)
 		r.Reason, r.Ticket, r.Role = text, text, access.RoleName(text)
-		m := OfRequest(Site{URL: "https://stint.example.com"}, r, nil)
+		m := OfRequest(Site{Requests: "https://stint.example.com/requests/"}, r, nil)
 		m.Chat = true
 		if _, err := ch.Send(t.Context(), m, Sent{}); err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -312,6 +312,34 @@ func TestSlackInjection(t *testing.T) {
 		}
 		if links != 1 {
 			t.Errorf("%s has %d links", ts, links)
+		}
+	}
+}
+
+// TestApproveButton: it is there where a yes in a chat counts, and nowhere else.
+func TestApproveButton(t *testing.T) {
+	for _, c := range []struct {
+		level       access.Level
+		criticality access.Criticality
+		given       bool
+		want        bool
+	}{
+		{access.LevelChat, access.Low, false, true}, {access.LevelChat, access.Medium, false, true}, {access.LevelChat, access.High, false, false}, {access.LevelChat, access.Critical, false, false},
+		{access.LevelConsole, access.Low, false, false}, {access.LevelPasskey, access.Low, false, false}, {access.LevelChat, access.Low, true, false},
+	} {
+		r := sample(1)
+		r.Targets[0].Criticality, r.Decision.Approvals[0].Level = c.criticality, c.level
+		r.Decision.Approvals = append(r.Decision.Approvals, access.Requirement{From: []access.Subject{"group:sec"}, Count: 1, Level: access.LevelPasskey})
+		if c.given {
+			r.Approvals = []access.Approval{{By: "user:omar", Person: "omar", Approve: true, Meets: []int{0}}}
+		}
+		body := slackBody(OfRequest(Site{}, r, nil), true)
+		acts := fmt.Sprint(body.Blocks[len(body.Blocks)-1])
+		if strings.Contains(acts, "action_id:approve") != c.want || !strings.Contains(acts, "action_id:deny") {
+			t.Errorf("%+v: %s", c, acts)
+		}
+		if strings.Contains(fmt.Sprint(slackBody(OfRequest(Site{}, r, nil), false).Blocks), "action_id:deny") {
+			t.Error("buttons where no click is taken")
 		}
 	}
 }

@@ -10,7 +10,7 @@ func footer(site Site, channel string) string {
 	if site.URL != "" {
 		s += ", " + site.URL
 	}
-	return s + ". Nothing in this message acts when it is opened."
+	return s + ". No link in it does anything but show a page."
 }
 
 // plain is the message as text, for channels that have nothing better and for people

@@ -297,7 +297,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // serve runs a service on the house until the test ends.
 func (h *house) service(w *wire, owner string) *Service {
-	return New(Config{Source: h, Memory: h, World: h, Outside: h, Owner: owner, Site: Site{URL: "https://stint.example.com", Installation: "test"},
+	return New(Config{Source: h, Memory: h, World: h, Outside: h, Owner: owner, Site: Site{URL: "https://stint.example.com", Requests: "https://stint.example.com/requests/", Installation: "test"},
 		HTTP: &http.Client{Transport: w, Timeout: 15 * time.Second}, Log: slog.New(slog.DiscardHandler)})
 }
 
