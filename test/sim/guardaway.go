@@ -71,7 +71,7 @@ func endsOnTime(w *world) {
 		}
 		for i, g := range gs {
 			got, _ := w.store.Grant(g)
-			w.in(got.DueAt().Add(time.Second).Sub(w.began), "look", "", func() {
+			w.in(got.DueAt().Add(time.Second).Sub(w.now()), "look", "", func() {
 				if n := w.usable(); n >= len(who)-i {
 					w.fail("I-01", "a second after the end of %s %d privileges can be used, because nobody looked", who[i], n)
 				}
