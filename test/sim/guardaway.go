@@ -16,6 +16,7 @@ import (
 // outages are stories about stores that do less than they should, each in a way of its own.
 var outages = []protection{
 	{"commits of which nobody hears", 60 * time.Second, true, unheardCommits},
+	{"one after the other ends while commits hang", 50 * time.Second, true, endsOnTime},
 	{"a store that takes what is small alone", 50 * time.Second, true, takesSmall},
 	{"a store that was never read ahead", 60 * time.Second, true, neverRead},
 	{"a store that is away twice", 150 * time.Second, true, awayTwice},
@@ -46,6 +47,38 @@ func unheardCommits(w *world) {
 	})
 	w.in(27*time.Second, "heard", "", func() { s.set(illness{}) })
 	w.in(50*time.Second, "look", "", func() { w.expect("L-01", g, access.Ended) })
+}
+
+// endsOnTime: while commits hang, it takes seconds to find out again and again that they
+// do. What ends meanwhile does not wait for that: each of four is gone within a second of
+// its end, whenever the store is asked.
+func endsOnTime(w *world) {
+	s := &ill{Store: w.store}
+	b := w.process("a", s, nil, &wire{journal: &memory{}})
+	who := []string{"mira", "noor", "pia", "paul"}
+	gs := make([]access.GrantID, len(who))
+	w.soon(3*time.Second, "ask", func() {
+		w.submit(b, "paul", "reader", 12*time.Second) // whose end finds out that the store is away
+		for i := range who {
+			time.Sleep(10 * time.Millisecond) // else the second of paul's is taken for a repetition
+			gs[i] = w.submit(b, who[i], "reader", 27*time.Second+time.Duration(i)*500*time.Millisecond)
+		}
+	})
+	w.in(12*time.Second, "unheard", "", func() { s.set(illness{unheard: true}) })
+	w.in(25*time.Second, "look", "", func() {
+		if b.Outage().Since.IsZero() || w.usable() != len(who) {
+			w.fail("story", "%d privileges can be used without the store, and should be %d", w.usable(), len(who))
+		}
+		for i, g := range gs {
+			got, _ := w.store.Grant(g)
+			w.in(got.DueAt().Add(time.Second).Sub(w.now()), "look", "", func() {
+				if n := w.usable(); n >= len(who)-i {
+					w.fail("I-01", "a second after the end of %s %d privileges can be used, because nobody looked", who[i], n)
+				}
+			})
+		}
+	})
+	w.in(40*time.Second, "heard", "", func() { s.set(illness{}) })
 }
 
 // takesSmall: a disk is so full that it takes a small change and no grant. That the small

@@ -21,6 +21,8 @@ var logins = []protection{
 	{"a login that is set anew", 60 * time.Second, true, loginSetAnew},
 	{"a login of another address", 40 * time.Second, true, boundElsewhere},
 	{"a login that was deleted", 60 * time.Second, true, loginDeleted},
+	{"a login that was deleted, and is still at hand", 30 * time.Second, true, deletedAtHand},
+	{"a login whose row cannot be read", 30 * time.Second, true, loginUnread},
 	{"a server that does not know this kind of target", 60 * time.Second, true, unknownKind},
 	{"who may check a target", 30 * time.Second, true, mayCheck},
 }
@@ -78,10 +80,13 @@ func (w *world) login(name string) access.Credential {
 }
 
 // mayRegister: administrators register logins, whole ones, and each change is on record.
-// While access depends on one, its address stays: it could not be taken away there.
+// While access depends on one, its address stays: it could not be taken away there. When
+// it may move, what is open with it where it was is closed.
 func mayRegister(w *world) {
 	ctx := context.Background()
-	b := w.process("a", w.store, nil, &wire{})
+	at := &wire{}
+	seen := notes(at)
+	b := w.process("a", w.store, nil, at)
 	pw := access.NewSecret([]byte("pw"))
 	var g access.GrantID
 	w.soon(3*time.Second, "register", func() {
@@ -125,7 +130,13 @@ func mayRegister(w *world) {
 	})
 	w.soon(30*time.Second, "move", func() {
 		w.expect("L-01", g, access.Ended)
+		if slices.ContainsFunc(seen.closed, w.places[0].Equal) {
+			w.fail("story", "it is closed before it moves")
+		}
 		w.insist(b.SetCredential(ctx, caller1("root"), moved, pw))
+		if !slices.ContainsFunc(seen.closed, w.places[0].Equal) {
+			w.fail("I-19", "a login is bound elsewhere, and what is open with it where it was stays so")
+		}
 	})
 }
 
@@ -195,11 +206,7 @@ func loginDeleted(w *world) {
 	})
 	w.soon(10*time.Second, "delete", func() {
 		w.expect("story", g, access.Active)
-		w.insist(w.store.Update(context.Background(), func(tx broker.Tx) error {
-			c, err := tx.Credential(w.places[0].Credential)
-			c.Version, c.Sealed = c.Version+1, nil
-			return errors.Join(err, tx.SaveCredential(c))
-		}))
+		w.deletesLogin()
 	})
 	w.in(14*time.Second, "look", "", func() { tried = len(seen.came) })
 	w.in(40*time.Second, "look", "", func() {
@@ -208,6 +215,52 @@ func loginDeleted(w *world) {
 		}
 		if w.expect("L-01", g, access.Ended); w.usable() > 0 {
 			w.fail("I-01", "a login was deleted, and what was made with it stays")
+		}
+	})
+}
+
+// deletesLogin takes the login of the first place away, as another replica does.
+func (w *world) deletesLogin() {
+	w.insist(w.store.Update(context.Background(), func(tx broker.Tx) error {
+		c, err := tx.Credential(w.places[0].Credential)
+		c.Version, c.Sealed = c.Version+1, nil
+		return errors.Join(err, tx.SaveCredential(c))
+	}))
+}
+
+// deletedAtHand: a process has a login at hand for two seconds, and another one deletes it
+// meanwhile. Nothing is made with it from then on: it could not be taken away again.
+func deletedAtHand(w *world) { w.atHand(w.deletesLogin) }
+
+// loginUnread: nobody knows whether a login was deleted, because its row cannot be read.
+// Nothing is made with the one that is at hand.
+func loginUnread(w *world) { w.atHand(nil) }
+
+// atHand has somebody ask while a process has the login at hand, and something has become
+// of it: what lose does, or, where that is nil, its row cannot be read.
+func (w *world) atHand(lose func()) {
+	s, at := &ill{Store: w.store}, &wire{}
+	seen := notes(at)
+	b := w.process("a", s, nil, at)
+	w.soon(5*time.Second, "ask", func() { w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(5500*time.Millisecond, "lose", func() {
+		if len(seen.came) != 1 {
+			w.fail("story", "%d calls make something, and should be one", len(seen.came))
+		}
+		if lose == nil {
+			s.set(illness{login: true})
+		} else {
+			lose()
+		}
+	})
+	w.soon(6*time.Second, "ask", func() {
+		if _, err := w.attempt(b, "paul", "reader", 10*time.Minute); err == nil {
+			w.fail("I-19", "it is granted with a login that was lost")
+		}
+	})
+	w.in(20*time.Second, "look", "", func() {
+		if n := len(seen.came); n != 1 || w.usable() != 1 {
+			w.fail("I-19", "a login was lost, and %d calls make something with it", n-1)
 		}
 	})
 }
