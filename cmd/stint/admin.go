@@ -53,6 +53,7 @@ func (c *cli) userAddCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&u.Admin, "admin", false, "administers Stint; has no access to any resource by that")
 	f.BoolVar(&u.Auditor, "auditor", false, "reads the whole audit log")
+	f.BoolVar(&u.Author, "policy-author", false, "writes roles and policies of all resources, within their ceilings")
 	f.StringArrayVar(&u.Groups, "group", nil, "a group to be in; may be repeated")
 	f.StringVar(&u.Manager, "manager", "", "the user whom policies call manager")
 	return cmd

@@ -261,6 +261,18 @@ func whoamiFacts(server string, me api.Whoami, now time.Time) string {
 	if me.Auditor {
 		rights = append(rights, "auditor")
 	}
+	if me.Author {
+		rights = append(rights, "policy author")
+	}
+	if len(me.Owns) > 0 {
+		rights = append(rights, "owner of "+some(me.Owns))
+	}
+	if len(me.Approves) > 0 {
+		rights = append(rights, "approver by "+some(me.Approves))
+	}
+	if len(rights) == 0 {
+		rights = append(rights, "member")
+	}
 	return facts("principal", me.Principal, "person", me.Person, "groups", strings.Join(me.Groups, ", "),
 		"rights", strings.Join(rights, ", "), "signed in", signedInBy(me), "server", server+" ("+me.ServerVersion+")", "device", me.Device,
 		"sign in again", clock(me.ExpiresAt.Time, now))

@@ -144,6 +144,7 @@ type User struct {
 	Manager  string   `json:"manager,omitempty"`
 	Admin    bool     `json:"admin"`
 	Auditor  bool     `json:"auditor"`
+	Author   bool     `json:"policy_author"`
 	Disabled bool     `json:"disabled"`
 
 	DisabledBy string              `json:"disabled_by,omitempty" doc:"The provider that disabled it; absent for an administrator" example:"corp-scim"`

@@ -59,8 +59,13 @@ func (s *Server) deletePolicy(ctx context.Context, c call, in *deleteIn) (*reply
 
 func (s *Server) remove(ctx context.Context, c call, kind string, in *deleteIn) (*reply[api.Deleted], error) {
 	who := c.asked(nil)
-	if err := s.broker.Delete(ctx, who, kind, in.Name, in.Revoke); err != nil {
+	done, err := s.broker.Delete(ctx, who, kind, in.Name, in.Revoke)
+	if err != nil {
 		return nil, err
+	}
+	if done.Proposal != nil {
+		return answer(api.Deleted{Version: done.Version, Change: api.Change{Kind: kind, Name: in.Name, Action: "unchanged"}, Grants: []string{},
+			Proposal: toProposal(broker.ProposalView{Proposal: *done.Proposal, State: done.Proposal.State})}), nil
 	}
 	set, err := s.broker.Documents(ctx)
 	if err != nil {
