@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,7 +24,7 @@ const rightsPage = "testdata/rights.txt"
 // roles are the columns of the matrix, in the order of the page. The requester
 // asked for what the probes are about, the approver is asked to decide it, the
 // owner owns the resource that it is on.
-var roles = []string{"unsigned", "device-only", "disabled", "member", "service", "requester", "approver", "owner", "auditor", "administrator"}
+var roles = []string{"unsigned", "device-only", "disabled", "member", "service", "requester", "approver", "owner", "policy-author", "auditor", "administrator"}
 
 // objects are the probes that need something to be there: {req} is an open request
 // of the requester, {grant} the request of an active grant of theirs, {user} a
@@ -50,6 +51,16 @@ var objects = map[string][]sampleOf{
 		{what: "a role within a ceiling", path: "/v1/apply", body: apply("kind: Role\nname: r\nresources: {names: [lab]}\nmechanism: account\nfake: {memberOf: [app_read]}\nmaxDuration: 1h\n")},
 		{what: "a role beyond it", path: "/v1/apply", body: apply("kind: Role\nname: r\nresources: {names: [lab]}\nmechanism: account\nfake: {memberOf: [root]}\nmaxDuration: 1h\n")},
 		{what: "a resource", path: "/v1/apply", body: apply("kind: Resource\nname: r\ntype: fake\ncriticality: low\nconnection: {address: \"127.0.0.1:9\", credential: none}\n")}},
+	"policy-diff":   {{path: "/v1/policy/diff", body: apply("kind: Policy\nname: p\nsubjects: [group:x]\nroles: [reader]\nresources: {names: [db]}\n")}},
+	"policy-replay": {{path: "/v1/policy/replay", body: apply("kind: Policy\nname: p\nsubjects: [group:x]\nroles: [reader]\nresources: {names: [db]}\n")}},
+	"get-proposal": {{what: "by an administrator", path: "/v1/proposals/{proposal}"},
+		{what: "by the owner", path: "/v1/proposals/{owned}"}},
+	"approve-proposal": {{what: "by an administrator", path: "/v1/proposals/{proposal}/approve", body: `{"digest":"{digest}"}`},
+		{what: "by the owner", path: "/v1/proposals/{owned}/approve", body: `{"digest":"{digest}"}`}},
+	"deny-proposal": {{what: "by an administrator", path: "/v1/proposals/{proposal}/deny", body: `{"note":"no"}`},
+		{what: "by the owner", path: "/v1/proposals/{owned}/deny", body: `{"note":"no"}`}},
+	"set-two-persons": {{what: "more often", path: "/v1/two-persons", body: `{"mode":"on","why":"test"}`},
+		{what: "never", path: "/v1/two-persons", body: `{"mode":"off","why":"test"}`}},
 	"get-resource":    {{path: "/v1/resources/db"}},
 	"check-resource":  {{path: "/v1/resources/db/check"}},
 	"sweep-resource":  {{what: "look", path: "/v1/resources/db/sweep", body: `{}`}, {what: "remove", path: "/v1/resources/db/sweep", body: `{"remove":1,"why":"test"}`}},
@@ -110,7 +121,16 @@ name: lab
 type: fake
 criticality: low
 owners: [user:omar]
-connection: {address: "127.0.0.1:1", credential: login}
+connection: {address: "127.0.0.1:4", credential: login}
+ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
+---
+kind: Resource
+name: safe
+type: fake
+criticality: high
+labels: {kept: "yes"}
+owners: [user:omar]
+connection: {address: "127.0.0.1:3", credential: login}
 ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
 ---
 kind: Resource
@@ -123,7 +143,7 @@ ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
 ---
 kind: Role
 name: lab
-resources: {names: [lab]}
+resources: {names: [lab, safe]}
 mechanism: account
 fake: {memberOf: [app_read]}
 maxDuration: 4h
@@ -145,12 +165,13 @@ resources: {names: [lab]}
 	s := &scene{world: w, root: root, cast: map[string]*api.Client{
 		"unsigned":      {Server: root.Server},
 		"device-only":   w.client(),
-		"disabled":      w.as(root, api.UserAdd{Name: "dora", Admin: true, Auditor: true}),
+		"disabled":      w.as(root, api.UserAdd{Name: "dora", Admin: true, Auditor: true, Author: true}),
 		"member":        w.as(root, api.UserAdd{Name: "mira", Groups: []string{"platform"}}),
 		"requester":     w.as(root, api.UserAdd{Name: "gus", Groups: []string{"guests"}}),
 		"approver":      w.as(root, api.UserAdd{Name: "olga", Groups: []string{"dba"}}),
 		"owner":         w.as(root, api.UserAdd{Name: "omar"}),
 		"auditor":       w.as(root, api.UserAdd{Name: "axel", Auditor: true}),
+		"policy-author": w.as(root, api.UserAdd{Name: "pia", Author: true}),
 		"administrator": w.as(root, api.UserAdd{Name: "ada", Admin: true}),
 	}}
 	_, err = root.DisableUser(ctx, "dora")
@@ -200,7 +221,8 @@ func (s *scene) fill(text string) string {
 	put := func(what string, make func(name string) string) {
 		if strings.Contains(text, what) {
 			s.made++
-			text = strings.ReplaceAll(text, what, make(fmt.Sprint("made", s.made)))
+			made := make(fmt.Sprint("made", s.made)) // which may put something in itself
+			text = strings.ReplaceAll(text, what, made)
 		}
 	}
 	put("{req}", func(string) string { return s.open() })
@@ -212,6 +234,24 @@ func (s *scene) fill(text string) string {
 		check(s.t, err)
 		return name
 	})
+	for _, by := range []struct {
+		what string
+		who  *api.Client
+		text string
+	}{
+		{"{proposal}", s.root, "kind: Policy\nname: p%d\nsubjects: [group:x]\nroles: [reader]\nresources: {names: [db]}\n"},
+		{"{owned}", s.cast["owner"], "kind: Policy\nname: p%d\nsubjects: [group:x]\nroles: [lab]\nresources: {names: [safe]}\n"},
+	} {
+		put(by.what, func(string) string {
+			done, err := by.who.Apply(ctx, api.Apply{Files: []api.File{{Name: "p.yaml", Text: fmt.Sprintf(by.text, s.made)}}})
+			check(s.t, err)
+			if done.Proposal == nil {
+				s.t.Fatalf("applied without a second person: %+v", done)
+			}
+			text = strings.ReplaceAll(text, "{digest}", done.Proposal.Digest)
+			return done.Proposal.ID
+		})
+	}
 	put("{cred}", func(name string) string {
 		_, err := s.root.SetCredential(ctx, name, api.CredentialSet{Type: "fake", Address: "127.0.0.1:9", Username: "u", Password: "p"})
 		check(s.t, err)
@@ -227,10 +267,16 @@ func (s *scene) restore() {
 	ctx := s.t.Context()
 	check(s.t, s.store.Update(ctx, func(tx *store.Tx) error {
 		v, body, err := tx.Documents()
-		if err != nil || string(body) == string(s.docs) {
-			return err
+		if err == nil && string(body) != string(s.docs) {
+			err = tx.SaveDocuments(v+1, s.docs)
 		}
-		return tx.SaveDocuments(v+1, s.docs)
+		open, listing := tx.Proposals(access.ProposalQuery{States: []access.ProposalState{access.ProposalPending}, Limit: 1000})
+		for _, p := range open { // nobody may have more than twenty
+			p.State, p.DecidedBy, p.DecidedPerson, p.DecidedAt = access.ProposalWithdrawn, p.Principal, p.Person, tx.Now()
+			p.Version++
+			listing = errors.Join(listing, tx.SaveProposals(p))
+		}
+		return errors.Join(err, listing, tx.SaveSetting("two-persons", nil))
 	}))
 	for _, who := range []string{"requester", "service"} {
 		c := s.cast[who]
@@ -255,6 +301,9 @@ func (s *scene) call(rt route, role, path, body string) (answer string, g got) {
 	}
 	g = s.send(r)
 	if g.status >= 200 && g.status < 300 {
+		if strings.Contains(string(g.body), `"proposal":{"id":"prp_`) {
+			return fmt.Sprint(g.status, " proposed"), g // and nothing is changed
+		}
 		return fmt.Sprint(g.status), g
 	}
 	return fmt.Sprint(g.status, " ", g.error.Code), g
@@ -368,11 +417,20 @@ func TestIDsOfOthers(t *testing.T) {
 	check(t, err)
 	request := s.open()
 	nobodys := string(access.NewRequestID(time.Now().UnixMilli(), access.Entropy{1}))
+	done, err := s.root.Apply(ctx, api.Apply{Files: []api.File{{Name: "p.yaml", Text: "kind: Policy\nname: p\nsubjects: [group:x]\nroles: [reader]\n"}}})
+	check(t, err)
 	ids := []string{request, grant, r.Grant.ID}
 	probed := 0
 	for _, name := range routesInOrder(s.server) {
 		rt := s.server.routes[name]
-		if !strings.Contains(rt.path, "/requests/{id}") && name != "revoke" {
+		ids := ids
+		switch {
+		case strings.Contains(rt.path, "/proposals/{id}"):
+			ids = []string{done.Proposal.ID}
+		case !strings.Contains(rt.path, "/requests/{id}") && name != "revoke":
+			if strings.Contains(rt.path, "{id}") {
+				t.Errorf("%s takes an id, and this test does not know whose", name)
+			}
 			continue
 		}
 		body := samples[name].body

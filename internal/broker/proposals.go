@@ -83,19 +83,24 @@ type ProposalView struct {
 	Stale bool
 	// Mine says that the caller may decide it: another person, with the right to
 	// make the change.
-	Mine bool
-	Diff policy.Difference // of the documents; empty for other kinds, and when stale
-	Ends []Lapse           // live grants that would end
+	Mine     bool
+	Diff     policy.Difference // of the documents; empty for other kinds, and when stale
+	Ends     []Lapse           // live grants that would end
+	Compared bool              // Diff and Ends say something
 }
 
 // Proposals lists proposals, newest first: administrators, auditors and policy authors
 // see all, everybody else their own and those that they may decide.
-func (b *Broker) Proposals(ctx context.Context, c Caller, q access.ProposalQuery) (out []ProposalView, err error) {
+// next is where to go on; empty when that was all.
+func (b *Broker) Proposals(ctx context.Context, c Caller, q access.ProposalQuery) (out []ProposalView, next access.ProposalID, err error) {
 	err = b.Store.View(ctx, func(tx Tx) error {
-		out = nil
+		out, next = nil, ""
 		ps, err := tx.Proposals(q)
 		if err != nil {
 			return err
+		}
+		if len(ps) == q.Limit {
+			next = ps[len(ps)-1].ID
 		}
 		for _, p := range ps {
 			v := ProposalView{Proposal: p, State: p.At(tx.Now())}
@@ -109,7 +114,7 @@ func (b *Broker) Proposals(ctx context.Context, c Caller, q access.ProposalQuery
 		}
 		return nil
 	})
-	return out, err
+	return out, next, err
 }
 
 var errNoProposal = access.Fail(access.NotFound, "no-such-proposal", "there is no such proposal, or it is not yours to see").Try("stint proposals lists them")
@@ -138,7 +143,7 @@ func (b *Broker) Proposal(ctx context.Context, c Caller, id string) (v ProposalV
 		return err
 	})
 	if err == nil && x.after != nil {
-		v.Diff = policy.Diff(x.before, x.after, people)
+		v.Diff, v.Compared = policy.Diff(x.before, x.after, people), true
 	}
 	return v, err
 }

@@ -17,7 +17,7 @@ type UserChange struct {
 	Admin   *bool
 	Auditor *bool
 	Author  *bool // of policies
-	Enable  bool // lets a disabled user sign in again, with a fresh code
+	Enable  bool  // lets a disabled user sign in again, with a fresh code
 }
 
 // ChangeUser changes a user. It counts with their next call; what they hold by
