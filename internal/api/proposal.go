@@ -27,6 +27,11 @@ type PolicyDiff struct {
 	Warnings   []Problem        `json:"warnings" nullable:"false"`
 }
 
+// Empty reports whether nothing would change.
+func (d PolicyDiff) Empty() bool {
+	return len(d.Documents) == 0 && len(d.Can) == 0 && len(d.Ends) == 0 && d.LeftOut == 0
+}
+
 // DocumentChange is one document that says something else.
 type DocumentChange struct {
 	Kind   string        `json:"kind"`
