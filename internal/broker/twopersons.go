@@ -23,7 +23,7 @@ const (
 )
 
 // TwoPersonsSet reports that the mode was changed.
-const TwoPersonsSet access.EventType = "two-persons.set"
+const TwoPersonsSet access.EventType = "twopersons.set"
 
 const twoPersonsSetting = "two-persons"
 
