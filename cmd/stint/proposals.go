@@ -25,7 +25,7 @@ func (c *cli) proposalsCmd() *cobra.Command {
 				return err
 			}
 			list, names := []api.Proposal{}, []string{}
-			t := newTable("!PROPOSAL", "STATE", "BY", "WHAT", "MADE", "YOURS TO DECIDE")
+			t := newTable("!PROPOSAL", "STATE", "BY", "WHAT", "MADE", "YOURS")
 			for p, err := range api.Each(func(cursor string) (api.Page[api.Proposal], error) {
 				return conn.Proposals(cmd.Context(), state, api.List{Cursor: cursor})
 			}) {
