@@ -36,7 +36,6 @@ const (
 	ProposesDocuments ProposalKind = "documents" // to apply: Content is the files
 	ProposesDeletion  ProposalKind = "deletion"  // of one document
 	ProposesSetting   ProposalKind = "setting"   // of how many persons such changes need
-	ProposesRight     ProposalKind = "right"     // for a user
 )
 
 // ProposalFor is how long a proposal waits for a second person.
@@ -216,5 +215,6 @@ type ProposalQuery struct {
 	Person Person
 	States []ProposalState
 	Before ProposalID
-	Limit  int // 1 to 1000; 0 means 100
+	Prefix string // only ids that begin with it
+	Limit  int    // 1 to 1000; 0 means 100
 }

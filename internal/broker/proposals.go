@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -105,8 +106,9 @@ func (b *Broker) Proposals(ctx context.Context, c Caller, q access.ProposalQuery
 		for _, p := range ps {
 			v := ProposalView{Proposal: p, State: p.At(tx.Now())}
 			if v.State == access.ProposalPending {
-				x, err := b.examineProposal(tx, p)
-				v.Stale, v.Mine = x.stale, err == nil && x.mayDecide(c)
+				if v.Stale, v.Mine, err = b.mine(tx, c, p); err != nil {
+					return err
+				}
 			}
 			if v.Mine || c.seesAll() || p.Person == c.Principal.Person {
 				out = append(out, v)
@@ -151,40 +153,52 @@ func (b *Broker) Proposal(ctx context.Context, c Caller, id string) (v ProposalV
 // findProposal resolves the id of a proposal that the caller may see.
 func (b *Broker) findProposal(tx Tx, c Caller, id string) (access.Proposal, error) {
 	id = strings.ToUpper(strings.TrimPrefix(strings.ToLower(id), "prp_"))
-	if len(id) < 4 || len(id) > 26 {
+	if len(id) < 4 || len(id) > 26 || strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
 		return access.Proposal{}, errNoProposal
 	}
-	var found []access.Proposal
-	q := access.ProposalQuery{Limit: 1000}
-	for {
-		ps, err := tx.Proposals(q)
+	found, err := tx.Proposals(access.ProposalQuery{Prefix: "prp_" + id, Limit: 2})
+	switch {
+	case err != nil:
+		return access.Proposal{}, err
+	case len(found) == 0:
+		return access.Proposal{}, errNoProposal
+	case len(found) > 1 && !c.seesAll():
+		return access.Proposal{}, errNoProposal // how many there are is not theirs to know
+	case len(found) > 1:
+		return access.Proposal{}, access.Fail(access.Conflict, "ambiguous-id", "more than one proposal begins like this").Try("give more of the id")
+	}
+	p := found[0]
+	if !c.seesAll() && p.Person != c.Principal.Person {
+		if _, mine, err := b.mine(tx, c, p); err != nil || !mine {
+			return access.Proposal{}, cmp.Or(err, error(errNoProposal))
+		}
+	}
+	return p, nil
+}
+
+// mine reports whether the caller's word on a proposal would count, and whether it is
+// stale. For most callers that is known without compiling anything.
+func (b *Broker) mine(tx Tx, c Caller, p access.Proposal) (stale, mine bool, err error) {
+	x := examined{proposal: p}
+	if p.Kind != access.ProposesSetting {
+		now, err := tx.DocumentsEdition()
 		if err != nil {
-			return access.Proposal{}, err
+			return false, false, err
 		}
-		for _, p := range ps {
-			if strings.HasPrefix(string(p.ID), "prp_"+id) {
-				found = append(found, p)
-			}
-		}
-		if len(ps) < q.Limit {
-			break
-		}
-		q.Before = ps[len(ps)-1].ID
+		stale = now.Version != p.Base
 	}
-	found = slices.DeleteFunc(found, func(p access.Proposal) bool {
-		if c.seesAll() || p.Person == c.Principal.Person {
-			return false
-		}
-		x, err := b.examineProposal(tx, p)
-		return err != nil || !x.mayDecide(c)
-	})
-	switch len(found) {
-	case 0:
-		return access.Proposal{}, errNoProposal
-	case 1:
-		return found[0], nil
+	if c.Principal.Admin || stale || p.Kind == access.ProposesSetting {
+		return stale, x.mayDecide(c), nil
 	}
-	return access.Proposal{}, access.Fail(access.Conflict, "ambiguous-id", "more than one proposal begins like this").Try("give more of the id")
+	set, err := b.documents(tx)
+	if err != nil {
+		return stale, false, err
+	}
+	if owns, _ := set.Offices(c.Principal); !c.Principal.Author && len(owns) == 0 {
+		return stale, false, nil
+	}
+	x, err = b.examineProposal(tx, p)
+	return stale, err == nil && x.mayDecide(c), nil
 }
 
 // seesAll: whoever administers, audits or writes policies sees every proposal.
@@ -303,6 +317,9 @@ func (b *Broker) Approve(ctx context.Context, c Caller, id string, seen access.D
 		if err != nil {
 			return access.Proposal{}, err
 		}
+		if !bytes.Equal(now.Content, p.Content) { // what is carried out below was read from p
+			return access.Proposal{}, access.Fail(access.Conflict, "digest-mismatch", "the proposal is not what it was a moment ago")
+		}
 		now, ev, err := now.Approve(voter, c.Actor, seen, note, tx.Now())
 		if err != nil {
 			return access.Proposal{}, err
@@ -319,8 +336,7 @@ func (b *Broker) Approve(ctx context.Context, c Caller, id string, seen access.D
 		done = p
 		return tx.SaveProposals(p)
 	}
-	switch p.Kind {
-	case access.ProposesSetting, access.ProposesRight:
+	if p.Kind == access.ProposesSetting {
 		err = b.update(ctx, func(tx Tx, fx *effects) error {
 			now, err := yes(tx, fx)
 			if err != nil {

@@ -14,16 +14,17 @@ type Grave struct {
 	Why        string
 }
 
-// Heavy reports whether the resource, or another one that is reached at the same place,
-// is of criticality high or critical: a second name for one server must not be a way
-// around what protects the first.
-func (s *Set) Heavy(r *Resource) bool {
-	for _, o := range s.resources {
-		if rank(o.Criticality) >= rank(access.High) && (o.Name == r.Name || o.Connection.Place() == r.Connection.Place()) {
-			return true
+// heavy are the places where a resource of criticality high or critical is. What counts
+// is the place: a second name for one server must not be a way around what protects the
+// first.
+func (s *Set) heavy() map[access.Place]bool {
+	at := map[access.Place]bool{}
+	for _, r := range s.resources {
+		if rank(r.Criticality) >= rank(access.High) {
+			at[r.Connection.Place()] = true
 		}
 	}
-	return false
+	return at
 }
 
 // SecondPerson lists the changes, of those that lead from the set before to the set
@@ -38,11 +39,12 @@ func (s *Set) Heavy(r *Resource) bool {
 // same in other words. A resource that is new, or was not of high criticality until
 // now, is protected from the next change on: who declares it so could have left that.
 func SecondPerson(before, after *Set, changes []Change) (out []Grave) {
+	heavy := before.heavy()
 	for _, c := range changes {
 		if c.Op == Unchanged {
 			continue
 		}
-		if why := before.grave(after, c); why != "" {
+		if why := before.grave(after, c, heavy); why != "" {
 			out = append(out, Grave{c.Kind, c.Name, why})
 		}
 	}
@@ -50,16 +52,16 @@ func SecondPerson(before, after *Set, changes []Change) (out []Grave) {
 }
 
 // grave says why a change needs a second person; empty: it does not.
-func (s *Set) grave(after *Set, c Change) string {
+func (s *Set) grave(after *Set, c Change, heavy map[access.Place]bool) string {
 	switch c.Kind {
 	case KindResource:
 		was, is := s.resource[access.ResourceName(c.Name)], after.resource[access.ResourceName(c.Name)]
 		switch {
 		case was != nil && is != nil && saysSame(was.at, is.at):
 			return ""
-		case was != nil && s.Heavy(was):
+		case was != nil && heavy[was.Connection.Place()]:
 			return "it is of high criticality, or shares its place with one that is"
-		case is != nil && s.heavyPlace(is):
+		case is != nil && heavy[is.Connection.Place()]:
 			return "it is at the place of a resource of high criticality"
 		}
 		return ""
@@ -68,31 +70,24 @@ func (s *Set) grave(after *Set, c Change) string {
 		if onlyTakesRole(was, is) {
 			return ""
 		}
-		return s.reachesHeavy(after, c, s.reachOfRole(was), after.reachOfRole(is))
+		return s.reaches(heavy, s.reachOfRole(was), after.reachOfRole(is))
 	case KindPolicy:
 		was, is := s.ruleNamed(c.Name), after.ruleNamed(c.Name)
 		if s.onlyTakes(after, was, is) {
 			return ""
 		}
-		return s.reachesHeavy(after, c, s.reachOfRule(was), after.reachOfRule(is))
+		return s.reaches(heavy, s.reachOfRule(was), after.reachOfRule(is))
 	}
 	return "documents of this kind always do"
 }
 
-// heavyPlace reports whether a resource that is not in the set is at a place that is
-// heavy in it.
-func (s *Set) heavyPlace(r *Resource) bool {
-	return slices.ContainsFunc(s.resources, func(o *Resource) bool {
-		return rank(o.Criticality) >= rank(access.High) && o.Connection.Place() == r.Connection.Place()
-	})
-}
-
-// reachesHeavy names a resource that was of high criticality, or is at the place of one,
-// and that a document reaches.
-func (s *Set) reachesHeavy(after *Set, c Change, reach ...[]*Resource) string {
+// reaches names a resource at a heavy place that a document reaches, wherever that
+// resource was before.
+func (s *Set) reaches(heavy map[access.Place]bool, reach ...[]*Resource) string {
 	for _, list := range reach {
 		for _, r := range list {
-			if was := s.resource[r.Name]; was != nil && s.Heavy(was) || s.heavyPlace(r) {
+			was := s.resource[r.Name]
+			if heavy[r.Connection.Place()] || was != nil && heavy[was.Connection.Place()] {
 				return fmt.Sprintf("it reaches %s, which is of high criticality", r.Name)
 			}
 		}

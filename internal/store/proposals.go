@@ -70,5 +70,9 @@ func (tx *Tx) Proposals(q access.ProposalQuery) ([]access.Proposal, error) {
 		p.states = append(p.states, string(s))
 	}
 	p.equal("person", string(q.Person))
+	if q.Prefix != "" {
+		p.where("id >= $%d", q.Prefix)
+		p.where("id < $%d", q.Prefix+"~") // sorts after all letters
+	}
 	return page(tx, p, scanProposal, func(x access.Proposal) string { return string(x.ID) })
 }

@@ -31,6 +31,13 @@ func proposals(t *testing.T, s Store) {
 	})
 	diff(t, page, []access.Proposal{all[3], all[2]})
 
+	diff(t, read(t, s, func(tx Tx) ([]access.Proposal, error) {
+		return tx.Proposals(access.ProposalQuery{Prefix: string(p.ID)})
+	}), []access.Proposal{p})
+	if none := read(t, s, func(tx Tx) ([]access.Proposal, error) { return tx.Proposals(access.ProposalQuery{Prefix: "prp_ZZZZ"}) }); len(none) != 0 {
+		t.Errorf("%d proposals begin with what none begins with", len(none))
+	}
+
 	change := func(bend func(*access.Proposal)) error {
 		return s.Update(context.Background(), func(tx Tx) error {
 			q := p

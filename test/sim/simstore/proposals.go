@@ -3,6 +3,7 @@ package simstore
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"stint/internal/access"
 )
@@ -65,7 +66,7 @@ func (tx *Tx) Proposals(q access.ProposalQuery) (found []access.Proposal, err er
 		return nil, tx.err
 	}
 	for _, p := range tx.s.proposals {
-		if (q.Person == "" || p.Person == q.Person) && (q.Before == "" || p.ID < q.Before) && (len(q.States) == 0 || slices.Contains(q.States, p.State)) {
+		if strings.HasPrefix(string(p.ID), q.Prefix) && (q.Person == "" || p.Person == q.Person) && (q.Before == "" || p.ID < q.Before) && (len(q.States) == 0 || slices.Contains(q.States, p.State)) {
 			found = append(found, cloneProposal(p))
 		}
 	}
