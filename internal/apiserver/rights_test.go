@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,6 +60,19 @@ var objects = map[string][]sampleOf{
 		{what: "by the owner", path: "/v1/proposals/{owned}/approve", body: `{"digest":"{digest}"}`}},
 	"deny-proposal": {{what: "by an administrator", path: "/v1/proposals/{proposal}/deny", body: `{"note":"no"}`},
 		{what: "by the owner", path: "/v1/proposals/{owned}/deny", body: `{"note":"no"}`}},
+	"break-glass":        {{path: "/v1/break-glass", body: `{"resource":"db","role":"reader","why":"checkout is down"}`}},
+	"get-review":         {{path: "/v1/reviews/{review}"}},
+	"close-review":       {{path: "/v1/reviews/{review}/close", body: `{"finding":"justified","note":"checkout was down"}`}},
+	"make-glass-codes":   {{path: "/v1/admin/break-glass/codes", body: `{"user":"gus","count":1}`}},
+	"revoke-glass-code":  {{path: "/v1/admin/break-glass/codes/{code}"}},
+	"end-session":        {{path: "/v1/sessions/{session}"}},
+	"link-user":          {{path: "/v1/admin/users/{user}/link", body: `{"provider":"people","subject":"{new}"}`}},
+	"unlink-user":        {{path: "/v1/admin/users/{linked}/unlink", body: `{"provider":"people","subject":"{linked}"}`}},
+	"get-integration":    {{path: "/v1/integrations/people"}},
+	"delete-integration": {{path: "/v1/integrations/people"}},
+	"add-token":          {{path: "/v1/admin/integrations/people/tokens", body: `{"for":"1h"}`}},
+	"list-tokens":        {{path: "/v1/admin/integrations/people/tokens"}},
+	"end-tokens":         {{path: "/v1/admin/integrations/people/tokens/end"}},
 	"set-two-persons": {{what: "more often", path: "/v1/two-persons", body: `{"mode":"on","why":"test"}`},
 		{what: "never", path: "/v1/two-persons", body: `{"mode":"off","why":"test"}`}},
 	"get-resource":    {{path: "/v1/resources/db"}},
@@ -98,6 +112,11 @@ var barren = map[string]string{
 	"accept-quarantine": "there is none",
 	"backup":            "this server keeps no backups",
 	"doctor":            "this server has no doctor",
+	"glass-login":       "the code is no code",
+	"redeem-terminal":   "the code is no code",
+	"redeem-device":     "the code is no code",
+	"ask-device":        "devices sign in by providers, and there is none to sign in with",
+	"test-integration":  "there is none that messages go to",
 }
 
 // scene is a world with everybody of the matrix in it.
@@ -123,6 +142,18 @@ criticality: low
 owners: [user:omar]
 connection: {address: "127.0.0.1:4", credential: login}
 ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
+---
+kind: Integration
+name: people
+type: scim
+address: https://people.example.com
+---
+kind: Policy
+name: emergency
+effect: breakGlass
+subjects: [group:guests]
+roles: [reader]
+resources: {names: [db]}
 ---
 kind: Resource
 name: safe
@@ -214,6 +245,38 @@ func (s *scene) active() string {
 	return s.grant
 }
 
+// review is an open one, of an emergency of the requester.
+func (s *scene) review() string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	_, err := s.cast["requester"].BreakGlass(ctx, api.GlassAsk{Resource: "db", Role: "reader", Why: "checkout is down"}, api.Wait{})
+	check(s.t, err)
+	page, err := s.root.Reviews(ctx, api.ReviewList{})
+	check(s.t, err)
+	return page.Items[0].ID
+}
+
+// done holds that a call which prepares a probe went well.
+func (s *scene) done(g got) {
+	s.t.Helper()
+	if g.status != http.StatusOK {
+		s.t.Fatalf("%d %s", g.status, g.body)
+	}
+}
+
+// session is one more of the requester.
+func (s *scene) session() string {
+	s.t.Helper()
+	g := s.send(s.raw(s.root, post, "/v1/admin/users/gus/enroll", ""))
+	s.done(g)
+	var added api.UserAdded
+	check(s.t, json.Unmarshal(g.body, &added))
+	page, err := s.enroll(added.EnrollToken.Reveal(), "").Sessions(s.t.Context())
+	check(s.t, err)
+	i := slices.IndexFunc(page.Items, func(x api.Session) bool { return x.This })
+	return page.Items[i].ID
+}
+
 // fill makes what a probe needs.
 func (s *scene) fill(text string) string {
 	s.t.Helper()
@@ -252,6 +315,20 @@ func (s *scene) fill(text string) string {
 			return done.Proposal.ID
 		})
 	}
+	put("{review}", func(string) string { return s.review() })
+	put("{code}", func(string) string {
+		made, err := s.root.MakeGlassCodes(ctx, api.GlassCodesAsk{User: "gus", Count: 1})
+		check(s.t, err)
+		return made.Codes[0].ID
+	})
+	put("{session}", func(string) string { return s.session() })
+	put("{linked}", func(name string) string {
+		_, err := s.root.AddUser(ctx, api.UserAdd{Name: name})
+		check(s.t, err)
+		g := s.send(s.raw(s.root, post, "/v1/admin/users/"+name+"/link", `{"provider":"people","subject":"`+name+`"}`))
+		s.done(g)
+		return name
+	})
 	put("{cred}", func(name string) string {
 		_, err := s.root.SetCredential(ctx, name, api.CredentialSet{Type: "fake", Address: "127.0.0.1:9", Username: "u", Password: "p"})
 		check(s.t, err)
@@ -427,6 +504,10 @@ func TestIDsOfOthers(t *testing.T) {
 		switch {
 		case strings.Contains(rt.path, "/proposals/{id}"):
 			ids = []string{done.Proposal.ID}
+		case strings.Contains(rt.path, "/reviews/{id}"):
+			ids = []string{s.review()}
+		case strings.Contains(rt.path, "/sessions/{id}"):
+			ids = []string{s.session()}
 		case !strings.Contains(rt.path, "/requests/{id}") && name != "revoke":
 			if strings.Contains(rt.path, "{id}") {
 				t.Errorf("%s takes an id, and this test does not know whose", name)

@@ -193,5 +193,5 @@ func (b *Broker) Replay(ctx context.Context, c Caller, files []policy.File, sinc
 func pastOf(r access.Request, who access.Principal) policy.Past {
 	who.Disabled, who.Until = false, time.Time{}
 	return policy.Past{Request: r.ID, At: r.CreatedAt, Was: r.Decision.Effect, Ask: policy.Ask{Principal: who, Resource: r.Targets[0].Resource, Role: r.Role,
-		Duration: r.Duration, Start: r.Start, Reason: r.Reason, Ticket: r.Ticket, Source: r.Source}}
+		Duration: r.Duration, Start: r.Start, Reason: r.Reason, Ticket: r.Ticket, Source: r.Source, Emergency: r.Emergency.Is()}}
 }

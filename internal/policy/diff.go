@@ -272,25 +272,20 @@ func (x *differ) way(p pair, who access.Principal) way {
 	if err != nil || p.res.Ceiling != nil && len(p.res.Ceiling.breaches(p.role)) > 0 {
 		return way{}
 	}
-	var paths, but, exact []string
-	looks := false
-	for _, r := range p.rules {
-		if !r.subject(who) {
-			continue
-		}
-		looks = looks || r.When != "" || r.While != ""
-		exact = append(exact, x.text(r.at.raw, ofRule))
-		switch {
-		case r.Deny && r.When == "" && r.While == "":
-			return way{} // always
-		case r.Deny:
-			but = append(but, "but not "+conditions(r))
-		default:
-			paths = append(paths, pathWords(r, p, who))
-		}
+	usual, emergency := pathsOf(p, who, false), ""
+	breaks := asker.MayBreakGlass() == nil
+	if breaks {
+		emergency = pathsOf(p, who, true)
 	}
-	if len(paths) == 0 {
+	if usual == "" && emergency == "" {
 		return way{}
+	}
+	var ways []string
+	if usual != "" {
+		ways = append(ways, usual)
+	}
+	if emergency != "" {
+		ways = append(ways, "in an emergency "+emergency)
 	}
 	gives := string(p.role.Mechanism)
 	if len(p.role.Rights) > 0 {
@@ -299,13 +294,37 @@ func (x *differ) way(p pair, who access.Principal) way {
 	if account != "" {
 		gives += " as " + account
 	}
-	w := way{words: gives + ": " + strings.Join(append([]string{strings.Join(paths, "; or ")}, but...), "; ")}
-	exact = append(exact, x.text(p.role.at.raw, ofRole), x.text(p.res.at.raw, ofTarget))
-	if looks { // a condition may look at any of this
-		exact = append(exact, x.text(p.res.at.raw, ofResource))
+	exact := []string{x.text(p.role.at.raw, ofRole), x.text(p.res.at.raw, ofTarget)}
+	for _, r := range p.rules {
+		if !r.subject(who) || !r.speaksOf(Ask{}) && !(breaks && r.speaksOf(Ask{Emergency: true})) {
+			continue
+		}
+		exact = append(exact, x.text(r.at.raw, ofRule))
+		if r.When != "" || r.While != "" { // which may look at any of this
+			exact = append(exact, x.text(p.res.at.raw, ofResource))
+		}
 	}
-	w.exact = strings.Join(exact, "\x00")
-	return w
+	return way{words: gives + ": " + strings.Join(ways, "; "), exact: strings.Join(exact, "\x00")}
+}
+
+// pathsOf are the paths that are open to somebody, in words; empty: none.
+func pathsOf(p pair, who access.Principal, emergency bool) string {
+	var paths, but []string
+	for _, r := range p.rules {
+		switch {
+		case !r.subject(who) || !r.speaksOf(Ask{Emergency: emergency}):
+		case r.Deny && r.When == "" && r.While == "":
+			return "" // always
+		case r.Deny:
+			but = append(but, "but not "+conditions(r))
+		default:
+			paths = append(paths, pathWords(r, p, who))
+		}
+	}
+	if len(paths) == 0 {
+		return ""
+	}
+	return strings.Join(append([]string{strings.Join(paths, "; or ")}, but...), "; ")
 }
 
 // pathWords is one allowing policy in words: "after 1 approval from group:dba, up to 2h".

@@ -98,6 +98,17 @@ loses reader on orders-db: user:mira service:ci ("account with orders_read: afte
   roles: +[*] -[]
 loses reader on orders-db: user:mira ("account with orders_read: after 1 approval from group:dba, up to 2h" -> "")
 `},
+		{"an emergency", []string{read, read + rule("glass", `{effect: breakGlass, subjects: [group:sre, group:platform], roles: [reader], require: {reason: {minLength: 5}, maxDuration: 30m}}`)}, `created Policy glass
+  kind: "" -> "Policy"
+  name: "" -> "glass"
+  effect: "" -> "breakGlass"
+  subjects: +[group:sre group:platform] -[]
+  roles: +[reader] -[]
+  require.reason.minLength: "" -> "5"
+  require.maxDuration: "" -> "30m"
+gains reader on orders-db: group:sre ("" -> "account with orders_read: in an emergency at once, up to 30m")
+changes reader on orders-db: user:mira ("account with orders_read: after 1 approval from group:dba, up to 2h" -> "account with orders_read: after 1 approval from group:dba, up to 2h; in an emergency at once, up to 30m")
+`},
 		{"gone", []string{read, ""}, `deleted Policy read
   kind: "Policy" -> ""
   name: "read" -> ""

@@ -179,7 +179,8 @@ func (s *Set) noneSteps(gone, left *Rule) bool {
 		return true // nothing asks for less
 	}
 	for _, r := range s.rules {
-		if r == left || r.Name == gone.Name || r.Deny || !s.meet(gone, r) {
+		// Emergencies have paths of their own, which compete with no others.
+		if r == left || r.Name == gone.Name || r.Deny || r.BreakGlass != gone.BreakGlass || !s.meet(gone, r) {
 			continue
 		}
 		if !asksAsMuch(r.Require.Approvals, gone.Require.Approvals) {
