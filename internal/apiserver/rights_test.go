@@ -133,6 +133,7 @@ func newScene(t *testing.T) *scene {
 	w, root := populated(t, func(c *Config) {
 		c.Limits = Limits{ReadsPerSecond: 1e6, WritesPerSecond: 1e6, Burst: 1e6}
 	})
+	w.server.codes = newRates(1e6, 1e6, time.Now)
 	ctx := t.Context()
 	_, err := root.Apply(ctx, api.Apply{Files: []api.File{{Name: "more.yaml", Text: `
 kind: Resource
@@ -380,6 +381,9 @@ func (s *scene) call(rt route, role, path, body string) (answer string, g got) {
 	if g.status >= 200 && g.status < 300 {
 		if strings.Contains(string(g.body), `"proposal":{"id":"prp_`) {
 			return fmt.Sprint(g.status, " proposed"), g // and nothing is changed
+		}
+		if (rt.name == "submit" || rt.name == "break-glass") && strings.Contains(string(g.body), `"state":"denied"`) {
+			return fmt.Sprint(g.status, " denied by policy"), g
 		}
 		return fmt.Sprint(g.status), g
 	}
