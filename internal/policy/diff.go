@@ -330,14 +330,7 @@ func pathsOf(p pair, who access.Principal, emergency bool) string {
 // pathWords is one allowing policy in words: "after 1 approval from group:dba, up to 2h".
 func pathWords(r *Rule, p pair, who access.Principal) string {
 	text := "at once"
-	if len(r.Require.Approvals) > 0 {
-		asked := make([]access.Requirement, len(r.Require.Approvals))
-		for i, q := range r.Require.Approvals {
-			asked[i] = access.Requirement{From: approvers(q.From, who, p.res), Count: q.Count}
-			if len(asked[i].From) == 0 {
-				asked[i].From = []access.Subject{"nobody"}
-			}
-		}
+	if asked := r.Require.askedFor(who, p.res); len(asked) > 0 {
 		text = "after " + approvalText(asked)
 	}
 	text += ", up to " + span(capOf(p.role, r, p.res))

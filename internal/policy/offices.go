@@ -21,8 +21,9 @@ func (s *Set) Offices(p access.Principal) (owns []access.ResourceName, approves 
 		return owns, nil
 	}
 	for _, r := range s.rules {
-		if slices.ContainsFunc(r.Require.Approvals, func(q access.Requirement) bool {
-			return slices.ContainsFunc(q.From, p.In) || slices.Contains(q.From, "owner") && slices.ContainsFunc(s.reached(r), owned)
+		if slices.ContainsFunc(r.Require.Asked(), func(q access.Requirement) bool {
+			from := whoMay(q)
+			return slices.ContainsFunc(from, p.In) || slices.Contains(from, "owner") && slices.ContainsFunc(s.reached(r), owned)
 		}) {
 			approves = append(approves, r.Name)
 		}

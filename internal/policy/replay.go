@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -38,6 +39,6 @@ func Replay(before, after *Set, past []Past) (out []Replayed) {
 
 func sameEnd(a, b access.Decision) bool {
 	return a.Effect == b.Effect && slices.EqualFunc(a.Approvals, b.Approvals, func(x, y access.Requirement) bool {
-		return x.Count == y.Count && slices.Equal(x.From, y.From)
+		return reflect.DeepEqual(x, y)
 	})
 }

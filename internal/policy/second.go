@@ -175,7 +175,7 @@ func covers[S ~string](is, was []S) bool { return within(was, is) }
 // applies, that asks less than gone did: for each other allowing policy that may speak
 // of the same role on the same resource, gone is no less lenient in every respect.
 func (s *Set) noneSteps(gone, left *Rule) bool {
-	if len(gone.Require.Approvals) == 0 {
+	if len(gone.Require.Asked()) == 0 {
 		return true // nothing asks for less
 	}
 	for _, r := range s.rules {
@@ -183,7 +183,7 @@ func (s *Set) noneSteps(gone, left *Rule) bool {
 		if r == left || r.Name == gone.Name || r.Deny || r.BreakGlass != gone.BreakGlass || !s.meet(gone, r) {
 			continue
 		}
-		if !asksAsMuch(r.Require.Approvals, gone.Require.Approvals) {
+		if !asksAsMuch(r.Require.Asked(), gone.Require.Asked()) {
 			return false
 		}
 	}
@@ -212,7 +212,7 @@ func asksAsMuch(more, less []access.Requirement) bool {
 	var find func(i int, tried []bool) bool
 	find = func(i int, tried []bool) bool {
 		for j, m := range more {
-			if tried[j] || m.Count < less[i].Count || !within(m.From, less[i].From) {
+			if tried[j] || m.Count < less[i].Count || !within(whoMay(m), less[i].From) {
 				continue
 			}
 			tried[j] = true
