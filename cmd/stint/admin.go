@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, break-glass codes, the stop switch, the doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, break-glass codes, the stop switch, two persons, the doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
@@ -24,7 +24,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
 	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
-	cmd.AddCommand(user, service, credential, integration, c.stopCmd(), c.resumeCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.adminGlassCmd())
+	cmd.AddCommand(user, service, credential, integration, c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.adminGlassCmd())
 	return cmd
 }
 
@@ -53,6 +53,7 @@ func (c *cli) userAddCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&u.Admin, "admin", false, "administers Stint; has no access to any resource by that")
 	f.BoolVar(&u.Auditor, "auditor", false, "reads the whole audit log")
+	f.BoolVar(&u.Author, "policy-author", false, "writes roles and policies of all resources, within their ceilings")
 	f.StringArrayVar(&u.Groups, "group", nil, "a group to be in; may be repeated")
 	f.StringVar(&u.Manager, "manager", "", "the user whom policies call manager")
 	return cmd

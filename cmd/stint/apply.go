@@ -18,7 +18,9 @@ func (c *cli) applyCmd() *cobra.Command {
 		Short: "Create or change resources, roles, policies and integrations",
 		Long: "Create or change resources, roles, policies and integrations from documents: files,\n" +
 			"directories (their *.yaml in order of name, but *.test.yaml) or - for standard input.\n" +
-			"All are checked before anything changes; all apply, or none; nothing is removed.",
+			"All are checked before anything changes; all apply, or none; nothing is removed.\n\n" +
+			"A change that reaches what is of high criticality takes a second person, where there\n" +
+			"is one. It then makes a proposal, changes nothing and exits with 8; see stint proposals.",
 		Example: "  stint apply -f policies/ --dry-run\n" +
 			"  stint apply -f resources.yaml -f policies/",
 		Args: cobra.ArbitraryArgs,
@@ -79,10 +81,17 @@ func (c *cli) showApplied(done api.Applied) error {
 	if err := c.show(result{value: done, names: names, table: t}); err != nil {
 		return err
 	}
+	if done.Proposal != nil {
+		return c.proposed(done.Proposal)
+	}
 	summary := strconv.Itoa(counts["created"]) + " created, " + strconv.Itoa(counts["updated"]) + " updated, " + strconv.Itoa(counts["unchanged"]) + " unchanged"
 	if done.DryRun {
 		c.say("nothing was changed; would be: " + summary)
+		if len(done.Second) > 0 && !done.Alone {
+			c.say("this takes a second person: applying it makes a proposal")
+		}
 	} else {
+		c.alone(done.Second)
 		c.say(summary + "; documents are at version " + strconv.Itoa(int(done.Version)))
 	}
 	return nil
@@ -108,6 +117,12 @@ func (c *cli) deleteCmd() *cobra.Command {
 			done, err := conn.Delete(cmd.Context(), kind, args[1], revoke)
 			if err != nil {
 				return err
+			}
+			if done.Proposal != nil {
+				if err := c.show(result{value: done, names: []string{done.Proposal.ID}}); err != nil {
+					return err
+				}
+				return c.proposed(done.Proposal)
 			}
 			c.say("removed; documents are at version " + strconv.Itoa(int(done.Version)))
 			if n := len(done.Grants); n > 0 {

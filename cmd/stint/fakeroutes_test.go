@@ -55,6 +55,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 	f.glass(mux)
 	f.documents(mux)
 	f.administration(mux)
+	f.proposals(mux)
 	f.log.routes(f, mux)
 }
 
@@ -211,6 +212,13 @@ func (f *fake) apply(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 			return nil, &api.Error{Kind: api.Invalid, Code: "bad-documents", Message: "the documents are not right", Why: "1 problem",
 				Next:   "nothing was changed; mend them and apply again",
 				Faults: []api.Problem{{Source: file.Name + ":1", Text: `unknown field "wrong"`, Next: `did you mean "when"?`}}}
+		}
+		if strings.Contains(file.Text, "grave") {
+			p := grave("pending")
+			out.Proposal, out.Second = &p, graveDiff().Second
+		}
+		if strings.Contains(file.Text, "alone") {
+			out.Alone, out.Second = true, graveDiff().Second
 		}
 		out.Changes = append(out.Changes, api.Change{Kind: "Role", Name: strings.TrimSpace(file.Text), Action: "created", Source: file.Name + ":1"})
 	}

@@ -208,6 +208,9 @@ func rights(u api.User) string {
 	if u.Auditor {
 		out = append(out, "auditor")
 	}
+	if u.Author {
+		out = append(out, "policy author")
+	}
 	return strings.Join(out, ", ")
 }
 

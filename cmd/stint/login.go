@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -261,6 +262,18 @@ func whoamiFacts(server string, me api.Whoami, now time.Time) string {
 	if me.Auditor {
 		rights = append(rights, "auditor")
 	}
+	if me.Author {
+		rights = append(rights, "policy author")
+	}
+	if len(me.Owns) > 0 {
+		rights = append(rights, "owner of "+several(me.Owns))
+	}
+	if len(me.Approves) > 0 {
+		rights = append(rights, "approver by "+several(me.Approves))
+	}
+	if len(rights) == 0 {
+		rights = append(rights, "member")
+	}
 	return facts("principal", me.Principal, "person", me.Person, "groups", strings.Join(me.Groups, ", "),
 		"rights", strings.Join(rights, ", "), "signed in", signedInBy(me), "server", server+" ("+me.ServerVersion+")", "device", me.Device,
 		"sign in again", clock(me.ExpiresAt.Time, now))
@@ -276,4 +289,13 @@ func signedInBy(me api.Whoami) string {
 		how += ", with a second factor"
 	}
 	return how
+}
+
+// several names a few of many.
+func several(names []string) string {
+	const few = 5
+	if len(names) > few {
+		return strings.Join(names[:few], ", ") + " and " + strconv.Itoa(len(names)-few) + " more"
+	}
+	return strings.Join(names, ", ")
 }

@@ -14,8 +14,8 @@ import (
 )
 
 func (c *cli) policyCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "policy", Short: "Check, test and explain policies"}
-	cmd.AddCommand(c.policyCheckCmd(), c.policyTestCmd(), c.policyExplainCmd())
+	cmd := &cobra.Command{Use: "policy", Short: "Check, test and explain policies, and say what an edit would change"}
+	cmd.AddCommand(c.policyCheckCmd(), c.policyTestCmd(), c.policyExplainCmd(), c.policyDiffCmd(), c.policyReplayCmd())
 	return cmd
 }
 

@@ -11,7 +11,7 @@ import (
 func (c *cli) userSetCmd() *cobra.Command {
 	var groups []string
 	var manager string
-	var noGroups, admin, auditor, enable bool
+	var noGroups, admin, auditor, author, enable bool
 	cmd := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Change a user's groups, manager or rights, or enable them again",
@@ -44,8 +44,11 @@ func (c *cli) userSetCmd() *cobra.Command {
 			if given("auditor") {
 				u.Auditor = &auditor
 			}
-			if u.Groups == nil && u.Manager == nil && u.Admin == nil && u.Auditor == nil && !u.Enable {
-				return usageError{errors.New("nothing to change: give --group, --no-groups, --manager, --admin, --auditor or --enable")}
+			if given("policy-author") {
+				u.Author = &author
+			}
+			if u.Groups == nil && u.Manager == nil && u.Admin == nil && u.Auditor == nil && u.Author == nil && !u.Enable {
+				return usageError{errors.New("nothing to change: give --group, --no-groups, --manager, --admin, --auditor, --policy-author or --enable")}
 			}
 			conn, err := c.connect()
 			if err != nil {
@@ -65,6 +68,7 @@ func (c *cli) userSetCmd() *cobra.Command {
 	f.StringVar(&manager, "manager", "", "the user whom policies call manager; empty for nobody")
 	f.BoolVar(&admin, "admin", false, "administers Stint; --admin=false takes it away")
 	f.BoolVar(&auditor, "auditor", false, "reads the whole audit log; --auditor=false takes it away")
+	f.BoolVar(&author, "policy-author", false, "writes roles and policies; --policy-author=false takes it away")
 	f.BoolVar(&enable, "enable", false, "may sign in again after having been disabled")
 	return cmd
 }

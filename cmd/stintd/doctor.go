@@ -82,6 +82,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.reviewsOf(ctx, x)
 	p.targetsOf(ctx, x)
 	p.backupsOf(ctx, x)
+	p.twoPersonsOf(ctx, x)
 	return x.checks
 }
 

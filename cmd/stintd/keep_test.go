@@ -67,7 +67,7 @@ func TestRollbackIsNoticed(t *testing.T) {
 		t.Fatalf("in quarantine after an ordinary restart: %+v, %v", q, err)
 	}
 	doc, err := c.Doctor(t.Context())
-	if err != nil || !doc.OK || !has(doc, "witness ", api.CheckWarn, "is on this host") {
+	if err != nil || !doc.OK || !has(doc, "witness ", api.CheckWarn, "is on this host") || !has(doc, "two persons", api.CheckWarn, "made alone") {
 		t.Errorf("the doctor: %+v, %v", doc, err)
 	}
 	signed, err := c.Witnessed(t.Context())

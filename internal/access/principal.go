@@ -23,6 +23,7 @@ type Principal struct {
 	Manager    PrincipalID // may be empty
 	Admin      bool        // administers Stint; has no implicit access to any target
 	Auditor    bool
+	Author     bool // writes roles and policies, of all resources; see policy.MayWrite
 	Disabled   bool
 	// DisabledBy is the provider that disabled it, empty for an administrator. Only
 	// who disabled a principal enables it again.

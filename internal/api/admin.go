@@ -56,6 +56,9 @@ type Whoami struct {
 	Groups        []string `json:"groups" nullable:"false"`
 	Admin         bool     `json:"admin"`
 	Auditor       bool     `json:"auditor"`
+	Author        bool     `json:"policy_author"`
+	Owns          []string `json:"owns" nullable:"false" doc:"The resources that the caller owns, by oneself or by a group" example:"orders-db"`
+	Approves      []string `json:"approves" nullable:"false" doc:"The policies that ask the caller to approve, by name, group or as an owner" example:"orders-read"`
 	Device        string   `json:"device" doc:"The thumbprint of the device's signing key"`
 	Provider      string   `json:"provider,omitempty" doc:"Who vouched for the person when they signed in: an integration, code or passkey" example:"corp-sso"`
 	Methods       []string `json:"amr" nullable:"false" doc:"How they proved who they are, RFC 8176" example:"pwd"`
@@ -71,6 +74,7 @@ type UserAdd struct {
 	Name    string   `json:"name" minLength:"1" maxLength:"63" example:"mira"`
 	Admin   bool     `json:"admin,omitempty" doc:"Administers Stint; has no access to any resource by that"`
 	Auditor bool     `json:"auditor,omitempty" doc:"Reads the whole audit log"`
+	Author  bool     `json:"policy_author,omitempty" doc:"Writes roles and policies of all resources, within their ceilings"`
 	Groups  []string `json:"groups,omitempty" maxItems:"256" example:"platform"`
 	Manager string   `json:"manager,omitempty" maxLength:"63" doc:"The user whom policies call manager" example:"noor"`
 }
@@ -81,6 +85,7 @@ type UserSet struct {
 	Manager *string  `json:"manager,omitempty" maxLength:"63" doc:"The user whom policies call manager; empty for nobody" example:"noor"`
 	Admin   *bool    `json:"admin,omitempty"`
 	Auditor *bool    `json:"auditor,omitempty"`
+	Author  *bool    `json:"policy_author,omitempty"`
 	Enable  bool     `json:"enable,omitempty" doc:"Let a disabled user sign in again, with a fresh code"`
 }
 

@@ -19,6 +19,10 @@ type Applied struct {
 	DryRun   bool      `json:"dry_run,omitempty"`
 	Changes  []Change  `json:"changes" nullable:"false"`
 	Warnings []Problem `json:"warnings" nullable:"false" doc:"What is odd but not wrong"`
+
+	Second   []Grave   `json:"second_person,omitempty" doc:"Changes that take a second person, where two are asked for"`
+	Proposal *Proposal `json:"proposal,omitempty" doc:"Nothing was changed: it waits for a second person"`
+	Alone    bool      `json:"alone,omitempty" doc:"One person made them alone, because nobody else has the right, or two are never asked for"`
 }
 
 // Change is what became of one document.
@@ -34,6 +38,8 @@ type Deleted struct {
 	Version int64    `json:"version" doc:"The version of the documents now"`
 	Change  Change   `json:"change"`
 	Grants  []string `json:"grants" nullable:"false" doc:"The ids of the grants that are ending because of it"`
+
+	Proposal *Proposal `json:"proposal,omitempty" doc:"Nothing was changed: it waits for a second person"`
 }
 
 // Resource is a resource, as lists and pages show it.
@@ -144,6 +150,7 @@ type User struct {
 	Manager  string   `json:"manager,omitempty"`
 	Admin    bool     `json:"admin"`
 	Auditor  bool     `json:"auditor"`
+	Author   bool     `json:"policy_author"`
 	Disabled bool     `json:"disabled"`
 
 	DisabledBy string              `json:"disabled_by,omitempty" doc:"The provider that disabled it; absent for an administrator" example:"corp-scim"`

@@ -67,7 +67,7 @@ func condition(when, while string) string {
 func toUser(p access.Principal, live int) api.User {
 	u := api.User{
 		ID: string(p.ID), Name: p.ID.Name(), Kind: string(p.ID.Kind()), Person: string(p.Person), Groups: texts(p.Groups), Manager: p.Manager.Name(),
-		Admin: p.Admin, Auditor: p.Auditor, Disabled: p.Disabled, Until: api.At(p.Until), CreatedAt: api.At(p.CreatedAt), Live: live,
+		Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Disabled: p.Disabled, Until: api.At(p.Until), CreatedAt: api.At(p.CreatedAt), Live: live,
 		DisabledBy: p.DisabledBy,
 	}
 	for _, i := range p.Identities {

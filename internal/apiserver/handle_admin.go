@@ -63,7 +63,7 @@ func (s *Server) principals(ctx context.Context, c call, kind string) (all []acc
 
 func (s *Server) addUser(ctx context.Context, c call, in *struct{ Body api.UserAdd }) (*reply[api.UserAdded], error) {
 	a := in.Body
-	e, err := s.ident.AddUser(ctx, c.Caller, ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor})
+	e, err := s.ident.AddUser(ctx, c.Caller, ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ type setUserIn struct {
 // gone takes its access along.
 func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api.User], error) {
 	a := in.Body
-	change := ident.UserChange{Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Enable: a.Enable}
+	change := ident.UserChange{Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author, Enable: a.Enable}
 	if a.Groups != nil {
 		change.Groups = &a.Groups
 	}

@@ -12,10 +12,7 @@ import (
 )
 
 func (s *Server) apply(ctx context.Context, c call, in *struct{ Body api.Apply }) (*reply[api.Applied], error) {
-	var files []policy.File
-	for _, f := range in.Body.Files {
-		files = append(files, policy.File{Name: f.Name, Text: f.Text})
-	}
+	files := filesOf(in.Body.Files)
 	done, err := s.broker.Apply(ctx, c.asked(nil), files, in.Body.DryRun)
 	if err != nil {
 		return nil, err
@@ -31,6 +28,10 @@ func (s *Server) apply(ctx context.Context, c call, in *struct{ Body api.Apply }
 	}
 	for _, ch := range done.Changes {
 		out.Changes = append(out.Changes, api.Change{Kind: ch.Kind, Name: ch.Name, Action: string(ch.Op), Source: at[ch.Kind+" "+ch.Name]})
+	}
+	out.Second, out.Alone = graves(done.Grave), done.Alone
+	if done.Proposal != nil {
+		out.Proposal = toProposal(broker.ProposalView{Proposal: *done.Proposal, State: done.Proposal.State})
 	}
 	more, err := s.unregistered(ctx, c, docs)
 	if err != nil { // what was asked for is done
@@ -59,8 +60,13 @@ func (s *Server) deletePolicy(ctx context.Context, c call, in *deleteIn) (*reply
 
 func (s *Server) remove(ctx context.Context, c call, kind string, in *deleteIn) (*reply[api.Deleted], error) {
 	who := c.asked(nil)
-	if err := s.broker.Delete(ctx, who, kind, in.Name, in.Revoke); err != nil {
+	done, err := s.broker.Delete(ctx, who, kind, in.Name, in.Revoke)
+	if err != nil {
 		return nil, err
+	}
+	if done.Proposal != nil {
+		return answer(api.Deleted{Version: done.Version, Change: api.Change{Kind: kind, Name: in.Name, Action: "unchanged"}, Grants: []string{},
+			Proposal: toProposal(broker.ProposalView{Proposal: *done.Proposal, State: done.Proposal.State})}), nil
 	}
 	set, err := s.broker.Documents(ctx)
 	if err != nil {

@@ -35,14 +35,27 @@ func (s *Server) loginResult(l ident.Login) api.LoginResult {
 	}
 }
 
-func (s *Server) whoami(_ context.Context, c call, _ *empty) (*reply[api.Whoami], error) {
+func (s *Server) whoami(ctx context.Context, c call, _ *empty) (*reply[api.Whoami], error) {
 	p := c.Principal
+	owns, approves := s.officesOf(ctx, p)
 	return answer(api.Whoami{
-		Principal: string(p.ID), Person: string(p.Person), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Device: string(c.source.Device),
+		Principal: string(p.ID), Person: string(p.Person), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Author: p.Author,
+		Owns: texts(owns), Approves: texts(approves), Device: string(c.source.Device),
 		Provider: c.Login.Auth.Provider, Methods: append([]string{}, c.Login.Auth.Methods...), MFA: c.Login.Auth.MFA,
 		ExpiresAt: api.At(c.Login.ExpiresAt), ServerVersion: s.version, ServerTime: api.At(s.now()),
 		BreakGlass: c.Login.Glass != nil,
 	}), nil
+}
+
+// officesOf are the resources that somebody owns and the policies that ask them, by the
+// documents of now. Where these do not load there are none, which is also what they
+// would be good for.
+func (s *Server) officesOf(ctx context.Context, p access.Principal) ([]access.ResourceName, []access.PolicyName) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, nil
+	}
+	return set.Offices(p)
 }
 
 func (s *Server) logout(ctx context.Context, c call, _ *empty) (*empty, error) {

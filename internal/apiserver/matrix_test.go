@@ -116,7 +116,12 @@ var samples = map[string]struct{ path, body string }{
 	"list-reviews":      {"/v1/reviews", ""}, "get-review": {"/v1/reviews/rev_7", ""}, "close-review": {"/v1/reviews/rev_7/close", `{"finding":"justified","note":"none"}`},
 	"make-glass-codes": {"/v1/admin/break-glass/codes", `{"user":"none","count":1}`},
 	"list-glass-codes": {"/v1/admin/break-glass/codes", ""}, "revoke-glass-code": {"/v1/admin/break-glass/codes/code_7", ""},
-	"logout": {"/v1/logout", ""},
+	"logout":         {"/v1/logout", ""},
+	"policy-diff":    {"/v1/policy/diff", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
+	"policy-replay":  {"/v1/policy/replay", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
+	"list-proposals": {"/v1/proposals", ""}, "get-proposal": {"/v1/proposals/prp_00000", ""},
+	"approve-proposal": {"/v1/proposals/prp_00000/approve", `{"digest":"sha256:` + strings.Repeat("0", 64) + `"}`}, "deny-proposal": {"/v1/proposals/prp_00000/deny", `{"note":"no"}`},
+	"get-two-persons": {"/v1/two-persons", ""}, "set-two-persons": {"/v1/two-persons", `{"mode":"auto","why":"test"}`},
 }
 
 // TestMatrix calls every route as every kind of caller.

@@ -121,6 +121,24 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "who-has", method: get, path: "/v1/who-has", who: anyone, tag: "Documents",
 		summary: "Who has access to a resource now, by a grant", detail: "Administrators, auditors and owners of the resource. Privilege that is standing on the target: see sweep."}, s.whoHas)
 
+	// What an edit would change, and edits that wait for a second person.
+	register(s, route{name: "policy-diff", method: post, path: "/v1/policy/diff", who: anyone, body: maxDocuments, tag: "Documents",
+		summary: "What documents would change, in words", detail: "Administrators, auditors, policy authors; owners for resources of theirs."}, s.policyDiff)
+	register(s, route{name: "policy-replay", method: post, path: "/v1/policy/replay", who: anyone, body: maxDocuments, tag: "Documents",
+		summary: "What the requests of the last 30 days would have come to", detail: "Administrators, auditors, policy authors; owners for resources of theirs."}, s.policyReplay)
+	register(s, route{name: "list-proposals", method: get, path: "/v1/proposals", who: anyone, tag: "Documents",
+		summary: "Changes that wait, or waited, for a second person, newest first", detail: "Administrators, auditors and policy authors see all, everybody else their own and those they may decide."}, s.listProposals)
+	register(s, route{name: "get-proposal", method: get, path: "/v1/proposals/{id}", who: anyone, tag: "Documents",
+		summary: "One proposal, with what it would change"}, s.getProposal)
+	register(s, route{name: "approve-proposal", method: post, path: "/v1/proposals/{id}/approve", who: anyone, tag: "Documents",
+		summary: "Approve a proposal, which applies it", detail: "Another person than who proposed it, with the right to make the change."}, s.approveProposal)
+	register(s, route{name: "deny-proposal", method: post, path: "/v1/proposals/{id}/deny", who: anyone, urgent: true, tag: "Documents",
+		summary: "Deny a proposal, or withdraw one's own", detail: "Who may approve it, and who proposed it."}, s.denyProposal)
+	register(s, route{name: "get-two-persons", method: get, path: "/v1/two-persons", who: auditors, tag: "Administration",
+		summary: "When grave changes take two persons"}, s.getTwoPersons)
+	register(s, route{name: "set-two-persons", method: post, path: "/v1/two-persons", who: admins, tag: "Administration",
+		summary: "Ask for two persons more often, or less", detail: "Less often takes two persons itself, where two are asked for."}, s.setTwoPersons)
+
 	// Principals and connector credentials.
 	register(s, route{name: "list-users", method: get, path: "/v1/users", who: auditors, tag: "Administration", summary: "All users, services and agents"}, s.listUsers)
 	register(s, route{name: "get-user", method: get, path: "/v1/users/{name}", who: auditors, tag: "Administration", summary: "One user, service or agent"}, s.getUser)

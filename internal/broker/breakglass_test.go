@@ -264,7 +264,7 @@ func TestBreakGlassAttacks(t *testing.T) {
 	}
 
 	// Without its policy it ends, although an ordinary one would now allow the same.
-	must(t, h.Delete(ctx, h.as("root"), policy.KindPolicy, "emergency", false))
+	must(t, second2(h.Delete(ctx, h.as("root"), policy.KindPolicy, "emergency", false)))
 	if v = h.until("gus", id, access.Ended); v.Grant.EndReason != access.ByPolicy {
 		t.Errorf("ended as %s", v.Grant.EndReason)
 	}

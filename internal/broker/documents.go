@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +17,12 @@ type Applied struct {
 	Version  int64 // of the documents, new if something changed
 	Changes  []policy.Change
 	Warnings []policy.Problem
+	// Grave are the changes that one person alone may not make where two are asked
+	// for. Where they are, Proposal is what was made instead (nil with dry run); where
+	// they are not, Alone says that one person made them all the same.
+	Grave    []policy.Grave
+	Proposal *access.Proposal
+	Alone    bool
 }
 
 // edition is a compiled set, and which edition of the documents it was made of.
@@ -105,19 +112,35 @@ func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRu
 	case len(docs) == 0:
 		return Applied{}, errNoDocuments
 	}
+	return b.change(ctx, editing{by: c, dryRun: dryRun, ahead: b.compileAhead(written(docs, c.Principal.ID)), edit: apply(written(docs, c.Principal.ID)),
+		content: func() (access.ProposalKind, any) { return access.ProposesDocuments, files }})
+}
+
+// written are documents with their author.
+func written(docs []policy.Document, by access.PrincipalID) []policy.Document {
+	docs = slices.Clone(docs)
 	for i := range docs {
-		docs[i].Author = c.Principal.ID
+		docs[i].Author = by
 	}
-	var ahead compiled
+	return docs
+}
+
+// apply puts documents over those there are.
+func apply(docs []policy.Document) edit {
+	return func(_ Tx, _ *effects, have []policy.Document) ([]policy.Document, []policy.Change, error) {
+		merged, changes := policy.Merge(have, docs)
+		return merged, changes, nil
+	}
+}
+
+// compileAhead compiles what applying the documents will lead to, probably.
+func (b *Broker) compileAhead(docs []policy.Document) (ahead compiled) {
 	if have := b.docs.Load(); have != nil {
 		ahead.version = have.Version() + 1
 		ahead.docs, _ = policy.Merge(have.Documents(), docs)
 		ahead.set, ahead.err = policy.Compile(ahead.docs, b.schemas, ahead.version)
 	}
-	return b.change(ctx, c, dryRun, ahead, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
-		merged, changes := policy.Merge(have, docs)
-		return merged, changes, nil
-	})
+	return ahead
 }
 
 // compiled is what an apply would lead to, compiled ahead of its transaction:
@@ -141,7 +164,7 @@ func (c compiled) of(docs []policy.Document, schemas map[string]access.Schema, v
 // mayDocument refuses those who could change no document whatever it says, before
 // anything is made of what they sent.
 func (b *Broker) mayDocument(ctx context.Context, c Caller) error {
-	if c.Principal.Admin {
+	if c.Principal.Admin || c.Principal.Author {
 		return nil
 	}
 	set, err := b.Documents(ctx)
@@ -153,17 +176,30 @@ func (b *Broker) mayDocument(ctx context.Context, c Caller) error {
 			return nil
 		}
 	}
-	return access.Fail(access.Denied, "not-yours-to-write", "documents are for administrators and owners of resources").
+	return access.Fail(access.Denied, "not-yours-to-write", "documents are for administrators, policy authors and owners of resources").
 		Because(string(c.Principal.ID) + " owns none").Try("ask an administrator")
 }
 
 // Delete removes one document. Live access that depends on it makes that a
 // conflict, unless revoke says to end it.
-func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke bool) error {
+func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke bool) (Applied, error) {
 	if err := b.mayDocument(ctx, c); err != nil {
-		return err
+		return Applied{}, err
 	}
-	_, err := b.change(ctx, c, false, compiled{}, func(tx Tx, fx *effects, have []policy.Document, old *policy.Set) ([]policy.Document, []policy.Change, error) {
+	d := deletion{Kind: kind, Name: name, Revoke: revoke}
+	return b.change(ctx, editing{by: c, edit: b.delete(d, c.Actor), content: func() (access.ProposalKind, any) { return access.ProposesDeletion, d }})
+}
+
+// deletion is the removal of one document.
+type deletion struct {
+	Kind   string `json:"kind"`
+	Name   string `json:"name"`
+	Revoke bool   `json:"revoke,omitempty"`
+}
+
+func (b *Broker) delete(d deletion, actor access.Actor) edit {
+	return func(tx Tx, fx *effects, have []policy.Document) ([]policy.Document, []policy.Change, error) {
+		kind, name := d.Kind, d.Name
 		kept, err := policy.Remove(have, kind, name)
 		if err != nil {
 			return nil, nil, err
@@ -175,29 +211,48 @@ func (b *Broker) Delete(ctx context.Context, c Caller, kind, name string, revoke
 		case "role":
 			q.Role = access.RoleName(name)
 		default:
-			return kept, []policy.Change{{Op: "deleted", Kind: kind, Name: name}}, nil
+			return kept, []policy.Change{{Op: policy.Deleted, Kind: kind, Name: name}}, nil
 		}
 		gs, err := tx.Grants(q)
 		if err != nil {
 			return nil, nil, err
 		}
 		switch {
-		case len(gs) > 0 && !revoke:
+		case len(gs) > 0 && !d.Revoke:
 			return nil, nil, access.Fail(access.Conflict, "in-use", fmt.Sprintf("%d live grants depend on %s %s", len(gs), strings.ToLower(kind), name)).
 				Try("end them in the same step with --revoke")
 		case len(gs) == dueBatch:
 			return nil, nil, access.Fail(access.Conflict, "in-use", "too many live grants depend on it to end them in one step").Try("revoke them first")
 		}
-		if _, err := b.endGrants(tx, fx, gs, access.ByPerson, "the "+strings.ToLower(kind)+" "+name+" was deleted", c.Actor); err != nil {
+		if _, err := b.endGrants(tx, fx, gs, access.ByPerson, "the "+strings.ToLower(kind)+" "+name+" was deleted", actor); err != nil {
 			return nil, nil, err
 		}
-		return kept, []policy.Change{{Op: "deleted", Kind: kind, Name: name}}, nil
-	})
-	return err
+		return kept, []policy.Change{{Op: policy.Deleted, Kind: kind, Name: name}}, nil
+	}
 }
 
-// change makes the next version of the documents.
-func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compiled, edit func(Tx, *effects, []policy.Document, *policy.Set) ([]policy.Document, []policy.Change, error)) (out Applied, err error) {
+// edit makes of the documents there are those that are to be. Whatever else it does is
+// in the effects only, and is forgotten when the change is proposed and not made.
+type edit func(Tx, *effects, []policy.Document) ([]policy.Document, []policy.Change, error)
+
+// editing is one change of the documents.
+type editing struct {
+	by     Caller
+	dryRun bool
+	ahead  compiled
+	edit   edit
+	// content is the change as a proposal holds it.
+	content func() (access.ProposalKind, any)
+	// second is asked, in the transaction, about a change that was proposed and that
+	// a second person says yes to now; it looks at the rights of both. done is called
+	// when the change was made. nil: nobody has said yes yet.
+	second func(tx Tx, fx *effects, v int64, old, next *policy.Set, changes []policy.Change) error
+	done   func(tx Tx, fx *effects, v int64) error
+	facts  map[string]string // more, for the log
+}
+
+// change makes the next version of the documents, or a proposal of it.
+func (b *Broker) change(ctx context.Context, e editing) (out Applied, err error) {
 	var next *edition
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		out, next = Applied{}, nil
@@ -206,25 +261,49 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compil
 			return err
 		}
 		old := b.documentsOrNone(tx)
-		docs, changes, err := edit(tx, fx, have, old)
+		docs, changes, err := e.edit(tx, fx, have)
 		if err != nil {
 			return err
 		}
-		set, err := ahead.of(docs, b.schemas, v+1)
+		set, err := e.ahead.of(docs, b.schemas, v+1)
 		if err != nil {
 			return err
 		}
 		out = Applied{Version: v, Changes: changes, Warnings: set.Warnings()}
+		if e.second != nil {
+			if err := e.second(tx, fx, v, old, set, changes); err != nil {
+				return err
+			}
+		}
 		if !changed(changes) {
+			if e.done != nil {
+				return e.done(tx, fx, v)
+			}
 			return nil
 		}
-		if err := policy.MayChange(old, set, c.Principal, changes); err != nil {
-			return err
+		if e.second == nil {
+			if err := policy.MayChange(old, set, e.by.Principal, changes); err != nil {
+				return err
+			}
 		}
 		if err := b.notMoved(tx, old, set); err != nil {
 			return err
 		}
-		if dryRun {
+		if e.second == nil {
+			out.Grave = policy.SecondPerson(old, set, changes)
+		}
+		if len(out.Grave) > 0 {
+			two, err := twoPersons(tx)
+			if err != nil {
+				return err
+			}
+			if out.Alone = !two; two && !e.dryRun {
+				*fx = effects{}
+				out.Proposal, err = b.propose(tx, fx, e, v, describe(changes), out.Grave)
+				return err
+			}
+		}
+		if e.dryRun {
 			return nil
 		}
 		body, err := json.Marshal(docs)
@@ -235,8 +314,15 @@ func (b *Broker) change(ctx context.Context, c Caller, dryRun bool, ahead compil
 		if err := tx.SaveDocuments(v+1, body); err != nil {
 			return err
 		}
-		fx.event(access.Event{Type: DocumentsApplied, At: tx.Now(), Entity: "documents", Version: v + 1, Actor: c.Actor,
-			Facts: map[string]string{"changes": describe(changes)}})
+		facts := map[string]string{"changes": describe(changes)}
+		maps.Copy(facts, e.facts)
+		if out.Alone {
+			facts["alone"] = "yes"
+		}
+		fx.event(access.Event{Type: DocumentsApplied, At: tx.Now(), Entity: "documents", Version: v + 1, Actor: e.by.Actor, Facts: facts})
+		if e.done != nil {
+			return e.done(tx, fx, v+1)
+		}
 		return nil
 	})
 	if err != nil {

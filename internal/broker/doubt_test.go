@@ -60,7 +60,7 @@ func TestDocumentsOfStrangers(t *testing.T) {
 	if !errors.Is(err, access.Denied) {
 		t.Errorf("apply by somebody who owns nothing: %v", err)
 	}
-	if err := in.Delete(t.Context(), in.as("mira"), "Policy", "none", false); !errors.Is(err, access.Denied) {
+	if _, err := in.Delete(t.Context(), in.as("mira"), "Policy", "none", false); !errors.Is(err, access.Denied) {
 		t.Errorf("delete by somebody who owns nothing: %v", err)
 	}
 }

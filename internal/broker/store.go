@@ -42,6 +42,7 @@ type Tx interface {
 	reviews
 	principals
 	settings
+	proposals
 }
 
 type requests interface {
@@ -183,4 +184,10 @@ type settings interface {
 	// Setting is a small named value, like the stop switch; nil when not set.
 	Setting(name string) ([]byte, error)
 	SaveSetting(name string, value []byte) error
+}
+
+type proposals interface {
+	Proposal(id access.ProposalID) (access.Proposal, error)
+	SaveProposals(ps ...access.Proposal) error
+	Proposals(q access.ProposalQuery) ([]access.Proposal, error)
 }

@@ -20,6 +20,7 @@ type NewUser struct {
 	Manager string // a user's name, or empty
 	Admin   bool
 	Auditor bool
+	Author  bool // of policies
 }
 
 // Enrolment is a code that turns into a login on a device, once.
@@ -174,7 +175,7 @@ func (n NewUser) principal() (access.Principal, error) {
 	if err != nil {
 		return access.Principal{}, err
 	}
-	p := access.Principal{ID: access.NewPrincipalID(access.User, n.Name), Person: access.Person(n.Name), Groups: groups, Admin: n.Admin, Auditor: n.Auditor}
+	p := access.Principal{ID: access.NewPrincipalID(access.User, n.Name), Person: access.Person(n.Name), Groups: groups, Admin: n.Admin, Auditor: n.Auditor, Author: n.Author}
 	p.Manager, err = managerOf(n.Name, n.Manager)
 	return p, err
 }

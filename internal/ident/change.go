@@ -16,7 +16,8 @@ type UserChange struct {
 	Manager *string   // a user's name, or empty for none
 	Admin   *bool
 	Auditor *bool
-	Enable  bool // lets a disabled user sign in again, with a fresh code
+	Author  *bool // of policies
+	Enable  bool  // lets a disabled user sign in again, with a fresh code
 }
 
 // ChangeUser changes a user. It counts with their next call; what they hold by
@@ -28,7 +29,7 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 	}
 	if c == (UserChange{}) {
 		return access.Principal{}, access.Fail(access.Invalid, "nothing-to-change", "the call changes nothing").
-			Try("say groups, manager, admin, auditor or enable")
+			Try("say groups, manager, admin, auditor, policy author or enable")
 	}
 	id := access.NewPrincipalID(access.User, user)
 	var out access.Principal
@@ -86,6 +87,9 @@ func (c UserChange) apply(p access.Principal) (access.Principal, error) {
 	if c.Auditor != nil {
 		p.Auditor = *c.Auditor
 	}
+	if c.Author != nil {
+		p.Author = *c.Author
+	}
 	if c.Enable && p.Disabled {
 		if p.DisabledBy != "" {
 			return p, access.Fail(access.Conflict, "disabled-elsewhere", string(p.ID)+" was disabled by "+p.DisabledBy).
@@ -131,6 +135,7 @@ func changes(old, now access.Principal) (list []change) {
 	note("manager", string(old.Manager), string(now.Manager))
 	note("admin", strconv.FormatBool(old.Admin), strconv.FormatBool(now.Admin))
 	note("auditor", strconv.FormatBool(old.Auditor), strconv.FormatBool(now.Auditor))
+	note("author", strconv.FormatBool(old.Author), strconv.FormatBool(now.Author))
 	note("identities", identitiesText(old.Identities), identitiesText(now.Identities))
 	note("disabled", strconv.FormatBool(old.Disabled), strconv.FormatBool(now.Disabled))
 	return list

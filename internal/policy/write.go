@@ -11,7 +11,8 @@ import (
 // one after the merge. Administrators may write anything. An owner may write
 // roles and policies that reach only resources of their own; roles that use only
 // what those resources' ceilings list, and policies that allow only such roles. A
-// selector is judged by the resources there are.
+// policy author may write what the owners of all resources together may. A selector
+// is judged by the resources there are.
 func (s *Set) MayWrite(who access.Principal, d Document) error {
 	if who.Admin {
 		return nil
@@ -49,7 +50,7 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 		return refused.Because("it reaches no resource of yours").Try("name a resource you own under resources")
 	}
 	for _, res := range reach {
-		if !slices.ContainsFunc(res.Owners, who.In) {
+		if !who.Author && !slices.ContainsFunc(res.Owners, who.In) {
 			return refused.Because(fmt.Sprintf("it reaches %s, which is not yours", res.Name)).
 				Try("narrow it with resources: {names: […]}")
 		}

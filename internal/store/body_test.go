@@ -161,6 +161,14 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	gotKey, err := scanPasskey(rowOf{passkeyTable, w, []string{"id", "version", "state", "principal", "person", "credential", "anchor", "counter", "created_at", "body"}})
 	same("passkey", gotKey, key, err)
 
+	var prop access.Proposal
+	fill(t, reflect.ValueOf(&prop).Elem(), &n)
+	if w, err = proposalRow(prop); err != nil {
+		t.Fatal(err)
+	}
+	gotProposal, err := scanProposal(rowOf{proposalTable, w, []string{"id", "version", "state", "principal", "person", "base", "content", "digest", "created_at", "expires_at", "decided_person", "body"}})
+	same("proposal", gotProposal, prop, err)
+
 	var left access.Residue
 	fill(t, reflect.ValueOf(&left).Elem(), &n)
 	if w, err = residueRow(left); err != nil {

@@ -14,12 +14,14 @@ var identityTable = table{
 	columns: []column{{"provider", text}, {"subject", text}, {"principal", text}},
 }.build()
 
-// linkedBody is what providers said of a principal. It has a column of its own,
-// because versions that do not know it must not write it, nor fail to read the body.
+// linkedBody is what providers said of a principal, and the rights that came after the
+// first version. It has a column of its own, because versions that do not know it must
+// not write it, nor fail to read the body.
 type linkedBody struct {
 	Identities []identityBody            `json:"identities,omitempty"`
 	Provided   map[string][]access.Group `json:"provided,omitempty"`
 	DisabledBy string                    `json:"disabled_by,omitempty"`
+	Author     bool                      `json:"author,omitempty"` // of policies
 }
 
 type identityBody struct {
@@ -27,12 +29,12 @@ type identityBody struct {
 	Subject  string `json:"subject"`
 }
 
-// linkedText is empty for those of whom no provider said anything.
+// linkedText is empty for those of whom there is nothing in it.
 func linkedText(p access.Principal) (string, error) {
-	if len(p.Identities) == 0 && len(p.Provided) == 0 && p.DisabledBy == "" {
+	if len(p.Identities) == 0 && len(p.Provided) == 0 && p.DisabledBy == "" && !p.Author {
 		return "", nil
 	}
-	b := linkedBody{Provided: p.Provided, DisabledBy: p.DisabledBy}
+	b := linkedBody{Provided: p.Provided, DisabledBy: p.DisabledBy, Author: p.Author}
 	for _, i := range p.Identities {
 		b.Identities = append(b.Identities, identityBody(i))
 	}
@@ -81,7 +83,7 @@ func scanPrincipal(row row) (access.Principal, error) {
 	if err := decode(linked, "principal", string(p.ID), &l); err != nil {
 		return p, err
 	}
-	p.Provided, p.DisabledBy = l.Provided, l.DisabledBy
+	p.Provided, p.DisabledBy, p.Author = l.Provided, l.DisabledBy, l.Author
 	for _, i := range l.Identities {
 		p.Identities = append(p.Identities, access.Identity(i))
 	}

@@ -284,7 +284,7 @@ func (w *world) freeze(n int, group string, role access.RoleName, for_ time.Dura
 	time.Sleep(for_)
 	delete(w.rules.denied, key)
 	w.untilSure(n+1, func(ctx context.Context, r *replica) error {
-		err := r.Delete(ctx, caller1("root"), policy.KindPolicy, name, false)
+		_, err := r.Delete(ctx, caller1("root"), policy.KindPolicy, name, false)
 		if errors.Is(err, access.NotFound) {
 			return nil
 		}

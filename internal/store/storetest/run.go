@@ -116,6 +116,7 @@ var cases = []struct {
 	{"ExtensionRaisesTheEnd", extensionRaisesTheEnd},
 	{"Rules", rules},
 	{"Reviews", reviews},
+	{"Proposals", proposals},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 

@@ -38,6 +38,7 @@ type Store struct {
 	residues     map[residueKey]access.Residue
 	fingerprints map[access.Place][]access.Fingerprint
 	reviews      map[access.ReviewID]access.Review
+	proposals    map[access.ProposalID]access.Proposal
 	log          []access.Event
 	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
 	odd          map[record]bool  // those that are not
@@ -62,6 +63,7 @@ func New(now func() time.Time) *Store {
 		residues:     map[residueKey]access.Residue{},
 		fingerprints: map[access.Place][]access.Fingerprint{},
 		reviews:      map[access.ReviewID]access.Review{},
+		proposals:    map[access.ProposalID]access.Proposal{},
 		versions:     map[string]int64{},
 		odd:          map[record]bool{},
 	}
