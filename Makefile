@@ -20,7 +20,7 @@ PAIRS  ?= 10m
 UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all help build setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs assurance cross clean
+.PHONY: all help build setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 
 all: build
 
@@ -137,6 +137,11 @@ sim-pairs:
 ## Tests that prove an invariant by themselves, by name; all are part of `make test`.
 proofs: build
 	$(GO) run ./test/proofs -evidence '$(EVIDENCE)'
+
+## Approvals by passkey under attack: 200,000 random sequences of stolen sessions, replays,
+## bent signatures and a pen in the database.
+attacks:
+	$(GO) test -count=1 -timeout 4h ./internal/passkey -run 'TestSequences' -rapid.checks=200000 -v
 
 ## docs/assurance.md from the results that the deep tests left in docs/evidence.
 assurance:

@@ -126,7 +126,8 @@ func (i *Ident) recoverWith(ctx context.Context, s Sign) (Login, error) {
 			return err
 		}
 		by := access.Actor{Principal: p.ID, Person: p.Person, Device: s.Device, Address: s.From}
-		l := access.Login{Token: hash, Principal: p.ID, Device: s.Device, SealKey: s.SealKey, CreatedAt: now, ExpiresAt: now.Add(LoginFor)}
+		l := access.Login{Token: hash, Principal: p.ID, Device: s.Device, SealKey: s.SealKey, CreatedAt: now, ExpiresAt: now.Add(LoginFor),
+			Kind: access.DeviceLogin, Auth: access.Auth{Provider: access.ByCode, At: now}, From: s.From}
 		if err := tx.SaveLogin(l); err != nil {
 			return err
 		}
