@@ -93,6 +93,7 @@ func TestBreakGlass(t *testing.T) {
 	if len(evs) != 1 || evs[0].Record.Facts["owners"] != "group:dba" {
 		t.Errorf("the alarm: %+v", evs)
 	}
+	must(t, set.As("root").Run(ctx, "audit", "verify").Failed()) // the digests of emergencies too
 }
 
 // TestBreakGlassDrill runs the whole way and says how long each step took.
