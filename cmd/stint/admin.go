@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, break-glass codes, the stop switch, two persons, the doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, break-glass codes, stop switch, doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
