@@ -47,7 +47,9 @@
     try {
       result = step.create ? await create(step.create) : await get(step.get);
     } catch (e) {
-      said.textContent = "The passkey was not used (" + e.name + "). Try again, or go back to the terminal.";
+      said.textContent = e.name === "InvalidStateError"
+        ? "This device has a passkey of yours already. Choose another one, such as a security key, or go back to the terminal."
+        : "The passkey was not used (" + e.name + "). Try again, or go back to the terminal.";
       go.disabled = false;
       return;
     }

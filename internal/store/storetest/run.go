@@ -102,6 +102,7 @@ var cases = []struct {
 	{"WhatEndsNext", whatEndsNext},
 	{"PrincipalsAndLogins", principalsAndLogins},
 	{"Identities", identities},
+	{"Passkeys", passkeys},
 	{"Settings", settings},
 	{"Remember", remember},
 	{"SealedKeepsTheNewest", sealedKeepsTheNewest},
