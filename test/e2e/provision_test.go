@@ -138,7 +138,9 @@ func TestWhoLeavesIsCut(t *testing.T) {
 			_ = s.Close()
 		}
 		slices.Sort(took)
-		at := func(q float64) time.Duration { return took[min(len(took)-1, int(q*float64(len(took))))].Round(time.Millisecond) }
+		at := func(q float64) time.Duration {
+			return took[min(len(took)-1, int(q*float64(len(took))))].Round(time.Millisecond)
+		}
 		t.Logf("%s: session cut and account gone after p50 %s, p99 %s, at most %s, of %d", what, at(.5), at(.99), at(1), len(took))
 		if at(.99) > within {
 			t.Errorf("%s: p99 is %s, more than %s", what, at(.99), within)
