@@ -207,6 +207,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 		g.Go(func() error { p.follow(failed, sink); return nil })
 	}
 	g.Go(func() error { p.messages.Run(failed); return nil })
+	g.Go(func() error { p.pollSignals(failed); return nil })
 	if p.first {
 		g.Go(func() error { return p.bootstrap.run(failed) })
 	}

@@ -17,7 +17,10 @@ import (
 
 // What outside services call is no part of the API: it has shapes, tokens and limits
 // of its own, and no cookie, proof or login counts there.
-const scimRoot = "/scim/v2/"
+const (
+	scimRoot    = "/scim/v2/"
+	signalsRoot = "/signals/v1/"
+)
 
 // outsideWithin bounds an answer to an outside service: a bulk has many operations.
 const outsideWithin = 2 * time.Minute
@@ -32,6 +35,10 @@ func (s *Server) outside(next http.Handler) http.Handler {
 		}
 		if s.chat != nil && strings.HasPrefix(r.URL.Path, "/chat/") {
 			s.clicked(w, r)
+			return
+		}
+		if name, ok := strings.CutPrefix(r.URL.EscapedPath(), signalsRoot); ok {
+			s.signal(w, r, name)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -60,7 +67,7 @@ func (s *Server) clicked(w http.ResponseWriter, r *http.Request) {
 func (s *Server) provision(w http.ResponseWriter, r *http.Request, name, path string) {
 	f := frameOf(r.Context())
 	f.route = "scim"
-	i, err := s.admitProvider(r, name)
+	i, err := s.admitProvider(r, name, provision.Type)
 	if err != nil {
 		if access.KindOf(err) == access.Unauthenticated {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`) // RFC 6750 section 3
@@ -83,7 +90,7 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request, name, path st
 
 // admitProvider lets a service in that shows a token of an integration which is there
 // and is of a type that provisions.
-func (s *Server) admitProvider(r *http.Request, name string) (policy.Integration, error) {
+func (s *Server) admitProvider(r *http.Request, name, typ string) (policy.Integration, error) {
 	var none policy.Integration
 	if err := s.knocks.take(s.client(r).String()); err != nil {
 		return none, err
@@ -98,7 +105,7 @@ func (s *Server) admitProvider(r *http.Request, name string) (policy.Integration
 	if err := s.ident.Admit(r.Context(), name, token); err != nil {
 		return none, err
 	}
-	i, err := s.integration(r.Context(), name, provision.Type)
+	i, err := s.integration(r.Context(), name, typ)
 	if err != nil {
 		return none, err
 	}
@@ -140,7 +147,7 @@ type tokenIn struct {
 }
 
 func (s *Server) addToken(ctx context.Context, c call, in *tokenIn) (*reply[api.TokenAdded], error) {
-	if _, err := s.integration(ctx, in.Name, provision.Type); err != nil {
+	if _, err := s.integration(ctx, in.Name, provision.Type, provision.Signals); err != nil {
 		return nil, err
 	}
 	n := ident.NewToken{Provider: in.Name}

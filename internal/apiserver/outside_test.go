@@ -191,12 +191,7 @@ func TestLeaving(t *testing.T) {
 	}
 	post("/Users", `{"userName": "mira@corp.example", "externalId": "1"}`)
 	platform := post("/Groups", `{"displayName": "Platform", "members": [{"value": "mira"}]}`)
-	sign := func() *api.Client {
-		t.Helper()
-		var added api.UserAdded
-		check(t, admin.Do(t.Context(), http.MethodPost, "/admin/users/mira/enroll", nil, &added))
-		return w.enroll(added.EnrollToken.Reveal(), "")
-	}
+	sign := func() *api.Client { t.Helper(); return w.enroll(w.code(admin, "mira"), "") }
 	hold := func(c *api.Client) string {
 		t.Helper()
 		r, err := c.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "30m", Reason: "look at stuck orders"}, api.Wait{For: api.Ready, Time: 20 * time.Second})
@@ -240,4 +235,12 @@ func TestLeaving(t *testing.T) {
 		t.Fatal("the group stays")
 	}
 	ends(id, "the group is gone")
+}
+
+// code is a fresh one for somebody who is there.
+func (w *world) code(admin *api.Client, name string) string {
+	w.t.Helper()
+	var added api.UserAdded
+	check(w.t, admin.Do(w.t.Context(), http.MethodPost, "/admin/users/"+name+"/enroll", nil, &added))
+	return added.EnrollToken.Reveal()
 }

@@ -24,6 +24,7 @@ import (
 	"stint/internal/ident"
 	"stint/internal/oidc"
 	"stint/internal/provision"
+	"stint/internal/signals"
 	"stint/internal/web"
 )
 
@@ -38,6 +39,7 @@ type Server struct {
 	channels Channels        // or nil
 	chat     http.Handler    // or nil
 	provided provision.Store // or nil
+	receiver *provision.Receiver
 	logKey   api.LogKey
 	ready    func(context.Context) error
 	caution  func() string
@@ -104,6 +106,7 @@ func New(c Config) (*Server, error) {
 	if outside == nil {
 		outside = &http.Client{Transport: nobodyOutside{}}
 	}
+	s.receiver = &provision.Receiver{Store: s.provided, Ender: s.broker, Keys: &signals.Keys{HTTP: outside, Now: time.Now}, Now: time.Now, Log: c.Log}
 	s.party, s.pages = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)
 	s.huma = humago.New(s.mux, describe(c.Version))

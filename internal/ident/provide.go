@@ -138,3 +138,18 @@ func identitiesText(ids []access.Identity) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// Enable lets a user sign in again whom the same provider disabled. Anybody else stays
+// as they are.
+func Enable(tx Tx, by access.Actor, id access.PrincipalID, provider string) error {
+	old, err := tx.Principal(id)
+	if err != nil || !old.Disabled || old.DisabledBy != provider {
+		return err
+	}
+	p := old
+	p.Disabled, p.DisabledBy, p.Version = false, "", old.Version+1
+	if err := tx.SavePrincipals(p); err != nil {
+		return err
+	}
+	return tx.Append(changedEvent(p, changes(old, p), by, tx.Now()))
+}

@@ -22,6 +22,7 @@ type Store interface {
 // Tx is one transaction: ident's, and what services provisioned.
 type Tx interface {
 	ident.Tx
+	SignalTx
 
 	// Provisioned lists by id; CountProvisioned counts without offset and limit.
 	Provisioned(q access.ProvisionedQuery) ([]access.Provisioned, error)

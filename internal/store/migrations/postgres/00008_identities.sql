@@ -49,3 +49,12 @@ CREATE TABLE integration_tokens (
     revoked    BOOLEAN NOT NULL
 );
 CREATE INDEX integration_tokens_by_provider ON integration_tokens (provider);
+
+-- Security events that were dealt with: none counts twice.
+CREATE TABLE signals (
+    provider TEXT COLLATE "C" NOT NULL CHECK (provider <> ''),
+    jti      TEXT COLLATE "C" NOT NULL CHECK (jti <> ''),
+    at       BIGINT NOT NULL,
+    PRIMARY KEY (provider, jti)
+);
+CREATE INDEX signals_by_age ON signals (at);

@@ -49,3 +49,12 @@ CREATE TABLE integration_tokens (
     revoked    INTEGER NOT NULL CHECK (revoked IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX integration_tokens_by_provider ON integration_tokens (provider);
+
+-- Security events that were dealt with: none counts twice.
+CREATE TABLE signals (
+    provider TEXT NOT NULL CHECK (provider <> ''),
+    jti      TEXT NOT NULL CHECK (jti <> ''),
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (provider, jti)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX signals_by_age ON signals (at);
