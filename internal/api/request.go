@@ -130,7 +130,7 @@ type Approval struct {
 	From  []string `json:"from" nullable:"false" example:"group:dba"`
 	Count int      `json:"count" doc:"How many persons are needed" example:"1"`
 	Have  int      `json:"have" doc:"How many have approved" example:"0"`
-	Level string   `json:"level" enum:"chat,console,passkey,client" doc:"What kind of vote it takes at least"`
+	Level string   `json:"level,omitempty" enum:"chat,console,passkey,client" doc:"What kind of vote it takes at least"`
 }
 
 // Grant is the right that results from an approved request.
