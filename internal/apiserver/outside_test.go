@@ -167,7 +167,7 @@ func TestProvisioningIsNobodysAdministrator(t *testing.T) {
 		t.Errorf("identities are %v", p.Identities)
 	}
 	// One who was made an administrator here gets no new way to sign in.
-	_, a := w.scim(token, "POST", "/scim/v2/corp/Users", `{"userName": "boss"}`)
+	w.scim(token, "POST", "/scim/v2/corp/Users", `{"userName": "boss"}`)
 	yes := true
 	_, err := admin.SetUser(t.Context(), "boss", api.UserSet{Admin: &yes})
 	check(t, err)

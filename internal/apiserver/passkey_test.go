@@ -433,11 +433,16 @@ func TestBetweenApprovalAndStart(t *testing.T) {
 			_, err := root.RemovePasskey(t.Context(), people["omar"].id, "stolen")
 			check(t, err)
 		},
-		"the target was re-bound": func(t *testing.T, _ *world, root *signer, _ map[string]*signer, _ api.Request) {
+		"the target was re-bound": func(t *testing.T, _ *world, root *signer, people map[string]*signer, _ api.Request) {
 			text := strings.Replace(fmt.Sprintf(guarded, "high", "passkey"), "127.0.0.1:1", "127.0.0.1:2", 1)
 			_, err := root.SetCredential(t.Context(), "login2", api.CredentialSet{Type: "fake", Address: "127.0.0.1:2", Username: "stint", Password: "hunter2"})
 			check(t, err)
-			_, err = root.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "guarded.yaml", Text: strings.Replace(text, "credential: login", "credential: login2", 1)}}})
+			applied, err := root.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "guarded.yaml", Text: strings.Replace(text, "credential: login", "credential: login2", 1)}}})
+			check(t, err)
+			if applied.Proposal == nil {
+				t.Fatal("one administrator alone binds a critical target elsewhere")
+			}
+			_, err = people["ada"].DecideProposal(t.Context(), applied.Proposal.ID, true, api.ProposalVote{Digest: applied.Proposal.Digest})
 			check(t, err)
 		},
 		"the reason was edited in its row":    tamper("requests", `UPDATE requests SET body = replace(body, 'check the seals', 'take everything') WHERE id = $1`),

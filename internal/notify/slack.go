@@ -75,7 +75,7 @@ func (c *slack) Send(ctx context.Context, m Message, before Sent) (Sent, error) 
 	c.doubt(m.Subject, false)
 	if method == "chat.postMessage" {
 		if got.Stamp == "" {
-			return before, errors.New("Slack took a message and did not say where it is")
+			return before, errors.New("a message was taken by Slack, which did not say where it is")
 		}
 		before.Remote = got.Channel + "/" + got.Stamp
 	}
@@ -172,7 +172,7 @@ func (c *slack) call(ctx context.Context, method string, body, into any) error {
 		Error string `json:"error"`
 	}
 	if err := json.Unmarshal(a.body, &ok); err != nil {
-		return errors.New("Slack's answer is not JSON")
+		return errors.New("the answer of Slack is not JSON")
 	}
 	if !ok.OK {
 		return &slackError{oneLine(ok.Error, 60)}

@@ -201,7 +201,7 @@ func (c *slack) carryOut(ctx context.Context, p slackPayload) {
 	err := func() error {
 		subject := p.subject()
 		if subject == "" {
-			return errors.New("Slack does not say who clicked")
+			return errors.New("who clicked is not said")
 		}
 		click := Click{Integration: c.at.Name, Subject: subject}
 		value := ""

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -248,9 +247,6 @@ func clone(v any) any {
 	}
 	return v
 }
-
-// same reports whether two values are equal, as elements of a multi-valued attribute.
-func same(a, b any) bool { return reflect.DeepEqual(a, b) }
 
 // Text is the text of an attribute by its path of names, or empty.
 func (o Object) Text(path ...string) string {
