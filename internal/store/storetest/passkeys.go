@@ -40,8 +40,8 @@ func passkeys(t *testing.T, s Store) {
 		kind access.Kind
 	}{
 		"the counter goes back":       {first, func(p *access.Passkey) { p.Counter-- }, access.Internal},
-		"a second first one":          {first, func(p *access.Passkey) { p.ID, p.Credential = "pky_9", []byte{9} }, access.Internal},
-		"the same credential":         {open, func(p *access.Passkey) { p.ID = "pky_9" }, access.Internal},
+		"a second first one":          {first, func(p *access.Passkey) { p.ID, p.Credential = "pky_9", []byte{9} }, access.Conflict},
+		"the same credential":         {open, func(p *access.Passkey) { p.ID = "pky_9" }, access.Conflict},
 		"of another person":           {first, func(p *access.Passkey) { p.Person = "omar" }, access.Conflict},
 		"active on nobody's word":     {open, func(p *access.Passkey) { p.Version, p.State = 2, access.PasskeyActive }, access.Internal},
 		"another anchor":              {first, func(p *access.Passkey) { p.Version, p.Anchor = 2, access.AnchorOwn }, access.Internal},

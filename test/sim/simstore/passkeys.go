@@ -67,11 +67,15 @@ func passkeyRule(all map[access.PasskeyID]access.Passkey, old access.Passkey, th
 			first = first || other.Anchor == access.AnchorGenesis
 		}
 	}
+	switch {
+	case twice:
+		return taken("the passkey of this credential")
+	case first && p.Anchor == access.AnchorGenesis:
+		return taken("the first passkey")
+	}
 	return hold(
 		rule{p.State == access.PasskeyActive && p.Anchor == "", "an active passkey has an anchor"},
 		rule{p.ID == "" || p.Principal == "" || p.Person == "" || len(p.Credential) == 0 || len(p.Credential) > 1023, "the parts of a passkey"},
-		rule{twice, "a credential is one passkey"},
-		rule{first && p.Anchor == access.AnchorGenesis, "there is one first passkey"},
 		rule{there && (old.State == access.PasskeyRemoved || p.State != old.State && p.Version == old.Version ||
 			old.State == access.PasskeyActive && p.State == access.PasskeyProposed || old.Anchor != "" && p.Anchor != old.Anchor || p.Counter < old.Counter),
 			"a passkey is proposed, active, removed, and its counter goes up"},
