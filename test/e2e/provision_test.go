@@ -28,8 +28,8 @@ address: https://corp.example.com
 // rounds is how often each way to leave is measured.
 const rounds = 25
 
-// within is what Stint promises of somebody who left, at the 99th percentile.
-const within = 10 * time.Second
+// leavesWithin is what Stint promises of somebody who left, at the 99th percentile.
+const leavesWithin = 10 * time.Second
 
 // client is a provisioning service.
 type client struct {
@@ -114,7 +114,7 @@ func TestWhoLeavesIsCut(t *testing.T) {
 	if err := psql.Wait(); err == nil {
 		t.Errorf("psql ended well:\n%s", said.String())
 	}
-	must(t, o.Clean(t.Context(), within))
+	must(t, o.Clean(t.Context(), leavesWithin))
 	t.Logf("psql was cut, and the account gone, %s after the PATCH was sent", time.Since(began).Round(time.Millisecond))
 	if r := set.As("petra").Run(t.Context(), "whoami"); r.Code != 4 {
 		t.Errorf("who left is still signed in: exit %d", r.Code)
@@ -129,8 +129,8 @@ func TestWhoLeavesIsCut(t *testing.T) {
 			s := session(t, "petra", r.ID)
 			began := time.Now()
 			leave()
-			cut(t, s, within)
-			must(t, o.Clean(t.Context(), within))
+			cut(t, s, leavesWithin)
+			must(t, o.Clean(t.Context(), leavesWithin))
 			took = append(took, time.Since(began))
 			if end := status(t, "root", r.ID); end.Grant.EndReason != api.EndPolicy {
 				t.Errorf("ended by %s", end.Grant.EndReason)
@@ -142,8 +142,8 @@ func TestWhoLeavesIsCut(t *testing.T) {
 			return took[min(len(took)-1, int(q*float64(len(took))))].Round(time.Millisecond)
 		}
 		t.Logf("%s: session cut and account gone after p50 %s, p99 %s, at most %s, of %d", what, at(.5), at(.99), at(1), len(took))
-		if at(.99) > within {
-			t.Errorf("%s: p99 is %s, more than %s", what, at(.99), within)
+		if at(.99) > leavesWithin {
+			t.Errorf("%s: p99 is %s, more than %s", what, at(.99), leavesWithin)
 		}
 	}
 	measure("active=False", func() { c.patch("/Users/petra", `{"op": "Replace", "path": "active", "value": "False"}`) },
