@@ -100,8 +100,9 @@ var mutants = []mutant{
 		"case voter.Person == r.Person || voter.Person == \"\":", "case voter.Person == \"\":")},
 	{"one-approval-is-enough", "T-03: two were needed, one was enough", one(acc+"approval.go",
 		"for range q.Count {", "for range min(q.Count, 1) {")},
-	{"anybody-approves", "CVE-2025-62712: no check who may decide", one(acc+"approval.go",
-		"if len(meets) == 0 {", "if meets = []int{0}; false {")},
+	{"anybody-approves", "CVE-2025-62712: no check who may decide", []edit{
+		{acc + "approval.go", "if !slices.ContainsFunc(r.Decision.Approvals, func(q Requirement) bool { return inAny(q, voter) }) {", "if false {"},
+		{acc + "approval.go", "if a.Meets = r.meets(r.Decision.Approvals, voter, a.Level); a.Approve", "if a.Meets = []int{0}; a.Approve"}}},
 	{"approval-widens", "T-08: the shorter time that an approver left is not heeded", one(acc+"approval.go",
 		"d = min(d, a.Duration)", "d = max(d, a.Duration)")},
 	{"not-decided-again", "T-09: policy and people changed between the request and its approval", one(brk+"start.go",
@@ -112,7 +113,7 @@ var mutants = []mutant{
 	{"policy-error-allows", "T-34: when policy says no, it goes on", one(brk+"start.go",
 		"if d.Effect == access.Deny {\n\t\t\treturn false, denied(d)", "if d.Effect == access.Deny && p != policy.Alive {\n\t\t\treturn false, denied(d)")},
 	{"disabled-user-keeps-grant", "Q-07, TEAM: a user is disabled, and the access stays", one(brk+"people.go",
-		"q := access.GrantQuery{Principal: p.ID, States: live, Limit: dueBatch}", "q := access.GrantQuery{Principal: p.ID + \"-\", States: live, Limit: dueBatch}")},
+		"q := access.GrantQuery{Principal: id, States: live, Limit: dueBatch}", "q := access.GrantQuery{Principal: id + \"-\", States: live, Limit: dueBatch}")},
 	{"disabled-user-may-ask", "Q-07: who is disabled gets new access", one(acc+"principal.go", "if p.Disabled {", "if false {")},
 	{"stop-switch-ignored", "Let's Encrypt 2020: stop issuing must stop it", one(brk+"revoke.go", "if s.Stopped {", "if false {")},
 	{"asked-twice-granted-twice", "I-28: a repeated call makes a second request", []edit{
