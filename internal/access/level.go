@@ -78,6 +78,9 @@ func (r Request) floor() Level {
 	return least
 }
 
+// VotesByChat reports whether a vote that is given in a chat counts at all, be it a no.
+func (r Request) VotesByChat() bool { return r.floor() <= LevelChat }
+
 // at is the level that a requirement asks for on the request's targets.
 func (r Request) at(q Requirement) Level {
 	l := q.Level

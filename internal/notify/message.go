@@ -112,7 +112,10 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	switch {
 	case r.State == access.RequestPending:
 		m.Stage, m.Title = Asked, who+" asks for "+what+" for "+span(r.Duration)
-		m.Vote, m.Chat, m.Command = r.Digest.String(), byChat(r), "stint approve "+string(r.ID)
+		m.Command = "stint approve " + string(r.ID)
+		if r.VotesByChat() { // else no button does anything
+			m.Vote, m.Chat = r.Digest.String(), byChat(r)
+		}
 	case r.State == access.RequestIsDenied:
 		m.Stage, m.Title = Answered, "Denied: "+who+", "+what
 		if n := len(r.Decision.Reasons); n > 0 && (len(r.Approvals) == 0 || r.Approvals[len(r.Approvals)-1].Approve) {

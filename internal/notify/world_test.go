@@ -340,7 +340,7 @@ func (h *house) change(id access.RequestID, t access.EventType, bend func(*acces
 // sample is a request that waits for one approval.
 func sample(n int) access.Request {
 	return access.Request{ID: access.RequestID(fmt.Sprintf("req_%026d", n)), Version: 1, State: access.RequestPending, Principal: "user:mira", Person: "mira",
-		Targets:     []access.Target{{Resource: "orders-db", Criticality: access.High, Account: "mira"}},
+		Targets:     []access.Target{{Resource: "orders-db", Criticality: access.Medium, Account: "mira"}},
 		Role:        "reader",
 		Permissions: access.Permissions{Mechanism: access.Account, Rights: []string{"orders_read"}}, Duration: 30 * time.Minute,
 		Reason: "Checkout errors since 13:50. Need to look at stuck rows in settlement_queue", Ticket: "INC-2207", Digest: access.Digest{1, 2, 3},

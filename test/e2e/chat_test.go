@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -97,7 +98,7 @@ func TestSlack(t *testing.T) {
 	c := &chat{token: "xoxb-test", texts: map[string]string{}}
 	srv := httptest.NewServer(c)
 	defer srv.Close()
-	w := newWard(t, stage.Options{Store: os.Getenv("STORE"), Config: "egress: {allow: [127.0.0.1/32]}\n"})
+	w := newWard(t, stage.Options{Store: cmp.Or(os.Getenv("STORE"), "sqlite"), Config: "egress: {allow: [127.0.0.1/32]}\n"})
 	ctx, root := t.Context(), w.As("root")
 	must(t, w.Enrol(ctx, "sam", "--group", "support"))
 	must(t, w.Enrol(ctx, "omar", "--group", "dba"))
@@ -106,9 +107,10 @@ func TestSlack(t *testing.T) {
 		must(t, os.WriteFile(file, []byte(secret), 0o600))
 		must(t, root.Run(ctx, "admin", "credential", "set", name, "--type", "slack", "--address", srv.URL, "--password-file", file).Failed())
 	}
-	doc := "kind: Integration\nname: ops-chat\ntype: slack\naddress: " + srv.URL + "\ncredential: chat-bot\nsigning: chat-signing\nchannel: C0123ABCD\ncriticality: high\nlabels: [team=orders]\n"
+	doc := "kind: Integration\nname: ops-chat\ntype: slack\naddress: " + srv.URL + "\ncredential: chat-bot\nsigning: chat-signing\nchannel: C0123ABCD\ncriticality: medium\nlabels: [team=orders]\n"
 	must(t, os.WriteFile(filepath.Join(w.Dir, "chat.yaml"), []byte(doc), 0o600))
 	must(t, root.Run(ctx, "apply", "-f", "chat.yaml").Failed())
+	must(t, w.Documents(ctx, strings.Replace(documents, "criticality: high", "criticality: medium", 1))) // from high up no chat decides
 	must(t, root.Run(ctx, "admin", "integration", "test", "ops-chat").Failed())
 
 	var asked api.Request

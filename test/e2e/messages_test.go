@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -99,7 +100,7 @@ func TestWebhook(t *testing.T) {
 	const secret = "a-secret-of-the-hook-that-is-long"
 	h := &hook{key: []byte(secret)}
 	h.up(t)
-	w := newWard(t, stage.Options{Store: os.Getenv("STORE"), Config: "egress: {allow: [127.0.0.1/32]}\n"})
+	w := newWard(t, stage.Options{Store: cmp.Or(os.Getenv("STORE"), "sqlite"), Config: "egress: {allow: [127.0.0.1/32]}\n"})
 	ctx, root := t.Context(), w.As("root")
 	file := filepath.Join(w.Dir, "hook.secret")
 	must(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
