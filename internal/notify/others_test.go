@@ -176,7 +176,7 @@ func TestPaging(t *testing.T) {
 		h.integrations = []Integration{{Name: "ops-pager", Type: Paging, Address: "https://pager.example", Credential: "ops-pager", Options: map[string]string{"events": "troubles"}}}
 		h.logins["ops-pager"] = Login{Secret: access.NewSecret([]byte("R0UT1NGKEY\n"))}
 		stop := start(h.service(w, "a"))
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		trouble := func(n int) {
 			h.log(access.Event{Type: "removal.trouble", Entity: fmt.Sprintf("note_%d", h.nextID), Facts: map[string]string{"entitlement": fmt.Sprintf("ent_%d", n), "resource": "orders-db", "said": "connection refused"}})
 		}
@@ -187,7 +187,7 @@ func TestPaging(t *testing.T) {
 		trouble(1)
 		gone(7) // of which nobody was told
 		h.log(access.Event{Type: "breakglass.opened", Entity: "rev_1", Facts: map[string]string{"principal": "user:mira", "resource": "orders-db", "reason": "all is down", "owners": "group:dba", "drill": "true"}})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if p.opened != 2 || p.calls != 2 {
 			t.Fatalf("%d pages, %d calls", p.opened, p.calls)
 		}
@@ -201,7 +201,7 @@ func TestPaging(t *testing.T) {
 		w.set("pager.example", true)
 		for n := 2; n < 22; n++ {
 			trouble(n)
-			time.Sleep(3 * time.Minute)
+			pass(3 * time.Minute)
 			if n%2 == 0 {
 				gone(n)
 			}
@@ -209,7 +209,7 @@ func TestPaging(t *testing.T) {
 		gone(1)
 		h.log(access.Event{Type: "review.closed", Entity: "rev_1", Version: 2})
 		w.set("pager.example", false)
-		time.Sleep(mostWait)
+		pass(mostWait)
 		stop()
 		if len(p.open) != 10 || p.opened != 12 || len(p.resolved) != 12 {
 			t.Errorf("%d open of %d, %d resolved", len(p.open), p.opened, len(p.resolved))

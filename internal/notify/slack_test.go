@@ -218,11 +218,11 @@ func TestSlackHourDown(t *testing.T) {
 		h.slackTo(w, srv)
 		h.log(access.Event{Type: "documents.applied", Entity: "documents"})
 		stop := start(h.service(w, "a"))
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		first := h.ask(1)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		h.change(first, access.RequestApproved, approved)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if srv.posts != 1 || srv.edits != 1 {
 			t.Fatalf("%d posts, %d edits", srv.posts, srv.edits)
 		}
@@ -233,11 +233,11 @@ func TestSlackHourDown(t *testing.T) {
 		var ids []access.RequestID
 		for i := range 20 {
 			ids = append(ids, h.ask(10+i))
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			h.change(ids[i], access.RequestVoted, func(r *access.Request) {})
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			h.change(ids[i], access.RequestDenied, denied)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		h.grants[first] = over(g)
 		h.log(access.Event{Type: access.GrantEnded, Entity: string(g.ID), Facts: map[string]string{"request": string(first), "resource": "orders-db"}})
@@ -248,7 +248,7 @@ func TestSlackHourDown(t *testing.T) {
 		srv.mu.Lock()
 		srv.limited = 2
 		srv.mu.Unlock()
-		time.Sleep(mostWait + 2*time.Minute)
+		pass(mostWait + 2*time.Minute)
 		stop()
 		if srv.posts != 21 || srv.edits != 2 || len(srv.problems) != 0 {
 			t.Errorf("%d posts, %d edits, %v", srv.posts, srv.edits, srv.problems)

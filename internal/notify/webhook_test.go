@@ -88,15 +88,15 @@ func TestWebhookHourDown(t *testing.T) {
 		h.logins["dead"], h.logins["well"] = Login{Secret: access.NewSecret([]byte(hookSecret))}, Login{Secret: access.NewSecret([]byte(hookSecret))}
 		h.log(access.Event{Type: "documents.applied", Entity: "documents"})
 		stop := start(h.service(w, "a"))
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.set("dead.example", true)
 		for i := range 60 {
 			h.ask(i)
-			time.Sleep(time.Second)
+			pass(time.Second)
 			if n := len(well.got); n != i+1 {
 				t.Fatalf("after %d events the other receiver has %d", i+1, n)
 			}
-			time.Sleep(time.Minute - time.Second)
+			pass(time.Minute - time.Second)
 		}
 		if ts, err := h.service(w, "b").Troubles(t.Context()); err != nil || !strings.Contains(ts["dead"].Why, "connection refused") || len(ts) != 1 {
 			t.Errorf("troubles: %v, %v", ts, err)
@@ -105,7 +105,7 @@ func TestWebhookHourDown(t *testing.T) {
 			t.Errorf("%d calls in an hour", n)
 		}
 		w.set("dead.example", false)
-		time.Sleep(mostWait)
+		pass(mostWait)
 		for name, r := range map[string]*hookReceiver{"dead": dead, "well": well} {
 			if len(r.got) != 60 || r.twice != 0 || len(r.bad) != 0 {
 				t.Errorf("%s: %d events, %d twice, refused %v", name, len(r.got), r.twice, r.bad)

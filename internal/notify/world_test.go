@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"stint/internal/access"
@@ -378,4 +379,10 @@ func contains(t *testing.T, text string, all ...string) {
 			t.Errorf("%q is not in %s", s, text)
 		}
 	}
+}
+
+// pass lets time pass, and what it brings be done; in a synctest bubble.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
