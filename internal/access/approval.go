@@ -275,7 +275,7 @@ func (r Request) Have() []int {
 // meets lists the requirements that a vote of the principal and level can fill.
 func (r Request) meets(reqs []Requirement, p Principal, l Level) (is []int) {
 	for i, q := range reqs {
-		if inAny(q, p) && l >= r.at(q) {
+		if inAny(q, p) && l >= r.Wants(q) {
 			is = append(is, i)
 		}
 	}

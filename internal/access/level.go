@@ -71,18 +71,14 @@ func (l Level) At(c Criticality) Level {
 // floor is the level below which no vote on the request counts, whatever its
 // decision says: for a chat that is console from high up.
 func (r Request) floor() Level {
-	least := LevelChat
-	for _, t := range r.Targets {
-		least = max(least, LevelChat.At(t.Criticality))
-	}
-	return least
+	return r.Wants(Requirement{Level: LevelChat})
 }
 
 // VotesByChat reports whether a vote that is given in a chat counts at all, be it a no.
 func (r Request) VotesByChat() bool { return r.floor() <= LevelChat }
 
-// at is the level that a requirement asks for on the request's targets.
-func (r Request) at(q Requirement) Level {
+// Wants is the level that a requirement asks for on the request's targets.
+func (r Request) Wants(q Requirement) Level {
 	l := q.Level
 	for _, t := range r.Targets {
 		l = max(l, q.Level.At(t.Criticality))
@@ -93,7 +89,7 @@ func (r Request) at(q Requirement) Level {
 // leastByPasskey is how many persons must at least approve with a passkey.
 func (r Request) leastByPasskey() (n int) {
 	for _, q := range r.Decision.Approvals {
-		if r.at(q) >= LevelPasskey {
+		if r.Wants(q) >= LevelPasskey {
 			n += q.Count
 		}
 	}

@@ -222,7 +222,7 @@ func (r Request) tooWeak(voter Principal, is Level) error {
 	asked := LevelClient
 	for _, q := range r.Decision.Approvals {
 		if inAny(q, voter) {
-			asked = min(asked, r.at(q))
+			asked = min(asked, r.Wants(q))
 		}
 	}
 	why := "it asks for a vote of level " + asked.String() + ", and this one is of level " + is.String()

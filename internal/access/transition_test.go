@@ -135,7 +135,7 @@ func TestRequestTransitions(t *testing.T) {
 		RequestIsGranted: decided, RequestIsDenied: decided, RequestWithdrawn: decided, RequestTimedOut: decided,
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "Granted", "Have", "Asks", "MayDecide", "Recount", "VotesByChat")
+	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "Granted", "Have", "Asks", "MayDecide", "Recount", "VotesByChat", "Wants")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {

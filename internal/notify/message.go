@@ -213,20 +213,11 @@ func said(a access.Approval) string {
 func byChat(r access.Request) bool {
 	have := r.Have()
 	for i, q := range r.Decision.Approvals {
-		if have[i] < q.Count && level(r, q) <= access.LevelChat {
+		if have[i] < q.Count && r.Wants(q) <= access.LevelChat {
 			return true
 		}
 	}
 	return false
-}
-
-// level is the level of vote that a requirement asks for on the request's targets.
-func level(r access.Request, q access.Requirement) access.Level {
-	l := q.Level
-	for _, t := range r.Targets {
-		l = max(l, q.Level.At(t.Criticality))
-	}
-	return l
 }
 
 // needs says whose approval is asked for, and how many have given it.
@@ -239,7 +230,7 @@ func needs(r access.Request) string {
 			from[j] = string(s)
 		}
 		by := ""
-		if l := level(r, q); l >= access.LevelPasskey {
+		if l := r.Wants(q); l >= access.LevelPasskey {
 			by = " by passkey"
 		}
 		all = append(all, fmt.Sprintf("%d of %d from %s%s", have[i], q.Count, strings.Join(from, " or "), by))
