@@ -64,11 +64,7 @@ func (c *cli) addPasskey(ctx context.Context, name string, recovery api.Secret, 
 	if err != nil {
 		return err
 	}
-	me, err := conn.Whoami(ctx)
-	if err != nil {
-		return err
-	}
-	own, err := c.ownPasskeys(ctx, conn)
+	me, own, err := c.signer(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -250,11 +246,7 @@ func (c *cli) vouchPasskey(ctx context.Context, id, digest string, open bool) er
 		return &api.Error{Kind: api.Denied, Code: "digest-differs", Message: "this is not the passkey that the person has told you of",
 			Why: "its digest is " + d, Next: "ask them again; if it stays so, somebody else has made this one: stint passkey remove " + p.ID}
 	}
-	me, err := conn.Whoami(ctx)
-	if err != nil {
-		return err
-	}
-	keys, err := c.ownPasskeys(ctx, conn)
+	me, keys, err := c.signer(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -322,11 +314,7 @@ func (c *cli) passkeyRecoveryCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			me, err := conn.Whoami(ctx)
-			if err != nil {
-				return err
-			}
-			keys, err := c.ownPasskeys(ctx, conn)
+			me, keys, err := c.signer(ctx, conn)
 			if err != nil {
 				return err
 			}

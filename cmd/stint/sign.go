@@ -65,6 +65,16 @@ func (c *cli) ownPasskeys(ctx context.Context, conn *connection) (ownKeys, error
 	return keys, nil
 }
 
+// signer is who is signed in, and the passkeys that they can sign with here.
+func (c *cli) signer(ctx context.Context, conn *connection) (api.Whoami, ownKeys, error) {
+	me, err := conn.Whoami(ctx)
+	if err != nil {
+		return me, nil, err
+	}
+	keys, err := c.ownPasskeys(ctx, conn)
+	return me, keys, err
+}
+
 // passkeyOf is the passkey as the server tells it, named by what it is.
 func passkeyOf(p api.Passkey) access.Passkey {
 	k := access.Passkey{State: access.PasskeyState(p.State), Principal: access.PrincipalID(p.Principal), Person: access.Person(p.Person), Name: p.Name,
@@ -143,17 +153,13 @@ func (c *cli) signVote(ctx context.Context, conn *connection, r api.Request, v *
 	if !asked || r.Ask == "" || r.State != api.RequestPending {
 		return nil
 	}
-	keys, err := c.ownPasskeys(ctx, conn)
+	me, keys, err := c.signer(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if len(keys) == 0 {
 		return &api.Error{Kind: api.PasskeyNeeded, Code: "no-passkey", Message: "this request is approved with a passkey, and you have none for stint approve",
 			Next: "make one with stint passkey add, and have it vouched for"}
-	}
-	me, err := conn.Whoami(ctx)
-	if err != nil {
-		return err
 	}
 	what, err := access.DecodeAsk(r.Ask)
 	if err != nil {
