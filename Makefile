@@ -40,7 +40,7 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. About 22 minutes on two cores with warm caches, four of them for
+## Every test. About 25 minutes on two cores with warm caches, four of them for
 ## 200 seeds of the simulation.
 test: setup check build cross unit race e2e
 	@$(MAKE) --no-print-directory sim SEEDS=200
@@ -139,7 +139,7 @@ proofs: build
 	$(GO) run ./test/proofs -evidence '$(EVIDENCE)'
 
 ## Approvals by passkey under attack: 200,000 random sequences of stolen sessions, replays,
-## bent signatures and a pen in the database.
+## bent signatures and a pen in the database. About an hour.
 attacks:
 	$(GO) test -count=1 -timeout 4h ./internal/passkey -run 'TestSequences' -rapid.checks=200000 -v
 
