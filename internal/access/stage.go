@@ -93,6 +93,10 @@ func (r Request) asking(reqs []Requirement) []Requirement {
 	return reqs
 }
 
+// Asked lists all its requirements, in the order of the decision, with whoever they were
+// escalated to.
+func (r Request) Asked() []Requirement { return r.asking(r.Decision.Approvals) }
+
 // Asking lists the requirements that the request asks for now, with whoever they
 // were escalated to; none once it is decided.
 func (r Request) Asking() (reqs []Requirement) {
