@@ -136,6 +136,10 @@ var namesOf = map[string]func(context.Context, *connection) ([]string, error){
 		return each(page.Items, func(p api.Policy) string { return p.Name }), err
 	},
 	api.Integrations: integrationNames,
+	api.Schedules: func(ctx context.Context, conn *connection) ([]string, error) {
+		page, err := conn.ListSchedules(ctx, api.List{})
+		return each(page.Items, func(s api.Schedule) string { return s.Name }), err
+	},
 	api.Users: func(ctx context.Context, conn *connection) ([]string, error) {
 		page, err := conn.ListUsers(ctx, api.List{})
 		return each(page.Items, func(u api.User) string { return u.Name }), err

@@ -137,8 +137,9 @@ func (c *cli) vote(ctx context.Context, id, digest, question, span string, cast 
 	if longer(span, r.Duration) {
 		return usageError{errors.New("--for " + span + " is longer than the " + r.Duration + " that were asked for: an approval can only shorten")}
 	}
-	c.say(strings.TrimSuffix(facts("who", whoOf(r), "what", r.Role+" on "+r.Resource, "how long", howLong(r, c), "why", dash(r.Reason),
-		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r), "digest", r.Digest), "\n"))
+	shown := []string{"who", whoOf(r), "what", r.Role + " on " + r.Resource, "how long", howLong(r, c), "why", dash(r.Reason),
+		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r), "digest", r.Digest}
+	c.say(strings.TrimSuffix(facts(append(shown, remarkFacts(r, c.now())...)...), "\n"))
 	if r.State == api.RequestPending && c.canAsk() && !c.yes {
 		yes, err := c.confirm(ctx, question)
 		if err != nil {

@@ -40,6 +40,20 @@ func (f *fake) routes(mux *http.ServeMux) {
 		r.State = api.RequestCancelled
 		return nil
 	}))
+	for verb, answer := range map[string]bool{"question": false, "answer": true} {
+		f.route(mux, "POST /v1/requests/{id}/"+verb, f.onRequest(func(who fakeLogin, r *api.Request, body []byte) error {
+			var in api.RemarkAsk
+			if err := json.Unmarshal(body, &in); err != nil {
+				return err
+			}
+			if answer && len(r.Remarks) == 0 {
+				return &api.Error{Kind: api.Conflict, Code: "nothing-asked", Message: "nobody has a question"}
+			}
+			_, person, _ := strings.Cut(who.principal, ":")
+			r.Remarks = append(r.Remarks, api.Remark{Principal: who.principal, Person: person, Answer: answer, Text: in.Text, At: api.At(time.Now())})
+			return nil
+		}))
+	}
 	f.route(mux, "POST /v1/requests/{id}/end", f.onRequest(func(_ fakeLogin, r *api.Request, _ []byte) error {
 		end(r, api.EndReturned)
 		return nil

@@ -14,7 +14,7 @@ import (
 )
 
 // kindsOfGet are what can be listed.
-var kindsOfGet = []string{api.Resources, api.Roles, api.Policies, api.Integrations, "grants", "requests", api.Users}
+var kindsOfGet = []string{api.Resources, api.Roles, api.Policies, api.Schedules, api.Integrations, "grants", "requests", api.Users}
 
 type getFlags struct {
 	state string
@@ -25,7 +25,7 @@ type getFlags struct {
 func (c *cli) getCmd() *cobra.Command {
 	var f getFlags
 	cmd := &cobra.Command{
-		Use:   "get resources|roles|policies|integrations|grants|requests|users [NAME]",
+		Use:   "get resources|roles|policies|schedules|integrations|grants|requests|users [NAME]",
 		Short: "List what there is, or show one of it",
 		Example: "  stint get roles\n" +
 			"  stint get requests --state denied -o json",
@@ -106,6 +106,8 @@ func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f ge
 		return showKind(c, name, f.limit, conn.ListRoles, conn.Role, ctx, c.roleTable)
 	case api.Policies:
 		return showKind(c, name, f.limit, conn.ListPolicies, conn.Policy, ctx, c.policyTable)
+	case api.Schedules:
+		return showKind(c, name, f.limit, conn.ListSchedules, conn.Schedule, ctx, c.scheduleTable)
 	case api.Integrations:
 		return showKind(c, name, f.limit, conn.ListIntegrations, conn.Integration, ctx, c.integrationTable)
 	case api.Users:
@@ -245,4 +247,13 @@ func selector(s api.Selector) string {
 		out = append(out, pairs(s.Labels))
 	}
 	return strings.Join(out, " ")
+}
+
+func (c *cli) scheduleTable(all []api.Schedule) (names []string, t *table) {
+	t = newTable("NAME", "ON CALL", "ZONE", "SOURCE")
+	for _, s := range all {
+		names = append(names, s.Name)
+		t.row(s.Name, strings.Join(s.OnCall, ", "), s.Zone, s.Source)
+	}
+	return names, t
 }

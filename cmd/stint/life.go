@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,17 +83,32 @@ func span(r api.Request) string {
 	return r.Duration
 }
 
-// asked is who is asked to approve, and how far that is.
+// asked is who is asked to approve, stage by stage, and how far that is.
 func asked(list []api.Approval) string {
-	var parts []string
-	for _, a := range list {
-		text := strings.Join(a.From, " or ")
-		if a.Count > 1 || a.Have > 0 {
-			text += fmt.Sprintf(" (%d of %d)", a.Have, a.Count)
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b api.Approval) int { return a.Stage - b.Stage })
+	var text strings.Builder
+	for i, a := range list {
+		from := a.From
+		if a.Escalated {
+			from = slices.Concat(from, a.EscalateTo)
 		}
-		parts = append(parts, text)
+		switch {
+		case i == 0:
+		case a.Stage != list[i-1].Stage:
+			text.WriteString(", then ")
+		default:
+			text.WriteString(" and ")
+		}
+		text.WriteString(strings.Join(from, " or "))
+		if a.Count > 1 || a.Have > 0 {
+			fmt.Fprintf(&text, " (%d of %d)", a.Have, a.Count)
+		}
+		if len(a.EscalateTo) > 0 && !a.Escalated {
+			text.WriteString(" (after " + a.EscalateAfter + " also " + strings.Join(a.EscalateTo, " or ") + ")")
+		}
 	}
-	return strings.Join(parts, " and ")
+	return text.String()
 }
 
 // doing is what happens to the request at this moment.

@@ -124,6 +124,10 @@ func requestFacts(r api.Request, c *cli) string {
 	for _, x := range r.Decision.Reasons {
 		pairs = append(pairs, "rule", reasonLine(x))
 	}
+	if r.State == api.RequestPending {
+		pairs = append(pairs, "answer by", timeFact(r.ExpiresAt, c))
+	}
+	pairs = append(pairs, remarkFacts(r, now)...)
 	for _, v := range r.Votes {
 		verb := "denied by"
 		if v.Approve {

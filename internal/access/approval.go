@@ -60,6 +60,9 @@ func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Requ
 	r.Version++
 	kv := []string{"approver", string(a.By), "approver_person", string(a.Person), "note", a.Note, "approval_digest", a.Digest.String()}
 	kv = append(kv, a.levelFacts()...)
+	if a.Approve {
+		kv = append(kv, "stage", r.stageFact())
+	}
 	switch {
 	case !a.Approve:
 		r.State, r.DecidedAt = RequestIsDenied, now
@@ -89,8 +92,9 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 	case slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == voter.Person }):
 		return Approval{}, Fail(Conflict, "already-voted", "you have voted on this request already")
 	}
-	if !slices.ContainsFunc(r.Decision.Approvals, func(q Requirement) bool { return inAny(q, voter) }) {
-		return Approval{}, Fail(Denied, "not-an-approver", "this request is not yours to decide").Because("it asks for " + askedOf(r.Decision.Approvals))
+	open := r.OpenStage()
+	if err := r.mayVote(voter, open); err != nil {
+		return Approval{}, err
 	}
 	if v.Note != "" || !v.Approve {
 		if err := checkText("note", v.Note, MaxReason, false); err != nil {
@@ -104,7 +108,7 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 	if a, err = a.proved(r, v); err != nil {
 		return Approval{}, err
 	}
-	if a.Meets = r.meets(r.Decision.Approvals, voter, a.Level); a.Approve && len(a.Meets) == 0 {
+	if a.Meets = r.inStages(r.meets(r.asking(r.Decision.Approvals), voter, a.Level), open, open); a.Approve && len(a.Meets) == 0 {
 		return Approval{}, r.tooWeak(voter, a.Level)
 	}
 	a.Digest = approvalDigest(a, r.Permissions)
@@ -137,14 +141,15 @@ func (r Request) leaves(a Approval, v Vote) (Approval, error) {
 }
 
 // Asks reports whether the principal is one of those whom the request asks, or
-// asked when it was open.
+// asked when it was open. Whoever is of a stage that was never reached was not.
 func (r Request) Asks(p Principal) bool {
-	return p.ID.Kind() == User && p.Person != "" && p.Person != r.Person && slices.ContainsFunc(r.Decision.Approvals, func(q Requirement) bool { return inAny(q, p) })
+	return r.mayBeAsked(p) && len(r.meetsIn(p, 1, r.OpenStage())) > 0
 }
 
 // MayDecide reports whether the principal's vote would count now.
 func (r Request) MayDecide(p Principal) bool {
-	return r.State == RequestPending && r.Asks(p) &&
+	open := r.OpenStage()
+	return r.State == RequestPending && r.mayBeAsked(p) && len(r.meetsIn(p, open, open)) > 0 &&
 		!slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == p.Person })
 }
 
@@ -188,7 +193,7 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, p
 		case err != nil || level < r.floor():
 			continue
 		}
-		a.Meets = r.meets(reqs, v, level)
+		a.Meets = r.meets(r.asking(reqs), v, level)
 		counted = append(counted, a)
 	}
 	if !Quorum(reqs, counted) {

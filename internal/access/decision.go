@@ -35,6 +35,13 @@ type Requirement struct {
 	From  []Subject // resolved: no "owner", no "manager"
 	Count int
 	Level Level
+	// Stage says when it is asked: once those of all stages before it are filled.
+	// 0 is the first, as 1 is.
+	Stage int
+	// EscalateTo are asked for the same places too, once the stage has been open for
+	// EscalateAfter. The count stays.
+	EscalateAfter time.Duration
+	EscalateTo    []Subject
 }
 
 // Decision is policy's answer to a request. The zero Decision denies.
@@ -47,10 +54,22 @@ type Decision struct {
 	// MaxDuration is the cap of the role, the path and the resource's ceiling
 	// together; a longer request is denied, never clamped.
 	MaxDuration time.Duration
+	// AnswerWithin is how long the request waits for its approvals; 0: PendingFor.
+	AnswerWithin time.Duration
+	// RemindAfter is how often those who are asked are reminded; 0: never.
+	RemindAfter time.Duration
 	// Conditional says that the path has conditions that must hold for as long
 	// as the grant lives, so that it is decided again meanwhile.
 	Conditional bool
 	// Emergency says that a break-glass policy decided. Such a decision is good for a
 	// break-glass request alone, and no other decision is good for one.
 	Emergency bool
+}
+
+// Waits is how long a request waits for the approvals.
+func (d Decision) Waits() time.Duration {
+	if d.AnswerWithin <= 0 {
+		return PendingFor
+	}
+	return min(d.AnswerWithin, MaxWait)
 }

@@ -21,6 +21,8 @@ var notAsked = map[string]string{
 	"Digest":    "is the digest",
 	"Decision":  "policy's answer; decided again at activation",
 	"Approvals": "each has a digest of its own that covers this one",
+	"Escalated": "who is asked; policy's answer says who may be", "Reminders": "what became of it", "RemindedAt": "what became of it",
+	"Remarks":   "said about it; what is approved is what was asked",
 	"CreatedAt": "when, not what",
 	"ExpiresAt": "when, not what",
 	"DecidedAt": "what became of it",

@@ -19,6 +19,11 @@ const (
 	RequestCancelled EventType = "request.cancelled"
 	RequestExpired   EventType = "request.expired"
 
+	RequestReminded   EventType = "request.reminded"   // nobody has answered for a while
+	RequestEscalated  EventType = "request.escalated"  // others are asked for the same places too
+	RequestQuestioned EventType = "request.questioned" // somebody who is asked wants to know more
+	RequestAnswered   EventType = "request.answered"   // and who asks for access says it
+
 	GrantCreated  EventType = "grant.created" // scheduled or provisioning
 	GrantStarted  EventType = "grant.started" // scheduled -> provisioning
 	GrantActive   EventType = "grant.active"

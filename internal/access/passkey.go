@@ -220,7 +220,7 @@ func (a Approval) level(passkeys Prover) (Level, error) {
 // tooWeak says what a vote lacks whose voter is asked, at a higher level.
 func (r Request) tooWeak(voter Principal, is Level) error {
 	asked := LevelClient
-	for _, q := range r.Decision.Approvals {
+	for _, q := range r.Asking() {
 		if inAny(q, voter) {
 			asked = min(asked, r.Wants(q))
 		}

@@ -32,13 +32,20 @@ type Principal struct {
 	Until     time.Time
 	CreatedAt time.Time
 	Version   int64
+
+	// OnCall are the schedules that the principal is on call in, at the moment it is
+	// asked about. Whoever asks fills it from the documents; it is never stored.
+	OnCall []string
 }
 
 // In reports whether the principal is what the subject names: "*", "group:g",
-// or its own id.
+// "oncall:s", or its own id.
 func (p Principal) In(s Subject) bool {
 	if s == "*" || string(s) == string(p.ID) {
 		return true
+	}
+	if schedule, ok := s.Schedule(); ok {
+		return slices.Contains(p.OnCall, schedule)
 	}
 	g, ok := strings.CutPrefix(string(s), "group:")
 	return ok && slices.Contains(p.Groups, Group(g))
@@ -56,21 +63,24 @@ func (p Principal) Usable(now time.Time) error {
 }
 
 // Subject names principals in a policy: "*", "group:dba", "user:mira",
-// "service:ci", "agent:fixer"; in approvals also "owner" and "manager", which
-// the decision resolves to names.
+// "service:ci", "agent:fixer", "oncall:payments"; in approvals also "owner", "manager"
+// and "manager.manager", which the decision resolves to names.
 type Subject string
 
-// ValidSubject reports whether s has one of the forms of Subject; the last two
+// Schedule is the schedule whose people on call the subject names.
+func (s Subject) Schedule() (name string, ok bool) { return strings.CutPrefix(string(s), "oncall:") }
+
+// ValidSubject reports whether s has one of the forms of Subject; the last three
 // only where relative is true.
 func ValidSubject(s Subject, relative bool) bool {
 	switch s {
 	case "*":
 		return true
-	case "owner", "manager":
+	case "owner", "manager", "manager.manager":
 		return relative
 	}
 	kind, name, ok := strings.Cut(string(s), ":")
-	return ok && slices.Contains([]string{"group", "user", "service", "agent"}, kind) && ValidName(name)
+	return ok && slices.Contains([]string{"group", "user", "service", "agent", "oncall"}, kind) && ValidName(name)
 }
 
 // Source is where a request comes from, and how whoever makes it signed in.

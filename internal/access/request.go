@@ -28,14 +28,16 @@ const (
 	MaxReason    = 2000                // bytes
 	MaxTicket    = 200                 // bytes
 	MaxTargets   = 50                  // of one request
-	PendingFor   = 24 * time.Hour      // an undecided request ends then
+	PendingFor   = 24 * time.Hour      // an undecided request ends then, unless policy says when
+	MaxWait      = 7 * 24 * time.Hour  // the longest that policy can say
 	SetupWithin  = 60 * time.Second    // provisioning that takes longer has failed
 	OverdueAfter = time.Second         // after the end, not verified gone
 )
 
 // Request is one principal asking for one role on one or more targets, for a
 // duration, with a reason. What was asked never changes once it is made; State,
-// Approvals, DecidedAt, Grant and Version do.
+// Approvals, Escalated, Reminders, RemindedAt, Remarks, DecidedAt, Grant and
+// Version do.
 type Request struct {
 	ID      RequestID
 	Version int64
@@ -62,11 +64,15 @@ type Request struct {
 	Digest      Digest
 	Decision    Decision
 
-	Approvals []Approval
-	CreatedAt time.Time
-	ExpiresAt time.Time // of the pending state
-	DecidedAt time.Time
-	Grant     GrantID // once approved
+	Approvals  []Approval
+	Escalated  []int // indices of the requirements that were
+	Reminders  int   // how many there were
+	RemindedAt time.Time
+	Remarks    []Remark // questions and answers
+	CreatedAt  time.Time
+	ExpiresAt  time.Time // of the pending state
+	DecidedAt  time.Time
+	Grant      GrantID // once approved
 }
 
 // Submit makes a request of a draft in which the fields of what is asked are
@@ -80,8 +86,9 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 	if err := checkEmergency(r); err != nil {
 		return Request{}, Event{}, err
 	}
-	r.Version, r.CreatedAt, r.ExpiresAt = 1, now, now.Add(PendingFor)
+	r.Version, r.CreatedAt, r.ExpiresAt = 1, now, now.Add(d.Waits())
 	r.Approvals, r.Grant, r.DecidedAt = nil, "", time.Time{}
+	r.Escalated, r.Reminders, r.RemindedAt, r.Remarks = nil, 0, time.Time{}, nil
 	r.Decision = d
 	r.Digest = requestDigest(r)
 	switch {
@@ -89,7 +96,7 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 		r.State, r.DecidedAt = RequestIsDenied, now
 	case d.Effect == Allow && r.Duration <= d.MaxDuration:
 		r.State, r.DecidedAt = RequestIsGranted, now
-	case d.Effect == Approve && r.Duration <= d.MaxDuration && wellFormed(d.Approvals):
+	case d.Effect == Approve && r.Duration <= d.MaxDuration && wellFormed(d.Approvals) && chased(d):
 		r.State = RequestPending
 	default: // also a decision that contradicts itself
 		r.State, r.DecidedAt = RequestIsDenied, now
@@ -109,7 +116,7 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 		"state", string(r.State), "effect", d.Effect.String(), "policy", string(d.Policy), "rule", firstSource(d.Reasons), "explanation", firstText(d.Reasons),
 		"resource", strings.Join(names, ","), "role", string(r.Role), "mechanism", string(r.Permissions.Mechanism),
 		"rights", strings.Join(r.Permissions.Rights, ","), "duration", r.Duration.String(), "start", stamp(r.Start),
-		"reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "emergency", string(r.Emergency), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
+		"stage", r.stageFact(), "reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "emergency", string(r.Emergency), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
 }
 
 func checkAsk(r Request, now time.Time) error {
@@ -178,7 +185,7 @@ func checkText(what, s string, limit int, optional bool) error {
 func wellFormed(rs []Requirement) bool {
 	slots := 0
 	for _, r := range rs {
-		if r.Count < 1 || r.Count > maxSlots || len(r.From) == 0 { // so that the sum cannot overflow
+		if r.Count < 1 || r.Count > maxSlots || len(r.From) == 0 || r.Stage < 0 || r.Stage > MaxStages { // so that the sum cannot overflow
 			return false
 		}
 		slots += r.Count
@@ -221,12 +228,16 @@ func (r Request) TimeOut(now time.Time) (Request, Event, error) {
 	return r, r.event(RequestExpired, System, now), nil
 }
 
-// DueAt is when an undecided request ends; zero for a decided one.
+// DueAt is when time next does something to an undecided request: ends it, reminds
+// of it, escalates it; zero for a decided one.
 func (r Request) DueAt() time.Time {
-	if r.State == RequestPending {
-		return r.ExpiresAt
+	if r.State != RequestPending {
+		return time.Time{}
 	}
-	return time.Time{}
+	if at := r.ChaseAt(); !at.IsZero() {
+		return at
+	}
+	return r.ExpiresAt
 }
 
 func (r Request) undecided() error {

@@ -115,6 +115,35 @@ func TestRequestTransitions(t *testing.T) {
 		"Reject": func(r Request) step {
 			return plain(r, func() (Request, Event, error) { return r.Reject("disabled", System, t0) })
 		},
+		"Remind": func(r Request) step {
+			r.Decision.RemindAfter = time.Hour
+			return plain(r, func() (Request, Event, error) { return r.Remind(t0.Add(time.Hour)) })
+		},
+		"Remind early": func(r Request) step {
+			r.Decision.RemindAfter = time.Hour
+			return plain(r, func() (Request, Event, error) { return r.Remind(t0.Add(time.Hour - 1)) })
+		},
+		"Escalate": func(r Request) step {
+			r.Decision = escalating(oneDBA)
+			return plain(r, func() (Request, Event, error) { return r.Escalate(t0.Add(time.Hour)) })
+		},
+		"Escalate early": func(r Request) step {
+			r.Decision = escalating(oneDBA)
+			return plain(r, func() (Request, Event, error) { return r.Escalate(t0.Add(time.Hour - 1)) })
+		},
+		"Question": func(r Request) step {
+			return plain(r, func() (Request, Event, error) { return r.Question(zoe, actorOf(zoe), "why now?", t0) })
+		},
+		"Question of others": func(r Request) step {
+			return plain(r, func() (Request, Event, error) { return r.Question(mira, actorOf(mira), "why not?", t0) })
+		},
+		"Answer": func(r Request) step {
+			r.Remarks = []Remark{{By: zoe.ID, Person: "zoe", Text: "why now?", At: t0}}
+			return plain(r, func() (Request, Event, error) { return r.Answer(mira, actorOf(mira), "it hurts", t0) })
+		},
+		"Answer unasked": func(r Request) step {
+			return plain(r, func() (Request, Event, error) { return r.Answer(mira, actorOf(mira), "it hurts", t0) })
+		},
 		"TimeOut early": func(r Request) step {
 			return plain(r, func() (Request, Event, error) { return r.TimeOut(r.ExpiresAt.Add(-1)) })
 		},
@@ -126,16 +155,23 @@ func TestRequestTransitions(t *testing.T) {
 		"Vote yes": "conflict already-decided", "Vote no": "conflict already-decided", "Vote late": "conflict already-decided",
 		"Cancel": "conflict already-decided", "Reject": "conflict already-decided", "TimeOut early": "conflict already-decided", "TimeOut": "conflict already-decided",
 	}
+	for _, in := range []string{"Remind", "Remind early", "Escalate", "Escalate early", "Question", "Question of others", "Answer", "Answer unasked"} {
+		decided[in] = "conflict already-decided"
+	}
 	table := map[RequestState]map[string]string{
 		RequestPending: {
 			"Vote yes": "approved request.approved", "Vote no": "denied request.denied", "Vote late": "expired request-expired",
 			"Cancel": "cancelled request.cancelled", "Reject": "denied request.denied",
 			"TimeOut early": "conflict not-due", "TimeOut": "expired request.expired",
+			"Remind": "pending request.reminded", "Remind early": "conflict not-due",
+			"Escalate": "pending request.escalated", "Escalate early": "conflict not-due",
+			"Question": "pending request.questioned", "Question of others": "denied not-an-approver",
+			"Answer": "pending request.answered", "Answer unasked": "conflict nothing-asked",
 		},
 		RequestIsGranted: decided, RequestIsDenied: decided, RequestWithdrawn: decided, RequestTimedOut: decided,
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "Granted", "Have", "Asks", "MayDecide", "Recount", "VotesByChat", "Wants")
+	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "ChaseAt", "Granted", "Have", "Asks", "Asked", "Asking", "OpenStage", "MayDecide", "Recount", "VotesByChat", "Wants")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {

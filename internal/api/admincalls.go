@@ -16,6 +16,7 @@ const (
 	Users     = "users"
 
 	Integrations = "integrations"
+	Schedules    = "schedules"
 )
 
 // Apply sends documents.
@@ -23,7 +24,7 @@ func (c *Client) Apply(ctx context.Context, a Apply) (Applied, error) {
 	return get[Applied](ctx, c, call{method: http.MethodPost, path: []string{"apply"}, in: a})
 }
 
-// Delete removes a document; plural is Resources, Roles, Policies or Integrations. It is
+// Delete removes a document; plural is Resources, Roles, Policies, Schedules or Integrations. It is
 // refused while live grants hold it, unless they are to be revoked.
 func (c *Client) Delete(ctx context.Context, plural, name string, revoke bool) (Deleted, error) {
 	q := url.Values{}
@@ -61,6 +62,16 @@ func (c *Client) ListPolicies(ctx context.Context, l List) (Page[Policy], error)
 // Policy reads one policy.
 func (c *Client) Policy(ctx context.Context, name string) (Policy, error) {
 	return get[Policy](ctx, c, call{method: http.MethodGet, path: []string{Policies, name}})
+}
+
+// ListSchedules lists schedules, with who is on call now.
+func (c *Client) ListSchedules(ctx context.Context, l List) (Page[Schedule], error) {
+	return get[Page[Schedule]](ctx, c, call{method: http.MethodGet, path: []string{Schedules}, query: l.query()})
+}
+
+// Schedule reads one schedule.
+func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
+	return get[Schedule](ctx, c, call{method: http.MethodGet, path: []string{Schedules, name}})
 }
 
 // ListIntegrations lists integrations.

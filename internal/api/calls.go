@@ -155,6 +155,17 @@ func (c *Client) Cancel(ctx context.Context, id string) (Request, error) {
 	return c.onRequest(ctx, id, "cancel", nil)
 }
 
+// Question asks who wants access something about a request; only who is asked to
+// decide it may.
+func (c *Client) Question(ctx context.Context, id, text string) (Request, error) {
+	return c.onRequest(ctx, id, "question", RemarkAsk{Text: text})
+}
+
+// Answer answers the questions about one's own request.
+func (c *Client) Answer(ctx context.Context, id, text string) (Request, error) {
+	return c.onRequest(ctx, id, "answer", RemarkAsk{Text: text})
+}
+
 // End gives back one's own grant before its time.
 func (c *Client) End(ctx context.Context, id string) (Request, error) {
 	return c.onRequest(ctx, id, "end", nil)

@@ -108,6 +108,7 @@ type Role struct {
 	Rights      []string          `json:"rights" nullable:"false" example:"orders_read"`
 	Options     map[string]string `json:"options"`
 	Exclusive   bool              `json:"exclusive" doc:"One person at a time"`
+	Excludes    []string          `json:"excludes,omitempty" doc:"Roles that nobody has together with it" example:"payments-approve"`
 	MaxDuration string            `json:"max_duration" example:"4h"`
 	Source      string            `json:"source" example:"roles.yaml:1"`
 }
@@ -131,6 +132,15 @@ type Policy struct {
 	Source   string   `json:"source" example:"policy.yaml:31"`
 }
 
+// Schedule is who is on call, as lists and pages show it.
+type Schedule struct {
+	Name        string   `json:"name" example:"payments"`
+	Description string   `json:"description"`
+	Zone        string   `json:"zone" doc:"The time zone of its times" example:"Europe/Berlin"`
+	OnCall      []string `json:"on_call" nullable:"false" doc:"Who is on call now" example:"user:ada"`
+	Source      string   `json:"source" example:"schedules.yaml:1"`
+}
+
 // Require is what an allowing policy asks for.
 type Require struct {
 	ReasonMinLength int        `json:"reason_min_length,omitempty"`
@@ -138,6 +148,10 @@ type Require struct {
 	Approvals       []Approval `json:"approvals,omitempty"`
 	MaxDuration     string     `json:"max_duration,omitempty"`
 	MFA             bool       `json:"mfa,omitempty"`
+	AnswerWithin    string     `json:"answer_within,omitempty" doc:"How long a request waits for its approvals" example:"4h"`
+	RemindAfter     string     `json:"remind_after,omitempty" doc:"How often those who are asked are reminded" example:"30m"`
+	MaxLive         int        `json:"max_live,omitempty" doc:"How many live grants of its roles a person can have at a time"`
+	MaxPending      int        `json:"max_pending,omitempty" doc:"How many undecided requests for its roles"`
 }
 
 // User is a principal, as lists and pages show it.

@@ -89,6 +89,22 @@ type Request struct {
 	BreakGlass string `json:"break_glass,omitempty" doc:"Of a refusal: the role that the caller could break glass for on the resource" example:"owner"`
 	DryRun     bool   `json:"dry_run,omitempty" doc:"Nothing was changed"`
 	Ask        string `json:"ask,omitempty" doc:"Where one request is read: all that the digest covers, as canonical JSON, so that a client works the digest out itself"`
+
+	Remarks []Remark `json:"remarks,omitempty" doc:"Questions of those who are asked, and the answers; no part of what is approved"`
+}
+
+// Remark is a question about a request, or an answer.
+type Remark struct {
+	Principal string `json:"principal" example:"user:noor"`
+	Person    string `json:"person" example:"noor"`
+	Answer    bool   `json:"answer,omitempty" doc:"By who asks for access; else a question"`
+	Text      string `json:"text" example:"which customer is it about?"`
+	At        Time   `json:"at" format:"date-time"`
+}
+
+// RemarkAsk is a question or an answer, as it is sent.
+type RemarkAsk struct {
+	Text string `json:"text" minLength:"1" maxLength:"2000" example:"which customer is it about?"`
 }
 
 // Residue says whether an access left something behind.
@@ -131,6 +147,12 @@ type Approval struct {
 	Count int      `json:"count" doc:"How many persons are needed" example:"1"`
 	Have  int      `json:"have" doc:"How many have approved" example:"0"`
 	Level string   `json:"level,omitempty" enum:"chat,console,passkey,client" doc:"What kind of vote it takes at least"`
+	Stage int      `json:"stage,omitempty" doc:"When it is asked for: once all of the stages before it have approved; absent where there is but one" example:"2"`
+	Later bool     `json:"later,omitempty" doc:"A stage before it is open, so nobody is asked for this yet"`
+
+	EscalateAfter string   `json:"escalate_after,omitempty" doc:"How long its stage is open before others are asked besides" example:"30m"`
+	EscalateTo    []string `json:"escalate_to,omitempty" doc:"Who they are" example:"group:dba-leads"`
+	Escalated     bool     `json:"escalated,omitempty" doc:"They are asked"`
 }
 
 // Grant is the right that results from an approved request.

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,10 @@ func toRequest(v broker.View) api.Request {
 	}
 	for _, a := range r.Approvals {
 		out.Votes = append(out.Votes, toVote(r, a))
+	}
+	progress(out.Decision.Approvals, r)
+	for _, m := range r.Remarks {
+		out.Remarks = append(out.Remarks, api.Remark{Principal: string(m.By), Person: string(m.Person), Answer: m.Answer, Text: m.Text, At: api.At(m.At)})
 	}
 	if v.Grant != nil {
 		out.Grant = toGrant(v)
@@ -81,14 +86,35 @@ func toDecision(d access.Decision, have []int) api.Decision {
 
 func toApprovals(rs []access.Requirement, have []int) []api.Approval {
 	out := []api.Approval{}
+	staged := slices.ContainsFunc(rs, func(r access.Requirement) bool { return r.Stage > 1 })
 	for i, r := range rs {
 		a := api.Approval{From: texts(r.From), Count: r.Count, Level: r.Level.String()}
+		if staged {
+			a.Stage = max(r.Stage, 1)
+			a.Later = a.Stage > 1
+		}
+		if len(r.EscalateTo) > 0 {
+			a.EscalateAfter, a.EscalateTo = api.FormatDuration(r.EscalateAfter), texts(r.EscalateTo)
+		}
 		if i < len(have) {
 			a.Have = have[i]
 		}
 		out = append(out, a)
 	}
 	return out
+}
+
+// progress says of approvals how far the request is with them.
+func progress(out []api.Approval, r access.Request) {
+	open := r.OpenStage()
+	for i := range out {
+		out[i].Later = out[i].Stage > open
+	}
+	for _, i := range r.Escalated {
+		if i < len(out) {
+			out[i].Escalated = true
+		}
+	}
 }
 
 func outcome(e access.Effect) api.Outcome { return api.Outcome(e.String()) }

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"slices"
+	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
@@ -38,17 +39,23 @@ func toRole(r policy.Role) api.Role {
 	return api.Role{
 		Name: string(r.Name), Description: r.Description, Mechanism: string(r.Mechanism), Rights: texts(r.Rights), Options: options,
 		Resources: api.Selector{Names: texts(r.Resources.Names), Type: r.Resources.Type, Labels: r.Resources.Labels},
-		Exclusive: r.Exclusive, MaxDuration: api.FormatDuration(r.MaxDuration), Source: r.Source,
+		Exclusive: r.Exclusive, Excludes: texts(r.Excludes), MaxDuration: api.FormatDuration(r.MaxDuration), Source: r.Source,
 	}
 }
 
 func toPolicy(r policy.Rule) api.Policy {
 	out := api.Policy{
 		Name: string(r.Name), Effect: r.Effect(), Subjects: texts(r.Subjects), Roles: texts(r.Roles), Zone: r.Zone, When: condition(r.When, r.While), Source: r.Source,
-		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket, Approvals: toApprovals(r.Require.Approvals, nil), MFA: r.Require.MFA},
+		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket, Approvals: toApprovals(r.Require.Asked(), nil), MFA: r.Require.MFA,
+			MaxLive: r.Require.Limits.Live, MaxPending: r.Require.Limits.Pending},
 	}
-	if r.Require.MaxDuration > 0 {
-		out.Require.MaxDuration = api.FormatDuration(r.Require.MaxDuration)
+	for _, d := range []struct {
+		to   *string
+		from time.Duration
+	}{{&out.Require.MaxDuration, r.Require.MaxDuration}, {&out.Require.AnswerWithin, r.Require.AnswerWithin}, {&out.Require.RemindAfter, r.Require.RemindAfter}} {
+		if d.from > 0 {
+			*d.to = api.FormatDuration(d.from)
+		}
 	}
 	return out
 }

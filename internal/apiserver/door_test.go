@@ -354,6 +354,7 @@ func TestReadiness(t *testing.T) {
 
 func TestIdempotency(t *testing.T) {
 	w, admin := populated(t)
+	w.as(admin, api.UserAdd{Name: "anna", Groups: []string{"dba"}}) // who could approve
 	gus := w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}})
 	ask := func(key, reason string) got {
 		r := w.raw(gus, "POST", "/v1/requests", fmt.Sprintf(`{"resource":"db","role":"reader","duration":"5m","reason":%q}`, reason))
@@ -416,6 +417,7 @@ func TestKeyThatSealsNothing(t *testing.T) {
 
 func TestOwnRecordsOnly(t *testing.T) {
 	w, admin := populated(t)
+	w.as(admin, api.UserAdd{Name: "anna", Groups: []string{"dba"}}) // who could approve
 	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
 	gus := w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}})
 	_, err := gus.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at it"}, api.Wait{})

@@ -67,6 +67,7 @@ func (s *Server) addUser(ctx context.Context, c call, in *struct{ Body api.UserA
 	if err != nil {
 		return nil, err
 	}
+	s.broker.PeopleChanged()
 	return answer(toUserAdded(e)), nil
 }
 

@@ -228,6 +228,27 @@ func (s *Server) cancel(ctx context.Context, c call, in *ByID) (*reply[api.Reque
 	return answer(toRequest(v)), nil
 }
 
+type remarkIn struct {
+	ByID
+	Body api.RemarkAsk
+}
+
+func (s *Server) question(ctx context.Context, c call, in *remarkIn) (*reply[api.Request], error) {
+	v, err := s.broker.Question(ctx, c.asked(nil), in.ID, in.Body.Text)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toRequest(v)), nil
+}
+
+func (s *Server) answerQuestion(ctx context.Context, c call, in *remarkIn) (*reply[api.Request], error) {
+	v, err := s.broker.Answer(ctx, c.asked(nil), in.ID, in.Body.Text)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toRequest(v)), nil
+}
+
 func (s *Server) approvals(ctx context.Context, c call, in *Paging) (*reply[api.Page[api.Request]], error) {
 	vs, err := s.broker.Inbox(ctx, c.asked(nil))
 	if err != nil {

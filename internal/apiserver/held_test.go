@@ -60,6 +60,7 @@ func (w *world) until(is func() bool) {
 
 func TestWaitRunsOut(t *testing.T) {
 	w, admin := populated(t)
+	w.as(admin, api.UserAdd{Name: "anna", Groups: []string{"dba"}}) // who could approve
 	gus := w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}})
 	r, err := gus.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at it"}, api.Wait{For: api.Ready, Time: time.Second})
 	check(t, err)
@@ -180,6 +181,7 @@ func TestExportVerifies(t *testing.T) {
 // At the end held answers are given, streams end, and calls in work finish.
 func TestStopsGracefully(t *testing.T) {
 	w, admin := populated(t)
+	w.as(admin, api.UserAdd{Name: "anna", Groups: []string{"dba"}}) // who could approve
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	ctx, stop := context.WithCancel(context.Background())

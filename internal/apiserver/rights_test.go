@@ -35,9 +35,11 @@ var objects = map[string][]sampleOf{
 	"submit": {{path: "/v1/requests", body: `{"resource":"db","role":"reader","duration":"5m","reason":"look at it","seal_key":"{key}"}`}},
 	"get-request": {{what: "an open request", path: "/v1/requests/{req}"},
 		{what: "an active grant", path: "/v1/requests/{grant}"}},
-	"approve": {{path: "/v1/requests/{req}/approve", body: `{}`}},
-	"deny":    {{path: "/v1/requests/{req}/deny", body: `{"note":"no"}`}},
-	"cancel":  {{path: "/v1/requests/{req}/cancel"}},
+	"approve":  {{path: "/v1/requests/{req}/approve", body: `{}`}},
+	"deny":     {{path: "/v1/requests/{req}/deny", body: `{"note":"no"}`}},
+	"cancel":   {{path: "/v1/requests/{req}/cancel"}},
+	"question": {{path: "/v1/requests/{req}/question", body: `{"text":"which customer?"}`}},
+	"answer":   {{path: "/v1/requests/{asked}/answer", body: `{"text":"4711"}`}},
 	"explain": {{what: "for oneself", path: "/v1/explain", body: `{"ask":{"resource":"db","role":"reader","duration":"5m","reason":"look at it"}}`},
 		{what: "for another", path: "/v1/explain", body: `{"principal":"user:olga","ask":{"resource":"db","role":"reader","duration":"5m","reason":"look at it"}}`}},
 	"credential": {{path: "/v1/requests/{grant}/credential"}},
@@ -68,6 +70,8 @@ var objects = map[string][]sampleOf{
 	"end-session":        {{path: "/v1/sessions/{session}"}},
 	"link-user":          {{path: "/v1/admin/users/{user}/link", body: `{"provider":"people","subject":"{new}"}`}},
 	"unlink-user":        {{path: "/v1/admin/users/{linked}/unlink", body: `{"provider":"people","subject":"{linked}"}`}},
+	"get-schedule":       {{path: "/v1/schedules/night"}},
+	"delete-schedule":    {{path: "/v1/schedules/night"}},
 	"get-integration":    {{path: "/v1/integrations/people"}},
 	"delete-integration": {{path: "/v1/integrations/people"}},
 	"add-token":          {{path: "/v1/admin/integrations/people/tokens", body: `{"for":"1h"}`}},
@@ -150,6 +154,10 @@ criticality: low
 owners: [user:omar]
 connection: {address: "127.0.0.1:4", credential: login}
 ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
+---
+kind: Schedule
+name: night
+layers: [{members: [user:olga], start: "2026-01-05 09:00", shift: 7d}]
 ---
 kind: Integration
 name: people
@@ -297,6 +305,12 @@ func (s *scene) fill(text string) string {
 		}
 	}
 	put("{req}", func(string) string { return s.open() })
+	put("{asked}", func(string) string {
+		id := s.open()
+		_, err := s.cast["approver"].Question(ctx, id, "which customer?")
+		check(s.t, err)
+		return id
+	})
 	put("{grant}", func(string) string { return s.active() })
 	put("{new}", func(name string) string { return name })
 	put("{key}", func(string) string { return base64.StdEncoding.EncodeToString(s.cast["service"].Device.SealKey()) })

@@ -56,6 +56,10 @@ func (s *Server) addRoutes() {
 		summary: "Vote against a request", detail: "Only whom policy asks, never the requesting person. One vote against decides."}, s.deny)
 	register(s, route{name: "cancel", method: post, path: "/v1/requests/{id}/cancel", who: anyone, urgent: true, tag: "Requests",
 		summary: "Withdraw a pending request", detail: "Only who asked."}, s.cancel)
+	register(s, route{name: "question", method: post, path: "/v1/requests/{id}/question", who: anyone, tag: "Requests",
+		summary: "Ask something about a pending request", detail: "Only whom policy asks, at this stage or one before it. It changes nothing else."}, s.question)
+	register(s, route{name: "answer", method: post, path: "/v1/requests/{id}/answer", who: anyone, tag: "Requests",
+		summary: "Answer what was asked about one's own request", detail: "Only who asked for access."}, s.answerQuestion)
 	register(s, route{name: "approvals", method: get, path: "/v1/approvals", who: anyone, tag: "Requests",
 		summary: "What the caller is asked to decide"}, s.approvals)
 	register(s, route{name: "explain", method: post, path: "/v1/explain", who: anyone, tag: "Requests",
@@ -102,6 +106,10 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "get-policy", method: get, path: "/v1/policies/{name}", who: anyone, tag: "Documents", summary: "One policy"}, s.getPolicy)
 	register(s, route{name: "delete-policy", method: del, path: "/v1/policies/{name}", who: anyone, tag: "Documents",
 		summary: "Delete a policy", detail: "Administrators; owners as with apply. Refused while live grants hold it, unless revoke=true."}, s.deletePolicy)
+	register(s, route{name: "list-schedules", method: get, path: "/v1/schedules", who: anyone, tag: "Documents", summary: "All schedules, and who is on call now"}, s.listSchedules)
+	register(s, route{name: "get-schedule", method: get, path: "/v1/schedules/{name}", who: anyone, tag: "Documents", summary: "One schedule"}, s.getSchedule)
+	register(s, route{name: "delete-schedule", method: del, path: "/v1/schedules/{name}", who: admins, tag: "Documents",
+		summary: "Delete a schedule", detail: "Refused while a policy names it."}, s.deleteSchedule)
 	register(s, route{name: "list-integrations", method: get, path: "/v1/integrations", who: auditors, tag: "Documents", summary: "All integrations"}, s.listIntegrations)
 	register(s, route{name: "get-integration", method: get, path: "/v1/integrations/{name}", who: auditors, tag: "Documents", summary: "One integration"}, s.getIntegration)
 	register(s, route{name: "delete-integration", method: del, path: "/v1/integrations/{name}", who: admins, tag: "Documents",

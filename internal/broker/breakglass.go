@@ -45,7 +45,7 @@ func (b *Broker) BreakGlass(ctx context.Context, c Caller, g Glass) (View, error
 	if g.Drill {
 		a.Emergency = access.Drill
 	}
-	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
+	return b.submit(ctx, c, a, func(tx Tx, fx *effects, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		whole, err := complete(set, a, p, c.Source, tx.Now())
 		if err != nil {
 			return access.Request{}, access.Decision{}, err
@@ -55,10 +55,11 @@ func (b *Broker) BreakGlass(ctx context.Context, c Caller, g Glass) (View, error
 		if err != nil {
 			return access.Request{}, access.Decision{}, err
 		}
+		d, err := b.decide(tx, fx, set, ask, policy.AtRequest, subject{})
 		return access.Request{
 			Targets: []access.Target{got.Target}, Role: whole.Role, Permissions: got.Permissions, Endings: got.Endings, Clock: got.Clock,
 			Duration: whole.Duration, Emergency: whole.Emergency,
-		}, set.Decide(ask, policy.AtRequest, tx.Now()), nil
+		}, d, err
 	})
 }
 
@@ -196,6 +197,9 @@ func (b *Broker) PreviewGlass(ctx context.Context, c Caller, g Glass) (a Ask, x 
 		}
 		ask := a.policy(p, c.Source)
 		if _, err := set.Resolve(ask); err != nil {
+			return err
+		}
+		if ask, err = b.known(tx, &effects{}, set, ask, policy.AtRequest, subject{}); err != nil {
 			return err
 		}
 		x = set.Explain(ask, tx.Now())

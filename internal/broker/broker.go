@@ -92,6 +92,7 @@ type Broker struct {
 	glances    glances
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
+	roster     roster
 	running    atomic.Bool
 	life       atomic.Pointer[life]
 	firstLife  string // names this process in its journal

@@ -9,7 +9,15 @@ import (
 
 // Vote records the caller's yes or no. The yes that completes what policy asks
 // for makes the grant, in the same transaction.
-func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote) (View, error) {
+func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote) (v View, err error) {
+	err = b.counting(ctx, func(who *people, sure bool) (err error) {
+		v, err = b.voteOnce(ctx, c, id, vote, who, sure)
+		return err
+	})
+	return v, err
+}
+
+func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.Vote, who *people, sure bool) (View, error) {
 	v, err := b.onRequest(ctx, c, id, func(tx Tx, fx *effects, r access.Request, set *policy.Set) (access.Request, error) {
 		voter, err := tx.Principal(c.Principal.ID)
 		if err != nil {
@@ -20,6 +28,7 @@ func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote
 		if err != nil {
 			return r, err
 		}
+		voter = set.Knows(voter, tx.Now())
 		if vote.Seen == (access.Digest{}) {
 			vote.Seen = r.Digest
 		}
@@ -31,12 +40,16 @@ func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote
 				return r, err // the yes would count, and the grant fail for want of a policy
 			}
 		}
+		before := r
 		r, ev, err := r.Vote(voter, c.Actor, vote, tx.Now())
 		if err != nil {
 			return r, err
 		}
 		if err := tx.SavePasskeys(roster.Used()...); err != nil {
 			return r, err
+		}
+		if err := neededLater(before, r, set, who, sure, tx.Now()); err != nil {
+			return before, err
 		}
 		fx.event(ev)
 		fx.request(r)

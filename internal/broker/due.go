@@ -31,8 +31,8 @@ const (
 // without a word must not hold it until its connections time out.
 const batchWithin = 20 * time.Second
 
-// watchDue does what time asks for: ends grants whose time is up, times out
-// requests, begins scheduled grants, and sends lanes to targets with work.
+// watchDue does what time asks for: ends grants whose time is up, pursues
+// undecided requests, begins scheduled grants, and sends lanes to targets with work.
 // Everything is derived from rows, so a restart needs nothing but this loop.
 func (b *Broker) watchDue(ctx context.Context) {
 	batch := firstBatch
@@ -145,7 +145,7 @@ func (b *Broker) doDue(ctx context.Context, d due) bool {
 	if len(requests)+len(scheduled) > 0 && b.beginning.TryLock() {
 		b.lanes.wg.Go(func() {
 			defer b.beginning.Unlock()
-			done := inBatches(ctx, b, "timing out requests", requests, b.expireRequests)
+			done := inBatches(ctx, b, "pursuing requests", requests, b.pursueRequests)
 			for i := 0; i < len(scheduled) && i < beginBatch; i++ { // one by one: each is a decision of its own
 				done += inBatches(ctx, b, "beginning a grant", scheduled[i:i+1], b.beginGrants)
 			}
@@ -253,27 +253,6 @@ func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) error {
 					return err
 				}
 			}
-		}
-		return nil
-	})
-}
-
-func (b *Broker) expireRequests(ctx context.Context, ids []access.RequestID) error {
-	return b.update(ctx, func(tx Tx, fx *effects) error {
-		for _, id := range ids {
-			r, err := tx.Request(id)
-			if err != nil {
-				return err
-			}
-			r, ev, err := r.TimeOut(tx.Now())
-			if errors.Is(err, access.Conflict) {
-				continue // decided meanwhile
-			}
-			if err != nil {
-				return err
-			}
-			fx.request(r)
-			fx.event(ev)
 		}
 		return nil
 	})

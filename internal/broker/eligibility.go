@@ -92,6 +92,7 @@ func (b *Broker) rested(ctx context.Context, dealtWith int64, all time.Time) boo
 // its groups or its manager, and with it what it or whom it approved for may hold.
 // Other replicas are told, and come to it within recheckAllEvery if that is lost.
 func (b *Broker) Reconsider() {
+	b.PeopleChanged()
 	b.again.Store(true)
 	b.nudge()
 	b.tellAgain()

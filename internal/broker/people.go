@@ -25,6 +25,7 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 	if id == c.Principal.ID {
 		return access.Fail(access.Conflict, "own-account", "nobody disables themselves").Try("ask another administrator")
 	}
+	defer b.PeopleChanged()
 	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
 		p, err := tx.Principal(id)
 		if err != nil {

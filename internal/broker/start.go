@@ -248,13 +248,16 @@ func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Gran
 		case !g.Permissions.Within(got.Permissions):
 			return false, access.Fail(access.Denied, "role-narrowed", "the role "+string(g.Role)+" allows less than was approved")
 		}
-		d := set.Decide(ask, p, tx.Now())
+		d, err := b.decide(tx, fx, set, ask, p, subject{g.ID, g.Request})
+		if err != nil {
+			return false, err
+		}
 		if d.Effect == access.Deny {
 			return false, denied(d)
 		}
 		lasting = lasting || d.Conditional
 		if p == policy.AtActivation && d.Effect == access.Approve {
-			if err := b.recount(tx, fx, g, d); err != nil {
+			if err := b.recount(tx, fx, set, g, d); err != nil {
 				return false, err
 			}
 		}
@@ -263,7 +266,7 @@ func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Gran
 }
 
 // recount checks that those who approved still may, and still suffice.
-func (b *Broker) recount(tx Tx, fx *effects, g access.Grant, d access.Decision) error {
+func (b *Broker) recount(tx Tx, fx *effects, set *policy.Set, g access.Grant, d access.Decision) error {
 	r, changed := fx.reqs.get(g.Request)
 	if !changed {
 		var err error
@@ -279,7 +282,7 @@ func (b *Broker) recount(tx Tx, fx *effects, g access.Grant, d access.Decision) 
 		case err != nil:
 			return err
 		default:
-			voters[a.By] = p
+			voters[a.By] = set.Knows(p, a.At) // whose shift it was when they voted
 		}
 	}
 	roster, err := rosterOf(tx, r.Approvals)

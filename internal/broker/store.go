@@ -49,7 +49,7 @@ type requests interface {
 	Request(id access.RequestID) (access.Request, error)
 	SaveRequests(rs ...access.Request) error
 	Requests(q access.RequestQuery) ([]access.Request, error)
-	// DueRequests are pending ones whose ExpiresAt has come.
+	// DueRequests are pending ones whose DueAt has come, the longest due first.
 	DueRequests(limit int) ([]access.Request, error)
 	// FindRequest resolves a full or partial id of a request or of its grant;
 	// access.Conflict when it is ambiguous.

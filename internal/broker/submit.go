@@ -43,16 +43,17 @@ func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
 	if c.Glass != nil {
 		return View{}, errGlassOnly
 	}
-	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
+	return b.submit(ctx, c, a, func(tx Tx, fx *effects, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		ask := a.policy(p, c.Source)
 		got, err := set.Resolve(ask)
 		if err != nil {
 			return access.Request{}, access.Decision{}, err
 		}
+		d, err := b.decide(tx, fx, set, ask, policy.AtRequest, subject{})
 		return access.Request{
 			Targets: []access.Target{got.Target}, Role: a.Role, Permissions: got.Permissions, Endings: got.Endings, Clock: got.Clock,
 			Duration: a.Duration, Start: a.Start, Ticket: a.Ticket,
-		}, set.Decide(ask, policy.AtRequest, tx.Now()), nil
+		}, d, err
 	})
 }
 
@@ -68,7 +69,7 @@ func (b *Broker) sealable(c Caller) error {
 // Extend asks for more time on a live grant. Policy decides over the whole time
 // the grant would then have had, so that extensions cannot add up past a cap.
 func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, error) {
-	return b.submit(ctx, c, a, func(tx Tx, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
+	return b.submit(ctx, c, a, func(tx Tx, fx *effects, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		orig, err := b.find(tx, c, id)
 		if err != nil {
 			return access.Request{}, access.Decision{}, err
@@ -97,16 +98,25 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 		whole := a
 		whole.Resource, whole.Role = g.Targets[0].Resource, g.Role
 		whole.Duration = g.ExpiresAt.Add(a.Duration).Sub(g.ActiveAt).Truncate(time.Millisecond)
+		d, err := b.decide(tx, fx, set, whole.policy(p, c.Source), policy.AtRequest, subject{g.ID, g.Request})
 		return access.Request{
 			Targets: g.Targets, Role: g.Role, Permissions: g.Permissions, Endings: g.Endings, Clock: g.Clock,
 			Duration: a.Duration, Extends: g.ID, Ticket: a.Ticket,
-		}, set.Decide(whole.policy(p, c.Source), policy.AtRequest, tx.Now()), nil
+		}, d, err
 	})
 }
 
 // submit is what requests and extensions share: who asks, idempotency, limits,
 // and what follows from the decision.
-func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *policy.Set, access.Principal) (access.Request, access.Decision, error)) (View, error) {
+func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *effects, *policy.Set, access.Principal) (access.Request, access.Decision, error)) (v View, err error) {
+	err = b.counting(ctx, func(who *people, sure bool) (err error) {
+		v, err = b.submitOnce(ctx, c, a, resolve, who, sure)
+		return err
+	})
+	return v, err
+}
+
+func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(Tx, *effects, *policy.Set, access.Principal) (access.Request, access.Decision, error), who *people, sure bool) (View, error) {
 	var v View
 	err := b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		v = View{}
@@ -136,7 +146,7 @@ func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *
 		if err != nil {
 			return err
 		}
-		draft, d, err := resolve(tx, set, p)
+		draft, d, err := resolve(tx, fx, set, p)
 		if err != nil {
 			return err
 		}
@@ -152,6 +162,9 @@ func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *
 		}
 		if r.State == access.RequestPending {
 			if err := pendingRoom(tx, p.Person); err != nil {
+				return err
+			}
+			if err := answerable(r, set, who, sure, tx.Now()); err != nil {
 				return err
 			}
 		}
@@ -208,33 +221,4 @@ func pendingRoom(tx Tx, p access.Person) error {
 			Try("wait for an answer, or withdraw one with: stint cancel " + string(rs[0].ID))
 	}
 	return nil
-}
-
-// Preview explains how policy would decide, without asking. Administrators may
-// ask on behalf of others.
-func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.PrincipalID) (x policy.Explanation, err error) {
-	if as != "" && as != c.Principal.ID {
-		if err := c.admin(); err != nil {
-			return x, err
-		}
-	} else {
-		as = c.Principal.ID
-	}
-	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
-		p, err := tx.Principal(as)
-		if err != nil {
-			return err
-		}
-		set, err := b.documents(tx)
-		if err != nil {
-			return err
-		}
-		ask := a.policy(p, c.Source)
-		if _, err := set.Resolve(ask); err != nil {
-			return err
-		}
-		x = set.Explain(ask, tx.Now())
-		return nil
-	})
-	return x, err
 }

@@ -50,8 +50,12 @@ func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
 	if err != nil {
 		return access.Request{}, err
 	}
-	// Only for owners the documents have to be asked.
-	if !c.maySee(r) && !c.ownsAll(b.documentsOrNone(tx), r.Targets) {
+	if c.maySee(r) {
+		return r, nil
+	}
+	// Only for owners and for who is on call the documents have to be asked.
+	set := b.documentsOrNone(tx)
+	if c.Principal = set.Knows(c.Principal, tx.Now()); !c.maySee(r) && !c.ownsAll(set, r.Targets) {
 		return access.Request{}, errNotFound
 	}
 	return r, nil
@@ -170,6 +174,7 @@ func (c Caller) only(vs []View) []View {
 func (b *Broker) Inbox(ctx context.Context, c Caller) (vs []View, err error) {
 	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		vs = nil
+		me := b.documentsOrNone(tx).Knows(c.Principal, tx.Now())
 		q := access.RequestQuery{States: []access.RequestState{access.RequestPending}, Limit: 1000}
 		for {
 			rs, err := tx.Requests(q)
@@ -177,7 +182,7 @@ func (b *Broker) Inbox(ctx context.Context, c Caller) (vs []View, err error) {
 				return err
 			}
 			for _, r := range rs {
-				if r.MayDecide(c.Principal) {
+				if r.MayDecide(me) {
 					vs = append(vs, View{Request: r, Have: r.Have(), Now: tx.Now()})
 				}
 			}

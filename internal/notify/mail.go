@@ -67,10 +67,11 @@ func newMail(s *Service, i Integration) (Channel, Stream, error) {
 	return m, nil, nil
 }
 
-// Send writes a mail for each stage: what was sent cannot be changed. That somebody
+// Send writes a mail for each stage, and where those who are asked are asked anew: what
+// was sent cannot be changed. That somebody
 // uses what they were given is told with its end.
 func (c *mail) Send(ctx context.Context, m Message, before Sent) (Sent, error) {
-	if told(m.Stage) == told(before.Stage) && before.Parts > 0 {
+	if !news(m, before) {
 		return before, nil
 	}
 	text, err := letter(c.service.Site, c.at.Name, m, c.from, c.to, before.Parts)
@@ -82,6 +83,12 @@ func (c *mail) Send(ctx context.Context, m Message, before Sent) (Sent, error) {
 	}
 	before.Parts++
 	return before, nil
+}
+
+// news reports whether a channel that cannot change what it sent has something to say:
+// another stage, or the same one once more to those who are asked.
+func news(m Message, before Sent) bool {
+	return before.Parts == 0 || told(m.Stage) != told(before.Stage) || m.Nudge > before.Nudge
 }
 
 // told is the stage as channels tell it that cannot change what they sent.

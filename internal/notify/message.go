@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -46,9 +47,12 @@ type Message struct {
 	Link    string   // a page that shows it; empty without one
 	Vote    string   // the digest that a vote is for; empty when there is nothing to decide
 	Chat    bool     // a yes that is given in a chat would count
-	Urgent  bool
-	Drill   bool
-	At      time.Time // of the last change
+	// Nudge counts how often a request has asked anew while nobody decided: its next
+	// stage, others besides, the same once more.
+	Nudge  int
+	Urgent bool
+	Drill  bool
+	At     time.Time // of the last change
 }
 
 // print is the digest of what a channel shows, so that nothing is sent twice.
@@ -106,11 +110,10 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 		add("answer by", instant(r.ExpiresAt))
 	}
 	add("request", string(r.ID))
-	for _, a := range r.Approvals {
-		m.Said = append(m.Said, said(a))
-	}
+	m.Said = conversation(r)
 	switch {
 	case r.State == access.RequestPending:
+		m.Nudge = nudges(r)
 		m.Stage, m.Title = Asked, who+" asks for "+what+" for "+span(r.Duration)
 		m.Command = "stint approve " + string(r.ID)
 		if r.VotesByChat() { // else no button does anything
@@ -187,9 +190,12 @@ func ended(g *access.Grant) string {
 
 // changedAt is when what a message tells of last changed.
 func changedAt(r access.Request, g *access.Grant) time.Time {
-	at := []time.Time{r.CreatedAt, r.DecidedAt}
+	at := []time.Time{r.CreatedAt, r.DecidedAt, r.RemindedAt}
 	for _, a := range r.Approvals {
 		at = append(at, a.At)
+	}
+	for _, x := range r.Remarks {
+		at = append(at, x.At)
 	}
 	if g != nil {
 		at = append(at, g.CreatedAt, g.ActiveAt, g.EndingAt, g.EndedAt, g.VerifiedGoneAt)
@@ -209,22 +215,59 @@ func said(a access.Approval) string {
 	return s
 }
 
-// byChat reports whether a yes that is given in a chat would count.
+// conversation is what people said to a request, oldest first: votes, questions and
+// their answers.
+func conversation(r access.Request) []string {
+	type line struct {
+		at   time.Time
+		text string
+	}
+	var lines []line
+	for _, a := range r.Approvals {
+		lines = append(lines, line{a.At, said(a)})
+	}
+	for _, x := range r.Remarks {
+		verb := " asks "
+		if x.Answer {
+			verb = " answers "
+		}
+		lines = append(lines, line{x.At, name(x.By) + verb + instant(x.At) + ": " + x.Text})
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
+	var out []string
+	for _, l := range lines {
+		out = append(out, l.text)
+	}
+	return out
+}
+
+// nudges counts how often a pending request has asked anew.
+func nudges(r access.Request) int {
+	passed := map[int]bool{} // stages
+	for _, q := range r.Asked() {
+		if s := max(q.Stage, 1); s < r.OpenStage() {
+			passed[s] = true
+		}
+	}
+	return len(passed) + len(r.Escalated) + r.Reminders
+}
+
+// byChat reports whether a yes that is given in a chat would count now.
 func byChat(r access.Request) bool {
 	have := r.Have()
-	for i, q := range r.Decision.Approvals {
-		if have[i] < q.Count && r.Wants(q) <= access.LevelChat {
+	for i, q := range r.Asked() {
+		if have[i] < q.Count && max(q.Stage, 1) == r.OpenStage() && r.Wants(q) <= access.LevelChat {
 			return true
 		}
 	}
 	return false
 }
 
-// needs says whose approval is asked for, and how many have given it.
+// needs says whose approval is asked for, stage after stage, and how many have given it.
 func needs(r access.Request) string {
 	have := r.Have()
-	var all []string
-	for i, q := range r.Decision.Approvals {
+	stages := map[int][]string{}
+	for i, q := range r.Asked() {
 		from := make([]string, len(q.From))
 		for j, s := range q.From {
 			from[j] = string(s)
@@ -233,9 +276,14 @@ func needs(r access.Request) string {
 		if l := r.Wants(q); l >= access.LevelPasskey {
 			by = " by passkey"
 		}
-		all = append(all, fmt.Sprintf("%d of %d from %s%s", have[i], q.Count, strings.Join(from, " or "), by))
+		s := max(q.Stage, 1)
+		stages[s] = append(stages[s], fmt.Sprintf("%d of %d from %s%s", have[i], q.Count, strings.Join(from, " or "), by))
 	}
-	return strings.Join(all, "; ")
+	var all []string
+	for _, s := range slices.Sorted(maps.Keys(stages)) {
+		all = append(all, strings.Join(stages[s], "; "))
+	}
+	return strings.Join(all, ", then ")
 }
 
 func resources(ts []access.Target) string {

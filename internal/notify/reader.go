@@ -62,6 +62,7 @@ type Sent struct {
 	Remote string `json:"remote,omitempty"` // what the channel calls it
 	Shows  string `json:"shows,omitempty"`  // digest of what was sent
 	Stage  Stage  `json:"stage,omitempty"`  // the last one that was told
+	Nudge  int    `json:"nudge,omitempty"`  // of the message that was told
 	Parts  int    `json:"parts,omitempty"`  // how often something was sent
 	Tries  int    `json:"tries,omitempty"`  // in vain, since then
 }
@@ -328,7 +329,7 @@ func (r *reader) tell(ctx context.Context, p Pending) error {
 			return err
 		default:
 			after = sent
-			after.Shows, after.Stage, after.Tries = shows, m.Stage, 0
+			after.Shows, after.Stage, after.Nudge, after.Tries = shows, m.Stage, m.Nudge, 0
 		}
 	}
 	if again == 0 {

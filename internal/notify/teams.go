@@ -29,7 +29,7 @@ func newTeams(s *Service, i Integration) (Channel, Stream, error) { return &team
 // Send posts a card for each stage. The credential is the path and query of the
 // webhook's URL, which are its secret; the address is the rest of it.
 func (c *teams) Send(ctx context.Context, m Message, before Sent) (Sent, error) {
-	if told(m.Stage) == told(before.Stage) && before.Parts > 0 {
+	if !news(m, before) {
 		return before, nil
 	}
 	login, err := c.service.secret(ctx, c.at, c.at.Credential)

@@ -26,6 +26,7 @@ type condition struct {
 	text    string
 	line    int
 	program cel.Program
+	history bool // it looks at what was before
 }
 
 // holds evaluates the condition. An error is one of: a missing label, an unknown
@@ -105,8 +106,9 @@ func (c conditionText) lineAt(offset int) int {
 // compile checks a condition against the environment and makes it ready. What is
 // wrong is reported; the result is then nil.
 func (e *environment) compile(r *report, c conditionText) *condition {
-	if program, ok := e.programs[c.text]; ok {
-		return &condition{c.text, c.line, program}
+	if known, ok := e.programs[c.text]; ok {
+		known.line = c.line
+		return &known
 	}
 	parsed, issues := e.cel.Parse(c.text)
 	if issues.Err() != nil {
@@ -132,8 +134,9 @@ func (e *environment) compile(r *report, c conditionText) *condition {
 		r.add(c.line, "", "the condition cannot be used: %s", err)
 		return nil
 	}
-	e.programs[c.text] = program
-	return &condition{c.text, c.line, program}
+	e.programs[c.text] = condition{c.text, c.line, program, looksAt(checked.NativeRep(), "history")}
+	known := e.programs[c.text]
+	return &known
 }
 
 func reportIssues(r *report, c conditionText, issues *cel.Issues, onlyFirst bool) {

@@ -71,12 +71,13 @@ type path struct {
 
 // Miss is one thing that keeps a policy from applying.
 type Miss struct {
-	What   string // subject, role, resource, when, while, reason, ticket, approvals, duration, mfa
+	What   string // subject, role, resource, when, while, reason, ticket, approvals, limits, duration, mfa
 	Source string // "policy.yaml:31"
 	Text   string
 }
 
 func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
+	a.Principal = s.Knows(a.Principal, now)
 	w := &weighing{set: s, phase: p, facts: facts{ask: a, now: now, lookup: s.lookup}}
 	if err := a.Principal.Usable(now); err != nil {
 		w.refuse(err)
@@ -98,7 +99,7 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 		return w
 	}
 	if p != Alive {
-		w.over = limits(a, res, role, account)
+		w.over = append(limits(a, res, role, account), s.excluded(a, role)...)
 	}
 	for r := range s.concerning(role.Name) {
 		if r.speaksOf(a) && r.concerns(a.Principal, res) {
@@ -133,7 +134,7 @@ func (r *Rule) subject(p access.Principal) bool {
 
 // apply weighs one rule that concerns the ask.
 func (w *weighing) apply(r *Rule) {
-	w.lasting = w.lasting || r.Deny && r.while != nil
+	w.lasting = w.lasting || r.Deny && (r.while != nil || r.onCall())
 	m, matched := w.conditions(r)
 	switch {
 	case r.Deny:
@@ -200,13 +201,22 @@ func (w *weighing) path(r *Rule) path {
 		miss("mfa", q.lineMFA, "it asks for a second factor, and the sign-in proved none; sign in again with one")
 	}
 	for _, ap := range q.Approvals {
-		from := approvers(ap.From, a.Principal, w.facts.resource)
-		if len(from) == 0 {
-			miss("approvals", q.lineApprovals, "nobody can approve: %s has no %s", holder(ap.From, a.Principal, w.facts.resource), join(ap.From))
+		reqs, lacks := ap.resolve(meaning(a, w.facts.resource))
+		if len(lacks) > 0 {
+			miss("approvals", q.lineApprovals, "nobody can approve: %s", lacking(lacks, a, w.facts.resource))
 		}
-		p.approvals = append(p.approvals, access.Requirement{From: from, Count: ap.Count, Level: ap.Level.At(w.facts.resource.Criticality)})
+		for i, r := range reqs {
+			reqs[i].Level = r.Level.At(w.facts.resource.Criticality)
+			p.count += r.Count
+		}
+		p.approvals = append(p.approvals, reqs...)
 	}
-	p.count = q.countApprovals
+	if p.count > maxApprovals {
+		miss("approvals", q.lineApprovals, "%d approvals are asked for, and a request can have %d", p.count, maxApprovals)
+	}
+	for _, text := range q.Limits.reached(r, a, w.phase) {
+		miss("limits", q.Limits.line, "%s", text)
+	}
 	return p
 }
 
@@ -218,47 +228,6 @@ func (w *weighing) consider(p path) {
 	case w.met == nil || p.count < w.met.count:
 		w.met = &p
 	}
-}
-
-// approvers resolves "owner" and "manager" to names.
-func approvers(from []access.Subject, p access.Principal, res *Resource) []access.Subject {
-	var out []access.Subject
-	add := func(s access.Subject) {
-		for _, o := range out {
-			if o == s {
-				return
-			}
-		}
-		out = append(out, s)
-	}
-	for _, s := range from {
-		switch s {
-		case "owner":
-			for _, o := range res.Owners {
-				add(o)
-			}
-		case "manager":
-			if p.Manager != "" {
-				add(access.Subject(p.Manager))
-			}
-		default:
-			add(s)
-		}
-	}
-	return out
-}
-
-// holder names what lacks an approver.
-func holder(from []access.Subject, p access.Principal, res *Resource) string {
-	var who []string
-	for _, s := range from {
-		if s == "owner" {
-			who = append(who, string(res.Name))
-		} else {
-			who = append(who, string(p.ID))
-		}
-	}
-	return strings.Join(who, " or ")
 }
 
 // limits are the caps that hold on every path: the role's and the ceiling's.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestManualExamples(t *testing.T) {
 		}
 	}
 	s := compile(t, docs.String())
-	if len(s.Integrations()) != 1 || len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 6 {
+	if len(s.Integrations()) != 1 || len(s.Schedules()) != 1 || len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 8 {
 		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
 	}
 	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)
@@ -40,6 +41,54 @@ func TestManualExamples(t *testing.T) {
 	for _, r := range results {
 		if !r.OK {
 			t.Errorf("%s: %s", r.Name, strings.Join(r.Why, "\n  "))
+		}
+	}
+}
+
+// TestExamples checks the examples and runs the tests beside them.
+func TestExamples(t *testing.T) {
+	folders, err := filepath.Glob("../../examples/[a-z]*")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("no examples, %v", err)
+	}
+	for _, folder := range folders {
+		names, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var docs, tests []File
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := (File{Name: filepath.Base(name), Text: string(b)}); IsTestFile(name) {
+				tests = append(tests, f)
+			} else {
+				docs = append(docs, f)
+			}
+		}
+		parsed, err := Parse(docs)
+		if err != nil {
+			t.Errorf("%s: %v", folder, err)
+			continue
+		}
+		s, err := Compile(parsed, schemas, 1)
+		if err != nil {
+			t.Errorf("%s: %v", folder, err)
+			continue
+		}
+		for _, w := range s.Warnings() {
+			t.Errorf("%s: %v", folder, w)
+		}
+		results, err := RunTests(s, tests, noon)
+		if err != nil || len(results) == 0 {
+			t.Errorf("%s: %d tests, %v", folder, len(results), err)
+		}
+		for _, r := range results {
+			if !r.OK {
+				t.Errorf("%s: %s: %s", r.Source, r.Name, strings.Join(r.Why, "\n  "))
+			}
 		}
 	}
 }
@@ -62,7 +111,12 @@ func TestManualIsComplete(t *testing.T) {
 		"Policy":      "kind: Policy\nname: x\nzzzzzz: 1\n",
 		"require":     "kind: Policy\nname: x\nrequire: {zzzzzz: 1}\n",
 		"approval":    "kind: Policy\nname: x\nrequire: {approvals: [{zzzzzz: 1}]}\n",
+		"escalate":    "kind: Policy\nname: x\nrequire: {approvals: [{escalate: {zzzzzz: 1}}]}\n",
+		"limits":      "kind: Policy\nname: x\nrequire: {limits: {zzzzzz: 1}}\n",
 		"Integration": "kind: Integration\nname: x\ntype: bare\naddress: https://a\nzzzzzz: 1\n",
+		"Schedule":    "kind: Schedule\nname: x\nzzzzzz: 1\n",
+		"layer":       "kind: Schedule\nname: x\nlayers: [{zzzzzz: 1}]\n",
+		"override":    "kind: Schedule\nname: x\noverrides: [{zzzzzz: 1}]\n",
 		"tests":       "tests: [{zzzzzz: 1}]\n",
 	} {
 		var err error

@@ -16,16 +16,17 @@ const (
 	KindResource = "Resource"
 	KindRole     = "Role"
 	KindPolicy   = "Policy"
+	KindSchedule = "Schedule"
 	// KindIntegration is for what is outside and Stint talks with.
 	KindIntegration = "Integration"
 )
 
-var kinds = []string{KindResource, KindRole, KindPolicy, KindIntegration}
+var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration}
 
 // Document is one document as it was written. Its Text is what is stored and
 // versioned; everything else is read from it again by Compile.
 type Document struct {
-	Kind   string // Resource, Role, Policy or Integration
+	Kind   string // Resource, Role, Policy, Schedule or Integration
 	Name   string
 	File   string // where it came from, for people
 	Line   int    // of the first line of Text in File
@@ -33,12 +34,13 @@ type Document struct {
 	Author access.PrincipalID
 }
 
-// entry is a document and what it says; exactly one of the four is set.
+// entry is a document and what it says; exactly one of the others is set.
 type entry struct {
 	doc         Document
 	resource    *Resource
 	role        *Role
 	rule        *Rule
+	schedule    *Schedule
 	integration *Integration
 }
 
@@ -193,6 +195,8 @@ func readDocument(r *report, d Document, schemas catalogue) (entry, bool) {
 		e.rule = readRule(f, src, schemas.resources)
 	case KindIntegration:
 		e.integration = readIntegration(f, src, schemas.integrations)
+	case KindSchedule:
+		e.schedule = readSchedule(f, src)
 	}
 	f.close()
 	return e, len(r.problems) == before

@@ -18,8 +18,8 @@ import (
 // condition, because it weighs more than a small set of documents.
 type environment struct {
 	cel      *cel.Env
-	names    []string               // of all variables: "request.duration"
-	programs map[string]cel.Program // by text: many documents share a condition
+	names    []string             // of all variables: "request.duration"
+	programs map[string]condition // by text: many documents share a condition
 }
 
 // variable is one name that conditions can use. The names are declared whole,
@@ -50,6 +50,7 @@ var variables = []variable{
 	{"principal.person", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.Person) }},
 	{"principal.groups", textList, func(f *facts) ref.Val { return f.groups() }},
 	{"principal.attributes", textMap, func(f *facts) ref.Val { return textMapValue(f.ask.Principal.Attributes) }},
+	{"principal.onCall", textList, func(f *facts) ref.Val { return textListValue(f.ask.Principal.OnCall) }},
 	{"principal.admin", cel.BoolType, func(f *facts) ref.Val { return types.Bool(f.ask.Principal.Admin) }},
 
 	{"resource.name", cel.StringType, func(f *facts) ref.Val { return types.String(f.resource.Name) }},
@@ -62,6 +63,8 @@ var variables = []variable{
 
 	{"role.name", cel.StringType, func(f *facts) ref.Val { return types.String(f.role.Name) }},
 	{"role.mechanism", cel.StringType, func(f *facts) ref.Val { return types.String(f.role.Mechanism) }},
+
+	{"history.sinceSame", cel.DurationType, func(f *facts) ref.Val { return types.Duration{Duration: f.sinceSame()} }},
 
 	{"source.ip", ext.IPType, func(f *facts) ref.Val { return f.address() }},
 	{"source.device", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Source.Device) }},
@@ -99,7 +102,7 @@ var closedSets = map[string][]string{
 var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
 func newEnvironment() (*environment, error) {
-	e := &environment{programs: map[string]cel.Program{}}
+	e := &environment{programs: map[string]condition{}}
 	options := []cel.EnvOption{
 		cel.ParserRecursionLimit(maxExprDepth),
 		cel.ParserExpressionSizeLimit(maxCondition),

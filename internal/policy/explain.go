@@ -55,6 +55,7 @@ func (s *Set) Explain(a Ask, now time.Time) Explanation {
 	if err != nil {
 		return x
 	}
+	a.Principal = s.Knows(a.Principal, now)
 	w := &weighing{set: s, phase: AtRequest, facts: facts{ask: a, now: now, lookup: s.lookup, resource: res, role: role}}
 	for _, r := range s.rules {
 		x.Trials = append(x.Trials, w.trial(r))
@@ -166,7 +167,7 @@ func (e *environment) parts(c *condition) []*condition {
 		if err != nil {
 			return []*condition{c}
 		}
-		out = append(out, &condition{text, c.line, program})
+		out = append(out, &condition{text: text, line: c.line, program: program})
 	}
 	return out
 }

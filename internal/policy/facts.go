@@ -81,6 +81,17 @@ func (f *facts) signedIn() ref.Val {
 	return types.Timestamp{Time: at}
 }
 
+// never is how long ago it is that somebody said yes, where nobody did. It is a
+// value, and not a failure, so that a condition can be about what never was.
+const never = 100 * 365 * 24 * time.Hour
+
+func (f *facts) sinceSame() time.Duration {
+	if f.ask.SinceSame > 0 {
+		return f.ask.SinceSame
+	}
+	return never
+}
+
 func (f *facts) groups() ref.Val {
 	if f.groupsV == nil {
 		f.groupsV = textListValue(f.ask.Principal.Groups)

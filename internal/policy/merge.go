@@ -98,10 +98,14 @@ func (e entry) mentions(kind, name string) (line int, ok bool) {
 	switch {
 	case e.role != nil && kind == KindResource:
 		refs = e.role.refs
+	case e.role != nil && kind == KindRole:
+		refs = e.role.excludeRefs
 	case e.rule != nil && kind == KindResource:
 		refs = e.rule.refs
 	case e.rule != nil && kind == KindRole:
 		refs = e.rule.roleRefs
+	case e.rule != nil && kind == KindSchedule:
+		refs = e.rule.scheduleRefs()
 	}
 	for _, r := range refs {
 		if r.text == name {

@@ -44,6 +44,15 @@ func (w *walker) findLocals(e ast.Expr) {
 	}))
 }
 
+// looksAt reports whether an expression that was checked names a field of root: the
+// check has made one identifier of both.
+func looksAt(a *ast.AST, root string) (yes bool) {
+	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		yes = yes || e.Kind() == ast.IdentKind && strings.HasPrefix(e.AsIdent(), root+".")
+	}))
+	return yes
+}
+
 // typeIdents are identifiers that stand for a type.
 var typeIdents = []string{"bool", "int", "uint", "double", "string", "bytes", "list", "map", "type", "null_type"}
 

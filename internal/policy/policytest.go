@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func readTest(f *form, now time.Time) testCase {
 	name, _ := f.must("name")
 	c.name = name.text
 	if p := f.sub("principal"); p != nil {
-		c.ask.Principal = readPrincipal(p)
+		c.ask.Principal, c.ask.Above = readPrincipal(p)
 	} else if !f.has("principal") {
 		f.r.add(f.line, "", "the test has no principal")
 	}
@@ -129,6 +130,22 @@ func readTest(f *form, now time.Time) testCase {
 	if !f.has("for") {
 		f.r.add(f.line, "add for: 1h", "the test has no for")
 	}
+	for _, h := range f.subs("holds") {
+		c.ask.Holds = append(c.ask.Holds, Held{"grt_test", access.ResourceName(h.text("resource", 63)), access.RoleName(h.text("role", 63))})
+		h.close()
+	}
+	roles, counts := f.pairs("pending")
+	for i, role := range roles {
+		n, err := strconv.Atoi(counts[i].text)
+		if err != nil || n < 1 || n > 1000 {
+			f.r.add(role.line, "", "pending: %q is not a whole number from 1 to 1000", counts[i].text)
+			continue
+		}
+		for range n {
+			c.ask.Pending = append(c.ask.Pending, access.RoleName(role.text))
+		}
+	}
+	c.ask.SinceSame = f.span("sameAgo", never)
 	c.ask.Reason = f.text("why", 4096)
 	c.ask.Ticket = f.text("ticket", 255)
 	if it, ok := f.scalar("at"); ok {
@@ -179,7 +196,8 @@ func readTime(f *form, it item) time.Time {
 	return t
 }
 
-func readPrincipal(f *form) access.Principal {
+// readPrincipal reads who asks, and the manager of their manager.
+func readPrincipal(f *form) (access.Principal, access.PrincipalID) {
 	name := f.name("name")
 	kind := choice(f, "kind", access.User, []access.PrincipalKind{access.User, access.Service, access.Agent})
 	p := access.Principal{ID: access.NewPrincipalID(kind, name), Person: access.Person(name)}
@@ -195,16 +213,22 @@ func readPrincipal(f *form) access.Principal {
 	for i, k := range keys {
 		p.Attributes[k.text] = values[i].text
 	}
-	if it, ok := f.scalar("manager"); ok {
-		id := access.PrincipalID(it.text)
-		if !strings.Contains(it.text, ":") {
-			id = access.NewPrincipalID(access.User, it.text)
-		}
-		p.Manager = id
-	}
+	p.Manager = readUser(f, string(manager))
+	top := readUser(f, string(above))
 	p.Admin = f.flag("admin")
 	f.close()
-	return p
+	return p, top
+}
+
+func readUser(f *form, field string) access.PrincipalID {
+	it, ok := f.scalar(field)
+	if !ok {
+		return ""
+	}
+	if !strings.Contains(it.text, ":") {
+		return access.NewPrincipalID(access.User, it.text)
+	}
+	return access.PrincipalID(it.text)
 }
 
 // sentence is a reason with its place: "reason text (orders-read, policy.yaml:31)".

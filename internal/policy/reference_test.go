@@ -89,6 +89,9 @@ type refRule struct {
 type refApproval struct {
 	from  []string
 	count int
+	all   bool
+	stage int      // 0: not said
+	then  []string // escalated to
 }
 
 type model struct {
@@ -164,7 +167,19 @@ func (m *model) text() string {
 			if r.approvals != nil {
 				b.WriteString("  approvals:\n")
 				for _, a := range r.approvals {
-					fmt.Fprintf(&b, "  - {from: %s, count: %d}\n", quoted(a.from), a.count)
+					fmt.Fprintf(&b, "  - {from: %s", quoted(a.from))
+					if a.all {
+						b.WriteString(", all: true")
+					} else {
+						fmt.Fprintf(&b, ", count: %d", a.count)
+					}
+					if a.stage > 0 {
+						fmt.Fprintf(&b, ", stage: %d", a.stage)
+					}
+					if a.then != nil {
+						fmt.Fprintf(&b, ", escalate: {after: 30m, to: %s}", quoted(a.then))
+					}
+					b.WriteString("}\n")
 				}
 			}
 		}
@@ -272,30 +287,45 @@ func (m *model) decide(a Ask, p Phase, now time.Time) answer {
 			c.unmet++
 		}
 		for _, ap := range r.approvals {
-			var from []string
-			for _, f := range ap.from {
-				switch {
-				case f == "owner":
-					from = append(from, res.owners...)
-				case f == "manager" && a.Principal.Manager == "":
-				case f == "manager":
-					from = append(from, string(a.Principal.Manager))
-				default:
-					from = append(from, f)
+			unfilled := false
+			mean := func(words []string) (unique []string) {
+				for _, f := range words {
+					var who []string
+					switch {
+					case f == "owner":
+						who = res.owners
+					case f == "manager" && a.Principal.Manager != "":
+						who = []string{string(a.Principal.Manager)}
+					case f == "manager.manager" && a.Above != "":
+						who = []string{string(a.Above)}
+					case f != "manager" && f != "manager.manager":
+						who = []string{f}
+					}
+					unfilled = unfilled || len(who) == 0
+					for _, x := range who {
+						if !slices.Contains(unique, x) {
+							unique = append(unique, x)
+						}
+					}
 				}
+				return unique
 			}
-			var unique []string
-			for _, f := range from {
-				if !slices.Contains(unique, f) {
-					unique = append(unique, f)
-				}
-			}
-			if len(unique) == 0 {
+			from := mean(ap.from)
+			lacking := ap.all && unfilled || len(from) == 0
+			if lacking {
 				c.unmet++
 			}
-			c.count += ap.count
+			then := mean(ap.then)
 			c.answer.Effect = "approve"
-			c.answer.Approvals = append(c.answer.Approvals, fmt.Sprint(ap.count, unique))
+			if !ap.all {
+				c.count += ap.count
+				c.answer.Approvals = append(c.answer.Approvals, fmt.Sprint(ap.count, from, ap.stage, then))
+			} else {
+				for _, x := range from {
+					c.count++
+					c.answer.Approvals = append(c.answer.Approvals, fmt.Sprint(1, []string{x}, ap.stage, then))
+				}
+			}
 		}
 		allowing = append(allowing, c)
 	}
@@ -369,7 +399,14 @@ func drawModel(t *rapid.T) *model {
 			r.max = rapid.SampledFrom(durations).Draw(t, "ruleMax")
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "approvals") {
-			r.approvals = append(r.approvals, refApproval{some("from", "owner", "manager", "group:g9", "user:u2"), rapid.IntRange(1, 3).Draw(t, "count")})
+			ap := refApproval{from: some("from", "owner", "manager", "manager.manager", "group:g9", "user:u2"), count: rapid.IntRange(1, 3).Draw(t, "count")}
+			if ap.all = maybe("all") && !slices.Contains(ap.from, "group:g9"); !ap.all && maybe("escalates") {
+				ap.then = some("then", "manager.manager", "user:u5", "group:g8")
+			}
+			if len(r.approvals) == 1 && maybe("second") { // there is no second stage without a first
+				r.approvals[0].stage, ap.stage = rapid.IntRange(0, 1).Draw(t, "stage"), rapid.IntRange(1, 2).Draw(t, "stage")
+			}
+			r.approvals = append(r.approvals, ap)
 		}
 		m.rules = append(m.rules, r)
 	}
@@ -380,8 +417,11 @@ func drawAsk(t *rapid.T) (Ask, time.Time) {
 	a := ask()
 	a.Principal = access.Principal{ID: access.PrincipalID(rapid.SampledFrom([]string{"user:u1", "user:u2", "service:u1"}).Draw(t, "who")), Person: "u1",
 		Groups:   rapid.SliceOfNDistinct(rapid.SampledFrom([]access.Group{"g1", "g2"}), 0, 2, rapid.ID[access.Group]).Draw(t, "groups"),
-		Manager:  access.PrincipalID(rapid.SampledFrom([]string{"", "user:u7"}).Draw(t, "manager")),
+		Manager:  access.PrincipalID(rapid.SampledFrom([]string{"", "user:u7", "user:u7"}).Draw(t, "manager")),
 		Disabled: rapid.IntRange(0, 19).Draw(t, "disabled") == 0}
+	if a.Principal.Manager != "" {
+		a.Above = access.PrincipalID(rapid.SampledFrom([]string{"", "user:u8"}).Draw(t, "above"))
+	}
 	a.Resource = access.ResourceName(rapid.SampledFrom([]string{"db0", "db1"}).Draw(t, "resource"))
 	a.Role = access.RoleName(rapid.SampledFrom([]string{"role0", "role1", "role2"}).Draw(t, "role"))
 	a.Duration = rapid.SampledFrom([]time.Duration{0, time.Minute, 30 * time.Minute, time.Hour, time.Hour + 1, 3 * time.Hour}).Draw(t, "duration")
@@ -416,7 +456,10 @@ func TestAgainstReference(t *testing.T) {
 				d := s.Decide(a, p, now)
 				got := answer{Effect: d.Effect.String(), Policy: string(d.Policy), Max: d.MaxDuration}
 				for _, q := range d.Approvals {
-					got.Approvals = append(got.Approvals, fmt.Sprint(q.Count, q.From))
+					got.Approvals = append(got.Approvals, fmt.Sprint(q.Count, q.From, q.Stage, q.EscalateTo))
+					if (q.EscalateAfter == 30*time.Minute) != (len(q.EscalateTo) > 0) {
+						t.Fatalf("escalates to %v after %s", q.EscalateTo, q.EscalateAfter)
+					}
 				}
 				want := m.decide(a, p, now)
 				if diff := cmp.Diff(got, want); diff != "" {

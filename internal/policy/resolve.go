@@ -19,6 +19,12 @@ type Ask struct {
 	Reason, Ticket string
 	Source         access.Source
 	Emergency      bool // break-glass, drills included
+
+	// What only a store knows. Whoever asks fills it as far as Wants says.
+	Above     access.PrincipalID // the manager of the principal's manager; may be empty
+	Holds     []Held             // the person's live grants, but for the one that is asked about
+	Pending   []access.RoleName  // of the person's undecided requests
+	SinceSame time.Duration      // since somebody last said yes to the same; 0: never
 }
 
 // Resolved is what an Ask means: the target it would be on and what it would

@@ -57,7 +57,7 @@ func readResource(f *form, at place, schemas map[string]access.Schema) *Resource
 	r.Location = f.text("location", 255)
 	for _, it := range f.texts("owners") {
 		s := access.Subject(it.text)
-		if s == "*" || !access.ValidSubject(s, false) {
+		if _, shift := s.Schedule(); s == "*" || shift || !access.ValidSubject(s, false) {
 			f.r.add(it.line, subjectForms, "%q cannot own a resource", it.text)
 			continue
 		}

@@ -24,10 +24,13 @@ type Role struct {
 	MaxDuration time.Duration
 	Clock       access.StartClock
 	Endings     access.Endings
+	Excludes    []access.RoleName // nobody has this and one of those at a time
 	Source      string
 
 	at                     place
 	refs                   []item // resources it names
+	excludeRefs            []item
+	lineExcludes           int
 	lineMax, lineMechanism int
 	lineRights             int
 	lineAccount            int
@@ -67,6 +70,14 @@ func readRole(f *form, at place, schemas map[string]access.Schema) *Role {
 	if r.Exclusive && !slices.Contains([]access.Mechanism{access.Enable, access.Checkout, ""}, r.Mechanism) {
 		f.r.add(f.lineOf("exclusive"), "leave it out", "exclusive is for the mechanisms enable and checkout, not %s", r.Mechanism)
 	}
+	for _, it := range f.texts("excludes") {
+		if it.text == string(r.Name) {
+			f.r.add(it.line, "for one at a time in all, see exclusive, or limits in policies", "%s excludes itself", f.what)
+			continue
+		}
+		r.Excludes, r.excludeRefs = append(r.Excludes, access.RoleName(it.text)), append(r.excludeRefs, it)
+	}
+	r.lineExcludes = f.lineOf("excludes")
 	if e := f.sub("endOn"); e != nil {
 		r.Endings = access.Endings{OnLogout: e.flag("logout"), OnIdle: e.span("idle", access.MaxDuration)}
 		e.close()

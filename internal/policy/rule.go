@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,19 +35,37 @@ type Rule struct {
 	whileText   conditionText
 	zoneLine    int
 	everyRole   bool
+
+	lineSubjects int
+}
+
+// onCall reports whether the policy is for people on call, who change by themselves.
+func (r *Rule) onCall() bool { return len(scheduleRefs(0, r.Subjects...)) > 0 }
+
+// scheduleRefs are the schedules that the policy names.
+func (r *Rule) scheduleRefs() []item {
+	refs := scheduleRefs(r.lineSubjects, r.Subjects...)
+	for _, a := range r.Require.Approvals {
+		refs = append(refs, scheduleRefs(a.line, append(slices.Clone(a.From), a.EscalateTo...)...)...)
+	}
+	return refs
 }
 
 // Requirements are what an allowing policy asks of a request.
 type Requirements struct {
 	MinReason   int    // characters; 0: none
 	Ticket      string // pattern; empty: none
-	Approvals   []access.Requirement
+	Approvals   []Approval
 	MaxDuration time.Duration // 0: the role's
 	MFA         bool
+	// AnswerWithin is how long a request waits for its approvals; 0: access.PendingFor.
+	AnswerWithin time.Duration
+	RemindAfter  time.Duration // 0: nobody is reminded
+	Limits       Limits
 
-	ticket                                 *regexp.Regexp
-	lineReason, lineTicket, lineMax        int
-	lineMFA, lineApprovals, countApprovals int
+	ticket                          *regexp.Regexp
+	lineReason, lineTicket, lineMax int
+	lineMFA, lineApprovals          int
 }
 
 func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
@@ -60,10 +79,11 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 	for _, it := range subjects {
 		s := access.Subject(it.text)
 		if !access.ValidSubject(s, false) {
-			f.r.add(it.line, subjectForms+`, or "*"`, "%q is not a subject", it.text)
+			f.r.add(it.line, subjectForms+`, "oncall:payments", or "*"`, "%q is not a subject", it.text)
 		}
 		r.Subjects = append(r.Subjects, s)
 	}
+	r.lineSubjects = f.lineOf("subjects")
 	if !f.has("roles") {
 		f.r.add(f.line, `add roles: […], or ["*"] for all`, "%s has no roles", f.what)
 	}
@@ -100,9 +120,6 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 	return r
 }
 
-// maxApprovals is the most that a request can collect; access refuses more.
-const maxApprovals = 20
-
 func readRequire(f *form) Requirements {
 	var q Requirements
 	f.what = "require"
@@ -128,32 +145,13 @@ func readRequire(f *form) Requirements {
 	}
 	for _, s := range f.subs("approvals") {
 		q.Approvals = append(q.Approvals, readApproval(s))
-		q.countApprovals += q.Approvals[len(q.Approvals)-1].Count
 	}
 	q.lineApprovals = f.lineOf("approvals")
-	if q.countApprovals > maxApprovals {
-		f.r.add(q.lineApprovals, "", "%d approvals are asked for, and a request can have %d", q.countApprovals, maxApprovals)
-	}
+	readWaiting(f, &q)
+	checkApprovals(f, &q)
+	q.Limits = readLimits(f)
 	q.MaxDuration, q.lineMax = f.span("maxDuration", access.MaxDuration), f.lineOf("maxDuration")
 	q.MFA, q.lineMFA = f.flag("mfa"), f.lineOf("mfa")
 	f.close()
 	return q
-}
-
-func readApproval(f *form) access.Requirement {
-	var a access.Requirement
-	for _, it := range f.texts("from") {
-		s := access.Subject(it.text)
-		if !access.ValidSubject(s, true) {
-			f.r.add(it.line, subjectForms+`, "owner", "manager" or "*"`, "%q cannot approve", it.text)
-		}
-		a.From = append(a.From, s)
-	}
-	if len(a.From) == 0 {
-		f.r.add(f.line, "add from: [group:…]", "%s does not say from whom", f.what)
-	}
-	a.Count = f.whole("count", 1, 16, 1)
-	a.Level, _ = access.ParseLevel(choice(f, "level", access.LevelConsole.String(), access.PolicyLevels))
-	f.close()
-	return a
 }

@@ -212,7 +212,7 @@ func asksAsMuch(more, less []access.Requirement) bool {
 	var find func(i int, tried []bool) bool
 	find = func(i int, tried []bool) bool {
 		for j, m := range more {
-			if tried[j] || m.Count < less[i].Count || !within(whoMay(m), less[i].From) {
+			if tried[j] || !asMuch(m, less[i]) {
 				continue
 			}
 			tried[j] = true

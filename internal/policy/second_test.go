@@ -206,7 +206,7 @@ func mutate(t *rapid.T, m *model) {
 		pick().max = 30 * time.Minute
 	case what == 5:
 		r := pick()
-		r.subjects = append(slices.Clone(r.subjects), "user:u2")
+		r.subjects = appendNew(slices.Clone(r.subjects), "user:u2")
 	case what == 6:
 		r := pick()
 		r.deny, r.approvals, r.minReason, r.ticket, r.max, r.mfa = true, nil, 0, false, 0, false
@@ -216,7 +216,7 @@ func mutate(t *rapid.T, m *model) {
 		m.roles[0] = &c
 	case what == 8:
 		r := pick()
-		r.approvals = append(slices.Clone(r.approvals), refApproval{[]string{"group:g9"}, 1})
+		r.approvals = append(slices.Clone(r.approvals), refApproval{from: []string{"group:g9"}, count: 1})
 	case what == 9:
 		r := pick()
 		r.approvals = nil

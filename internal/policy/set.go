@@ -25,9 +25,12 @@ type Set struct {
 	byName    map[string]*Integration
 	byRole    map[access.RoleName][]*Rule // policies that name the role, in document order
 	byAny     []*Rule                     // policies for every role, in document order
+	schedules []*Schedule
+	schedule  map[string]*Schedule
 	lookup    map[string]func(*facts) ref.Val
 	env       *environment // nil when no document has a condition
 	warnings  []Problem
+	wants     Wants
 }
 
 // Compile checks the documents, each and together, and makes them ready. It
@@ -41,6 +44,7 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 		role:     map[access.RoleName]*Role{},
 		byName:   map[string]*Integration{},
 		byRole:   map[access.RoleName][]*Rule{},
+		schedule: map[string]*Schedule{},
 	}
 	if len(docs) > maxDocuments {
 		return nil, Problems{{Message: "too many documents"}}
@@ -62,6 +66,7 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 		return nil, err
 	}
 	s.index()
+	s.wants = s.findWants()
 	s.warnings = s.warn()
 	return s, nil
 }
@@ -75,6 +80,9 @@ func (s *Set) add(e entry) {
 	case e.role != nil:
 		s.role[e.role.Name] = e.role
 		s.roles = append(s.roles, e.role)
+	case e.schedule != nil:
+		s.schedule[e.schedule.Name] = e.schedule
+		s.schedules = append(s.schedules, e.schedule)
 	case e.rule != nil:
 		e.rule.index = len(s.rules)
 		s.rules = append(s.rules, e.rule)
@@ -172,14 +180,21 @@ func (s *Set) link() error {
 	for _, role := range s.roles {
 		r := &report{file: role.at.file}
 		refer(r, "resource", s.resource, role.refs)
+		refer(r, "role", s.role, role.excludeRefs)
 		s.checkTypes(r, role)
+		all = append(all, r.problems...)
+	}
+	for _, x := range s.schedules {
+		r := &report{file: x.at.file}
+		x.link(r, zones)
 		all = append(all, r.problems...)
 	}
 	for _, rule := range s.rules {
 		r := &report{file: rule.at.file}
 		refer(r, "role", s.role, rule.roleRefs)
+		refer(r, "schedule", s.schedule, rule.scheduleRefs())
 		refer(r, "resource", s.resource, rule.refs)
-		rule.location = loadZone(r, rule, zones)
+		rule.location = loadZone(r, rule.Zone, rule.zoneLine, zones)
 		if err := s.conditions(r, rule); err != nil {
 			return err
 		}
@@ -216,16 +231,16 @@ func (s *Set) checkTypes(r *report, role *Role) {
 
 // loadZone reads the time zone database once per zone, when documents change and
 // never when they decide.
-func loadZone(r *report, rule *Rule, zones map[string]*time.Location) *time.Location {
-	if l, ok := zones[rule.Zone]; ok {
+func loadZone(r *report, zone string, line int, zones map[string]*time.Location) *time.Location {
+	if l, ok := zones[zone]; ok {
 		return l
 	}
-	l, err := time.LoadLocation(rule.Zone)
-	if err != nil || rule.Zone == "Local" || rule.Zone == "" {
-		r.add(rule.zoneLine, `use a name of the IANA list, such as "Europe/Berlin"`, "unknown time zone %q", rule.Zone)
+	l, err := time.LoadLocation(zone)
+	if err != nil || zone == "Local" || zone == "" {
+		r.add(line, `use a name of the IANA list, such as "Europe/Berlin"`, "unknown time zone %q", zone)
 		return time.UTC
 	}
-	zones[rule.Zone] = l
+	zones[zone] = l
 	return l
 }
 
@@ -245,6 +260,9 @@ func (s *Set) conditions(r *report, rule *Rule) error {
 	}
 	if rule.While != "" {
 		rule.while = s.env.compile(r, rule.whileText)
+		if rule.while != nil && rule.while.history {
+			r.add(rule.while.line, "say it under when", "history is what was before the request, and cannot end a grant")
+		}
 	}
 	rule.whenText, rule.whileText = conditionText{}, conditionText{}
 	return nil

@@ -126,6 +126,8 @@ func TestVocabulary(t *testing.T) {
 		"resource.location":        `resource.location == "berlin"`,
 		"role.name":                `role.name == "reader"`,
 		"role.mechanism":           `role.mechanism == "account"`,
+		"principal.onCall":         `!("payments" in principal.onCall) && size(principal.onCall) == 0`,
+		"history.sinceSame":        `history.sinceSame > duration("24h")`,
 		"source.ip":                `source.ip == ip("127.0.0.1") && cidr("127.0.0.0/8").containsIP(source.ip) && source.ip.family() == 4`,
 		"source.device":            `source.device == "dev1"`,
 		"auth.provider":            `auth.provider == "corp-sso"`,

@@ -31,8 +31,8 @@ func (w *weighing) allowed(p *path) access.Decision {
 		Documents:   w.set.version,
 		MaxDuration: capOf(w.facts.role, r, w.facts.resource),
 		Emergency:   a.Emergency,
-		// A principal with an end of its own is a condition too.
-		Conditional: w.lasting || r.while != nil || !a.Principal.Until.IsZero(),
+		// A principal with an end of its own is a condition too, and so is a shift.
+		Conditional: w.lasting || r.while != nil || r.onCall() || !a.Principal.Until.IsZero(),
 	}
 	text := fmt.Sprintf("lets %s have %s on %s for up to %s", a.Principal.ID, a.Role, a.Resource, span(d.MaxDuration))
 	if a.Emergency {
@@ -42,33 +42,11 @@ func (w *weighing) allowed(p *path) access.Decision {
 		text = fmt.Sprintf("still lets %s have %s on %s", a.Principal.ID, a.Role, a.Resource)
 	} else if len(p.approvals) > 0 {
 		d.Effect, d.Approvals = access.Approve, p.approvals
+		d.AnswerWithin, d.RemindAfter = r.Require.AnswerWithin, r.Require.RemindAfter
 		text += ", after " + approvalText(p.approvals)
 	}
 	d.Reasons = []access.Reason{{Policy: r.Name, Source: r.Source, Text: text}}
 	return d
-}
-
-// approvalText says "1 approval from group:dba and 2 from user:mira or group:sec".
-func approvalText(list []access.Requirement) string {
-	parts := make([]string, len(list))
-	for i, q := range list {
-		word := ""
-		if i == 0 {
-			word = " approval"
-			if q.Count > 1 {
-				word += "s"
-			}
-		}
-		from := make([]string, len(q.From))
-		for j, s := range q.From {
-			from[j] = string(s)
-			if s == "*" {
-				from[j] = "anybody else"
-			}
-		}
-		parts[i] = fmt.Sprintf("%d%s%s from %s", q.Count, word, how(q.Level), strings.Join(from, " or "))
-	}
-	return strings.Join(parts, " and ")
 }
 
 // how says by what kind of vote, where it is not the ordinary one.

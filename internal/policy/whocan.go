@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -16,7 +15,7 @@ type Eligible struct {
 	Source      string
 	Effect      access.Effect // Deny for a denying policy, and for one that asks what cannot be met
 	MaxDuration time.Duration
-	Approvals   []access.Requirement // "owner" is resolved, "manager" cannot be
+	Approvals   []access.Requirement // "owner" is resolved, managers cannot be
 	When, While string               // conditions that must hold besides
 	BreakGlass  bool                 // in an emergency alone
 }
@@ -56,11 +55,16 @@ func eligible(res *Resource, role *Role, rule *Rule) []Eligible {
 	if !rule.Deny {
 		e.MaxDuration = capOf(role, rule, res)
 		for _, q := range rule.Require.Approvals {
-			from := approvers(q.From, access.Principal{}, res)
-			if slices.Contains(q.From, "manager") {
-				from = append(from, "manager")
+			reqs, _ := q.resolve(func(s access.Subject) []access.Subject {
+				if s == owner {
+					return res.Owners
+				}
+				return []access.Subject{s}
+			})
+			for _, r := range reqs {
+				r.Level = r.Level.At(res.Criticality)
+				e.Approvals = append(e.Approvals, r)
 			}
-			e.Approvals = append(e.Approvals, access.Requirement{From: from, Count: q.Count, Level: q.Level.At(res.Criticality)})
 		}
 	}
 	out := make([]Eligible, len(rule.Subjects))

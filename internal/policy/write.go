@@ -32,6 +32,13 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 				return refused.Because(err).Try("ask an administrator")
 			}
 		}
+		// To exclude a role is to keep its holders from another, and so to have a say
+		// about both.
+		for _, name := range role.Excludes {
+			if other, ok := s.role[name]; ok {
+				reach = append(reach, s.covered(other)...)
+			}
+		}
 	case KindPolicy:
 		i := slices.IndexFunc(s.rules, func(r *Rule) bool { return string(r.Name) == d.Name })
 		if i < 0 {
@@ -44,7 +51,7 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 	case KindIntegration:
 		return refused.Because("only administrators write integrations")
 	default:
-		return refused.Because("only administrators write resources")
+		return refused.Because("only administrators write resources and schedules")
 	}
 	if len(reach) == 0 {
 		return refused.Because("it reaches no resource of yours").Try("name a resource you own under resources")

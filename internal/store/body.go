@@ -68,9 +68,12 @@ type reasonBody struct {
 }
 
 type requirementBody struct {
-	From  []access.Subject `json:"from"`
-	Count int              `json:"count"`
-	Level access.Level     `json:"level,omitempty"` // absent: console
+	From          []access.Subject `json:"from"`
+	Count         int              `json:"count"`
+	Level         access.Level     `json:"level,omitempty"` // absent: console
+	Stage         int              `json:"stage,omitempty"`
+	EscalateAfter time.Duration    `json:"escalate_after,omitempty"`
+	EscalateTo    []access.Subject `json:"escalate_to,omitempty"`
 }
 
 type decisionBody struct {
@@ -82,10 +85,14 @@ type decisionBody struct {
 	MaxDuration time.Duration     `json:"max_duration,omitempty"`
 	Conditional bool              `json:"conditional,omitempty"`
 	Emergency   bool              `json:"emergency,omitempty"`
+
+	AnswerWithin time.Duration `json:"answer_within,omitempty"`
+	RemindAfter  time.Duration `json:"remind_after,omitempty"`
 }
 
 func decisionOf(d access.Decision) decisionBody {
-	b := decisionBody{Effect: d.Effect.String(), Policy: string(d.Policy), Documents: d.Documents, MaxDuration: d.MaxDuration, Conditional: d.Conditional, Emergency: d.Emergency}
+	b := decisionBody{Effect: d.Effect.String(), Policy: string(d.Policy), Documents: d.Documents, MaxDuration: d.MaxDuration, Conditional: d.Conditional,
+		Emergency: d.Emergency, AnswerWithin: d.AnswerWithin, RemindAfter: d.RemindAfter}
 	for _, r := range d.Reasons {
 		b.Reasons = append(b.Reasons, reasonBody{string(r.Policy), r.Source, r.Text})
 	}
@@ -96,7 +103,8 @@ func decisionOf(d access.Decision) decisionBody {
 }
 
 func (b decisionBody) decision() access.Decision {
-	d := access.Decision{Policy: access.PolicyName(b.Policy), Documents: b.Documents, MaxDuration: b.MaxDuration, Conditional: b.Conditional, Emergency: b.Emergency}
+	d := access.Decision{Policy: access.PolicyName(b.Policy), Documents: b.Documents, MaxDuration: b.MaxDuration, Conditional: b.Conditional,
+		Emergency: b.Emergency, AnswerWithin: b.AnswerWithin, RemindAfter: b.RemindAfter}
 	switch b.Effect { // anything else denies
 	case access.Allow.String():
 		d.Effect = access.Allow

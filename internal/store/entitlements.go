@@ -149,6 +149,7 @@ func (tx *Tx) NextDue() (time.Time, error) {
 	var next time.Time
 	for _, q := range []string{
 		"SELECT MIN(expires_at) FROM requests WHERE state = 'pending' AND expires_at > $1",
+		"SELECT MIN(next_at) FROM requests WHERE state = 'pending' AND next_at > $1",
 		"SELECT MIN(due_at) FROM grants WHERE due_at > $1",
 		"SELECT MIN(due_at) FROM entitlements WHERE due_at > $1",
 	} {

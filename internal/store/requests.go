@@ -11,7 +11,7 @@ var requestTable = table{
 	name: "requests", noun: "request", keys: 1, versioned: true,
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"principal", text}, {"person", text}, {"resource", text},
 		{"role", text}, {"duration", integer}, {"extends", text}, {"digest", binary}, {"needed", integer}, {"grant_id", text},
-		{"created_at", integer}, {"expires_at", integer}, {"body", text}, {"auth", text}},
+		{"created_at", integer}, {"expires_at", integer}, {"next_at", integer}, {"body", text}, {"auth", text}},
 	fixed: []string{"principal", "person", "resource", "role", "duration", "extends", "digest", "needed", "created_at", "expires_at", "auth"},
 }.build()
 
@@ -35,6 +35,18 @@ type requestBody struct {
 	Decision    decisionBody    `json:"decision"`
 	DecidedAt   stamp           `json:"decided_at,omitempty"`
 	Votes       int             `json:"votes,omitempty"` // in their own table
+	Escalated   []int           `json:"escalated,omitempty"`
+	Reminders   int             `json:"reminders,omitempty"`
+	RemindedAt  stamp           `json:"reminded_at,omitempty"`
+	Remarks     []remarkBody    `json:"remarks,omitempty"`
+}
+
+type remarkBody struct {
+	By     string `json:"by"`
+	Person string `json:"person"`
+	Answer bool   `json:"answer,omitempty"`
+	Text   string `json:"text"`
+	At     stamp  `json:"at"`
 }
 
 func requestRow(r access.Request) (write, error) {
@@ -43,6 +55,7 @@ func requestRow(r access.Request) (write, error) {
 		Permissions: permissionsOf(r.Permissions), Endings: endingsBody(r.Endings), Clock: string(r.Clock), Start: stampOf(r.Start),
 		Reason: r.Reason, Ticket: r.Ticket, Emergency: string(r.Emergency), Documents: r.Documents, Nonce: r.Nonce[:], Decision: decisionOf(r.Decision),
 		DecidedAt: stampOf(r.DecidedAt), Votes: len(r.Approvals),
+		Escalated: r.Escalated, Reminders: r.Reminders, RemindedAt: stampOf(r.RemindedAt), Remarks: remarksOf(r.Remarks),
 	})
 	if err != nil {
 		return nil, err
@@ -53,7 +66,21 @@ func requestRow(r access.Request) (write, error) {
 	}
 	return write{string(r.ID), r.Version, string(r.State), string(r.Principal), string(r.Person), firstResource(r.Targets),
 		string(r.Role), int64(r.Duration), string(r.Extends), r.Digest[:], needed(r.Decision), string(r.Grant),
-		millis(r.CreatedAt), millis(r.ExpiresAt), body, auth}, nil
+		millis(r.CreatedAt), millis(r.ExpiresAt), millis(r.ChaseAt()), body, auth}, nil
+}
+
+func remarksOf(ms []access.Remark) (bs []remarkBody) {
+	for _, m := range ms {
+		bs = append(bs, remarkBody{string(m.By), string(m.Person), m.Answer, m.Text, stampOf(m.At)})
+	}
+	return bs
+}
+
+func remarks(bs []remarkBody) (ms []access.Remark) {
+	for _, b := range bs {
+		ms = append(ms, access.Remark{By: access.PrincipalID(b.By), Person: access.Person(b.Person), Answer: b.Answer, Text: b.Text, At: b.At.time()})
+	}
+	return ms
 }
 
 // needed is how many approvals there must at least be.
@@ -98,6 +125,7 @@ func scanRequest(row row) (storedRequest, error) {
 	r.Start, r.Reason, r.Ticket, r.Documents = b.Start.time(), b.Reason, b.Ticket, b.Documents
 	r.Emergency = access.Emergency(b.Emergency)
 	r.Decision, r.votes = b.Decision.decision(), b.Votes
+	r.Escalated, r.Reminders, r.RemindedAt, r.Remarks = b.Escalated, b.Reminders, b.RemindedAt.time(), remarks(b.Remarks)
 	copy(r.Nonce[:], b.Nonce)
 	return r, nil
 }
@@ -163,12 +191,21 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	return tx.withVotes(found)
 }
 
-// DueRequests are pending ones whose ExpiresAt has come, the longest due first.
+// DueRequests are pending ones whose DueAt has come: first those whose time is up,
+// the longest first, then those that are to be pursued.
 func (tx *Tx) DueRequests(limit int) ([]access.Request, error) {
 	found, err := listGood(tx, scanRequest, requestColumns+" WHERE state = 'pending' AND expires_at <= $1 ORDER BY expires_at, id"+first(limit),
 		tx.now.UnixMilli())
 	if err != nil {
 		return nil, err
+	}
+	if room := limit - len(found); room > 0 {
+		chased, err := listGood(tx, scanRequest, requestColumns+" WHERE state = 'pending' AND next_at <= $1 AND expires_at > $1 ORDER BY next_at, id"+first(room),
+			tx.now.UnixMilli())
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, chased...)
 	}
 	return tx.withVotes(found)
 }

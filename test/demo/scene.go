@@ -128,12 +128,15 @@ func open(ctx context.Context, t *teller, bin, store string) (d *demo, err error
 	if err := s.Enrol(ctx, "omar", "--group", "platform", "--group", "dba"); err != nil {
 		return d, err
 	}
+	if err := s.Enrol(ctx, "olga", "--group", "dba"); err != nil { // else nobody could approve what omar asks for
+		return d, err
+	}
 	if d.oracle, err = s.Oracle(); err != nil {
 		return d, err
 	}
 	t.line("The target   PostgreSQL on " + s.Target.Addr() + " with the database orders, 40 orders in it")
 	t.line("Stint        stintd at " + s.URL + ", its state in " + map[string]string{"sqlite": "SQLite", "postgres": "a PostgreSQL of its own"}[store])
-	t.line("People       mira (platform) asks; omar (platform, dba) decides; root administers")
+	t.line("People       mira (platform) asks; omar (platform, dba) decides, and olga (dba) could; root administers")
 	t.line(fmt.Sprintf("Ready        after %.1f s; a line with ✓ was checked by an exit code, or on the target itself", time.Since(d.began).Seconds()))
 	return d, nil
 }

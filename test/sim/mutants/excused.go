@@ -179,7 +179,7 @@ var excused = []excuse{
 	{"broker/revoke.go:known", "case !missing(err):", handsOn},
 	{"broker/revoke.go:selected", "err = errNotFound", words},
 
-	{"broker/decide.go:Vote", "if _, err := b.documents(tx)", "is on the safe side without it: the yes counts, and the grant fails for want of a policy"},
+	{"broker/decide.go:voteOnce", "if _, err := b.documents(tx)", "is on the safe side without it: the yes counts, and the grant fails for want of a policy"},
 
 	{"broker/submit.go:Extend", "case missing(err):", words},
 	{"broker/submit.go:Extend", "case err != nil:", handsOn},
@@ -187,15 +187,11 @@ var excused = []excuse{
 	{"broker/submit.go:Extend", "case g.State != access.Active", "there twice: only a grant that is active is extended (access.Grant.Extend)"},
 	{"broker/submit.go:Extend", "case a.Duration <= 0:", "there twice: nobody may ask for so little (access.Submit)"},
 	{"broker/submit.go:Extend", "case a.Duration > access.MaxDuration:", "there twice: nobody may ask for so much (access.Submit)"},
-	{"broker/submit.go:submit", "v = View{}", again},
-	{"broker/submit.go:submit", "fx.met = append(", "what a grant is known ahead by until the next reading, seconds later"},
-	{"broker/submit.go:submit", "err = p.Usable(", "there twice: policy denies who is disabled or has ended"},
+	{"broker/submit.go:submitOnce", "v = View{}", again},
+	{"broker/submit.go:submitOnce", "fx.met = append(", "what a grant is known ahead by until the next reading, seconds later"},
+	{"broker/submit.go:submitOnce", "err = p.Usable(", "there twice: policy denies who is disabled or has ended"},
 	{"broker/submit.go:recall", "if a.Key == ", "there twice: what has no key is not remembered"},
 	{"broker/submit.go:recall", "case err != nil:", handsOn},
-	{"broker/submit.go:Preview", "as = c.Principal.ID", tells},
-	{"broker/submit.go:Preview", "err = b.Store.View(", tells},
-	{"broker/submit.go:Preview", "if _, err := set.Resolve(", tells},
-	{"broker/submit.go:Preview", "x = set.Explain(", tells},
 
 	{"broker/beat.go:beats", "err = b.Store.View(", "spares a change where a look is enough"},
 	{"broker/beat.go:beats", "p, err = readBeats(", "spares a change where a look is enough"},
@@ -225,7 +221,6 @@ var excused = []excuse{
 	{"broker/due.go:yields", "*y = yielded{", "is on the safe side without it: who yields to nobody ends what is due"},
 	{"broker/due.go:expireGrants", "case err != nil:", handsOn},
 	{"broker/due.go:expireGrants", "case !mine && ", "is on the safe side without it: who yields to nobody ends what is due"},
-	{"broker/due.go:expireRequests", "if errors.Is(err, access.Conflict) {", twice + "a batch that fails is halved, down to the one that was decided meanwhile"},
 	{"broker/due.go:timesUp", "if e.LastError != ", words},
 	{"broker/due.go:timesUp", "note += ", words},
 

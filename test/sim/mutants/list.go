@@ -101,8 +101,8 @@ var mutants = []mutant{
 	{"one-approval-is-enough", "T-03: two were needed, one was enough", one(acc+"approval.go",
 		"for range q.Count {", "for range min(q.Count, 1) {")},
 	{"anybody-approves", "CVE-2025-62712: no check who may decide", []edit{
-		{acc + "approval.go", "if !slices.ContainsFunc(r.Decision.Approvals, func(q Requirement) bool { return inAny(q, voter) }) {", "if false {"},
-		{acc + "approval.go", "if a.Meets = r.meets(r.Decision.Approvals, voter, a.Level); a.Approve", "if a.Meets = []int{0}; a.Approve"}}},
+		{acc + "approval.go", "if err := r.mayVote(voter, open); err != nil {", "if err := r.mayVote(voter, open); err != nil && voter.ID == \"\" {"},
+		{acc + "approval.go", "if a.Meets = r.inStages(r.meets(r.asking(r.Decision.Approvals), voter, a.Level), open, open); a.Approve", "if a.Meets = []int{0}; a.Approve"}}},
 	{"approval-widens", "T-08: the shorter time that an approver left is not heeded", one(acc+"approval.go",
 		"d = min(d, a.Duration)", "d = max(d, a.Duration)")},
 	{"not-decided-again", "T-09: policy and people changed between the request and its approval", one(brk+"start.go",

@@ -48,7 +48,12 @@ func cloneRequest(r access.Request) access.Request {
 	r.Start, r.CreatedAt, r.ExpiresAt, r.DecidedAt = instant(r.Start), instant(r.CreatedAt), instant(r.ExpiresAt), instant(r.DecidedAt)
 	r.Decision.Reasons, r.Decision.Approvals = list(r.Decision.Reasons), list(r.Decision.Approvals)
 	for i := range r.Decision.Approvals {
-		r.Decision.Approvals[i].From = list(r.Decision.Approvals[i].From)
+		q := &r.Decision.Approvals[i]
+		q.From, q.EscalateTo = list(q.From), list(q.EscalateTo)
+	}
+	r.Escalated, r.RemindedAt, r.Remarks = list(r.Escalated), instant(r.RemindedAt), list(r.Remarks)
+	for i := range r.Remarks {
+		r.Remarks[i].At = instant(r.Remarks[i].At)
 	}
 	r.Approvals = nil
 	return r

@@ -17,10 +17,10 @@ type requestRow struct {
 }
 
 func (r *requestRow) due() int64 {
-	if r.State != access.RequestPending {
-		return never
+	if at := r.DueAt(); !at.IsZero() {
+		return at.UnixMilli()
 	}
-	return r.ExpiresAt.UnixMilli()
+	return never
 }
 
 type requestTable struct {
@@ -246,7 +246,7 @@ func newest(sets []*ordered[string], before string, limit int, fits func(string)
 	return ids[:min(len(ids), limit)]
 }
 
-// DueRequests are pending ones whose ExpiresAt has come, the longest due first.
+// DueRequests are pending ones whose DueAt has come, the longest due first.
 func (tx *Tx) DueRequests(limit int) (found []access.Request, err error) {
 	if tx.err != nil {
 		return nil, tx.err
