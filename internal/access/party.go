@@ -146,9 +146,9 @@ func (g Grant) Within(end time.Time, why string, actor Actor, now time.Time) (Gr
 	return g, g.event(GrantShortened, actor, now, "expires_at", stamp(g.ExpiresAt), "why", why), true
 }
 
-// Ahead lets a pending request end at end, where that is earlier than it would.
+// Ahead lets a fresh pending request end at end, where that is earlier than it would.
 func (r Request) Ahead(end time.Time) Request {
-	if !end.IsZero() && end.Before(r.ExpiresAt) {
+	if r.State == RequestPending && end.After(r.CreatedAt) && end.Before(r.ExpiresAt) {
 		r.ExpiresAt = end
 	}
 	return r

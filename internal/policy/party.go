@@ -9,7 +9,8 @@ import (
 )
 
 // A vendor and an agent have somebody who answers for them, in Ask.Answers. Without
-// them, or when they cannot sign in themselves, nothing is allowed, in every phase. An
+// them, or when they cannot sign in themselves, nothing is allowed, in every phase; nor
+// is anything for a task that has ended. An
 // agent's ask is decided twice, once as its own and once as if its human asked the same,
 // and the answer is the stricter of the two in everything. RFD 25.
 
@@ -18,7 +19,10 @@ const sponsor access.Subject = "sponsor"
 
 // vouched refuses whoever is here for another who is not there.
 func (w *weighing) vouched(now time.Time) {
-	p := w.facts.ask.Principal
+	p, end := w.facts.ask.Principal, w.facts.ask.EndsBy
+	if !end.IsZero() && !now.Before(end) {
+		w.refuse(access.Fail(access.Denied, "task-ended", "the task "+string(w.facts.ask.Task)+" has ended").Try("name a new task: what has ended does not go on"))
+	}
 	if err := p.Answered(w.facts.ask.Answers, now); err != nil {
 		w.refuse(err)
 	}
