@@ -14,17 +14,21 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, services, credentials, integrations, break-glass codes, stop switch, doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, credentials, integrations, break-glass codes, stop switch, doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd())
+	vendor := &cobra.Command{Use: "vendor", Short: "Vendors: people of another company, with a sponsor and a contract that ends"}
+	vendor.AddCommand(c.vendorInviteCmd(), c.vendorSetCmd(), c.vendorEndCmd())
+	agent := &cobra.Command{Use: "agent", Short: "Agents: programs that act for one human, task by task"}
+	agent.AddCommand(c.agentAddCmd())
 	credential := &cobra.Command{Use: "credential", Short: "What Stint signs in to resources and integrations with"}
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
 	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
-	cmd.AddCommand(user, service, credential, integration, c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.adminGlassCmd())
+	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.adminGlassCmd())
 	return cmd
 }
 

@@ -83,7 +83,9 @@ func (c *cli) runCmd() *cobra.Command {
 			"passed on.\n\n" +
 			"A role of the mechanism group gives your own account more rights: there is no\n" +
 			"credential then. The command finds where to connect and as whom, and neither\n" +
-			"PGPASSWORD nor STINT_URI; PGPASSFILE is passed on.",
+			"PGPASSWORD nor STINT_URI; PGPASSFILE is passed on.\n\n" +
+			"An agent says with --task what it works on. Several commands can be of one task;\n" +
+			"stint task end ends it, with all that is left of its access.",
 		Example:     "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up",
 		Args:        connectArgs,
 		Annotations: map[string]string{startsChild: ""},
@@ -222,7 +224,7 @@ func (c *cli) held(ctx context.Context, conn *connection, resource string, ask *
 	var best api.Request
 	active := func(r api.Request) bool { return r.Grant != nil && r.Grant.State == api.GrantActive }
 	for _, r := range list {
-		if r.Resource != resource || ask.role != "" && r.Role != ask.role || r.Extends != "" ||
+		if r.Resource != resource || ask.role != "" && r.Role != ask.role || r.Task != ask.task || r.Extends != "" ||
 			r.Grant != nil && r.Grant.State == api.GrantEnding {
 			continue
 		}

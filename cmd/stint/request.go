@@ -13,8 +13,8 @@ import (
 
 // asking is the part of a question that its flags give.
 type asking struct {
-	role, span, why, ticket, at string
-	glass                       bool // break-glass access, where the command offers it
+	role, span, why, ticket, at, task string
+	glass                             bool // break-glass access, where the command offers it
 }
 
 func (a *asking) flags(cmd *cobra.Command, c *cli) {
@@ -23,6 +23,7 @@ func (a *asking) flags(cmd *cobra.Command, c *cli) {
 	f.StringVar(&a.span, "for", "", "for how long: 20s, 90m, 1h30m, 2d")
 	f.StringVar(&a.why, "why", "", "the reason; approvers and the audit log see it")
 	f.StringVar(&a.ticket, "ticket", "", "the ticket behind it")
+	f.StringVar(&a.task, "task", "", "for agents: what it works on; no access outlives it")
 	c.completeFlag(cmd, "as", c.completeRoles)
 }
 
@@ -57,7 +58,7 @@ func (a *asking) complete(ctx context.Context, c *cli, resource string) (api.Ask
 	if err != nil {
 		return api.Ask{}, err
 	}
-	return api.Ask{Resource: resource, Role: a.role, Duration: span, Reason: a.why, Ticket: a.ticket, Start: start}, nil
+	return api.Ask{Resource: resource, Role: a.role, Duration: span, Reason: a.why, Ticket: a.ticket, Task: a.task, Start: start}, nil
 }
 
 // parseStart reads when access shall begin: RFC 3339; a time of day, the next

@@ -82,9 +82,10 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 	if err := voter.Usable(now); err != nil {
 		return Approval{}, err
 	}
+	if err := voter.MayApprove(); err != nil {
+		return Approval{}, err
+	}
 	switch {
-	case voter.ID.Kind() != User:
-		return Approval{}, Fail(Denied, "not-a-person", "only people approve").Because(string(voter.ID) + " is not a user")
 	case voter.Person == r.Person || voter.Person == "":
 		return Approval{}, Fail(Denied, "own-request", "nobody decides their own request").Because(string(r.Principal) + " asks for the same person, " + string(r.Person))
 	case v.Seen != r.Digest:
@@ -180,7 +181,7 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, p
 	var counted []Approval
 	for _, a := range r.Approvals {
 		v, ok := voters[a.By]
-		if !ok || !a.Approve || v.Usable(now) != nil || v.Person == r.Person || v.Person != a.Person {
+		if !ok || !a.Approve || v.Usable(now) != nil || v.MayApprove() != nil || v.Person == r.Person || v.Person != a.Person {
 			continue
 		}
 		if a.Request != r.Digest || a.Digest != approvalDigest(a, r.Permissions) {

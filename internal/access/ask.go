@@ -31,6 +31,7 @@ type askText struct {
 	Documents   int64          `json:"documents"`
 	Nonce       []byte         `json:"nonce"`
 	Emergency   Emergency      `json:"emergency,omitempty"`
+	Task        TaskID         `json:"task,omitempty"`
 }
 
 type askTarget struct {
@@ -56,7 +57,7 @@ func EncodeAsk(r Request) string {
 		Principal: r.Principal, Person: r.Person, Device: r.Device, SealKey: r.SealKey, Role: r.Role,
 		Permissions: askPermissions(r.Permissions), OnLogout: r.Endings.OnLogout, OnIdle: r.Endings.OnIdle.Milliseconds(), Clock: r.Clock,
 		Duration: r.Duration.Milliseconds(), Start: stamp(r.Start), Reason: r.Reason, Ticket: r.Ticket, Extends: r.Extends,
-		Documents: r.Documents, Nonce: r.Nonce[:], Emergency: r.Emergency,
+		Documents: r.Documents, Nonce: r.Nonce[:], Emergency: r.Emergency, Task: r.Task,
 	}
 	for _, t := range r.Targets {
 		a.Targets = append(a.Targets, askTarget{t.Resource, t.Criticality, t.Connection.Type, t.Connection.Address, t.Connection.Credential,
@@ -75,7 +76,7 @@ func DecodeAsk(text string) (Request, error) {
 	r := Request{
 		Principal: a.Principal, Person: a.Person, Device: a.Device, SealKey: a.SealKey, Role: a.Role, Permissions: Permissions(a.Permissions),
 		Endings: Endings{OnLogout: a.OnLogout, OnIdle: time.Duration(a.OnIdle) * time.Millisecond}, Clock: a.Clock,
-		Duration: time.Duration(a.Duration) * time.Millisecond, Reason: a.Reason, Ticket: a.Ticket, Extends: a.Extends, Documents: a.Documents, Emergency: a.Emergency,
+		Duration: time.Duration(a.Duration) * time.Millisecond, Reason: a.Reason, Ticket: a.Ticket, Extends: a.Extends, Documents: a.Documents, Emergency: a.Emergency, Task: a.Task,
 	}
 	if len(a.Nonce) != len(r.Nonce) || r.Endings.OnIdle.Milliseconds() != a.OnIdle || r.Duration.Milliseconds() != a.Duration {
 		return Request{}, badText("a number in it cannot be")

@@ -16,8 +16,10 @@ const (
 	// emergencyDigestV1 is for break-glass requests: what requestDigestV1 covers, then
 	// the kind of emergency. Every other request keeps its digest.
 	emergencyDigestV1 = "stint emergency request 1"
-	approvalDigestV1  = "stint approval 1" // of votes at the level console
-	approvalDigestV2  = "stint approval 2" // of all others: with the level, and what a passkey signed
+	// taskDigestV1 is for requests of agents: what requestDigestV1 covers, then the task.
+	taskDigestV1     = "stint task request 1"
+	approvalDigestV1 = "stint approval 1" // of votes at the level console
+	approvalDigestV2 = "stint approval 2" // of all others: with the level, and what a passkey signed
 )
 
 // fields writes length-prefixed fields, so that no two different lists of
@@ -86,12 +88,16 @@ func (f fields) sum() (d Digest) {
 // principal, person, device, its seal key, targets (resource, criticality, type, address,
 // credential, options, account), role, permissions, endings, clock, duration,
 // start, reason, ticket, grant to extend, version of the documents, nonce;
-// of a break-glass request, with a version word of its own, also the kind of emergency.
+// of a break-glass request, with a version word of its own, also the kind of emergency;
+// of an agent's, with another, also its task.
 func requestDigest(r Request) Digest {
 	f := fields{sha256.New()}
-	if r.Emergency.Is() {
+	switch {
+	case r.Emergency.Is(): // which no agent asks for
 		f.text(emergencyDigestV1)
-	} else {
+	case r.Task != "":
+		f.text(taskDigestV1)
+	default:
 		f.text(requestDigestV1)
 	}
 	f.text(string(r.Principal))
@@ -122,6 +128,9 @@ func requestDigest(r Request) Digest {
 	f.bytes(r.Nonce[:])
 	if r.Emergency.Is() {
 		f.text(string(r.Emergency))
+	}
+	if r.Task != "" {
+		f.text(string(r.Task))
 	}
 	return f.sum()
 }

@@ -115,7 +115,7 @@ func TestRequestDigestCoversWhatIsAsked(t *testing.T) {
 	seen := map[Digest]string{}
 	for _, e := range []Emergency{NoEmergency, BreakGlass} {
 		r := full()
-		r.Emergency = e
+		r.Emergency, r.Task = e, "OPS-1" // of which the digests of all others know nothing
 		digestCovers(t, r, seen)
 	}
 }

@@ -36,7 +36,7 @@ func (p Principal) MayBreakGlass() error {
 	case p.ID.Kind() != User:
 		return Fail(Denied, "not-a-person", "only people break glass").Because(string(p.ID) + " is not a user").
 			Try("the person who answers for it, " + string(p.Person) + ", can ask for break-glass access")
-	case !p.Until.IsZero():
+	case p.Sponsor != "" || !p.Until.IsZero():
 		return Fail(Denied, "ends-by-itself", "only people of the house break glass").
 			Because(string(p.ID) + " is here until " + stamp(p.Until)).Try("ask the person who answers for you")
 	}

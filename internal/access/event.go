@@ -24,12 +24,13 @@ const (
 	RequestQuestioned EventType = "request.questioned" // somebody who is asked wants to know more
 	RequestAnswered   EventType = "request.answered"   // and who asks for access says it
 
-	GrantCreated  EventType = "grant.created" // scheduled or provisioning
-	GrantStarted  EventType = "grant.started" // scheduled -> provisioning
-	GrantActive   EventType = "grant.active"
-	GrantExtended EventType = "grant.extended"
-	GrantEnding   EventType = "grant.ending"
-	GrantEnded    EventType = "grant.ended" // or failed; removal was read back
+	GrantCreated   EventType = "grant.created" // scheduled or provisioning
+	GrantStarted   EventType = "grant.started" // scheduled -> provisioning
+	GrantActive    EventType = "grant.active"
+	GrantExtended  EventType = "grant.extended"
+	GrantShortened EventType = "grant.shortened" // its end was lowered to that of a contract or a task
+	GrantEnding    EventType = "grant.ending"
+	GrantEnded     EventType = "grant.ended" // or failed; removal was read back
 
 	CredentialShown EventType = "credential.shown"
 

@@ -32,6 +32,12 @@ type Principal struct {
 	Until     time.Time
 	CreatedAt time.Time
 	Version   int64
+	// Sponsor makes a user a vendor: who of the house answers for them; Company is
+	// whose they are, and Until their contract's end.
+	Sponsor PrincipalID
+	Company string
+	// Responsible is the human of an agent, on whose account it does all it does.
+	Responsible PrincipalID
 
 	// OnCall are the schedules that the principal is on call in, at the moment it is
 	// asked about. Whoever asks fills it from the documents; it is never stored.
@@ -63,20 +69,20 @@ func (p Principal) Usable(now time.Time) error {
 }
 
 // Subject names principals in a policy: "*", "group:dba", "user:mira",
-// "service:ci", "agent:fixer", "oncall:payments"; in approvals also "owner", "manager"
-// and "manager.manager", which the decision resolves to names.
+// "service:ci", "agent:fixer", "oncall:payments"; in approvals also "owner", "manager",
+// "manager.manager" and "sponsor", which the decision resolves to names.
 type Subject string
 
 // Schedule is the schedule whose people on call the subject names.
 func (s Subject) Schedule() (name string, ok bool) { return strings.CutPrefix(string(s), "oncall:") }
 
-// ValidSubject reports whether s has one of the forms of Subject; the last three
+// ValidSubject reports whether s has one of the forms of Subject; the last four
 // only where relative is true.
 func ValidSubject(s Subject, relative bool) bool {
 	switch s {
 	case "*":
 		return true
-	case "owner", "manager", "manager.manager":
+	case "owner", "manager", "manager.manager", "sponsor":
 		return relative
 	}
 	kind, name, ok := strings.Cut(string(s), ":")

@@ -119,9 +119,10 @@ func (p Proposal) second(by Principal, now time.Time) error {
 	if err := by.Usable(now); err != nil {
 		return err
 	}
+	if err := by.MayApprove(); err != nil {
+		return err
+	}
 	switch {
-	case by.ID.Kind() != User:
-		return Fail(Denied, "not-a-person", "only people approve").Because(string(by.ID) + " is not a user")
 	case by.Person == "" || by.Person == p.Person || by.ID == p.Principal:
 		return Fail(Denied, "own-proposal", "nobody approves their own proposal").Because(string(p.Principal) + " proposed it for the same person, " + string(p.Person)).
 			Try("ask another one who may make this change: stint proposal show " + string(p.ID))

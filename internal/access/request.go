@@ -59,7 +59,8 @@ type Request struct {
 	Ticket      string
 	Extends     GrantID // the live grant this asks to extend, or empty
 	Emergency   Emergency
-	Documents   int64 // version of the documents it was resolved with
+	Task        TaskID // of an agent; empty for all others
+	Documents   int64  // version of the documents it was resolved with
 	Nonce       [16]byte
 	Digest      Digest
 	Decision    Decision
@@ -84,6 +85,9 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 		return Request{}, Event{}, err
 	}
 	if err := checkEmergency(r); err != nil {
+		return Request{}, Event{}, err
+	}
+	if err := checkTask(r); err != nil {
 		return Request{}, Event{}, err
 	}
 	r.Version, r.CreatedAt, r.ExpiresAt = 1, now, now.Add(d.Waits())
@@ -116,7 +120,7 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 		"state", string(r.State), "effect", d.Effect.String(), "policy", string(d.Policy), "rule", firstSource(d.Reasons), "explanation", firstText(d.Reasons),
 		"resource", strings.Join(names, ","), "role", string(r.Role), "mechanism", string(r.Permissions.Mechanism),
 		"rights", strings.Join(r.Permissions.Rights, ","), "duration", r.Duration.String(), "start", stamp(r.Start),
-		"stage", r.stageFact(), "reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "emergency", string(r.Emergency), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
+		"stage", r.stageFact(), "reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "emergency", string(r.Emergency), "task", string(r.Task), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
 }
 
 func checkAsk(r Request, now time.Time) error {

@@ -114,7 +114,7 @@ func (r Request) Asking() (reqs []Requirement) {
 
 // mayBeAsked reports whether the principal is a person, and another one than asks.
 func (r Request) mayBeAsked(p Principal) bool {
-	return p.ID.Kind() == User && p.Person != "" && p.Person != r.Person
+	return p.MayApprove() == nil && p.Person != "" && p.Person != r.Person
 }
 
 // meetsIn lists the requirements of the stages from first to last that ask the

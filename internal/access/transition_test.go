@@ -171,7 +171,7 @@ func TestRequestTransitions(t *testing.T) {
 		RequestIsGranted: decided, RequestIsDenied: decided, RequestWithdrawn: decided, RequestTimedOut: decided,
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "ChaseAt", "Granted", "Have", "Asks", "Asked", "Asking", "OpenStage", "MayDecide", "Recount", "VotesByChat", "Wants")
+	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "ChaseAt", "Granted", "Have", "Asks", "Asked", "Asking", "OpenStage", "MayDecide", "Recount", "VotesByChat", "Wants", "Ahead")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {
@@ -304,7 +304,7 @@ func TestGrantTransitions(t *testing.T) {
 		Failed: row("conflict wrong-state", over),
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Grant](t, inputs, "DueAt", "Live", "Over", "Overdue", "Left", "Plan", "Defer", "Seen", "Depends", "WorthNoting", "Renewable")
+	checkMethods[Grant](t, inputs, "DueAt", "Live", "Over", "Overdue", "Left", "Plan", "Defer", "Seen", "Depends", "WorthNoting", "Renewable", "Within")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {

@@ -148,6 +148,7 @@ type Require struct {
 	Approvals       []Approval `json:"approvals,omitempty"`
 	MaxDuration     string     `json:"max_duration,omitempty"`
 	MFA             bool       `json:"mfa,omitempty"`
+	Recording       bool       `json:"recording,omitempty" doc:"The session must be recorded; nothing records one yet"`
 	AnswerWithin    string     `json:"answer_within,omitempty" doc:"How long a request waits for its approvals" example:"4h"`
 	RemindAfter     string     `json:"remind_after,omitempty" doc:"How often those who are asked are reminded" example:"30m"`
 	MaxLive         int        `json:"max_live,omitempty" doc:"How many live grants of its roles a person can have at a time"`
@@ -158,7 +159,7 @@ type Require struct {
 type User struct {
 	ID       string   `json:"id" example:"user:mira"`
 	Name     string   `json:"name" example:"mira"`
-	Kind     string   `json:"kind" enum:"user,service,agent"`
+	Kind     string   `json:"kind" enum:"user,service,agent,vendor"`
 	Person   string   `json:"person" doc:"The human behind it" example:"mira"`
 	Groups   []string `json:"groups" nullable:"false"`
 	Manager  string   `json:"manager,omitempty"`
@@ -166,6 +167,10 @@ type User struct {
 	Auditor  bool     `json:"auditor"`
 	Author   bool     `json:"policy_author"`
 	Disabled bool     `json:"disabled"`
+
+	Sponsor     string `json:"sponsor,omitempty" doc:"Of a vendor: the user who answers for them" example:"omar"`
+	Company     string `json:"company,omitempty" doc:"Of a vendor: whose they are" example:"Acme Ltd"`
+	Responsible string `json:"responsible,omitempty" doc:"Of an agent: its human" example:"ana"`
 
 	DisabledBy string              `json:"disabled_by,omitempty" doc:"The provider that disabled it; absent for an administrator" example:"corp-scim"`
 	Identities []Identity          `json:"identities,omitempty" nullable:"false" doc:"Who it is elsewhere"`

@@ -7,6 +7,7 @@ type Ask struct {
 	Duration string `json:"duration" doc:"For how long" minLength:"1" maxLength:"32" example:"1h30m"`
 	Reason   string `json:"reason" doc:"Why; approvers and the audit log see it" maxLength:"1000" example:"check order 4711 for the customer"`
 	Ticket   string `json:"ticket,omitempty" doc:"The ticket behind it" maxLength:"128" example:"INC-2041"`
+	Task     string `json:"task,omitempty" doc:"Agents: what they work on; no grant outlives it" maxLength:"100" example:"OPS-12"`
 	Start    string `json:"start,omitempty" doc:"When it begins, RFC 3339; at once if absent" maxLength:"40" example:"2026-03-01T17:30:00Z"`
 	DryRun   bool   `json:"dry_run,omitempty" doc:"Answer with the decision and change nothing"`
 	// SealKey lets a service, whose devices are not enrolled, name the key its
@@ -84,6 +85,7 @@ type Request struct {
 	ExpiresAt Time   `json:"expires_at" nullable:"true" format:"date-time" doc:"When the request lapses if nobody decides"`
 	Votes     []Vote `json:"votes" nullable:"false" doc:"Every vote so far"`
 	Extends   string `json:"extends,omitempty" doc:"The grant that this request would extend" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	Task      string `json:"task,omitempty" doc:"Of an agent: what it works on" example:"OPS-12"`
 	Emergency string `json:"emergency,omitempty" enum:"break-glass,drill" doc:"It is break-glass access, or a drill of it"`
 	// BreakGlass is where every no leads, for those whom it is open to.
 	BreakGlass string `json:"break_glass,omitempty" doc:"Of a refusal: the role that the caller could break glass for on the resource" example:"owner"`

@@ -46,7 +46,7 @@ func toRole(r policy.Role) api.Role {
 func toPolicy(r policy.Rule) api.Policy {
 	out := api.Policy{
 		Name: string(r.Name), Effect: r.Effect(), Subjects: texts(r.Subjects), Roles: texts(r.Roles), Zone: r.Zone, When: condition(r.When, r.While), Source: r.Source,
-		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket, Approvals: toApprovals(r.Require.Asked(), nil), MFA: r.Require.MFA,
+		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket, Approvals: toApprovals(r.Require.Asked(), nil), MFA: r.Require.MFA, Recording: r.Require.Recording,
 			MaxLive: r.Require.Limits.Live, MaxPending: r.Require.Limits.Pending},
 	}
 	for _, d := range []struct {
@@ -73,9 +73,9 @@ func condition(when, while string) string {
 
 func toUser(p access.Principal, live int) api.User {
 	u := api.User{
-		ID: string(p.ID), Name: p.ID.Name(), Kind: string(p.ID.Kind()), Person: string(p.Person), Groups: texts(p.Groups), Manager: p.Manager.Name(),
+		ID: string(p.ID), Name: p.ID.Name(), Kind: string(p.Kind()), Person: string(p.Person), Groups: texts(p.Groups), Manager: p.Manager.Name(),
 		Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Disabled: p.Disabled, Until: api.At(p.Until), CreatedAt: api.At(p.CreatedAt), Live: live,
-		DisabledBy: p.DisabledBy,
+		DisabledBy: p.DisabledBy, Sponsor: p.Sponsor.Name(), Company: p.Company, Responsible: p.Responsible.Name(),
 	}
 	for _, i := range p.Identities {
 		u.Identities = append(u.Identities, api.Identity(i))

@@ -47,7 +47,7 @@ func (c call) ask(a api.Ask) (broker.Ask, error) {
 	if err != nil {
 		return broker.Ask{}, err
 	}
-	out := broker.Ask{Resource: access.ResourceName(a.Resource), Role: access.RoleName(a.Role), Duration: d, Reason: a.Reason, Ticket: a.Ticket, Key: c.key, Body: c.body}
+	out := broker.Ask{Resource: access.ResourceName(a.Resource), Role: access.RoleName(a.Role), Duration: d, Reason: a.Reason, Ticket: a.Ticket, Task: access.TaskID(a.Task), Key: c.key, Body: c.body}
 	if a.Start != "" {
 		t, err := time.Parse(time.RFC3339, a.Start)
 		if err != nil {

@@ -207,4 +207,5 @@ func (s *Server) addRoutes() {
 		summary: "The newest checkpoint that a witness has signed, with all cosignatures; empty when there is none"}, s.auditWitnessed)
 
 	s.addGlassRoutes()
+	s.addPartyRoutes()
 }

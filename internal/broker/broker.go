@@ -160,7 +160,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews}
+	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews, b.watchContracts}
 	if b.Clock != nil {
 		loops = append(loops, b.watchClock)
 	}

@@ -34,7 +34,7 @@ func (c Caller) admin() error {
 // owns reports whether the caller owns the resource.
 func (c Caller) owns(set *policy.Set, name access.ResourceName) bool {
 	r, ok := set.Resource(name)
-	return ok && c.Glass == nil && slices.ContainsFunc(r.Owners, c.Principal.In)
+	return ok && c.Glass == nil && !c.Principal.Outside() && slices.ContainsFunc(r.Owners, c.Principal.In)
 }
 
 // ownsAll reports whether the caller owns every target, of which there is one.

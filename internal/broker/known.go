@@ -36,6 +36,13 @@ func (b *Broker) decide(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p pol
 
 // known finds out what the documents look at.
 func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p policy.Phase, of subject) (policy.Ask, error) {
+	a, err := answering(tx, a)
+	if err != nil {
+		return a, err
+	}
+	if a.Principal.ID.Kind() == access.Agent && a.Task == "" && p == policy.AtRequest {
+		return a, access.NoTask(a.Principal.ID)
+	}
 	w := set.Wants(p)
 	if w.Above && a.Principal.Manager != "" {
 		m, err := tx.Principal(a.Principal.Manager)
@@ -65,7 +72,6 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		}
 	}
 	if w.Same {
-		var err error
 		if a.SinceSame, err = sinceSame(tx, set, a, of.request); err != nil {
 			return a, err
 		}

@@ -63,7 +63,7 @@ func (b *Broker) disable(tx Tx, fx *effects, p access.Principal, by, why string,
 			return err
 		}
 	}
-	return nil
+	return b.strand(tx, fx, p, actor)
 }
 
 // behind is a principal with the services and agents that it answers for.

@@ -214,7 +214,7 @@ type examined struct {
 
 // mayDecide reports whether the caller's word would count.
 func (x examined) mayDecide(c Caller) bool {
-	return c.Principal.ID.Kind() == access.User && c.Principal.Person != x.proposal.Person && x.allows(c.Principal) == nil
+	return c.Principal.MayApprove() == nil && c.Principal.Person != x.proposal.Person && x.allows(c.Principal) == nil
 }
 
 // allows is nil when somebody may make the change that is proposed.

@@ -45,7 +45,7 @@ type people struct {
 func newPeople(ps []access.Principal, at time.Time) *people {
 	r := &people{at: at, byID: map[access.PrincipalID]int{}, byGroup: map[access.Group][]int{}}
 	for _, p := range ps {
-		if p.Disabled || p.Person == "" || p.ID.Kind() != access.User {
+		if p.Disabled || p.Person == "" || p.MayApprove() != nil {
 			continue
 		}
 		n := len(r.all)

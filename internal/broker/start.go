@@ -25,6 +25,10 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	fx.request(r)
 	fx.grant(g)
 	fx.event(ev)
+	created := len(fx.events) - 1
+	if g, err = b.bounded(tx, fx, g); err != nil {
+		return r, err
+	}
 	if g.State == access.Scheduled {
 		return r, nil
 	}
@@ -43,7 +47,7 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	case busy:
 		g = g.Defer(tx.Now())
 		fx.grant(g)
-		fx.events[len(fx.events)-1].Facts["state"] = string(g.State) // it waits, and the record says so
+		fx.events[created].Facts["state"] = string(g.State) // it waits, and the record says so
 		return r, nil
 	}
 	err = b.intend(tx, fx, g)
@@ -202,6 +206,9 @@ func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	fx.request(r)
 	fx.event(ev)
 	fx.grant(g)
+	if g, err = b.bounded(tx, fx, g); err != nil {
+		return r, err
+	}
 	return r, b.raise(tx, fx, g)
 }
 
@@ -236,8 +243,12 @@ func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Gran
 	if err := who.Usable(tx.Now()); err != nil {
 		return false, err
 	}
+	task, err := taskOf(tx, fx, g)
+	if err != nil {
+		return false, err
+	}
 	for _, t := range g.Targets {
-		ask := policy.Ask{Principal: who, Resource: t.Resource, Role: g.Role, Duration: g.Duration, Start: g.StartsAt,
+		ask := policy.Ask{Task: task, Principal: who, Resource: t.Resource, Role: g.Role, Duration: g.Duration, Start: g.StartsAt,
 			Reason: g.Reason, Ticket: g.Ticket, Source: g.Source, Emergency: g.Emergency.Is()}
 		got, err := set.Resolve(ask)
 		switch {

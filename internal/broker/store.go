@@ -160,6 +160,13 @@ type principals interface {
 	Principal(id access.PrincipalID) (access.Principal, error)
 	SavePrincipals(ps ...access.Principal) error
 	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	// PrincipalsOf are the vendors and agents that a principal answers for.
+	PrincipalsOf(by access.PrincipalID) ([]access.Principal, error)
+	// DueContracts are the vendors whose contract is over and who are not disabled yet.
+	DueContracts(limit int) ([]access.Principal, error)
+	// Task is the task of an agent; SaveTasks inserts at version 1, else replaces the version before.
+	Task(agent access.PrincipalID, id access.TaskID) (access.Task, error)
+	SaveTasks(ts ...access.Task) error
 	SaveEnrolment(e access.Enrolment) error
 	SaveLogin(l access.Login) error
 	// DropLogins ends every login of a principal, and its open enrolments.

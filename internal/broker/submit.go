@@ -21,6 +21,7 @@ type Ask struct {
 	Start    time.Time // zero: as soon as allowed
 	Reason   string
 	Ticket   string
+	Task     access.TaskID // of an agent
 	// Emergency is set by BreakGlass alone.
 	Emergency access.Emergency
 	// Key makes the call idempotent, Body is the digest of what was sent with it.
@@ -30,7 +31,7 @@ type Ask struct {
 
 func (a Ask) policy(p access.Principal, src access.Source) policy.Ask {
 	return policy.Ask{Principal: p, Resource: a.Resource, Role: a.Role, Duration: a.Duration, Start: a.Start,
-		Reason: a.Reason, Ticket: a.Ticket, Source: src, Emergency: a.Emergency.Is()}
+		Reason: a.Reason, Ticket: a.Ticket, Source: src, Emergency: a.Emergency.Is(), Task: a.Task}
 }
 
 // Submit asks policy and records the request with its decision. What is allowed
@@ -52,7 +53,7 @@ func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
 		d, err := b.decide(tx, fx, set, ask, policy.AtRequest, subject{})
 		return access.Request{
 			Targets: []access.Target{got.Target}, Role: a.Role, Permissions: got.Permissions, Endings: got.Endings, Clock: got.Clock,
-			Duration: a.Duration, Start: a.Start, Ticket: a.Ticket,
+			Duration: a.Duration, Start: a.Start, Ticket: a.Ticket, Task: a.Task,
 		}, d, err
 	})
 }
@@ -95,13 +96,14 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 		if a.Ticket == "" {
 			a.Ticket = g.Ticket
 		}
+		a.Task = orig.Task
 		whole := a
 		whole.Resource, whole.Role = g.Targets[0].Resource, g.Role
 		whole.Duration = g.ExpiresAt.Add(a.Duration).Sub(g.ActiveAt).Truncate(time.Millisecond)
 		d, err := b.decide(tx, fx, set, whole.policy(p, c.Source), policy.AtRequest, subject{g.ID, g.Request})
 		return access.Request{
 			Targets: g.Targets, Role: g.Role, Permissions: g.Permissions, Endings: g.Endings, Clock: g.Clock,
-			Duration: a.Duration, Extends: g.ID, Ticket: a.Ticket,
+			Duration: a.Duration, Extends: g.ID, Ticket: a.Ticket, Task: a.Task,
 		}, d, err
 	})
 }
@@ -158,6 +160,9 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		}
 		r, ev, err := access.Submit(draft, c.Actor, d, tx.Now())
 		if err != nil {
+			return err
+		}
+		if r, err = b.withinParty(tx, fx, r, p, c.Actor); err != nil {
 			return err
 		}
 		if r.State == access.RequestPending {

@@ -172,7 +172,11 @@ func (b *Broker) Replay(ctx context.Context, c Caller, files []policy.File, sinc
 				case r.Extends != "":
 					out.Extensions++
 				default:
-					past = append(past, pastOf(r, who))
+					was, err := pastOf(tx, r, who)
+					if err != nil {
+						return err
+					}
+					past = append(past, was)
 				}
 				if len(past) == maxReplayed {
 					out.Partial = true
@@ -190,8 +194,13 @@ func (b *Broker) Replay(ctx context.Context, c Caller, files []policy.File, sinc
 	return out, err
 }
 
-func pastOf(r access.Request, who access.Principal) policy.Past {
+func pastOf(tx Tx, r access.Request, who access.Principal) (policy.Past, error) {
 	who.Disabled, who.Until = false, time.Time{}
-	return policy.Past{Request: r.ID, At: r.CreatedAt, Was: r.Decision.Effect, Ask: policy.Ask{Principal: who, Resource: r.Targets[0].Resource, Role: r.Role,
-		Duration: r.Duration, Start: r.Start, Reason: r.Reason, Ticket: r.Ticket, Source: r.Source, Emergency: r.Emergency.Is()}}
+	ask, err := answering(tx, policy.Ask{Principal: who, Resource: r.Targets[0].Resource, Role: r.Role,
+		Duration: r.Duration, Start: r.Start, Reason: r.Reason, Ticket: r.Ticket, Source: r.Source, Emergency: r.Emergency.Is(), Task: r.Task})
+	if ask.Answers != nil {
+		ask.Answers.Disabled = false
+	}
+	ask.EndsBy = time.Time{}
+	return policy.Past{Request: r.ID, At: r.CreatedAt, Was: r.Decision.Effect, Ask: ask}, err
 }

@@ -93,7 +93,10 @@ func (i *Ident) ReEnrol(ctx context.Context, by Caller, user string) (Enrolment,
 		if err := tx.DropEnrolments(p.ID); err != nil {
 			return err
 		}
-		out.ExpiresAt = now.Add(EnrolmentFor)
+		if err := vouched(tx, p); err != nil {
+			return err
+		}
+		out.ExpiresAt = codeUntil(p, now)
 		return openEnrolment(tx, access.Enrolment{Code: hash, Principal: p.ID, ExpiresAt: out.ExpiresAt}, by.Actor)
 	})
 	if err != nil {
@@ -140,6 +143,9 @@ func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (Servic
 		}
 		if owner.Usable(now) != nil {
 			return access.Fail(access.Conflict, "owner-disabled", "the owner, "+string(owner.ID)+", is disabled").Try("name another owner")
+		}
+		if err := owner.MayAnswer(now); err != nil {
+			return err
 		}
 		p, event := want, PrincipalCreated
 		p.Person, p.Until, p.CreatedAt, p.Version = owner.Person, now.Add(n.For), now, 1
@@ -203,6 +209,9 @@ func mayManage(tx Tx, manager access.PrincipalID) error {
 		return access.Fail(access.Conflict, "manager-disabled", string(manager)+" is disabled and cannot be a manager").
 			Because("policies that ask the manager would ask somebody who cannot sign in").
 			Try("name another manager, or enable them first: stint admin user set " + manager.Name() + " --enable")
+	case err == nil && m.Outside():
+		return access.Fail(access.Conflict, "manager-outside", string(manager)+" is a vendor and cannot be a manager").
+			Because("policies that ask the manager would ask somebody who never approves").Try("name an employee")
 	case err == nil && m.Usable(tx.Now()) != nil:
 		return access.Fail(access.Conflict, "manager-ended", string(manager)+" cannot be a manager").
 			Because("policies that ask the manager would ask somebody who cannot sign in").

@@ -41,6 +41,9 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 		if out, err = c.apply(old); err != nil {
 			return err
 		}
+		if err := noOffice(out); err != nil {
+			return err
+		}
 		if out.Manager != old.Manager { // one who is kept may have gone meanwhile
 			if err := mayManage(tx, out.Manager); err != nil {
 				return err
@@ -89,6 +92,10 @@ func (c UserChange) apply(p access.Principal) (access.Principal, error) {
 	}
 	if c.Author != nil {
 		p.Author = *c.Author
+	}
+	if c.Enable && p.DisabledBy == access.DisabledByContract {
+		return p, access.Fail(access.Conflict, "contract-ended", "the contract of "+string(p.ID)+" has ended").
+			Because("it ended at " + stamp(p.Until)).Try("extend it: stint admin vendor set " + p.ID.Name() + " --until DATE")
 	}
 	if c.Enable && p.Disabled {
 		if p.DisabledBy != "" {

@@ -116,6 +116,8 @@ func (s Sign) redeem(tx Tx) (p access.Principal, e access.Enrolment, made bool, 
 		return fail(badCode(err))
 	} else if err := p.Usable(now); err != nil {
 		return fail(err)
+	} else if err := vouched(tx, p); err != nil {
+		return fail(err)
 	}
 	if _, err := tx.UseEnrolment(e.Code); err != nil {
 		if access.KindOf(err) == access.Conflict {

@@ -32,8 +32,9 @@ const (
 )
 
 func principalEvent(t access.EventType, p access.Principal, by access.Actor, now time.Time, more ...string) access.Event {
-	facts := facts(append(more, "name", p.ID.Name(), "kind", string(p.ID.Kind()), "person", string(p.Person), "manager", string(p.Manager),
-		"groups", groupsText(p.Groups), "admin", flag(p.Admin), "auditor", flag(p.Auditor), "author", flag(p.Author), "until", stamp(p.Until))...)
+	facts := facts(append(more, "name", p.ID.Name(), "kind", string(p.Kind()), "person", string(p.Person), "manager", string(p.Manager),
+		"groups", groupsText(p.Groups), "admin", flag(p.Admin), "auditor", flag(p.Auditor), "author", flag(p.Author), "until", stamp(p.Until),
+		"sponsor", string(p.Sponsor), "company", p.Company, "responsible", string(p.Responsible))...)
 	return access.Event{Type: t, At: now, Entity: string(p.ID), Version: p.Version, Actor: by, Facts: facts}
 }
 

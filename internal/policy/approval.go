@@ -67,7 +67,7 @@ func readApprovers(f *form, name string) (from []access.Subject) {
 	for _, it := range f.texts(name) {
 		s := access.Subject(it.text)
 		if !access.ValidSubject(s, true) {
-			f.r.add(it.line, subjectForms+`, "oncall:payments", "owner", "manager", "manager.manager" or "*"`, "%q cannot approve", it.text)
+			f.r.add(it.line, subjectForms+`, "oncall:payments", "owner", "manager", "manager.manager", "sponsor" or "*"`, "%q cannot approve", it.text)
 		}
 		from = append(from, s)
 	}
@@ -186,6 +186,8 @@ func meaning(a Ask, res *Resource) func(access.Subject) []access.Subject {
 			return present(a.Principal.Manager)
 		case above:
 			return present(a.Above)
+		case sponsor:
+			return present(a.Principal.Sponsor)
 		}
 		return []access.Subject{s}
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,7 +34,7 @@ func (s *Set) Decide(a Ask, p Phase, now time.Time) (d access.Decision) {
 			d = s.deny("", access.Reason{Text: fmt.Sprintf("the policy engine failed, so nothing is granted: %v", fault)})
 		}
 	}()
-	return s.weigh(a, p, now).decision()
+	return s.decide(a, p, now)
 }
 
 func (s *Set) deny(by access.PolicyName, reasons ...access.Reason) access.Decision {
@@ -71,7 +72,7 @@ type path struct {
 
 // Miss is one thing that keeps a policy from applying.
 type Miss struct {
-	What   string // subject, role, resource, when, while, reason, ticket, approvals, limits, duration, mfa
+	What   string // subject, role, resource, when, while, reason, ticket, approvals, limits, duration, mfa, recording
 	Source string // "policy.yaml:31"
 	Text   string
 }
@@ -82,6 +83,7 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 	if err := a.Principal.Usable(now); err != nil {
 		w.refuse(err)
 	}
+	w.vouched(now)
 	if err := a.Principal.MayBreakGlass(); a.Emergency && err != nil {
 		w.refuse(err)
 	}
@@ -99,7 +101,7 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 		return w
 	}
 	if p != Alive {
-		w.over = append(limits(a, res, role, account), s.excluded(a, role)...)
+		w.over = slices.Concat(limits(a, res, role, account), s.excluded(a, role), w.beyond())
 	}
 	for r := range s.concerning(role.Name) {
 		if r.speaksOf(a) && r.concerns(a.Principal, res) {
@@ -199,6 +201,9 @@ func (w *weighing) path(r *Rule) path {
 	}
 	if q.MFA && !a.Source.Auth.MFA {
 		miss("mfa", q.lineMFA, "it asks for a second factor, and the sign-in proved none; sign in again with one")
+	}
+	if q.Recording {
+		miss("recording", q.lineRecording, "it asks for the session to be recorded, and nothing records sessions on %s", w.facts.resource.Type)
 	}
 	for _, ap := range q.Approvals {
 		reqs, lacks := ap.resolve(meaning(a, w.facts.resource))

@@ -42,15 +42,19 @@ var variables = []variable{
 	{"request.duration", cel.DurationType, func(f *facts) ref.Val { return types.Duration{Duration: f.ask.Duration} }},
 	{"request.reason", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Reason) }},
 	{"request.ticket", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Ticket) }},
+	{"request.task", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Task) }},
 	{"request.start", cel.TimestampType, func(f *facts) ref.Val { return types.Timestamp{Time: f.start()} }},
 
 	{"principal.name", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.ID.Name()) }},
 	{"principal.id", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.ID) }},
-	{"principal.kind", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.ID.Kind()) }},
+	{"principal.kind", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.Kind()) }},
 	{"principal.person", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.Person) }},
 	{"principal.groups", textList, func(f *facts) ref.Val { return f.groups() }},
 	{"principal.attributes", textMap, func(f *facts) ref.Val { return textMapValue(f.ask.Principal.Attributes) }},
 	{"principal.onCall", textList, func(f *facts) ref.Val { return textListValue(f.ask.Principal.OnCall) }},
+	{"principal.company", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.Company) }},
+	{"principal.sponsor", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.Sponsor) }},
+	{"principal.responsible", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Principal.Responsible) }},
 	{"principal.admin", cel.BoolType, func(f *facts) ref.Val { return types.Bool(f.ask.Principal.Admin) }},
 
 	{"resource.name", cel.StringType, func(f *facts) ref.Val { return types.String(f.resource.Name) }},
@@ -95,7 +99,7 @@ var closedSets = map[string][]string{
 	"now.weekday":          weekdays,
 	"start.weekday":        weekdays,
 	"resource.criticality": {"low", "medium", "high", "critical"},
-	"principal.kind":       {"user", "service", "agent"},
+	"principal.kind":       {"user", "service", "agent", "vendor"},
 	"role.mechanism":       {"account", "group", "enable", "token", "elevate", "checkout"},
 }
 

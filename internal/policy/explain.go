@@ -56,7 +56,7 @@ func (s *Set) Explain(a Ask, now time.Time) Explanation {
 		return x
 	}
 	a.Principal = s.Knows(a.Principal, now)
-	w := &weighing{set: s, phase: AtRequest, facts: facts{ask: a, now: now, lookup: s.lookup, resource: res, role: role}}
+	w := &weighing{set: s, phase: AtRequest, facts: facts{ask: a.standing(), now: now, lookup: s.lookup, resource: res, role: role}}
 	for _, r := range s.rules {
 		x.Trials = append(x.Trials, w.trial(r))
 	}

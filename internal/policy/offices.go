@@ -11,13 +11,13 @@ import (
 // that the policy speaks of. Whose manager somebody is stands in no document, so
 // policies that ask the manager are not among them.
 func (s *Set) Offices(p access.Principal) (owns []access.ResourceName, approves []access.PolicyName) {
-	owned := func(r *Resource) bool { return slices.ContainsFunc(r.Owners, p.In) }
+	owned := func(r *Resource) bool { return !p.Outside() && slices.ContainsFunc(r.Owners, p.In) }
 	for _, r := range s.resources {
 		if owned(r) {
 			owns = append(owns, r.Name)
 		}
 	}
-	if p.ID.Kind() != access.User { // only people approve
+	if p.MayApprove() != nil { // only people of the house approve
 		return owns, nil
 	}
 	for _, r := range s.rules {

@@ -118,7 +118,7 @@ func readTest(f *form, now time.Time) testCase {
 	name, _ := f.must("name")
 	c.name = name.text
 	if p := f.sub("principal"); p != nil {
-		c.ask.Principal, c.ask.Above = readPrincipal(p)
+		c.ask.Principal, c.ask.Above, c.ask.Answers = readPrincipal(p)
 	} else if !f.has("principal") {
 		f.r.add(f.line, "", "the test has no principal")
 	}
@@ -148,6 +148,7 @@ func readTest(f *form, now time.Time) testCase {
 	c.ask.SinceSame = f.span("sameAgo", never)
 	c.ask.Reason = f.text("why", 4096)
 	c.ask.Ticket = f.text("ticket", 255)
+	c.ask.Task = access.TaskID(f.text("task", access.MaxTaskID))
 	if it, ok := f.scalar("at"); ok {
 		c.at = readTime(f, it)
 	}
@@ -196,8 +197,8 @@ func readTime(f *form, it item) time.Time {
 	return t
 }
 
-// readPrincipal reads who asks, and the manager of their manager.
-func readPrincipal(f *form) (access.Principal, access.PrincipalID) {
+// readPrincipal reads who asks, the manager of their manager, and who answers for them.
+func readPrincipal(f *form) (access.Principal, access.PrincipalID, *access.Principal) {
 	name := f.name("name")
 	kind := choice(f, "kind", access.User, []access.PrincipalKind{access.User, access.Service, access.Agent})
 	p := access.Principal{ID: access.NewPrincipalID(kind, name), Person: access.Person(name)}
@@ -216,8 +217,9 @@ func readPrincipal(f *form) (access.Principal, access.PrincipalID) {
 	p.Manager = readUser(f, string(manager))
 	top := readUser(f, string(above))
 	p.Admin = f.flag("admin")
+	by := readAnswers(f, &p)
 	f.close()
-	return p, top
+	return p, top, by
 }
 
 func readUser(f *form, field string) access.PrincipalID {

@@ -18,13 +18,18 @@ type Ask struct {
 	Start          time.Time // zero: now
 	Reason, Ticket string
 	Source         access.Source
-	Emergency      bool // break-glass, drills included
+	Emergency      bool          // break-glass, drills included
+	Task           access.TaskID // of an agent
 
 	// What only a store knows. Whoever asks fills it as far as Wants says.
 	Above     access.PrincipalID // the manager of the principal's manager; may be empty
 	Holds     []Held             // the person's live grants, but for the one that is asked about
 	Pending   []access.RoleName  // of the person's undecided requests
 	SinceSame time.Duration      // since somebody last said yes to the same; 0: never
+	// Answers is who answers for a vendor or an agent, as they are now; it is always
+	// filled where there is somebody. EndsBy is when its task ends; zero: it has none.
+	Answers *access.Principal
+	EndsBy  time.Time
 }
 
 // Resolved is what an Ask means: the target it would be on and what it would

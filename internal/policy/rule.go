@@ -58,6 +58,7 @@ type Requirements struct {
 	Approvals   []Approval
 	MaxDuration time.Duration // 0: the role's
 	MFA         bool
+	Recording   bool // of the session; nothing records one yet, so that it denies
 	// AnswerWithin is how long a request waits for its approvals; 0: access.PendingFor.
 	AnswerWithin time.Duration
 	RemindAfter  time.Duration // 0: nobody is reminded
@@ -66,6 +67,7 @@ type Requirements struct {
 	ticket                          *regexp.Regexp
 	lineReason, lineTicket, lineMax int
 	lineMFA, lineApprovals          int
+	lineRecording                   int
 }
 
 func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
@@ -152,6 +154,7 @@ func readRequire(f *form) Requirements {
 	q.Limits = readLimits(f)
 	q.MaxDuration, q.lineMax = f.span("maxDuration", access.MaxDuration), f.lineOf("maxDuration")
 	q.MFA, q.lineMFA = f.flag("mfa"), f.lineOf("mfa")
+	q.Recording, q.lineRecording = f.flag("recording"), f.lineOf("recording")
 	f.close()
 	return q
 }

@@ -128,6 +128,10 @@ func TestVocabulary(t *testing.T) {
 		"role.mechanism":           `role.mechanism == "account"`,
 		"principal.onCall":         `!("payments" in principal.onCall) && size(principal.onCall) == 0`,
 		"history.sinceSame":        `history.sinceSame > duration("24h")`,
+		"request.task":             `request.task == "OPS-12"`,
+		"principal.company":        `principal.company == "Acme"`,
+		"principal.sponsor":        `principal.sponsor == "user:omar"`,
+		"principal.responsible":    `principal.responsible == ""`,
 		"source.ip":                `source.ip == ip("127.0.0.1") && cidr("127.0.0.0/8").containsIP(source.ip) && source.ip.family() == 4`,
 		"source.device":            `source.device == "dev1"`,
 		"auth.provider":            `auth.provider == "corp-sso"`,
@@ -152,6 +156,11 @@ func TestVocabulary(t *testing.T) {
 		s := compile(t, shop+"kind: Policy\nname: p\nsubjects: ['*']\nroles: [reader]\nzone: Europe/Berlin\nwhen: |\n  "+condition+"\n")
 		a := ask()
 		a.Start = time.Date(2026, 11, 23, 8, 30, 0, 0, time.UTC)
+		a.Task = "OPS-12"
+		if strings.Contains(condition, "user:omar") || strings.Contains(condition, "Acme") { // of a vendor
+			a.Principal.Sponsor, a.Principal.Company = "user:omar", "Acme"
+			a.Answers = &access.Principal{ID: "user:omar", Person: "omar"}
+		}
 		a.Source.Auth = access.Auth{Provider: "corp-sso", At: noon.Add(-10 * time.Minute), Methods: []string{"otp", "pwd"}, Class: "high", MFA: true}
 		if d := s.Decide(a, AtRequest, noon); d.Effect != access.Allow {
 			t.Errorf("%s: %s", name, said(d))

@@ -18,6 +18,9 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 		return nil
 	}
 	refused := access.Fail(access.Denied, "not-yours-to-write", fmt.Sprintf("%s may not write %s %s", who.ID, d.Kind, d.Name))
+	if who.Outside() {
+		return refused.Because("they are here for somebody else, and own nothing")
+	}
 	var reach []*Resource
 	var allows *Rule
 	switch d.Kind {

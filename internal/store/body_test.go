@@ -107,7 +107,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gotR, err := scanRequest(rowOf{requestTable, w, []string{"id", "version", "state", "principal", "person", "role", "duration", "extends", "digest", "grant_id", "created_at", "expires_at", "body", "auth"}})
+	gotR, err := scanRequest(rowOf{requestTable, w, []string{"id", "version", "state", "principal", "person", "role", "duration", "extends", "digest", "grant_id", "created_at", "expires_at", "body", "auth", "task"}})
 	gotR.Approvals = r.Approvals // have a table of their own
 	same("request", gotR.Request, r, err)
 
@@ -143,8 +143,13 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	if w, err = principalRow(p); err != nil {
 		t.Fatal(err)
 	}
-	gotP, err := scanPrincipal(rowOf{principalTable, w, []string{"id", "version", "person", "body", "linked"}})
+	gotP, err := scanPrincipal(rowOf{principalTable, w, []string{"id", "version", "person", "body", "linked", "party"}})
 	same("principal", gotP, p, err)
+
+	var task access.Task
+	fill(t, reflect.ValueOf(&task).Elem(), &n)
+	gotTask, err := scanTask(rowOf{taskTable, taskRow(task), []string{"version", "agent", "task", "opened_at", "ends_at", "ended_at", "why"}})
+	same("task", gotTask, task, err)
 
 	var c access.Credential
 	fill(t, reflect.ValueOf(&c).Elem(), &n)

@@ -4,7 +4,8 @@ import "stint/internal/access"
 
 var principalTable = table{
 	name: "principals", noun: "principal", keys: 1, versioned: true,
-	columns: []column{{"id", text}, {"version", integer}, {"kind", text}, {"person", text}, {"body", text}, {"linked", text}},
+	columns: []column{{"id", text}, {"version", integer}, {"kind", text}, {"person", text}, {"body", text}, {"linked", text},
+		{"party", text}, {"answered_by", text}, {"contract_ends", integer}},
 }.build()
 
 // identityTable finds principals by who they are elsewhere; principals.linked says
@@ -41,6 +42,31 @@ func linkedText(p access.Principal) (string, error) {
 	return encode(b)
 }
 
+// partyBody is who answers for a vendor or an agent. It too has a column of its own; the
+// columns answered_by and contract_ends say the same, to be found by.
+type partyBody struct {
+	Sponsor     string `json:"sponsor,omitempty"`
+	Company     string `json:"company,omitempty"`
+	Responsible string `json:"responsible,omitempty"`
+}
+
+// partyText is empty for all others.
+func partyText(p access.Principal) (string, error) {
+	b := partyBody{string(p.Sponsor), p.Company, string(p.Responsible)}
+	if b == (partyBody{}) {
+		return "", nil
+	}
+	return encode(b)
+}
+
+// contractEnds is when time disables a vendor; nil for all others.
+func contractEnds(p access.Principal) any {
+	if p.Sponsor == "" || p.Disabled {
+		return nil
+	}
+	return millis(p.Until)
+}
+
 type principalBody struct {
 	Groups     []access.Group    `json:"groups,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"`
@@ -58,15 +84,19 @@ func principalRow(p access.Principal) (write, error) {
 		return nil, err
 	}
 	linked, err := linkedText(p)
-	return write{string(p.ID), p.Version, string(p.ID.Kind()), string(p.Person), body, linked}, err
+	if err != nil {
+		return nil, err
+	}
+	party, err := partyText(p)
+	return write{string(p.ID), p.Version, string(p.ID.Kind()), string(p.Person), body, linked, party, string(p.AnsweredBy()), contractEnds(p)}, err
 }
 
-const principalColumns = "SELECT id, version, person, body, linked FROM principals"
+const principalColumns = "SELECT id, version, person, body, linked, party FROM principals"
 
 func scanPrincipal(row row) (access.Principal, error) {
 	var p access.Principal
-	var text, linked string
-	if err := row.Scan(&p.ID, &p.Version, &p.Person, &text, &linked); err != nil {
+	var text, linked, party string
+	if err := row.Scan(&p.ID, &p.Version, &p.Person, &text, &linked, &party); err != nil {
 		return p, err
 	}
 	var b principalBody
@@ -76,6 +106,13 @@ func scanPrincipal(row row) (access.Principal, error) {
 	p.Groups, p.Attributes, p.Manager = b.Groups, b.Attributes, access.PrincipalID(b.Manager)
 	p.Admin, p.Auditor, p.Disabled = b.Admin, b.Auditor, b.Disabled
 	p.Until, p.CreatedAt = b.Until.time(), b.CreatedAt.time()
+	if party != "" {
+		var b partyBody
+		if err := decode(party, "principal", string(p.ID), &b); err != nil {
+			return p, err
+		}
+		p.Sponsor, p.Company, p.Responsible = access.PrincipalID(b.Sponsor), b.Company, access.PrincipalID(b.Responsible)
+	}
 	if linked == "" {
 		return p, nil
 	}
@@ -143,4 +180,15 @@ func (tx *Tx) Principals(kind access.PrincipalKind) ([]access.Principal, error) 
 		return list(tx, scanPrincipal, principalColumns+" ORDER BY id")
 	}
 	return list(tx, scanPrincipal, principalColumns+" WHERE kind = $1 ORDER BY id", string(kind))
+}
+
+// PrincipalsOf lists the vendors and agents that a principal answers for, by name.
+func (tx *Tx) PrincipalsOf(by access.PrincipalID) ([]access.Principal, error) {
+	return list(tx, scanPrincipal, principalColumns+" WHERE answered_by = $1 AND answered_by <> '' ORDER BY id", string(by))
+}
+
+// DueContracts are the vendors whose contract is over and who are not disabled yet, the
+// longest over first.
+func (tx *Tx) DueContracts(limit int) ([]access.Principal, error) {
+	return listGood(tx, scanPrincipal, principalColumns+" WHERE contract_ends <= $1 ORDER BY contract_ends, id"+first(limit), tx.now.UnixMilli())
 }

@@ -11,8 +11,8 @@ var requestTable = table{
 	name: "requests", noun: "request", keys: 1, versioned: true,
 	columns: []column{{"id", text}, {"version", integer}, {"state", text}, {"principal", text}, {"person", text}, {"resource", text},
 		{"role", text}, {"duration", integer}, {"extends", text}, {"digest", binary}, {"needed", integer}, {"grant_id", text},
-		{"created_at", integer}, {"expires_at", integer}, {"next_at", integer}, {"body", text}, {"auth", text}},
-	fixed: []string{"principal", "person", "resource", "role", "duration", "extends", "digest", "needed", "created_at", "expires_at", "auth"},
+		{"created_at", integer}, {"expires_at", integer}, {"next_at", integer}, {"body", text}, {"auth", text}, {"task", text}},
+	fixed: []string{"principal", "person", "resource", "role", "duration", "extends", "digest", "needed", "created_at", "expires_at", "auth", "task"},
 }.build()
 
 var requestTargetTable = table{name: "request_targets", noun: "target", keys: 2,
@@ -66,7 +66,7 @@ func requestRow(r access.Request) (write, error) {
 	}
 	return write{string(r.ID), r.Version, string(r.State), string(r.Principal), string(r.Person), firstResource(r.Targets),
 		string(r.Role), int64(r.Duration), string(r.Extends), r.Digest[:], needed(r.Decision), string(r.Grant),
-		millis(r.CreatedAt), millis(r.ExpiresAt), millis(r.ChaseAt()), body, auth}, nil
+		millis(r.CreatedAt), millis(r.ExpiresAt), millis(r.ChaseAt()), body, auth, string(r.Task)}, nil
 }
 
 func remarksOf(ms []access.Remark) (bs []remarkBody) {
@@ -93,7 +93,7 @@ func needed(d access.Decision) (n int64) {
 	return n
 }
 
-const requestColumns = "SELECT id, version, state, principal, person, role, duration, extends, digest, grant_id, created_at, expires_at, body, auth FROM requests"
+const requestColumns = "SELECT id, version, state, principal, person, role, duration, extends, digest, grant_id, created_at, expires_at, body, auth, task FROM requests"
 
 // storedRequest is a request without its votes, and how many there are.
 type storedRequest struct {
@@ -107,7 +107,7 @@ func scanRequest(row row) (storedRequest, error) {
 	var duration, created, expires int64
 	var text, auth string
 	if err := row.Scan(&r.ID, &r.Version, &r.State, &r.Principal, &r.Person, &r.Role, &duration, &r.Extends, &digest, &r.Grant,
-		&created, &expires, &text, &auth); err != nil {
+		&created, &expires, &text, &auth, &r.Task); err != nil {
 		return r, err
 	}
 	var b requestBody

@@ -39,6 +39,7 @@ type Store struct {
 	fingerprints map[access.Place][]access.Fingerprint
 	reviews      map[access.ReviewID]access.Review
 	proposals    map[access.ProposalID]access.Proposal
+	tasks        map[string]access.Task // by key
 	log          []access.Event
 	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
 	odd          map[record]bool  // those that are not
@@ -64,6 +65,7 @@ func New(now func() time.Time) *Store {
 		fingerprints: map[access.Place][]access.Fingerprint{},
 		reviews:      map[access.ReviewID]access.Review{},
 		proposals:    map[access.ProposalID]access.Proposal{},
+		tasks:        map[string]access.Task{},
 		versions:     map[string]int64{},
 		odd:          map[record]bool{},
 	}

@@ -1,0 +1,73 @@
+package simstore
+
+import (
+	"cmp"
+	"slices"
+
+	"stint/internal/access"
+)
+
+// PrincipalsOf lists the vendors and agents that a principal answers for, by name.
+func (tx *Tx) PrincipalsOf(by access.PrincipalID) ([]access.Principal, error) {
+	return tx.partiesThat(func(p access.Principal) bool { return by != "" && p.AnsweredBy() == by })
+}
+
+// DueContracts are the vendors whose contract is over and who are not disabled yet.
+func (tx *Tx) DueContracts(limit int) ([]access.Principal, error) {
+	found, err := tx.partiesThat(func(p access.Principal) bool {
+		return p.Sponsor != "" && !p.Disabled && !p.Until.After(tx.now)
+	})
+	slices.SortStableFunc(found, func(a, b access.Principal) int { return a.Until.Compare(b.Until) })
+	return found[:min(len(found), limit)], err
+}
+
+func (tx *Tx) partiesThat(are func(access.Principal) bool) (found []access.Principal, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	for _, p := range tx.s.people.principals {
+		if are(p) {
+			found = append(found, clonePrincipal(p))
+		}
+	}
+	slices.SortFunc(found, func(a, b access.Principal) int { return cmp.Compare(a.ID, b.ID) })
+	return found, nil
+}
+
+// Task reads a task of an agent.
+func (tx *Tx) Task(agent access.PrincipalID, id access.TaskID) (access.Task, error) {
+	if tx.err != nil {
+		return access.Task{}, tx.err
+	}
+	t, there := tx.s.tasks[access.TaskKey(agent, id)]
+	if !there {
+		return access.Task{}, missing("task")
+	}
+	return t, nil
+}
+
+// SaveTasks writes tasks.
+func (tx *Tx) SaveTasks(ts ...access.Task) error {
+	if err := tx.writes(); err != nil {
+		return err
+	}
+	for _, t := range ts {
+		old, there := tx.s.tasks[t.Key()]
+		if !there && t.Version != 1 || there && !follows(t.Version, old.Version) {
+			return tx.fail(changed("task", t.Key(), t.Version))
+		}
+		if err := taskRule(old, there, t); err != nil {
+			return tx.fail(err)
+		}
+		t.OpenedAt, t.EndsAt, t.EndedAt = instant(t.OpenedAt), instant(t.EndsAt), instant(t.EndedAt)
+		putKey(tx, tx.s.tasks, t.Key(), t)
+	}
+	return nil
+}
+
+func taskRule(old access.Task, there bool, t access.Task) error {
+	return hold(
+		rule{!t.EndsAt.After(t.OpenedAt), "the end of a task"},
+		rule{there && (!old.EndedAt.IsZero() || t.EndsAt.After(old.EndsAt) || !t.OpenedAt.Equal(old.OpenedAt)), "a task ends once and is never longer"},
+	)
+}
