@@ -16,8 +16,13 @@ const (
 	// emergencyDigestV1 is for break-glass requests: what requestDigestV1 covers, then
 	// the kind of emergency. Every other request keeps its digest.
 	emergencyDigestV1 = "stint emergency request 1"
-	approvalDigestV1  = "stint approval 1" // of votes at the level console
-	approvalDigestV2  = "stint approval 2" // of all others: with the level, and what a passkey signed
+	// bundledDigestV1 is for parts of a bundle: what requestDigestV1 covers, then the
+	// digest of the bundle. bundleDigestV1 is that one: the digests that the parts would
+	// have alone, in order.
+	bundledDigestV1  = "stint bundled request 1"
+	bundleDigestV1   = "stint bundle 1"
+	approvalDigestV1 = "stint approval 1" // of votes at the level console
+	approvalDigestV2 = "stint approval 2" // of all others: with the level, and what a passkey signed
 )
 
 // fields writes length-prefixed fields, so that no two different lists of
@@ -86,12 +91,16 @@ func (f fields) sum() (d Digest) {
 // principal, person, device, its seal key, targets (resource, criticality, type, address,
 // credential, options, account), role, permissions, endings, clock, duration,
 // start, reason, ticket, grant to extend, version of the documents, nonce;
-// of a break-glass request, with a version word of its own, also the kind of emergency.
+// of a break-glass request, with a version word of its own, also the kind of emergency;
+// of a part of a bundle, with one of its own too, also the digest of the bundle.
 func requestDigest(r Request) Digest {
 	f := fields{sha256.New()}
-	if r.Emergency.Is() {
+	switch {
+	case r.Emergency.Is():
 		f.text(emergencyDigestV1)
-	} else {
+	case r.Bundle != (Digest{}):
+		f.text(bundledDigestV1)
+	default:
 		f.text(requestDigestV1)
 	}
 	f.text(string(r.Principal))
@@ -123,7 +132,33 @@ func requestDigest(r Request) Digest {
 	if r.Emergency.Is() {
 		f.text(string(r.Emergency))
 	}
+	if r.Bundle != (Digest{}) {
+		f.bytes(r.Bundle[:])
+	}
 	return f.sum()
+}
+
+// BundleDigest covers everything that the parts of a bundle ask for, in their order: of
+// each what its digest would cover if it were asked for alone.
+func BundleDigest(parts []Request) Digest {
+	f := fields{sha256.New()}
+	f.text(bundleDigestV1)
+	f.number(int64(len(parts)))
+	for _, r := range parts {
+		r.Bundle = Digest{}
+		r.Start = r.Start.UTC().Truncate(time.Millisecond)
+		d := requestDigest(r)
+		f.bytes(d[:])
+	}
+	return f.sum()
+}
+
+// bundleFact is empty for what is no part of a bundle.
+func bundleFact(d Digest) string {
+	if d == (Digest{}) {
+		return ""
+	}
+	return d.String()
 }
 
 // ApprovalDigest is the digest of an approval of what asked for the permissions, for

@@ -22,6 +22,9 @@ func toRequest(v broker.View) api.Request {
 		Person:   string(r.Person), Start: api.At(r.Start), CreatedAt: api.At(r.CreatedAt), DecidedAt: api.At(r.DecidedAt), ExpiresAt: api.At(r.ExpiresAt),
 		Votes: []api.Vote{}, Extends: string(r.Extends), Emergency: string(r.Emergency),
 	}
+	if r.Bundle != (access.Digest{}) {
+		out.Bundle = r.Bundle.String()
+	}
 	if r.State == access.RequestIsGranted {
 		d, _ := r.Granted()
 		out.Granted = api.FormatDuration(min(d, r.Decision.MaxDuration))

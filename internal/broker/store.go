@@ -43,6 +43,8 @@ type Tx interface {
 	principals
 	settings
 	proposals
+	favourites
+	ticketWatches
 }
 
 type requests interface {
@@ -160,6 +162,8 @@ type principals interface {
 	Principal(id access.PrincipalID) (access.Principal, error)
 	SavePrincipals(ps ...access.Principal) error
 	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	// PrincipalByIdentity finds who is a subject of a provider.
+	PrincipalByIdentity(i access.Identity) (access.Principal, error)
 	SaveEnrolment(e access.Enrolment) error
 	SaveLogin(l access.Login) error
 	// DropLogins ends every login of a principal, and its open enrolments.
@@ -190,4 +194,20 @@ type proposals interface {
 	Proposal(id access.ProposalID) (access.Proposal, error)
 	SaveProposals(ps ...access.Proposal) error
 	Proposals(q access.ProposalQuery) ([]access.Proposal, error)
+}
+
+type favourites interface {
+	// Favourites lists those of a person, by name.
+	Favourites(p access.Person) ([]access.Favourite, error)
+	// SaveFavourite keeps one, in the place of one of that name.
+	SaveFavourite(f access.Favourite) error
+	// DropFavourite forgets one; that there is none is no error.
+	DropFavourite(p access.Person, name string) error
+}
+
+type ticketWatches interface {
+	SaveTicketWatches(ws ...access.TicketWatch) error
+	// DueTicketWatches are those whose NextAt has come, the longest due first.
+	DueTicketWatches(limit int) ([]access.TicketWatch, error)
+	DropTicketWatches(ids ...access.GrantID) error
 }

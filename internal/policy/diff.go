@@ -337,8 +337,8 @@ func pathWords(r *Rule, p pair, who access.Principal) string {
 	if r.Require.MFA {
 		text += ", with a second factor"
 	}
-	if r.Require.Ticket != "" {
-		text += ", with a ticket"
+	if r.Require.Ticket.Asked() {
+		text += r.Require.Ticket.words()
 	}
 	if c := conditions(r); c != "" {
 		text += ", " + c

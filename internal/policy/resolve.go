@@ -25,6 +25,8 @@ type Ask struct {
 	Holds     []Held             // the person's live grants, but for the one that is asked about
 	Pending   []access.RoleName  // of the person's undecided requests
 	SinceSame time.Duration      // since somebody last said yes to the same; 0: never
+	Tickets   map[string]Ticket  // what is known of Ticket, by integration, as TicketSystems says
+	Extension *Extension         // nil: it is not for more time
 }
 
 // Resolved is what an Ask means: the target it would be on and what it would

@@ -39,11 +39,14 @@ type Store struct {
 	fingerprints map[access.Place][]access.Fingerprint
 	reviews      map[access.ReviewID]access.Review
 	proposals    map[access.ProposalID]access.Proposal
-	log          []access.Event
-	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
-	odd          map[record]bool  // those that are not
-	scratch      []byte
-	broken       []string // rules that changes broke
+	favourites   map[favouriteKey]access.Favourite
+	// ticketWatches are by grant.
+	ticketWatches map[access.GrantID]access.TicketWatch
+	log           []access.Event
+	versions      map[string]int64 // the versions of each entity that the log has, while they are dense
+	odd           map[record]bool  // those that are not
+	scratch       []byte
+	broken        []string // rules that changes broke
 }
 
 // New makes an empty store. now is the database's clock; the store's time never
@@ -64,8 +67,9 @@ func New(now func() time.Time) *Store {
 		fingerprints: map[access.Place][]access.Fingerprint{},
 		reviews:      map[access.ReviewID]access.Review{},
 		proposals:    map[access.ProposalID]access.Proposal{},
-		versions:     map[string]int64{},
-		odd:          map[record]bool{},
+		favourites:   map[favouriteKey]access.Favourite{}, ticketWatches: map[access.GrantID]access.TicketWatch{},
+		versions: map[string]int64{},
+		odd:      map[record]bool{},
 	}
 }
 
