@@ -12,13 +12,13 @@ import (
 	"stint/internal/api"
 )
 
-// several is the part of a question about more than one thing that its flags give.
-type several struct {
+// together is the part of a question about more than one thing that its flags give.
+type together struct {
 	bundle   string
 	possible bool
 }
 
-func (s *several) flags(cmd *cobra.Command, c *cli) {
+func (s *together) flags(cmd *cobra.Command, c *cli) {
 	f := cmd.Flags()
 	f.StringVar(&s.bundle, "bundle", "", "ask for all parts of a named bundle")
 	f.BoolVar(&s.possible, "possible", false, "of several resources, send what policy does not refuse")
@@ -28,7 +28,7 @@ func (s *several) flags(cmd *cobra.Command, c *cli) {
 }
 
 // args are resources, or the name of a bundle.
-func (s *several) args(_ *cobra.Command, args []string) error {
+func (s *together) args(_ *cobra.Command, args []string) error {
 	switch {
 	case s.bundle == "" && len(args) == 0:
 		return errors.New("RESOURCE is missing")
@@ -41,13 +41,13 @@ func (s *several) args(_ *cobra.Command, args []string) error {
 }
 
 // one reports whether a single resource is asked for, in the plain way.
-func (s *several) one(args []string) bool {
+func (s *together) one(args []string) bool {
 	return s.bundle == "" && len(args) == 1 && !strings.Contains(args[0], ":")
 }
 
 // parts are what the words of the command line, or a named bundle, ask for. A word is
 // RESOURCE, or RESOURCE:ROLE.
-func (s *several) parts(ctx context.Context, c *cli, conn *connection, args []string, ask *asking) ([]api.BundlePart, error) {
+func (s *together) parts(ctx context.Context, c *cli, conn *connection, args []string, ask *asking) ([]api.BundlePart, error) {
 	var parts []api.BundlePart
 	if s.bundle != "" {
 		b, err := conn.Bundle(ctx, s.bundle)
@@ -84,7 +84,7 @@ func (s *several) parts(ctx context.Context, c *cli, conn *connection, args []st
 
 // requestSeveral asks for several things at once. What would be refused is said before
 // anything is sent.
-func (c *cli) requestSeveral(ctx context.Context, conn *connection, s several, args []string, ask *asking, dryRun, noWait bool, most time.Duration) error {
+func (c *cli) requestSeveral(ctx context.Context, conn *connection, s together, args []string, ask *asking, dryRun, noWait bool, most time.Duration) error {
 	parts, err := s.parts(ctx, c, conn, args, ask)
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func parseStart(text string, now time.Time) (string, error) {
 
 func (c *cli) requestCmd() *cobra.Command {
 	var ask asking
-	var more several
+	var more together
 	var dryRun, noWait bool
 	var timeout string
 	cmd := &cobra.Command{

@@ -143,7 +143,7 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 		}
 		draft := access.Request{Targets: []access.Target{got.Target}, Role: part.Role, Permissions: got.Permissions, Endings: got.Endings, Clock: got.Clock,
 			Duration: part.Duration, Start: a.Start, Ticket: a.Ticket}
-		if err := b.signed(tx, c, p, set, &draft, a.Reason); err != nil {
+		if err := b.fill(tx, c, p, set, &draft, a.Reason); err != nil {
 			return nil, nil, err
 		}
 		parts, drafts = append(parts, part), append(drafts, draft)

@@ -158,7 +158,7 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		if err != nil {
 			return err
 		}
-		if err := b.signed(tx, c, p, set, &draft, a.Reason); err != nil {
+		if err := b.fill(tx, c, p, set, &draft, a.Reason); err != nil {
 			return err
 		}
 		r, err := b.record(tx, fx, c, set, draft, d, who, sure)
@@ -179,9 +179,9 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 	return v, nil
 }
 
-// signed puts into a draft who asks, from where, why, under which documents, and what
+// fill puts into a draft who asks, from where, why, under which documents, and what
 // makes it differ from every other one.
-func (b *Broker) signed(tx Tx, c Caller, p access.Principal, set *policy.Set, draft *access.Request, reason string) error {
+func (b *Broker) fill(tx Tx, c Caller, p access.Principal, set *policy.Set, draft *access.Request, reason string) error {
 	draft.ID = access.NewRequestID(tx.Now().UnixMilli(), b.entropy())
 	draft.Principal, draft.Person, draft.Device, draft.SealKey, draft.Source = p.ID, p.Person, c.Source.Device, c.SealKey, c.Source
 	draft.Reason, draft.Documents = reason, set.Version()

@@ -116,6 +116,10 @@ func TestManualIsComplete(t *testing.T) {
 		"Integration": "kind: Integration\nname: x\ntype: bare\naddress: https://a\nzzzzzz: 1\n",
 		"Schedule":    "kind: Schedule\nname: x\nzzzzzz: 1\n",
 		"layer":       "kind: Schedule\nname: x\nlayers: [{zzzzzz: 1}]\n",
+		"ticket":      "kind: Policy\nname: x\nrequire: {ticket: {zzzzzz: 1}}\n",
+		"extensions":  "kind: Policy\nname: x\nrequire: {extensions: {zzzzzz: 1}}\n",
+		"Bundle":      "kind: Bundle\nname: x\nzzzzzz: 1\n",
+		"part":        "kind: Bundle\nname: x\nparts: [{zzzzzz: 1}]\n",
 		"override":    "kind: Schedule\nname: x\noverrides: [{zzzzzz: 1}]\n",
 		"tests":       "tests: [{zzzzzz: 1}]\n",
 	} {

@@ -83,16 +83,3 @@ func (tx *Tx) DropTicketWatches(ids ...access.GrantID) error {
 	}
 	return nil
 }
-
-// PrincipalByIdentity finds who has an identity.
-func (tx *Tx) PrincipalByIdentity(i access.Identity) (access.Principal, error) {
-	if tx.err != nil {
-		return access.Principal{}, tx.err
-	}
-	for _, p := range tx.s.people.principals {
-		if slices.Contains(p.Identities, i) {
-			return clonePrincipal(p), nil
-		}
-	}
-	return access.Principal{}, missing("principal")
-}
