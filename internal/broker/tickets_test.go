@@ -82,10 +82,9 @@ func (k *tracker) answer(w http.ResponseWriter, r *http.Request) {
 		histories = append(histories, map[string]any{"author": who("id-noor"), "items": []any{map[string]any{"field": "resolution", "to": "1"}}})
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	must := json.NewEncoder(w).Encode(map[string]any{"key": key, "fields": map[string]any{"summary": i.text, "description": nil, "labels": []string{}, "components": []any{},
+	_ = json.NewEncoder(w).Encode(map[string]any{"key": key, "fields": map[string]any{"summary": i.text, "description": nil, "labels": []string{}, "components": []any{},
 		"status": map[string]any{"statusCategory": map[string]any{"key": category}}, "assignee": who(i.assignee), "reporter": who(i.reporter), "creator": who(i.reporter)},
 		"changelog": map[string]any{"total": len(histories), "histories": histories}})
-	_ = must
 }
 
 func (k *tracker) set(key string, i issue) {
@@ -248,21 +247,10 @@ func (in *installation) watched(k *tracker, id string) broker.View {
 	v, err := in.Submit(in.t.Context(), in.as("gus"), withTicket(30*time.Minute, id))
 	must(in.t, err)
 	v = in.until("gus", string(v.Request.ID), access.Active)
-	if _, err := in.watch(v.Grant.ID); err != nil {
+	if _, err := in.storedWatch(v.Grant.ID); err != nil {
 		in.t.Fatalf("the grant is not watched: %v", err)
 	}
 	return v
-}
-
-// watch reads the row that a watched grant has.
-func (in *installation) watch(id access.GrantID) (w access.TicketWatch, err error) {
-	ws, err := in.TicketsDue(in.t.Context(), 1000, 0)
-	for _, x := range ws {
-		if x.Grant == id {
-			return x, err
-		}
-	}
-	return w, access.Fail(access.NotFound, "no-such-watch", "there is none")
 }
 
 // Whatever makes a ticket another one ends the grants that rest on it, soon.

@@ -38,8 +38,8 @@ func readBundle(f *form, at place) *Bundle {
 		resource, _ := s.must("resource")
 		role, _ := s.must("role")
 		p := Part{access.ResourceName(resource.text), access.RoleName(role.text), s.span("for", access.MaxDuration)}
-		if resource.text != "" && slices.ContainsFunc(b.Parts, func(o Part) bool { return o.Resource == p.Resource && o.Role == p.Role }) {
-			s.r.add(s.line, "", "%s has %s on %s twice", f.what, p.Role, p.Resource)
+		if resource.text != "" && slices.ContainsFunc(b.Parts, func(o Part) bool { return o.Resource == p.Resource }) {
+			s.r.add(s.line, "", "%s has %s twice", f.what, p.Resource)
 		}
 		b.Parts, b.refs, b.roles = append(b.Parts, p), append(b.refs, resource), append(b.roles, role)
 		s.close()

@@ -98,3 +98,8 @@ var dropTicketWatches = byIDs("DELETE FROM ticket_watches WHERE grant_id {ids}")
 func (tx *Tx) DropTicketWatches(ids ...access.GrantID) error {
 	return execByIDs(tx, nil, dropTicketWatches, ids)
 }
+
+// TicketWatch reads the watch of a grant.
+func (tx *Tx) TicketWatch(id access.GrantID) (access.TicketWatch, error) {
+	return one(tx, "watched ticket", scanTicketWatch, "SELECT grant_id, next_at, body FROM ticket_watches WHERE grant_id = $1", string(id))
+}
