@@ -126,6 +126,7 @@ var barren = map[string]string{
 	"redeem-device":     "the code is no code",
 	"ask-device":        "devices sign in by providers, and there is none to sign in with",
 	"test-integration":  "there is none that messages go to",
+	"delete-favourite":  "nobody keeps any",
 	"link-chat":         "the code is no code",
 	// Passkeys take an authenticator; tests of their own hold who may do what with whose.
 	"add-passkey":    "the ceremony is none",
@@ -163,6 +164,10 @@ ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
 kind: Schedule
 name: night
 layers: [{members: [user:olga], start: "2026-01-05 09:00", shift: 7d}]
+---
+kind: Bundle
+name: both
+parts: [{resource: db, role: reader}, {resource: lab, role: lab}]
 ---
 kind: Integration
 name: people
