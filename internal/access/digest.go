@@ -193,3 +193,7 @@ func approvalDigest(a Approval, p Permissions) Digest {
 	}
 	return f.sum()
 }
+
+// BundleText is the digest of the bundle that the request is part of; empty for what was
+// asked for alone.
+func (r Request) BundleText() string { return bundleFact(r.Bundle) }

@@ -340,6 +340,7 @@ func pathWords(r *Rule, p pair, who access.Principal) string {
 	if r.Require.Ticket.Asked() {
 		text += r.Require.Ticket.words()
 	}
+	text += r.Require.Extensions.words()
 	if c := conditions(r); c != "" {
 		text += ", " + c
 	}

@@ -92,3 +92,29 @@ func times(n int) string {
 	}
 	return fmt.Sprintf("%d times", n)
 }
+
+// words are what it says in the words of a difference.
+func (e Extensions) words() string {
+	switch {
+	case !e.Said:
+		return ""
+	case e.Max == 0:
+		return ", never longer"
+	}
+	text := ", extended " + times(e.Max) + " at most"
+	if e.By > 0 {
+		text += " by " + span(e.By) + " each"
+	}
+	if !e.Own {
+		return text
+	}
+	var asked []access.Requirement
+	for _, a := range e.Approvals {
+		reqs, _ := a.resolve(func(s access.Subject) []access.Subject { return []access.Subject{s} })
+		asked = append(asked, reqs...)
+	}
+	if len(asked) == 0 {
+		return text + " at once"
+	}
+	return text + " after " + approvalText(asked)
+}

@@ -14,13 +14,17 @@ func favourites(t *testing.T, s Store) {
 	a := access.Favourite{Person: "ada", Name: "nightly", Resource: "db", Role: "reader", Duration: time.Hour, SavedAt: now}
 	b, other := a, a
 	b.Name, other.Person = "import", "omar"
-	update(t, s, func(tx Tx) error { return errors.Join(tx.SaveFavourite(a), tx.SaveFavourite(b), tx.SaveFavourite(other)) })
+	update(t, s, func(tx Tx) error {
+		return errors.Join(tx.SaveFavourite(a), tx.SaveFavourite(b), tx.SaveFavourite(other))
+	})
 	of := func(p access.Person) []access.Favourite {
 		return read(t, s, func(tx Tx) ([]access.Favourite, error) { return tx.Favourites(p) })
 	}
 	diff(t, of("ada"), []access.Favourite{b, a})
 	a.Role, a.Duration = "owner", 30*time.Minute
-	update(t, s, func(tx Tx) error { return errors.Join(tx.SaveFavourite(a), tx.DropFavourite("ada", "import"), tx.DropFavourite("ada", "never")) })
+	update(t, s, func(tx Tx) error {
+		return errors.Join(tx.SaveFavourite(a), tx.DropFavourite("ada", "import"), tx.DropFavourite("ada", "never"))
+	})
 	diff(t, of("ada"), []access.Favourite{a})
 	diff(t, of("omar"), []access.Favourite{other})
 }
@@ -39,7 +43,9 @@ func watchedTickets(t *testing.T, s Store) {
 	diff(t, due(10), []access.TicketWatch{first, second})
 	diff(t, due(1), []access.TicketWatch{first})
 	first.NextAt, first.Read, first.Closings = now.Add(time.Hour), false, ""
-	update(t, s, func(tx Tx) error { return errors.Join(tx.SaveTicketWatches(first), tx.DropTicketWatches("grt_a", "grt_never")) })
+	update(t, s, func(tx Tx) error {
+		return errors.Join(tx.SaveTicketWatches(first), tx.DropTicketWatches("grt_a", "grt_never"))
+	})
 	if left := due(10); len(left) != 0 {
 		t.Errorf("%v is due", left)
 	}
