@@ -95,7 +95,7 @@ func (c *cli) root() *cobra.Command {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"access", "Access:", []*cobra.Command{c.requestCmd(), c.statusCmd(), c.waitCmd(), c.credentialsCmd(),
+		{"access", "Access:", []*cobra.Command{c.requestCmd(), c.againCmd(), c.favouriteCmd(), c.statusCmd(), c.waitCmd(), c.credentialsCmd(),
 			c.dbCmd(), c.sshCmd(), c.runCmd(), c.extendCmd(), c.endCmd(), c.cancelCmd(), c.taskCmd(), c.breakGlassCmd()}},
 		{"decide", "Decide:", []*cobra.Command{c.approvalsCmd(), c.approveCmd(), c.denyCmd(), c.askCmd(), c.answerCmd(), c.revokeCmd(), c.reviewsCmd(), c.reviewCmd()}},
 		{"look", "Look:", []*cobra.Command{c.getCmd(), c.whoCanCmd(), c.whoHasCmd(), c.auditCmd()}},

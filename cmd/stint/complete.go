@@ -136,6 +136,7 @@ var namesOf = map[string]func(context.Context, *connection) ([]string, error){
 		return each(page.Items, func(p api.Policy) string { return p.Name }), err
 	},
 	api.Integrations: integrationNames,
+	api.Bundles:      bundleNames,
 	api.Schedules: func(ctx context.Context, conn *connection) ([]string, error) {
 		page, err := conn.ListSchedules(ctx, api.List{})
 		return each(page.Items, func(s api.Schedule) string { return s.Name }), err

@@ -31,17 +31,18 @@ type fake struct {
 	*httptest.Server
 	log *fakeLog
 
-	mu       sync.Mutex // guards what follows
-	changed  chan struct{}
-	logins   map[string]fakeLogin // by token
-	requests []*api.Request       // oldest first
-	sealTo   map[string][]byte    // by request
-	waiting  int                  // calls that are held
-	stop     api.Stop
-	seen     []string // method and path of each call
-	down     bool     // answers nothing any more
-	provider bool     // a browser can sign in
-	polls    []string // what a polling device is told, one after the other; then it is signed in
+	mu         sync.Mutex // guards what follows
+	changed    chan struct{}
+	logins     map[string]fakeLogin // by token
+	requests   []*api.Request       // oldest first
+	sealTo     map[string][]byte    // by request
+	waiting    int                  // calls that are held
+	stop       api.Stop
+	seen       []string // method and path of each call
+	down       bool     // answers nothing any more
+	provider   bool     // a browser can sign in
+	polls      []string // what a polling device is told, one after the other; then it is signed in
+	favourites []api.Favourite
 }
 
 // fakeAuthority stands for a certificate authority; nobody checks it here.

@@ -68,6 +68,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 	})
 	f.glass(mux)
 	f.documents(mux)
+	f.bundles(mux)
 	f.administration(mux)
 	f.proposals(mux)
 	f.log.routes(f, mux)

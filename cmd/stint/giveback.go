@@ -63,7 +63,7 @@ func (c *cli) endCmd() *cobra.Command {
 
 func (c *cli) extendCmd() *cobra.Command {
 	var ask asking
-	var noWait bool
+	var noWait, dryRun bool
 	var timeout string
 	cmd := &cobra.Command{
 		Use:     "extend ID --for DURATION --why TEXT",
@@ -87,7 +87,10 @@ func (c *cli) extendCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := conn.Extend(cmd.Context(), args[0], api.ExtendAsk{For: more, Why: ask.why, Ticket: ask.ticket})
+			r, err := conn.Extend(cmd.Context(), args[0], api.ExtendAsk{For: more, Why: ask.why, Ticket: ask.ticket, DryRun: dryRun})
+			if err == nil && dryRun {
+				return c.wouldExtend(r)
+			}
 			if err != nil {
 				return c.recorded(cmd.Context(), conn, err)
 			}
@@ -104,6 +107,7 @@ func (c *cli) extendCmd() *cobra.Command {
 	f.StringVar(&ask.span, "for", "", "how much longer: 20s, 90m, 1h30m")
 	f.StringVar(&ask.why, "why", "", "the reason; approvers and the audit log see it")
 	f.StringVar(&ask.ticket, "ticket", "", "the ticket behind it")
+	f.BoolVar(&dryRun, "dry-run", false, "tell what would be decided, and ask nothing")
 	f.BoolVar(&noWait, "no-wait", false, "print the request and do not wait")
 	f.StringVar(&timeout, "timeout", "", "stop waiting after this long, with exit code 8")
 	cmd.ValidArgsFunction = c.completeIDs
@@ -189,4 +193,17 @@ func (c *cli) confirmAll(ctx context.Context) error {
 		err = ended{exitFailure}
 	}
 	return err
+}
+
+// wouldExtend tells what the answer to an extension would be.
+func (c *cli) wouldExtend(r api.Request) error {
+	text := facts("answer", string(r.Decision.Outcome), "asked", asked(r.Decision.Approvals), "because", reasons(r.Decision))
+	if err := c.show(result{value: r, names: []string{string(r.Decision.Outcome)}, text: text}); err != nil {
+		return err
+	}
+	if r.Decision.Outcome == api.OutcomeDeny {
+		c.fault("this would be denied", reasons(r.Decision), "")
+		return ended{exitDenied}
+	}
+	return nil
 }

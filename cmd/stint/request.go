@@ -92,22 +92,35 @@ func parseStart(text string, now time.Time) (string, error) {
 
 func (c *cli) requestCmd() *cobra.Command {
 	var ask asking
+	var more together
 	var dryRun, noWait bool
 	var timeout string
 	cmd := &cobra.Command{
-		Use:     "request RESOURCE --as ROLE --for DURATION --why TEXT",
+		Use:     "request RESOURCE... --as ROLE --for DURATION --why TEXT",
 		Aliases: []string{"r"},
 		Short:   "Ask for access, and wait until it is ready",
 		Long: "Ask for access, and wait until it is ready or refused. Ctrl-C stops the waiting, not\n" +
 			"the request. With --dry-run nothing is sent to anybody: it tells the answer before\n" +
-			"the question, with the rules behind it and who would be asked.",
+			"the question, with the rules behind it and who would be asked.\n\n" +
+			"Several resources, or a named bundle, are asked for together, for one reason; each\n" +
+			"is approved and ends by itself. RESOURCE:ROLE gives one a role of its own. Where\n" +
+			"policy refuses one of them nothing is sent, unless --possible sends the others.",
 		Example: "  stint request orders-db --as reader --for 30m --why \"check order 4711\" --ticket INC-2041\n" +
-			"  stint request orders-db --as reader --for 2h --why \"migration\" --at \"tomorrow 09:00\"",
-		Args: exactly("RESOURCE"),
+			"  stint request orders-db --as reader --for 2h --why \"migration\" --at \"tomorrow 09:00\"\n" +
+			"  stint request orders-db billing-db:auditor --as reader --for 1h --why \"order 4711\"\n" +
+			"  stint request --bundle incident --why \"checkout is down\"",
+		Args: more.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			most, err := parseTimeout(timeout)
 			if err != nil {
 				return err
+			}
+			if !more.one(args) {
+				conn, err := c.connect()
+				if err != nil {
+					return err
+				}
+				return c.requestSeveral(cmd.Context(), conn, more, args, &ask, dryRun, noWait, most)
 			}
 			q, err := ask.complete(cmd.Context(), c, args[0])
 			if err != nil {
@@ -117,31 +130,39 @@ func (c *cli) requestCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if dryRun {
-				return c.dryRun(cmd.Context(), conn, q)
-			}
-			r, err := c.submit(cmd.Context(), conn, q)
-			if err != nil {
-				return err
-			}
-			if noWait {
-				return c.sent(r)
-			}
-			r, err = c.await(cmd.Context(), conn, r, untilReady, most)
-			if err == nil && r.Grant != nil && r.Grant.State == api.GrantActive {
-				defer c.hint("connect with stint db " + printable(r.Resource) + "; give it back with stint end " + printable(r.ID))
-			}
-			return c.settle(r, untilReady, err)
+			return c.requestOne(cmd.Context(), conn, q, dryRun, noWait, most)
 		},
 	}
 	ask.flags(cmd, c)
+	more.flags(cmd, c)
 	f := cmd.Flags()
 	f.StringVar(&ask.at, "at", "", "when it begins; at once if not given")
 	f.BoolVar(&dryRun, "dry-run", false, "tell what would be decided, and ask nothing")
 	f.BoolVar(&noWait, "no-wait", false, "print the request and do not wait")
 	f.StringVar(&timeout, "timeout", "", "stop waiting after this long, with exit code 8")
-	cmd.ValidArgsFunction = c.completeResources
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return c.fromServer(cmd.Context(), prefix, resourceNames)
+	}
 	return cmd
+}
+
+// requestOne asks for one thing and waits for it.
+func (c *cli) requestOne(ctx context.Context, conn *connection, q api.Ask, dryRun, noWait bool, most time.Duration) error {
+	if dryRun {
+		return c.dryRun(ctx, conn, q)
+	}
+	r, err := c.submit(ctx, conn, q)
+	if err != nil {
+		return err
+	}
+	if noWait {
+		return c.sent(r)
+	}
+	r, err = c.await(ctx, conn, r, untilReady, most)
+	if err == nil && r.Grant != nil && r.Grant.State == api.GrantActive {
+		defer c.hint("connect with stint db " + printable(r.Resource) + "; give it back with stint end " + printable(r.ID))
+	}
+	return c.settle(r, untilReady, err)
 }
 
 // submit sends the question. A refusal that is on record is shown as the

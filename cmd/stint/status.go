@@ -118,6 +118,7 @@ func requestFacts(r api.Request, c *cli) string {
 		"ticket", r.Ticket,
 		"starts", timeFact(r.Start, c),
 		"extends", r.Extends,
+		"bundle", r.Bundle,
 		"emergency", emergencyFact(r),
 		"asked", asked(r.Decision.Approvals),
 	}

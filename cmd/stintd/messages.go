@@ -13,11 +13,12 @@ import (
 	"stint/internal/oidc"
 	"stint/internal/provision"
 	"stint/internal/store"
+	"stint/internal/ticket"
 )
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return append(notify.Schemas(), provision.Schema(), provision.SignalsSchema(), oidc.Schema())
+	return append(append(notify.Schemas(), ticket.Schemas()...), provision.Schema(), provision.SignalsSchema(), oidc.Schema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.

@@ -132,6 +132,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Store: forBroker(st), Connectors: connectors, Tagger: p.identity.tagger, Vault: p.identity.vault, SealTo: keys.SealTo,
 		Installation: p.identity.installation, Epoch: p.identity.epoch, Replica: replica(), Alone: st.Kind() == "sqlite", Peers: peers,
 		Integrations: integrations(),
+		Tickets:      tickets{egress.New(s.egress).HTTP()},
 		Journal:      j,
 		Log:          log.With("part", "broker"),
 		Clock:        st,
@@ -208,6 +209,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	}
 	g.Go(func() error { p.messages.Run(failed); return nil })
 	g.Go(func() error { p.pollSignals(failed); return nil })
+	g.Go(func() error { p.watchTickets(failed); return nil })
 	if p.first {
 		g.Go(func() error { return p.bootstrap.run(failed) })
 	}

@@ -32,6 +32,7 @@ type askText struct {
 	Nonce       []byte         `json:"nonce"`
 	Emergency   Emergency      `json:"emergency,omitempty"`
 	Task        TaskID         `json:"task,omitempty"`
+	Bundle      string         `json:"bundle,omitempty"`
 }
 
 type askTarget struct {
@@ -57,7 +58,7 @@ func EncodeAsk(r Request) string {
 		Principal: r.Principal, Person: r.Person, Device: r.Device, SealKey: r.SealKey, Role: r.Role,
 		Permissions: askPermissions(r.Permissions), OnLogout: r.Endings.OnLogout, OnIdle: r.Endings.OnIdle.Milliseconds(), Clock: r.Clock,
 		Duration: r.Duration.Milliseconds(), Start: stamp(r.Start), Reason: r.Reason, Ticket: r.Ticket, Extends: r.Extends,
-		Documents: r.Documents, Nonce: r.Nonce[:], Emergency: r.Emergency, Task: r.Task,
+		Documents: r.Documents, Nonce: r.Nonce[:], Emergency: r.Emergency, Task: r.Task, Bundle: bundleFact(r.Bundle),
 	}
 	for _, t := range r.Targets {
 		a.Targets = append(a.Targets, askTarget{t.Resource, t.Criticality, t.Connection.Type, t.Connection.Address, t.Connection.Credential,
@@ -86,6 +87,12 @@ func DecodeAsk(text string) (Request, error) {
 		var err error
 		if r.Start, err = time.Parse(Stamp, a.Start); err != nil {
 			return Request{}, badText("its start is not a time")
+		}
+	}
+	if a.Bundle != "" {
+		var err error
+		if r.Bundle, err = ParseDigest(a.Bundle); err != nil {
+			return Request{}, err
 		}
 	}
 	for _, t := range a.Targets {

@@ -17,7 +17,12 @@ const (
 	// the kind of emergency. Every other request keeps its digest.
 	emergencyDigestV1 = "stint emergency request 1"
 	// taskDigestV1 is for requests of agents: what requestDigestV1 covers, then the task.
-	taskDigestV1     = "stint task request 1"
+	taskDigestV1 = "stint task request 1"
+	// bundledDigestV1 is for parts of a bundle: what requestDigestV1 covers, then the
+	// digest of the bundle. bundleDigestV1 is that one: the digests that the parts would
+	// have alone, in order.
+	bundledDigestV1  = "stint bundled request 1"
+	bundleDigestV1   = "stint bundle 1"
 	approvalDigestV1 = "stint approval 1" // of votes at the level console
 	approvalDigestV2 = "stint approval 2" // of all others: with the level, and what a passkey signed
 )
@@ -89,14 +94,17 @@ func (f fields) sum() (d Digest) {
 // credential, options, account), role, permissions, endings, clock, duration,
 // start, reason, ticket, grant to extend, version of the documents, nonce;
 // of a break-glass request, with a version word of its own, also the kind of emergency;
-// of an agent's, with another, also its task.
+// of an agent's, with another, also its task; of a part of a bundle also the digest of the
+// bundle, with a word of its own where it is no agent's.
 func requestDigest(r Request) Digest {
 	f := fields{sha256.New()}
 	switch {
-	case r.Emergency.Is(): // which no agent asks for
+	case r.Emergency.Is(): // which no agent asks for, and no bundle has
 		f.text(emergencyDigestV1)
-	case r.Task != "":
+	case r.Task != "": // the bundle, if there is one, is a field more
 		f.text(taskDigestV1)
+	case r.Bundle != (Digest{}):
+		f.text(bundledDigestV1)
 	default:
 		f.text(requestDigestV1)
 	}
@@ -132,7 +140,33 @@ func requestDigest(r Request) Digest {
 	if r.Task != "" {
 		f.text(string(r.Task))
 	}
+	if r.Bundle != (Digest{}) {
+		f.bytes(r.Bundle[:])
+	}
 	return f.sum()
+}
+
+// BundleDigest covers everything that the parts of a bundle ask for, in their order: of
+// each what its digest would cover if it were asked for alone.
+func BundleDigest(parts []Request) Digest {
+	f := fields{sha256.New()}
+	f.text(bundleDigestV1)
+	f.number(int64(len(parts)))
+	for _, r := range parts {
+		r.Bundle = Digest{}
+		r.Start = r.Start.UTC().Truncate(time.Millisecond)
+		d := requestDigest(r)
+		f.bytes(d[:])
+	}
+	return f.sum()
+}
+
+// bundleFact is empty for what is no part of a bundle.
+func bundleFact(d Digest) string {
+	if d == (Digest{}) {
+		return ""
+	}
+	return d.String()
 }
 
 // ApprovalDigest is the digest of an approval of what asked for the permissions, for
@@ -167,3 +201,7 @@ func approvalDigest(a Approval, p Permissions) Digest {
 	}
 	return f.sum()
 }
+
+// BundleText is the digest of the bundle that the request is part of; empty for what was
+// asked for alone.
+func (r Request) BundleText() string { return bundleFact(r.Bundle) }

@@ -103,6 +103,7 @@ func full() Request {
 	return draft(func(r *Request) {
 		r.Start, r.Extends, r.Clock = t0.Add(time.Hour), "grt_before", FromApproval
 		r.Permissions.Exclusive = true
+		r.Bundle = Digest{1, 2, 3}
 		second := r.Targets[0]
 		second.Resource, second.Connection.Options = "stock", map[string]string{"database": "stock"}
 		r.Targets = append(slices.Clone(r.Targets), second)
@@ -241,6 +242,7 @@ func TestApprovalDigestCoversTheVote(t *testing.T) {
 func TestGoldenDigests(t *testing.T) {
 	got := map[string]string{"request, empty": requestDigest(Request{}).String()}
 	extend := full()
+	extend.Bundle = Digest{} // as it was before there were bundles
 	simple := draft()
 	unicode := draft(func(r *Request) { r.Reason = "Größe prüfen – 修正" })
 	service := draft(func(r *Request) {
@@ -249,6 +251,8 @@ func TestGoldenDigests(t *testing.T) {
 	})
 	glass := draft(emergency)
 	drill := draft(emergency, func(r *Request) { r.Emergency = Drill })
+	got["request, part of a bundle"] = requestDigest(draft(func(r *Request) { r.Bundle = Digest{1} })).String()
+	got["bundle"] = BundleDigest([]Request{simple, unicode}).String()
 	got["request, break-glass"], got["request, drill"] = requestDigest(glass).String(), requestDigest(drill).String()
 	for name, r := range map[string]Request{"simple": simple, "every field": extend, "unicode": unicode, "service": service} {
 		got["request, "+name] = requestDigest(r).String()

@@ -46,6 +46,9 @@ func (p Principal) MayBreakGlass() error {
 // checkEmergency refuses an emergency that is more than one may be. A request that is
 // none passes.
 func checkEmergency(r Request) error {
+	if r.Emergency.Is() && r.Bundle != (Digest{}) {
+		return Fail(Internal, "bundled-emergency", "break-glass access is asked for alone")
+	}
 	if !r.Emergency.Is() {
 		return nil
 	}

@@ -9,6 +9,7 @@ type RequestQuery struct {
 	States    []RequestState
 	Resource  ResourceName
 	Role      RoleName
+	Extends   GrantID   // only extensions of this grant
 	Before    RequestID // cursor: only those with a smaller id
 	Limit     int       // 1 to 1000; 0 means 100
 }

@@ -28,6 +28,7 @@ const (
 	MaxReason    = 2000                // bytes
 	MaxTicket    = 200                 // bytes
 	MaxTargets   = 50                  // of one request
+	MaxParts     = 20                  // of a bundle; each is a request
 	PendingFor   = 24 * time.Hour      // an undecided request ends then, unless policy says when
 	MaxWait      = 7 * 24 * time.Hour  // the longest that policy can say
 	SetupWithin  = 60 * time.Second    // provisioning that takes longer has failed
@@ -58,6 +59,7 @@ type Request struct {
 	Reason      string
 	Ticket      string
 	Extends     GrantID // the live grant this asks to extend, or empty
+	Bundle      Digest  // of all that was asked for together with it, and it; zero: nothing was
 	Emergency   Emergency
 	Task        TaskID // of an agent; empty for all others
 	Documents   int64  // version of the documents it was resolved with
@@ -120,7 +122,7 @@ func Submit(draft Request, actor Actor, d Decision, now time.Time) (Request, Eve
 		"state", string(r.State), "effect", d.Effect.String(), "policy", string(d.Policy), "rule", firstSource(d.Reasons), "explanation", firstText(d.Reasons),
 		"resource", strings.Join(names, ","), "role", string(r.Role), "mechanism", string(r.Permissions.Mechanism),
 		"rights", strings.Join(r.Permissions.Rights, ","), "duration", r.Duration.String(), "start", stamp(r.Start),
-		"stage", r.stageFact(), "reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "emergency", string(r.Emergency), "task", string(r.Task), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
+		"stage", r.stageFact(), "reason", r.Reason, "ticket", r.Ticket, "extends", string(r.Extends), "bundle", bundleFact(r.Bundle), "emergency", string(r.Emergency), "task", string(r.Task), "digest", r.Digest.String(), "documents", itoa(r.Documents)), nil
 }
 
 func checkAsk(r Request, now time.Time) error {

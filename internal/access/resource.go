@@ -124,6 +124,8 @@ type Schema struct {
 	Integration map[string]Option
 	// Schemes are those that an integration's address may have; none: https.
 	Schemes []string
+	// Tickets says that an integration of this type keeps tickets.
+	Tickets bool
 	// NeedsCredential refuses an integration that names no credential.
 	NeedsCredential bool
 }

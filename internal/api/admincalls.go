@@ -24,7 +24,7 @@ func (c *Client) Apply(ctx context.Context, a Apply) (Applied, error) {
 	return get[Applied](ctx, c, call{method: http.MethodPost, path: []string{"apply"}, in: a})
 }
 
-// Delete removes a document; plural is Resources, Roles, Policies, Schedules or Integrations. It is
+// Delete removes a document; plural is Resources, Roles, Policies, Schedules, Integrations or Bundles. It is
 // refused while live grants hold it, unless they are to be revoked.
 func (c *Client) Delete(ctx context.Context, plural, name string, revoke bool) (Deleted, error) {
 	q := url.Values{}

@@ -141,6 +141,13 @@ type Schedule struct {
 	Source      string   `json:"source" example:"schedules.yaml:1"`
 }
 
+// Extensions is what a policy says of more time on a live grant.
+type Extensions struct {
+	Max       int         `json:"max" doc:"How many a grant may have"`
+	By        string      `json:"by,omitempty" doc:"The longest each" example:"1h"`
+	Approvals *[]Approval `json:"approvals,omitempty" doc:"Instead of those of the policy"`
+}
+
 // Require is what an allowing policy asks for.
 type Require struct {
 	ReasonMinLength int        `json:"reason_min_length,omitempty"`
@@ -153,6 +160,16 @@ type Require struct {
 	RemindAfter     string     `json:"remind_after,omitempty" doc:"How often those who are asked are reminded" example:"30m"`
 	MaxLive         int        `json:"max_live,omitempty" doc:"How many live grants of its roles a person can have at a time"`
 	MaxPending      int        `json:"max_pending,omitempty" doc:"How many undecided requests for its roles"`
+	MaxAhead        string     `json:"max_ahead,omitempty" doc:"How far off a start may be" example:"14d"`
+
+	TicketFrom       string `json:"ticket_from,omitempty" doc:"The integration in which the ticket is looked up" example:"corp-jira"`
+	TicketState      string `json:"ticket_state,omitempty" enum:"open,any" doc:"Which state it has to be in"`
+	TicketAssigned   bool   `json:"ticket_assigned,omitempty" doc:"It is assigned to who asks"`
+	TicketNames      bool   `json:"ticket_names,omitempty" doc:"It names the resource"`
+	TicketEnds       bool   `json:"ticket_ends,omitempty" doc:"The grant ends when any of that does not hold any more"`
+	TicketUnknownFor string `json:"ticket_unknown_for,omitempty" doc:"How long the ticket of a live grant may be unreadable" example:"4h"`
+
+	Extensions *Extensions `json:"extensions,omitempty" doc:"What it says of more time on a live grant; absent: as for the first"`
 }
 
 // User is a principal, as lists and pages show it.

@@ -86,6 +86,7 @@ type Request struct {
 	Votes     []Vote `json:"votes" nullable:"false" doc:"Every vote so far"`
 	Extends   string `json:"extends,omitempty" doc:"The grant that this request would extend" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
 	Task      string `json:"task,omitempty" doc:"Of an agent: what it works on" example:"OPS-12"`
+	Bundle    string `json:"bundle,omitempty" doc:"The digest of all that was asked for together with it; it is part of what the digest covers" example:"sha256:2c26b46b…"`
 	Emergency string `json:"emergency,omitempty" enum:"break-glass,drill" doc:"It is break-glass access, or a drill of it"`
 	// BreakGlass is where every no leads, for those whom it is open to.
 	BreakGlass string `json:"break_glass,omitempty" doc:"Of a refusal: the role that the caller could break glass for on the resource" example:"owner"`

@@ -20,7 +20,7 @@ func toRequest(v broker.View) api.Request {
 		Duration: api.FormatDuration(r.Duration), Reason: r.Reason, Ticket: r.Ticket, Digest: r.Digest.String(),
 		Decision: toDecision(r.Decision, v.Have),
 		Person:   string(r.Person), Start: api.At(r.Start), CreatedAt: api.At(r.CreatedAt), DecidedAt: api.At(r.DecidedAt), ExpiresAt: api.At(r.ExpiresAt),
-		Votes: []api.Vote{}, Extends: string(r.Extends), Emergency: string(r.Emergency), Task: string(r.Task),
+		Votes: []api.Vote{}, Extends: string(r.Extends), Bundle: r.BundleText(), Emergency: string(r.Emergency), Task: string(r.Task),
 	}
 	if r.State == access.RequestIsGranted {
 		d, _ := r.Granted()

@@ -46,18 +46,43 @@ func toRole(r policy.Role) api.Role {
 func toPolicy(r policy.Rule) api.Policy {
 	out := api.Policy{
 		Name: string(r.Name), Effect: r.Effect(), Subjects: texts(r.Subjects), Roles: texts(r.Roles), Zone: r.Zone, When: condition(r.When, r.While), Source: r.Source,
-		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket, Approvals: toApprovals(r.Require.Asked(), nil), MFA: r.Require.MFA, Recording: r.Require.Recording,
+		Require: api.Require{ReasonMinLength: r.Require.MinReason, TicketPattern: r.Require.Ticket.Pattern, Approvals: toApprovals(r.Require.Asked(), nil), MFA: r.Require.MFA, Recording: r.Require.Recording,
 			MaxLive: r.Require.Limits.Live, MaxPending: r.Require.Limits.Pending},
 	}
 	for _, d := range []struct {
 		to   *string
 		from time.Duration
-	}{{&out.Require.MaxDuration, r.Require.MaxDuration}, {&out.Require.AnswerWithin, r.Require.AnswerWithin}, {&out.Require.RemindAfter, r.Require.RemindAfter}} {
+	}{{&out.Require.MaxDuration, r.Require.MaxDuration}, {&out.Require.AnswerWithin, r.Require.AnswerWithin}, {&out.Require.RemindAfter, r.Require.RemindAfter}, {&out.Require.MaxAhead, r.Require.MaxAhead}} {
 		if d.from > 0 {
 			*d.to = api.FormatDuration(d.from)
 		}
 	}
+	sayTicket(&out.Require, r.Require.Ticket)
+	if e := r.Require.Extensions; e.Said {
+		out.Require.Extensions = &api.Extensions{Max: e.Max}
+		if e.By > 0 {
+			out.Require.Extensions.By = api.FormatDuration(e.By)
+		}
+		if e.Own {
+			asked := toApprovals(policy.Requirements{Approvals: e.Approvals}.Asked(), nil)
+			out.Require.Extensions.Approvals = &asked
+		}
+	}
 	return out
+}
+
+// sayTicket is what a policy asks of a ticket that is looked up.
+func sayTicket(to *api.Require, t policy.TicketRule) {
+	if t.From == "" {
+		return
+	}
+	to.TicketFrom, to.TicketState, to.TicketAssigned, to.TicketNames, to.TicketEnds = t.From, "open", t.Assigned, t.Names, t.EndOnClose
+	if t.AnyState {
+		to.TicketState = "any"
+	}
+	if t.EndOnClose {
+		to.TicketUnknownFor = api.FormatDuration(t.UnknownFor)
+	}
 }
 
 // condition joins what must hold when asking with what must hold throughout.

@@ -60,14 +60,12 @@ func (s *Server) previewExtension(ctx context.Context, c call, id string, ask br
 	if v.Grant == nil || v.Grant.State != access.Active {
 		return nil, access.Fail(access.Conflict, "not-active", "there is no active grant to extend")
 	}
-	whole := ask
-	whole.Resource, whole.Role = v.Grant.Targets[0].Resource, v.Grant.Role
-	whole.Duration = v.Grant.ExpiresAt.Add(ask.Duration).Sub(v.Grant.ActiveAt)
-	x, err := s.broker.Preview(ctx, c.asked(nil), whole, "")
+	x, err := s.broker.PreviewExtension(ctx, c.asked(nil), *v.Grant, ask)
 	if err != nil {
 		return nil, err
 	}
-	whole.Duration = ask.Duration
+	whole := ask
+	whole.Resource, whole.Role = v.Grant.Targets[0].Resource, v.Grant.Role
 	out := preview(c, whole, x)
 	out.Extends = string(v.Grant.ID)
 	return answer(out), nil

@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
@@ -32,8 +31,7 @@ func (s *Server) submit(ctx context.Context, c call, in *submitIn) (*reply[api.R
 		return out, nil
 	}
 	if len(who.SealKey) != 32 {
-		return nil, access.Fail(access.Invalid, "no-seal-key", "the credential needs a key to be sealed to").
-			Because("a service says its device's seal_key in the call").Try("use this version's stint, which does")
+		return nil, errNoSealKey
 	}
 	v, err := s.broker.Submit(ctx, who, ask)
 	if err != nil {
@@ -48,14 +46,8 @@ func (c call) ask(a api.Ask) (broker.Ask, error) {
 		return broker.Ask{}, err
 	}
 	out := broker.Ask{Resource: access.ResourceName(a.Resource), Role: access.RoleName(a.Role), Duration: d, Reason: a.Reason, Ticket: a.Ticket, Task: access.TaskID(a.Task), Key: c.key, Body: c.body}
-	if a.Start != "" {
-		t, err := time.Parse(time.RFC3339, a.Start)
-		if err != nil {
-			return broker.Ask{}, access.Fail(access.Invalid, "bad-start", "the start is not a time").Try("write it like 2026-03-01T17:30:00Z")
-		}
-		out.Start = t.UTC().Truncate(time.Millisecond)
-	}
-	return out, nil
+	out.Start, err = startOf(a.Start)
+	return out, err
 }
 
 type requestIn struct {

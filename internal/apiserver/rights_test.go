@@ -70,6 +70,11 @@ var objects = map[string][]sampleOf{
 	"end-session":        {{path: "/v1/sessions/{session}"}},
 	"link-user":          {{path: "/v1/admin/users/{user}/link", body: `{"provider":"people","subject":"{new}"}`}},
 	"unlink-user":        {{path: "/v1/admin/users/{linked}/unlink", body: `{"provider":"people","subject":"{linked}"}`}},
+	"submit-bundle":      {{path: "/v1/requests/bundle", body: `{"parts":[{"resource":"db","role":"reader","duration":"5m"},{"resource":"lab","role":"lab","duration":"5m"}],"reason":"look at it","possible":true,"seal_key":"{key}"}`}},
+	"save-favourite":     {{path: "/v1/favourites/mine", body: `{"resource":"db","role":"reader","duration":"5m"}`}},
+	"delete-favourite":   {{path: "/v1/favourites/mine"}},
+	"get-bundle":         {{path: "/v1/bundles/both"}},
+	"delete-bundle":      {{path: "/v1/bundles/both"}},
 	"get-schedule":       {{path: "/v1/schedules/night"}},
 	"delete-schedule":    {{path: "/v1/schedules/night"}},
 	"get-integration":    {{path: "/v1/integrations/people"}},
@@ -121,6 +126,7 @@ var barren = map[string]string{
 	"redeem-device":     "the code is no code",
 	"ask-device":        "devices sign in by providers, and there is none to sign in with",
 	"test-integration":  "there is none that messages go to",
+	"delete-favourite":  "nobody keeps any",
 	"link-chat":         "the code is no code",
 	// Passkeys take an authenticator; tests of their own hold who may do what with whose.
 	"add-passkey":    "the ceremony is none",
@@ -158,6 +164,10 @@ ceiling: {mechanisms: [account], memberOf: [app_read], maxDuration: 4h}
 kind: Schedule
 name: night
 layers: [{members: [user:olga], start: "2026-01-05 09:00", shift: 7d}]
+---
+kind: Bundle
+name: both
+parts: [{resource: db, role: reader}, {resource: lab, role: lab}]
 ---
 kind: Integration
 name: people

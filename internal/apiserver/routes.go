@@ -46,6 +46,14 @@ func (s *Server) addRoutes() {
 	// Asking and deciding.
 	register(s, route{name: "submit", method: post, path: "/v1/requests", who: anyone, held: true, tag: "Requests",
 		summary: "Ask for access", detail: "Policy decides what becomes of it. An Idempotency-Key makes a repeat find the first one's request."}, s.submit)
+	register(s, route{name: "submit-bundle", method: post, path: "/v1/requests/bundle", who: anyone, tag: "Requests",
+		summary: "Ask for several things at once, for one reason", detail: "Each part is a request of its own; the digest of each covers all of them. All are sent, or none; or, with possible, those that policy does not refuse."}, s.submitBundle)
+	register(s, route{name: "list-favourites", method: get, path: "/v1/favourites", who: anyone, tag: "Requests",
+		summary: "What the caller keeps of what they often ask for"}, s.listFavourites)
+	register(s, route{name: "save-favourite", method: put, path: "/v1/favourites/{name}", who: anyone, tag: "Requests",
+		summary: "Keep something under a name", detail: "It is a note, and no right to anything."}, s.saveFavourite)
+	register(s, route{name: "delete-favourite", method: del, path: "/v1/favourites/{name}", who: anyone, status: http.StatusNoContent, tag: "Requests",
+		summary: "Forget one of them"}, s.dropFavourite)
 	register(s, route{name: "list-requests", method: get, path: "/v1/requests", who: anyone, glass: true, tag: "Requests",
 		summary: "Requests, newest first", detail: "Administrators and auditors see all, everybody else their own."}, s.listRequests)
 	register(s, route{name: "get-request", method: get, path: "/v1/requests/{id}", who: anyone, held: true, glass: true, tag: "Requests",
@@ -110,6 +118,9 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "get-schedule", method: get, path: "/v1/schedules/{name}", who: anyone, tag: "Documents", summary: "One schedule"}, s.getSchedule)
 	register(s, route{name: "delete-schedule", method: del, path: "/v1/schedules/{name}", who: admins, tag: "Documents",
 		summary: "Delete a schedule", detail: "Refused while a policy names it."}, s.deleteSchedule)
+	register(s, route{name: "list-bundles", method: get, path: "/v1/bundles", who: anyone, tag: "Documents", summary: "All named bundles"}, s.listBundles)
+	register(s, route{name: "get-bundle", method: get, path: "/v1/bundles/{name}", who: anyone, tag: "Documents", summary: "One named bundle"}, s.getBundle)
+	register(s, route{name: "delete-bundle", method: del, path: "/v1/bundles/{name}", who: admins, tag: "Documents", summary: "Delete a named bundle"}, s.deleteBundle)
 	register(s, route{name: "list-integrations", method: get, path: "/v1/integrations", who: auditors, tag: "Documents", summary: "All integrations"}, s.listIntegrations)
 	register(s, route{name: "get-integration", method: get, path: "/v1/integrations/{name}", who: auditors, tag: "Documents", summary: "One integration"}, s.getIntegration)
 	register(s, route{name: "delete-integration", method: del, path: "/v1/integrations/{name}", who: admins, tag: "Documents",

@@ -27,15 +27,17 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Integrations, Peers, Backstop,
+// Config is what a broker is made of. All fields but Integrations, Tickets, Peers, Backstop,
 // Journal, ReviewWithin, Rand and Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
 	// Integrations are the schemas of the integrations that this server knows.
 	Integrations []access.Schema
-	Tagger       Tagger
-	Vault        Vault
+	// Tickets reads tickets; nil: no ticket is known.
+	Tickets Tickets
+	Tagger  Tagger
+	Vault   Vault
 	// SealTo encrypts a credential to a device's public key. info binds the
 	// grant it is for.
 	SealTo       func(public []byte, info string, plaintext []byte) ([]byte, error)
@@ -93,6 +95,7 @@ type Broker struct {
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
 	roster     roster
+	desk       *desk
 	running    atomic.Bool
 	life       atomic.Pointer[life]
 	firstLife  string // names this process in its journal
@@ -116,7 +119,7 @@ func New(c Config) (*Broker, error) {
 	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
-	b.lanes = newLanes(b)
+	b.lanes, b.desk = newLanes(b), newDesk()
 	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
 	b.ahead.each, b.Store = c.Backstop, b.pulse
 	b.life.Store(b.newLife())

@@ -23,6 +23,7 @@ import (
 	"stint/internal/keys"
 	"stint/internal/policy"
 	"stint/internal/store"
+	"stint/internal/ticket"
 )
 
 // installation is a broker on a real SQLite store and a simulated target, with
@@ -42,6 +43,7 @@ type installation struct {
 	peers  broker.Peers
 
 	reviewWithin time.Duration
+	tickets      broker.Tickets
 }
 
 // memory adapts the store to the broker's interface.
@@ -175,7 +177,7 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock, ReviewWithin: in.reviewWithin,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock, ReviewWithin: in.reviewWithin, Integrations: ticket.Schemas(), Tickets: in.tickets,
 	})
 }
 

@@ -10,6 +10,11 @@ import (
 // Vote records the caller's yes or no. The yes that completes what policy asks
 // for makes the grant, in the same transaction.
 func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote) (v View, err error) {
+	if vote.Approve {
+		if err := b.readTicketsFor(ctx, c, id); err != nil {
+			return View{}, err
+		}
+	}
 	err = b.counting(ctx, func(who *people, sure bool) (err error) {
 		v, err = b.voteOnce(ctx, c, id, vote, who, sure)
 		return err

@@ -238,6 +238,7 @@ func (b *Broker) expireGrants(ctx context.Context, ids []access.GrantID) error {
 }
 
 func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) error {
+	lost := b.readTicketsOf(ctx, ids)
 	return b.update(ctx, func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)
 		if err != nil {
@@ -249,6 +250,10 @@ func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) error {
 		}
 		for _, g := range gs {
 			if g.State == access.Scheduled && !tx.Now().Before(g.StartsAt) {
+				if lost[g.ID] && !tx.Now().After(g.SetupBy) { // its ticket cannot be read now; not for long
+					fx.grant(g.Defer(tx.Now()))
+					continue
+				}
 				if err := b.begin(tx, fx, g, set); err != nil {
 					return err
 				}

@@ -31,6 +31,9 @@ const (
 	ResourceChecked   access.EventType = "resource.checked"
 	// IntegrationTested says that somebody had a test message sent.
 	IntegrationTested access.EventType = "integration.tested"
+	// What people keep for themselves of what they often ask for.
+	FavouriteSaved   access.EventType = "favourite.saved"
+	FavouriteDeleted access.EventType = "favourite.deleted"
 
 	AccessRevoked  access.EventType = "access.revoked"  // a panic revocation, whatever it met
 	RemovalTrouble access.EventType = "removal.trouble" // a removal does not succeed

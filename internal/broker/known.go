@@ -51,6 +51,9 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		}
 		a.Above = m.Manager
 	}
+	if w.Tickets {
+		a.Tickets = b.ticketsKnown(set, a)
+	}
 	if w.Holds {
 		gs, err := tx.Grants(access.GrantQuery{Person: a.Principal.Person, States: held, Limit: dueBatch})
 		if err != nil {
@@ -67,7 +70,7 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		if err != nil {
 			return a, err
 		}
-		for _, r := range rs {
+		for _, r := range append(rs, fx.asked(a.Principal.Person)...) {
 			a.Pending = append(a.Pending, r.Role)
 		}
 	}
@@ -77,6 +80,16 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		}
 	}
 	return a, nil
+}
+
+// asked are the person's undecided requests that this transaction makes.
+func (fx *effects) asked(p access.Person) (rs []access.Request) {
+	for _, r := range fx.reqs.newest() {
+		if r.Person == p && r.State == access.RequestPending && r.Version == 1 {
+			rs = append(rs, r)
+		}
+	}
+	return rs
 }
 
 // begun are the person's grants that this transaction begins.

@@ -17,6 +17,7 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 	} else {
 		as = c.Principal.ID
 	}
+	b.previewTickets(ctx, c, a, as)
 	err = b.counting(ctx, func(who *people, sure bool) error {
 		return b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 			p, err := tx.Principal(as)

@@ -26,6 +26,9 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	fx.grant(g)
 	fx.event(ev)
 	created := len(fx.events) - 1
+	if err := b.watchTicket(tx, set, g); err != nil {
+		return r, err
+	}
 	if g, err = b.bounded(tx, fx, g); err != nil {
 		return r, err
 	}
@@ -199,7 +202,11 @@ func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request, set *policy.Set,
 		whole := g
 		whole.Request, whole.Reason, whole.Ticket = r.ID, r.Reason, r.Ticket // those who approved the extension count
 		whole.Duration = g.ExpiresAt.Sub(g.ActiveAt)
-		if _, no := b.stillAllowed(tx, fx, set, whole, policy.AtActivation); no != nil {
+		more, err := extensionOf(tx, g, r.Duration)
+		if err != nil {
+			return r, err
+		}
+		if _, no := b.allowedAs(tx, fx, set, whole, policy.AtActivation, more); no != nil {
 			return r, no
 		}
 	}
@@ -236,6 +243,11 @@ func (b *Broker) raise(tx Tx, fx *effects, g access.Grant) error {
 // depends on conditions that must hold for as long as the grant lives. fx has what
 // the transaction has not saved yet.
 func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Grant, p policy.Phase) (lasting bool, no error) {
+	return b.allowedAs(tx, fx, set, g, p, nil)
+}
+
+// allowedAs is stillAllowed; with more, of the grant as an extension would leave it.
+func (b *Broker) allowedAs(tx Tx, fx *effects, set *policy.Set, g access.Grant, p policy.Phase, more *policy.Extension) (lasting bool, no error) {
 	who, err := tx.Principal(g.Principal)
 	if err != nil {
 		return false, err
@@ -249,7 +261,7 @@ func (b *Broker) stillAllowed(tx Tx, fx *effects, set *policy.Set, g access.Gran
 	}
 	for _, t := range g.Targets {
 		ask := policy.Ask{Task: task, Principal: who, Resource: t.Resource, Role: g.Role, Duration: g.Duration, Start: g.StartsAt,
-			Reason: g.Reason, Ticket: g.Ticket, Source: g.Source, Emergency: g.Emergency.Is()}
+			Reason: g.Reason, Ticket: g.Ticket, Source: g.Source, Emergency: g.Emergency.Is(), Extension: more}
 		got, err := set.Resolve(ask)
 		switch {
 		case err != nil:

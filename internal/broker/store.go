@@ -43,6 +43,8 @@ type Tx interface {
 	principals
 	settings
 	proposals
+	favourites
+	ticketWatches
 }
 
 type requests interface {
@@ -167,6 +169,8 @@ type principals interface {
 	// Task is the task of an agent; SaveTasks inserts at version 1, else replaces the version before.
 	Task(agent access.PrincipalID, id access.TaskID) (access.Task, error)
 	SaveTasks(ts ...access.Task) error
+	// PrincipalByIdentity finds who is a subject of a provider.
+	PrincipalByIdentity(i access.Identity) (access.Principal, error)
 	SaveEnrolment(e access.Enrolment) error
 	SaveLogin(l access.Login) error
 	// DropLogins ends every login of a principal, and its open enrolments.
@@ -197,4 +201,20 @@ type proposals interface {
 	Proposal(id access.ProposalID) (access.Proposal, error)
 	SaveProposals(ps ...access.Proposal) error
 	Proposals(q access.ProposalQuery) ([]access.Proposal, error)
+}
+
+type favourites interface {
+	// Favourites lists those of a person, by name.
+	Favourites(p access.Person) ([]access.Favourite, error)
+	// SaveFavourite keeps one, in the place of one of that name.
+	SaveFavourite(f access.Favourite) error
+	// DropFavourite forgets one; that there is none is no error.
+	DropFavourite(p access.Person, name string) error
+}
+
+type ticketWatches interface {
+	SaveTicketWatches(ws ...access.TicketWatch) error
+	// DueTicketWatches are those whose NextAt has come, the longest due first.
+	DueTicketWatches(limit int) ([]access.TicketWatch, error)
+	DropTicketWatches(ids ...access.GrantID) error
 }

@@ -44,6 +44,7 @@ func (b *Broker) Submit(ctx context.Context, c Caller, a Ask) (View, error) {
 	if c.Glass != nil {
 		return View{}, errGlassOnly
 	}
+	_ = b.readTickets(ctx, a.policy(c.Principal, c.Source)) // what could not be read, the decision says
 	return b.submit(ctx, c, a, func(tx Tx, fx *effects, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		ask := a.policy(p, c.Source)
 		got, err := set.Resolve(ask)
@@ -70,6 +71,7 @@ func (b *Broker) sealable(c Caller) error {
 // Extend asks for more time on a live grant. Policy decides over the whole time
 // the grant would then have had, so that extensions cannot add up past a cap.
 func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, error) {
+	b.extensionTickets(ctx, c, id, a)
 	return b.submit(ctx, c, a, func(tx Tx, fx *effects, set *policy.Set, p access.Principal) (access.Request, access.Decision, error) {
 		orig, err := b.find(tx, c, id)
 		if err != nil {
@@ -100,7 +102,13 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 		whole := a
 		whole.Resource, whole.Role = g.Targets[0].Resource, g.Role
 		whole.Duration = g.ExpiresAt.Add(a.Duration).Sub(g.ActiveAt).Truncate(time.Millisecond)
-		d, err := b.decide(tx, fx, set, whole.policy(p, c.Source), policy.AtRequest, subject{g.ID, g.Request})
+		more, err := extensionOf(tx, g, a.Duration)
+		if err != nil {
+			return access.Request{}, access.Decision{}, err
+		}
+		ask := whole.policy(p, c.Source)
+		ask.Extension = more
+		d, err := b.decide(tx, fx, set, ask, policy.AtRequest, subject{g.ID, g.Request})
 		return access.Request{
 			Targets: g.Targets, Role: g.Role, Permissions: g.Permissions, Endings: g.Endings, Clock: g.Clock,
 			Duration: a.Duration, Extends: g.ID, Ticket: a.Ticket, Task: a.Task,
@@ -152,38 +160,12 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		if err != nil {
 			return err
 		}
-		draft.ID = access.NewRequestID(tx.Now().UnixMilli(), b.entropy())
-		draft.Principal, draft.Person, draft.Device, draft.SealKey, draft.Source = p.ID, p.Person, c.Source.Device, c.SealKey, c.Source
-		draft.Reason, draft.Documents = a.Reason, set.Version()
-		if _, err := io.ReadFull(b.Rand, draft.Nonce[:]); err != nil {
-			return access.Fail(access.Internal, "no-randomness", "no randomness").Wrap(err)
+		if err := b.fill(tx, c, p, set, &draft, a.Reason); err != nil {
+			return err
 		}
-		r, ev, err := access.Submit(draft, c.Actor, d, tx.Now())
+		r, err := b.record(tx, fx, c, p, set, draft, d, who, sure)
 		if err != nil {
 			return err
-		}
-		if r, err = b.withinParty(tx, fx, r, p, c.Actor); err != nil {
-			return err
-		}
-		if r.State == access.RequestPending {
-			if err := pendingRoom(tx, p.Person); err != nil {
-				return err
-			}
-			if err := answerable(r, set, who, sure, tx.Now()); err != nil {
-				return err
-			}
-		}
-		fx.event(ev)
-		fx.request(r)
-		if r.State == access.RequestIsGranted {
-			if r, err = b.carryOut(tx, fx, r, set, false); err != nil {
-				return err
-			}
-			if r.Emergency.Is() {
-				if err := b.opened(tx, fx, c, r, set); err != nil {
-					return err
-				}
-			}
 		}
 		if a.Key != "" {
 			if err := tx.Remember(access.Remembered{Principal: p.ID, Key: a.Key, Body: a.Body, Result: string(r.ID), At: tx.Now()}); err != nil {
@@ -197,6 +179,50 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		return View{}, err
 	}
 	return v, nil
+}
+
+// fill puts into a draft who asks, from where, why, under which documents, and what
+// makes it differ from every other one.
+func (b *Broker) fill(tx Tx, c Caller, p access.Principal, set *policy.Set, draft *access.Request, reason string) error {
+	draft.ID = access.NewRequestID(tx.Now().UnixMilli(), b.entropy())
+	draft.Principal, draft.Person, draft.Device, draft.SealKey, draft.Source = p.ID, p.Person, c.Source.Device, c.SealKey, c.Source
+	draft.Reason, draft.Documents = reason, set.Version()
+	if _, err := io.ReadFull(b.Rand, draft.Nonce[:]); err != nil {
+		return access.Fail(access.Internal, "no-randomness", "no randomness").Wrap(err)
+	}
+	return nil
+}
+
+// record makes a request of a draft with its decision. What is allowed at once is
+// carried out.
+func (b *Broker) record(tx Tx, fx *effects, c Caller, p access.Principal, set *policy.Set, draft access.Request, d access.Decision, who *people, sure bool) (access.Request, error) {
+	r, ev, err := access.Submit(draft, c.Actor, d, tx.Now())
+	if err != nil {
+		return r, err
+	}
+	if r, err = b.withinParty(tx, fx, r, p, c.Actor); err != nil {
+		return r, err
+	}
+	if r.State == access.RequestPending {
+		if err := pendingRoom(tx, r.Person); err != nil {
+			return r, err
+		}
+		if err := answerable(r, set, who, sure, tx.Now()); err != nil {
+			return r, err
+		}
+	}
+	fx.event(ev)
+	fx.request(r)
+	if r.State != access.RequestIsGranted {
+		return r, nil
+	}
+	if r, err = b.carryOut(tx, fx, r, set, false); err != nil {
+		return r, err
+	}
+	if r.Emergency.Is() {
+		return r, b.opened(tx, fx, c, r, set)
+	}
+	return r, nil
 }
 
 // recall finds the request that an earlier call with the same key made.

@@ -104,6 +104,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	}
 	add("ticket", r.Ticket)
 	add("extends", string(r.Extends))
+	add("part of bundle", r.BundleText())
 	add("policy", string(r.Decision.Policy))
 	if r.State == access.RequestPending {
 		add("needs", needs(r))

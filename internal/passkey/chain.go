@@ -324,7 +324,7 @@ func (c *Chain) submitted(e access.Event) error {
 	}
 	for name, is := range map[string]string{"digest": r.Digest.String(), "principal": string(r.Principal), "person": string(r.Person),
 		"resource": strings.Join(names, ","), "role": string(r.Role), "duration": r.Duration.String(), "reason": r.Reason, "ticket": r.Ticket,
-		"rights": strings.Join(r.Permissions.Rights, ","), "mechanism": string(r.Permissions.Mechanism), "extends": string(r.Extends)} {
+		"rights": strings.Join(r.Permissions.Rights, ","), "mechanism": string(r.Permissions.Mechanism), "extends": string(r.Extends), "bundle": r.BundleText()} {
 		if e.Facts[name] != is {
 			return fmt.Errorf("its %s is not what was asked", name)
 		}

@@ -27,6 +27,7 @@ type condition struct {
 	line    int
 	program cel.Program
 	history bool // it looks at what was before
+	ticket  bool // it looks at the ticket
 }
 
 // holds evaluates the condition. An error is one of: a missing label, an unknown
@@ -134,7 +135,7 @@ func (e *environment) compile(r *report, c conditionText) *condition {
 		r.add(c.line, "", "the condition cannot be used: %s", err)
 		return nil
 	}
-	e.programs[c.text] = condition{c.text, c.line, program, looksAt(checked.NativeRep(), "history")}
+	e.programs[c.text] = condition{c.text, c.line, program, looksAt(checked.NativeRep(), "history"), looksAt(checked.NativeRep(), "ticket")}
 	known := e.programs[c.text]
 	return &known
 }

@@ -72,7 +72,7 @@ type path struct {
 
 // Miss is one thing that keeps a policy from applying.
 type Miss struct {
-	What   string // subject, role, resource, when, while, reason, ticket, approvals, limits, duration, mfa, recording
+	What   string // subject, role, resource, when, while, reason, ticket, approvals, limits, extensions, duration, start, mfa, recording
 	Source string // "policy.yaml:31"
 	Text   string
 }
@@ -162,7 +162,7 @@ func (w *weighing) conditions(r *Rule) (m match, matched bool) {
 		}
 		list[0] = nil
 	}
-	w.facts.in(r.location)
+	w.facts.about(r)
 	for _, c := range list {
 		if c == nil {
 			continue
@@ -193,8 +193,8 @@ func (w *weighing) path(r *Rule) path {
 	if n := utf8.RuneCountInString(strings.TrimSpace(a.Reason)); n < q.MinReason {
 		miss("reason", q.lineReason, "the reason must have at least %d characters, it has %d", q.MinReason, n)
 	}
-	if q.ticket != nil && !q.ticket.MatchString(a.Ticket) {
-		miss("ticket", q.lineTicket, "the ticket must match %s", q.Ticket)
+	for _, text := range q.Ticket.missing(a, w.facts.resource) {
+		miss("ticket", q.Ticket.line, "%s", text)
 	}
 	if q.MaxDuration > 0 && a.Duration > q.MaxDuration {
 		miss("duration", q.lineMax, "%s is over the maxDuration of %s", span(a.Duration), span(q.MaxDuration))
@@ -205,7 +205,13 @@ func (w *weighing) path(r *Rule) path {
 	if q.Recording {
 		miss("recording", q.lineRecording, "it asks for the session to be recorded, and nothing records sessions on %s", w.facts.resource.Type)
 	}
-	for _, ap := range q.Approvals {
+	if ahead := a.Start.Sub(w.facts.now); q.MaxAhead > 0 && ahead > q.MaxAhead {
+		miss("start", q.lineAhead, "the start is more than %s ahead", span(q.MaxAhead))
+	}
+	for _, text := range q.Extensions.reached(a) {
+		miss("extensions", q.Extensions.line, "%s", text)
+	}
+	for _, ap := range q.approvals(a) {
 		reqs, lacks := ap.resolve(meaning(a, w.facts.resource))
 		if len(lacks) > 0 {
 			miss("approvals", q.lineApprovals, "nobody can approve: %s", lacking(lacks, a, w.facts.resource))

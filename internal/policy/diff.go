@@ -337,9 +337,10 @@ func pathWords(r *Rule, p pair, who access.Principal) string {
 	if r.Require.MFA {
 		text += ", with a second factor"
 	}
-	if r.Require.Ticket != "" {
-		text += ", with a ticket"
+	if r.Require.Ticket.Asked() {
+		text += r.Require.Ticket.words()
 	}
+	text += r.Require.Extensions.words()
 	if c := conditions(r); c != "" {
 		text += ", " + c
 	}

@@ -31,7 +31,7 @@ func TestManualExamples(t *testing.T) {
 		}
 	}
 	s := compile(t, docs.String())
-	if len(s.Integrations()) != 1 || len(s.Schedules()) != 1 || len(s.Resources()) != 1 || len(s.Roles()) != 3 || len(s.Policies()) != 8 {
+	if len(s.Integrations()) != 2 || len(s.Schedules()) != 1 || len(s.Bundles()) != 1 || len(s.Resources()) != 2 || len(s.Roles()) != 3 || len(s.Policies()) != 10 {
 		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
 	}
 	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)
@@ -116,6 +116,10 @@ func TestManualIsComplete(t *testing.T) {
 		"Integration": "kind: Integration\nname: x\ntype: bare\naddress: https://a\nzzzzzz: 1\n",
 		"Schedule":    "kind: Schedule\nname: x\nzzzzzz: 1\n",
 		"layer":       "kind: Schedule\nname: x\nlayers: [{zzzzzz: 1}]\n",
+		"ticket":      "kind: Policy\nname: x\nrequire: {ticket: {zzzzzz: 1}}\n",
+		"extensions":  "kind: Policy\nname: x\nrequire: {extensions: {zzzzzz: 1}}\n",
+		"Bundle":      "kind: Bundle\nname: x\nzzzzzz: 1\n",
+		"part":        "kind: Bundle\nname: x\nparts: [{zzzzzz: 1}]\n",
 		"override":    "kind: Schedule\nname: x\noverrides: [{zzzzzz: 1}]\n",
 		"tests":       "tests: [{zzzzzz: 1}]\n",
 	} {

@@ -19,9 +19,11 @@ const (
 	KindSchedule = "Schedule"
 	// KindIntegration is for what is outside and Stint talks with.
 	KindIntegration = "Integration"
+	// KindBundle is for several things that are asked for together.
+	KindBundle = "Bundle"
 )
 
-var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration}
+var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration, KindBundle}
 
 // Document is one document as it was written. Its Text is what is stored and
 // versioned; everything else is read from it again by Compile.
@@ -42,6 +44,7 @@ type entry struct {
 	rule        *Rule
 	schedule    *Schedule
 	integration *Integration
+	bundle      *Bundle
 }
 
 // Parse splits files into documents and checks the form of each: fields, names,
@@ -197,6 +200,8 @@ func readDocument(r *report, d Document, schemas catalogue) (entry, bool) {
 		e.integration = readIntegration(f, src, schemas.integrations)
 	case KindSchedule:
 		e.schedule = readSchedule(f, src)
+	case KindBundle:
+		e.bundle = readBundle(f, src)
 	}
 	f.close()
 	return e, len(r.problems) == before

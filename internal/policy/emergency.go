@@ -49,8 +49,11 @@ func checkBreakGlass(r *report, rule *Rule, line int) {
 	if len(q.Approvals) > 0 {
 		add(q.lineApprovals, "leave it out; another person reviews it afterwards", "waits for no approval")
 	}
-	if q.Ticket != "" {
-		add(q.lineTicket, "leave it out; people name it in the reason", "must not depend on a ticket")
+	if q.Ticket.Asked() {
+		add(q.Ticket.line, "leave it out; people name it in the reason", "must not depend on a ticket")
+	}
+	if q.Extensions.Said {
+		add(q.Extensions.line, "leave it out", "is never extended")
 	}
 	if q.MFA {
 		add(q.lineMFA, "leave it out", "works when sign-in does not")

@@ -34,11 +34,13 @@ type variable struct {
 var (
 	textList = cel.ListType(cel.StringType)
 	textMap  = cel.MapType(cel.StringType, cel.StringType)
+
+	boolType, stringType = cel.BoolType, cel.StringType
 )
 
 // variables is the whole vocabulary; docs/reference/documents.md explains it,
 // and a test compares the two.
-var variables = []variable{
+var variables = append([]variable{
 	{"request.duration", cel.DurationType, func(f *facts) ref.Val { return types.Duration{Duration: f.ask.Duration} }},
 	{"request.reason", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Reason) }},
 	{"request.ticket", cel.StringType, func(f *facts) ref.Val { return types.String(f.ask.Ticket) }},
@@ -91,7 +93,7 @@ var variables = []variable{
 	{"start.minute", cel.IntType, func(f *facts) ref.Val { return types.Int(f.clock.start.Minute()) }},
 	{"start.date", cel.StringType, func(f *facts) ref.Val { return types.String(f.clock.start.Format(time.DateOnly)) }},
 	{"start.time", cel.StringType, func(f *facts) ref.Val { return types.String(f.clock.start.Format("15:04")) }},
-}
+}, ticketVariables...)
 
 // closedSets are the variables with few possible values: comparing one with any
 // other value is a mistake, and would make a denying policy never deny.

@@ -85,7 +85,7 @@ func (w *weighing) trial(r *Rule) Trial {
 	if !r.Resources.Matches(w.facts.resource) {
 		miss("resource", r.at.line, "its resources do not include %s", a.Resource)
 	}
-	w.facts.in(r.location)
+	w.facts.about(r)
 	t.Misses = append(t.Misses, w.failing("when", r, r.when)...)
 	t.Misses = append(t.Misses, w.failing("while", r, r.while)...)
 	if !r.Deny {

@@ -20,6 +20,7 @@ type facts struct {
 	lookup   map[string]func(*facts) ref.Val
 
 	clock   *clock // of the policy being evaluated
+	from    string // the ticket system that it names
 	clocks  []*clock
 	groupsV ref.Val
 	ownersV ref.Val
@@ -43,6 +44,12 @@ func (f *facts) ResolveName(name string) (any, bool) {
 
 // Parent implements cel.Activation.
 func (f *facts) Parent() cel.Activation { return nil }
+
+// about sets what is the policy's own: the zone, and where its ticket is kept.
+func (f *facts) about(r *Rule) {
+	f.in(r.location)
+	f.from = r.Require.Ticket.From
+}
 
 // in sets the zone for `now` and `start`.
 func (f *facts) in(l *time.Location) {

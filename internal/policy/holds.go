@@ -87,6 +87,7 @@ type Wants struct {
 	Holds   bool
 	Pending bool
 	Same    bool
+	Tickets bool
 }
 
 // Wants says what a decision in that phase looks at.
@@ -106,8 +107,9 @@ func (s *Set) findWants() (w Wants) {
 		q := &r.Require
 		w.Holds = w.Holds || q.Limits.Live > 0
 		w.Pending = w.Pending || q.Limits.Pending > 0
+		w.Tickets = w.Tickets || q.Ticket.From != ""
 		w.Same = w.Same || r.when != nil && r.when.history
-		for _, a := range q.Approvals {
+		for _, a := range q.allApprovals() {
 			w.Above = w.Above || slices.Contains(a.From, above) || slices.Contains(a.EscalateTo, above)
 		}
 	}

@@ -96,6 +96,12 @@ func Remove(have []Document, kind, name string) ([]Document, error) {
 func (e entry) mentions(kind, name string) (line int, ok bool) {
 	var refs []item
 	switch {
+	case e.bundle != nil && kind == KindResource:
+		refs = e.bundle.refs
+	case e.bundle != nil && kind == KindRole:
+		refs = e.bundle.roles
+	case e.rule != nil && kind == KindIntegration:
+		refs = []item{{e.rule.Require.Ticket.From, e.rule.Require.Ticket.lineFrom}}
 	case e.role != nil && kind == KindResource:
 		refs = e.role.refs
 	case e.role != nil && kind == KindRole:

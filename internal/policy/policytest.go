@@ -147,8 +147,11 @@ func readTest(f *form, now time.Time) testCase {
 	}
 	c.ask.SinceSame = f.span("sameAgo", never)
 	c.ask.Reason = f.text("why", 4096)
-	c.ask.Ticket = f.text("ticket", 255)
 	c.ask.Task = access.TaskID(f.text("task", access.MaxTaskID))
+	readTicketTest(f, &c.ask)
+	if n := f.whole("extended", 0, maxExtensions, -1); n >= 0 || f.has("by") {
+		c.ask.Extension = &Extension{Count: max(n, 0), By: f.span("by", 100*365*24*time.Hour)}
+	}
 	if it, ok := f.scalar("at"); ok {
 		c.at = readTime(f, it)
 	}

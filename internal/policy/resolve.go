@@ -28,8 +28,10 @@ type Ask struct {
 	SinceSame time.Duration      // since somebody last said yes to the same; 0: never
 	// Answers is who answers for a vendor or an agent, as they are now; it is always
 	// filled where there is somebody. EndsBy is when its task ends; zero: it has none.
-	Answers *access.Principal
-	EndsBy  time.Time
+	Answers   *access.Principal
+	EndsBy    time.Time
+	Tickets   map[string]Ticket // what is known of Ticket, by integration, as TicketSystems says
+	Extension *Extension        // nil: it is not for more time
 }
 
 // Resolved is what an Ask means: the target it would be on and what it would

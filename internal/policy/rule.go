@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -45,7 +43,7 @@ func (r *Rule) onCall() bool { return len(scheduleRefs(0, r.Subjects...)) > 0 }
 // scheduleRefs are the schedules that the policy names.
 func (r *Rule) scheduleRefs() []item {
 	refs := scheduleRefs(r.lineSubjects, r.Subjects...)
-	for _, a := range r.Require.Approvals {
+	for _, a := range r.Require.allApprovals() {
 		refs = append(refs, scheduleRefs(a.line, append(slices.Clone(a.From), a.EscalateTo...)...)...)
 	}
 	return refs
@@ -53,8 +51,8 @@ func (r *Rule) scheduleRefs() []item {
 
 // Requirements are what an allowing policy asks of a request.
 type Requirements struct {
-	MinReason   int    // characters; 0: none
-	Ticket      string // pattern; empty: none
+	MinReason   int // characters; 0: none
+	Ticket      TicketRule
 	Approvals   []Approval
 	MaxDuration time.Duration // 0: the role's
 	MFA         bool
@@ -63,11 +61,12 @@ type Requirements struct {
 	AnswerWithin time.Duration
 	RemindAfter  time.Duration // 0: nobody is reminded
 	Limits       Limits
+	Extensions   Extensions
+	MaxAhead     time.Duration // how far off a start may be; 0: access.MaxAhead
 
-	ticket                          *regexp.Regexp
-	lineReason, lineTicket, lineMax int
-	lineMFA, lineApprovals          int
-	lineRecording                   int
+	lineReason, lineMax, lineAhead int
+	lineMFA, lineApprovals         int
+	lineRecording                  int
 }
 
 func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
@@ -129,22 +128,7 @@ func readRequire(f *form) Requirements {
 		q.MinReason, q.lineReason = s.whole("minLength", 1, 1000, 1), s.lineOf("minLength")
 		s.close()
 	}
-	if s := f.sub("ticket"); s != nil {
-		if it, ok := s.must("pattern"); ok {
-			q.lineTicket, q.Ticket = it.line, it.text
-			re, err := regexp.Compile(it.text)
-			switch {
-			case len(it.text) > 512:
-				f.r.add(it.line, "", "the pattern is longer than 512 bytes")
-			case it.text == "":
-				f.r.add(it.line, `write ".+" for any`, "the pattern is empty")
-			case err != nil:
-				f.r.add(it.line, "", "not a regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-			}
-			q.ticket = re
-		}
-		s.close()
-	}
+	q.Ticket = readTicket(f)
 	for _, s := range f.subs("approvals") {
 		q.Approvals = append(q.Approvals, readApproval(s))
 	}
@@ -152,6 +136,8 @@ func readRequire(f *form) Requirements {
 	readWaiting(f, &q)
 	checkApprovals(f, &q)
 	q.Limits = readLimits(f)
+	q.Extensions = readExtensions(f)
+	q.MaxAhead, q.lineAhead = f.span("maxAhead", access.MaxAhead), f.lineOf("maxAhead")
 	q.MaxDuration, q.lineMax = f.span("maxDuration", access.MaxDuration), f.lineOf("maxDuration")
 	q.MFA, q.lineMFA = f.flag("mfa"), f.lineOf("mfa")
 	q.Recording, q.lineRecording = f.flag("recording"), f.lineOf("recording")

@@ -104,6 +104,18 @@ func matches(pattern, text string) bool {
 // CLI, checks nothing of what they define.
 type catalogue struct{ resources, integrations map[string]access.Schema }
 
+// ticketTypes are the types of integration that keep tickets; nil without schemas.
+func (c catalogue) ticketTypes() map[string]bool {
+	if c.integrations == nil {
+		return nil
+	}
+	types := map[string]bool{}
+	for t, s := range c.integrations {
+		types[t] = s.Tickets
+	}
+	return types
+}
+
 func catalogueOf(schemas map[string]access.Schema) catalogue {
 	if schemas == nil {
 		return catalogue{}

@@ -33,7 +33,7 @@ func (s *Set) heavy() map[access.Place]bool {
 //   - roles and policies that reach, before or after, a resource which was of high
 //     criticality;
 //   - such a resource itself, whatever of it changes, and a resource at its place;
-//   - every document of another kind.
+//   - every document of another kind, but for bundles.
 //
 // Not among them is what only takes away (see onlyTakes), and a document that says the
 // same in other words. A resource that is new, or was not of high criticality until
@@ -77,6 +77,9 @@ func (s *Set) grave(after *Set, c Change, heavy map[access.Place]bool) string {
 			return ""
 		}
 		return s.reaches(heavy, s.reachOfRule(was), after.reachOfRule(is))
+	}
+	if c.Kind == KindBundle {
+		return "" // it lets nobody have anything
 	}
 	return "documents of this kind always do"
 }

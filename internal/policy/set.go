@@ -27,10 +27,14 @@ type Set struct {
 	byAny     []*Rule                     // policies for every role, in document order
 	schedules []*Schedule
 	schedule  map[string]*Schedule
+	bundles   []*Bundle
+	bundle    map[string]*Bundle
 	lookup    map[string]func(*facts) ref.Val
 	env       *environment // nil when no document has a condition
 	warnings  []Problem
 	wants     Wants
+
+	ticketTypes map[string]bool // the types of integration that keep tickets; nil: not known
 }
 
 // Compile checks the documents, each and together, and makes them ready. It
@@ -45,12 +49,14 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 		byName:   map[string]*Integration{},
 		byRole:   map[access.RoleName][]*Rule{},
 		schedule: map[string]*Schedule{},
+		bundle:   map[string]*Bundle{},
 	}
 	if len(docs) > maxDocuments {
 		return nil, Problems{{Message: "too many documents"}}
 	}
 	var all Problems
 	seen, known := register{}, catalogueOf(schemas)
+	s.ticketTypes = known.ticketTypes()
 	for i, d := range docs {
 		r := &report{file: d.File}
 		if e, ok := readDocument(r, d, known); ok && seen.first(r, e.doc) {
@@ -83,6 +89,9 @@ func (s *Set) add(e entry) {
 	case e.schedule != nil:
 		s.schedule[e.schedule.Name] = e.schedule
 		s.schedules = append(s.schedules, e.schedule)
+	case e.bundle != nil:
+		s.bundle[e.bundle.Name] = e.bundle
+		s.bundles = append(s.bundles, e.bundle)
 	case e.rule != nil:
 		e.rule.index = len(s.rules)
 		s.rules = append(s.rules, e.rule)
@@ -189,6 +198,9 @@ func (s *Set) link() error {
 		x.link(r, zones)
 		all = append(all, r.problems...)
 	}
+	for _, b := range s.bundles {
+		all = append(all, s.linkBundle(b)...)
+	}
 	for _, rule := range s.rules {
 		r := &report{file: rule.at.file}
 		refer(r, "role", s.role, rule.roleRefs)
@@ -198,6 +210,7 @@ func (s *Set) link() error {
 		if err := s.conditions(r, rule); err != nil {
 			return err
 		}
+		s.checkTicket(r, rule)
 		all = append(all, r.problems...)
 	}
 	if len(all) > 0 {

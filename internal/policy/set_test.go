@@ -150,10 +150,19 @@ func TestVocabulary(t *testing.T) {
 		"start.minute":             `start.minute == 30`,
 		"start.date":               `start.date == "2026-11-23"`,
 		"start.time":               `start.time == "09:30"`,
+		"ticket.open":              `ticket.open`,
+		"ticket.namesResource":     `ticket.namesResource`,
+		"ticket.assignee":          `ticket.assignee == principal.person`,
+		"ticket.reporter":          `ticket.reporter == "noor"`,
+		"ticket.editedBy":          `ticket.editedBy == "omar"`,
 	}
 	for _, v := range variables {
 		name, condition := v.name, conditions[v.name]
-		s := compile(t, shop+"kind: Policy\nname: p\nsubjects: ['*']\nroles: [reader]\nzone: Europe/Berlin\nwhen: |\n  "+condition+"\n")
+		text := shop + "kind: Policy\nname: p\nsubjects: ['*']\nroles: [reader]\nzone: Europe/Berlin\nwhen: |\n  " + condition + "\n"
+		if strings.HasPrefix(name, "ticket.") {
+			text = jira + strings.TrimSuffix(text, "\n") + " && " + byOthers + "\nrequire: {ticket: {from: corp-jira}}\n"
+		}
+		s := compile(t, text)
 		a := ask()
 		a.Start = time.Date(2026, 11, 23, 8, 30, 0, 0, time.UTC)
 		a.Task = "OPS-12"
@@ -161,6 +170,7 @@ func TestVocabulary(t *testing.T) {
 			a.Principal.Sponsor, a.Principal.Company = "user:omar", "Acme"
 			a.Answers = &access.Principal{ID: "user:omar", Person: "omar"}
 		}
+		a.Tickets = map[string]Ticket{"corp-jira": theirs()}
 		a.Source.Auth = access.Auth{Provider: "corp-sso", At: noon.Add(-10 * time.Minute), Methods: []string{"otp", "pwd"}, Class: "high", MFA: true}
 		if d := s.Decide(a, AtRequest, noon); d.Effect != access.Allow {
 			t.Errorf("%s: %s", name, said(d))

@@ -54,7 +54,7 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 	case KindIntegration:
 		return refused.Because("only administrators write integrations")
 	default:
-		return refused.Because("only administrators write resources and schedules")
+		return refused.Because("only administrators write resources, schedules and bundles")
 	}
 	if len(reach) == 0 {
 		return refused.Because("it reaches no resource of yours").Try("name a resource you own under resources")

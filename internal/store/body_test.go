@@ -190,6 +190,19 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotRev, err := scanReview(rowOf{reviewTable, w, []string{"id", "version", "state", "request_id", "grant_id", "person", "resource", "closer", "finding", "opened_at", "remind_at", "body"}})
 	same("review", gotRev, rev, err)
+
+	var fav access.Favourite
+	fill(t, reflect.ValueOf(&fav).Elem(), &n)
+	gotFav, err := scanFavourite(rowOf{favouriteTable, favouriteRow(fav), []string{"person", "name", "resource", "role", "duration", "saved_at"}})
+	same("favourite", gotFav, fav, err)
+
+	var watch access.TicketWatch
+	fill(t, reflect.ValueOf(&watch).Elem(), &n)
+	if w, err = ticketWatchRow(watch); err != nil {
+		t.Fatal(err)
+	}
+	gotWatch, err := scanTicketWatch(rowOf{ticketWatchTable, w, []string{"grant_id", "next_at", "body"}})
+	same("watched ticket", gotWatch, watch, err)
 }
 
 // TestDecodeIsStrict: what this program does not know is never passed over.

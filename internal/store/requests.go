@@ -30,6 +30,7 @@ type requestBody struct {
 	Reason      string          `json:"reason"`
 	Ticket      string          `json:"ticket,omitempty"`
 	Emergency   string          `json:"emergency,omitempty"`
+	Bundle      []byte          `json:"bundle,omitempty"`
 	Documents   int64           `json:"documents,omitempty"`
 	Nonce       []byte          `json:"nonce"`
 	Decision    decisionBody    `json:"decision"`
@@ -53,7 +54,7 @@ func requestRow(r access.Request) (write, error) {
 	body, err := encode(requestBody{
 		Device: string(r.Device), SealKey: r.SealKey, Source: sourceOf(r.Source), Targets: targetsOf(r.Targets),
 		Permissions: permissionsOf(r.Permissions), Endings: endingsBody(r.Endings), Clock: string(r.Clock), Start: stampOf(r.Start),
-		Reason: r.Reason, Ticket: r.Ticket, Emergency: string(r.Emergency), Documents: r.Documents, Nonce: r.Nonce[:], Decision: decisionOf(r.Decision),
+		Reason: r.Reason, Ticket: r.Ticket, Emergency: string(r.Emergency), Bundle: bundleOf(r.Bundle), Documents: r.Documents, Nonce: r.Nonce[:], Decision: decisionOf(r.Decision),
 		DecidedAt: stampOf(r.DecidedAt), Votes: len(r.Approvals),
 		Escalated: r.Escalated, Reminders: r.Reminders, RemindedAt: stampOf(r.RemindedAt), Remarks: remarksOf(r.Remarks),
 	})
@@ -67,6 +68,14 @@ func requestRow(r access.Request) (write, error) {
 	return write{string(r.ID), r.Version, string(r.State), string(r.Principal), string(r.Person), firstResource(r.Targets),
 		string(r.Role), int64(r.Duration), string(r.Extends), r.Digest[:], needed(r.Decision), string(r.Grant),
 		millis(r.CreatedAt), millis(r.ExpiresAt), millis(r.ChaseAt()), body, auth, string(r.Task)}, nil
+}
+
+// bundleOf is nil for what is no part of a bundle.
+func bundleOf(d access.Digest) []byte {
+	if d == (access.Digest{}) {
+		return nil
+	}
+	return d[:]
 }
 
 func remarksOf(ms []access.Remark) (bs []remarkBody) {
@@ -124,6 +133,7 @@ func scanRequest(row row) (storedRequest, error) {
 	r.Permissions, r.Endings, r.Clock = b.Permissions.permissions(), access.Endings(b.Endings), access.StartClock(b.Clock)
 	r.Start, r.Reason, r.Ticket, r.Documents = b.Start.time(), b.Reason, b.Ticket, b.Documents
 	r.Emergency = access.Emergency(b.Emergency)
+	copy(r.Bundle[:], b.Bundle)
 	r.Decision, r.votes = b.Decision.decision(), b.Votes
 	r.Escalated, r.Reminders, r.RemindedAt, r.Remarks = b.Escalated, b.Reminders, b.RemindedAt.time(), remarks(b.Remarks)
 	copy(r.Nonce[:], b.Nonce)
@@ -184,6 +194,7 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	p.equal("principal", string(q.Principal))
 	p.equal("person", string(q.Person))
 	p.equal("role", string(q.Role))
+	p.equal("extends", string(q.Extends))
 	found, err := page(tx, p, scanRequest, func(r storedRequest) string { return string(r.ID) })
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ var cases = []struct {
 	{"ExtensionRaisesTheEnd", extensionRaisesTheEnd},
 	{"Rules", rules},
 	{"Reviews", reviews},
-	{"Proposals", proposals},
+	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 

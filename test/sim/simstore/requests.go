@@ -203,7 +203,7 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	ids := newest(sets, string(q.Before), limit, func(id string) bool {
 		r := t.rows[access.RequestID(id)]
 		return (q.Principal == "" || r.Principal == q.Principal) && (q.Person == "" || r.Person == q.Person) &&
-			(q.Role == "" || r.Role == q.Role) && (q.Resource == "" || on(r.Targets, q.Resource))
+			(q.Role == "" || r.Role == q.Role) && (q.Extends == "" || r.Extends == q.Extends) && (q.Resource == "" || on(r.Targets, q.Resource))
 	})
 	var found []access.Request
 	for _, id := range ids {

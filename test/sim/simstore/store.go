@@ -40,11 +40,14 @@ type Store struct {
 	reviews      map[access.ReviewID]access.Review
 	proposals    map[access.ProposalID]access.Proposal
 	tasks        map[string]access.Task // by key
-	log          []access.Event
-	versions     map[string]int64 // the versions of each entity that the log has, while they are dense
-	odd          map[record]bool  // those that are not
-	scratch      []byte
-	broken       []string // rules that changes broke
+	favourites   map[favouriteKey]access.Favourite
+	// ticketWatches are by grant.
+	ticketWatches map[access.GrantID]access.TicketWatch
+	log           []access.Event
+	versions      map[string]int64 // the versions of each entity that the log has, while they are dense
+	odd           map[record]bool  // those that are not
+	scratch       []byte
+	broken        []string // rules that changes broke
 }
 
 // New makes an empty store. now is the database's clock; the store's time never
@@ -66,8 +69,9 @@ func New(now func() time.Time) *Store {
 		reviews:      map[access.ReviewID]access.Review{},
 		proposals:    map[access.ProposalID]access.Proposal{},
 		tasks:        map[string]access.Task{},
-		versions:     map[string]int64{},
-		odd:          map[record]bool{},
+		favourites:   map[favouriteKey]access.Favourite{}, ticketWatches: map[access.GrantID]access.TicketWatch{},
+		versions: map[string]int64{},
+		odd:      map[record]bool{},
 	}
 }
 
