@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -26,6 +27,7 @@ func (p *process) newMessages() *notify.Service {
 	site := notify.Site{Installation: p.identity.installation}
 	if p.settings.publicURL != nil {
 		site.URL = p.settings.publicURL.String()
+		site.Requests = strings.TrimSuffix(site.URL, "/") + "/r/"
 	}
 	return notify.New(notify.Config{
 		Source: messageLog{p.store}, Memory: messageMemory{p.store}, World: messageWorld{p.store, p.broker}, Outside: outside{p.store, p.broker},
