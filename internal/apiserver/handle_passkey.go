@@ -114,7 +114,7 @@ func siteOf(u *url.URL) (ident.Site, error) {
 	site := ident.Site{RPID: host, Origin: u.Scheme + "://" + u.Host}
 	if site.Origin == access.ClientOrigin {
 		return ident.Site{}, access.Fail(access.Conflict, "no-site-for-passkeys", "the server's pages have no address of their own").
-			Because("passkeys for "+site.Origin+" are those that stint asks on people's own machines").Try("give public_url a port, or better a name and https")
+			Because("passkeys for " + site.Origin + " are those that stint asks on people's own machines").Try("give public_url a port, or better a name and https")
 	}
 	return site, nil
 }

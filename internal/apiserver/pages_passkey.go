@@ -227,7 +227,6 @@ func (d doors) Passkey(ctx context.Context, v web.Visitor, id string) (out web.K
 	return out, nil
 }
 
-
 // newPasskey is what the form says, for these pages.
 func newPasskey(n web.NewKey, site ident.Site) ident.NewPasskey {
 	out := ident.NewPasskey{Name: n.Name, Site: site, Nonce: n.Nonce}

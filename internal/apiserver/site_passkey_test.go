@@ -142,7 +142,10 @@ func keyed(t testing.TB, files []string, names ...string) (w *world, admin *api.
 	all = map[string]*guest{"root": w.guest("root")}
 	all["root"].makes().want(t, http.StatusSeeOther)
 	for _, n := range names {
-		check(t, func() error { _, err := admin.AddUser(t.Context(), api.UserAdd{Name: n, Groups: []string{"dba"}}); return err }())
+		check(t, func() error {
+			_, err := admin.AddUser(t.Context(), api.UserAdd{Name: n, Groups: []string{"dba"}})
+			return err
+		}())
 		g := w.guest(n)
 		g.makes().want(t, http.StatusSeeOther)
 		p, err := admin.Passkey(t.Context(), g.id)
@@ -237,6 +240,12 @@ func TestHostilePasskey(t *testing.T) {
 			t.Errorf("%d, session %q: %s", p.status, b.cookie(t, "stint"), p.text)
 		}
 	}
+	func() { // the counter is beyond nothing
+		b := w.browser()
+		form, challenge := noor.entry(b)
+		form.Set("proof", proofOf(t, noor.uses(challenge)))
+		b.post("/login/passkey", form).want(t, http.StatusSeeOther)
+	}()
 	zero := uint32(0)
 	for what, bend := range map[string]passkeytest.Bend{
 		"another challenge":           {Challenge: make([]byte, 32)},
