@@ -84,7 +84,8 @@ func (d doors) Person(ctx context.Context, v web.Visitor) (web.Person, error) {
 	}
 	p := c.Principal
 	fresh := d.now().Sub(c.Login.CreatedAt) < freshFor
-	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols}, nil
+	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols,
+		Few: p.Attributes[access.MessagesAttribute] == access.MessagesFew, Mail: p.Attributes[access.MailAttribute]}, nil
 }
 
 // integrations are those of identity providers, in the order of their names.
@@ -259,6 +260,18 @@ func (d doors) EndSession(ctx context.Context, v web.Visitor, id string) error {
 	}
 	_, err = d.ident.EndSession(ctx, c, id)
 	return err
+}
+
+// SetMessages says which messages the visitor is sent.
+func (d doors) SetMessages(ctx context.Context, v web.Visitor, few bool) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.writes.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	return d.ident.SetMessages(ctx, c, few)
 }
 
 // AllowTerminal makes the code by which a command line signs in as the visitor.

@@ -281,7 +281,7 @@ func TestWhoSeesWhichPage(t *testing.T) {
 		{"POST", "/passkeys/" + key + "/ask", false}, {"POST", "/passkeys/" + key + "/vouch", false}, {"POST", "/passkeys/" + key + "/remove", false},
 		{"POST", "/recovery/ask", false}, {"POST", "/recovery", false}, {"GET", "/requests", false}, {"GET", "/r/" + r.ID, false}, {"POST", "/r/" + r.ID + "/ask", false},
 		{"POST", "/r/" + r.ID + "/decide", false}, {"POST", "/r/" + r.ID + "/withdraw", false}, {"POST", "/r/" + r.ID + "/end", false},
-		{"GET", "/device", true}, {"POST", "/device", false}, {"POST", "/device/answer", false},
+		{"POST", "/messages", false}, {"GET", "/device", true}, {"POST", "/device", false}, {"POST", "/device/answer", false},
 	} {
 		call := func(b *browser) shown {
 			if c.method == "GET" {

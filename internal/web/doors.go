@@ -40,6 +40,9 @@ type Doors interface {
 	Asking(ctx context.Context, v Visitor, code string) (Asking, error)
 	AnswerDevice(ctx context.Context, v Visitor, code string, allow bool) error
 
+	// SetMessages says whether the visitor wants to hear of trouble only.
+	SetMessages(ctx context.Context, v Visitor, few bool) error
+
 	Keys
 	Desk
 }
@@ -62,6 +65,9 @@ type Person struct {
 	Until     api.Time
 	// Fresh says that the session may make other logins without signing in again.
 	Fresh bool
+	// Few says that they want to hear of trouble only, and Mail where messages go.
+	Few  bool
+	Mail string
 	// Enrols says that the session is by a recovery code, for making a passkey alone.
 	Enrols bool
 }

@@ -9,6 +9,15 @@ func (s *Site) home(v *visit) error {
 	return s.render(v, http.StatusOK, "home", "You are signed in", nil)
 }
 
+// setMessages says which messages one is sent.
+func (s *Site) setMessages(v *visit) error {
+	if err := s.doors.SetMessages(v.r.Context(), v.Visitor, v.r.PostForm.Get("few") != ""); err != nil {
+		return err
+	}
+	v.redirect("/")
+	return nil
+}
+
 type loginPage struct {
 	Ways     []Way
 	Passkeys bool

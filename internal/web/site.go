@@ -64,6 +64,7 @@ func pages() []page {
 		{pattern: "POST /recovery/ask", asks: true, serve: (*Site).askRecovery},
 		{pattern: "POST /recovery", serve: (*Site).makeRecovery},
 
+		{pattern: "POST /messages", serve: (*Site).setMessages},
 		{pattern: "GET /requests", serve: (*Site).listRequests},
 		{pattern: "GET /r/{id}", serve: (*Site).showRequest},
 		{pattern: "POST /r/{id}/ask", asks: true, serve: (*Site).askVote},

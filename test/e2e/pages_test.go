@@ -131,7 +131,7 @@ func (r *reader) shoot(name string) {
 		}
 		for _, scheme := range []string{"light", "dark"} {
 			_, err := chromedp.Run(r.tab, chromedp.Action[[]byte](func(ctx context.Context, at *chromedp.Target) ([]byte, error) {
-				_, err := cdp.Call(ctx, at, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+				_, err := cdp.Call(ctx, at, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 				return nil, err
 			}))
 			must(r.t, err)
