@@ -7,7 +7,7 @@ func (r Request) LevelFor(p Principal) (least Level, asked bool) {
 		return LevelConsole, false
 	}
 	least = LevelClient
-	for _, q := range r.Decision.Approvals {
+	for _, q := range r.Asking() {
 		if inAny(q, p) {
 			least = min(least, r.Wants(q))
 		}

@@ -196,6 +196,23 @@ func (d doors) Vote(ctx context.Context, v web.Visitor, id string, b web.Ballot)
 	return toRequest(x), nil
 }
 
+// Remark asks a question about a request, or answers.
+func (d doors) Remark(ctx context.Context, v web.Visitor, id, text string, answer bool) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.writes.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	say := d.broker.Question
+	if answer {
+		say = d.broker.Answer
+	}
+	_, err = say(ctx, callBy(c).asked(nil), id, text)
+	return err
+}
+
 // Withdraw withdraws the visitor's own request.
 func (d doors) Withdraw(ctx context.Context, v web.Visitor, id string) error {
 	c, err := d.caller(ctx, v)

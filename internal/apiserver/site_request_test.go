@@ -91,7 +91,7 @@ func TestDecidePage(t *testing.T) {
 
 	// Who asked sees how it stands, and ends it.
 	mine := w.guest("gus")
-	mine.get("/r/"+r.ID).want(t, http.StatusOK, "active until", "End it now")
+	mine.get("/r/"+r.ID).want(t, http.StatusOK, "Active until", "End it now")
 	mine.get("/requests").want(t, http.StatusOK, r.ID, "active until")
 	omar.get("/r/"+r.ID+"/end").want(t, http.StatusNotFound) // no GET ends anything
 	mine.post("/r/"+r.ID+"/end", nil).want(t, http.StatusSeeOther)
@@ -99,15 +99,20 @@ func TestDecidePage(t *testing.T) {
 		t.Errorf("given back: %+v, %v", r.Grant, err)
 	}
 
-	// A no takes no passkey, but a word.
+	// A no takes no passkey, but a word. A question and its answer are part of neither.
 	no := askVault(t, gus, "again")
+	omar.post("/r/"+no.ID+"/remark", url.Values{"text": {"which <seals>?"}}).want(t, http.StatusSeeOther)
+	mine.get("/r/"+no.ID).want(t, http.StatusOK, "which &lt;seals&gt;?", "Your answer")
+	omar.post("/r/"+no.ID+"/remark", url.Values{"text": {"mine"}, "kind": {"answer"}}).want(t, http.StatusForbidden)
+	mine.post("/r/"+no.ID+"/remark", url.Values{"text": {"all of them"}, "kind": {"answer"}}).want(t, http.StatusSeeOther)
+	omar.get("/r/"+no.ID).want(t, http.StatusOK, "all of them")
 	omar.post("/r/"+no.ID+"/decide", url.Values{"answer": {"deny"}, "digest": {no.Digest}}).want(t, http.StatusUnprocessableEntity, "note")
 	omar.post("/r/"+no.ID+"/decide", url.Values{"answer": {"deny"}, "digest": {no.Digest}, "note": {"not today"}}).want(t, http.StatusSeeOther)
-	mine.get("/r/"+no.ID).want(t, http.StatusOK, "denied", "not today")
+	mine.get("/r/"+no.ID).want(t, http.StatusOK, "Denied", "not today")
 	back := askVault(t, gus, "once more")
 	omar.post("/r/"+back.ID+"/withdraw", nil).want(t, http.StatusForbidden)
 	mine.post("/r/"+back.ID+"/withdraw", nil).want(t, http.StatusSeeOther)
-	mine.get("/r/"+back.ID).want(t, http.StatusOK, "withdrawn")
+	mine.get("/r/"+back.ID).want(t, http.StatusOK, "Withdrawn")
 }
 
 // TestHostileDecision has yeses that nobody who is asked has given.
@@ -280,7 +285,7 @@ func TestWhoSeesWhichPage(t *testing.T) {
 		{"POST", "/passkeys", true}, {"GET", "/recovery", true},
 		{"POST", "/passkeys/" + key + "/ask", false}, {"POST", "/passkeys/" + key + "/vouch", false}, {"POST", "/passkeys/" + key + "/remove", false},
 		{"POST", "/recovery/ask", false}, {"POST", "/recovery", false}, {"GET", "/requests", false}, {"GET", "/r/" + r.ID, false}, {"POST", "/r/" + r.ID + "/ask", false},
-		{"POST", "/r/" + r.ID + "/decide", false}, {"POST", "/r/" + r.ID + "/withdraw", false}, {"POST", "/r/" + r.ID + "/end", false},
+		{"POST", "/r/" + r.ID + "/decide", false}, {"POST", "/r/" + r.ID + "/withdraw", false}, {"POST", "/r/" + r.ID + "/end", false}, {"POST", "/r/" + r.ID + "/remark", false},
 		{"POST", "/messages", false}, {"GET", "/device", true}, {"POST", "/device", false}, {"POST", "/device/answer", false},
 	} {
 		call := func(b *browser) shown {

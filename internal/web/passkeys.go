@@ -128,17 +128,17 @@ func (s *Site) enrol(v *visit) error {
 type keyringPage struct {
 	Keyring
 	Nonce string
-	Made  *api.Passkey // just now
 }
 
-func (s *Site) showPasskeys(v *visit) error { return s.passkeysPage(v, nil) }
+// When is a time for people.
+func (keyringPage) When(t api.Time) string { return when(t) }
 
-func (s *Site) passkeysPage(v *visit, made *api.Passkey) error {
+func (s *Site) showPasskeys(v *visit) error {
 	ring, err := s.doors.Passkeys(v.r.Context(), v.Visitor)
 	if err != nil {
 		return err
 	}
-	return s.renderSigning(v, "passkeys", "Your passkeys", keyringPage{ring, base64.StdEncoding.EncodeToString(newNonceBytes()), made})
+	return s.renderSigning(v, "passkeys", "Your passkeys", keyringPage{ring, base64.StdEncoding.EncodeToString(newNonceBytes())})
 }
 
 func newKeyOf(v *visit) (NewKey, error) {

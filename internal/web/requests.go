@@ -16,6 +16,8 @@ type Desk interface {
 	// AskVote says what a passkey must sign for a vote; nothing where none has to.
 	AskVote(ctx context.Context, v Visitor, id string, b Ballot) (Step, error)
 	Vote(ctx context.Context, v Visitor, id string, b Ballot) (api.Request, error)
+	// Remark asks who wants access a question, or answers one.
+	Remark(ctx context.Context, v Visitor, id, text string, answer bool) error
 	Withdraw(ctx context.Context, v Visitor, id string) error
 	// End gives a grant back, or revokes it.
 	End(ctx context.Context, v Visitor, id, note string) error
@@ -66,8 +68,17 @@ func (c Case) Live() bool {
 	return c.Grant != nil && (c.Grant.State == api.GrantActive || c.Grant.State == api.GrantScheduled || c.Grant.State == api.GrantProvisioning)
 }
 
+// Asked reports whether a question waits for its answer.
+func (c Case) Asked() bool {
+	n := len(c.Remarks)
+	return n > 0 && !c.Remarks[n-1].Answer
+}
+
 // Standing says in a few words how things are.
-func (c Case) Standing() string { return standing(c.Request) }
+func (c Case) Standing() string {
+	s := standing(c.Request)
+	return strings.ToUpper(s[:1]) + s[1:]
+}
 
 func standing(r api.Request) string {
 	g := r.Grant
@@ -95,6 +106,9 @@ func standing(r api.Request) string {
 }
 
 type requestsPage struct{ Own, Waiting []api.Request }
+
+// When is a time for people.
+func (requestsPage) When(t api.Time) string { return when(t) }
 
 // Standing says in a few words how a request is.
 func (requestsPage) Standing(r api.Request) string { return standing(r) }
@@ -157,6 +171,16 @@ func (s *Site) decide(v *visit) error {
 		return err
 	}
 	v.redirect("/r/" + r.ID)
+	return nil
+}
+
+// remark asks or answers. Neither is part of what is approved.
+func (s *Site) remark(v *visit) error {
+	id := v.r.PathValue("id")
+	if err := s.doors.Remark(v.r.Context(), v.Visitor, id, strings.TrimSpace(v.r.PostForm.Get("text")), v.r.PostForm.Get("kind") == "answer"); err != nil {
+		return err
+	}
+	v.redirect("/r/" + id)
 	return nil
 }
 

@@ -3,11 +3,18 @@ package web
 import (
 	"net/http"
 	"time"
+
+	"stint/internal/api"
 )
 
 func (s *Site) home(v *visit) error {
-	return s.render(v, http.StatusOK, "home", "You are signed in", nil)
+	return s.render(v, http.StatusOK, "home", "You are signed in", homePage{})
 }
+
+type homePage struct{}
+
+// When is a time for people.
+func (homePage) When(t api.Time) string { return when(t) }
 
 // setMessages says which messages one is sent.
 func (s *Site) setMessages(v *visit) error {

@@ -69,6 +69,7 @@ func pages() []page {
 		{pattern: "GET /r/{id}", serve: (*Site).showRequest},
 		{pattern: "POST /r/{id}/ask", asks: true, serve: (*Site).askVote},
 		{pattern: "POST /r/{id}/decide", serve: (*Site).decide},
+		{pattern: "POST /r/{id}/remark", serve: (*Site).remark},
 		{pattern: "POST /r/{id}/withdraw", serve: (*Site).withdraw},
 		{pattern: "POST /r/{id}/end", serve: (*Site).endGrant},
 	}

@@ -56,7 +56,7 @@
         const answer = await fetch(form.dataset.ask, { method: "POST", body, redirect: "error" });
         const step = await answer.json();
         if (!answer.ok) {
-          say([step.message, step.why, step.next].filter(Boolean).join(". ") + ".");
+          say([step.message, step.why, step.next].filter(Boolean).map((s) => s[0].toUpperCase() + s.slice(1) + ".").join(" "));
           button.disabled = false;
           return;
         }
