@@ -90,6 +90,9 @@ func (i *Ident) SignInByPasskey(ctx context.Context, s ByPasskey, b Browser) (ou
 		if err != nil {
 			return notSignedIn(err)
 		}
+		if p.Person != k.Person { // the login is somebody else's by now
+			return unknownPasskey()
+		}
 		if err := p.Usable(tx.Now()); err != nil {
 			return err
 		}
