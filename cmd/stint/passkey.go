@@ -214,10 +214,12 @@ func (c *cli) passkeyVouchCmd() *cobra.Command {
 	var noBrowser bool
 	cmd := &cobra.Command{
 		Use:   "vouch ID --digest DIGEST",
-		Short: "Vouch, as an administrator, that a passkey is its person's",
+		Short: "Vouch that a passkey is its person's",
 		Long: "Vouch, as an administrator, that a passkey is its person's. Ask the person for its\n" +
 			"digest, over a way on which you know them: at a desk, on the telephone. With --digest\n" +
-			"this program checks that it is the same; then your own passkey signs for it.",
+			"this program checks that it is the same; then your own passkey signs for it.\n\n" +
+			"For a new one of your own, such as one for the server's pages, an older one of yours\n" +
+			"signs, and no administrator is needed. The page where you made it shows its digest.",
 		Example: "  stint passkey vouch pky_6f1ed002ab5595859014ebf0951522d9 --digest sha256:6f1e…",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -306,7 +308,8 @@ func (c *cli) passkeyRecoveryCmd() *cobra.Command {
 		Long: "Make recovery codes. Each is good once, for stint login --enroll-token-file on a new\n" +
 			"device, when all others are lost. They are shown this once; those from before are\n" +
 			"worthless from then on. If you have a passkey, it signs for them. They bring no passkey\n" +
-			"back: a new one is vouched for as anybody's first.",
+			"back: a new one is vouched for as anybody's first, and until then such a login is good\n" +
+			"for making it and for nothing else.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()

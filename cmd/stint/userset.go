@@ -10,13 +10,13 @@ import (
 
 func (c *cli) userSetCmd() *cobra.Command {
 	var groups []string
-	var manager string
+	var manager, mail string
 	var noGroups, admin, auditor, author, enable bool
 	cmd := &cobra.Command{
 		Use:   "set NAME",
-		Short: "Change a user's groups, manager or rights, or enable them again",
-		Long: "Change a user's groups, manager or rights, or enable them again. What is not given\n" +
-			"stays as it is; --group gives all groups from now on, not one more. The change counts\n" +
+		Short: "Change a user's groups, manager, mail address or rights, or enable them again",
+		Long: "Change a user's groups, manager, mail address or rights, or enable them again. What is\n" +
+			"not given stays as it is; --group gives all groups from now on, not one more. The change counts\n" +
 			"with the user's next call, and what they hold is decided again at once: access that\n" +
 			"a group gave ends with it. Nobody takes their own right to administer away.\n\n" +
 			"Who was disabled has no login: after --enable, give them a code with stint admin user\n" +
@@ -38,6 +38,9 @@ func (c *cli) userSetCmd() *cobra.Command {
 			if given("manager") {
 				u.Manager = &manager
 			}
+			if given("mail") {
+				u.Mail = &mail
+			}
 			if given("admin") {
 				u.Admin = &admin
 			}
@@ -47,8 +50,8 @@ func (c *cli) userSetCmd() *cobra.Command {
 			if given("policy-author") {
 				u.Author = &author
 			}
-			if u.Groups == nil && u.Manager == nil && u.Admin == nil && u.Auditor == nil && u.Author == nil && !u.Enable {
-				return usageError{errors.New("nothing to change: give --group, --no-groups, --manager, --admin, --auditor, --policy-author or --enable")}
+			if u.Groups == nil && u.Manager == nil && u.Mail == nil && u.Admin == nil && u.Auditor == nil && u.Author == nil && !u.Enable {
+				return usageError{errors.New("nothing to change: give --group, --no-groups, --manager, --mail, --admin, --auditor, --policy-author or --enable")}
 			}
 			conn, err := c.connect()
 			if err != nil {
@@ -66,6 +69,7 @@ func (c *cli) userSetCmd() *cobra.Command {
 	f.StringArrayVar(&groups, "group", nil, "a group to be in, instead of those before; may be repeated")
 	f.BoolVar(&noGroups, "no-groups", false, "to be in no group")
 	f.StringVar(&manager, "manager", "", "the user whom policies call manager; empty for nobody")
+	f.StringVar(&mail, "mail", "", "where messages about what they ask for reach them; empty for nowhere")
 	f.BoolVar(&admin, "admin", false, "administers Stint; --admin=false takes it away")
 	f.BoolVar(&auditor, "auditor", false, "reads the whole audit log; --auditor=false takes it away")
 	f.BoolVar(&author, "policy-author", false, "writes roles and policies; --policy-author=false takes it away")

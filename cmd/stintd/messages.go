@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -27,10 +28,12 @@ func (p *process) newMessages() *notify.Service {
 	site := notify.Site{Installation: p.identity.installation}
 	if p.settings.publicURL != nil {
 		site.URL = p.settings.publicURL.String()
+		site.Requests = strings.TrimSuffix(site.URL, "/") + "/r/"
 	}
 	return notify.New(notify.Config{
 		Source: messageLog{p.store}, Memory: messageMemory{p.store}, World: messageWorld{p.store, p.broker}, Outside: outside{p.store, p.broker},
-		Owner: replica(), Site: site, HTTP: out.HTTP(), Dial: out.DialContext, TLS: out.TLS, People: chatPeople{p.store, ident.New(forIdent(p.store)), p.broker}, Log: p.log.With("part", "messages"),
+		Owner: replica(), Site: site, HTTP: out.HTTP(), Dial: out.DialContext, TLS: out.TLS, People: chatPeople{p.store, ident.New(forIdent(p.store)), p.broker},
+		Requesters: requesters{p.store}, Log: p.log.With("part", "messages"),
 	})
 }
 
@@ -180,6 +183,31 @@ func (c channels) Troubles(ctx context.Context) (map[string]apiserver.Trouble, e
 		all[name] = apiserver.Trouble(t)
 	}
 	return all, err
+}
+
+// requesters are those who ask, as messages reach them: in a chat by the user whom they
+// linked to themselves, by mail at the address that a provider has verified or an
+// administrator has set.
+type requesters struct{ store *store.Store }
+
+func (r requesters) Reach(ctx context.Context, integration, typ string, id access.PrincipalID) (to string, quiet bool, err error) {
+	var p access.Principal
+	err = r.store.View(ctx, func(tx *store.Tx) (err error) { p, err = tx.Principal(id); return err })
+	if access.KindOf(err) == access.NotFound || err == nil && p.Usable(time.Now()) != nil {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	quiet = p.Attributes[access.MessagesAttribute] == access.MessagesFew
+	if typ == notify.Slack {
+		_, user, _ := strings.Cut(p.Subject(integration), "/")
+		return user, quiet, nil
+	}
+	if to = p.Attributes[access.MailAttribute]; !access.ValidMail(to) {
+		return "", quiet, nil
+	}
+	return to, quiet, nil
 }
 
 // chatPeople are those who click in a chat, once they linked themselves to its user.

@@ -257,7 +257,19 @@ func (f fields) assertion(a Assertion) {
 const (
 	registerDigestV1 = "stint register 1"
 	actDigestV1      = "stint act 1"
+	signInDigestV1   = "stint sign-in 1"
 )
+
+// SignInDigest is what a passkey signs to sign in a browser at the pages of an origin,
+// with a nonce of the server's that is good once. Whose passkey it will be is not
+// known yet: a browser offers those that it has.
+func SignInDigest(origin string, nonce []byte) Digest {
+	f := fields{sha256.New()}
+	f.text(signInDigestV1)
+	f.text(origin)
+	f.bytes(nonce)
+	return f.sum()
+}
 
 // RegisterDigest is the challenge with which a passkey is made: for whom, and what whoever
 // makes it chose at random. It proves nothing but that the browser was asked for this.

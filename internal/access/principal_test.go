@@ -92,3 +92,27 @@ func FuzzParseDigest(f *testing.F) {
 		}
 	})
 }
+
+func TestValidMail(t *testing.T) {
+	for s, want := range map[string]bool{
+		"mira@example.com": true, "m.i+r_a%x-1@a-b.example": true, "root@localhost": true,
+		"": false, "mira": false, "@example.com": false, "mira@": false, "mira@example..com": false, "mira@.com": false, "mira @example.com": false,
+		"mira@example.com\r\nBcc: x@y.z": false, "mira@example.com,x@y.z": false, "\"mira\"@example.com": false, "<mira@example.com>": false,
+		strings.Repeat("a", 65) + "@b.c": false, "a@" + strings.Repeat("b.", 130) + "c": false,
+	} {
+		if got := ValidMail(s); got != want {
+			t.Errorf("ValidMail(%q) = %v", s, got)
+		}
+	}
+}
+
+func TestWith(t *testing.T) {
+	p := Principal{Attributes: map[string]string{"team": "orders"}}
+	with := p.With("mail", "a@b.c")
+	if len(p.Attributes) != 1 || with.Attributes["mail"] != "a@b.c" || with.Attributes["team"] != "orders" {
+		t.Errorf("%v, %v", p.Attributes, with.Attributes)
+	}
+	if without := with.With("mail", "").With("team", ""); without.Attributes != nil {
+		t.Errorf("%v", without.Attributes)
+	}
+}

@@ -12,7 +12,8 @@ import (
 // value says nothing, and meets no requirement.
 type Auth struct {
 	// Provider is the integration that vouches for the person, "code" for an
-	// enrolment code, "passkey" for a passkey of Stint's own.
+	// enrolment code, "passkey" for a passkey of Stint's own, "recovery" for a recovery
+	// code.
 	Provider string
 	// At is when the person proved who they are; zero where nobody says.
 	At      time.Time
@@ -24,8 +25,9 @@ type Auth struct {
 
 // The ways in which nobody else vouches for a person. No integration has the names.
 const (
-	ByCode    = "code"
-	ByPasskey = "passkey"
+	ByCode     = "code"
+	ByPasskey  = "passkey"
+	ByRecovery = "recovery" // a recovery code: good for making a passkey, until that counts
 )
 
 // The kinds of authentication method of RFC 8176 section 2. What is in none of
@@ -90,6 +92,7 @@ const (
 	AtTerminal AttemptKind = "terminal" // a command line has a code to redeem, which is the key
 	OnDevice   AttemptKind = "device"   // RFC 8628: a device polls with its code, a person confirms elsewhere
 	InChat     AttemptKind = "chat"     // a chat's user has a code to be linked with, which is the key
+	AtPasskey  AttemptKind = "passkey"  // a browser was given a nonce for a passkey to sign, which is the key
 )
 
 // AttemptFor is how long a sign-in may take; a code that was handed out has less.

@@ -83,6 +83,7 @@ type UserAdd struct {
 type UserSet struct {
 	Groups  []string `json:"groups,omitzero" nullable:"false" maxItems:"256" doc:"All groups from now on, instead of those before" example:"platform"`
 	Manager *string  `json:"manager,omitempty" maxLength:"63" doc:"The user whom policies call manager; empty for nobody" example:"noor"`
+	Mail    *string  `json:"mail,omitempty" maxLength:"254" doc:"Where messages about what they ask for reach them; empty for nowhere" example:"mira@example.com"`
 	Admin   *bool    `json:"admin,omitempty"`
 	Auditor *bool    `json:"auditor,omitempty"`
 	Author  *bool    `json:"policy_author,omitempty"`

@@ -10,6 +10,7 @@ import (
 type SignIn struct {
 	Browser   bool     `json:"browser" doc:"A browser can sign in, and let command lines and devices sign in"`
 	Providers []string `json:"providers" nullable:"false" doc:"The identity providers, by the names of their integrations" example:"corp-sso"`
+	Passkeys  bool     `json:"passkeys,omitempty" doc:"Passkeys for the server's pages are another way"`
 }
 
 // TerminalRedeem exchanges the code that a browser brought to a command line for a

@@ -124,6 +124,9 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 		return proved, access.Fail(access.Denied, "break-glass-only", "this login is for break-glass access alone").
 			Because("it was made with one-time codes").Try("ask with stint break-glass, or sign in with stint login when sign-in works again")
 	}
+	if c.Enrols && !rt.enrols {
+		return proved, ident.OnlyEnrols()
+	}
 	return proved, s.rate(rt, c.Principal.ID)
 }
 

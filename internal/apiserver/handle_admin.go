@@ -88,7 +88,7 @@ type setUserIn struct {
 // gone takes its access along.
 func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api.User], error) {
 	a := in.Body
-	change := ident.UserChange{Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author, Enable: a.Enable}
+	change := ident.UserChange{Manager: a.Manager, Mail: a.Mail, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author, Enable: a.Enable}
 	if a.Groups != nil {
 		change.Groups = &a.Groups
 	}

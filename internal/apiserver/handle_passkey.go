@@ -111,7 +111,12 @@ func siteOf(u *url.URL) (ident.Site, error) {
 		return ident.Site{}, access.Fail(access.Conflict, "no-site-for-passkeys", "browsers make no passkeys for "+u.Scheme+"://"+u.Host).
 			Because("they ask for https and a name").Try("set public_url to an https address with a host name, or to http://localhost for a try")
 	}
-	return ident.Site{RPID: host, Origin: u.Scheme + "://" + u.Host}, nil
+	site := ident.Site{RPID: host, Origin: u.Scheme + "://" + u.Host}
+	if site.Origin == access.ClientOrigin {
+		return ident.Site{}, access.Fail(access.Conflict, "no-site-for-passkeys", "the server's pages have no address of their own").
+			Because("passkeys for " + site.Origin + " are those that stint asks on people's own machines").Try("give public_url a port, or better a name and https")
+	}
+	return site, nil
 }
 
 func assertionOf(a *api.Assertion) access.Assertion {

@@ -15,7 +15,11 @@ func (s *Server) showSignIn(ctx context.Context, _ call, _ *empty) (*reply[api.S
 	if err != nil {
 		return nil, err
 	}
-	out := api.SignIn{Browser: len(all) > 0, Providers: []string{}}
+	passkeys, err := s.byPasskey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := api.SignIn{Browser: len(all) > 0 || passkeys, Providers: []string{}, Passkeys: passkeys}
 	for _, p := range all {
 		out.Providers = append(out.Providers, p.Name)
 	}
@@ -35,7 +39,12 @@ func (s *Server) askDevice(ctx context.Context, c call, in *struct{ Body api.Dev
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, noProvider()
+		switch ok, err := s.byPasskey(ctx); {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, noProvider()
+		}
 	}
 	d, err := s.ident.AskDevice(ctx, c.source.Device, in.Body.Client, c.source.IP)
 	if err != nil {
@@ -48,7 +57,7 @@ func (s *Server) askDevice(ctx context.Context, c call, in *struct{ Body api.Dev
 
 func noProvider() error {
 	return access.Fail(access.Conflict, "no-browser-sign-in", "nobody can sign in with a browser here").
-		Because("no identity provider is connected").Try("get a code from an administrator (stint admin user add NAME), then stint login --enroll-token-file FILE")
+		Because("no identity provider is connected, and nobody has a passkey for the server's pages").Try("get a code from an administrator (stint admin user add NAME), then stint login --enroll-token-file FILE")
 }
 
 func (s *Server) redeemDevice(ctx context.Context, c call, in *struct{ Body api.DeviceRedeem }) (*reply[api.LoginResult], error) {

@@ -50,8 +50,18 @@ func (d doors) Refusal(ctx context.Context, err error) *api.Error {
 	return p
 }
 
-// caller is whose session the visitor has.
+// caller is whose session the visitor has. One by recovery code is for making a passkey
+// alone, and for ending sessions: see enroller.
 func (d doors) caller(ctx context.Context, v web.Visitor) (ident.Caller, error) {
+	c, err := d.enroller(ctx, v)
+	if err == nil && c.Enrols {
+		err = ident.OnlyEnrols()
+	}
+	return c, err
+}
+
+// enroller is whose session the visitor has, one by recovery code too.
+func (d doors) enroller(ctx context.Context, v web.Visitor) (ident.Caller, error) {
 	if v.Session == "" {
 		return ident.Caller{}, access.Fail(access.Unauthenticated, "not-signed-in", "you are not signed in").Try("sign in")
 	}
@@ -68,14 +78,14 @@ func (d doors) caller(ctx context.Context, v web.Visitor) (ident.Caller, error) 
 
 // Person is who is signed in.
 func (d doors) Person(ctx context.Context, v web.Visitor) (web.Person, error) {
-	c, err := d.caller(ctx, v)
+	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return web.Person{}, err
 	}
 	p := c.Principal
-	// Who reads a page and then says yes has some minutes for that.
-	fresh := d.now().Sub(c.Login.CreatedAt) < ident.ConfirmFor-5*time.Minute
-	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Until: api.At(c.Login.ExpiresAt), Fresh: fresh}, nil
+	fresh := d.now().Sub(c.Login.CreatedAt) < freshFor
+	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols,
+		Few: p.Attributes[access.MessagesAttribute] == access.MessagesFew, Mail: p.Attributes[access.MailAttribute]}, nil
 }
 
 // integrations are those of identity providers, in the order of their names.
@@ -124,13 +134,17 @@ func (s *Server) provider(ctx context.Context, name string) (oidc.Provider, acce
 	return oidc.Provider{}, none, access.Fail(access.NotFound, "no-such-provider", "there is no such provider").Try("choose one at /login")
 }
 
-// Ways are the providers by which one can sign in.
-func (d doors) Ways(ctx context.Context) (ways []web.Way, err error) {
+// Ways are the providers by which one can sign in, and whether passkeys are another way.
+func (d doors) Ways(ctx context.Context) (ways []web.Way, passkeys bool, err error) {
 	all, err := d.providers(ctx)
+	if err != nil {
+		return nil, false, err
+	}
 	for _, p := range all {
 		ways = append(ways, web.Way{Name: p.Name, Title: p.Title})
 	}
-	return ways, err
+	passkeys, err = d.byPasskey(ctx)
+	return ways, passkeys, err
 }
 
 // back is where a provider sends a browser back to: one address for each, so that
@@ -222,7 +236,7 @@ func (d doors) opened(ctx context.Context, v web.Visitor, l ident.Login, next st
 
 // SignOut ends the visitor's session.
 func (d doors) SignOut(ctx context.Context, v web.Visitor) error {
-	c, err := d.caller(ctx, v)
+	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -231,7 +245,7 @@ func (d doors) SignOut(ctx context.Context, v web.Visitor) error {
 
 // Sessions are the visitor's logins.
 func (d doors) Sessions(ctx context.Context, v web.Visitor) ([]api.Session, error) {
-	c, err := d.caller(ctx, v)
+	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -240,12 +254,24 @@ func (d doors) Sessions(ctx context.Context, v web.Visitor) ([]api.Session, erro
 
 // EndSession ends one of them.
 func (d doors) EndSession(ctx context.Context, v web.Visitor, id string) error {
-	c, err := d.caller(ctx, v)
+	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return err
 	}
 	_, err = d.ident.EndSession(ctx, c, id)
 	return err
+}
+
+// SetMessages says which messages the visitor is sent.
+func (d doors) SetMessages(ctx context.Context, v web.Visitor, few bool) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.writes.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	return d.ident.SetMessages(ctx, c, few)
 }
 
 // AllowTerminal makes the code by which a command line signs in as the visitor.

@@ -54,6 +54,9 @@ type route struct {
 	storeless bool
 	// glass routes are open to a login by break-glass codes; no other is.
 	glass bool
+	// enrols routes are open to a login by recovery code that has made no passkey yet;
+	// no other is.
+	enrols bool
 	// browser routes are steps of signing in with one: their codes are not for people
 	// to carry, and whole offices share an address.
 	browser bool

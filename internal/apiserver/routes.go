@@ -32,13 +32,13 @@ func (s *Server) addRoutes() {
 		summary: "Begin to sign in a device that has no browser", detail: "RFC 8628. A person confirms the user code at /device."}, s.askDevice)
 	register(s, route{name: "redeem-device", method: post, path: "/v1/login/device/token", who: device, browser: true, body: maxCode, tag: "Sign-in",
 		summary: "Poll for the login of such a device", detail: "Until it is there the code is authorization_pending, slow_down, access_denied or expired_token (RFC 8628)."}, s.redeemDevice)
-	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, urgent: true, tag: "Sign-in",
+	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, urgent: true, enrols: true, tag: "Sign-in",
 		summary: "The caller's own logins, newest first"}, s.listSessions)
-	register(s, route{name: "end-session", method: del, path: "/v1/sessions/{id}", who: anyone, urgent: true, tag: "Sign-in",
+	register(s, route{name: "end-session", method: del, path: "/v1/sessions/{id}", who: anyone, urgent: true, enrols: true, tag: "Sign-in",
 		summary: "End one of the caller's own logins"}, s.endSession)
-	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, glass: true, tag: "Sign-in",
+	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, glass: true, enrols: true, tag: "Sign-in",
 		summary: "Who the caller is"}, s.whoami)
-	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, glass: true, tag: "Sign-in",
+	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, glass: true, enrols: true, tag: "Sign-in",
 		summary: "End the login that makes the call"}, s.logout)
 	register(s, route{name: "log-key", method: get, path: "/v1/log/key", who: public, tag: "Audit",
 		summary: "The audit log's name and public key", detail: "Clients pin it when they sign in."}, s.showLogKey)
@@ -192,14 +192,14 @@ func (s *Server) addRoutes() {
 		summary: "What is wrong with the server, why it matters and how to mend it"}, s.doctor)
 
 	// Passkeys.
-	register(s, route{name: "list-passkeys", method: get, path: "/v1/passkeys", who: anyone, tag: "Passkeys",
+	register(s, route{name: "list-passkeys", method: get, path: "/v1/passkeys", who: anyone, enrols: true, tag: "Passkeys",
 		summary: "The caller's passkeys", detail: "Those of others: administrators and auditors."}, s.listPasskeys)
-	register(s, route{name: "get-passkey", method: get, path: "/v1/passkeys/{id}", who: anyone, tag: "Passkeys",
+	register(s, route{name: "get-passkey", method: get, path: "/v1/passkeys/{id}", who: anyone, enrols: true, tag: "Passkeys",
 		summary: "One passkey", detail: "Whose it is, administrators, auditors."}, s.getPasskey)
-	register(s, route{name: "add-passkey", method: post, path: "/v1/passkeys", who: anyone, tag: "Passkeys",
+	register(s, route{name: "add-passkey", method: post, path: "/v1/passkeys", who: anyone, enrols: true, tag: "Passkeys",
 		summary: "Enrol a passkey of the caller's", detail: "Active at once with the word of an older one of theirs; else proposed, until administrators vouch for it. The first of all is an administrator's."}, s.addPasskey)
-	register(s, route{name: "vouch-passkey", method: post, path: "/v1/passkeys/{id}/vouch", who: admins, tag: "Passkeys",
-		summary: "Vouch for a proposed passkey of another person", detail: "With a passkey of one's own. It takes two administrators, or one where only one has a passkey."}, s.vouchPasskey)
+	register(s, route{name: "vouch-passkey", method: post, path: "/v1/passkeys/{id}/vouch", who: anyone, tag: "Passkeys",
+		summary: "Vouch for a proposed passkey", detail: "With a passkey of one's own: administrators for those of others (two, or one where only one has a passkey), and everybody with an older one for their own."}, s.vouchPasskey)
 	register(s, route{name: "remove-passkey", method: post, path: "/v1/passkeys/{id}/remove", who: anyone, urgent: true, tag: "Passkeys",
 		summary: "End a passkey", detail: "Whose it is, and administrators. Votes of it that were not acted on yet count no more."}, s.removePasskey)
 	register(s, route{name: "recovery-codes", method: post, path: "/v1/recovery-codes", who: anyone, tag: "Passkeys",

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,6 +52,7 @@ type Server struct {
 	pulse    time.Duration // of streams
 	party    *oidc.Party
 	pages    *web.Site
+	keyed    atomic.Bool // somebody has, or had, a passkey for the pages
 
 	mux      *http.ServeMux
 	huma     huma.API

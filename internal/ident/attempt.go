@@ -3,7 +3,6 @@ package ident
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"net/netip"
 	"strings"
 	"time"
@@ -42,11 +41,8 @@ func (i *Ident) Depart(ctx context.Context, t Trip) (state, cookie access.Secret
 	if err != nil {
 		return state, cookie, err
 	}
-	cookie = t.Cookie
-	if raw, ok := strings.CutPrefix(string(cookie.Reveal()), cookiePrefix); !ok || len(raw) != base64.RawURLEncoding.EncodedLen(secretBytes) {
-		if cookie, _, err = i.newSecret(cookiePrefix); err != nil {
-			return state, cookie, err
-		}
+	if cookie, err = i.tripCookie(t.Cookie); err != nil {
+		return state, cookie, err
 	}
 	err = i.store.Update(ctx, func(tx Tx) error {
 		now := tx.Now()
@@ -119,6 +115,9 @@ func (i *Ident) AllowTerminal(ctx context.Context, c Caller, t Terminal) (access
 // mayConfirm refuses what would hand on a sign-in that was long ago. A client's own
 // login makes no other one: only a person at a browser does.
 func mayConfirm(c Caller, now time.Time) error {
+	if c.Enrols {
+		return OnlyEnrols()
+	}
 	if c.Login.Is() != access.BrowserLogin || now.Sub(c.Login.CreatedAt) > ConfirmFor {
 		return access.Fail(access.Unauthenticated, "sign-in-again", "sign in again to do this").
 			Because("your session is older than " + ConfirmFor.String())

@@ -16,8 +16,9 @@ type UserChange struct {
 	Manager *string   // a user's name, or empty for none
 	Admin   *bool
 	Auditor *bool
-	Author  *bool // of policies
-	Enable  bool  // lets a disabled user sign in again, with a fresh code
+	Author  *bool   // of policies
+	Mail    *string // where messages reach them; empty: nowhere
+	Enable  bool    // lets a disabled user sign in again, with a fresh code
 }
 
 // ChangeUser changes a user. It counts with their next call; what they hold by
@@ -29,7 +30,7 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 	}
 	if c == (UserChange{}) {
 		return access.Principal{}, access.Fail(access.Invalid, "nothing-to-change", "the call changes nothing").
-			Try("say groups, manager, admin, auditor, policy author or enable")
+			Try("say groups, manager, mail, admin, auditor, policy author or enable")
 	}
 	id := access.NewPrincipalID(access.User, user)
 	var out access.Principal
@@ -83,6 +84,12 @@ func (c UserChange) apply(p access.Principal) (access.Principal, error) {
 		if p.Manager, err = managerOf(p.ID.Name(), *c.Manager); err != nil {
 			return p, err
 		}
+	}
+	if c.Mail != nil {
+		if *c.Mail != "" && !access.ValidMail(*c.Mail) {
+			return p, access.Fail(access.Invalid, "bad-mail", "the mail address "+strconv.QuoteToASCII(access.Label(*c.Mail))+" is not valid").Try("write it as name@example.com")
+		}
+		p = p.With(access.MailAttribute, *c.Mail)
 	}
 	if c.Admin != nil {
 		p.Admin = *c.Admin

@@ -74,6 +74,8 @@ type Tx interface {
 	Passkey(id access.PasskeyID) (access.Passkey, error)
 	// Passkeys lists those of a person, or without one all, removed ones too.
 	Passkeys(person access.Person) ([]access.Passkey, error)
+	// PasskeyCalled finds one by its authenticator's name for it.
+	PasskeyCalled(credential []byte) (access.Passkey, error)
 	SavePasskeys(ps ...access.Passkey) error
 	// SaveRecoveryCodes puts codes in the place of all that were not used.
 	SaveRecoveryCodes(p access.PrincipalID, codes ...access.Digest) error
@@ -96,6 +98,9 @@ type Caller struct {
 	Principal access.Principal
 	Login     access.Login
 	Actor     access.Actor
+	// Enrols says that the caller came with a recovery code and may only make a
+	// passkey: none that was made since is active yet.
+	Enrols bool
 }
 
 // Authenticate finds the principal behind a token that came with a verified
@@ -142,7 +147,8 @@ func (i *Ident) find(ctx context.Context, token access.Digest, device access.Dev
 			p = bare(p)
 		}
 		c = Caller{Principal: p, Login: l, Actor: access.Actor{Principal: p.ID, Person: p.Person, Device: device, Address: from}}
-		return nil
+		c.Enrols, err = enrolsOnly(tx, p, l)
+		return err
 	})
 	if err != nil {
 		return Caller{}, err

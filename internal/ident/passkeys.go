@@ -55,7 +55,7 @@ func (i *Ident) AddPasskey(ctx context.Context, by Caller, n NewPasskey) (p acce
 		if err != nil {
 			return err
 		}
-		draft := passkey.Draft{Own: n.Own, Admin: who.Admin}
+		draft := passkey.Draft{Own: n.Own, Admin: who.Admin, Recovered: by.Enrols} // a code was used up for the login
 		if draft.Passkey, err = n.Draft(who); err != nil {
 			return err
 		}
@@ -94,16 +94,16 @@ func (i *Ident) AddPasskey(ctx context.Context, by Caller, n NewPasskey) (p acce
 	return p, nil
 }
 
-// VouchPasskey records the caller's word, as an administrator, that a proposed passkey
-// is its person's.
+// VouchPasskey records the caller's word that a proposed passkey is its person's: an
+// administrator's, or with an older passkey of theirs that of the person.
 func (i *Ident) VouchPasskey(ctx context.Context, by Caller, id access.PasskeyID, a access.Assertion) (p access.Passkey, err error) {
 	err = i.store.Update(ctx, func(tx Tx) error {
 		who, err := usable(tx, by)
 		if err != nil {
 			return err
 		}
-		if p, err = tx.Passkey(id); err != nil {
-			return err
+		if p, err = tx.Passkey(id); err != nil || p.Person != who.Person && !who.Admin {
+			return noSuchPasskey(err)
 		}
 		if owner, err := tx.Principal(p.Principal); err != nil {
 			return err
@@ -191,6 +191,29 @@ func (i *Ident) Passkey(ctx context.Context, by Caller, id access.PasskeyID) (p 
 		return access.Passkey{}, err
 	}
 	return p, nil
+}
+
+// PasskeysAt reports whether anybody has an active passkey for a site.
+func (i *Ident) PasskeysAt(ctx context.Context, site Site) (found bool, err error) {
+	err = i.store.View(ctx, func(tx Tx) error {
+		all, err := tx.Passkeys("")
+		found = slices.ContainsFunc(all, func(p access.Passkey) bool {
+			return p.State == access.PasskeyActive && p.RPID == site.RPID && p.Origin == site.Origin
+		})
+		return err
+	})
+	return found, err
+}
+
+// NobodyVouches reports whether passkeys were enrolled, and nobody has one left that
+// could vouch for one of the caller's: neither they nor another administrator.
+func (i *Ident) NobodyVouches(ctx context.Context, by Caller) (nobody bool, err error) {
+	err = i.store.View(ctx, func(tx Tx) error {
+		o, _, err := others(tx, by.Principal.Person)
+		nobody = o.Any && len(o.Own) == 0 && len(o.Admins) == 0
+		return err
+	})
+	return nobody, err
 }
 
 // usable is the caller as the store has them now: what is enrolled outlives the call.

@@ -3,6 +3,7 @@ package ident
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,8 +98,47 @@ func recoveryUsed(tx Tx, hash access.Digest, p access.Principal, by access.Actor
 		Facts: facts("principal", string(p.ID), "person", string(p.Person))}
 }
 
+// recovered uses a code up and says whose it was, and its hash.
+func recovered(tx Tx, code access.Secret) (p access.Principal, hash access.Digest, err error) {
+	hash = digest(access.NewSecret([]byte(strings.TrimSpace(string(code.Reveal())))))
+	whose, err := tx.UseRecoveryCode(hash)
+	switch {
+	case access.KindOf(err) == access.Conflict:
+		return p, hash, usedCode()
+	case err != nil:
+		return p, hash, badCode(err)
+	}
+	if p, err = tx.Principal(whose); err != nil {
+		return p, hash, badCode(err)
+	}
+	return p, hash, p.Usable(tx.Now())
+}
+
+// enrolsOnly reports whether a login is by a recovery code and good for nothing yet but
+// making a passkey. A code is a piece of paper: what a person has who found it ends at
+// those who vouch.
+func enrolsOnly(tx Tx, p access.Principal, l access.Login) (bool, error) {
+	if l.Auth.Provider != access.ByRecovery {
+		return false, nil
+	}
+	own, err := tx.Passkeys(p.Person)
+	if err != nil {
+		return true, err
+	}
+	return !slices.ContainsFunc(own, func(k access.Passkey) bool {
+		return k.State == access.PasskeyActive && !k.CreatedAt.Before(l.CreatedAt)
+	}), nil
+}
+
+// OnlyEnrols refuses what a login by recovery code is not for.
+func OnlyEnrols() error {
+	return access.Fail(access.Denied, "recovery-only", "this login is for making a passkey alone").
+		Because("it was made with a recovery code, and no passkey that was made since is active").
+		Try("make one with stint passkey add or at /passkeys, and have it vouched for; or ask an administrator for an enrolment code")
+}
+
 // recoverWith exchanges a recovery code for a login on one device. It brings no passkey back:
-// a new one is vouched for as anybody's first.
+// a new one is vouched for as anybody's first, and until then the login is for that alone.
 func (i *Ident) recoverWith(ctx context.Context, s Sign) (Login, error) {
 	if err := s.check(); err != nil {
 		return Login{}, err
@@ -107,27 +147,16 @@ func (i *Ident) recoverWith(ctx context.Context, s Sign) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	code := digest(access.NewSecret([]byte(strings.TrimSpace(string(s.Code.Reveal())))))
 	var out Login
 	err = i.store.Update(ctx, func(tx Tx) error {
-		whose, err := tx.UseRecoveryCode(code)
-		switch {
-		case access.KindOf(err) == access.Conflict:
-			return usedCode()
-		case err != nil:
-			return badCode(err)
-		}
-		p, err := tx.Principal(whose)
+		p, code, err := recovered(tx, s.Code)
 		if err != nil {
-			return badCode(err)
-		}
-		now := tx.Now()
-		if err := p.Usable(now); err != nil {
 			return err
 		}
+		now := tx.Now()
 		by := access.Actor{Principal: p.ID, Person: p.Person, Device: s.Device, Address: s.From}
 		l := access.Login{Token: hash, Principal: p.ID, Device: s.Device, SealKey: s.SealKey, CreatedAt: now, ExpiresAt: now.Add(LoginFor),
-			Kind: access.DeviceLogin, Auth: access.Auth{Provider: access.ByCode, At: now}, From: s.From}
+			Kind: access.DeviceLogin, Auth: access.Auth{Provider: access.ByRecovery, At: now}, From: s.From}
 		if err := tx.SaveLogin(l); err != nil {
 			return err
 		}

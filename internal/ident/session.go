@@ -203,7 +203,8 @@ func (i *Ident) Session(ctx context.Context, token access.Secret, from netip.Add
 			return err
 		}
 		c = Caller{Principal: p, Login: l, Actor: access.Actor{Principal: p.ID, Person: p.Person, Device: l.Device, Address: from}}
-		return nil
+		c.Enrols, err = enrolsOnly(tx, p, l)
+		return err
 	})
 	if err != nil {
 		return Caller{}, err

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write what the pages show anew")
 // shown are the messages as the pages under docs/messages show them.
 func shown(t *testing.T) map[string]string {
 	t.Helper()
-	site := Site{URL: "https://stint.example.com", Installation: "inst-1"} // as stintd makes it: it has no pages of requests
+	site := Site{URL: "https://stint.example.com", Requests: "https://stint.example.com/r/", Installation: "inst-1"} // as stintd makes it with a public_url
 	asked := sample(1)
 	chat := OfRequest(site, asked, nil)
 	yes := asked
@@ -30,6 +30,13 @@ func shown(t *testing.T) map[string]string {
 	ended := OfRequest(site, yes, over(grantOf(yes)))
 	no := asked
 	denied(&no)
+	own := func(r access.Request, g *access.Grant) string {
+		m, ok := OfOwn(site, r, g)
+		if !ok {
+			t.Fatal("who asked is told nothing")
+		}
+		return strings.TrimSuffix(plain(m), "\n")
+	}
 	pretty := func(v any) string {
 		b, err := encode(v)
 		if err != nil {
@@ -69,6 +76,8 @@ func shown(t *testing.T) map[string]string {
 		"plain-ended":     strings.TrimSuffix(plain(ended), "\n"),
 		"plain-denied":    strings.TrimSuffix(plain(OfRequest(site, no, nil)), "\n"),
 		"plain-trouble":   strings.TrimSuffix(plain(OfTrouble(trouble)), "\n"),
+		"own-ready":       own(yes, grantOf(yes)),
+		"own-soon":        strings.TrimSuffix(plain(OfSoon(site, yes, grantOf(yes))), "\n"),
 		"mail-asked":      mail(chat, 0),
 		"mail-denied":     mail(OfRequest(site, no, nil), 1),
 		"slack-asked":     pretty(slackBody(chat, true)),

@@ -33,6 +33,8 @@ func mailSchema(with func(map[string]access.Option) map[string]access.Option) ac
 	return access.Schema{Type: Mail, Schemes: []string{"smtp", "smtps"}, Integration: with(map[string]access.Option{
 		"from": {Doc: "the sender's address", Required: true, Pattern: mailAddress, Form: form},
 		"to":   {Doc: "who gets the mail; a list of addresses, of a group best", Required: true, Many: true, Pattern: mailAddress, Form: form},
+
+		ofRequesters: requestersOption,
 	})}
 }
 
@@ -74,11 +76,15 @@ func (c *mail) Send(ctx context.Context, m Message, before Sent) (Sent, error) {
 	if !news(m, before) {
 		return before, nil
 	}
-	text, err := letter(c.service.Site, c.at.Name, m, c.from, c.to, before.Parts)
+	to := c.to
+	if m.To != "" {
+		to = []string{m.To}
+	}
+	text, err := letter(c.service.Site, c.at.Name, m, c.from, to, before.Parts)
 	if err != nil {
 		return before, err
 	}
-	if err := c.deliver(ctx, text); err != nil {
+	if err := c.deliver(ctx, text, to); err != nil {
 		return before, err
 	}
 	before.Parts++
@@ -88,6 +94,9 @@ func (c *mail) Send(ctx context.Context, m Message, before Sent) (Sent, error) {
 // news reports whether a channel that cannot change what it sent has something to say:
 // another stage, or the same one once more to those who are asked.
 func news(m Message, before Sent) bool {
+	if before.Parts > 0 && m.To != "" { // to who asked each is news: ready is what they wait for
+		return m.Stage != before.Stage || m.Nudge > before.Nudge
+	}
 	return before.Parts == 0 || told(m.Stage) != told(before.Stage) || m.Nudge > before.Nudge
 }
 
@@ -104,7 +113,7 @@ const mailWithin = 30 * time.Second
 
 // deliver hands the mail to the server. It is encrypted, and the server's certificate
 // verified, wherever it leaves this host.
-func (c *mail) deliver(ctx context.Context, text []byte) error {
+func (c *mail) deliver(ctx context.Context, text []byte, to []string) error {
 	ctx, cancel := context.WithTimeout(ctx, mailWithin)
 	defer cancel()
 	conn, err := c.service.Dial(ctx, "tcp", c.address)
@@ -116,10 +125,10 @@ func (c *mail) deliver(ctx context.Context, text []byte) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	return c.converse(ctx, conn, text)
+	return c.converse(ctx, conn, text, to)
 }
 
-func (c *mail) converse(ctx context.Context, conn net.Conn, text []byte) error {
+func (c *mail) converse(ctx context.Context, conn net.Conn, text []byte, all []string) error {
 	if c.implicit {
 		conn = tlsClient(conn, c.service.TLS(c.host))
 	}
@@ -150,7 +159,7 @@ func (c *mail) converse(ctx context.Context, conn net.Conn, text []byte) error {
 	if err := client.Mail(c.from); err != nil {
 		return polite(err)
 	}
-	for _, to := range c.to {
+	for _, to := range all {
 		if err := client.Rcpt(to); err != nil {
 			return polite(err)
 		}
@@ -194,7 +203,11 @@ func polite(err error) error {
 func letter(site Site, channel string, m Message, from string, to []string, nth int) ([]byte, error) {
 	_, domain, _ := strings.Cut(from, "@")
 	id := func(n int) string {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", site.Installation, channel, m.Subject))
+		of := m.Subject
+		if m.To != "" { // a thread of its own
+			of += " " + m.To
+		}
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", site.Installation, channel, of))
 		return fmt.Sprintf("<%s.%d@%s>", hex.EncodeToString(sum[:16]), n, domain)
 	}
 	subject := oneLine(m.Topic, maxLine)

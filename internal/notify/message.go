@@ -53,6 +53,9 @@ type Message struct {
 	Urgent bool
 	Drill  bool
 	At     time.Time // of the last change
+	// To is whom alone it is for, as the channel knows them; empty: the channel's own
+	// readers.
+	To string `json:",omitempty"`
 }
 
 // print is the digest of what a channel shows, so that nothing is sent twice.

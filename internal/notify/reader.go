@@ -114,6 +114,8 @@ type reader struct {
 	filter  filter
 	channel Channel // one of the two is set
 	stream  Stream
+	at      Integration
+	own     Requesters // set in the reader that tells who asked
 
 	source Log
 	memory Memory
@@ -280,6 +282,11 @@ func (r *reader) read(ctx context.Context, recs []Record) error {
 		if err != nil {
 			return fmt.Errorf("record %d of the audit log: %w", rec.Seq, err)
 		}
+		if r.own != nil {
+			concerns = append(concerns, concernsOwn(rec.Seq, e.Event)...)
+			seq = rec.Seq
+			continue
+		}
 		c, ok, err := r.filter.concern(ctx, r.world, rec.Seq, e.Event)
 		if err != nil {
 			return err
@@ -307,11 +314,19 @@ func (r *reader) tell(ctx context.Context, p Pending) error {
 			return fmt.Errorf("what was sent of %s cannot be read: %w", p.Subject, err)
 		}
 	}
-	m, ok, err := r.message(ctx, p)
+	var m Message
+	var ok bool
+	var again time.Duration
+	var err error
+	if r.own != nil {
+		m, again, ok, err = r.toOwn(ctx, p)
+	} else {
+		m, ok, err = r.message(ctx, p)
+	}
 	if err != nil {
 		return err
 	}
-	after, again := before, time.Duration(0)
+	after := before
 	after.Tries = 0
 	if shows := m.print(); ok && shows != before.Shows {
 		if err := r.turn(ctx); err != nil { // a call takes less time than a turn

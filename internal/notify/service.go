@@ -60,7 +60,9 @@ type Config struct {
 	TLS  func(server string) *tls.Config
 	// People are behind those who click in a chat; nil: nobody clicks.
 	People People
-	Log    *slog.Logger
+	// Requesters are those who ask; nil: none of them is told anything.
+	Requesters Requesters
+	Log        *slog.Logger
 }
 
 // Service serves the channels that the documents name.
@@ -98,26 +100,34 @@ func (s *Service) Run(ctx context.Context) {
 			if !serves(i.Type) {
 				continue
 			}
-			id := i.digest()
-			wanted[id] = true
-			if running[id] != nil {
-				continue
-			}
-			if err := s.begin(ctx, i, begun); err != nil {
-				if access.KindOf(err) != access.Pending && ctx.Err() == nil {
-					s.Log.Warn("a channel does not begin; tried again", "integration", i.Name, "error", err)
+			for _, own := range s.sides(i) {
+				id, name := i.digest(), i.channel()
+				if own {
+					id, name = id+ownSuffix, name+ownSuffix
 				}
-				continue
+				wanted[id] = true
+				if running[id] != nil {
+					continue
+				}
+				if err := s.begin(ctx, name, begun); err != nil {
+					if access.KindOf(err) != access.Pending && ctx.Err() == nil {
+						s.Log.Warn("a channel does not begin; tried again", "integration", i.Name, "error", err)
+					}
+					continue
+				}
+				r, err := s.reader(i)
+				if err != nil {
+					s.Log.Error("a channel cannot be served", "integration", i.Name, "error", err)
+					running[id] = func() {}
+					continue
+				}
+				if r.name = name; own {
+					r.own = s.Requesters
+				}
+				each, stop := context.WithCancel(ctx)
+				running[id] = stop
+				wg.Go(func() { r.run(each) })
 			}
-			r, err := s.reader(i)
-			if err != nil {
-				s.Log.Error("a channel cannot be served", "integration", i.Name, "error", err)
-				running[id] = func() {}
-				continue
-			}
-			each, stop := context.WithCancel(ctx)
-			running[id] = stop
-			wg.Go(func() { r.run(each) })
 		}
 		for id, stop := range running {
 			if !wanted[id] {
@@ -131,18 +141,30 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-func (s *Service) begin(ctx context.Context, i Integration, begun map[string]bool) error {
-	if begun[i.channel()] {
+// ownSuffix tells the reader for those who ask from the other one of its channel.
+const ownSuffix = " own"
+
+// sides are the readers of a channel: false the one for its own readers, true the one
+// for those who ask.
+func (s *Service) sides(i Integration) []bool {
+	if s.Requesters != nil && i.Options[ofRequesters] == "yes" {
+		return []bool{false, true}
+	}
+	return []bool{false}
+}
+
+func (s *Service) begin(ctx context.Context, name string, begun map[string]bool) error {
+	if begun[name] {
 		return nil
 	}
 	since, err := s.Outside.Since(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.Memory.Begin(ctx, i.channel(), since); err != nil {
+	if err := s.Memory.Begin(ctx, name, since); err != nil {
 		return err
 	}
-	begun[i.channel()] = true
+	begun[name] = true
 	return nil
 }
 
@@ -186,7 +208,7 @@ func (s *Service) reader(i Integration) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{name: i.channel(), owner: s.Owner, site: s.Site, filter: f, channel: ch, stream: st,
+	return &reader{name: i.channel(), at: i, owner: s.Owner, site: s.Site, filter: f, channel: ch, stream: st,
 		source: s.Source, memory: s.Memory, world: s.World, log: s.Log.With("integration", i.Name)}, nil
 }
 

@@ -22,6 +22,8 @@ func slackSchema(with func(map[string]access.Option) map[string]access.Option) a
 	return access.Schema{Type: Slack, NeedsCredential: true, Integration: with(map[string]access.Option{
 		"channel": {Doc: "the id of the channel, as its details show it", Required: true, Pattern: `[CGD][A-Z0-9]{2,20}`, Form: "write the id, like C0123ABCD, and not the name"},
 		"signing": {Doc: "the name of the credential that holds the app's signing secret; without it there are no buttons that act", Credential: true},
+
+		ofRequesters: requestersOption,
 	})}
 }
 
@@ -43,7 +45,7 @@ func newSlack(s *Service, i Integration) (Channel, Stream, error) {
 
 // Send posts a message, or edits the one that was posted.
 func (c *slack) Send(ctx context.Context, m Message, before Sent) (Sent, error) {
-	if before.Remote == "" && c.doubts(m.Subject) {
+	if before.Remote == "" && m.To == "" && c.doubts(m.Subject) {
 		found, err := c.find(ctx, m.Subject)
 		if err != nil {
 			return before, err
@@ -52,7 +54,9 @@ func (c *slack) Send(ctx context.Context, m Message, before Sent) (Sent, error) 
 	}
 	body := slackBody(m, c.at.Options["signing"] != "")
 	method := "chat.postMessage"
-	body.Channel = c.at.Options["channel"]
+	if body.Channel = c.at.Options["channel"]; m.To != "" {
+		body.Channel = m.To // a user's id opens the direct messages with them
+	}
 	if at, stamp, ok := strings.Cut(before.Remote, "/"); ok {
 		method, body.Channel, body.Stamp = "chat.update", at, stamp
 	}

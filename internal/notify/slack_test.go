@@ -78,7 +78,11 @@ func (s *slackServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch method {
 	case "chat.postMessage", "chat.update":
 		var p slackPost
-		if err := json.Unmarshal(buf.Bytes(), &p); err != nil || p.Channel != "C0123ABCD" {
+		err := json.Unmarshal(buf.Bytes(), &p)
+		if user, ok := strings.CutPrefix(p.Channel, "U"); ok && method == "chat.postMessage" {
+			p.Channel = "D" + user // a user's id opens the direct messages with them, which have one of their own
+		}
+		if err != nil || p.Channel != "C0123ABCD" && !strings.HasPrefix(p.Channel, "D") {
 			say(map[string]any{"ok": false, "error": "channel_not_found"})
 			return
 		}
@@ -350,6 +354,7 @@ type crowd struct {
 	mu     sync.Mutex
 	linked map[string]bool
 	votes  []Click
+	orders []Order
 	offers []string
 	seen   map[string]bool
 	refuse error
@@ -366,6 +371,19 @@ func (c *crowd) Vote(_ context.Context, k Click) error {
 	}
 	c.votes = append(c.votes, k)
 	return nil
+}
+
+func (c *crowd) Order(_ context.Context, o Order) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.linked[o.Subject] {
+		return "", access.Fail(access.NotFound, "not-linked", "nobody is linked")
+	}
+	if c.refuse != nil {
+		return "", c.refuse
+	}
+	c.orders = append(c.orders, o)
+	return "done <" + o.Verb + ">", nil
 }
 
 func (c *crowd) Offer(_ context.Context, integration, subject, shows string) (string, error) {
@@ -394,6 +412,89 @@ func clickOf(payload, signing string, at time.Time) *http.Request {
 	r.Header.Set("X-Slack-Request-Timestamp", stamp)
 	r.Header.Set("X-Slack-Signature", "v0="+hex.EncodeToString(mac.Sum(nil)))
 	return r
+}
+
+// commandOf is a slash command as Slack signs it.
+func commandOf(user, text, signing string, at time.Time) *http.Request {
+	body := url.Values{"command": {"/stint"}, "text": {text}, "team_id": {"T01"}, "user_id": {user}, "user_name": {"omar.h"}, "channel_id": {"C0123ABCD"},
+		"trigger_id": {"13345.7"}, "response_url": {"https://evil.example/answer"}}.Encode()
+	r := httptest.NewRequest(http.MethodPost, "/chat/slack/ops-chat", strings.NewReader(body))
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(signing))
+	mac.Write([]byte("v0:" + stamp + ":" + body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("X-Slack-Request-Timestamp", stamp)
+	r.Header.Set("X-Slack-Signature", "v0="+hex.EncodeToString(mac.Sum(nil)))
+	return r
+}
+
+// TestCommands: what is typed after /stint is carried out for who linked themselves, and
+// answered to them alone; what is not signed, or seen before, does nothing.
+func TestCommands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, w, srv := newHouse(t), newWire(), newSlackServer(t)
+		h.slackTo(w, srv)
+		people := &crowd{linked: map[string]bool{"T01/U01": true}, seen: map[string]bool{}}
+		s := h.service(w, "a")
+		s.People = people
+		n := 0
+		say := func(user, text, signing string) (int, string) {
+			n++
+			rec := httptest.NewRecorder()
+			s.ServeHTTP(rec, commandOf(user, text, signing, time.Now().Add(time.Duration(n)*time.Second)))
+			var a struct {
+				Type string `json:"response_type"`
+				Text string
+			}
+			_ = json.Unmarshal(rec.Body.Bytes(), &a)
+			if rec.Code == 200 && a.Type != "ephemeral" {
+				t.Errorf("%q is answered to all: %s", text, rec.Body)
+			}
+			return rec.Code, a.Text
+		}
+		for text, want := range map[string]Order{
+			"list":        {Verb: "list"},
+			"end req_01J": {Verb: "end", ID: "req_01J"},
+			"ask orders-db as reader for 30m because look at order 4711 because of <b>": {Verb: "ask", Resource: "orders-db", Role: "reader", For: "30m", Why: "look at order 4711 because of <b>"},
+		} {
+			people.orders = nil
+			want.Integration, want.Subject = "ops-chat", "T01/U01"
+			if code, got := say("U01", text, slackSigning); code != 200 || len(people.orders) != 1 || people.orders[0] != want || !strings.Contains(got, "done &lt;") {
+				t.Errorf("%q: %d %q, %+v", text, code, got, people.orders)
+			}
+		}
+		people.orders = nil
+		for _, text := range []string{"", "help", "ask", "ask orders-db as reader for 30m", "ask orders-db reader 30m because x", "ask a as b for c because ", "list all", "end", "approve req_1"} {
+			if code, got := say("U01", text, slackSigning); code != 200 || !strings.Contains(got, "/stint list") || len(people.orders) > 0 {
+				t.Errorf("%q: %d %q", text, code, got)
+			}
+		}
+		if code, got := say("U02", "list", slackSigning); code != 200 || !strings.Contains(got, "stint chat link CODE-1") {
+			t.Errorf("somebody unknown: %d %q", code, got)
+		}
+		if code, got := say("U01/../U02", "list", slackSigning); code != 200 || !strings.Contains(got, "not said") {
+			t.Errorf("a strange id: %d %q", code, got)
+		}
+		people.refuse = access.Fail(access.Denied, "no", "the <resource> is not for you")
+		if _, got := say("U01", "list", slackSigning); !strings.Contains(got, "the &lt;resource&gt; is not for you") {
+			t.Errorf("refused: %q", got)
+		}
+		people.refuse = nil
+		if code, _ := say("U01", "list", "other"); code != 401 || len(people.orders) > 0 {
+			t.Errorf("unsigned: %d", code)
+		}
+		twice := func() int {
+			rec := httptest.NewRecorder()
+			s.ServeHTTP(rec, commandOf("U01", "end req_2", slackSigning, time.Now()))
+			return rec.Code
+		}
+		if a, b := twice(), twice(); a != 200 || b != http.StatusConflict || len(people.orders) != 1 {
+			t.Errorf("twice: %d, %d, %d orders", a, b, len(people.orders))
+		}
+		if w.calls["evil.example"] > 0 {
+			t.Error("an address in the call was called")
+		}
+	})
 }
 
 const pressed = `{"type":"block_actions","team":{"id":"T01"},"user":{"id":"%s","username":"omar.h","team_id":"T01"},"trigger_id":"13345.7","channel":{"id":"C0123ABCD"},"actions":[{"action_id":"%s","value":"%s"}]}`

@@ -34,6 +34,9 @@ type People interface {
 	// Vote votes for the user who is linked to the chat's; access.NotFound with code
 	// "not-linked" where nobody is.
 	Vote(ctx context.Context, c Click) error
+	// Order asks for access, lists or ends it for that user, and says what became of it.
+	// An error is as with Vote.
+	Order(ctx context.Context, o Order) (said string, err error)
 	// Offer makes a code by which somebody who is signed in links themselves to the
 	// chat's user, once and within minutes. shows is what the chat calls them.
 	Offer(ctx context.Context, integration, subject, shows string) (code string, err error)
@@ -49,8 +52,8 @@ const (
 	ackWithin    = 2500 * time.Millisecond // Slack waits 3 s
 )
 
-// ServeHTTP takes clicks at /chat/slack/{integration}: the signature first, then the
-// acknowledgement, then the rest.
+// ServeHTTP takes clicks and commands at /chat/slack/{integration}: the signature first.
+// Clicks are acknowledged before the rest; a command's answer is its acknowledgement.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	name, ok := strings.CutPrefix(r.URL.Path, "/chat/slack/")
@@ -79,6 +82,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	form, err := url.ParseQuery(string(body))
+	if err == nil && form.Get("command") != "" && !form.Has("payload") {
+		c.ordered(ctx, w, form)
+		return
+	}
 	var p slackPayload
 	if err != nil || json.Unmarshal([]byte(form.Get("payload")), &p) != nil {
 		w.WriteHeader(http.StatusBadRequest)
@@ -230,19 +237,8 @@ func (c *slack) carryOut(ctx context.Context, p slackPayload) {
 	if err == nil {
 		return
 	}
-	text := "That was not done."
-	var ours *access.Error
-	if errors.As(err, &ours) {
-		text = "That was not done: " + ours.Message
-		if ours.Why != "" {
-			text += " (" + ours.Why + ")"
-		}
-		if ours.Next != "" {
-			text += ". " + ours.Next
-		}
-	}
 	c.service.Log.Info("a click was not carried out", "integration", c.at.Name, "subject", p.subject(), "error", cut(err.Error(), 300))
-	c.whisper(ctx, channel, p.User.ID, text)
+	c.whisper(ctx, channel, p.User.ID, notDone(err))
 }
 
 // askWhy opens the form for the note that a no needs.
@@ -263,16 +259,11 @@ func (c *slack) askWhy(ctx context.Context, p slackPayload) error {
 
 // offer tells somebody whom nobody knows how they link themselves.
 func (c *slack) offer(ctx context.Context, p slackPayload, channel string) error {
-	shows := p.User.Username
-	if shows == "" {
-		shows = p.User.Name
-	}
-	code, err := c.service.People.Offer(ctx, c.at.Name, p.subject(), oneLine(shows, 80))
+	text, err := c.offered(ctx, p)
 	if err != nil {
 		return err
 	}
-	c.whisper(ctx, channel, p.User.ID, "Stint does not know yet who you are. Link yourself once, where you are signed in to Stint, within 10 minutes:\n"+
-		"stint chat link "+code+"\nThen click again. Give the code to nobody: whoever uses it lets you decide in their name.")
+	c.whisper(ctx, channel, p.User.ID, text)
 	return nil
 }
 

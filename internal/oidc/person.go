@@ -102,6 +102,11 @@ func person(at Provider, subject string, c claims, all map[string]any) (Person, 
 		if len(v) > maxAttribute {
 			v = ""
 		}
+		// An address that nobody has verified is whatever its owner typed, and may be
+		// another's.
+		if at.Attributes[from] == access.MailAttribute && (all["email_verified"] != true || !access.ValidMail(v)) {
+			v = ""
+		}
 		p.Attributes[at.Attributes[from]] = v
 	}
 	if len(c.Methods) > maxMethods {

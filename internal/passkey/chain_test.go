@@ -409,7 +409,7 @@ func TestLife(t *testing.T) {
 	is("of one that is active", s.vouch("root", root, ada), "not-proposed")
 	noor, err := s.propose("noor", "", false)
 	s.must(err)
-	is("a member vouches", s.vouch("noor", root, noor), "not-yours")
+	is("a member vouches for their first one", s.vouch("noor", noor, noor), "own-passkey")
 	s.must(s.vouch("root", root, noor))
 	is("the same administrator again", s.vouch("root", root, noor), "vouched-already")
 	if s.keys[noor].State != access.PasskeyProposed {
@@ -418,6 +418,18 @@ func TestLife(t *testing.T) {
 	s.must(s.vouch("ada", ada, noor))
 	if s.keys[noor].State != access.PasskeyActive || s.keys[noor].Anchor != access.AnchorAdmins {
 		t.Errorf("two vouched: %+v", s.keys[noor])
+	}
+	member, err := s.propose("eve", "", false)
+	s.must(err)
+	is("a member vouches for another's", s.vouch("noor", noor, member), "not-yours")
+	// One for another site is made first, and signed for by an older one afterwards.
+	elsewhere, err := s.propose("noor", "", false)
+	s.must(err)
+	is("with another's, for one's own", s.vouch("noor", root, elsewhere), "no-such-passkey")
+	is("with itself", s.vouch("noor", elsewhere, elsewhere), "passkey-not-active")
+	s.must(s.vouch("noor", noor, elsewhere))
+	if k := s.keys[elsewhere]; k.State != access.PasskeyActive || k.Anchor != access.AnchorOwn || len(k.Vouchers) != 1 {
+		t.Errorf("signed for by an older one: %+v", k)
 	}
 	// An older passkey must be one's own, and not removed.
 	_, err = s.propose("noor", root, false)

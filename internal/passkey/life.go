@@ -86,9 +86,9 @@ func Propose(d Draft, o Others, r *Roster, actor access.Actor, now time.Time) (a
 	return p, enrolled(p, actor, now), nil
 }
 
-// Vouch records an administrator's word for a proposed passkey; the one that completes
-// what is asked for makes it active. The roster is that of the administrator's
-// passkeys.
+// Vouch records the word of an administrator, or of the person with an older passkey of
+// theirs, for a proposed passkey; the one that completes what is asked for makes it
+// active. The roster is that of the passkeys of who vouches.
 func Vouch(p access.Passkey, admin access.Principal, a access.Assertion, o Others, r *Roster, actor access.Actor, now time.Time) (access.Passkey, access.Event, error) {
 	fail := func(err error) (access.Passkey, access.Event, error) { return p, access.Event{}, err }
 	switch {
@@ -96,10 +96,10 @@ func Vouch(p access.Passkey, admin access.Principal, a access.Assertion, o Other
 		return fail(access.Fail(access.Conflict, "not-proposed", "the passkey is "+string(p.State)+" already"))
 	case !now.Before(p.ExpiresAt):
 		return fail(access.Fail(access.Expired, "proposal-expired", "nobody vouched for the passkey in time").Try("propose it again with: stint passkey add"))
+	case admin.Person == p.Person && admin.ID.Kind() == access.User && admin.Usable(now) == nil:
+		return vouchOwn(p, admin, a, r, actor, now)
 	case !admin.Admin || admin.ID.Kind() != access.User || admin.Usable(now) != nil:
 		return fail(access.Fail(access.Denied, "not-yours", "administrators vouch for passkeys").Because(string(admin.ID) + " is not one"))
-	case admin.Person == p.Person:
-		return fail(access.Fail(access.Denied, "own-passkey", "nobody vouches for their own passkey but with an older one of theirs"))
 	case slices.ContainsFunc(p.Vouchers, func(v access.Voucher) bool { return v.Person == admin.Person }):
 		return fail(access.Fail(access.Conflict, "vouched-already", "you have vouched for this passkey already"))
 	}
@@ -115,6 +115,24 @@ func Vouch(p access.Passkey, admin access.Principal, a access.Assertion, o Other
 	if len(p.Vouchers) < Wanted {
 		p.Anchor = access.AnchorOneAdmin
 	}
+	return p, enrolled(p, actor, now), nil
+}
+
+// vouchOwn makes a passkey active on the word of an older one of the same person. A
+// browser asks for the passkeys of one site at a time, so that one for the pages cannot
+// sign in the ceremony in which one for the person's own client is made, nor the other
+// way around: it signs afterwards.
+func vouchOwn(p access.Passkey, by access.Principal, a access.Assertion, r *Roster, actor access.Actor, now time.Time) (access.Passkey, access.Event, error) {
+	if !r.Active() {
+		return p, access.Event{}, access.Fail(access.Denied, "own-passkey", "nobody vouches for their own passkey but with an older one of theirs").
+			Because("you have none that is active").Try("ask administrators to vouch for it")
+	}
+	if _, err := r.prove(by.Person, access.VoucherDigest(p.Digest(), by.ID, by.Person), a, false); err != nil {
+		return p, access.Event{}, err
+	}
+	p.Vouchers = []access.Voucher{{By: by.ID, Person: by.Person, Assertion: a, At: now}}
+	p.Version++
+	p.State, p.ExpiresAt, p.Anchor = access.PasskeyActive, time.Time{}, access.AnchorOwn
 	return p, enrolled(p, actor, now), nil
 }
 

@@ -116,6 +116,13 @@ func Verify(a access.Assertion, key []byte, e Expect) (counter uint32, err error
 	return d.counter, nil
 }
 
+// Synced reports whether the private half of the key that made an assertion can be on
+// several devices, as the authenticator says. The assertion was verified before.
+func Synced(a access.Assertion) bool {
+	d, err := parseData(a.AuthenticatorData)
+	return err == nil && d.flags&flagBackupEligible != 0
+}
+
 // The flags of authenticator data (section 6.1).
 const (
 	flagPresent        = 1 << 0

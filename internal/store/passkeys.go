@@ -86,6 +86,11 @@ func (tx *Tx) Passkeys(person access.Person) ([]access.Passkey, error) {
 	return list(tx, scanPasskey, passkeyColumns+" WHERE person = $1 ORDER BY id", string(person))
 }
 
+// PasskeyCalled finds a passkey by the name that its authenticator gave it.
+func (tx *Tx) PasskeyCalled(credential []byte) (access.Passkey, error) {
+	return one(tx, "passkey", scanPasskey, passkeyColumns+" WHERE credential = $1", credential)
+}
+
 // SavePasskeys writes passkeys.
 func (tx *Tx) SavePasskeys(ps ...access.Passkey) error {
 	rows := make([]write, 0, len(ps))

@@ -21,8 +21,8 @@ type Doors interface {
 
 	// Person is whose session the visitor has; api.Unauthenticated if nobody's.
 	Person(ctx context.Context, v Visitor) (Person, error)
-	// Ways are the providers by which one can sign in.
-	Ways(ctx context.Context) ([]Way, error)
+	// Ways are the providers by which one can sign in, and whether passkeys are another way.
+	Ways(ctx context.Context) (ways []Way, passkeys bool, err error)
 	// Depart begins a sign-in at a provider. to is where the browser goes; trip is
 	// what it must bring back.
 	Depart(ctx context.Context, v Visitor, provider, next string) (to string, trip api.Secret, err error)
@@ -39,6 +39,12 @@ type Doors interface {
 	// Asking is the device that waits under a code.
 	Asking(ctx context.Context, v Visitor, code string) (Asking, error)
 	AnswerDevice(ctx context.Context, v Visitor, code string, allow bool) error
+
+	// SetMessages says whether the visitor wants to hear of trouble only.
+	SetMessages(ctx context.Context, v Visitor, few bool) error
+
+	Keys
+	Desk
 }
 
 // Visitor is what a browser's call brings.
@@ -59,6 +65,11 @@ type Person struct {
 	Until     api.Time
 	// Fresh says that the session may make other logins without signing in again.
 	Fresh bool
+	// Few says that they want to hear of trouble only, and Mail where messages go.
+	Few  bool
+	Mail string
+	// Enrols says that the session is by a recovery code, for making a passkey alone.
+	Enrols bool
 }
 
 // Way is a provider by which one can sign in.

@@ -3,26 +3,47 @@ package web
 import (
 	"net/http"
 	"time"
+
+	"stint/internal/api"
 )
 
 func (s *Site) home(v *visit) error {
-	return s.render(v, http.StatusOK, "home", "You are signed in", nil)
+	return s.render(v, http.StatusOK, "home", "You are signed in", homePage{})
+}
+
+type homePage struct{}
+
+// When is a time for people.
+func (homePage) When(t api.Time) string { return when(t) }
+
+// setMessages says which messages one is sent.
+func (s *Site) setMessages(v *visit) error {
+	if err := s.doors.SetMessages(v.r.Context(), v.Visitor, v.r.PostForm.Get("few") != ""); err != nil {
+		return err
+	}
+	v.redirect("/")
+	return nil
 }
 
 type loginPage struct {
-	Ways  []Way
-	Next  string
-	Ended bool
+	Ways     []Way
+	Passkeys bool
+	Next     string
+	Ended    bool
 }
 
 // chooseWay shows how one can sign in.
 func (s *Site) chooseWay(v *visit) error {
-	ways, err := s.doors.Ways(v.r.Context())
+	ways, passkeys, err := s.doors.Ways(v.r.Context())
 	if err != nil {
 		return err
 	}
 	q := v.r.URL.Query()
-	return s.render(v, http.StatusOK, "login", "Sign in", loginPage{Ways: ways, Next: localPath(q.Get("next")), Ended: q.Has("ended")})
+	p := loginPage{Ways: ways, Passkeys: passkeys, Next: localPath(q.Get("next")), Ended: q.Has("ended")}
+	if !passkeys {
+		return s.render(v, http.StatusOK, "login", "Sign in", p)
+	}
+	return s.renderSigning(v, "login", "Sign in", p)
 }
 
 // depart sends the browser to a provider.

@@ -29,6 +29,7 @@ type page struct {
 	pattern string
 	open    bool // for everybody
 	tries   bool // tries a code, or makes the server call a provider
+	asks    bool // is called by a page's script, which wants JSON
 	serve   func(*Site, *visit) error
 }
 
@@ -47,6 +48,30 @@ func pages() []page {
 		{pattern: "POST /device/answer", tries: true, serve: (*Site).answerDevice},
 		{pattern: "GET /sessions", serve: (*Site).listSessions},
 		{pattern: "POST /sessions/end", serve: (*Site).endSession},
+
+		{pattern: "POST /login/passkey/ask", open: true, tries: true, asks: true, serve: (*Site).askSignIn},
+		{pattern: "POST /login/passkey", open: true, tries: true, serve: (*Site).signInWith},
+		{pattern: "GET /enroll", open: true, serve: (*Site).askEnrol},
+		{pattern: "POST /enroll", open: true, tries: true, serve: (*Site).enrol},
+		{pattern: "GET /passkeys", serve: (*Site).showPasskeys},
+		{pattern: "POST /passkeys/ask", asks: true, serve: (*Site).askPasskey},
+		{pattern: "POST /passkeys", serve: (*Site).addPasskey},
+		{pattern: "GET /passkeys/{id}", serve: (*Site).showPasskey},
+		{pattern: "POST /passkeys/{id}/ask", asks: true, serve: (*Site).askVouch},
+		{pattern: "POST /passkeys/{id}/vouch", serve: (*Site).vouch},
+		{pattern: "POST /passkeys/{id}/remove", serve: (*Site).removePasskey},
+		{pattern: "GET /recovery", serve: (*Site).showRecovery},
+		{pattern: "POST /recovery/ask", asks: true, serve: (*Site).askRecovery},
+		{pattern: "POST /recovery", serve: (*Site).makeRecovery},
+
+		{pattern: "POST /messages", serve: (*Site).setMessages},
+		{pattern: "GET /requests", serve: (*Site).listRequests},
+		{pattern: "GET /r/{id}", serve: (*Site).showRequest},
+		{pattern: "POST /r/{id}/ask", asks: true, serve: (*Site).askVote},
+		{pattern: "POST /r/{id}/decide", serve: (*Site).decide},
+		{pattern: "POST /r/{id}/remark", serve: (*Site).remark},
+		{pattern: "POST /r/{id}/withdraw", serve: (*Site).withdraw},
+		{pattern: "POST /r/{id}/end", serve: (*Site).endGrant},
 	}
 }
 
@@ -77,13 +102,14 @@ type visit struct {
 	r      *http.Request
 	person Person // of pages that are for somebody
 	nonce  string // of the page's script
+	asks   bool   // the page's script calls, and not the browser by itself
 }
 
 // maxForm bounds a form; ours hold a few short fields.
 const maxForm = 16 << 10
 
 func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
-	v := &visit{w: w, r: r, nonce: newNonce()}
+	v := &visit{w: w, r: r, nonce: newNonce(), asks: p.asks}
 	v.Base, v.From = s.doors.Visit(r)
 	v.Agent = r.UserAgent()
 	v.Session, v.Trip = v.cookie(sessionCookie), v.cookie(tripCookie)
@@ -96,7 +122,7 @@ func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
 		var err error
 		v.person, err = s.doors.Person(r.Context(), v.Visitor)
 		switch {
-		case s.kind(v, err) == api.Unauthenticated:
+		case !p.asks && s.kind(v, err) == api.Unauthenticated:
 			s.sendToLogin(v)
 			return
 		case err != nil:
@@ -208,11 +234,12 @@ const maxNext = 2048
 type data struct {
 	Title  string
 	Person *Person
-	Nonce  string
+	Nonce  string // of the script; empty: the page has none
 	Page   any
 }
 
-var templates = parse("error", "home", "login", "go", "cli", "device", "asking", "done", "sessions")
+var templates = parse("error", "home", "login", "go", "cli", "device", "asking", "done", "sessions",
+	"enroll", "passkeys", "passkey", "recovery", "requests", "request")
 
 func parse(names ...string) map[string]*template.Template {
 	all := map[string]*template.Template{}
@@ -222,8 +249,17 @@ func parse(names ...string) map[string]*template.Template {
 	return all
 }
 
+// renderSigning renders a page with the script that asks for passkeys.
+func (s *Site) renderSigning(v *visit, name, title string, page any) error {
+	v.w.Header().Set("Content-Security-Policy", policyOf(v.nonce))
+	return s.show(v, http.StatusOK, name, data{Title: title, Nonce: v.nonce, Page: page})
+}
+
 func (s *Site) render(v *visit, status int, name, title string, page any) error {
-	d := data{Title: title, Nonce: v.nonce, Page: page}
+	return s.show(v, status, name, data{Title: title, Page: page})
+}
+
+func (s *Site) show(v *visit, status int, name string, d data) error {
 	if v.person.Principal != "" {
 		d.Person = &v.person
 	}
@@ -247,6 +283,11 @@ func (s *Site) leave(v *visit, title, to string) error {
 // fail shows what went wrong, why, and what to do.
 func (s *Site) fail(v *visit, err error) {
 	e := s.doors.Refusal(v.r.Context(), err)
+	if v.asks {
+		v.refuse(e)
+		return
+	}
+	v.w.Header().Set("Content-Security-Policy", policyOf(""))
 	if s.render(v, e.Status, "error", "That did not work", e) != nil {
 		http.Error(v.w, "internal error", http.StatusInternalServerError)
 	}

@@ -49,7 +49,8 @@ func TestLoopbackAddress(t *testing.T) {
 // Each page is open to everybody, or for somebody who is signed in; those that change
 // something are no GET, but for the way back from a provider.
 func TestPages(t *testing.T) {
-	open := map[string]bool{"GET /login": true, "POST /login": true, "GET /login/callback/{provider}": true}
+	open := map[string]bool{"GET /login": true, "POST /login": true, "GET /login/callback/{provider}": true,
+		"POST /login/passkey/ask": true, "POST /login/passkey": true, "GET /enroll": true, "POST /enroll": true}
 	for _, p := range pages() {
 		if p.open != open[p.pattern] {
 			t.Errorf("%s: open is %v", p.pattern, p.open)

@@ -35,16 +35,18 @@ type chat struct {
 	posts    int
 	whispers []string
 	private  string
+	to       map[string]string // channel of each message, by ts
 }
 
 func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var p struct {
-		Stamp  string `json:"ts"`
-		Text   string `json:"text"`
-		User   string `json:"user"`
-		Blocks []struct {
+		Channel string
+		Stamp   string `json:"ts"`
+		Text    string `json:"text"`
+		User    string `json:"user"`
+		Blocks  []struct {
 			Elements []struct {
 				Action string `json:"action_id"`
 				Value  string `json:"value"`
@@ -65,6 +67,10 @@ func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fallthrough
 	case "chat.update":
 		c.texts[p.Stamp], c.buttons = p.Text, map[string]string{}
+		if c.to == nil {
+			c.to = map[string]string{}
+		}
+		c.to[p.Stamp] = p.Channel
 		for _, b := range p.Blocks {
 			for _, e := range b.Elements {
 				if e.Value != "" {
@@ -77,7 +83,7 @@ func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "views.open":
 		c.private = p.View.Private
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"ok": true, "ts": p.Stamp, "channel": "C0123ABCD"})
+	_ = json.NewEncoder(w).Encode(map[string]any{"ok": true, "ts": p.Stamp, "channel": p.Channel})
 }
 
 func (c *chat) find(text string) bool {

@@ -35,6 +35,9 @@ type Options struct {
 	DataDisk int
 	// Target bends the target server.
 	Target map[string]string
+	// Named makes people reach the server as localhost, which its configuration says:
+	// passkeys are for names.
+	Named bool
 	// Replicas is how many stintd share the store, behind a load balancer; 0 is 1.
 	// SQLite serves one.
 	Replicas int
@@ -170,6 +173,14 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 		}
 	}
 	s.URL = "http://" + listen
+	if opt.Named {
+		_, port, err := net.SplitHostPort(listen)
+		if err != nil {
+			return s, err
+		}
+		s.URL = "http://localhost:" + port
+		opt.Config += "public_url: " + s.URL + "\n"
+	}
 	if err := os.WriteFile(s.path("stintd.yaml"), []byte(opt.Config), 0o600); err != nil {
 		return s, err
 	}

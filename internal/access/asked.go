@@ -1,0 +1,16 @@
+package access
+
+// LevelFor is the least level at which a yes of the principal counts now; false where
+// none of theirs does.
+func (r Request) LevelFor(p Principal) (least Level, asked bool) {
+	if !r.MayDecide(p) {
+		return LevelConsole, false
+	}
+	least = LevelClient
+	for _, q := range r.Asking() {
+		if inAny(q, p) {
+			least = min(least, r.Wants(q))
+		}
+	}
+	return least, true
+}

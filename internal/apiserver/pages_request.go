@@ -1,0 +1,249 @@
+package apiserver
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+	"stint/internal/ident"
+	"stint/internal/web"
+)
+
+// shownOwn is how many of the visitor's own requests the page lists.
+const shownOwn = 30
+
+// callBy is the visitor's call as the doors of the API have it.
+func callBy(c ident.Caller) call {
+	return call{Caller: c, source: access.Source{IP: c.Actor.Address, Device: c.Login.Device, Auth: c.Login.Auth}}
+}
+
+// Requests are the visitor's own, and those that wait for them.
+func (d doors) Requests(ctx context.Context, v web.Visitor) (own, waiting []api.Request, err error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	who := callBy(c).asked(nil)
+	inbox, err := d.broker.Inbox(ctx, who)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, x := range inbox {
+		waiting = append(waiting, toRequest(x))
+	}
+	mine, err := d.broker.Requests(ctx, who, access.RequestQuery{Principal: c.Principal.ID, Limit: shownOwn})
+	for _, x := range mine {
+		own = append(own, toRequest(x))
+	}
+	return own, waiting, err
+}
+
+// Request is one, as the visitor sees it.
+func (d doors) Request(ctx context.Context, v web.Visitor, id string) (web.Case, error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return web.Case{}, err
+	}
+	who := callBy(c).asked(nil)
+	x, err := d.broker.View(ctx, who, id)
+	if err != nil {
+		return web.Case{}, err
+	}
+	r := x.Request
+	out := web.Case{Request: toRequest(x), Where: placesOf(r), Rights: r.Permissions.Rights, Grade: gradeOf(r), Mine: r.Principal == c.Principal.ID}
+	level, asked := r.LevelFor(c.Principal)
+	if out.Decide = asked; asked {
+		out.Level = level.String()
+		k, err := d.keyring(ctx, v, c)
+		if err != nil {
+			return web.Case{}, err
+		}
+		out.Keys = len(k.ours())
+	}
+	if x.Grant != nil && !x.Grant.Over() {
+		switch {
+		case out.Mine:
+			out.End = "end"
+		case d.mayRevoke(ctx, c.Principal, r):
+			out.End = "revoke"
+		}
+	}
+	return out, nil
+}
+
+// mayRevoke reports whether it makes sense to show the button; whether it may be done the
+// broker says.
+func (d doors) mayRevoke(ctx context.Context, p access.Principal, r access.Request) bool {
+	if p.Admin {
+		return true
+	}
+	owns, _ := d.officesOf(ctx, p)
+	return !slices.ContainsFunc(r.Targets, func(t access.Target) bool { return !slices.Contains(owns, t.Resource) })
+}
+
+// placesOf is where the targets are: what is approved stays bound to that.
+func placesOf(r access.Request) string {
+	var at []string
+	for _, t := range r.Targets {
+		at = append(at, t.Connection.Type+" "+t.Connection.Address)
+	}
+	return strings.Join(at, ", ")
+}
+
+// gradeOf is the highest criticality of the targets.
+func gradeOf(r access.Request) string {
+	var most access.Criticality
+	for _, t := range r.Targets {
+		if slices.Index(access.Criticalities, t.Criticality) > slices.Index(access.Criticalities, most) {
+			most = t.Criticality
+		}
+	}
+	return string(most)
+}
+
+// voteOf is the vote that a page's form says. What was shown is always said.
+func voteOf(b web.Ballot) (v access.Vote, err error) {
+	v = access.Vote{Approve: b.Approve, Note: b.Note}
+	if b.Approve {
+		if v.Rights = b.Rights; b.For != "" {
+			if v.Duration, err = api.ParseDuration(b.For); err != nil {
+				return v, err
+			}
+		}
+	}
+	v.Seen, err = access.ParseDigest(b.Digest)
+	return v, err
+}
+
+// AskVote says what a passkey must sign for a vote: the request's digest with who votes
+// and what the vote leaves. It is worked out from the request as it is stored; a page
+// that showed another one has another digest in its form, and is refused.
+func (d doors) AskVote(ctx context.Context, v web.Visitor, id string, b web.Ballot) (web.Step, error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return web.Step{}, err
+	}
+	vote, err := voteOf(b)
+	if err != nil {
+		return web.Step{}, err
+	}
+	x, err := d.broker.View(ctx, callBy(c).asked(nil), id)
+	if err != nil {
+		return web.Step{}, err
+	}
+	r := x.Request
+	level, asked := r.LevelFor(c.Principal)
+	switch {
+	case vote.Seen != r.Digest:
+		return web.Step{}, otherRequest()
+	case !asked || !vote.Approve || level < access.LevelPasskey:
+		return web.Step{}, nil // the vote itself says what is wrong, if anything is
+	case level > access.LevelPasskey:
+		return web.Step{}, access.Fail(access.PasskeyNeeded, "passkey-needed", "this request is critical, and its yes is signed where you see for yourself what you sign").
+			Try("approve it in a terminal, with: stint approve " + string(r.ID))
+	}
+	says, err := r.Says(c.Principal, vote)
+	if err != nil {
+		return web.Step{}, err
+	}
+	k, err := d.keyring(ctx, v, c)
+	if err == nil {
+		err = k.usable()
+	}
+	if err != nil {
+		return web.Step{}, err
+	}
+	return k.ask(says.Digest()), nil
+}
+
+func otherRequest() error {
+	return access.Fail(access.Conflict, "other-request", "this is not the request that the page showed").Try("load the page again, and read it anew")
+}
+
+// Vote votes, as the API does.
+func (d doors) Vote(ctx context.Context, v web.Visitor, id string, b web.Ballot) (api.Request, error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return api.Request{}, err
+	}
+	take := d.writes.take
+	if !b.Approve {
+		take = d.urgent.take
+	}
+	if err := take(string(c.Principal.ID)); err != nil {
+		return api.Request{}, err
+	}
+	vote, err := voteOf(b)
+	if err != nil {
+		return api.Request{}, err
+	}
+	if len(b.Used) > 0 && b.Approve {
+		k, err := d.keyring(ctx, v, c)
+		if err != nil {
+			return api.Request{}, err
+		}
+		if vote.Assertion, err = k.signed(b.Used[0]); err != nil {
+			return api.Request{}, err
+		}
+	}
+	x, err := d.broker.Vote(ctx, callBy(c).asked(nil), id, vote)
+	if err != nil {
+		return api.Request{}, err
+	}
+	return toRequest(x), nil
+}
+
+// Remark asks a question about a request, or answers.
+func (d doors) Remark(ctx context.Context, v web.Visitor, id, text string, answer bool) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.writes.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	say := d.broker.Question
+	if answer {
+		say = d.broker.Answer
+	}
+	_, err = say(ctx, callBy(c).asked(nil), id, text)
+	return err
+}
+
+// Withdraw withdraws the visitor's own request.
+func (d doors) Withdraw(ctx context.Context, v web.Visitor, id string) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.urgent.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = d.broker.Cancel(ctx, callBy(c).asked(nil), id)
+	return err
+}
+
+// End gives the visitor's own grant back, or revokes another's.
+func (d doors) End(ctx context.Context, v web.Visitor, id, note string) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.urgent.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	who := callBy(c).asked(nil)
+	x, err := d.broker.View(ctx, who, id)
+	if err != nil {
+		return err
+	}
+	if x.Request.Principal == c.Principal.ID {
+		_, err = d.broker.End(ctx, who, string(x.Request.ID), "")
+		return err
+	}
+	_, err = d.broker.Revoke(ctx, who, broker.Selector{Grant: string(x.Request.ID)}, note)
+	return err
+}
