@@ -24,7 +24,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
 	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
-	cmd.AddCommand(user, service, credential, integration, c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.adminGlassCmd())
+	cmd.AddCommand(user, service, credential, integration, c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.adminGlassCmd())
 	return cmd
 }
 

@@ -39,6 +39,7 @@ type Server struct {
 	channels Channels        // or nil
 	chat     http.Handler    // or nil
 	provided provision.Store // or nil
+	people   *provision.Directories
 	receiver *provision.Receiver
 	logKey   api.LogKey
 	ready    func(context.Context) error
@@ -106,6 +107,7 @@ func New(c Config) (*Server, error) {
 	if outside == nil {
 		outside = &http.Client{Transport: nobodyOutside{}}
 	}
+	s.people = c.Directories
 	s.receiver = &provision.Receiver{Store: s.provided, Ender: s.broker, Keys: &signals.Keys{HTTP: outside, Now: time.Now}, Now: time.Now, Log: c.Log}
 	s.party, s.pages = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)

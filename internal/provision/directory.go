@@ -34,6 +34,9 @@ type Tx interface {
 	Members(provider, group string) ([]string, error)
 	GroupsOf(provider, member string) ([]access.Provisioned, error)
 	SetMember(provider, group, member string, in bool) error
+
+	Setting(name string) ([]byte, error)
+	SaveSetting(name string, value []byte) error
 }
 
 // Ender ends access. It is the broker.
