@@ -37,6 +37,10 @@ func (s *Server) outside(next http.Handler) http.Handler {
 			s.clicked(w, r)
 			return
 		}
+		if name, ok := strings.CutPrefix(r.URL.EscapedPath(), logoutRoot); ok {
+			s.signedOut(w, r, name)
+			return
+		}
 		if name, ok := strings.CutPrefix(r.URL.EscapedPath(), signalsRoot); ok {
 			s.signal(w, r, name)
 			return

@@ -78,7 +78,7 @@ func unreachable(why string, cause error) error {
 }
 
 // open dials, begins TLS and binds. The connection ends with ctx.
-func (d Door) open(ctx context.Context, s Settings, who Login) (c *conn, err error) {
+func (d Door) open(ctx context.Context, s Settings, who Login) (_ *conn, err error) {
 	host, address, now, err := s.where()
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (d Door) open(ctx context.Context, s Settings, who Login) (c *conn, err err
 	if end, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(end)
 	}
-	c = &conn{line: l, stop: context.AfterFunc(ctx, func() { _ = raw.Close() })}
+	c := &conn{line: l, stop: context.AfterFunc(ctx, func() { _ = raw.Close() })}
 	defer func() {
 		if err != nil {
 			c.close()
