@@ -68,6 +68,7 @@ type Server struct {
 	codes    *rates // attempts to redeem a code that people carry, by address and by person
 	trips    *rates // steps of signing in with a browser, by address: whole offices share one
 	views    *rates // of pages, by address
+	scans    room   // of outside services, for filters without an index
 	knocks   *rates // of outside services, by address
 	services *rates // of outside services, by integration
 	work     room
@@ -107,7 +108,7 @@ func New(c Config) (*Server, error) {
 	if outside == nil {
 		outside = &http.Client{Transport: nobodyOutside{}}
 	}
-	s.people = c.Directories
+	s.people, s.scans.most = c.Directories, scansAtOnce
 	s.receiver = &provision.Receiver{Store: s.provided, Ender: s.broker, Keys: &signals.Keys{HTTP: outside, Now: time.Now}, Now: time.Now, Log: c.Log}
 	s.party, s.pages = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)
