@@ -57,6 +57,7 @@ type Leaving struct {
 }
 
 const (
+	namesEvery   = 3 * time.Second // it is looked which directories there are
 	turnLasts    = 20 * time.Second
 	staleAfter   = time.Minute // of not being read, it is in the log
 	againAfter   = time.Minute // what has problems is tried again
@@ -104,7 +105,7 @@ func (d *Directories) Run(ctx context.Context) {
 	running := map[string]context.CancelFunc{}
 	var all sync.WaitGroup
 	defer all.Wait()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(namesEvery)
 	defer tick.Stop()
 	for {
 		if is, err := d.Documents(ctx); err == nil {
