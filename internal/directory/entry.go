@@ -29,9 +29,13 @@ func (u *user) active(now time.Time) bool {
 
 // group is a group as the directory has it.
 type group struct {
-	at, subject, name string   // at: the key of the DN
-	members           []string // by what users and groups are called here
+	dn, at, subject, name string   // at: the key of the DN
+	members               []string // by what users and groups are called here
 }
+
+// place is where an entry stands.
+func (u *user) place() string  { return u.dn }
+func (g *group) place() string { return g.dn }
 
 // What says that an account is disabled or over.
 const (

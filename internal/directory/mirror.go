@@ -178,7 +178,7 @@ func (m *Mirror) addGroup(c *conn, e *ldap.Entry, again bool) error {
 		return nil
 	}
 	m.seen(e)
-	g := &group{at: key(e.DN), subject: subject, name: first(e, m.settings.GroupName)}
+	g := &group{dn: e.DN, at: key(e.DN), subject: subject, name: first(e, m.settings.GroupName)}
 	members, err := c.list(e, m.settings.Member)
 	if err != nil {
 		return err
@@ -198,7 +198,8 @@ func (m *Mirror) addGroup(c *conn, e *ldap.Entry, again bool) error {
 
 // changes reads what is different since the last time: entries that changed, and the
 // ids of all, by which those are missed who are gone. Somebody who is there and did not
-// change is one whom the filter takes now for another's change: then everything is read.
+// change is one whom the filter takes now for another's change: then everything is read,
+// as when somebody moved.
 func (m *Mirror) changes(c *conn) error {
 	since, now := "", m.mark
 	switch {
@@ -219,9 +220,15 @@ func (m *Mirror) changes(c *conn) error {
 		since = fmt.Sprintf("(%s>=%sZ)", m.settings.Changed, m.mark.at.Add(-overlap).Format("20060102150405"))
 	}
 	s := m.settings
+	before, groups := maps.Clone(m.users), maps.Clone(m.groups)
 	err := c.search(s.Users, ldap.ScopeWholeSubtree, and(s.UserFilter, since), s.userAttributes(), func(e *ldap.Entry) error { return m.addUser(e, true) })
 	if err != nil {
 		return err
+	}
+	for subject, u := range m.users {
+		if was := before[subject]; was != nil && was.dn != u.dn {
+			return errWhole
+		}
 	}
 	if err := gone(c, s, s.Users, s.UserFilter, m.users); err != nil {
 		return err
@@ -230,6 +237,11 @@ func (m *Mirror) changes(c *conn) error {
 		err := c.search(s.Groups, ldap.ScopeWholeSubtree, and(s.GroupFilter, since), s.groupAttributes(), func(e *ldap.Entry) error { return m.addGroup(c, e, true) })
 		if err != nil {
 			return err
+		}
+		for subject, g := range m.groups {
+			if was := groups[subject]; was != nil && was.dn != g.dn {
+				return errWhole
+			}
 		}
 		if err := gone(c, s, s.Groups, s.GroupFilter, m.groups); err != nil {
 			return err
@@ -241,8 +253,10 @@ func (m *Mirror) changes(c *conn) error {
 	return nil
 }
 
-// gone takes out of what is known the entries that a search does not find any more.
-func gone[T any](c *conn, s Settings, base, filter string, known map[string]T) error {
+// gone takes out of what is known the entries that a search does not find any more. One
+// that stands elsewhere has everything read: groups name it by where it stands, and are not
+// changed themselves when it moves, or when what is above it does.
+func gone[T interface{ place() string }](c *conn, s Settings, base, filter string, known map[string]T) error {
 	there := make(map[string]bool, len(known))
 	err := c.search(base, ldap.ScopeWholeSubtree, filter, []string{s.Subject}, func(e *ldap.Entry) error {
 		subject, err := s.subject(e)
@@ -253,7 +267,7 @@ func gone[T any](c *conn, s Settings, base, filter string, known map[string]T) e
 			return unreachable("two entries have the same "+s.Subject, nil)
 		}
 		there[subject] = true
-		if _, ok := known[subject]; !ok {
+		if was, ok := known[subject]; !ok || was.place() != e.DN {
 			return errWhole
 		}
 		return nil

@@ -64,9 +64,15 @@ func TestFollowsActiveDirectory(t *testing.T) {
 	ad.Do(func(c *ldap.Conn) error {
 		return c.ModifyDN(ldap.NewModifyDNRequest(mira, "CN=Mira Smith", true, ""))
 	})
-	read("renamed", "dba(mira) mira noor", false)
+	read("renamed, which changes no group", "dba(mira) mira noor", true)
 	ad.Do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(noor, nil)) })
 	read("gone", "dba(mira) mira", false)
+	ad.Do(func(c *ldap.Conn) error {
+		return c.ModifyDN(ldap.NewModifyDNRequest("OU=groups,"+ldaptest.Domain, "OU=all groups", true, ""))
+	})
+	set.Groups = "OU=all groups," + ldaptest.Domain
+	read("what is above groups is renamed", "dba(mira) mira", true)
+	dba = "CN=dba,OU=all groups," + ldaptest.Domain
 
 	// More members than Active Directory hands out at once, and more people than a page.
 	const many = 1600
