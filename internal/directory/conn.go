@@ -122,7 +122,7 @@ func (d Door) open(ctx context.Context, s Settings, who Login) (_ *conn, err err
 		}
 	case !now:
 		if err := c.guard(func() error { return c.ldap.StartTLS(d.TLS(host)) }); err != nil {
-			return nil, unreachable("it does not begin TLS, or does not prove to be "+host, err)
+			return nil, unreachable("it does not begin TLS, or does not prove to be "+host, said(err))
 		}
 	}
 	if err := c.guard(func() error { return c.ldap.Bind(who.DN, string(who.Secret.Reveal())) }); err != nil {
@@ -130,7 +130,7 @@ func (d Door) open(ctx context.Context, s Settings, who Login) (_ *conn, err err
 			return nil, access.Fail(access.Unavailable, "directory-refuses", "the directory does not let Stint in").
 				Because("it does not take the name and the password of the credential").Try("stint admin credential set, with the address to the letter")
 		}
-		return nil, unreachable("it does not let Stint in", err)
+		return nil, unreachable("it does not let Stint in", said(err))
 	}
 	return c, nil
 }
@@ -191,23 +191,39 @@ func (c *conn) search(base string, scope int, filter string, attrs []string, eac
 	})
 }
 
+// said leaves nothing of a refusal but its code: the rest is a stranger's text, which may
+// hold the password that was sent.
+func said(err error) error {
+	var e *ldap.Error
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.ResultCode < ldap.ErrorNetwork:
+		return fmt.Errorf("it answers %d, %s", e.ResultCode, ldap.LDAPResultCodeMap[e.ResultCode])
+	}
+	return fmt.Errorf("its answer did not come, or is none (%d)", e.ResultCode) // the library's own codes
+}
+
+// errNone is that there is no such entry.
+var errNone = errors.New("there is no such entry")
+
 // explain says what an error of a search means.
 func explain(base string, err error) error {
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
-		return unreachable("there is no "+access.Label(base)+", or the credential may not see it", err)
+		return unreachable("there is no "+access.Label(base)+", or the credential may not see it", errNone)
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded), ldap.IsErrorWithCode(err, ldap.LDAPResultAdminLimitExceeded):
-		return unreachable("it has a limit of how much it says; have it lifted for the credential", err)
+		return unreachable("it has a limit of how much it says; have it lifted for the credential", said(err))
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultReferral):
-		return unreachable(access.Label(base)+" is on another server, and referrals are not followed; name that one", err)
+		return unreachable(access.Label(base)+" is on another server, and referrals are not followed; name that one", said(err))
 	}
-	return unreachable("a search failed", err)
+	return unreachable("a search failed", said(err))
 }
 
 // one reads one entry with some of its attributes; nil if it is not there.
 func (c *conn) one(dn string, attrs ...string) (e *ldap.Entry, err error) {
 	err = c.search(dn, ldap.ScopeBaseObject, "(objectClass=*)", attrs, func(found *ldap.Entry) error { e = found; return nil })
-	if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+	if errors.Is(err, errNone) {
 		return nil, nil
 	}
 	return e, err

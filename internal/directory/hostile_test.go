@@ -23,6 +23,7 @@ type liar struct {
 	// search answers one search: entries, and what ends it.
 	search func(base, filter string, attrs []string, cookie string) answer
 	raw    []byte // sent instead of any answer to a search
+	refuse int64  // the code by which it lets nobody in, and says what it was sent
 }
 
 type answer struct {
@@ -100,7 +101,14 @@ func (l *liar) serve(c net.Conn) {
 		id, op := p.Children[0].Value, p.Children[1]
 		switch op.Tag {
 		case 0: // bind
-			_, err = c.Write(message(id, result(1, 0)).Bytes())
+			r := result(1, l.refuse)
+			if l.refuse != 0 {
+				r = ber.Encode(ber.ClassApplication, ber.TypeConstructed, 1, nil, "")
+				r.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, l.refuse, ""))
+				r.AppendChild(octets(""))
+				r.AppendChild(octets("\x1b[31mwrong: " + op.Children[2].Data.String()))
+			}
+			_, err = c.Write(message(id, r).Bytes())
 		case 3: // search
 			if l.raw != nil {
 				_, _ = c.Write(l.raw)
@@ -194,7 +202,7 @@ func (l *liar) read(t *testing.T, options map[string]string) (directory.Picture,
 	m := directory.Mirror{Door: directory.Door{Dial: (&net.Dialer{}).DialContext}, Now: time.Now}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	p, _, err := m.Read(ctx, directory.Read(l.addr, o), directory.Login{DN: "cn=stint", Secret: access.NewSecret([]byte("x"))}, true)
+	p, _, err := m.Read(ctx, directory.Read(l.addr, o), directory.Login{DN: "cn=stint", Secret: access.NewSecret([]byte("hunter2"))}, true)
 	return p, err
 }
 
@@ -271,6 +279,19 @@ func TestHostileDirectory(t *testing.T) {
 }
 
 func (e entry) at(dn string) entry { return entry{dn, e.values} }
+
+// TestEcho: what a directory says when it refuses somebody is nowhere repeated: it was
+// just told a password.
+func TestEcho(t *testing.T) {
+	for _, code := range []int64{1, 49, 53, 80, 999} {
+		l := lie(t, nil)
+		l.refuse = code
+		p, err := l.read(t, nil)
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("%d: %+v, %v", code, p, err)
+		}
+	}
+}
 
 // TestPieces: a list of members that comes in pieces is read to its end; one that has
 // no end is an error.

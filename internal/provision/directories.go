@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"stint/internal/access"
 	"stint/internal/directory"
@@ -309,9 +310,7 @@ func (d *Directories) failed(ctx context.Context, i policy.Integration, st *Dire
 		st.Since = d.Now()
 		d.Log.Warn("a directory cannot be read; who is known stays", "integration", i.Name, "cause", cause)
 	}
-	if st.Why = cause.Error(); len(st.Why) > 500 {
-		st.Why = st.Why[:500]
-	}
+	st.Why = visible(cause.Error())
 	if st.Reported || d.Now().Sub(st.Since) < staleAfter {
 		return nil
 	}
@@ -354,6 +353,17 @@ func (d *Directories) event(ctx context.Context, name string, t access.EventType
 		e := DirectoryEvent(t, name, by, tx.Now(), kv...)
 		return tx.Append(e)
 	})
+}
+
+// visible is at most 500 characters of a text that a directory may have had a hand in.
+func visible(s string) string {
+	n := 0
+	return strings.Map(func(r rune) rune {
+		if n++; n > 500 || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func noteID(now time.Time) string {

@@ -392,11 +392,7 @@ func (d Directory) put(ctx context.Context, out *Outcome, entry string, do func(
 }
 
 func (o *Outcome) trouble(entry string, err error) {
-	why := err.Error()
-	if len(why) > 500 {
-		why = why[:500]
-	}
-	o.Problems = append(o.Problems, directory.Problem{Entry: access.Label(entry), Why: why})
+	o.Problems = append(o.Problems, directory.Problem{Entry: access.Label(entry), Why: visible(err.Error())})
 }
 
 // DirectoryEvent is the record of what happens to a directory.
