@@ -71,9 +71,11 @@ dex: bin/dex
 bin/dex: tools/dex/main.go tools/dex/go.mod
 	cd tools/dex && $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/dex .
 
-## The built binaries against a real PostgreSQL and a real dex, person by person.
+## The built binaries against a real PostgreSQL, dex and OpenLDAP, person by person; and
+## what reads directories against a real domain controller, which takes the ports of LDAP.
 e2e: build bin/dex
 	$(GO) test -count=1 -tags e2e -timeout 20m ./test/e2e
+	$(GO) test -count=1 -tags e2e -timeout 10m -run ActiveDirectory ./internal/directory
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.
 chaos: build

@@ -8,6 +8,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/apiserver"
 	"stint/internal/broker"
+	"stint/internal/directory"
 	"stint/internal/egress"
 	"stint/internal/ident"
 	"stint/internal/notify"
@@ -19,7 +20,7 @@ import (
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return append(append(notify.Schemas(), ticket.Schemas()...), provision.Schema(), provision.SignalsSchema(), oidc.Schema())
+	return append(append(notify.Schemas(), ticket.Schemas()...), provision.Schema(), provision.SignalsSchema(), directory.Schema(), oidc.Schema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.
@@ -170,7 +171,10 @@ func (o outside) Login(ctx context.Context, integration, credential string) (not
 }
 
 // channels is the service for the doors.
-type channels struct{ service *notify.Service }
+type channels struct {
+	service     *notify.Service
+	directories *provision.Directories
+}
 
 func (c channels) Try(ctx context.Context, by access.PrincipalID, name string) error {
 	return c.service.Try(ctx, by, name)
@@ -181,6 +185,18 @@ func (c channels) Troubles(ctx context.Context) (map[string]apiserver.Trouble, e
 	all := map[string]apiserver.Trouble{}
 	for name, t := range ts {
 		all[name] = apiserver.Trouble(t)
+	}
+	if err != nil {
+		return all, err
+	}
+	states, err := c.directories.States(ctx)
+	for name, st := range states {
+		switch {
+		case st.Why != "":
+			all[name] = apiserver.Trouble{Why: st.Why, Since: st.Since}
+		case st.Held != nil:
+			all[name] = apiserver.Trouble{Why: "more people are gone than is believed; see stint admin directory show " + name}
+		}
 	}
 	return all, err
 }

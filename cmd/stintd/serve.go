@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/apiserver"
 	"stint/internal/broker"
@@ -32,6 +33,7 @@ import (
 	"stint/internal/journal"
 	"stint/internal/keys"
 	"stint/internal/notify"
+	"stint/internal/provision"
 	"stint/internal/siem"
 	"stint/internal/store"
 )
@@ -104,6 +106,7 @@ type process struct {
 	sinks      []*siem.File
 	journal    *journal.Journal
 	messages   *notify.Service
+	people     *provision.Directories
 	connectors []all.Connector
 	log        *slog.Logger
 }
@@ -137,6 +140,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Log:          log.With("part", "broker"),
 		Clock:        st,
 		ReviewWithin: s.reviewWithin,
+		Fresh:        func(who access.Principal) error { return p.people.Fresh(who) },
 	})
 	if err != nil {
 		return nil, err
@@ -144,8 +148,9 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	p.broker.SetHold(holdCommits, p.protection.hold())
 	p.witnesses = newWitnesses(s, st, p.broker, p.identity, log.With("part", "witness"))
 	p.messages = p.newMessages()
+	p.people = p.newDirectories()
 	p.server, err = apiserver.New(apiserver.Config{
-		Channels: channels{p.messages}, Chat: p.messages, Provisioned: forProvisioning(st),
+		Channels: channels{p.messages, p.people}, Directories: p.people, Chat: p.messages, Provisioned: forProvisioning(st),
 		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 		Outside: egress.New(s.egress).HTTP(),
@@ -210,6 +215,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { p.messages.Run(failed); return nil })
 	g.Go(func() error { p.pollSignals(failed); return nil })
 	g.Go(func() error { p.watchTickets(failed); return nil })
+	g.Go(func() error { p.people.Run(failed); return nil })
 	if p.first {
 		g.Go(func() error { return p.bootstrap.run(failed) })
 	}

@@ -67,6 +67,8 @@ type Config struct {
 	Keep    Keep // nil: no backups, no doctor
 	// Provisioned keeps what provisioning services say; nil: none is let in.
 	Provisioned provision.Store
+	// Directories are read from here; nil: none is.
+	Directories *provision.Directories
 	// Channels sends messages; nil: there is nothing to try out.
 	Channels Channels
 	// Chat takes what chats send to /chat/…; nil: nothing.

@@ -37,6 +37,10 @@ func (s *Server) outside(next http.Handler) http.Handler {
 			s.clicked(w, r)
 			return
 		}
+		if name, ok := strings.CutPrefix(r.URL.EscapedPath(), logoutRoot); ok {
+			s.signedOut(w, r, name)
+			return
+		}
 		if name, ok := strings.CutPrefix(r.URL.EscapedPath(), signalsRoot); ok {
 			s.signal(w, r, name)
 			return
@@ -81,11 +85,31 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request, name, path st
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(outsideWithin)) // where there is none, nobody waits
 	u := s.seen(r)
-	server := scim.Server{Directory: provision.For(i, s.provided, s.broker), Base: u.Scheme + "://" + u.Host + scimRoot + name,
+	server := scim.Server{Directory: paced{provision.For(i, s.provided, s.broker), &s.scans}, Base: u.Scheme + "://" + u.Host + scimRoot + name,
 		Failed: func(err error) {
 			s.log.Error("a call of a provisioning service failed", "trace", f.trace, "integration", name, "cause", err)
 		}}
 	server.Serve(w, r, path)
+}
+
+// paced reads all that a service provisioned, for a filter that no index serves, for a few
+// callers at a time: it is the one call of SCIM that takes long.
+type paced struct {
+	scim.Directory
+	room *room
+}
+
+// scansAtOnce is how many such calls are answered at a time, of all services.
+const scansAtOnce = 2
+
+func (p paced) List(ctx context.Context, q scim.Query) ([]scim.Resource, int, error) {
+	if q.Attr == "" && q.Limit < 0 {
+		if !p.room.enter() {
+			return nil, 0, access.Fail(access.TooMany, "too-many-scans", "other filters that no index serves are being answered").Try("filter by userName, externalId, displayName or id, or try again in a moment")
+		}
+		defer p.room.leave()
+	}
+	return p.Directory.List(ctx, q)
 }
 
 // admitProvider lets a service in that shows a token of an integration which is there

@@ -131,6 +131,12 @@ func (s *Server) addRoutes() {
 		summary: "The tokens of an integration that are good, without their secrets"}, s.listTokens)
 	register(s, route{name: "end-tokens", method: post, path: "/v1/admin/integrations/{name}/tokens/end", who: admins, urgent: true, tag: "Administration",
 		summary: "End all tokens of an integration at once"}, s.endTokens)
+	register(s, route{name: "show-directory", method: get, path: "/v1/admin/integrations/{name}/directory", who: auditors, tag: "Administration",
+		summary: "How a directory is doing, and who of it waits for a confirmation"}, s.showDirectory)
+	register(s, route{name: "sync-directory", method: post, path: "/v1/admin/integrations/{name}/directory/sync", who: admins, tag: "Administration",
+		summary: "Have a directory read as a whole", detail: "With confirm, those leave who are held back."}, s.syncDirectory)
+	register(s, route{name: "try-directory", method: post, path: "/v1/admin/integrations/{name}/directory/test", who: admins, tag: "Administration",
+		summary: "Read a directory and change nothing", detail: "With name, what it says of somebody."}, s.tryDirectory)
 	register(s, route{name: "link-chat", method: post, path: "/v1/chat/link", who: anyone, tag: "Sign-in",
 		summary: "Link yourself to your user in a chat, by the code that the chat shows", detail: "Without sure it only says whose code it is."}, s.linkChat)
 	register(s, route{name: "test-integration", method: post, path: "/v1/admin/integrations/{name}/test", who: admins, tag: "Administration",

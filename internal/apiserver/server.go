@@ -40,6 +40,7 @@ type Server struct {
 	channels Channels        // or nil
 	chat     http.Handler    // or nil
 	provided provision.Store // or nil
+	people   *provision.Directories
 	receiver *provision.Receiver
 	logKey   api.LogKey
 	ready    func(context.Context) error
@@ -69,6 +70,7 @@ type Server struct {
 	codes    *rates // attempts to redeem a code that people carry, by address and by person
 	trips    *rates // steps of signing in with a browser, by address: whole offices share one
 	views    *rates // of pages, by address
+	scans    room   // of outside services, for filters without an index
 	knocks   *rates // of outside services, by address
 	services *rates // of outside services, by integration
 	work     room
@@ -108,6 +110,7 @@ func New(c Config) (*Server, error) {
 	if outside == nil {
 		outside = &http.Client{Transport: nobodyOutside{}}
 	}
+	s.people, s.scans.most = c.Directories, scansAtOnce
 	s.receiver = &provision.Receiver{Store: s.provided, Ender: s.broker, Keys: &signals.Keys{HTTP: outside, Now: time.Now}, Now: time.Now, Log: c.Log}
 	s.party, s.pages = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)

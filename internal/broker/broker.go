@@ -58,9 +58,12 @@ type Config struct {
 	Journal Journal
 	// ReviewWithin is how soon break-glass access should be reviewed. 0: DefaultReviewWithin.
 	ReviewWithin time.Duration
-	Log          *slog.Logger
-	Rand         io.Reader // nil: crypto/rand
-	Clock        Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
+	// Fresh refuses something new to a principal of whom is known only what was so too
+	// long ago; nil: what is known is always good enough.
+	Fresh func(access.Principal) error
+	Log   *slog.Logger
+	Rand  io.Reader // nil: crypto/rand
+	Clock Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
 }
 
 // Broker carries requests to grants, grants to targets, and everything back.

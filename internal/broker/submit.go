@@ -149,6 +149,9 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		if err == nil {
 			err = p.Usable(tx.Now())
 		}
+		if err == nil && !a.Emergency.Is() {
+			err = b.fresh(p)
+		}
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,8 @@ var troubles = map[access.EventType]trouble{
 	"grants.stopped":        {"All new grants are stopped", "stint admin resume"},
 	"clock.doubted":         {"A replica does not trust its clock, and grants nothing", "stint admin clock"},
 	"breakglass.opened":     {"Break-glass: somebody has taken access", "stint status"},
+	"directory.held":        {"A directory says that more people are gone than is believed: nobody loses anything until an administrator confirms", "stint admin directory show"},
+	"directory.stale":       {"A directory cannot be read: who left there is not known here", "stint admin directory show"},
 	"review.overdue":        {"The review of a break-glass access is overdue", "stint status"},
 	"code.used":             {"A one-time code for break-glass was used", "stint audit search --type code.used"},
 }

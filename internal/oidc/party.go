@@ -64,6 +64,7 @@ type metadata struct {
 	Auth       string   `json:"authorization_endpoint"`
 	Token      string   `json:"token_endpoint"`
 	Keys       string   `json:"jwks_uri"`
+	UserInfo   string   `json:"userinfo_endpoint"`
 	Algorithms []string `json:"id_token_signing_alg_values_supported"`
 	Methods    []string `json:"token_endpoint_auth_methods_supported"`
 	SaysIssuer bool     `json:"authorization_response_iss_parameter_supported"`
@@ -191,6 +192,14 @@ func (p *Party) read(ctx context.Context, k *known, at Provider, t Trip, raw, ac
 	if err := id.Claims(&all); err != nil {
 		return bad("its claims cannot be read", err)
 	}
+	if at.UserInfo {
+		if all, err = p.more(ctx, k, at, id.Subject, accessToken, all); err != nil {
+			return Person{}, err
+		}
+		if _, here := all[at.GroupsClaim]; here {
+			delete(c.Elsewhere, at.GroupsClaim) // it was elsewhere, and this is it
+		}
+	}
 	return person(at, id.Subject, c, all)
 }
 
@@ -242,7 +251,11 @@ func (p *Party) ask(ctx context.Context, at Provider) (*oidc.Provider, metadata,
 	if err != nil {
 		return nil, meta, err
 	}
-	for _, e := range []string{meta.Auth, meta.Token, meta.Keys} {
+	endpoints := []string{meta.Auth, meta.Token, meta.Keys}
+	if meta.UserInfo != "" {
+		endpoints = append(endpoints, meta.UserInfo)
+	}
+	for _, e := range endpoints {
 		u, err := url.Parse(e)
 		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != issuer.Scheme {
 			return nil, meta, errors.New("it names an endpoint that is no https address: " + strconv.QuoteToASCII(short(e)))

@@ -74,7 +74,7 @@ func TestSchema(t *testing.T) {
 		if o.Doc == "" || strings.HasSuffix(o.Doc, ".") {
 			t.Errorf("%s: doc %q", name, o.Doc)
 		}
-		value := map[string]string{"maxAge": "60", "create": "yes", "prompt": "login", "groups": "a=b", "attributes": "a=b"}[name]
+		value := map[string]string{"maxAge": "60", "create": "yes", "userInfo": "yes", "prompt": "login", "groups": "a=b", "attributes": "a=b"}[name]
 		if value == "" {
 			value = "x"
 		}

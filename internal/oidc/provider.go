@@ -27,6 +27,7 @@ type Provider struct {
 	Allowed      []string          // of their groups; who is in none does not get in; empty: everybody
 	Attributes   map[string]string // claim to attribute
 
+	UserInfo   bool // ask the UserInfo endpoint for claims that the ID token lacks
 	Create     bool // make a user of who is not known
 	Classes    string
 	MFAClasses []string
@@ -45,6 +46,7 @@ func Schema() access.Schema {
 		"groupsPrefix":  {Doc: "what is put before the name of each group that groups does not rename", Pattern: `[a-z0-9][a-z0-9._-]*`, Form: "it begins as a name does"},
 		"allowedGroups": {Doc: "of their groups, one of which somebody must be in to sign in", Many: true},
 		"attributes":    {Doc: "claims that become attributes of the user: claim=attribute", Many: true, Pattern: pair, Form: "write claim=attribute; the attribute is a name"},
+		"userInfo":      {Doc: "ask the provider's UserInfo endpoint for what the ID token does not say", Values: []string{"yes", "no"}, Default: "no"},
 		"create":        {Doc: "make a user of who signs in and is not linked to one", Values: []string{"yes", "no"}, Default: "no"},
 		"acrValues":     {Doc: "authentication classes to ask the provider for, the best first"},
 		"mfaClasses":    {Doc: "values of acr by which this provider says that a second factor was used", Many: true},
@@ -65,7 +67,7 @@ func Read(name, address string, options map[string]string) Provider {
 	}
 	p := Provider{Name: name, Title: o("title"), Issuer: address, NameClaim: o("nameClaim"), GroupsClaim: o("groupsClaim"),
 		GroupsMap: pairs(o("groups")), GroupsPrefix: o("groupsPrefix"), Allowed: list(o("allowedGroups")), Attributes: pairs(o("attributes")),
-		Create: o("create") == "yes", Classes: o("acrValues"), MFAClasses: list(o("mfaClasses")), Prompt: o("prompt")}
+		Create: o("create") == "yes", UserInfo: o("userInfo") == "yes", Classes: o("acrValues"), MFAClasses: list(o("mfaClasses")), Prompt: o("prompt")}
 	if p.Title == "" {
 		p.Title = name
 	}

@@ -34,6 +34,9 @@ type Tx interface {
 	Members(provider, group string) ([]string, error)
 	GroupsOf(provider, member string) ([]access.Provisioned, error)
 	SetMember(provider, group, member string, in bool) error
+
+	Setting(name string) ([]byte, error)
+	SaveSetting(name string, value []byte) error
 }
 
 // Ender ends access. It is the broker.
@@ -123,8 +126,14 @@ func (d Directory) List(ctx context.Context, q scim.Query) (found []scim.Resourc
 		if err != nil {
 			return err
 		}
+		groupsOf := func(id string) ([]access.Provisioned, error) { return tx.GroupsOf(d.Provider, id) }
+		if q.Kind == scim.User && len(rows) > manyUsers {
+			if groupsOf, err = d.allGroups(tx); err != nil {
+				return err
+			}
+		}
 		for _, row := range rows {
-			r, err := d.resource(tx, row, q.Members)
+			r, err := d.resourceWith(tx, row, q.Members, groupsOf)
 			if err != nil {
 				return err
 			}
@@ -135,8 +144,34 @@ func (d Directory) List(ctx context.Context, q scim.Query) (found []scim.Resourc
 	return found, total, err
 }
 
+// manyUsers is of how many users it is faster to read every group once than each user's.
+const manyUsers = 200
+
+// allGroups reads who is in which group, once for all users.
+func (d Directory) allGroups(tx Tx) (func(id string) ([]access.Provisioned, error), error) {
+	groups, err := tx.Provisioned(access.ProvisionedQuery{Provider: d.Provider, Kind: access.ProvisionedGroup, Limit: -1})
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]access.Provisioned{}
+	for _, g := range groups { // by id, as GroupsOf answers
+		members, err := tx.Members(d.Provider, g.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range members {
+			of[id] = append(of[id], g)
+		}
+	}
+	return func(id string) ([]access.Provisioned, error) { return of[id], nil }, nil
+}
+
 // resource is a row with what the protocol shows of it.
 func (d Directory) resource(tx Tx, row access.Provisioned, members bool) (scim.Resource, error) {
+	return d.resourceWith(tx, row, members, func(id string) ([]access.Provisioned, error) { return tx.GroupsOf(d.Provider, id) })
+}
+
+func (d Directory) resourceWith(tx Tx, row access.Provisioned, members bool, groupsOf func(id string) ([]access.Provisioned, error)) (scim.Resource, error) {
 	r := scim.Resource{Kind: scim.User, ID: row.ID, Version: row.Version, Created: row.Created, Changed: row.Changed}
 	if row.Kind == access.ProvisionedGroup {
 		r.Kind = scim.Group
@@ -148,7 +183,7 @@ func (d Directory) resource(tx Tx, row access.Provisioned, members bool) (scim.R
 	var list []any
 	switch {
 	case r.Kind == scim.User:
-		groups, err := tx.GroupsOf(d.Provider, row.ID)
+		groups, err := groupsOf(row.ID)
 		if err != nil {
 			return r, err
 		}

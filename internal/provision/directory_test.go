@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -244,6 +245,33 @@ func TestRefused(t *testing.T) {
 	w.Prefix = "okta-"
 	if g := w.group("dba", "mira"); g.ID == "" || !w.principal("mira").In("group:okta-dba") {
 		t.Errorf("groups are %v", w.principal("mira").Groups)
+	}
+}
+
+// TestManyAndFew: of many users at once the groups are the same as of each by itself.
+func TestManyAndFew(t *testing.T) {
+	w := newWorld(t)
+	var odd, all []string
+	for i := range 260 {
+		r, err := w.user(scim.Object{"userName": fmt.Sprintf("u%03d", i)})
+		must(t, err)
+		if all = append(all, r.ID); i%2 == 1 {
+			odd = append(odd, r.ID)
+		}
+	}
+	w.group("odd", odd...)
+	w.group("all", all...)
+	many, _, err := w.List(t.Context(), scim.Query{Kind: scim.User, Limit: -1})
+	must(t, err)
+	for _, r := range many {
+		one, _, err := w.List(t.Context(), scim.Query{Kind: scim.User, Attr: "id", Value: r.ID, Limit: -1})
+		must(t, err)
+		if len(one) != 1 || !reflect.DeepEqual(one[0], r) {
+			t.Fatalf("%s: %+v among many, %+v by itself", r.ID, r, one)
+		}
+	}
+	if len(many) != 260 {
+		t.Errorf("%d users", len(many))
 	}
 }
 

@@ -79,11 +79,16 @@ log: {level: warn}
 // their logins.
 const people = 16
 
-func newScene(ctx context.Context, o options) (s *scene, err error) {
+func newScene(ctx context.Context, o options) (*scene, error) {
 	st, err := openStage(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	return populate(ctx, st)
+}
+
+// populate signs people in on a stage, which it closes when that fails.
+func populate(ctx context.Context, st *stage.Stage) (s *scene, err error) {
 	s = &scene{Stage: st}
 	defer func() {
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type Provider struct {
 	Answer    func(url.Values)                   // what it sends the browser back with
 	Keys      http.HandlerFunc                   // its key set
 	Exchange  http.HandlerFunc                   // its token endpoint
+	Info      http.HandlerFunc                   // its UserInfo endpoint
 
 	mu     sync.Mutex
 	user   map[string]any // who signs in
@@ -43,12 +45,13 @@ type Provider struct {
 	codes  map[string]url.Values
 	asked  []url.Values // authorization requests
 	fetchs map[string]int
+	given  map[string]bool // access tokens
 }
 
 // Start starts one in which the user "mira" with subject "subject-1" is signed in.
 func Start(t testing.TB) *Provider {
 	t.Helper()
-	p := &Provider{ClientID: "stint", Secret: "s3cret & strange", Now: time.Now, codes: map[string]url.Values{}, fetchs: map[string]int{},
+	p := &Provider{ClientID: "stint", Secret: "s3cret & strange", Now: time.Now, codes: map[string]url.Values{}, fetchs: map[string]int{}, given: map[string]bool{},
 		user: map[string]any{"sub": "subject-1", "preferred_username": "mira", "groups": []string{"platform"}}}
 	p.use(sharedKey())
 	mux := http.NewServeMux()
@@ -56,6 +59,7 @@ func Start(t testing.TB) *Provider {
 	mux.HandleFunc("GET /auth", p.auth)
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("GET /keys", p.keys)
+	mux.HandleFunc("GET /userinfo", p.userInfo)
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	p.URL = srv.URL
@@ -111,7 +115,7 @@ func (p *Provider) count(r *http.Request) {
 
 func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 	p.count(r)
-	d := map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
+	d := map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys", "userinfo_endpoint": p.URL + "/userinfo",
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "HS256", "none"}, "response_types_supported": []string{"code"},
 		"subject_types_supported": []string{"public"}}
 	if p.Discovery != nil {
@@ -171,7 +175,28 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	if p.Claims != nil {
 		p.Claims(claims)
 	}
-	answer(w, http.StatusOK, map[string]any{"access_token": rand.Text(), "token_type": "Bearer", "expires_in": 300, "id_token": p.Sign(claims)})
+	token := rand.Text()
+	p.mu.Lock()
+	p.given[token] = true
+	p.mu.Unlock()
+	answer(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 300, "id_token": p.Sign(claims)})
+}
+
+// userInfo says who the access token is of.
+func (p *Provider) userInfo(w http.ResponseWriter, r *http.Request) {
+	p.count(r)
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	p.mu.Lock()
+	ok, user := p.given[token], maps.Clone(p.user)
+	p.mu.Unlock()
+	switch {
+	case !ok:
+		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid_token"})
+	case p.Info != nil:
+		p.Info(w, r)
+	default:
+		answer(w, http.StatusOK, user)
+	}
 }
 
 // Sign makes an ID token.
