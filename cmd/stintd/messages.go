@@ -17,7 +17,7 @@ import (
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return append(notify.Schemas(), provision.Schema(), provision.SignalsSchema(), oidc.Schema())
+	return append(notify.Schemas(), provision.Schema(), provision.SignalsSchema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.

@@ -19,14 +19,16 @@ const (
 	KindSchedule = "Schedule"
 	// KindIntegration is for what is outside and Stint talks with.
 	KindIntegration = "Integration"
+	// KindWorkload is for which programs a service is.
+	KindWorkload = "Workload"
 )
 
-var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration}
+var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration, KindWorkload}
 
 // Document is one document as it was written. Its Text is what is stored and
 // versioned; everything else is read from it again by Compile.
 type Document struct {
-	Kind   string // Resource, Role, Policy, Schedule or Integration
+	Kind   string // Resource, Role, Policy, Schedule, Integration or Workload
 	Name   string
 	File   string // where it came from, for people
 	Line   int    // of the first line of Text in File
@@ -42,6 +44,7 @@ type entry struct {
 	rule        *Rule
 	schedule    *Schedule
 	integration *Integration
+	workload    *Workload
 }
 
 // Parse splits files into documents and checks the form of each: fields, names,
@@ -197,6 +200,8 @@ func readDocument(r *report, d Document, schemas catalogue) (entry, bool) {
 		e.integration = readIntegration(f, src, schemas.integrations)
 	case KindSchedule:
 		e.schedule = readSchedule(f, src)
+	case KindWorkload:
+		e.workload = readWorkload(f, src)
 	}
 	f.close()
 	return e, len(r.problems) == before
