@@ -126,7 +126,7 @@ func (c *cli) serviceAddCmd() *cobra.Command {
 			"--for says it, and after 366 days at most.",
 		Example: "  stint admin service add ci --owner mira --for 180d --group pipelines --no-token\n" +
 			"  stint admin service add legacy --owner mira --for 7d -o json",
-		Args:    exactly("NAME"),
+		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Name = args[0]
 			if s.Owner == "" {

@@ -33,10 +33,8 @@ type cli struct {
 	output  string
 	yes     bool
 	started *connection // the server, once it was needed
-	// tokenFile holds what says what this program is; headless is set where such a
-	// thing signs in: there is nobody to ask.
+	// tokenFile holds what says what this program is.
 	tokenFile string
-	headless  bool
 }
 
 // Main runs the program and returns its exit code. args are without the

@@ -290,6 +290,12 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 	if err != nil {
 		return err
 	}
+	var q api.Ask
+	if !ask.glass {
+		if q, err = ask.complete(ctx, c, resource); err != nil {
+			return err
+		}
+	}
 	conn, err := c.connect()
 	if err != nil {
 		return err
@@ -300,12 +306,6 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 			defer cancel()
 			conn.leave(ctx)
 		}()
-	}
-	var q api.Ask
-	if !ask.glass {
-		if q, err = ask.complete(ctx, c, resource); err != nil {
-			return err
-		}
 	}
 	var r api.Request
 	if ask.glass {

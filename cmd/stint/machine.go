@@ -53,6 +53,16 @@ func (c *cli) said() (*platform, error) {
 	return nil, nil
 }
 
+// platformed reports whether this is a program on a platform: nobody is there to ask.
+func (c *cli) platformed() bool {
+	for _, name := range []string{"STINT_TOKEN_FILE", "STINT_ID_TOKEN", "STINT_CLIENT_CERT", "ACTIONS_ID_TOKEN_REQUEST_URL"} {
+		if c.env[name] != "" {
+			return true
+		}
+	}
+	return c.tokenFile != ""
+}
+
 // found is the platform that this program runs on by its environment, or nil.
 func (c *cli) found(server string) *platform {
 	at, bearer := c.env["ACTIONS_ID_TOKEN_REQUEST_URL"], api.Secret(c.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
@@ -150,7 +160,6 @@ const margin = 30 * time.Second
 
 // become makes a connection that of the workload which this program is.
 func (c *cli) become(conn *connection, p *platform) error {
-	c.headless = true
 	if p.fetch == nil {
 		cert, err := c.clientCertificate()
 		if err != nil {

@@ -133,6 +133,7 @@ func (f *flattening) add(prefix string, object map[string]any) {
 			}
 			text = v.String()
 		case map[string]any:
+			f.twice[name] = true
 			f.add(name+"/", v)
 			continue
 		default:
