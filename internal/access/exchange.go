@@ -4,6 +4,9 @@ package access
 // of it, and holds no secret of its own. With a device's key it is bound to that.
 const WorkloadLogin LoginKind = "workload"
 
+// ByCertificate is the provider of a workload for which a client certificate stands.
+const ByCertificate = "certificate"
+
 // Exchange is what a service showed for a login: a token of its platform, or a
 // certificate. The login is good only for as long as the document by which it fitted
 // still says the same of it.

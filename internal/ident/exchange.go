@@ -73,9 +73,12 @@ func (i *Ident) Exchange(ctx context.Context, s Shown) (Login, error) {
 		if end = end.Truncate(time.Millisecond); !now.Before(end) {
 			return notAccepted(access.NotFound)
 		}
-		x := s.Exchange
+		x, provider := s.Exchange, s.Exchange.Integration
+		if provider == "" {
+			provider = access.ByCertificate
+		}
 		l := access.Login{Token: hash, Principal: p.ID, Device: s.Device, CreatedAt: now, ExpiresAt: end, Kind: access.WorkloadLogin,
-			Auth: access.Auth{Provider: x.Integration, At: s.At}, From: s.From, Client: access.Label(s.Client), Exchange: &x}
+			Auth: access.Auth{Provider: provider, At: s.At}, From: s.From, Client: access.Label(s.Client), Exchange: &x}
 		if err := tx.SaveLogin(l); err != nil {
 			return err
 		}

@@ -113,8 +113,8 @@ func (p *Party) Machine(ctx context.Context, at Issuer, raw string) (Machine, er
 	no := func(why string) (Machine, error) {
 		return Machine{}, access.Fail(access.Unauthenticated, "bad-workload-token", "the token is not accepted").Because(why)
 	}
-	if len(raw) > MaxMachineToken {
-		return no("it is too long")
+	if len(raw) > MaxMachineToken || strings.ContainsFunc(raw, notOfToken) { // the library passes over blanks
+		return no("it is too long, or has what no token has")
 	}
 	algorithms := machineAlgorithms
 	if at.Domain != "" {
@@ -164,6 +164,11 @@ var (
 	// svidAlgorithms are those of JWT-SVID section 2.1.
 	svidAlgorithms = machineAlgorithms[:9]
 )
+
+// notOfToken are the characters that no compact serialisation has (RFC 7515 section 7.1).
+func notOfToken(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+}
 
 // header reads the name of the key from a token's header. What says where else a key
 // would be, or asks for what we do not know, refuses the token (RFC 7515 section 4.1).

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"stint/internal/access"
-	"stint/internal/workload"
 )
 
 const forges = `
@@ -30,17 +29,6 @@ credential: sso
 ---
 `
 
-func machineSchemas() map[string]access.Schema {
-	all := map[string]access.Schema{}
-	for name, s := range schemas {
-		all[name] = s
-	}
-	text := access.Option{Required: true, Many: true}
-	all[workload.Type] = access.Schema{Type: workload.Type, Integration: map[string]access.Option{"audiences": text}}
-	all[workload.TypeSPIFFE] = access.Schema{Type: workload.TypeSPIFFE, Integration: map[string]access.Option{"audiences": text, "trustDomain": {Required: true}}}
-	return all
-}
-
 func TestWorkload(t *testing.T) {
 	docs, err := Parse([]File{{"w.yaml", forges + `
 kind: Workload
@@ -59,7 +47,7 @@ certificate: {uri: spiffe://corp.example/host, dns: host.corp.example}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Compile(docs, machineSchemas(), 1)
+	s, err := Compile(docs, schemas, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +92,7 @@ certificate: {uri: spiffe://corp.example/host, dns: host.corp.example}
 	if err != nil {
 		t.Fatal(err)
 	}
-	without, err := Compile(rest, machineSchemas(), 2)
+	without, err := Compile(rest, schemas, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +138,7 @@ func TestWorkloadRefused(t *testing.T) {
 	} {
 		docs, err := Parse([]File{{"w.yaml", forges + "kind: Workload\nname: w\n" + x.doc}})
 		if err == nil {
-			_, err = Compile(docs, machineSchemas(), 1)
+			_, err = Compile(docs, schemas, 1)
 		}
 		if access.KindOf(err) != access.Invalid || !strings.Contains(err.Error(), x.says) {
 			t.Errorf("%s: %v", name, err)
@@ -158,7 +146,7 @@ func TestWorkloadRefused(t *testing.T) {
 	}
 	if _, err := Parse([]File{{"w.yaml", "kind: Integration\nname: x\ntype: workload\naddress: https://a\naudiences: []\n"}}); err == nil {
 		docs, _ := Parse([]File{{"w.yaml", "kind: Integration\nname: x\ntype: workload\naddress: https://a\naudiences: []\n"}})
-		if _, err := Compile(docs, machineSchemas(), 1); err == nil {
+		if _, err := Compile(docs, schemas, 1); err == nil {
 			t.Error("no audience is accepted")
 		}
 	}
