@@ -217,10 +217,10 @@ func (c *cli) doubt(cred api.ConnectorCredential) {
 }
 
 func (c *cli) credentialTable(all []api.ConnectorCredential) (names []string, t *table) {
-	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "USED BY")
+	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "SET", "USED BY")
 	for _, cred := range all {
 		names = append(names, cred.Name)
-		t.row(cred.Name, cred.Type, cred.Address, cred.Username, strings.Join(slices.Concat(cred.Resources, cred.Integrations), ", "))
+		t.row(cred.Name, cred.Type, cred.Address, cred.Username, ago(cred.UpdatedAt.Time, c.now()), strings.Join(slices.Concat(cred.Resources, cred.Integrations), ", "))
 	}
 	return names, t
 }

@@ -187,7 +187,7 @@ func (c *cli) become(conn *connection, p *platform) error {
 		}
 		lasts := time.Duration(got.ExpiresIn) * time.Second
 		if m.token == "" {
-			c.hint("signed in as " + printable(got.Scope) + " with " + p.name)
+			c.say("signed in as " + printable(got.Scope) + " with " + p.name)
 		}
 		m.token, m.until = got.Token, c.now().Add(lasts-min(margin, lasts/3))
 		return m.token, nil

@@ -72,6 +72,8 @@ var objects = map[string][]sampleOf{
 	"unlink-user":        {{path: "/v1/admin/users/{linked}/unlink", body: `{"provider":"people","subject":"{linked}"}`}},
 	"get-schedule":       {{path: "/v1/schedules/night"}},
 	"delete-schedule":    {{path: "/v1/schedules/night"}},
+	"get-workload":       {{path: "/v1/workloads/batch"}},
+	"delete-workload":    {{path: "/v1/workloads/batch"}},
 	"get-integration":    {{path: "/v1/integrations/people"}},
 	"delete-integration": {{path: "/v1/integrations/people"}},
 	"add-token":          {{path: "/v1/admin/integrations/people/tokens", body: `{"for":"1h"}`}},
@@ -163,6 +165,11 @@ kind: Integration
 name: people
 type: scim
 address: https://people.example.com
+---
+kind: Workload
+name: batch
+service: ci
+certificate: {uri: spiffe://corp.example/batch}
 ---
 kind: Policy
 name: emergency
