@@ -19,7 +19,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
-	service.AddCommand(c.serviceAddCmd())
+	service.AddCommand(c.serviceAddCmd(), c.serviceListCmd())
 	vendor := &cobra.Command{Use: "vendor", Short: "Vendors: people of another company, with a sponsor and a contract that ends"}
 	vendor.AddCommand(c.vendorInviteCmd(), c.vendorSetCmd(), c.vendorEndCmd())
 	agent := &cobra.Command{Use: "agent", Short: "Agents: programs that act for one human, task by task"}
@@ -117,19 +117,20 @@ func (c *cli) userDisableCmd() *cobra.Command {
 func (c *cli) serviceAddCmd() *cobra.Command {
 	var s api.ServiceAdd
 	cmd := &cobra.Command{
-		Use:   "add NAME --owner NAME --for DURATION",
-		Short: "Create a service, and a token for it",
-		Long: "Create a service, and a token for it, which is shown once. The service gives it to\n" +
-			"stint in STINT_TOKEN. The owner is the person who answers for it.",
-		Example: "  stint admin service add ci --owner mira --for 30d --group pipelines -o json",
-		Args:    exactly("NAME"),
+		Use:   "add NAME --owner NAME",
+		Short: "Create a service, or renew one",
+		Long: "Create a service, or renew one. The owner is the person who answers for it. With\n" +
+			"--no-token it is known by what its platform says of it, in documents of the kind\n" +
+			"Workload. Else there is a static token, which is shown once; the service gives it to\n" +
+			"stint in STINT_TOKEN. Tokens from before are dead. It always ends: after 30 days unless\n" +
+			"--for says it, and after 366 days at most.",
+		Example: "  stint admin service add ci --owner mira --for 180d --group pipelines --no-token\n" +
+			"  stint admin service add legacy --owner mira --for 7d -o json",
+		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Name = args[0]
 			if s.Owner == "" {
 				return usageError{errors.New("--owner is missing: the user who answers for the service")}
-			}
-			if s.For == "" {
-				return usageError{errors.New("--for is missing: how long the token is good for")}
 			}
 			span, err := parseFor("for", s.For)
 			if err != nil {
@@ -151,7 +152,8 @@ func (c *cli) serviceAddCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&s.Groups, "group", nil, "a group to be in; may be repeated")
 	f.StringVar(&s.Owner, "owner", "", "the user who answers for it")
-	f.StringVar(&s.For, "for", "", "how long the token is good for: 12h, 30d")
+	f.StringVar(&s.For, "for", "", "how long it is good for: 12h, 180d; 30d if not given")
+	f.BoolVar(&s.NoToken, "no-token", false, "make no static token")
 	return cmd
 }
 
@@ -215,10 +217,10 @@ func (c *cli) doubt(cred api.ConnectorCredential) {
 }
 
 func (c *cli) credentialTable(all []api.ConnectorCredential) (names []string, t *table) {
-	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "USED BY")
+	t = newTable("NAME", "TYPE", "ADDRESS", "USERNAME", "SET", "USED BY")
 	for _, cred := range all {
 		names = append(names, cred.Name)
-		t.row(cred.Name, cred.Type, cred.Address, cred.Username, strings.Join(slices.Concat(cred.Resources, cred.Integrations), ", "))
+		t.row(cred.Name, cred.Type, cred.Address, cred.Username, ago(cred.UpdatedAt.Time, c.now()), strings.Join(slices.Concat(cred.Resources, cred.Integrations), ", "))
 	}
 	return names, t
 }

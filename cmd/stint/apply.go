@@ -15,8 +15,8 @@ func (c *cli) applyCmd() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "apply -f PATH... [--dry-run]",
-		Short: "Create or change resources, roles, policies, schedules, integrations and bundles",
-		Long: "Create or change resources, roles, policies, schedules, integrations and bundles from documents: files,\n" +
+		Short: "Create or change resources, roles, policies, schedules, integrations, workloads and bundles",
+		Long: "Create or change what documents say: resources, roles, policies, and so on; files,\n" +
 			"directories (their *.yaml in order of name, but *.test.yaml) or - for standard input.\n" +
 			"All are checked before anything changes; all apply, or none; nothing is removed.\n\n" +
 			"A change that reaches what is of high criticality takes a second person, where there\n" +
@@ -101,12 +101,12 @@ func (c *cli) deleteCmd() *cobra.Command {
 	var revoke bool
 	cmd := &cobra.Command{
 		Use:     "delete KIND NAME",
-		Short:   "Remove a resource, role, policy, schedule, integration or bundle",
-		Long:    "Remove a resource, role, policy, schedule, integration or bundle. It is refused while live grants hold\nit, unless --revoke ends them first.",
+		Short:   "Remove a resource, role, policy, schedule, integration, workload or bundle",
+		Long:    "Remove a resource, role, policy, schedule, integration, workload or bundle. It is refused while\nlive grants hold it, unless --revoke ends them first. With a workload its logins end,\nand what is held by them.",
 		Example: "  stint delete policy orders-read",
 		Args:    exactly("KIND", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kind, err := pluralOf(args[0], api.Resources, api.Roles, api.Policies, api.Schedules, api.Integrations, api.Bundles)
+			kind, err := pluralOf(args[0], api.Resources, api.Roles, api.Policies, api.Schedules, api.Integrations, api.Workloads, api.Bundles)
 			if err != nil {
 				return err
 			}
@@ -134,7 +134,7 @@ func (c *cli) deleteCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&revoke, "revoke", false, "end the live grants that hold it")
-	cmd.ValidArgsFunction = c.completeKinds("resource", "role", "policy", "schedule", "integration", "bundle")
+	cmd.ValidArgsFunction = c.completeKinds("resource", "role", "policy", "schedule", "integration", "workload", "bundle")
 	return cmd
 }
 

@@ -57,7 +57,7 @@ func (c *cli) childEnv(r api.Request, add map[string]string, also ...string) []s
 // another server than the one it is for.
 func passedOn(name string) bool {
 	switch name {
-	case "STINT_TOKEN":
+	case "STINT_TOKEN", "STINT_ID_TOKEN":
 		return false
 	case "PGAPPNAME", "PGOPTIONS", "PGTZ", "PGDATESTYLE", "PGGEQO", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGLOCALEDIR":
 		return true

@@ -33,6 +33,8 @@ type cli struct {
 	output  string
 	yes     bool
 	started *connection // the server, once it was needed
+	// tokenFile holds what says what this program is.
+	tokenFile string
 }
 
 // Main runs the program and returns its exit code. args are without the
@@ -89,6 +91,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(wrongFlag)
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "the server's URL (STINT_SERVER)")
+	f.StringVar(&c.tokenFile, "token-file", "", "be the workload that the token in this file says (STINT_TOKEN_FILE)")
 	f.StringVarP(&c.output, "output", "o", "", "table, json, yaml or name (STINT_OUTPUT)")
 
 	groups := []struct {

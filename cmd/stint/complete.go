@@ -141,6 +141,10 @@ var namesOf = map[string]func(context.Context, *connection) ([]string, error){
 		page, err := conn.ListSchedules(ctx, api.List{})
 		return each(page.Items, func(s api.Schedule) string { return s.Name }), err
 	},
+	api.Workloads: func(ctx context.Context, conn *connection) ([]string, error) {
+		page, err := conn.ListWorkloads(ctx, api.List{})
+		return each(page.Items, func(w api.Workload) string { return w.Name }), err
+	},
 	api.Users: func(ctx context.Context, conn *connection) ([]string, error) {
 		page, err := conn.ListUsers(ctx, api.List{})
 		return each(page.Items, func(u api.User) string { return u.Name }), err

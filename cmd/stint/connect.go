@@ -73,14 +73,18 @@ func (c *cli) sshCmd() *cobra.Command {
 
 func (c *cli) runCmd() *cobra.Command {
 	var ask asking
+	var timeout string
 	cmd := &cobra.Command{
 		Use:   "run RESOURCE --as ROLE --for DURATION --why TEXT -- COMMAND",
 		Short: "Run a command with access that ends with it",
 		Long: "Ask for access, run a command with it, and give the access back when the command\n" +
 			"ends, however it ends. The command finds the credential in its environment: PGHOST,\n" +
 			"PGUSER, PGPASSWORD and so on, and STINT_URI as one line; and STINT_REQUEST,\n" +
-			"STINT_GRANT, STINT_RESOURCE, STINT_ROLE and STINT_EXPIRES_AT. STINT_TOKEN is not\n" +
-			"passed on.\n\n" +
+			"STINT_GRANT, STINT_RESOURCE, STINT_ROLE and STINT_EXPIRES_AT. STINT_TOKEN and\n" +
+			"STINT_ID_TOKEN are not passed on.\n\n" +
+			"In a pipeline it signs in by itself as the workload that the platform says: with\n" +
+			"--token-file, STINT_ID_TOKEN (GitLab), STINT_CLIENT_CERT, or the ID token of a job of\n" +
+			"GitHub Actions; see stint help environment. It opens no browser and asks nobody there.\n\n" +
 			"A role of the mechanism group gives your own account more rights: there is no\n" +
 			"credential then. The command finds where to connect and as whom, and neither\n" +
 			"PGPASSWORD nor STINT_URI; PGPASSFILE is passed on.\n\n" +
@@ -90,11 +94,12 @@ func (c *cli) runCmd() *cobra.Command {
 		Args:        connectArgs,
 		Annotations: map[string]string{startsChild: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.connecting(func() error { return c.run(cmd.Context(), args[0], args[1:], &ask) })
+			return c.connecting(func() error { return c.run(cmd.Context(), args[0], args[1:], &ask, timeout) })
 		},
 	}
 	ask.flags(cmd, c)
 	ask.glassFlag(cmd)
+	cmd.Flags().StringVar(&timeout, "timeout", "", "withdraw the request when access is not there after this long, with exit code 125")
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
 }
@@ -170,7 +175,7 @@ func (c *cli) db(ctx context.Context, resource string, args []string, ask *askin
 			return err
 		}
 	}
-	if r, err = c.ready(ctx, conn, r); errors.Is(err, context.Canceled) {
+	if r, err = c.ready(ctx, conn, r, 0); errors.Is(err, context.Canceled) {
 		return c.settle(r, untilReady, err)
 	} else if err != nil {
 		return err
@@ -256,8 +261,12 @@ func (c *cli) askFor(ctx context.Context, conn *connection, resource string, ask
 
 // ready waits until the access works. What does not become ready is explained,
 // and is a failure of ours.
-func (c *cli) ready(ctx context.Context, conn *connection, r api.Request) (api.Request, error) {
-	r, err := c.await(ctx, conn, r, untilReady, 0)
+func (c *cli) ready(ctx context.Context, conn *connection, r api.Request, most time.Duration) (api.Request, error) {
+	r, err := c.await(ctx, conn, r, untilReady, most)
+	if errors.Is(err, errWaitOver) {
+		c.fault("still "+doing(r, c.now())+" [still-pending]", "the wait ran out", "")
+		return r, ended{exitOwnFailure}
+	}
 	if err != nil {
 		return r, err
 	}
@@ -268,7 +277,7 @@ func (c *cli) ready(ctx context.Context, conn *connection, r api.Request) (api.R
 	return r, nil
 }
 
-func (c *cli) run(ctx context.Context, resource string, args []string, ask *asking) error {
+func (c *cli) run(ctx context.Context, resource string, args []string, ask *asking, timeout string) error {
 	if len(args) == 0 {
 		return usageError{errors.New("COMMAND is missing, after --")}
 	}
@@ -276,6 +285,10 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 	if err != nil {
 		c.fault("the command "+quote(args[0])+" was not found", "", "")
 		return ended{exitNoCommand}
+	}
+	most, err := parseTimeout(timeout)
+	if err != nil {
+		return err
 	}
 	var q api.Ask
 	if !ask.glass {
@@ -286,6 +299,13 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 	conn, err := c.connect()
 	if err != nil {
 		return err
+	}
+	if conn.leave != nil {
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+			defer cancel()
+			conn.leave(ctx)
+		}()
 	}
 	var r api.Request
 	if ask.glass {
@@ -298,7 +318,7 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 	}
 	// From here on there may be access, and it must not outlive us.
 	defer c.giveBack(ctx, conn, r.ID)
-	if r, err = c.ready(ctx, conn, r); err != nil {
+	if r, err = c.ready(ctx, conn, r, most); err != nil {
 		return err
 	}
 	env, err := c.commandEnv(ctx, conn, r)
@@ -336,6 +356,9 @@ func (c *cli) commandEnv(ctx context.Context, conn *connection, r api.Request) (
 
 // giveBackTime is how long the end of run tries to reach the server.
 const giveBackTime = 30 * time.Second
+
+// leaveTime is how long it then tries to end a workload's login, which ends anyway.
+const leaveTime = 3 * time.Second
 
 // giveBack ends what run asked for, whatever has become of it, also when an
 // interruption is the reason.

@@ -22,6 +22,8 @@ type connection struct {
 	*api.Client
 	name  string // scheme and host: the key of logins and pins
 	keyAt string // where the device's keys belong that are in no file yet; empty once they are
+	// leave ends the login of a workload; nil for all others, which go on.
+	leave func(context.Context)
 }
 
 // keepDevice writes the device's keys down, before something is bound to them. Until
@@ -76,8 +78,8 @@ func (c *cli) dial() (*connection, config, error) {
 	return conn, cfg, nil
 }
 
-// connect makes the connection with the token of whoever is signed in, or of
-// the service that STINT_TOKEN names.
+// connect makes the connection with the token of whoever is signed in, of the service
+// that STINT_TOKEN names, or as the workload that this program is.
 func (c *cli) connect() (*connection, error) {
 	if c.started != nil {
 		return c.started, nil
@@ -86,13 +88,26 @@ func (c *cli) connect() (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if token := c.env["STINT_TOKEN"]; token != "" {
+	said, err := c.said()
+	if err != nil {
+		return nil, err
+	}
+	if said != nil {
+		if err := c.become(conn, said); err != nil {
+			return nil, err
+		}
+	} else if token := c.env["STINT_TOKEN"]; token != "" {
 		if !strings.HasPrefix(token, tokenPrefix) {
 			return nil, wrong("bad-token", "STINT_TOKEN does not hold the token of a service", "one begins with "+tokenPrefix+", and is shown once by stint admin service add",
 				"set STINT_TOKEN to that, or unset it to act as yourself")
 		}
 		conn.Token, conn.Service = api.Secret(token), true
-	} else if conn.Token = cfg.tokenFor(conn.name, c.now()); conn.Token == "" {
+	} else if conn.Token = cfg.tokenFor(conn.name, c.now()); conn.Token != "" {
+	} else if on := c.found(conn.name); on != nil {
+		if err := c.become(conn, on); err != nil {
+			return nil, err
+		}
+	} else {
 		return nil, &api.Error{Kind: api.Unauthenticated, Code: "not-signed-in", Message: "not signed in to " + conn.name,
 			Next: "sign in with stint login, or choose another server with STINT_SERVER"}
 	}

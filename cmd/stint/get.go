@@ -14,7 +14,7 @@ import (
 )
 
 // kindsOfGet are what can be listed.
-var kindsOfGet = []string{api.Resources, api.Roles, api.Policies, api.Schedules, api.Integrations, api.Bundles, "grants", "requests", api.Users}
+var kindsOfGet = []string{api.Resources, api.Roles, api.Policies, api.Schedules, api.Integrations, api.Workloads, api.Bundles, "grants", "requests", api.Users}
 
 type getFlags struct {
 	state string
@@ -25,7 +25,7 @@ type getFlags struct {
 func (c *cli) getCmd() *cobra.Command {
 	var f getFlags
 	cmd := &cobra.Command{
-		Use:   "get resources|roles|policies|schedules|integrations|bundles|grants|requests|users [NAME]",
+		Use:   "get resources|roles|policies|schedules|integrations|workloads|bundles|grants|requests|users [NAME]",
 		Short: "List what there is, or show one of it",
 		Example: "  stint get roles\n" +
 			"  stint get requests --state denied -o json",
@@ -112,6 +112,8 @@ func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f ge
 		return showKind(c, name, f.limit, conn.ListIntegrations, conn.Integration, ctx, c.integrationTable)
 	case api.Bundles:
 		return showKind(c, name, f.limit, conn.ListBundles, conn.Bundle, ctx, c.bundleTable)
+	case api.Workloads:
+		return showKind(c, name, f.limit, conn.ListWorkloads, conn.Workload, ctx, c.workloadTable)
 	case api.Users:
 		return showKind(c, name, f.limit, conn.ListUsers, conn.User, ctx, c.userTable)
 	}

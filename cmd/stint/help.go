@@ -40,12 +40,23 @@ What others have written is shown with its control characters escaped.`
 
 const environmentHelp = `  STINT_SERVER    the server's URL, unless --server says it (http://127.0.0.1:7420)
   STINT_HOME      the folder of the sign-in state (stint in your config folder)
-  STINT_TOKEN     the token of a service, instead of signing in
+  STINT_TOKEN     the static token of a service, instead of signing in
+  STINT_TOKEN_FILE, STINT_ID_TOKEN
+                  a platform's token that says which workload this is: a file, as Kubernetes
+                  and SPIFFE keep them, or the variable itself, as GitLab's id_tokens give it
+  STINT_CLIENT_CERT, STINT_CLIENT_KEY
+                  files of a client certificate that says so
+  STINT_SERVICE   which service to be, where what is shown fits more than one
+  STINT_AUDIENCE  what an ID token of GitHub Actions is asked for (the server's URL)
   STINT_OUTPUT    the form of output, unless -o says it
   STINT_NO_INPUT  never ask anything, even on a terminal
   NO_COLOR        no colours
   CLICOLOR_FORCE  colours also where there is no terminal
   ACCESSIBLE      plain lines of progress, for screen readers
+
+A program that runs on a platform is looked for in this order: --token-file and
+STINT_TOKEN_FILE, STINT_ID_TOKEN, STINT_CLIENT_CERT, STINT_TOKEN, the sign-in on this
+device, and ACTIONS_ID_TOKEN_REQUEST_URL of GitHub Actions.
 
 STINT_HOME holds config.json (servers and logins), device.json (the keys of this device)
 and pins.json (the key of each server's audit log, and the last checkpoint of it that

@@ -40,7 +40,9 @@ func isTerminal(x any) bool {
 }
 
 // canAsk reports whether a person is there to answer.
-func (c *cli) canAsk() bool { return c.tty.in && c.tty.err && c.env["STINT_NO_INPUT"] == "" }
+func (c *cli) canAsk() bool {
+	return c.tty.in && c.tty.err && !c.platformed() && c.env["STINT_NO_INPUT"] == ""
+}
 
 // confirm asks a question that only a clear yes answers.
 func (c *cli) confirm(ctx context.Context, question string) (bool, error) {

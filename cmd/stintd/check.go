@@ -164,6 +164,9 @@ func checkTLS(c config, s *settings) error {
 	if c.TLS == (tlsConfig{}) {
 		return nil
 	}
+	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
+		return refuse("client-ca-alone", "client certificates need TLS that ends here", "tls.client_ca is set, and tls.cert is not; what a proxy says of a certificate is not believed", "set tls.cert and tls.key, or leave --client-ca out")
+	}
 	if c.TLS.Cert == "" || c.TLS.Key == "" {
 		return refuse("half-tls", "TLS needs both a certificate and a key", "tls.cert or tls.key is missing", "set both")
 	}
@@ -182,6 +185,20 @@ func checkTLS(c config, s *settings) error {
 		return refuse("expired-tls", "the TLS certificate has expired", "it was good until "+leaf.NotAfter.UTC().Format(time.RFC3339), "renew it")
 	}
 	s.tls = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if c.TLS.ClientCA == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(c.TLS.ClientCA)
+	if err != nil {
+		return refuse("no-client-ca", "the client CA cannot be read", cause(err), "check --client-ca")
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return refuse("bad-client-ca", "the client CA holds no certificate", c.TLS.ClientCA+" is no PEM of certificates", "name the authority's certificate, not its key")
+	}
+	// Who has none is let in to sign in otherwise; one that does not hold is refused in
+	// the handshake.
+	s.tls.ClientCAs, s.tls.ClientAuth = roots, tls.VerifyClientCertIfGiven
 	return nil
 }
 

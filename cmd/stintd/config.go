@@ -24,6 +24,7 @@ const (
 // flags are the settings that the command line can give. Empty: not given.
 type flags struct {
 	data, database, listen, config, sealKey string
+	clientCA                                string
 	acceptUnprotected                       bool
 	egressAllow                             []string
 }
@@ -35,6 +36,7 @@ func (f *flags) on(c *cobra.Command) {
 	fs.StringVar(&f.listen, "listen", "", "address to listen on (default "+defaultListen+")")
 	fs.StringVar(&f.config, "config", "", "configuration file, YAML")
 	fs.StringVar(&f.sealKey, "seal-key-file", "", "the seal key (default: beside the data folder, DIR.key)")
+	fs.StringVar(&f.clientCA, "client-ca", "", "certificates (PEM) of the authorities that vouch for workloads' client certificates")
 	fs.BoolVar(&f.acceptUnprotected, "accept-unprotected-commits", false, "let replicas share a database that can lose what was acknowledged")
 	fs.StringArrayVar(&f.egressAllow, "egress-allow", nil, "a range of addresses that are not public and may be called: 10.2.0.0/16; may be repeated")
 	fs.SortFlags = false
@@ -66,6 +68,8 @@ type config struct {
 type tlsConfig struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	// ClientCA vouches for the certificates of workloads.
+	ClientCA string `yaml:"client_ca"`
 }
 
 type limitsConfig struct {
@@ -116,6 +120,7 @@ func load(f flags, env func(string) (string, bool)) (settings, error) {
 	c.Database = first(f.database, lookup(env, "STINT_DATABASE"), c.Database)
 	c.Listen = first(f.listen, lookup(env, "STINT_LISTEN"), c.Listen, defaultListen)
 	c.SealKeyFile = first(f.sealKey, lookup(env, "STINT_SEAL_KEY_FILE"), c.SealKeyFile)
+	c.TLS.ClientCA = first(f.clientCA, lookup(env, "STINT_CLIENT_CA"), c.TLS.ClientCA)
 	c.Egress.Allow = append(c.Egress.Allow, f.egressAllow...)
 	c.AcceptUnprotectedCommits = c.AcceptUnprotectedCommits || f.acceptUnprotected
 	return c.check()
@@ -149,7 +154,7 @@ func (c *config) read(path string) error {
 	}
 	// Paths in the file are meant from where the file is.
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.Journal.File, &c.Egress.CA} {
+	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.Journal.File, &c.Egress.CA} {
 		*p = from(dir, *p)
 	}
 	for i := range c.Audit.Files {

@@ -68,7 +68,7 @@ func must(t *testing.T, err error) {
 // must be refused in words: what, why, and how to mend it; without its secrets.
 func TestRefusesWhatIsNotSafe(t *testing.T) {
 	p := place{t, t.TempDir()}
-	good, _ := p.pair(time.Now().AddDate(1, 0, 0))
+	good, goodKey := p.pair(time.Now().AddDate(1, 0, 0))
 	old, oldKey := p.pair(time.Now().AddDate(-1, 0, 0))
 	openKey := p.file("open.pem", "x", 0o644)
 	data := filepath.Join(p.dir, "data")
@@ -117,6 +117,9 @@ func TestRefusesWhatIsNotSafe(t *testing.T) {
 		{"others read the TLS key", nil, nil, "tls: {cert: " + good + ", key: " + openKey + "}", "open-tls-key"},
 		{"a key of another certificate", nil, nil, "tls: {cert: " + good + ", key: " + oldKey + "}", "bad-tls"},
 		{"an old certificate", nil, nil, "tls: {cert: " + old + ", key: " + oldKey + "}", "expired-tls"},
+		{"a client CA without TLS", []string{"--client-ca", good}, nil, "", "client-ca-alone"},
+		{"a client CA that is not there", []string{"--client-ca", filepath.Join(p.dir, "none.pem")}, nil, "tls: {cert: " + good + ", key: " + goodKey + "}", "no-client-ca"},
+		{"a client CA that is a key", []string{"--client-ca", goodKey}, nil, "tls: {cert: " + good + ", key: " + goodKey + "}", "bad-client-ca"},
 		{"a public URL in the open", nil, nil, "public_url: http://stint.example.org", "open-public-url"},
 		{"a public URL with a path", nil, nil, "public_url: https://example.org/stint", "bad-public-url"},
 		{"a public URL with a user", nil, nil, "public_url: https://root:" + pw + "@example.org", "bad-public-url"},
@@ -167,6 +170,7 @@ func TestAccepts(t *testing.T) {
 	for name, yaml := range map[string]string{
 		"nothing":                   "",
 		"TLS of its own":            "listen: 0.0.0.0:7420\ntls: {cert: " + cert + ", key: " + key + "}",
+		"a client CA":               "listen: 0.0.0.0:7420\ntls: {cert: " + cert + ", key: " + key + ", client_ca: " + cert + "}",
 		"a proxy that speaks TLS":   "listen: 0.0.0.0:7420\npublic_url: https://stint.example.org\ntrusted_proxies: [10.0.0.1, 'fd00::/64']",
 		"a password in a safe file": "database: postgres://stint:hunter2@127.0.0.1/stint",
 		"a Unix socket":             "database: postgres:///stint?host=/run/postgresql",

@@ -83,6 +83,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.targetsOf(ctx, x)
 	p.backupsOf(ctx, x)
 	p.twoPersonsOf(ctx, x)
+	p.servicesOf(ctx, x)
 	return x.checks
 }
 

@@ -20,7 +20,7 @@ import (
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return append(append(notify.Schemas(), ticket.Schemas()...), provision.Schema(), provision.SignalsSchema(), directory.Schema(), oidc.Schema())
+	return append(append(notify.Schemas(), ticket.Schemas()...), provision.Schema(), provision.SignalsSchema(), directory.Schema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.

@@ -216,6 +216,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { p.pollSignals(failed); return nil })
 	g.Go(func() error { p.watchTickets(failed); return nil })
 	g.Go(func() error { p.people.Run(failed); return nil })
+	g.Go(func() error { p.server.WatchWorkloads(failed); return nil })
 	if p.first {
 		g.Go(func() error { return p.bootstrap.run(failed) })
 	}

@@ -119,6 +119,8 @@ type Login struct {
 	Revoked   bool
 	// Glass is set for a login by one-time codes; nil for all others.
 	Glass *Glass
+	// Exchange is set for a login of a workload; nil for all others.
+	Exchange *Exchange
 
 	Kind   LoginKind // see Is
 	Auth   Auth      // how its person signed in

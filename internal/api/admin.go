@@ -103,14 +103,16 @@ type ServiceAdd struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"63" example:"ci"`
 	Groups []string `json:"groups,omitempty" maxItems:"256"`
 	Owner  string   `json:"owner" minLength:"1" maxLength:"63" doc:"The user who answers for it" example:"mira"`
-	For    string   `json:"for" minLength:"1" maxLength:"32" doc:"How long the token is good for" example:"720h"`
+	For    string   `json:"for,omitempty" maxLength:"32" doc:"How long the service is good for, and its token, at most 366 days; absent: 30 days" example:"720h"`
+	// NoToken makes a service that is known by what its platform says of it.
+	NoToken bool `json:"no_token,omitempty" doc:"Make no token: the service signs in by a workload document"`
 }
 
 // ServiceAdded carries the service's token.
 type ServiceAdded struct {
 	Name      string `json:"name"`
 	Principal string `json:"principal" example:"service:ci"`
-	Token     Secret `json:"token" doc:"Shown once"`
+	Token     Secret `json:"token,omitempty" doc:"Shown once; absent for a service without one"`
 	ExpiresAt Time   `json:"expires_at" format:"date-time"`
 }
 

@@ -40,6 +40,9 @@ func (a *answer) problem() *Error {
 		}
 		return &e
 	}
+	if e := a.oauthProblem(); e != nil {
+		return e
+	}
 	made := Error{Kind: kindOf(a.status), Status: a.status, Code: "no-details",
 		Message: "the server's address answers " + quoted(http.StatusText(a.status)), Trace: a.header.Get(HeaderTrace)}
 	if !a.is(problemType) {

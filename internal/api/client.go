@@ -21,10 +21,13 @@ import (
 // Client makes calls to one control plane from one device. Set its fields
 // before the first call and not after; then it is safe for concurrent use.
 type Client struct {
-	Server    *url.URL // see ParseServer
-	Device    *Device
-	Token     Secret // empty before sign-in
-	Service   bool   // Token is a service's
+	Server  *url.URL // see ParseServer
+	Device  *Device
+	Token   Secret // empty before sign-in
+	Service bool   // Token is a service's
+	// Fresh, if set, gives the token of each call, instead of Token: for logins that
+	// are shorter than what is done with them. Its errors are those of the call.
+	Fresh     func(context.Context) (Secret, error)
 	UserAgent string
 
 	// HTTP makes the connections; nil for a client with good limits. Its
@@ -57,6 +60,7 @@ type call struct {
 	path     []string // after Prefix, not escaped
 	query    url.Values
 	in, out  any
+	form     url.Values    // instead of in
 	wait     time.Duration // how long the server may hold the answer
 	patience time.Duration // 0: the client's
 	noToken  bool
@@ -114,6 +118,9 @@ func (c *Client) send(ctx context.Context, k call) (*answer, error) {
 			return nil, fmt.Errorf("%s %s: %w", k.method, u.Path, err)
 		}
 	}
+	if k.form != nil {
+		body = []byte(k.form.Encode())
+	}
 	key := ""
 	if k.method != http.MethodGet {
 		var b [16]byte
@@ -146,7 +153,7 @@ func (c *Client) attempt(ctx context.Context, k call, u *url.URL, body []byte, k
 
 	req, err := http.NewRequestWithContext(ctx, k.method, u.String(), bytes.NewReader(body))
 	if err == nil {
-		err = c.dress(req, k, body, key)
+		err = c.dress(ctx, req, k, body, key)
 	}
 	if err != nil {
 		done()
@@ -173,7 +180,7 @@ func (c *Client) attempt(ctx context.Context, k call, u *url.URL, body []byte, k
 }
 
 // dress puts on the headers: token, proof, key.
-func (c *Client) dress(req *http.Request, k call, body []byte, key string) error {
+func (c *Client) dress(ctx context.Context, req *http.Request, k call, body []byte, key string) error {
 	h := req.Header
 	h.Set("Accept", jsonType)
 	if k.stream {
@@ -185,17 +192,27 @@ func (c *Client) dress(req *http.Request, k call, body []byte, key string) error
 	if body != nil {
 		h.Set("Content-Type", jsonType)
 	}
+	if k.form != nil {
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	if key != "" {
 		h.Set(HeaderIdempotency, key)
 	}
 	about := Call{Method: k.method, URL: req.URL, Body: sha256.Sum256(body)}
-	if !k.noToken && c.Token != "" {
+	token := c.Token
+	if c.Fresh != nil && !k.noToken {
+		var err error
+		if token, err = c.Fresh(ctx); err != nil {
+			return err
+		}
+	}
+	if !k.noToken && token != "" {
 		scheme := schemeUser
 		if c.Service {
 			scheme = schemeService
 		}
-		h.Set("Authorization", scheme+" "+c.Token.Reveal())
-		about.Token = c.Token
+		h.Set("Authorization", scheme+" "+token.Reveal())
+		about.Token = token
 	}
 	proof, err := c.Device.Proof(about, c.now().Add(time.Duration(c.skew.Load())))
 	if err != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,6 +58,13 @@ func badServer(message, next string) *Error {
 		next = "set STINT_SERVER, or --server, to an address like https://stint.example:7420"
 	}
 	return &Error{Kind: Invalid, Code: "bad-server", Message: message, Next: next}
+}
+
+// WithCertificate makes connections with a client certificate.
+func WithCertificate(cert tls.Certificate) *http.Client {
+	t := newTransport()
+	t.TLSClientConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: t}
 }
 
 // newTransport has a limit for each step but the answer itself, which may be

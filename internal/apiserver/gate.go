@@ -110,6 +110,9 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	if c.Caller, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
 		return proved, err
 	}
+	if err := s.still(r, c.Login); err != nil {
+		return proved, err
+	}
 	c.source.Auth = c.Login.Auth
 	// A store that is away, or that can be read and takes no changes, does not say
 	// whether a proof was used before. It is good for this very call only, and where

@@ -127,12 +127,19 @@ func toUserAdded(e ident.Enrolment) api.UserAdded {
 	return api.UserAdded{Name: e.Principal.Name(), Principal: string(e.Principal), EnrollToken: api.Secret(e.Code.Reveal()), ExpiresAt: api.At(e.ExpiresAt)}
 }
 
+// defaultService is how long a service is good for where nobody says.
+const defaultService = "30d"
+
 func (s *Server) addService(ctx context.Context, c call, in *struct{ Body api.ServiceAdd }) (*reply[api.ServiceAdded], error) {
-	d, err := api.ParseDuration(in.Body.For)
+	span := in.Body.For
+	if span == "" {
+		span = defaultService
+	}
+	d, err := api.ParseDuration(span)
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.ident.AddService(ctx, c.Caller, ident.NewService{Name: in.Body.Name, Groups: in.Body.Groups, Owner: strings.TrimPrefix(in.Body.Owner, "user:"), For: d})
+	t, err := s.ident.AddService(ctx, c.Caller, ident.NewService{Name: in.Body.Name, Groups: in.Body.Groups, Owner: strings.TrimPrefix(in.Body.Owner, "user:"), For: d, NoToken: in.Body.NoToken})
 	if err != nil {
 		return nil, err
 	}

@@ -98,6 +98,7 @@ var samples = map[string]struct{ path, body string }{
 	"check-resource": {"/v1/resources/none/check", ""}, "sweep-resource": {"/v1/resources/none/sweep", `{}`}, "list-roles": {"/v1/roles", ""}, "get-role": {"/v1/roles/none", ""}, "delete-role": {"/v1/roles/none", ""},
 	"list-policies": {"/v1/policies", ""}, "get-policy": {"/v1/policies/none", ""}, "delete-policy": {"/v1/policies/none", ""},
 	"list-schedules": {"/v1/schedules", ""}, "get-schedule": {"/v1/schedules/none", ""}, "delete-schedule": {"/v1/schedules/none", ""},
+	"list-workloads": {"/v1/workloads", ""}, "get-workload": {"/v1/workloads/none", ""}, "delete-workload": {"/v1/workloads/none", ""}, "list-services": {"/v1/admin/services", ""},
 	"list-integrations": {"/v1/integrations", ""}, "get-integration": {"/v1/integrations/none", ""}, "delete-integration": {"/v1/integrations/none", ""},
 	"link-chat":        {"/v1/chat/link", `{"code":"none"}`},
 	"test-integration": {"/v1/admin/integrations/none/test", ""},

@@ -45,6 +45,10 @@ func (s *Server) outside(next http.Handler) http.Handler {
 			s.signal(w, r, name)
 			return
 		}
+		if r.URL.EscapedPath() == tokenPath {
+			s.exchange(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -77,6 +77,8 @@ var objects = map[string][]sampleOf{
 	"delete-bundle":      {{path: "/v1/bundles/both"}},
 	"get-schedule":       {{path: "/v1/schedules/night"}},
 	"delete-schedule":    {{path: "/v1/schedules/night"}},
+	"get-workload":       {{path: "/v1/workloads/batch"}},
+	"delete-workload":    {{path: "/v1/workloads/batch"}},
 	"get-integration":    {{path: "/v1/integrations/people"}},
 	"delete-integration": {{path: "/v1/integrations/people"}},
 	"add-token":          {{path: "/v1/admin/integrations/people/tokens", body: `{"for":"1h"}`}},
@@ -173,6 +175,11 @@ kind: Integration
 name: people
 type: scim
 address: https://people.example.com
+---
+kind: Workload
+name: batch
+service: ci
+certificate: {uri: spiffe://corp.example/batch}
 ---
 kind: Policy
 name: emergency

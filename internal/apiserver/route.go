@@ -77,9 +77,9 @@ type call struct {
 }
 
 // asked is the caller as the broker knows it. A service names its seal key in
-// the call.
+// the call, whether its login is bound to a device or not.
 func (c call) asked(sealKey []byte) broker.Caller {
-	if c.Login.Device != "" {
+	if c.Login.Device != "" && c.Login.Is() != access.WorkloadLogin {
 		sealKey = c.Login.SealKey
 	}
 	return broker.Caller{Principal: c.Principal, Actor: c.Actor, Source: c.source, SealKey: sealKey, Glass: c.Login.Glass}

@@ -125,6 +125,10 @@ func (s *Server) addRoutes() {
 	register(s, route{name: "get-integration", method: get, path: "/v1/integrations/{name}", who: auditors, tag: "Documents", summary: "One integration"}, s.getIntegration)
 	register(s, route{name: "delete-integration", method: del, path: "/v1/integrations/{name}", who: admins, tag: "Documents",
 		summary: "Delete an integration", detail: "Its credential stays registered."}, s.deleteIntegration)
+	register(s, route{name: "list-workloads", method: get, path: "/v1/workloads", who: auditors, tag: "Documents", summary: "Which programs outside are which services"}, s.listWorkloads)
+	register(s, route{name: "get-workload", method: get, path: "/v1/workloads/{name}", who: auditors, tag: "Documents", summary: "One workload"}, s.getWorkload)
+	register(s, route{name: "delete-workload", method: del, path: "/v1/workloads/{name}", who: admins, tag: "Documents",
+		summary: "Delete a workload", detail: "The logins by it end, and what is held by them."}, s.deleteWorkload)
 	register(s, route{name: "add-token", method: post, path: "/v1/admin/integrations/{name}/tokens", who: admins, tag: "Administration",
 		summary: "Make a token for an integration that tells of people", detail: "Shown once. Tokens from before end at once, or after an overlap."}, s.addToken)
 	register(s, route{name: "list-tokens", method: get, path: "/v1/admin/integrations/{name}/tokens", who: admins, tag: "Administration",
@@ -181,6 +185,8 @@ func (s *Server) addRoutes() {
 		summary: "Take an identity of a user away", detail: "With the last one of a provider the groups go that it gave; what they hold is decided again."}, s.unlinkUser)
 	register(s, route{name: "add-service", method: post, path: "/v1/admin/services", who: admins, tag: "Administration",
 		summary: "Make a service with a token, or renew one"}, s.addService)
+	register(s, route{name: "list-services", method: get, path: "/v1/admin/services", who: auditors, tag: "Administration",
+		summary: "All services, with their static tokens and when they were used", detail: "Remarks say what is worth looking at: static, unused, about to end."}, s.listServices)
 	register(s, route{name: "set-credential", method: put, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
 		summary: "Register what Stint signs in to a resource or an integration with", detail: "Bound to type and address. What does not fit the documents is in warnings."}, s.setCredential)
 	register(s, route{name: "list-credentials", method: get, path: "/v1/admin/credentials", who: auditors, tag: "Administration",

@@ -62,20 +62,22 @@ type Server struct {
 	document []byte            // OpenAPI
 	handler  http.Handler
 
-	metrics  *metrics
-	reads    *rates
-	writes   *rates
-	urgent   *rates // taking access away: ten times as often as other changes
-	recent   recent
-	codes    *rates // attempts to redeem a code that people carry, by address and by person
-	trips    *rates // steps of signing in with a browser, by address: whole offices share one
-	views    *rates // of pages, by address
-	scans    room   // of outside services, for filters without an index
-	knocks   *rates // of outside services, by address
-	services *rates // of outside services, by integration
-	work     room
-	waits    room
-	own      shares // of waits, by principal
+	metrics    *metrics
+	reads      *rates
+	writes     *rates
+	urgent     *rates // taking access away: ten times as often as other changes
+	recent     recent
+	codes      *rates // attempts to redeem a code that people carry, by address and by person
+	trips      *rates // steps of signing in with a browser, by address: whole offices share one
+	views      *rates // of pages, by address
+	scans      room   // of outside services, for filters without an index
+	knocks     *rates // of outside services, by address
+	services   *rates // of outside services, by integration
+	exchanges  *rates // of workloads that sign in, by address
+	exchanging room   // of those, at a time: issuers may be slow
+	work       room
+	waits      room
+	own        shares // of waits, by principal
 
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.
@@ -98,12 +100,14 @@ func New(c Config) (*Server, error) {
 		urgent: newRates(10*l.WritesPerSecond, 10*l.Burst, time.Now),
 		codes:  newRates(1, 30, time.Now),
 		knocks: newRates(100, 1000, time.Now), services: newRates(50, 500, time.Now),
-		trips: newRates(10, 200, time.Now),
-		views: newRates(20, 200, time.Now),
+		trips:     newRates(10, 200, time.Now),
+		exchanges: newRates(5, 100, time.Now),
+		views:     newRates(20, 200, time.Now),
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }
 	}
+	s.exchanging.most = 32
 	s.work.most, s.waits.most, s.own.most = int64(l.Concurrent), int64(l.Waits), max(1, int64(l.Waits)/4)
 	s.holding, s.stopHolding = context.WithCancel(context.Background())
 	outside := c.Outside

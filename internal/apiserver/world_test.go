@@ -94,7 +94,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b, err := broker.New(broker.Config{
 		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
-		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema(), provision.SignalsSchema(), oidc.Schema()},
+		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema(), provision.SignalsSchema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema()},
 	})
 	check(t, err)
 	w.ident = ident.New(identStore{st})

@@ -111,17 +111,19 @@ type NewService struct {
 	Groups []string
 	Owner  string // the user who answers for it
 	For    time.Duration
+	// NoToken makes none: the service is known by what its platform says of it.
+	NoToken bool
 }
 
 // ServiceToken is a service's way in, until ExpiresAt.
 type ServiceToken struct {
 	Principal access.PrincipalID
-	Token     access.Secret
+	Token     access.Secret // empty without one
 	ExpiresAt time.Time
 }
 
 // AddService makes a service with an end, or renews one of the same owner: a
-// fresh token and end, and the tokens before are dead.
+// fresh end, and a fresh token unless none is wanted. The tokens before are dead.
 func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (ServiceToken, error) {
 	if err := administers(by); err != nil {
 		return ServiceToken{}, err
@@ -163,11 +165,15 @@ func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (Servic
 		if err := tx.SavePrincipals(p); err != nil {
 			return err
 		}
+		out.ExpiresAt = p.Until
+		if n.NoToken {
+			out.Token = access.Secret{}
+			return tx.Append(principalEvent(event, p, by.Actor, now, "owner", string(owner.ID)))
+		}
 		l := access.Login{Token: hash, Principal: p.ID, CreatedAt: now, ExpiresAt: p.Until, Kind: access.ServiceLogin}
 		if err := tx.SaveLogin(l); err != nil {
 			return err
 		}
-		out.ExpiresAt = p.Until
 		return tx.Append(principalEvent(event, p, by.Actor, now, "owner", string(owner.ID)), loginEvent(LoginCreated, l, 1, by.Actor, now))
 	})
 	if err != nil {

@@ -3,6 +3,7 @@
 //
 //	AddUser ──► code ──Enrol (on a device)──► login ──Authenticate──► Caller
 //	AddService ──────────────────────────────► login ──────┘
+//	Exchange (what a workload shows) ────────► login of its service
 //	MakeGlassCodes ──► codes ──GlassEnrol──► login for break-glass access alone
 //	OpenBootstrap ──► code ──Enrol──► the first administrator, once
 //	ChangeUser ──► groups, manager, rights; in force with the next call
@@ -28,5 +29,7 @@
 //  7. A login by break-glass codes lasts an hour at most, belongs to one device, and
 //     carries no right to administer or audit, whoever it is of. Fewer codes than a set
 //     needs open nothing and use none up.
-//  8. No change of a user leaves Stint without an enabled administrator.
+//  8. A login of a workload ends with what was shown for it, after an hour at most, and
+//     with the document by which it fitted. What was shown is good for one device.
+//  9. No change of a user leaves Stint without an enabled administrator.
 package ident

@@ -27,7 +27,11 @@ const (
 	EnrolmentUsed    access.EventType = "enrolment.used"
 
 	LoginCreated access.EventType = "login.created"
-	LoginEnded   access.EventType = "login.ended"   // signed out
+	LoginEnded   access.EventType = "login.ended" // signed out
+	// ExchangeReplayed says that a workload's token was shown again, and not by who had
+	// shown it first.
+	ExchangeReplayed access.EventType = "exchange.replayed"
+
 	LoginRefused access.EventType = "login.refused" // a person said no to a device that asked to sign in as them
 )
 

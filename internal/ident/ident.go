@@ -52,6 +52,11 @@ type Tx interface {
 	DropLogins(p access.PrincipalID) error
 	// Logins are all of a principal, live or not.
 	Logins(p access.PrincipalID) ([]access.Login, error)
+	// LiveLogins are those of a kind that are good, of everybody.
+	LiveLogins(kind access.LoginKind) ([]access.Login, error)
+	// UseExchange notes by which device a workload's token was shown first, which may
+	// show it again until it has expired; access.Conflict for any other.
+	UseExchange(token access.Digest, device access.DeviceID, until time.Time) error
 	// LoginSeen says that a login was used now.
 	LoginSeen(token access.Digest) error
 
@@ -107,19 +112,22 @@ type Caller struct {
 // proof by device. It reads the store each time, so that the end of a login or
 // a principal counts from the next call on.
 func (i *Ident) Authenticate(ctx context.Context, token access.Secret, device access.DeviceID, from netip.Addr) (Caller, error) {
-	return i.find(ctx, digest(token), device, from)
+	c, now, err := i.find(ctx, digest(token), device, from)
+	if err == nil {
+		i.used(ctx, c.Login, now)
+	}
+	return c, err
 }
 
 // Still reports, in the middle of a long answer, why the caller would not be
 // let in any more; nil when they would.
 func (i *Ident) Still(ctx context.Context, c Caller) error {
-	_, err := i.find(ctx, c.Login.Token, c.Actor.Device, c.Actor.Address)
+	_, _, err := i.find(ctx, c.Login.Token, c.Actor.Device, c.Actor.Address)
 	return err
 }
 
-func (i *Ident) find(ctx context.Context, token access.Digest, device access.DeviceID, from netip.Addr) (Caller, error) {
-	var c Caller
-	err := i.store.View(ctx, func(tx Tx) error {
+func (i *Ident) find(ctx context.Context, token access.Digest, device access.DeviceID, from netip.Addr) (c Caller, now time.Time, err error) {
+	err = i.store.View(ctx, func(tx Tx) error {
 		l, err := tx.Login(token)
 		if access.KindOf(err) == access.NotFound {
 			l, err = tx.GlassLogin(token)
@@ -131,7 +139,7 @@ func (i *Ident) find(ctx context.Context, token access.Digest, device access.Dev
 		if device == "" || l.Device != "" && l.Device != device || l.Revoked || l.Is() == access.BrowserLogin {
 			return notSignedIn(access.NotFound)
 		}
-		now := tx.Now()
+		now = tx.Now()
 		if !now.Before(l.ExpiresAt) {
 			return access.Fail(access.Unauthenticated, "login-expired", "the login has expired").
 				Because("it was good until " + stamp(l.ExpiresAt)).Try("sign in again with stint login")
@@ -151,9 +159,9 @@ func (i *Ident) find(ctx context.Context, token access.Digest, device access.Dev
 		return err
 	})
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, now, err
 	}
-	return c, nil
+	return c, now, nil
 }
 
 // notSignedIn hides why there is no login, but not that the store is down.

@@ -1,9 +1,12 @@
 // Package oidc finds out from an OpenID Connect provider who somebody is: it is a
-// relying party of the authorization code flow, and nothing else.
+// relying party of the authorization code flow. And it verifies the tokens with which
+// issuers vouch for programs: ID tokens of pipelines and clusters, and JWT-SVIDs.
 //
 //	Begin ──► the browser goes to the provider ──► comes back ──► Finish ──► Person
 //	                                                               │
 //	                         discovery, keys, code for token ◄─────┘
+//
+//	a program shows a token ──► Machine ──► who its issuer says that it is
 //
 // It decides neither whether that person is known here nor what they may do, and
 // keeps nothing but what providers publish about themselves, for ten minutes.
@@ -19,5 +22,8 @@
 //     and nonce are derived from the browser's cookie and kept nowhere.
 //  4. A person is known by issuer and subject. Name, mail address and groups are
 //     claims: they never find anybody.
-//  5. What a provider sends is bounded in size and time, and it redirects us nowhere.
+//  5. A token of a program holds by the same: its integration's issuer, by a key that it
+//     publishes and the token cannot choose, for us alone, with an end, not used by
+//     another. Of SPIFFE, a key that is for JWT-SVIDs and a subject of the trust domain.
+//  6. What a provider sends is bounded in size and time, and it redirects us nowhere.
 package oidc

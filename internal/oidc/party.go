@@ -27,11 +27,13 @@ type Party struct {
 
 	mu    sync.Mutex
 	known map[string]*known // by issuer
+	// issuers are those that vouch for programs, and what they publish.
+	issuers map[string]*published
 }
 
 // New makes one that calls providers with the client, within limits of its own.
 func New(client *http.Client, now func() time.Time) *Party {
-	return &Party{http: bounded(client), now: now, known: map[string]*known{}}
+	return &Party{http: bounded(client), now: now, known: map[string]*known{}, issuers: map[string]*published{}}
 }
 
 const (

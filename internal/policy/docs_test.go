@@ -31,7 +31,7 @@ func TestManualExamples(t *testing.T) {
 		}
 	}
 	s := compile(t, docs.String())
-	if len(s.Integrations()) != 2 || len(s.Schedules()) != 1 || len(s.Bundles()) != 1 || len(s.Resources()) != 2 || len(s.Roles()) != 3 || len(s.Policies()) != 10 {
+	if len(s.Integrations()) != 2 || len(s.Workloads()) != 1 || len(s.Schedules()) != 1 || len(s.Bundles()) != 1 || len(s.Resources()) != 2 || len(s.Roles()) != 3 || len(s.Policies()) != 10 {
 		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
 	}
 	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)
@@ -113,6 +113,8 @@ func TestManualIsComplete(t *testing.T) {
 		"approval":    "kind: Policy\nname: x\nrequire: {approvals: [{zzzzzz: 1}]}\n",
 		"escalate":    "kind: Policy\nname: x\nrequire: {approvals: [{escalate: {zzzzzz: 1}}]}\n",
 		"limits":      "kind: Policy\nname: x\nrequire: {limits: {zzzzzz: 1}}\n",
+		"Workload":    "kind: Workload\nname: x\nzzzzzz: 1\n",
+		"certificate": "kind: Workload\nname: x\nservice: x\ncertificate: {zzzzzz: 1}\n",
 		"Integration": "kind: Integration\nname: x\ntype: bare\naddress: https://a\nzzzzzz: 1\n",
 		"Schedule":    "kind: Schedule\nname: x\nzzzzzz: 1\n",
 		"layer":       "kind: Schedule\nname: x\nlayers: [{zzzzzz: 1}]\n",

@@ -19,16 +19,18 @@ const (
 	KindSchedule = "Schedule"
 	// KindIntegration is for what is outside and Stint talks with.
 	KindIntegration = "Integration"
+	// KindWorkload is for which programs a service is.
+	KindWorkload = "Workload"
 	// KindBundle is for several things that are asked for together.
 	KindBundle = "Bundle"
 )
 
-var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration, KindBundle}
+var kinds = []string{KindResource, KindRole, KindPolicy, KindSchedule, KindIntegration, KindWorkload, KindBundle}
 
 // Document is one document as it was written. Its Text is what is stored and
 // versioned; everything else is read from it again by Compile.
 type Document struct {
-	Kind   string // Resource, Role, Policy, Schedule or Integration
+	Kind   string // Resource, Role, Policy, Schedule, Integration, Workload or Bundle
 	Name   string
 	File   string // where it came from, for people
 	Line   int    // of the first line of Text in File
@@ -44,6 +46,7 @@ type entry struct {
 	rule        *Rule
 	schedule    *Schedule
 	integration *Integration
+	workload    *Workload
 	bundle      *Bundle
 }
 
@@ -202,6 +205,8 @@ func readDocument(r *report, d Document, schemas catalogue) (entry, bool) {
 		e.schedule = readSchedule(f, src)
 	case KindBundle:
 		e.bundle = readBundle(f, src)
+	case KindWorkload:
+		e.workload = readWorkload(f, src)
 	}
 	f.close()
 	return e, len(r.problems) == before

@@ -36,6 +36,9 @@ func (i Integration) At() (file string, line int) { return i.at.file, i.at.line 
 
 func readIntegration(f *form, at place, schemas map[string]access.Schema) *Integration {
 	i := &Integration{Name: fieldText(f, "name"), Source: at.String(), at: at}
+	if slices.Contains([]string{access.ByCode, access.ByPasskey, access.ByCertificate}, i.Name) { // auth.provider has these names
+		f.r.add(f.lineOf("name"), "choose another name", "%q is what a sign-in without an integration is called", i.Name)
+	}
 	i.Description = f.text("description", 1024)
 	typ, ok := f.must("type")
 	if ok {

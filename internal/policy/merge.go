@@ -112,6 +112,8 @@ func (e entry) mentions(kind, name string) (line int, ok bool) {
 		refs = e.rule.roleRefs
 	case e.rule != nil && kind == KindSchedule:
 		refs = e.rule.scheduleRefs()
+	case e.workload != nil && kind == KindIntegration:
+		refs = e.workload.from
 	}
 	for _, r := range refs {
 		if r.text == name {

@@ -26,7 +26,9 @@ var schemas = map[string]access.Schema{
 			"ca":       {},
 		},
 	},
-	"ldap": {Type: "ldap", Mechanisms: []access.Mechanism{access.Member}},
+	"ldap":     {Type: "ldap", Mechanisms: []access.Mechanism{access.Member}},
+	"workload": {Type: "workload", Integration: map[string]access.Option{"audiences": {Required: true, Many: true}, "keys": {}, "reuse": {Values: []string{"yes", "no"}, Default: "no"}}},
+	"spiffe":   {Type: "spiffe", Integration: map[string]access.Option{"audiences": {Required: true, Many: true}, "trustDomain": {Required: true}}},
 	"oidc": {Type: "oidc", Integration: map[string]access.Option{
 		"groupsClaim": {},
 		"create":      {Values: []string{"yes", "no"}, Default: "no"},

@@ -42,7 +42,7 @@ func readOptions(f *form, schema map[string]access.Option, check bool) map[strin
 		case ok:
 			checkOption(f.r, name, it, o)
 			options[name] = it.text
-		case o.Required && !f.has(name):
+		case o.Required && (o.Many || !f.has(name)):
 			f.r.add(f.line, "", "%s has no %s", f.what, name)
 		case o.Default != "":
 			options[name] = o.Default

@@ -33,6 +33,7 @@ func (s *Set) heavy() map[access.Place]bool {
 //   - roles and policies that reach, before or after, a resource which was of high
 //     criticality;
 //   - such a resource itself, whatever of it changes, and a resource at its place;
+//   - which programs a service is, but for a document of that which goes;
 //   - every document of another kind, but for bundles.
 //
 // Not among them is what only takes away (see onlyTakes), and a document that says the
@@ -77,6 +78,12 @@ func (s *Set) grave(after *Set, c Change, heavy map[access.Place]bool) string {
 			return ""
 		}
 		return s.reaches(heavy, s.reachOfRule(was), after.reachOfRule(is))
+	case KindWorkload:
+		was, is := s.workload[c.Name], after.workload[c.Name]
+		if is == nil || was != nil && saysSame(was.at, is.at) {
+			return ""
+		}
+		return "it says which programs outside are " + string(is.Service)
 	}
 	if c.Kind == KindBundle {
 		return "" // it lets nobody have anything

@@ -23,6 +23,8 @@ type Set struct {
 	role      map[access.RoleName]*Role
 	outside   []*Integration
 	byName    map[string]*Integration
+	workloads []*Workload
+	workload  map[string]*Workload
 	byRole    map[access.RoleName][]*Rule // policies that name the role, in document order
 	byAny     []*Rule                     // policies for every role, in document order
 	schedules []*Schedule
@@ -47,6 +49,7 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 		resource: map[access.ResourceName]*Resource{},
 		role:     map[access.RoleName]*Role{},
 		byName:   map[string]*Integration{},
+		workload: map[string]*Workload{},
 		byRole:   map[access.RoleName][]*Rule{},
 		schedule: map[string]*Schedule{},
 		bundle:   map[string]*Bundle{},
@@ -98,6 +101,9 @@ func (s *Set) add(e entry) {
 	case e.integration != nil:
 		s.byName[e.integration.Name] = e.integration
 		s.outside = append(s.outside, e.integration)
+	case e.workload != nil:
+		s.workload[e.workload.Name] = e.workload
+		s.workloads = append(s.workloads, e.workload)
 	}
 }
 
@@ -200,6 +206,11 @@ func (s *Set) link() error {
 	}
 	for _, b := range s.bundles {
 		all = append(all, s.linkBundle(b)...)
+	}
+	for _, w := range s.workloads {
+		r := &report{file: w.at.file}
+		w.link(r, s.byName)
+		all = append(all, r.problems...)
 	}
 	for _, rule := range s.rules {
 		r := &report{file: rule.at.file}

@@ -53,6 +53,8 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 		}
 	case KindIntegration:
 		return refused.Because("only administrators write integrations")
+	case KindWorkload:
+		return refused.Because("only administrators say which programs a service is")
 	default:
 		return refused.Because("only administrators write resources, schedules and bundles")
 	}

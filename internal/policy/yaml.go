@@ -31,7 +31,7 @@ func parseYAML(r *report, text string, line int) (*yaml.Node, bool) {
 		return nil, false
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		r.add(line, "begin with: kind: Resource, Role, Policy or Integration", "a document is a mapping of names to values")
+		r.add(line, "begin with: kind: Resource, Role, Policy, Integration or Workload", "a document is a mapping of names to values")
 		return nil, false
 	}
 	n := len(r.problems)

@@ -48,14 +48,15 @@ func authOf(text, noun, id string) (access.Auth, error) {
 
 // loginBody is what else is known of a login.
 type loginBody struct {
-	Auth   authBody   `json:"auth,omitzero"`
-	From   netip.Addr `json:"from,omitzero"`
-	Client string     `json:"client,omitempty"`
+	Auth     authBody      `json:"auth,omitzero"`
+	From     netip.Addr    `json:"from,omitzero"`
+	Client   string        `json:"client,omitempty"`
+	Exchange *exchangeBody `json:"exchange,omitempty"`
 }
 
 func loginText(l access.Login) (string, error) {
-	if silent(l.Auth) && !l.From.IsValid() && l.Client == "" {
+	if silent(l.Auth) && !l.From.IsValid() && l.Client == "" && l.Exchange == nil {
 		return "", nil
 	}
-	return encode(loginBody{authBodyOf(l.Auth), l.From, l.Client})
+	return encode(loginBody{authBodyOf(l.Auth), l.From, l.Client, exchangeBodyOf(l.Exchange)})
 }

@@ -20,7 +20,7 @@ func scanLogin(row row) (access.Login, error) {
 	}
 	var b loginBody
 	err = decode(text, "login", l.Name(), &b)
-	l.Auth, l.From, l.Client = b.Auth.auth(), b.From, b.Client
+	l.Auth, l.From, l.Client, l.Exchange = b.Auth.auth(), b.From, b.Client, b.Exchange.exchange()
 	return l, err
 }
 

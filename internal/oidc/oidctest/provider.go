@@ -213,7 +213,12 @@ func (p *Provider) Sign(claims map[string]any) string {
 
 // RS256 signs with the provider's key, in the name of any key.
 func (p *Provider) RS256(kid string, claims []byte) string {
-	signed := Part(map[string]any{"alg": "RS256", "kid": kid, "typ": "JWT"}) + "." + encode(claims)
+	return p.SignPart(Part(map[string]any{"alg": "RS256", "kid": kid, "typ": "JWT"}), claims)
+}
+
+// SignPart signs with the provider's key, RS256, whatever the header says.
+func (p *Provider) SignPart(header string, claims []byte) string {
+	signed := header + "." + encode(claims)
 	sum := sha256.Sum256([]byte(signed))
 	p.mu.Lock()
 	defer p.mu.Unlock()

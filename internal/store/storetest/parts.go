@@ -66,7 +66,8 @@ func principalsAndLogins(t *testing.T, s Store) {
 	login := access.Login{Token: digest(), Principal: mira.ID, Device: "d1", SealKey: []byte("key"), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 		Kind: access.DeviceLogin, From: netip.MustParseAddr("10.0.0.7"), Client: "stint on laptop", SeenAt: now,
 		Auth: access.Auth{Provider: "corp-sso", At: now, Methods: []string{"otp", "pwd"}, Class: "high", MFA: true}}
-	bare := access.Login{Token: digest(), Principal: ci.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	bare := access.Login{Token: digest(), Principal: ci.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour), Exchange: &access.Exchange{Workload: "pipeline", Integration: "forge",
+		Issuer: "https://forge.example", Subject: "repo:corp/orders", Audience: "stint", Claims: map[string]string{"ref": "main"}, Certificate: digest(), URIs: []string{"spiffe://a/b"}, DNS: []string{"a.example"}}}
 	code := access.Enrolment{Code: digest(), Principal: mira.ID, ExpiresAt: now.Add(time.Hour)}
 	late := access.Enrolment{Code: digest(), Principal: mira.ID, ExpiresAt: now.Add(-time.Hour)}
 	update(t, s, func(tx Tx) error {
