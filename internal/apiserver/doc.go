@@ -8,6 +8,10 @@
 // A handler gets a caller that the gate let in, and translates: wire to core on
 // the way in, core to wire on the way out. It decides nothing.
 //
+// Beside the API there are doors with shapes of their own: what outside services tell
+// (SCIM, security events, clicks in a chat), and the token endpoint, where workloads
+// exchange what their platform says for a login (OAuth 2.0, RFC 8693).
+//
 // Invariants, each held by a test in this package:
 //
 //  1. Every route says who may call it. One that does not, does not start.

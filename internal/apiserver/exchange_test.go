@@ -84,7 +84,7 @@ require: {maxDuration: 1h}
 `
 }
 
-func newYard(t *testing.T) *yard {
+func newYard(t testing.TB) *yard {
 	t.Helper()
 	y := &yard{forge: oidctest.Start(t), mesh: oidctest.Start(t)}
 	y.world, y.admin = populated(t)
@@ -643,6 +643,16 @@ func TestForms(t *testing.T) {
 		_ = res.Body.Close()
 		if res.StatusCode < 400 || res.StatusCode >= 500 || !bytes.Contains(text, []byte(`"error":`)) || bytes.Contains(text, []byte("access_token")) {
 			t.Errorf("%s: %d %s", name, res.StatusCode, text)
+		}
+	}
+	// What fits two services says which.
+	y.apply("kind: Workload\nname: other\nservice: batch\nintegration: forge\nclaims: {repository: corp/orders}\n")
+	if status, out := y.show(good(func(url.Values) {})); status != 400 || out["error"] != "invalid_scope" {
+		t.Errorf("two services: %d %v", status, out)
+	}
+	for _, name := range []string{"ci", "batch"} {
+		if status, out := y.show(good(func(f url.Values) { f.Set("scope", "service:"+name) })); status != 200 || out["scope"] != "service:"+name {
+			t.Errorf("%s of two: %d %v", name, status, out)
 		}
 	}
 	// Somebody who hammers is told to wait.

@@ -28,3 +28,14 @@ func BenchmarkPage(b *testing.B) {
 		mira.get("/")
 	}
 }
+
+// BenchmarkExchange is the sign-in of a workload: a token is signed, which is half of it,
+// verified, matched, and exchanged for a login. The keys are known.
+func BenchmarkExchange(b *testing.B) {
+	y := newYard(b)
+	for b.Loop() {
+		if status, out := y.show(exchangeOf(y.forge.Sign(y.pipeline()))); status != 200 {
+			b.Fatal(out)
+		}
+	}
+}

@@ -162,8 +162,8 @@ func TestPipelines(t *testing.T) {
 	if _, said, code = j.run(append(ask, "no-such-command")...); code != 127 {
 		t.Errorf("no command: exit %d\n%s", code, said)
 	}
-	if _, said, code = j.run("run", "orders-db", "--as", "orders-owner", "--for", "10m", "--why", "nightly count", "--", "true"); code != 125 || !strings.Contains(said, "denied") {
-		t.Errorf("a role that no policy allows: exit %d\n%s", code, said)
+	if _, said, code = j.run("run", "orders-db", "--as", "reader", "--for", "45m", "--why", "nightly count", "--", "true"); code != 125 || !strings.Contains(said, "maxDuration of 30m") {
+		t.Errorf("longer than policy allows: exit %d\n%s", code, said)
 	}
 	if _, said, code = j.run("run", "orders-db", "--", "true"); code != 125 { // nobody is asked
 		t.Errorf("nothing said: exit %d\n%s", code, said)
