@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -434,5 +435,45 @@ func TestOwnRecordsOnly(t *testing.T) {
 	}
 	if err := mira.AuditExport(t.Context(), io.Discard); !errors.Is(err, api.Denied) {
 		t.Errorf("mira exports the log: %v", err)
+	}
+}
+
+// TestSlowedDown: a login that asked too fast is refused before its proof is looked at, for
+// a moment, and then has its whole rate; another is not, what takes away is not, and whoever
+// has only the token slows nobody down.
+func TestSlowedDown(t *testing.T) {
+	w, admin := populated(t, func(c *Config) { c.Limits = Limits{WritesPerSecond: 1e6, ReadsPerSecond: 0.001, Burst: 50} })
+	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	began, skew := w.server.now(), new(atomic.Int64)
+	w.server.now = func() time.Time { return began.Add(time.Duration(skew.Load())) } // it stands still
+	stolen := func() int {                                                           // the token, and the proof of another device
+		r := w.raw(mira, "GET", "/v1/whoami", "")
+		r.device = admin.Device
+		return w.send(r).status
+	}
+	for range 200 {
+		if status := stolen(); status != 401 {
+			t.Fatalf("a token alone: %d", status)
+		}
+	}
+	var err error
+	for range 60 {
+		if _, err = mira.Whoami(t.Context()); err != nil {
+			break
+		}
+	}
+	wantError(t, err, api.TooMany, "too-many-calls")
+	if status := stolen(); status != 429 {
+		t.Errorf("who asked too fast has the next proof looked at: %d", status)
+	}
+	if _, err := admin.Whoami(t.Context()); err != nil {
+		t.Errorf("another: %v", err)
+	}
+	if _, err := mira.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at it"}, api.Wait{}); err != nil {
+		t.Errorf("what has another measure: %v", err)
+	}
+	skew.Store(int64(slowedFor))
+	if status := stolen(); status != 401 {
+		t.Errorf("after a moment: %d", status)
 	}
 }

@@ -95,6 +95,11 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 		if token, _, err = api.ReadToken(r.Header); err != nil {
 			return proved, err
 		}
+		if !rt.urgent {
+			if err := s.slowed.refuse(slowOf(token, rt.writes()), s.now()); err != nil {
+				return proved, err
+			}
+		}
 	}
 	proof, err := api.ReadProof(r.Header)
 	if err != nil {
@@ -130,7 +135,10 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	if c.Enrols && !rt.enrols {
 		return proved, ident.OnlyEnrols()
 	}
-	return proved, s.rate(rt, c.Principal.ID)
+	if err = s.rate(rt, c.Principal.ID); err != nil && !rt.urgent {
+		s.slowed.note(slowOf(token, rt.writes()), s.now())
+	}
+	return proved, err
 }
 
 // allows is the one place where a route's who is compared with a principal.

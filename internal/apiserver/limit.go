@@ -44,7 +44,7 @@ func (r *rates) take(name string) error {
 	if b.AllowN(now, 1) {
 		return nil
 	}
-	return access.Fail(access.TooMany, "too-many-calls", "that is too many calls in too short a time").Try("slow down; the answer's Retry-After says for how long")
+	return tooMany()
 }
 
 func (r *rates) forget(now time.Time) {

@@ -127,9 +127,10 @@ var barren = map[string]string{
 	"redeem-terminal":   "the code is no code",
 	"redeem-device":     "the code is no code",
 	"ask-device":        "devices sign in by providers, and there is none to sign in with",
-	"test-integration":  "there is none that messages go to",
-	"delete-favourite":  "nobody keeps any",
-	"link-chat":         "the code is no code",
+	"show-directory":    "there is none that is read", "sync-directory": "there is none that is read", "try-directory": "there is none that is read",
+	"test-integration": "there is none that messages go to",
+	"delete-favourite": "nobody keeps any",
+	"link-chat":        "the code is no code",
 	// Passkeys take an authenticator; tests of their own hold who may do what with whose.
 	"add-passkey":    "the ceremony is none",
 	"get-passkey":    "there is none",

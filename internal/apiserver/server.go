@@ -70,6 +70,7 @@ type Server struct {
 	codes      *rates // attempts to redeem a code that people carry, by address and by person
 	trips      *rates // steps of signing in with a browser, by address: whole offices share one
 	views      *rates // of pages, by address
+	slowed     slowed // logins that asked too fast a moment ago
 	scans      room   // of outside services, for filters without an index
 	knocks     *rates // of outside services, by address
 	services   *rates // of outside services, by integration

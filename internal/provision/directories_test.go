@@ -179,6 +179,7 @@ func TestDirectories(t *testing.T) {
 	r.until("it is back", func() bool { return r.state().Why == "" })
 	must(t, r.Fresh(p))
 
+	r.skew.Store(0)
 	ldap.Delete(dns[1:11]...)
 	r.until("it is held", func() bool { return r.state().Held != nil })
 	held := r.state().Held

@@ -27,7 +27,7 @@ func (b *bench) doors(ctx context.Context, _ []string) error {
 	const server, proof, key = "./internal/apiserver ", "./internal/api ", "./internal/passkey "
 	for _, x := range []struct{ what, name, of, bare string }{
 		{"a passkey's assertion verified", key + "BenchmarkVerify", "its signature alone", key + "BenchmarkBare"},
-		{"a device's proof verified", proof + "BenchmarkVerifyProof", "a signature alone", server + "BenchmarkBareES256"},
+		{"a device's proof verified", proof + "BenchmarkVerifyProof", "a signature alone", server + "BenchmarkBareEdDSA"},
 		{"a call with token and proof, signed by the client", server + "BenchmarkCall", "a call to a server that only answers", server + "BenchmarkBareCall"},
 		{"a sign-in: form, provider, code, session, page", server + "BenchmarkSignIn", "an ID token signed and verified", server + "BenchmarkBareRS256"},
 		{"an approval by vote", server + "BenchmarkVote", "a call", server + "BenchmarkCall"},
