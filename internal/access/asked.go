@@ -1,8 +1,8 @@
 package access
 
-// LevelFor is the least level at which a yes of the principal counts now; false where
+// LevelFor is the least level at which a yes of the principal on the request counts now; false where
 // none of theirs does.
-func (r Request) LevelFor(p Principal) (least Level, asked bool) {
+func LevelFor(r Request, p Principal) (least Level, asked bool) {
 	if !r.MayDecide(p) {
 		return LevelConsole, false
 	}

@@ -54,7 +54,7 @@ func (d doors) Request(ctx context.Context, v web.Visitor, id string) (web.Case,
 	}
 	r := x.Request
 	out := web.Case{Request: toRequest(x), Where: placesOf(r), Rights: r.Permissions.Rights, Grade: gradeOf(r), Mine: r.Principal == c.Principal.ID}
-	level, asked := r.LevelFor(c.Principal)
+	level, asked := access.LevelFor(r, c.Principal)
 	if out.Decide = asked; asked {
 		out.Level = level.String()
 		k, err := d.keyring(ctx, v, c)
@@ -135,7 +135,7 @@ func (d doors) AskVote(ctx context.Context, v web.Visitor, id string, b web.Ball
 		return web.Step{}, err
 	}
 	r := x.Request
-	level, asked := r.LevelFor(c.Principal)
+	level, asked := access.LevelFor(r, c.Principal)
 	switch {
 	case vote.Seen != r.Digest:
 		return web.Step{}, otherRequest()

@@ -100,6 +100,13 @@ func (s *Service) Run(ctx context.Context) {
 			if !serves(i.Type) {
 				continue
 			}
+			if id := i.digest() + " socket"; s.hasSocket(i) {
+				if wanted[id] = true; running[id] == nil {
+					each, stop := context.WithCancel(ctx)
+					running[id] = stop
+					wg.Go(func() { s.runSocket(each, i) })
+				}
+			}
 			for _, own := range s.sides(i) {
 				id, name := i.digest(), i.channel()
 				if own {

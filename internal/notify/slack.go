@@ -23,6 +23,8 @@ func slackSchema(with func(map[string]access.Option) map[string]access.Option) a
 		"channel": {Doc: "the id of the channel, as its details show it", Required: true, Pattern: `[CGD][A-Z0-9]{2,20}`, Form: "write the id, like C0123ABCD, and not the name"},
 		"signing": {Doc: "the name of the credential that holds the app's signing secret; without it there are no buttons that act", Credential: true},
 
+		"socket": {Doc: "the name of the credential that holds an app-level token: clicks and commands come over a socket that Stint opens, and Slack need not reach it", Credential: true},
+
 		ofRequesters: requestersOption,
 	})}
 }
@@ -52,7 +54,7 @@ func (c *slack) Send(ctx context.Context, m Message, before Sent) (Sent, error) 
 		}
 		before.Remote = found
 	}
-	body := slackBody(m, c.at.Options["signing"] != "")
+	body := slackBody(m, c.at.Options["signing"] != "" || c.at.Options["socket"] != "")
 	method := "chat.postMessage"
 	if body.Channel = c.at.Options["channel"]; m.To != "" {
 		body.Channel = m.To // a user's id opens the direct messages with them

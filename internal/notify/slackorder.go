@@ -54,10 +54,14 @@ func orderOf(text string) (o Order, ok bool) {
 func (c *slack) ordered(ctx context.Context, w http.ResponseWriter, form url.Values) {
 	p := slackPayload{}
 	p.User.ID, p.User.Username, p.User.Team = form.Get("user_id"), form.Get("user_name"), form.Get("team_id")
-	text := c.order(ctx, p, form.Get("text"))
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(map[string]any{"response_type": "ephemeral", "text": slackEscape.Replace(cut(text, slackText)), "mrkdwn": false, "parse": "none",
-		"blocks": []map[string]any{{"type": "section", "text": map[string]any{"type": "plain_text", "text": cut(text, slackText), "emoji": false}}}})
+	_ = json.NewEncoder(w).Encode(orderAnswer(c.order(ctx, p, form.Get("text")))) // Slack may be gone
+}
+
+// orderAnswer is what Slack shows to who typed, and to nobody else.
+func orderAnswer(text string) map[string]any {
+	return map[string]any{"response_type": "ephemeral", "text": slackEscape.Replace(cut(text, slackText)), "mrkdwn": false, "parse": "none",
+		"blocks": []map[string]any{{"type": "section", "text": map[string]any{"type": "plain_text", "text": cut(text, slackText), "emoji": false}}}}
 }
 
 // order says what became of it.
