@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -236,8 +237,8 @@ func refusedParts(left []PartRefused, fine int) error {
 
 // inPart says which part an error is about.
 func inPart(p BundlePart, err error) error {
-	e, ok := err.(*access.Error) //nolint:errorlint // what wraps one keeps its own words
-	if !ok {
+	var e *access.Error
+	if !errors.As(err, &e) {
 		return err
 	}
 	c := *e

@@ -242,6 +242,7 @@ func (b *Broker) readTickets(ctx context.Context, a policy.Ask) (lost error) {
 // ticketsKnown is what was read of the ask's ticket, for deciding.
 func (b *Broker) ticketsKnown(set *policy.Set, a policy.Ask) map[string]policy.Ticket {
 	var known map[string]policy.Ticket
+	a.Principal = set.Knows(a.Principal, time.Now())
 	for _, system := range set.TicketSystems(a) {
 		if r, ok := b.desk.known(ticketKey{set.Version(), system, a.Ticket}, ticketGood, time.Now()); ok {
 			if known == nil {
