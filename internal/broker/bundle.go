@@ -239,7 +239,7 @@ func refusedParts(left []PartRefused, fine int) error {
 // inPart says which part an error is about.
 func inPart(p BundlePart, err error) error {
 	var e *access.Error
-	if !errors.As(err, &e) {
+	if errors.Is(err, errNotSure) || !errors.As(err, &e) { // who counts knows its own question by itself
 		return err
 	}
 	c := *e

@@ -107,7 +107,7 @@ func (b *Broker) readTicket(ctx context.Context, set *policy.Set, system, id str
 		return r
 	}
 	r := b.look(ctx, set, system, id).said()
-	if r.err != nil {
+	if e := (*access.Error)(nil); errors.As(r.err, &e) && (e.Kind != access.NotFound || e.Cause != nil) { // an id that is none is nobody's trouble
 		b.Log.Warn("a ticket was not read", "system", system, "error", r.err)
 	}
 	if ctx.Err() == nil || r.err == nil {
