@@ -176,7 +176,7 @@ func (c *cli) favouriteListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "Show what you keep",
-		Args:  cobra.NoArgs,
+		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := c.connect()
 			if err != nil {

@@ -102,7 +102,7 @@ func (c *cli) deleteCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "delete KIND NAME",
 		Short:   "Remove a resource, role, policy, schedule, integration, workload or bundle",
-		Long:    "Remove a resource, role, policy, schedule, integration, workload or bundle. It is refused while\nlive grants hold it, unless --revoke ends them first. With a workload its logins end,\nand what is held by them.",
+		Long:    "Remove a resource, role, policy, schedule, integration, workload or bundle. It is refused\nwhile live grants hold it, unless --revoke ends them first. With a workload its logins\nend, and what is held by them.",
 		Example: "  stint delete policy orders-read",
 		Args:    exactly("KIND", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -99,10 +99,10 @@ func (c *cli) requestSeveral(ctx context.Context, conn *connection, s together, 
 		return err
 	}
 	if len(parts) == 1 { // RESOURCE:ROLE
-		q := api.Ask{Resource: parts[0].Resource, Role: parts[0].Role, Duration: parts[0].Duration, Reason: ask.why, Ticket: ask.ticket, Start: start}
+		q := api.Ask{Resource: parts[0].Resource, Role: parts[0].Role, Duration: parts[0].Duration, Reason: ask.why, Ticket: ask.ticket, Task: ask.task, Start: start}
 		return c.requestOne(ctx, conn, q, dryRun, noWait, most)
 	}
-	a := api.BundleAsk{Parts: parts, Reason: ask.why, Ticket: ask.ticket, Start: start, Possible: s.possible, DryRun: true}
+	a := api.BundleAsk{Parts: parts, Reason: ask.why, Ticket: ask.ticket, Task: ask.task, Start: start, Possible: s.possible, DryRun: true}
 	before, err := conn.SubmitBundle(ctx, a)
 	if err != nil {
 		return err

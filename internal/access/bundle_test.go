@@ -11,6 +11,7 @@ func TestBundleDigest(t *testing.T) {
 	parts := func() []Request {
 		first, second := full(), full()
 		second.Targets[0].Resource, second.Nonce = "billing-db", [16]byte{9}
+		first.Task, second.Task = "OPS-1", "OPS-1"
 		return []Request{first, second}
 	}
 	whole := BundleDigest(parts())

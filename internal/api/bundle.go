@@ -12,6 +12,7 @@ type BundleAsk struct {
 	Reason   string       `json:"reason" doc:"Why; approvers and the audit log see it" maxLength:"1000" example:"move order 4711 to the new shop"`
 	Ticket   string       `json:"ticket,omitempty" doc:"The ticket behind it" maxLength:"128" example:"INC-2041"`
 	Start    string       `json:"start,omitempty" doc:"When it begins, RFC 3339; at once if absent" maxLength:"40" example:"2026-03-01T17:30:00Z"`
+	Task     string       `json:"task,omitempty" doc:"Agents: what they work on; no grant outlives it" maxLength:"100" example:"OPS-12"`
 	Possible bool         `json:"possible,omitempty" doc:"Send what policy does not refuse; else nothing is sent where it refuses anything"`
 	DryRun   bool         `json:"dry_run,omitempty" doc:"Answer with the decisions and change nothing"`
 	SealKey  []byte       `json:"seal_key,omitempty" doc:"Services: the device's X25519 public key, to seal the credentials to" maxLength:"44"`

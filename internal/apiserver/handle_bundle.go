@@ -17,7 +17,7 @@ type bundleIn struct {
 
 func (s *Server) submitBundle(ctx context.Context, c call, in *bundleIn) (*reply[api.Bundled], error) {
 	a := in.Body
-	ask := broker.BundleAsk{Reason: a.Reason, Ticket: a.Ticket, Possible: a.Possible, Key: c.key, Body: c.body}
+	ask := broker.BundleAsk{Reason: a.Reason, Ticket: a.Ticket, Task: access.TaskID(a.Task), Possible: a.Possible, Key: c.key, Body: c.body}
 	var err error
 	if ask.Start, err = startOf(a.Start); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type BundleAsk struct {
 	Start  time.Time
 	Reason string
 	Ticket string
+	Task   access.TaskID // of an agent
 	// Possible sends what policy does not refuse, and leaves out the rest; else nothing is
 	// sent where it refuses anything.
 	Possible bool
@@ -31,7 +33,7 @@ type BundlePart struct {
 }
 
 func (a BundleAsk) ask(p BundlePart) Ask {
-	return Ask{Resource: p.Resource, Role: p.Role, Duration: p.Duration, Start: a.Start, Reason: a.Reason, Ticket: a.Ticket}
+	return Ask{Resource: p.Resource, Role: p.Role, Duration: p.Duration, Start: a.Start, Reason: a.Reason, Ticket: a.Ticket, Task: a.Task}
 }
 
 // PartRefused is a part that was left out, and why.
@@ -142,7 +144,7 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 			continue
 		}
 		draft := access.Request{Targets: []access.Target{got.Target}, Role: part.Role, Permissions: got.Permissions, Endings: got.Endings, Clock: got.Clock,
-			Duration: part.Duration, Start: a.Start, Ticket: a.Ticket}
+			Duration: part.Duration, Start: a.Start, Ticket: a.Ticket, Task: a.Task}
 		if err := b.fill(tx, c, p, set, &draft, a.Reason); err != nil {
 			return nil, nil, err
 		}
@@ -236,8 +238,8 @@ func refusedParts(left []PartRefused, fine int) error {
 
 // inPart says which part an error is about.
 func inPart(p BundlePart, err error) error {
-	e, ok := err.(*access.Error) //nolint:errorlint // what wraps one keeps its own words
-	if !ok {
+	var e *access.Error
+	if errors.Is(err, errNotSure) || !errors.As(err, &e) { // who counts knows its own question by itself
 		return err
 	}
 	c := *e

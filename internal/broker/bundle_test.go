@@ -221,7 +221,7 @@ func TestExtensionTooLate(t *testing.T) {
 		must(t, err)
 		return v, e
 	}
-	v, e := hold(2 * time.Second)
+	v, e := hold(5 * time.Second)
 	in.until("gus", string(v.Request.ID), access.Ended)
 	_, err := in.yes("omar", e)
 	if err == nil {

@@ -107,7 +107,7 @@ func (b *Broker) readTicket(ctx context.Context, set *policy.Set, system, id str
 		return r
 	}
 	r := b.look(ctx, set, system, id).said()
-	if r.err != nil {
+	if e := (*access.Error)(nil); errors.As(r.err, &e) && (e.Kind != access.NotFound || e.Cause != nil) { // an id that is none is nobody's trouble
 		b.Log.Warn("a ticket was not read", "system", system, "error", r.err)
 	}
 	if ctx.Err() == nil || r.err == nil {
@@ -242,6 +242,7 @@ func (b *Broker) readTickets(ctx context.Context, a policy.Ask) (lost error) {
 // ticketsKnown is what was read of the ask's ticket, for deciding.
 func (b *Broker) ticketsKnown(set *policy.Set, a policy.Ask) map[string]policy.Ticket {
 	var known map[string]policy.Ticket
+	a.Principal = set.Knows(a.Principal, time.Now())
 	for _, system := range set.TicketSystems(a) {
 		if r, ok := b.desk.known(ticketKey{set.Version(), system, a.Ticket}, ticketGood, time.Now()); ok {
 			if known == nil {
