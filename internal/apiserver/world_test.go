@@ -176,6 +176,24 @@ func (w *world) as(admin *api.Client, u api.UserAdd) *api.Client {
 	return w.enroll(added.EnrollToken.Reveal(), "")
 }
 
+// agent is a new agent of somebody, signed in with its token.
+func (w *world) agent(admin *api.Client, name, human string) *api.Client {
+	w.t.Helper()
+	made, err := admin.AddAgent(w.t.Context(), api.AgentAdd{Name: name, Responsible: human, For: "1h", Groups: []string{"dba"}})
+	check(w.t, err)
+	c := w.client()
+	c.Token, c.Service = made.Token, true
+	return c
+}
+
+// vendor is a new vendor, signed in by invitation.
+func (w *world) vendor(admin *api.Client, name, sponsor string) *api.Client {
+	w.t.Helper()
+	made, err := admin.InviteVendor(w.t.Context(), api.VendorInvite{Name: name, Sponsor: sponsor, Company: "Acme", Until: api.At(time.Now().Add(time.Hour)), Groups: []string{"dba"}})
+	check(w.t, err)
+	return w.enroll(made.EnrollToken.Reveal(), "")
+}
+
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
