@@ -25,7 +25,7 @@ const rightsPage = "testdata/rights.txt"
 // roles are the columns of the matrix, in the order of the page. The requester
 // asked for what the probes are about, the approver is asked to decide it, the
 // owner owns the resource that it is on.
-var roles = []string{"unsigned", "device-only", "disabled", "member", "service", "requester", "approver", "owner", "policy-author", "auditor", "administrator"}
+var roles = []string{"unsigned", "device-only", "disabled", "member", "service", "agent", "vendor", "requester", "approver", "owner", "policy-author", "auditor", "administrator"}
 
 // objects are the probes that need something to be there: {req} is an open request
 // of the requester, {grant} the request of an active grant of theirs, {user} a
