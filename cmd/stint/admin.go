@@ -38,7 +38,9 @@ func (c *cli) userAddCmd() *cobra.Command {
 		Use:   "add NAME",
 		Short: "Create a user, and a one-time code for their first sign-in",
 		Long: "Create a user, and a one-time code for their first sign-in. The code is shown once;\n" +
-			"the user gives it to stint login --enroll-token-file.",
+			"the user gives it to stint login --enroll-token-file.\n\n" +
+			"Where there are two administrators, --admin, --auditor and --policy-author take both:\n" +
+			"the user is made without, and the right waits as a proposal, with exit code 8.",
 		Example: "  stint admin user add mira --group platform --manager noor -o json",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,7 +53,10 @@ func (c *cli) userAddCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showEnrollment(done)
+			if err := c.showEnrollment(done); err != nil || done.Proposal == nil {
+				return err
+			}
+			return c.proposed(done.Proposal)
 		},
 	}
 	f := cmd.Flags()

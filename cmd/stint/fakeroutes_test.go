@@ -306,6 +306,39 @@ func (f *fake) administration(mux *http.ServeMux) {
 		}
 		return api.ServiceAdded{Name: in.Name, Principal: "service:" + in.Name, Token: "stint_service", ExpiresAt: api.At(time.Now().Add(time.Hour))}, nil
 	})
+	f.route(mux, "POST /v1/vendors", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		var in api.VendorInvite
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		return added(in.Name)
+	})
+	f.route(mux, "PUT /v1/vendors/{name}", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+		var in api.VendorSet
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		out := api.Vendor{Principal: "user:" + r.PathValue("name"), Name: r.PathValue("name"), Sponsor: "omar", Company: "Acme Ltd", Groups: []string{}, Until: in.Until}
+		if in.Sponsor != nil {
+			out.Sponsor = *in.Sponsor
+		}
+		out.Disabled = !in.Until.IsZero() && !in.Until.After(time.Now().Add(time.Minute))
+		return out, nil
+	})
+	f.route(mux, "POST /v1/admin/agents", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		var in api.AgentAdd
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		return api.ServiceAdded{Name: in.Name, Principal: "agent:" + in.Name, Token: "stint_agent", ExpiresAt: api.At(time.Now().Add(time.Hour))}, nil
+	})
+	f.route(mux, "POST /v1/tasks/end", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+		var in api.TaskEnd
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		return api.TaskEnded{Agent: "agent:" + in.Agent, Task: in.Task, EndedAt: api.At(time.Now()), Grants: []string{"grt_1"}}, nil
+	})
 	f.route(mux, "PUT /v1/admin/credentials/{name}", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
 		var in api.CredentialSet
 		if err := json.Unmarshal(body, &in); err != nil {

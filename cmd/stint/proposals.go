@@ -170,7 +170,7 @@ func (c *cli) decideProposal(ctx context.Context, id string, approve bool, diges
 
 // proposed tells of a change that was not made, and ends with the code of what waits.
 func (c *cli) proposed(p *api.Proposal) error {
-	c.say("nothing was changed: this takes a second person")
+	c.say(map[bool]string{true: "the right was not given yet", false: "nothing was changed"}[p.Kind == "office"] + ": this takes a second person")
 	for _, w := range p.Why {
 		c.say("  " + printable(w))
 	}

@@ -18,7 +18,9 @@ func (c *cli) userSetCmd() *cobra.Command {
 		Long: "Change a user's groups, manager, mail address or rights, or enable them again. What is\n" +
 			"not given stays as it is; --group gives all groups from now on, not one more. The change counts\n" +
 			"with the user's next call, and what they hold is decided again at once: access that\n" +
-			"a group gave ends with it. Nobody takes their own right to administer away.\n\n" +
+			"a group gave ends with it. Nobody takes their own right to administer away.\n" +
+			"Where there are two administrators, a right is given by both: it waits as a proposal,\n" +
+			"with exit code 8. To take one away takes nobody.\n\n" +
 			"Who was disabled has no login: after --enable, give them a code with stint admin user\n" +
 			"enroll. Services that they answer for stay disabled.",
 		Example: "  stint admin user set mira --group platform --group dba --manager noor\n" +
@@ -62,7 +64,10 @@ func (c *cli) userSetCmd() *cobra.Command {
 				return err
 			}
 			names, t := c.userTable([]api.User{now})
-			return c.show(result{value: now, names: names, table: t})
+			if err := c.show(result{value: now, names: names, table: t}); err != nil || now.Proposal == nil {
+				return err
+			}
+			return c.proposed(now.Proposal)
 		},
 	}
 	f := cmd.Flags()

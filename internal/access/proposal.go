@@ -36,6 +36,7 @@ const (
 	ProposesDocuments ProposalKind = "documents" // to apply: Content is the files
 	ProposesDeletion  ProposalKind = "deletion"  // of one document
 	ProposesSetting   ProposalKind = "setting"   // of how many persons such changes need
+	ProposesOffice    ProposalKind = "office"    // of a user: a right in Stint
 )
 
 // ProposalFor is how long a proposal waits for a second person.

@@ -96,6 +96,8 @@ type UserAdded struct {
 	Principal   string `json:"principal" example:"user:mira"`
 	EnrollToken Secret `json:"enroll_token" doc:"Shown once; good once"`
 	ExpiresAt   Time   `json:"expires_at" format:"date-time"`
+
+	Proposal *Proposal `json:"proposal,omitempty" doc:"The rights wait for a second person; the user is made without them"`
 }
 
 // ServiceAdd creates a service, a principal without a person at the keyboard.

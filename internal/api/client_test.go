@@ -129,6 +129,22 @@ func TestCalls(t *testing.T) {
 			_, err := c.AddService(background, api.ServiceAdd{Name: "ci", Owner: "mira", For: "2d"})
 			return err
 		},
+		`POST /v1/vendors {"name":"bo","sponsor":"omar","company":"Acme","until":null}`: func() error {
+			_, err := c.InviteVendor(background, api.VendorInvite{Name: "bo", Sponsor: "omar", Company: "Acme"})
+			return err
+		},
+		`PUT /v1/vendors/bo {"why":"done"}`: func() error {
+			_, err := c.SetVendor(background, "bo", api.VendorSet{Why: "done"})
+			return err
+		},
+		`POST /v1/admin/agents {"name":"fixer","responsible":"ana","for":"2d"}`: func() error {
+			_, err := c.AddAgent(background, api.AgentAdd{Name: "fixer", Responsible: "ana", For: "2d"})
+			return err
+		},
+		`POST /v1/tasks/end {"task":"OPS-1"}`: func() error {
+			_, err := c.EndTask(background, api.TaskEnd{Task: "OPS-1"})
+			return err
+		},
 		`PUT /v1/admin/credentials/k {"type":"postgres","address":"db:1","username":"u","password":"p"}`: func() error {
 			_, err := c.SetCredential(background, "k", api.CredentialSet{Type: "postgres", Address: "db:1", Username: "u", Password: "p"})
 			return err

@@ -193,6 +193,8 @@ type User struct {
 	Identities []Identity          `json:"identities,omitempty" nullable:"false" doc:"Who it is elsewhere"`
 	Provided   map[string][]string `json:"provided,omitempty" doc:"Of its groups, those that providers gave"`
 
+	Proposal *Proposal `json:"proposal,omitempty" doc:"Of a change: the rights that wait for a second person"`
+
 	Until     Time `json:"until" nullable:"true" format:"date-time" doc:"When it ends by itself"`
 	CreatedAt Time `json:"created_at" format:"date-time"`
 	Live      int  `json:"live" doc:"How many grants it holds now"`

@@ -108,7 +108,7 @@ type Replayed struct {
 type Proposal struct {
 	ID        string   `json:"id" example:"prp_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
 	State     string   `json:"state" enum:"pending,approved,applied,denied,withdrawn,expired"`
-	Kind      string   `json:"kind" enum:"documents,deletion,setting"`
+	Kind      string   `json:"kind" enum:"documents,deletion,setting,office"`
 	Principal string   `json:"principal" doc:"Who proposes it" example:"user:mira"`
 	Person    string   `json:"person" example:"mira"`
 	Summary   string   `json:"summary" example:"updated Policy orders-read"`

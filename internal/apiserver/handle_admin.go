@@ -63,12 +63,23 @@ func (s *Server) principals(ctx context.Context, c call, kind string) (all []acc
 
 func (s *Server) addUser(ctx context.Context, c call, in *struct{ Body api.UserAdd }) (*reply[api.UserAdded], error) {
 	a := in.Body
-	e, err := s.ident.AddUser(ctx, c.Caller, ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author})
+	two := false
+	if a.Admin || a.Auditor || a.Author {
+		var err error
+		if two, err = s.broker.OfficesTakeTwo(ctx); err != nil {
+			return nil, err
+		}
+	}
+	e, err := s.ident.AddUser(ctx, c.Caller, ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin && !two, Auditor: a.Auditor && !two, Author: a.Author && !two})
 	if err != nil {
 		return nil, err
 	}
 	s.broker.PeopleChanged()
-	return answer(toUserAdded(e)), nil
+	out := answer(toUserAdded(e))
+	if two {
+		out.Body.Proposal, err = s.office(ctx, c, broker.Office{User: e.Principal, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author})
+	}
+	return out, err
 }
 
 func (s *Server) enrollUser(ctx context.Context, c call, in *ByName) (*reply[api.UserAdded], error) {
@@ -92,12 +103,43 @@ func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api
 	if a.Groups != nil {
 		change.Groups = &a.Groups
 	}
-	p, err := s.ident.ChangeUser(ctx, c.Caller, strings.TrimPrefix(in.Name, "user:"), change)
+	name := strings.TrimPrefix(in.Name, "user:")
+	is := func(b *bool) bool { return b != nil && *b }
+	waits, err := s.office(ctx, c, broker.Office{User: access.NewPrincipalID(access.User, name), Admin: is(a.Admin), Auditor: is(a.Auditor), Author: is(a.Author), Enable: a.Enable})
 	if err != nil {
 		return nil, err
 	}
-	s.broker.Reconsider()
-	return s.getUser(ctx, c, &ByName{Name: string(p.ID)})
+	if waits != nil { // what is taken away, and what is no office, does not wait
+		for _, b := range []**bool{&change.Admin, &change.Auditor, &change.Author} {
+			if is(*b) {
+				*b = nil
+			}
+		}
+		change.Enable = false
+	}
+	if waits == nil || change != (ident.UserChange{}) {
+		if _, err := s.ident.ChangeUser(ctx, c.Caller, name, change); err != nil {
+			return nil, err
+		}
+		s.broker.Reconsider()
+	}
+	out, err := s.getUser(ctx, c, &ByName{Name: name})
+	if err == nil {
+		out.Body.Proposal = waits
+	}
+	return out, err
+}
+
+// office proposes rights for a user where that takes a second person; nil where not.
+func (s *Server) office(ctx context.Context, c call, o broker.Office) (*api.Proposal, error) {
+	if !o.Admin && !o.Auditor && !o.Author && !o.Enable {
+		return nil, nil
+	}
+	p, err := s.broker.GiveOffice(ctx, c.asked(nil), o)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return toProposal(broker.ProposalView{Proposal: *p, State: p.State}), nil
 }
 
 type linkUserIn struct {

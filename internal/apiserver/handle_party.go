@@ -18,7 +18,7 @@ func (s *Server) addPartyRoutes() {
 		detail:  "Administrators; the sponsor may end the contract, sooner or up to 90 days ahead. What they hold ends with it."}, s.setVendor)
 	register(s, route{name: "add-agent", method: post, path: "/v1/admin/agents", who: admins, tag: "Administration",
 		summary: "Make an agent with a token, or renew one", detail: "It acts for one human, and never has more than they could ask for."}, s.addAgent)
-	register(s, route{name: "end-task", method: post, path: "/v1/tasks/end", who: anyone, urgent: true, tag: "Requests",
+	register(s, route{name: "end-task", method: post, path: "/v1/tasks/end", who: anyone, urgent: true, tag: "Grants",
 		summary: "End a task of an agent, and the access it has for it", detail: "The agent itself, its human, administrators."}, s.endTask)
 }
 

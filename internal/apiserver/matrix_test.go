@@ -37,19 +37,9 @@ func (w *world) callers(admin *api.Client) map[string]*api.Client {
 	check(w.t, err)
 	cs["service"] = w.client()
 	cs["service"].Token, cs["service"].Service = svc.Token, true
-	// There is no way yet to make an agent but in the store; and time does not
-	// pass faster for tests.
+	cs["agent"], cs["vendor"] = w.agent(admin, "fixer", "mira"), w.vendor(admin, "bo", "omar")
+	// Time does not pass faster for tests.
 	check(w.t, w.store.Update(ctx, func(tx *store.Tx) error {
-		agent := access.Principal{ID: "agent:fixer", Person: "mira", Version: 1, CreatedAt: tx.Now()}
-		if err := tx.SavePrincipals(agent); err != nil {
-			return err
-		}
-		cs["agent"] = w.client()
-		cs["agent"].Token = "stint_agent"
-		if err := tx.SaveLogin(access.Login{Token: hashOf("stint_agent"), Principal: agent.ID, Device: access.DeviceID(cs["agent"].Device.ID()),
-			SealKey: cs["agent"].Device.SealKey(), CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(time.Hour)}); err != nil {
-			return err
-		}
 		l, err := tx.Login(hashOf(cs["expired"].Token.Reveal()))
 		if err != nil {
 			return err
@@ -64,9 +54,9 @@ func (w *world) callers(admin *api.Client) map[string]*api.Client {
 // mayPass says which kinds of caller a route's who lets in. Written down here a
 // second time, on purpose.
 var mayPass = map[who][]string{
-	public:   {"nobody", "admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "disabled", "expired", "loggedout"},
-	device:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "disabled", "expired", "loggedout"},
-	anyone:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent"},
+	public:   {"nobody", "admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor", "disabled", "expired", "loggedout"},
+	device:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor", "disabled", "expired", "loggedout"},
+	anyone:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor"},
 	auditors: {"admin", "auditor"},
 	admins:   {"admin"},
 }
@@ -110,6 +100,10 @@ var samples = map[string]struct{ path, body string }{
 	"add-token": {"/v1/admin/integrations/none/tokens", `{"for":"1h"}`}, "list-tokens": {"/v1/admin/integrations/none/tokens", ""}, "end-tokens": {"/v1/admin/integrations/none/tokens/end", ""},
 	"link-user": {"/v1/admin/users/none/link", `{"provider":"corp","subject":"1"}`}, "unlink-user": {"/v1/admin/users/none/unlink", `{"provider":"corp","subject":"1"}`},
 	"add-service":      {"/v1/admin/services", `{"name":"x","owner":"none","for":"1h"}`},
+	"add-agent":        {"/v1/admin/agents", `{"name":"x","responsible":"none","for":"1h"}`},
+	"invite-vendor":    {"/v1/vendors", `{"name":"x","sponsor":"none","company":"Acme","until":"2126-01-01T00:00:00Z"}`},
+	"set-vendor":       {"/v1/vendors/none", `{"company":"Acme"}`},
+	"end-task":         {"/v1/tasks/end", `{"agent":"none","task":"OPS-1"}`},
 	"set-credential":   {"/v1/admin/credentials/none", `{"type":"none","address":"a:1","username":"u","password":"p"}`},
 	"list-credentials": {"/v1/admin/credentials", ""}, "delete-credential": {"/v1/admin/credentials/none", ""},
 	"audit-records": {"/v1/audit/records", ""}, "audit-tail": {"/v1/audit/tail", ""}, "audit-export": {"/v1/audit/export", ""}, "audit-checkpoint": {"/v1/audit/checkpoint", ""},
@@ -177,7 +171,7 @@ func TestNotTheirs(t *testing.T) {
 	ctx := t.Context()
 	r, err := cs["guest"].Submit(ctx, api.Ask{Resource: "db", Role: "reader", Duration: "5m", Reason: "look at it"}, api.Wait{})
 	check(t, err)
-	for kind, sees := range map[string]bool{"guest": true, "admin": true, "auditor": true, "owner": true, "approver": true, "member": false, "service": false, "agent": false} {
+	for kind, sees := range map[string]bool{"guest": true, "admin": true, "auditor": true, "owner": true, "approver": true, "member": false, "service": false, "agent": false, "vendor": false} {
 		_, err := cs[kind].Request(ctx, r.ID, api.Wait{})
 		_, none := cs[kind].Request(ctx, "req_01AAAAAAAAAAAAAAAAAAAAAAAA", api.Wait{})
 		switch {
@@ -187,7 +181,7 @@ func TestNotTheirs(t *testing.T) {
 			t.Errorf("%s learns of the request: %v, instead of %v", kind, err, none)
 		}
 	}
-	for _, kind := range []string{"guest", "member", "owner", "auditor", "admin", "service", "agent"} {
+	for _, kind := range []string{"guest", "member", "owner", "auditor", "admin", "service", "agent", "vendor"} {
 		if _, err := cs[kind].Approve(ctx, r.ID, api.VoteAsk{}); err == nil {
 			t.Errorf("%s approves", kind)
 		}

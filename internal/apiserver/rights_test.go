@@ -25,7 +25,7 @@ const rightsPage = "testdata/rights.txt"
 // roles are the columns of the matrix, in the order of the page. The requester
 // asked for what the probes are about, the approver is asked to decide it, the
 // owner owns the resource that it is on.
-var roles = []string{"unsigned", "device-only", "disabled", "member", "service", "requester", "approver", "owner", "policy-author", "auditor", "administrator"}
+var roles = []string{"unsigned", "device-only", "disabled", "member", "service", "agent", "vendor", "requester", "approver", "owner", "policy-author", "auditor", "administrator"}
 
 // objects are the probes that need something to be there: {req} is an open request
 // of the requester, {grant} the request of an active grant of theirs, {user} a
@@ -102,9 +102,14 @@ var objects = map[string][]sampleOf{
 	"set-user": {{what: "groups", path: "/v1/admin/users/{user}", body: `{"groups":["x"]}`},
 		{what: "to audit", path: "/v1/admin/users/{user}", body: `{"auditor":true}`},
 		{what: "to administer", path: "/v1/admin/users/{user}", body: `{"admin":true}`}},
-	"enroll-user":       {{path: "/v1/admin/users/{user}/enroll"}},
-	"disable-user":      {{path: "/v1/admin/users/{user}/disable"}},
-	"add-service":       {{path: "/v1/admin/services", body: `{"name":"{new}","owner":"olga","for":"1h"}`}},
+	"enroll-user":   {{path: "/v1/admin/users/{user}/enroll"}},
+	"disable-user":  {{path: "/v1/admin/users/{user}/disable"}},
+	"add-service":   {{path: "/v1/admin/services", body: `{"name":"{new}","owner":"olga","for":"1h"}`}},
+	"add-agent":     {{path: "/v1/admin/agents", body: `{"name":"{new}","responsible":"olga","for":"1h"}`}},
+	"invite-vendor": {{path: "/v1/vendors", body: `{"name":"{new}","sponsor":"olga","company":"Acme","until":"{tomorrow}"}`}},
+	"set-vendor": {{what: "the contract's end", path: "/v1/vendors/bo", body: `{"until":"{tomorrow}"}`},
+		{what: "the sponsor", path: "/v1/vendors/bo", body: `{"sponsor":"omar"}`}},
+	"end-task":          {{path: "/v1/tasks/end", body: `{"agent":"fixer","task":"{new}"}`}},
 	"set-credential":    {{path: "/v1/admin/credentials/{new}", body: `{"type":"fake","address":"127.0.0.1:9","username":"u","password":"p"}`}},
 	"delete-credential": {{path: "/v1/admin/credentials/{cred}"}},
 }
@@ -119,6 +124,7 @@ func apply(text string) string {
 // that proves something all the same. The test of the gate says who gets in.
 var barren = map[string]string{
 	"enroll":            "the code is no code",
+	"end-task":          "there is none; TestTaskEnds says who may",
 	"accept-clock":      "the clock is in no doubt",
 	"accept-quarantine": "there is none",
 	"backup":            "this server keeps no backups",
@@ -245,6 +251,7 @@ resources: {names: [lab]}
 	check(t, err)
 	s.cast["service"] = w.client()
 	s.cast["service"].Token, s.cast["service"].Service = svc.Token, true
+	s.cast["agent"], s.cast["vendor"] = w.agent(root, "fixer", "mira"), w.vendor(root, "bo", "omar")
 	check(t, w.store.View(ctx, func(tx *store.Tx) (err error) { _, s.docs, err = tx.Documents(); return err }))
 	return s
 }
@@ -369,6 +376,7 @@ func (s *scene) fill(text string) string {
 		s.done(g)
 		return name
 	})
+	text = strings.ReplaceAll(text, "{tomorrow}", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
 	put("{cred}", func(name string) string {
 		_, err := s.root.SetCredential(ctx, name, api.CredentialSet{Type: "fake", Address: "127.0.0.1:9", Username: "u", Password: "p"})
 		check(s.t, err)

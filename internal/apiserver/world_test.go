@@ -171,9 +171,37 @@ func (w *world) enroll(code, first string) *api.Client {
 // as adds a user and signs them in.
 func (w *world) as(admin *api.Client, u api.UserAdd) *api.Client {
 	w.t.Helper()
+	offices := u // given by one, where the product asks two
+	u.Admin, u.Auditor, u.Author = false, false, false
 	added, err := admin.AddUser(w.t.Context(), u)
 	check(w.t, err)
+	check(w.t, w.store.Update(w.t.Context(), func(tx *store.Tx) error {
+		p, err := tx.Principal(access.PrincipalID(added.Principal))
+		if err != nil || !offices.Admin && !offices.Auditor && !offices.Author {
+			return err
+		}
+		p.Admin, p.Auditor, p.Author, p.Version = offices.Admin, offices.Auditor, offices.Author, p.Version+1
+		return tx.SavePrincipals(p)
+	}))
 	return w.enroll(added.EnrollToken.Reveal(), "")
+}
+
+// agent is a new agent of somebody, signed in with its token.
+func (w *world) agent(admin *api.Client, name, human string) *api.Client {
+	w.t.Helper()
+	made, err := admin.AddAgent(w.t.Context(), api.AgentAdd{Name: name, Responsible: human, For: "1h", Groups: []string{"dba"}})
+	check(w.t, err)
+	c := w.client()
+	c.Token, c.Service = made.Token, true
+	return c
+}
+
+// vendor is a new vendor, signed in by invitation.
+func (w *world) vendor(admin *api.Client, name, sponsor string) *api.Client {
+	w.t.Helper()
+	made, err := admin.InviteVendor(w.t.Context(), api.VendorInvite{Name: name, Sponsor: sponsor, Company: "Acme", Until: api.At(time.Now().Add(time.Hour)), Groups: []string{"dba"}})
+	check(w.t, err)
+	return w.enroll(made.EnrollToken.Reveal(), "")
 }
 
 func check(t testing.TB, err error) {

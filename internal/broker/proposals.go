@@ -180,14 +180,14 @@ func (b *Broker) findProposal(tx Tx, c Caller, id string) (access.Proposal, erro
 // stale. For most callers that is known without compiling anything.
 func (b *Broker) mine(tx Tx, c Caller, p access.Proposal) (stale, mine bool, err error) {
 	x := examined{proposal: p}
-	if p.Kind != access.ProposesSetting {
+	if ofDocuments(p) {
 		now, err := tx.DocumentsEdition()
 		if err != nil {
 			return false, false, err
 		}
 		stale = now.Version != p.Base
 	}
-	if c.Principal.Admin || stale || p.Kind == access.ProposesSetting {
+	if c.Principal.Admin || stale || !ofDocuments(p) {
 		return stale, x.mayDecide(c), nil
 	}
 	set, err := b.documents(tx)
@@ -336,7 +336,7 @@ func (b *Broker) Approve(ctx context.Context, c Caller, id string, seen access.D
 		done = p
 		return tx.SaveProposals(p)
 	}
-	if p.Kind == access.ProposesSetting {
+	if p.Kind == access.ProposesSetting || p.Kind == access.ProposesOffice {
 		err = b.update(ctx, func(tx Tx, fx *effects) error {
 			now, err := yes(tx, fx)
 			if err != nil {

@@ -161,6 +161,8 @@ func (b *Broker) setTwo(tx Tx, fx *effects, s twoSetting, by access.Actor) error
 // carry does what an approved proposal says that is not about documents.
 func (b *Broker) carry(tx Tx, fx *effects, p access.Proposal, by access.Actor) error {
 	switch p.Kind {
+	case access.ProposesOffice:
+		return b.give(tx, fx, p, by)
 	case access.ProposesSetting:
 		s, err := read[twoSetting](p)
 		if err != nil {

@@ -85,7 +85,16 @@ func (s *Stage) Enrol(ctx context.Context, name string, flags ...string) error {
 
 // Service makes a service and gives its command line.
 func (s *Stage) Service(ctx context.Context, name string, flags ...string) (*Person, error) {
-	r := s.As("root").Run(ctx, append([]string{"admin", "service", "add", name, "-o", "json"}, flags...)...)
+	return s.withToken(ctx, "service", name, flags...)
+}
+
+// Agent makes an agent and gives its command line.
+func (s *Stage) Agent(ctx context.Context, name string, flags ...string) (*Person, error) {
+	return s.withToken(ctx, "agent", name, flags...)
+}
+
+func (s *Stage) withToken(ctx context.Context, kind, name string, flags ...string) (*Person, error) {
+	r := s.As("root").Run(ctx, append([]string{"admin", kind, "add", name, "-o", "json"}, flags...)...)
 	if err := r.Failed(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,154 @@
+package broker
+
+import (
+	"context"
+	"strings"
+
+	"stint/internal/access"
+)
+
+// Whoever can make an administrator can make one of themselves under another name, and so
+// be both of two persons. So where there are two administrators, to give somebody an
+// office takes both: it is a proposal like a grave change of documents. To take one away
+// takes nobody. While there is but one administrator they act alone, in every mode:
+// otherwise there would never be a second one. RFD 25.
+
+// OfficeGiven reports that two persons gave a user an office.
+const OfficeGiven access.EventType = "office.given"
+
+// Office is what a user is to be given: rights in Stint, or, for one who has any, to be
+// enabled again.
+type Office struct {
+	User    access.PrincipalID `json:"user"`
+	Admin   bool               `json:"admin,omitempty"`
+	Auditor bool               `json:"auditor,omitempty"`
+	Author  bool               `json:"author,omitempty"`
+	Enable  bool               `json:"enable,omitempty"`
+}
+
+// gains leaves of the office what the user does not have yet.
+func (o Office) gains(p access.Principal) Office {
+	o.Admin, o.Auditor, o.Author = o.Admin && !p.Admin, o.Auditor && !p.Auditor, o.Author && !p.Author
+	o.Enable = o.Enable && p.Disabled && (p.Admin || p.Auditor || p.Author || o.any())
+	return o
+}
+
+// any reports whether there is a right among it.
+func (o Office) any() bool { return o.Admin || o.Auditor || o.Author }
+
+func (o Office) words() string {
+	var to []string
+	for _, x := range []struct {
+		is   bool
+		word string
+	}{{o.Admin, "administers Stint"}, {o.Auditor, "reads the whole log"}, {o.Author, "writes policies"}, {o.Enable, "can sign in again"}} {
+		if x.is {
+			to = append(to, x.word)
+		}
+	}
+	return string(o.User) + " " + strings.Join(to, ", ")
+}
+
+// GiveOffice proposes to give an office, where that takes two persons. It returns nil
+// where one may give it alone, and where there is nothing to give.
+func (b *Broker) GiveOffice(ctx context.Context, c Caller, o Office) (p *access.Proposal, err error) {
+	if err := c.admin(); err != nil {
+		return nil, err
+	}
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		p = nil
+		two, err := officesTakeTwo(tx)
+		if err != nil || !two {
+			return err
+		}
+		who, err := tx.Principal(o.User)
+		if missing(err) {
+			return nil // who makes the change says so
+		}
+		if err != nil {
+			return err
+		}
+		gives := o.gains(who)
+		if !gives.any() && !gives.Enable {
+			return nil
+		}
+		if err := mayHold(who); err != nil {
+			return err
+		}
+		p, err = b.proposeThis(tx, fx, c, access.ProposesOffice, gives, 0, gives.words(), []string{"one administrator alone could make another one of themselves"})
+		return err
+	})
+	return p, err
+}
+
+// OfficesTakeTwo reports whether it takes two persons now to give an office.
+func (b *Broker) OfficesTakeTwo(ctx context.Context) (two bool, err error) {
+	err = b.Store.View(ctx, func(tx Tx) (err error) { two, err = officesTakeTwo(tx); return err })
+	return two, err
+}
+
+// officesTakeTwo: where two persons administer, unless two are never asked for.
+func officesTakeTwo(tx Tx) (bool, error) {
+	s, err := readTwo(tx)
+	if err != nil {
+		return true, err
+	}
+	if s.Mode == TwoOff {
+		return false, nil
+	}
+	ps, err := tx.Principals(access.User)
+	persons := map[access.Person]bool{}
+	for _, p := range ps {
+		if p.Admin && p.Usable(tx.Now()) == nil {
+			persons[p.Person] = true
+		}
+	}
+	return len(persons) >= 2, err
+}
+
+func mayHold(p access.Principal) error {
+	if p.ID.Kind() == access.User && !p.Outside() {
+		return nil
+	}
+	return access.Fail(access.Conflict, "not-of-the-house", string(p.ID)+" holds no office").Because("only people of the house do")
+}
+
+// give carries out what two persons agreed on. Who approves is not who gains.
+func (b *Broker) give(tx Tx, fx *effects, p access.Proposal, by access.Actor) error {
+	o, err := read[Office](p)
+	if err != nil {
+		return err
+	}
+	who, err := tx.Principal(o.User)
+	switch {
+	case missing(err):
+		return access.Fail(access.Conflict, "no-such-user", "there is no "+string(o.User)+" any more")
+	case err != nil:
+		return err
+	case by.Person == who.Person:
+		return access.Fail(access.Denied, "own-office", "nobody approves an office for themselves").Try("ask another administrator")
+	case who.Disabled && !o.Enable:
+		return access.Fail(access.Conflict, "principal-disabled", string(o.User)+" is disabled")
+	case who.DisabledBy != "":
+		return access.Fail(access.Conflict, "disabled-elsewhere", string(o.User)+" was disabled by "+who.DisabledBy).Try("have them enabled there")
+	}
+	if err := mayHold(who); err != nil {
+		return err
+	}
+	who.Admin, who.Auditor, who.Author = who.Admin || o.Admin, who.Auditor || o.Auditor, who.Author || o.Author
+	who.Disabled = who.Disabled && !o.Enable
+	who.Version++
+	facts := map[string]string{"proposal": string(p.ID), "proposer": string(p.Principal), "person": string(who.Person)}
+	for name, is := range map[string]bool{"admin": o.Admin, "auditor": o.Auditor, "author": o.Author, "enabled": o.Enable} {
+		if is {
+			facts[name] = "true"
+		}
+	}
+	fx.event(access.Event{Type: OfficeGiven, At: tx.Now(), Entity: string(who.ID), Version: who.Version, Actor: by, Facts: facts})
+	return tx.SavePrincipals(who)
+}
+
+// ofDocuments reports whether a proposal is about documents.
+func ofDocuments(p access.Proposal) bool {
+	return p.Kind == access.ProposesDocuments || p.Kind == access.ProposesDeletion
+}
