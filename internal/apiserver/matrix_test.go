@@ -89,6 +89,7 @@ var samples = map[string]struct{ path, body string }{
 	"recovery-codes": {"/v1/recovery-codes", `{"nonce":"AAAA"}`},
 	"approve":        {"/v1/requests/req_0/approve", `{}`}, "deny": {"/v1/requests/req_0/deny", `{"note":"no"}`}, "cancel": {"/v1/requests/req_0/cancel", ""},
 	"question": {"/v1/requests/req_0/question", `{"text":"why?"}`}, "answer": {"/v1/requests/req_0/answer", `{"text":"so"}`},
+	"delegate": {"/v1/delegations", `{"to":"none","for":"1h","why":"test"}`}, "list-delegations": {"/v1/delegations", ""}, "end-delegation": {"/v1/delegations/dlg_0/end", ""},
 	"approvals": {"/v1/approvals", ""}, "explain": {"/v1/explain", `{"ask":{"resource":"none","role":"none","duration":"5m","reason":"none"}}`},
 	"list-grants": {"/v1/grants", ""}, "credential": {"/v1/requests/req_0/credential", ""}, "extend": {"/v1/requests/req_0/extend", `{"for":"5m","why":"more"}`},
 	"end": {"/v1/requests/req_0/end", ""}, "revoke": {"/v1/revoke", `{"grant":"grt_0","why":"test"}`}, "get-stop": {"/v1/stop", ""},

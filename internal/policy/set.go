@@ -202,6 +202,10 @@ func (s *Set) link() error {
 	for _, x := range s.schedules {
 		r := &report{file: x.at.file}
 		x.link(r, zones)
+		if k := x.Kept; k.Elsewhere() {
+			x.Trouble = "nobody has asked " + k.Integration + " yet"
+			refer(r, "integration", s.byName, []item{{k.Integration, x.keptLine}})
+		}
 		all = append(all, r.problems...)
 	}
 	for _, b := range s.bundles {
