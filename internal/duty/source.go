@@ -26,9 +26,9 @@ const (
 // Schemas are those of the types.
 func Schemas() []access.Schema {
 	return []access.Schema{
-		{Type: Calendar, Integration: map[string]access.Option{}},
-		{Type: PagerDuty, NeedsCredential: true, Integration: map[string]access.Option{}},
-		{Type: Opsgenie, NeedsCredential: true, Integration: map[string]access.Option{}},
+		{Type: Calendar, OnCall: true, Integration: map[string]access.Option{}},
+		{Type: PagerDuty, OnCall: true, NeedsCredential: true, Integration: map[string]access.Option{}},
+		{Type: Opsgenie, OnCall: true, NeedsCredential: true, Integration: map[string]access.Option{}},
 	}
 }
 

@@ -152,6 +152,8 @@ func TestKeptElsewhere(t *testing.T) {
 		"and has layers besides":       "kind: Schedule\nname: x\nintegration: pager\npeople: {P1: user:a}\nlayers: [{members: [user:a], start: \"2026-01-05 09:00\", shift: 1d}]\n",
 		"is not a user":                "kind: Schedule\nname: x\nintegration: pager\npeople: {P1: group:a}\n",
 		"maxAge 1m is shorter than 5m": "kind: Schedule\nname: x\nintegration: pager\npeople: {P1: user:a}\nmaxAge: 1m\n",
+		"cannot be asked who is on":    "kind: Integration\nname: hr\ntype: bare\naddress: https://hr.example.com\n---\nkind: Schedule\nname: x\nintegration: hr\npeople: {P1: user:a}\n",
+		"cannot be asked who is on":    "kind: Integration\nname: hr\ntype: bare\naddress: https://hr.example.com\n---\nkind: Schedule\nname: x\nintegration: hr\npeople: {P1: user:a}\n",
 		"there is no integration":      "kind: Schedule\nname: x\nintegration: pagre\npeople: {P1: user:a}\n",
 	} {
 		docs, err := Parse([]File{{"x.yaml", shop + elsewhere + doc}})
