@@ -102,6 +102,13 @@ func (c *cli) completeIDs(cmd *cobra.Command, args []string, prefix string) ([]c
 	})
 }
 
+func (c *cli) completeUsers(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c.fromServer(cmd.Context(), prefix, namesOf[api.Users])
+}
+
 func (c *cli) completeApprovals(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

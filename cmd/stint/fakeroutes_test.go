@@ -66,6 +66,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 		defer f.mu.Unlock()
 		return f.stop, json.Unmarshal(body, &f.stop)
 	})
+	f.delegations(mux)
 	f.glass(mux)
 	f.documents(mux)
 	f.bundles(mux)

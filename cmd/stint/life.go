@@ -83,10 +83,16 @@ func span(r api.Request) string {
 	return r.Duration
 }
 
-// asked is who is asked to approve, stage by stage, and how far that is.
-func asked(list []api.Approval) string {
+// byStage is the list in the order in which it is asked.
+func byStage(list []api.Approval) []api.Approval {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b api.Approval) int { return a.Stage - b.Stage })
+	return list
+}
+
+// asked is who is asked to approve, stage by stage, and how far that is.
+func asked(list []api.Approval) string {
+	list = byStage(list)
 	var text strings.Builder
 	for i, a := range list {
 		from := a.From

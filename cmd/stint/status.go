@@ -134,7 +134,11 @@ func requestFacts(r api.Request, c *cli) string {
 		if v.Approve {
 			verb = "approved by"
 		}
-		text := v.Person + ", " + ago(v.At.Time, now)
+		text := v.Person
+		if v.OnBehalfOf != "" {
+			text += " for " + short(v.OnBehalfOf)
+		}
+		text += ", " + ago(v.At.Time, now)
 		if v.For != "" {
 			text += ", for " + v.For
 		}

@@ -59,6 +59,7 @@ type config struct {
 	Egress         egressConfig    `yaml:"egress"`
 	Witnesses      []witnessConfig `yaml:"witnesses"`
 	BreakGlass     glassConfig     `yaml:"break_glass"`
+	Delegation     delegateConfig  `yaml:"delegation"`
 	// HighAvailability says that replicas are to share the database.
 	HighAvailability bool `yaml:"high_availability"`
 	// AcceptUnprotectedCommits lets them do so where a failover can lose decisions.
@@ -98,6 +99,10 @@ type egressConfig struct {
 
 type glassConfig struct {
 	ReviewWithin string `yaml:"review_within"`
+}
+
+type delegateConfig struct {
+	Longest string `yaml:"longest"`
 }
 
 type journalConfig struct {

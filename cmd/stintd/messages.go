@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"stint/internal/apiserver"
 	"stint/internal/broker"
 	"stint/internal/directory"
+	"stint/internal/duty"
 	"stint/internal/egress"
 	"stint/internal/ident"
 	"stint/internal/notify"
@@ -20,7 +22,7 @@ import (
 
 // integrations are the schemas of all types of integration that this server knows.
 func integrations() []access.Schema {
-	return append(append(notify.Schemas(), ticket.Schemas()...), provision.Schema(), provision.SignalsSchema(), directory.Schema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema())
+	return append(slices.Concat(notify.Schemas(), ticket.Schemas(), duty.Schemas()), provision.Schema(), provision.SignalsSchema(), directory.Schema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema())
 }
 
 // newMessages makes what sends messages; it is started with everything else.

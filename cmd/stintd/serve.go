@@ -141,6 +141,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Clock:        st,
 		ReviewWithin: s.reviewWithin,
 		Fresh:        func(who access.Principal) error { return p.people.Fresh(who) },
+		DelegateFor:  s.delegateFor,
 	})
 	if err != nil {
 		return nil, err
@@ -213,6 +214,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 		g.Go(func() error { p.follow(failed, sink); return nil })
 	}
 	g.Go(func() error { p.messages.Run(failed); return nil })
+	g.Go(func() error { p.newDuty().Run(failed); return nil })
 	g.Go(func() error { p.pollSignals(failed); return nil })
 	g.Go(func() error { p.watchTickets(failed); return nil })
 	g.Go(func() error { p.people.Run(failed); return nil })

@@ -28,16 +28,18 @@ type Vote struct {
 
 // Approval is a recorded vote.
 type Approval struct {
-	By       PrincipalID
-	Person   Person
-	Approve  bool
-	Duration time.Duration // what the vote leaves
-	Rights   []string
-	Note     string
-	At       time.Time
-	Request  Digest
-	Digest   Digest
-	Meets    []int // indices of the requirements that the voter can fill
+	By        PrincipalID
+	Person    Person
+	For       PrincipalID // whose approval it is, where somebody else gave it; else empty
+	ForPerson Person
+	Approve   bool
+	Duration  time.Duration // what the vote leaves
+	Rights    []string
+	Note      string
+	At        time.Time
+	Request   Digest
+	Digest    Digest
+	Meets     []int // indices of the requirements that the voter can fill
 	// Level is how the vote was given, and Assertion what proves it from passkey up.
 	Level     Level
 	Assertion Assertion
@@ -59,6 +61,7 @@ func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Requ
 	r.Approvals = append(slices.Clone(r.Approvals), a)
 	r.Version++
 	kv := []string{"approver", string(a.By), "approver_person", string(a.Person), "note", a.Note, "approval_digest", a.Digest.String()}
+	kv = append(kv, "for", string(a.For), "for_person", string(a.ForPerson))
 	kv = append(kv, a.levelFacts()...)
 	if a.Approve {
 		kv = append(kv, "stage", r.stageFact())
@@ -90,11 +93,12 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 		return Approval{}, Fail(Denied, "own-request", "nobody decides their own request").Because(string(r.Principal) + " asks for the same person, " + string(r.Person))
 	case v.Seen != r.Digest:
 		return Approval{}, Fail(Conflict, "other-request", "the request is not the one you were shown").Because("its digest is " + r.Digest.String())
-	case slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == voter.Person }):
-		return Approval{}, Fail(Conflict, "already-voted", "you have voted on this request already")
+	case r.voted(voter.Person):
+		return Approval{}, Fail(Conflict, "already-voted", "you have voted on this request already").Because("a vote that somebody else gave for you is yours too")
 	}
 	open := r.OpenStage()
-	if err := r.mayVote(voter, open); err != nil {
+	as, by := r.voice(voter, open, open)
+	if err := r.mayVote(as, open); err != nil {
 		return Approval{}, err
 	}
 	if v.Note != "" || !v.Approve {
@@ -102,15 +106,19 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 			return Approval{}, err
 		}
 	}
-	a, err := r.leaves(Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, At: now, Request: r.Digest}, v)
+	a := Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, At: now, Request: r.Digest}
+	if by != nil {
+		a.For, a.ForPerson = by.ID, by.Person
+	}
+	a, err := r.leaves(a, v)
 	if err != nil {
 		return Approval{}, err
 	}
 	if a, err = a.proved(r, v); err != nil {
 		return Approval{}, err
 	}
-	if a.Meets = r.inStages(r.meets(r.asking(r.Decision.Approvals), voter, a.Level), open, open); a.Approve && len(a.Meets) == 0 {
-		return Approval{}, r.tooWeak(voter, a.Level)
+	if a.Meets = r.inStages(r.meets(r.asking(r.Decision.Approvals), as, a.counts(a.Level)), open, open); a.Approve && len(a.Meets) == 0 {
+		return Approval{}, r.tooWeak(as, by != nil, a.Level)
 	}
 	a.Digest = approvalDigest(a, r.Permissions)
 	return a, nil
@@ -144,14 +152,15 @@ func (r Request) leaves(a Approval, v Vote) (Approval, error) {
 // Asks reports whether the principal is one of those whom the request asks, or
 // asked when it was open. Whoever is of a stage that was never reached was not.
 func (r Request) Asks(p Principal) bool {
-	return r.mayBeAsked(p) && len(r.meetsIn(p, 1, r.OpenStage())) > 0
+	as, _ := r.voice(p, 1, r.OpenStage())
+	return r.mayBeAsked(p) && len(r.meetsIn(as, 1, r.OpenStage())) > 0
 }
 
 // MayDecide reports whether the principal's vote would count now.
 func (r Request) MayDecide(p Principal) bool {
 	open := r.OpenStage()
-	return r.State == RequestPending && r.mayBeAsked(p) && len(r.meetsIn(p, open, open)) > 0 &&
-		!slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Person == p.Person })
+	as, _ := r.voice(p, open, open)
+	return r.State == RequestPending && r.mayBeAsked(p) && len(r.meetsIn(as, open, open)) > 0 && !r.voted(p.Person)
 }
 
 // Granted is what an approved request leaves to grant: the shortest duration
@@ -171,7 +180,8 @@ func (r Request) Granted() (time.Duration, Permissions) {
 
 // Recount checks an approved request again at activation: every counted vote
 // still binds to the request's digest, and those who voted, as they are now,
-// still make up what reqs asks for. Voters that are gone are simply not passed. What
+// still make up what reqs asks for. Voters that are gone are simply not passed; of a vote
+// for somebody, both are passed, and whoever it was for must still be asked. What
 // a passkey signed is checked again, by the passkeys that there are now: a vote whose
 // passkey was removed meanwhile counts no more. Without passkeys none such counts.
 func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, passkeys Prover, now time.Time) error {
@@ -194,7 +204,13 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, p
 		case err != nil || level < r.floor():
 			continue
 		}
-		a.Meets = r.meets(r.asking(reqs), v, level)
+		as := v
+		if a.For != "" {
+			if as, ok = voters[a.For]; !ok || as.Usable(now) != nil || as.Person == r.Person || as.Person != a.ForPerson {
+				continue
+			}
+		}
+		a.Meets = r.meets(r.asking(reqs), as, a.counts(level))
 		counted = append(counted, a)
 	}
 	if !Quorum(reqs, counted) {
@@ -218,8 +234,11 @@ func Quorum(reqs []Requirement, as []Approval) bool {
 	var yes []Approval
 	seen := map[Person]bool{}
 	for _, a := range as {
-		if a.Approve && !seen[a.Person] {
+		if a.Approve && !seen[a.Person] && (a.ForPerson == "" || !seen[a.ForPerson]) {
 			seen[a.Person] = true
+			if a.ForPerson != "" { // one vote of the two
+				seen[a.ForPerson] = true
+			}
 			yes = append(yes, a)
 		}
 	}

@@ -24,7 +24,8 @@ const (
 	bundledDigestV1  = "stint bundled request 1"
 	bundleDigestV1   = "stint bundle 1"
 	approvalDigestV1 = "stint approval 1" // of votes at the level console
-	approvalDigestV2 = "stint approval 2" // of all others: with the level, and what a passkey signed
+	approvalDigestV2 = "stint approval 2" // of others: with the level, and what a passkey signed
+	approvalDigestV3 = "stint approval 3" // of votes for somebody: what V2 covers, then for whom
 )
 
 // fields writes length-prefixed fields, so that no two different lists of
@@ -175,15 +176,19 @@ func ApprovalDigest(a Approval, p Permissions) Digest { return approvalDigest(a,
 
 // approvalDigest covers the request's digest, the voter, the vote, and what the
 // vote leaves of duration and permissions. Of a vote that is not of the ordinary level
-// it also covers the level and the passkey's assertion. It cannot be what the passkey
+// it also covers the level and the passkey's assertion, of one for somebody whose it is. It cannot be what the passkey
 // signs: nobody knows beforehand when the vote will be recorded. That is the
 // approval's Statement.
 func approvalDigest(a Approval, p Permissions) Digest {
 	f := fields{sha256.New()}
-	ordinary := a.Level == LevelConsole && a.Assertion.IsZero()
-	if ordinary {
+	forOther := a.For != "" || a.ForPerson != ""
+	ordinary := a.Level == LevelConsole && a.Assertion.IsZero() && !forOther
+	switch {
+	case forOther:
+		f.text(approvalDigestV3)
+	case ordinary:
 		f.text(approvalDigestV1)
-	} else {
+	default:
 		f.text(approvalDigestV2)
 	}
 	f.bytes(a.Request[:])
@@ -198,6 +203,10 @@ func approvalDigest(a Approval, p Permissions) Digest {
 	if !ordinary {
 		f.number(int64(a.Level))
 		f.assertion(a.Assertion)
+	}
+	if forOther {
+		f.text(string(a.For))
+		f.text(string(a.ForPerson))
 	}
 	return f.sum()
 }

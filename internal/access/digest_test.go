@@ -213,7 +213,7 @@ func TestApprovalDigestCoversTheVote(t *testing.T) {
 	}
 	v := reflect.ValueOf(&a).Elem()
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "Assertion" {
+		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "Assertion" && name != "For" && name != "ForPerson" {
 			variants(v.Field(i), name, check)
 		}
 	}
@@ -221,8 +221,16 @@ func TestApprovalDigestCoversTheVote(t *testing.T) {
 	a.Level, a.Assertion = LevelPasskey, Assertion{"pky_1", []byte("client"), []byte("data"), []byte("signature")}
 	check("with a passkey")
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" {
+		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "For" && name != "ForPerson" {
 			variants(v.Field(i), "with a passkey: "+name, check)
+		}
+	}
+	// For somebody it is another one again.
+	a.For, a.ForPerson = zoe.ID, zoe.Person
+	check("for zoe")
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" {
+			variants(v.Field(i), "for zoe: "+name, check)
 		}
 	}
 	v = reflect.ValueOf(&p).Elem()

@@ -218,12 +218,16 @@ func (a Approval) level(passkeys Prover) (Level, error) {
 }
 
 // tooWeak says what a vote lacks whose voter is asked, at a higher level.
-func (r Request) tooWeak(voter Principal, is Level) error {
+func (r Request) tooWeak(voter Principal, forOther bool, is Level) error {
 	asked := LevelClient
 	for _, q := range r.Asking() {
 		if inAny(q, voter) {
 			asked = min(asked, r.Wants(q))
 		}
+	}
+	if forOther {
+		return Fail(Denied, "not-delegable", "this approval is nobody else's to give").
+			Because("it takes a passkey of " + string(voter.ID) + ", and a delegation lends none").Try("ask " + string(voter.ID) + ", or another one of those who are asked")
 	}
 	why := "it asks for a vote of level " + asked.String() + ", and this one is of level " + is.String()
 	if asked < LevelPasskey {

@@ -42,6 +42,9 @@ type Principal struct {
 	// OnCall are the schedules that the principal is on call in, at the moment it is
 	// asked about. Whoever asks fills it from the documents; it is never stored.
 	OnCall []string
+	// Delegators are those whose approvals the principal may give at that moment. The
+	// same holds for them.
+	Delegators []Delegator
 }
 
 // In reports whether the principal is what the subject names: "*", "group:g",

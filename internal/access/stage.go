@@ -149,6 +149,32 @@ func (r Request) mayVote(voter Principal, open int) error {
 	return Fail(Denied, "not-an-approver", "this request is not yours to decide").Because(now)
 }
 
+// AnsweredIn is how long it took from when the requirement was asked until its people
+// had given as many answers as it asks for, or a no. asked is false where its stage was
+// never reached, answered where they never did.
+func (r Request) AnsweredIn(i int) (took time.Duration, asked, answered bool) {
+	q := r.Decision.Approvals[i]
+	for n := range len(r.Approvals) + 1 {
+		if openStage(r.Decision.Approvals, r.Approvals[:n]) < q.stage() {
+			continue
+		}
+		opened, have := r.CreatedAt, 0
+		if n > 0 {
+			opened = r.Approvals[n-1].At
+		}
+		for _, a := range r.Approvals[n:] {
+			if !slices.Contains(a.Meets, i) {
+				continue
+			}
+			if have++; have >= q.Count || !a.Approve {
+				return a.At.Sub(opened), true, true
+			}
+		}
+		return 0, true, false
+	}
+	return 0, false, false
+}
+
 // chased reports whether a decision's times are such that a request can be held to
 // them: none is negative, and it waits no longer than any may.
 func chased(d Decision) bool {

@@ -171,7 +171,7 @@ func TestRequestTransitions(t *testing.T) {
 		RequestIsGranted: decided, RequestIsDenied: decided, RequestWithdrawn: decided, RequestTimedOut: decided,
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "ChaseAt", "Granted", "Have", "Asks", "Asked", "Asking", "OpenStage", "MayDecide", "Recount", "VotesByChat", "Wants", "Ahead", "BundleText", "LevelFor")
+	checkMethods[Request](t, inputs, "Says", "NewGrant", "DueAt", "ChaseAt", "AnsweredIn", "Granted", "Have", "Asks", "Asked", "Asking", "OpenStage", "MayDecide", "Recount", "VotesByChat", "Wants", "Ahead", "BundleText", "LevelFor")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {

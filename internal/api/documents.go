@@ -138,6 +138,9 @@ type Schedule struct {
 	Description string   `json:"description"`
 	Zone        string   `json:"zone" doc:"The time zone of its times" example:"Europe/Berlin"`
 	OnCall      []string `json:"on_call" nullable:"false" doc:"Who is on call now" example:"user:ada"`
+	Integration string   `json:"integration,omitempty" doc:"What keeps it, where the document does not" example:"corp-pagerduty"`
+	Calendar    string   `json:"calendar,omitempty" doc:"What it is called there" example:"PI7DH85"`
+	Trouble     string   `json:"trouble,omitempty" doc:"Why it is not known who is on call; nobody counts as such then"`
 	Source      string   `json:"source" example:"schedules.yaml:1"`
 }
 

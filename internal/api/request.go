@@ -156,6 +156,18 @@ type Approval struct {
 	EscalateAfter string   `json:"escalate_after,omitempty" doc:"How long its stage is open before others are asked besides" example:"30m"`
 	EscalateTo    []string `json:"escalate_to,omitempty" doc:"Who they are" example:"group:dba-leads"`
 	Escalated     bool     `json:"escalated,omitempty" doc:"They are asked"`
+
+	Asks *Asks `json:"asks,omitempty" doc:"Of what nobody has asked for yet: who would be asked"`
+}
+
+// Asks is whom an approval would ask, and how long they usually take. Answers to those
+// who were asked for as many in the last 30 days count.
+type Asks struct {
+	People     []string `json:"people" nullable:"false" doc:"Of each person one login, at most 20; none where anybody may" example:"user:omar"`
+	More       int      `json:"more,omitempty" doc:"How many there are besides, counted up to 1000"`
+	Usual      string   `json:"usual,omitempty" doc:"The median of what the answers took; absent where there were fewer than 5" example:"12m"`
+	Answers    int      `json:"answers" doc:"How many requests they answered" example:"9"`
+	Unanswered int      `json:"unanswered,omitempty" doc:"How many ran out without their answer"`
 }
 
 // Grant is the right that results from an approved request.
@@ -200,6 +212,8 @@ type Vote struct {
 	Rights    []string `json:"rights,omitempty" doc:"Where it was approved for less"`
 	Note      string   `json:"note,omitempty"`
 	At        Time     `json:"at" format:"date-time"`
+
+	OnBehalfOf string `json:"on_behalf_of,omitempty" doc:"Whose approval it is, where they had delegated it; one vote of the two" example:"user:omar"`
 
 	Level   string `json:"level" enum:"chat,console,passkey,client" doc:"How the vote was given; client: with a passkey that the voter's own stint asked"`
 	Passkey string `json:"passkey,omitempty" doc:"Which passkey signed it"`

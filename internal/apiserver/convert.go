@@ -120,7 +120,7 @@ func progress(out []api.Approval, r access.Request) {
 func outcome(e access.Effect) api.Outcome { return api.Outcome(e.String()) }
 
 func toVote(r access.Request, a access.Approval) api.Vote {
-	v := api.Vote{Principal: string(a.By), Person: string(a.Person), Approve: a.Approve, Note: a.Note, At: api.At(a.At),
+	v := api.Vote{Principal: string(a.By), Person: string(a.Person), OnBehalfOf: string(a.For), Approve: a.Approve, Note: a.Note, At: api.At(a.At),
 		Level: a.Level.String(), Passkey: string(a.Assertion.Passkey)}
 	if a.Approve && a.Duration < r.Duration {
 		v.For = api.FormatDuration(a.Duration)
@@ -143,12 +143,13 @@ func toPage(vs []broker.View, limit int, cursor func(broker.View) string) api.Pa
 }
 
 // preview is a request that nobody made: what would become of the ask.
-func preview(c call, a broker.Ask, x policy.Explanation) api.Request {
+func preview(c call, a broker.Ask, x broker.Preview) api.Request {
 	r := api.Request{
 		Principal: string(c.Principal.ID), Person: string(c.Principal.Person), Resource: string(a.Resource), Role: string(a.Role),
 		Duration: api.FormatDuration(a.Duration), Reason: a.Reason, Ticket: a.Ticket, Start: api.At(a.Start),
 		Decision: toDecision(x.Decision, nil), Votes: []api.Vote{}, DryRun: true,
 	}
+	wouldAsk(r.Decision.Approvals, x.Asked)
 	switch x.Decision.Effect {
 	case access.Allow:
 		r.State, r.Granted = api.RequestApproved, r.Duration
@@ -163,9 +164,32 @@ func preview(c call, a broker.Ask, x policy.Explanation) api.Request {
 	return r
 }
 
-func toExplanation(x policy.Explanation) api.Explanation {
+// wouldAsk says of approvals whom they would ask.
+func wouldAsk(out []api.Approval, asked []broker.Asked) {
+	for i, q := range asked {
+		out[i].Asks = &api.Asks{People: []string{}, More: q.More, Answers: q.Usual.Answers, Unanswered: q.Usual.Unanswered}
+		for _, p := range q.People {
+			out[i].Asks.People = append(out[i].Asks.People, string(p.ID))
+		}
+		if d := q.Usual.Median; d > 0 {
+			out[i].Asks.Usual = api.FormatDuration(rough(d))
+		}
+	}
+}
+
+// rough is a duration as exact as it matters to who waits, and never nothing.
+func rough(d time.Duration) time.Duration {
+	unit := time.Second
+	if d >= 10*time.Minute {
+		unit = time.Minute
+	}
+	return max(d.Round(unit), unit)
+}
+
+func toExplanation(x broker.Preview) api.Explanation {
 	out := api.Explanation{Decision: toDecision(x.Decision, nil), Documents: x.Decision.Documents, Policies: []api.RuleSaid{},
 		Nearest: strings.Join(x.Suggestions, "; ")}
+	wouldAsk(out.Decision.Approvals, x.Asked)
 	if x.Decision.MaxDuration > 0 {
 		out.MaxDuration = api.FormatDuration(x.Decision.MaxDuration)
 	}

@@ -55,7 +55,7 @@ func (s *Server) submitBundle(ctx context.Context, c call, in *bundleIn) (*reply
 		out.Requests = append(out.Requests, r)
 	}
 	for _, l := range left {
-		out.Refused = append(out.Refused, preview(c, partAsk(ask, l.Part), policy.Explanation{Decision: l.Decision}))
+		out.Refused = append(out.Refused, preview(c, partAsk(ask, l.Part), broker.Preview{Explanation: policy.Explanation{Decision: l.Decision}}))
 	}
 	return answer(out), nil
 }

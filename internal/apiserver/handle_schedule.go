@@ -35,5 +35,6 @@ func (s *Server) deleteSchedule(ctx context.Context, c call, in *ByName) (*reply
 // toSchedule says who is on call at now, by the clock of the replica that answers; for
 // decisions the store's counts.
 func toSchedule(x policy.Schedule, now time.Time) api.Schedule {
-	return api.Schedule{Name: x.Name, Description: x.Description, Zone: x.Zone, OnCall: texts(x.OnCall(now)), Source: x.Source}
+	return api.Schedule{Name: x.Name, Description: x.Description, Zone: x.Zone, OnCall: texts(x.OnCall(now)), Source: x.Source,
+		Integration: x.Kept.Integration, Calendar: x.Kept.Calendar, Trouble: x.Trouble}
 }

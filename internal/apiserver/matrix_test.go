@@ -79,6 +79,7 @@ var samples = map[string]struct{ path, body string }{
 	"recovery-codes": {"/v1/recovery-codes", `{"nonce":"AAAA"}`},
 	"approve":        {"/v1/requests/req_0/approve", `{}`}, "deny": {"/v1/requests/req_0/deny", `{"note":"no"}`}, "cancel": {"/v1/requests/req_0/cancel", ""},
 	"question": {"/v1/requests/req_0/question", `{"text":"why?"}`}, "answer": {"/v1/requests/req_0/answer", `{"text":"so"}`},
+	"delegate": {"/v1/delegations", `{"to":"none","for":"1h","why":"test"}`}, "list-delegations": {"/v1/delegations", ""}, "end-delegation": {"/v1/delegations/dlg_0/end", ""},
 	"approvals": {"/v1/approvals", ""}, "explain": {"/v1/explain", `{"ask":{"resource":"none","role":"none","duration":"5m","reason":"none"}}`},
 	"list-grants": {"/v1/grants", ""}, "credential": {"/v1/requests/req_0/credential", ""}, "extend": {"/v1/requests/req_0/extend", `{"for":"5m","why":"more"}`},
 	"end": {"/v1/requests/req_0/end", ""}, "revoke": {"/v1/revoke", `{"grant":"grt_0","why":"test"}`}, "get-stop": {"/v1/stop", ""},
@@ -120,6 +121,9 @@ var samples = map[string]struct{ path, body string }{
 	"policy-replay":  {"/v1/policy/replay", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"list-proposals": {"/v1/proposals", ""}, "get-proposal": {"/v1/proposals/prp_00000", ""},
 	"approve-proposal": {"/v1/proposals/prp_00000/approve", `{"digest":"sha256:` + strings.Repeat("0", 64) + `"}`}, "deny-proposal": {"/v1/proposals/prp_00000/deny", `{"note":"no"}`},
+	"list-bundles": {"/v1/bundles", ""}, "get-bundle": {"/v1/bundles/none", ""}, "delete-bundle": {"/v1/bundles/none", ""},
+	"submit-bundle":   {"/v1/requests/bundle", `{"parts":[{"resource":"none","role":"none","duration":"5m"},{"resource":"lab","role":"none","duration":"5m"}],"reason":"none at all"}`},
+	"list-favourites": {"/v1/favourites", ""}, "save-favourite": {"/v1/favourites/none", `{"resource":"none","role":"none","duration":"5m"}`}, "delete-favourite": {"/v1/favourites/none", ""},
 	"get-two-persons": {"/v1/two-persons", ""}, "set-two-persons": {"/v1/two-persons", `{"mode":"auto","why":"test"}`},
 }
 

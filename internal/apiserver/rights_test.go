@@ -42,9 +42,11 @@ var objects = map[string][]sampleOf{
 	"answer":   {{path: "/v1/requests/{asked}/answer", body: `{"text":"4711"}`}},
 	"explain": {{what: "for oneself", path: "/v1/explain", body: `{"ask":{"resource":"db","role":"reader","duration":"5m","reason":"look at it"}}`},
 		{what: "for another", path: "/v1/explain", body: `{"principal":"user:olga","ask":{"resource":"db","role":"reader","duration":"5m","reason":"look at it"}}`}},
-	"credential": {{path: "/v1/requests/{grant}/credential"}},
-	"extend":     {{path: "/v1/requests/{grant}/extend", body: `{"for":"5m","why":"more of it"}`}},
-	"end":        {{path: "/v1/requests/{grant}/end"}},
+	"delegate":       {{path: "/v1/delegations", body: `{"to":"{user}","for":"1h","why":"on leave"}`}},
+	"end-delegation": {{path: "/v1/delegations/{delegation}/end"}},
+	"credential":     {{path: "/v1/requests/{grant}/credential"}},
+	"extend":         {{path: "/v1/requests/{grant}/extend", body: `{"for":"5m","why":"more of it"}`}},
+	"end":            {{path: "/v1/requests/{grant}/end"}},
 	"revoke": {{what: "a grant", path: "/v1/revoke", body: `{"grant":"{grant}","why":"test"}`},
 		{what: "a resource", path: "/v1/revoke", body: `{"resource":"db","why":"test"}`},
 		{what: "a user", path: "/v1/revoke", body: `{"user":"gus","why":"test"}`},
@@ -335,6 +337,17 @@ func (s *scene) fill(text string) string {
 		_, err := s.cast["approver"].Question(ctx, id, "which customer?")
 		check(s.t, err)
 		return id
+	})
+	put("{delegation}", func(name string) string { // of the approver, who has one at a time
+		ds, err := s.root.Delegations(ctx)
+		check(s.t, err)
+		for _, d := range ds.Items {
+			_, err := s.root.EndDelegation(ctx, d.ID)
+			check(s.t, err)
+		}
+		d, err := s.cast["approver"].Delegate(ctx, api.DelegateAsk{To: "omar", For: "1h", Why: "on leave"})
+		check(s.t, err)
+		return d.ID
 	})
 	put("{grant}", func(string) string { return s.active() })
 	put("{new}", func(name string) string { return name })

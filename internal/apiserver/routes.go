@@ -70,6 +70,12 @@ func (s *Server) addRoutes() {
 		summary: "Answer what was asked about one's own request", detail: "Only who asked for access."}, s.answerQuestion)
 	register(s, route{name: "approvals", method: get, path: "/v1/approvals", who: anyone, tag: "Requests",
 		summary: "What the caller is asked to decide"}, s.approvals)
+	register(s, route{name: "delegate", method: post, path: "/v1/delegations", who: anyone, tag: "Requests",
+		summary: "Hand one's approvals to another person for a time", detail: "Whoever delegates may vote all the same; of the two one does. A delegation passes on no further."}, s.delegate)
+	register(s, route{name: "list-delegations", method: get, path: "/v1/delegations", who: anyone, tag: "Requests",
+		summary: "Delegations that are not over", detail: "Administrators and auditors see all, everybody else those that they are part of."}, s.listDelegations)
+	register(s, route{name: "end-delegation", method: post, path: "/v1/delegations/{id}/end", who: anyone, urgent: true, tag: "Requests",
+		summary: "End a delegation before its time", detail: "Either of the two, and administrators. What was voted under it stays."}, s.endDelegation)
 	register(s, route{name: "explain", method: post, path: "/v1/explain", who: anyone, tag: "Requests",
 		summary: "What would be decided, and why", detail: "For others: administrators."}, s.explain)
 

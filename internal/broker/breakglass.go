@@ -178,7 +178,7 @@ func (b *Broker) GlassFor(ctx context.Context, c Caller, r access.Request) (open
 
 // PreviewGlass explains how break-glass access would be decided, and as what it would be
 // asked for, without asking.
-func (b *Broker) PreviewGlass(ctx context.Context, c Caller, g Glass) (a Ask, x policy.Explanation, err error) {
+func (b *Broker) PreviewGlass(ctx context.Context, c Caller, g Glass) (a Ask, x Preview, err error) {
 	if err := c.mayOpen(g.Resource); err != nil {
 		return a, x, err
 	}
@@ -202,7 +202,7 @@ func (b *Broker) PreviewGlass(ctx context.Context, c Caller, g Glass) (a Ask, x 
 		if ask, err = b.known(tx, &effects{}, set, ask, policy.AtRequest, subject{}); err != nil {
 			return err
 		}
-		x = set.Explain(ask, tx.Now())
+		x = Preview{Explanation: set.Explain(ask, tx.Now())} // which asks nobody
 		return nil
 	})
 	return a, x, err

@@ -61,9 +61,12 @@ type Config struct {
 	// Fresh refuses something new to a principal of whom is known only what was so too
 	// long ago; nil: what is known is always good enough.
 	Fresh func(access.Principal) error
-	Log   *slog.Logger
-	Rand  io.Reader // nil: crypto/rand
-	Clock Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
+	// DelegateFor is how long people may hand their approvals to others. 0:
+	// DefaultDelegation; below zero: not at all.
+	DelegateFor time.Duration
+	Log         *slog.Logger
+	Rand        io.Reader // nil: crypto/rand
+	Clock       Clock     // nil: nobody is told of doubts about time; Tx.Certain counts all the same
 }
 
 // Broker carries requests to grants, grants to targets, and everything back.
@@ -99,6 +102,7 @@ type Broker struct {
 	holds      holds
 	roster     roster
 	desk       *desk
+	usuals     usuals
 	running    atomic.Bool
 	life       atomic.Pointer[life]
 	firstLife  string // names this process in its journal
@@ -116,6 +120,9 @@ func New(c Config) (*Broker, error) {
 	}
 	if c.ReviewWithin <= 0 {
 		c.ReviewWithin = DefaultReviewWithin
+	}
+	if c.DelegateFor == 0 {
+		c.DelegateFor = DefaultDelegation
 	}
 	if c.Backstop <= 0 {
 		c.Backstop = time.Second

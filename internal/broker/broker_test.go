@@ -177,7 +177,8 @@ func (in *installation) configured(c broker.Config) (*broker.Broker, error) {
 		SealTo: func(_ []byte, info string, plain []byte) ([]byte, error) {
 			return []byte(info + "|" + string(plain)), nil
 		},
-		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock, ReviewWithin: in.reviewWithin, Integrations: ticket.Schemas(), Tickets: in.tickets,
+		Installation: "test", Epoch: 1, Replica: c.Replica, Alone: c.Alone, Peers: c.Peers, Journal: c.Journal, Log: c.Log, Clock: c.Clock, ReviewWithin: in.reviewWithin,
+		Integrations: append(ticket.Schemas(), access.Schema{Type: "rota", OnCall: true, Integration: map[string]access.Option{}}), Tickets: in.tickets,
 	})
 }
 

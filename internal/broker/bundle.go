@@ -59,11 +59,11 @@ func (a BundleAsk) check() error {
 }
 
 // PreviewBundle explains for each part how policy would decide, without asking.
-func (b *Broker) PreviewBundle(ctx context.Context, c Caller, a BundleAsk) ([]policy.Explanation, error) {
+func (b *Broker) PreviewBundle(ctx context.Context, c Caller, a BundleAsk) ([]Preview, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	var xs []policy.Explanation
+	var xs []Preview
 	for _, p := range a.Parts {
 		x, err := b.Preview(ctx, c, a.ask(p), "")
 		if err != nil {

@@ -33,7 +33,9 @@ func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.
 		if err != nil {
 			return r, err
 		}
-		voter = set.Knows(voter, tx.Now())
+		if voter, err = b.as(tx, set, voter); err != nil {
+			return r, err
+		}
 		if vote.Seen == (access.Digest{}) {
 			vote.Seen = r.Digest
 		}

@@ -40,12 +40,12 @@ func (b *Broker) documents(tx Tx) (*policy.Set, error) {
 		return nil, err
 	}
 	if have := b.docs.Load(); have != nil && have.of == now {
-		return have.Set, nil
+		return onDuty(tx, have.Set)
 	}
 	b.docsMu.Lock()
 	defer b.docsMu.Unlock()
 	if have := b.docs.Load(); have != nil && have.of == now {
-		return have.Set, nil
+		return onDuty(tx, have.Set)
 	}
 	docs, v, err := readDocuments(tx)
 	if err != nil {
@@ -58,7 +58,7 @@ func (b *Broker) documents(tx Tx) (*policy.Set, error) {
 	if v == now.Version {
 		b.docs.Store(&edition{set, now})
 	}
-	return set, nil
+	return onDuty(tx, set)
 }
 
 func readDocuments(tx Tx) ([]policy.Document, int64, error) {

@@ -47,7 +47,7 @@ func (b *Broker) extensionTickets(ctx context.Context, c Caller, id string, a As
 
 // PreviewExtension explains how policy would decide an extension of the caller's own
 // active grant, over the whole time that it would then have had.
-func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant, a Ask) (x policy.Explanation, err error) {
+func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant, a Ask) (x Preview, err error) {
 	if g.Principal != c.Principal.ID {
 		return x, access.Fail(access.Denied, "not-yours", "only its holder can extend a grant")
 	}
@@ -60,24 +60,34 @@ func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant,
 	if whole.Ticket == "" {
 		whole.Ticket = g.Ticket
 	}
-	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
-		set, err := b.documents(tx)
-		if err != nil {
+	err = b.counting(ctx, func(people *people, _ bool) error {
+		return b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
+			set, err := b.documents(tx)
+			if err != nil {
+				return err
+			}
+			who, err := tx.Principal(g.Principal)
+			if err != nil {
+				return err
+			}
+			ask := whole.policy(who, c.Source)
+			if ask.Extension, err = extensionOf(tx, g, a.Duration); err != nil {
+				return err
+			}
+			if ask, err = b.known(tx, &effects{}, set, ask, policy.AtRequest, subject{g.ID, g.Request}); err != nil {
+				return err
+			}
+			x = Preview{Explanation: set.Explain(ask, tx.Now())}
+			switch {
+			case x.Decision.Effect != access.Approve:
+				return nil
+			case people == nil:
+				return errNotSure
+			}
+			could := count{people, set, tx.Now(), tx.Now().Add(x.Decision.Waits()), map[access.Person]bool{who.Person: true}}
+			x.Asked, err = b.asks(tx, could, x.Decision.Approvals)
 			return err
-		}
-		who, err := tx.Principal(g.Principal)
-		if err != nil {
-			return err
-		}
-		ask := whole.policy(who, c.Source)
-		if ask.Extension, err = extensionOf(tx, g, a.Duration); err != nil {
-			return err
-		}
-		if ask, err = b.known(tx, &effects{}, set, ask, policy.AtRequest, subject{g.ID, g.Request}); err != nil {
-			return err
-		}
-		x = set.Explain(ask, tx.Now())
-		return nil
+		})
 	})
 	return x, err
 }

@@ -2,14 +2,34 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"stint/internal/access"
 	"stint/internal/policy"
 )
 
+// Preview is what would become of an ask that nobody made.
+type Preview struct {
+	policy.Explanation
+	Asked []Asked // for each approval of the decision; none where it asks for none
+}
+
+// Asked is whom one approval would ask, and how long they usually take.
+type Asked struct {
+	People []access.Principal // of each person one login; none where anybody may
+	More   int                // how many there are besides, up to manyPeople in all
+	Usual  Usual
+}
+
+// A preview names so many people for each approval, and counts no further than that.
+const (
+	namedPeople = 20
+	manyPeople  = 1000
+)
+
 // Preview explains how policy would decide, without asking: it fails as Submit would
 // where nobody could approve. Administrators may ask on behalf of others.
-func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.PrincipalID) (x policy.Explanation, err error) {
+func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.PrincipalID) (x Preview, err error) {
 	if as != "" && as != c.Principal.ID {
 		if err := c.admin(); err != nil {
 			return x, err
@@ -35,13 +55,37 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 			if ask, err = b.known(tx, &effects{}, set, ask, policy.AtRequest, subject{}); err != nil {
 				return err
 			}
-			x = set.Explain(ask, tx.Now())
+			x = Preview{Explanation: set.Explain(ask, tx.Now())}
 			if x.Decision.Effect != access.Approve {
 				return nil
 			}
 			asked := access.Request{State: access.RequestPending, Person: p.Person, Decision: x.Decision, ExpiresAt: tx.Now().Add(x.Decision.Waits())}
-			return answerable(asked, set, who, sure, tx.Now())
+			if err := answerable(asked, set, who, sure, tx.Now()); err != nil {
+				return err
+			}
+			could := count{who, set, tx.Now(), asked.ExpiresAt, map[access.Person]bool{p.Person: true}}
+			x.Asked, err = b.asks(tx, could, x.Decision.Approvals)
+			return err
 		})
 	})
 	return x, err
+}
+
+// asks names who would be asked for each requirement, as the copy of the users knows it.
+func (b *Broker) asks(tx Tx, could count, reqs []access.Requirement) ([]Asked, error) {
+	usual, err := b.usual(tx, reqs)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Asked, len(reqs))
+	for i, q := range reqs {
+		out[i].Usual = usual[i]
+		if slices.Contains(q.From, "*") {
+			continue
+		}
+		all := could.could(q.From, manyPeople)
+		n := min(len(all), namedPeople)
+		out[i].People, out[i].More = all[:n], len(all)-n
+	}
+	return out, nil
 }

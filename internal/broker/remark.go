@@ -27,7 +27,9 @@ func (b *Broker) remark(ctx context.Context, c Caller, id string, say func(acces
 		if err != nil {
 			return r, err
 		}
-		by = set.Knows(by, tx.Now())
+		if by, err = b.as(tx, set, by); err != nil {
+			return r, err
+		}
 		r, ev, err := say(r, by, tx)
 		if err != nil {
 			return r, err

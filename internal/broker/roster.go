@@ -205,6 +205,9 @@ func answerable(r access.Request, set *policy.Set, who *people, sure bool, now t
 		why = fmt.Sprintf("it needs %d from %s, and %s could give one", q.Count, strings.Join(texts(q.From), " or "), names(each[i]))
 		break
 	}
+	if text := noDuty(set, reqs); text != "" {
+		why += "; " + text
+	}
 	return access.Fail(access.Denied, "nobody-to-approve", "nobody could approve this, so it was not sent").
 		Because(why + "; nobody approves for themselves, disabled users do not count, and each person counts once").
 		Try("an administrator can enable or add people to " + strings.Join(texts(missing), ", ") + ", or change " + string(r.Decision.Policy))
@@ -223,7 +226,7 @@ func neededLater(before, after access.Request, set *policy.Set, who *people, sur
 	can := func(r access.Request) bool {
 		not := map[access.Person]bool{r.Person: true}
 		for _, a := range r.Approvals {
-			not[a.Person] = true
+			not[a.Person], not[a.ForPerson] = true, true
 		}
 		as, _ := count{who, set, now, r.ExpiresAt, not}.candidates(reqs)
 		return access.Quorum(reqs, slices.Concat(r.Approvals, as))

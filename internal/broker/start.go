@@ -299,13 +299,18 @@ func (b *Broker) recount(tx Tx, fx *effects, set *policy.Set, g access.Grant, d 
 	}
 	voters := map[access.PrincipalID]access.Principal{}
 	for _, a := range r.Approvals {
-		p, err := tx.Principal(a.By)
-		switch {
-		case missing(err): // counts no more
-		case err != nil:
-			return err
-		default:
-			voters[a.By] = set.Knows(p, a.At) // whose shift it was when they voted
+		for _, id := range []access.PrincipalID{a.By, a.For} {
+			if id == "" {
+				continue
+			}
+			p, err := tx.Principal(id)
+			switch {
+			case missing(err): // counts no more
+			case err != nil:
+				return err
+			default:
+				voters[id] = set.Knows(p, a.At) // whose shift it was when they voted
+			}
 		}
 	}
 	roster, err := rosterOf(tx, r.Approvals)

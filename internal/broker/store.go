@@ -45,6 +45,7 @@ type Tx interface {
 	proposals
 	favourites
 	ticketWatches
+	delegations
 }
 
 type requests interface {
@@ -217,4 +218,9 @@ type ticketWatches interface {
 	// DueTicketWatches are those whose NextAt has come, the longest due first.
 	DueTicketWatches(limit int) ([]access.TicketWatch, error)
 	DropTicketWatches(ids ...access.GrantID) error
+}
+
+type delegations interface {
+	SaveDelegations(ds ...access.Delegation) error
+	Delegations(q access.DelegationQuery) ([]access.Delegation, error)
 }

@@ -53,9 +53,12 @@ func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
 	if c.maySee(r) {
 		return r, nil
 	}
-	// Only for owners and for who is on call the documents have to be asked.
+	// Only for owners, for who is on call and for delegates more has to be found out.
 	set := b.documentsOrNone(tx)
-	if c.Principal = set.Knows(c.Principal, tx.Now()); !c.maySee(r) && !c.ownsAll(set, r.Targets) {
+	if c.Principal, err = b.as(tx, set, c.Principal); err != nil {
+		return access.Request{}, err
+	}
+	if !c.maySee(r) && !c.ownsAll(set, r.Targets) {
 		return access.Request{}, errNotFound
 	}
 	return r, nil
@@ -174,7 +177,10 @@ func (c Caller) only(vs []View) []View {
 func (b *Broker) Inbox(ctx context.Context, c Caller) (vs []View, err error) {
 	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		vs = nil
-		me := b.documentsOrNone(tx).Knows(c.Principal, tx.Now())
+		me, err := b.as(tx, b.documentsOrNone(tx), c.Principal)
+		if err != nil {
+			return err
+		}
 		q := access.RequestQuery{States: []access.RequestState{access.RequestPending}, Limit: 1000}
 		for {
 			rs, err := tx.Requests(q)

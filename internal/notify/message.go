@@ -212,7 +212,11 @@ func said(a access.Approval) string {
 	if !a.Approve {
 		verb = "denied"
 	}
-	s := verb + " by " + name(a.By) + " " + instant(a.At)
+	s := verb + " by " + name(a.By)
+	if a.For != "" {
+		s += " for " + name(a.For)
+	}
+	s += " " + instant(a.At)
 	if a.Note != "" {
 		s += ": " + a.Note
 	}

@@ -77,7 +77,7 @@ func (w *weighing) trial(r *Rule) Trial {
 		miss("effect", r.at.line, "%s", silence(r))
 	}
 	if !r.subject(a.Principal) {
-		miss("subject", r.at.line, "%s is none of %s", a.Principal.ID, list(texts(r.Subjects)))
+		miss("subject", r.at.line, "%s is none of %s%s", a.Principal.ID, list(texts(r.Subjects)), w.set.unknownShift(r.Subjects))
 	}
 	if !r.everyRole && !slices.Contains(r.Roles, a.Role) {
 		miss("role", r.at.line, "it is for %s", list(texts(r.Roles)))
@@ -99,6 +99,17 @@ func (w *weighing) trial(r *Rule) Trial {
 		t.Outcome = Missed
 	}
 	return t
+}
+
+// unknownShift says for which of the subjects it is not known who is on call.
+func (s *Set) unknownShift(subjects []access.Subject) string {
+	for _, x := range subjects {
+		name, ok := x.Schedule()
+		if schedule := s.schedule[name]; ok && schedule != nil && schedule.Trouble != "" {
+			return "; " + schedule.Trouble
+		}
+	}
+	return ""
 }
 
 // silence says why a rule has no say in an ask.

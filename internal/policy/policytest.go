@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/oncall"
 )
 
 // TestSuffix ends the names of files that hold tests of policies. They live
@@ -47,6 +48,7 @@ type testCase struct {
 	source string
 	ask    Ask
 	at     time.Time
+	onCall []string // schedules that are kept elsewhere, in which who asks is on call
 	expect string
 	policy string
 	reason string
@@ -76,7 +78,7 @@ func RunTests(s *Set, files []File, now time.Time) (TestResults, error) {
 }
 
 func (c testCase) run(s *Set) TestResult {
-	d := s.Decide(c.ask, AtRequest, c.at)
+	d := s.shift(c).Decide(c.ask, AtRequest, c.at)
 	r := TestResult{Name: c.name, Source: c.source, Decision: d}
 	if got := d.Effect.String(); got != c.expect {
 		r.Why = append(r.Why, fmt.Sprintf("got %s, want %s", got, c.expect))
@@ -94,6 +96,24 @@ func (c testCase) run(s *Set) TestResult {
 		}
 	}
 	return r
+}
+
+// shift is the documents where who asks is on call in the schedules that the test names.
+// Of those that are kept elsewhere a test knows nothing else.
+func (s *Set) shift(c testCase) *Set {
+	known := map[string]Duty{}
+	for _, name := range c.onCall {
+		x := s.schedule[name]
+		if x == nil {
+			continue
+		}
+		for there, who := range x.Kept.People {
+			if who == c.ask.Principal.ID {
+				known[name] = Duty{Shifts: []oncall.Shift{{Member: there, From: c.at.Add(-time.Hour), Until: c.at.Add(time.Hour)}}}
+			}
+		}
+	}
+	return s.With(known)
 }
 
 func readTests(r *report, d Document, now time.Time) (cases []testCase) {
@@ -144,6 +164,9 @@ func readTest(f *form, now time.Time) testCase {
 		for range n {
 			c.ask.Pending = append(c.ask.Pending, access.RoleName(role.text))
 		}
+	}
+	for _, it := range f.texts("onCall") {
+		c.onCall = append(c.onCall, it.text)
 	}
 	c.ask.SinceSame = f.span("sameAgo", never)
 	c.ask.Reason = f.text("why", 4096)

@@ -8,18 +8,81 @@ import (
 	"stint/internal/oncall"
 )
 
-// Schedule is a rotation of people on call, as its document says.
+// Schedule says who is on call: by a rotation in its document, or as somebody else says,
+// whom an integration names.
 type Schedule struct {
 	Name        string
 	Description string
 	Zone        string // of the times in it; default UTC
 	Layers      []Layer
 	Overrides   []Override
+	Kept        Kept // elsewhere; its zero value: here
 	Source      string
+	// Trouble says why nobody is on call in a schedule that is kept elsewhere, as With
+	// was told.
+	Trouble string
 
 	at       place
 	zoneLine int
 	rotation oncall.Schedule
+	keptLine int
+}
+
+// Kept is where a schedule is kept that is not in its document.
+type Kept struct {
+	Integration string
+	Calendar    string                        // the schedule's id there; empty where there is but one
+	People      map[string]access.PrincipalID // who is who, by what they are called there
+	MaxAge      time.Duration                 // how old the last answer may be that counts
+}
+
+// Elsewhere reports whether the schedule is kept elsewhere.
+func (k Kept) Elsewhere() bool { return k.Integration != "" }
+
+// The bounds of maxAge: less than the first one a hiccup is an outage, and after the
+// second nobody knows any more who is on call.
+const (
+	leastAge   = 5 * time.Minute
+	defaultAge = time.Hour
+	mostAge    = 24 * time.Hour
+)
+
+func readKept(f *form) (k Kept) {
+	it, ok := f.scalar("integration")
+	if !ok {
+		for _, name := range []string{"calendar", "people", "maxAge"} {
+			if f.has(name) {
+				f.r.add(f.lineOf(name), "add integration: NAME", "%s has %s, and no integration that keeps it", f.what, name)
+				f.skip(name)
+			}
+		}
+		return k
+	}
+	k.Integration, k.Calendar, k.MaxAge = it.text, f.text("calendar", 256), defaultAge
+	if f.has("maxAge") {
+		k.MaxAge = f.span("maxAge", mostAge)
+		if k.MaxAge > 0 && k.MaxAge < leastAge {
+			f.r.add(f.lineOf("maxAge"), "", "maxAge %s is shorter than %s", span(k.MaxAge), span(leastAge))
+		}
+	}
+	k.People = map[string]access.PrincipalID{}
+	keys, values := f.pairs("people")
+	for i, key := range keys {
+		if _, twice := k.People[key.text]; twice || key.text == "" || len(key.text) > 256 {
+			f.r.add(key.line, "", "%q is nobody, or somebody twice", key.text)
+		}
+		k.People[key.text] = readMember(f.r, values[i])
+	}
+	if len(k.People) == 0 {
+		f.r.add(f.line, "add people: {WHAT-THEY-ARE-CALLED-THERE: user:mira}", "%s does not say who is who", f.what)
+	}
+	for _, name := range []string{"layers", "overrides", "zone"} {
+		if f.has(name) {
+			f.r.add(f.lineOf(name), "leave it out", "%s is kept by %s, and has %s besides", f.what, k.Integration, name)
+			f.skip(name)
+		}
+	}
+	return k
 }
 
 // Layer is people who take turns. Start is local time or RFC 3339, as written.
@@ -48,6 +111,8 @@ const minShift = time.Hour
 func readSchedule(f *form, at place) *Schedule {
 	s := &Schedule{Name: fieldText(f, "name"), Source: at.String(), at: at, Zone: "UTC"}
 	s.Description = f.text("description", 1024)
+	s.keptLine = f.lineOf("integration")
+	s.Kept = readKept(f)
 	if it, ok := f.scalar("zone"); ok {
 		s.Zone = it.text
 	}
@@ -83,7 +148,7 @@ func readSchedule(f *form, at place) *Schedule {
 		o.close()
 		s.Overrides = append(s.Overrides, over)
 	}
-	if len(s.Layers)+len(s.Overrides) == 0 {
+	if len(s.Layers)+len(s.Overrides) == 0 && !s.Kept.Elsewhere() {
 		f.r.add(f.line, "add layers", "%s has nobody on call, ever", f.what)
 	}
 	return s
@@ -126,6 +191,51 @@ func (s *Schedule) link(r *report, zones map[string]*time.Location) {
 		}
 		s.rotation.Overrides = append(s.rotation.Overrides, shift)
 	}
+}
+
+// Duty is what is known of a schedule that is kept elsewhere.
+type Duty struct {
+	Shifts  []oncall.Shift // of people as they are called there
+	Trouble string         // why they do not count; empty: they do
+}
+
+// Elsewhere returns the schedules that are kept elsewhere, in document order.
+func (s *Set) Elsewhere() (all []Schedule) {
+	for _, x := range s.schedules {
+		if x.Kept.Elsewhere() {
+			all = append(all, *x)
+		}
+	}
+	return all
+}
+
+// With is the same documents where it is known who is on call in schedules that are kept
+// elsewhere. Nobody is in those that known does not have.
+func (s *Set) With(known map[string]Duty) *Set {
+	out := *s
+	out.schedules, out.schedule = make([]*Schedule, len(s.schedules)), make(map[string]*Schedule, len(s.schedules))
+	for i, x := range s.schedules {
+		if x.Kept.Elsewhere() {
+			x = x.with(known[x.Name])
+		}
+		out.schedules[i], out.schedule[x.Name] = x, x
+	}
+	return &out
+}
+
+func (s *Schedule) with(d Duty) *Schedule {
+	out := *s
+	out.Trouble, out.rotation = d.Trouble, oncall.Schedule{Zone: time.UTC}
+	if d.Trouble != "" {
+		return &out
+	}
+	for _, shift := range d.Shifts {
+		if who, ok := s.Kept.People[shift.Member]; ok {
+			shift.Member = string(who)
+			out.rotation.Overrides = append(out.rotation.Overrides, shift)
+		}
+	}
+	return &out
 }
 
 // Schedules returns all, in document order.

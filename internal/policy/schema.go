@@ -116,6 +116,19 @@ func (c catalogue) ticketTypes() map[string]bool {
 	return types
 }
 
+// onCallTypes are the types of integration that can be asked who is on call; nil without
+// schemas.
+func (c catalogue) onCallTypes() map[string]bool {
+	if c.integrations == nil {
+		return nil
+	}
+	types := map[string]bool{}
+	for t, s := range c.integrations {
+		types[t] = s.OnCall
+	}
+	return types
+}
+
 func catalogueOf(schemas map[string]access.Schema) catalogue {
 	if schemas == nil {
 		return catalogue{}

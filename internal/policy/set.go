@@ -37,6 +37,7 @@ type Set struct {
 	wants     Wants
 
 	ticketTypes map[string]bool // the types of integration that keep tickets; nil: not known
+	onCallTypes map[string]bool // and those that can be asked who is on call
 }
 
 // Compile checks the documents, each and together, and makes them ready. It
@@ -59,7 +60,7 @@ func Compile(docs []Document, schemas map[string]access.Schema, version int64) (
 	}
 	var all Problems
 	seen, known := register{}, catalogueOf(schemas)
-	s.ticketTypes = known.ticketTypes()
+	s.ticketTypes, s.onCallTypes = known.ticketTypes(), known.onCallTypes()
 	for i, d := range docs {
 		r := &report{file: d.File}
 		if e, ok := readDocument(r, d, known); ok && seen.first(r, e.doc) {
@@ -202,6 +203,13 @@ func (s *Set) link() error {
 	for _, x := range s.schedules {
 		r := &report{file: x.at.file}
 		x.link(r, zones)
+		if k := x.Kept; k.Elsewhere() {
+			x.Trouble = "nobody has asked " + k.Integration + " yet"
+			refer(r, "integration", s.byName, []item{{k.Integration, x.keptLine}})
+			if i := s.byName[k.Integration]; i != nil && s.onCallTypes != nil && !s.onCallTypes[i.Type] {
+				r.add(x.keptLine, "it is of type icalendar, pagerduty-oncall or opsgenie-oncall", "integration %s is of type %s, which cannot be asked who is on call", i.Name, i.Type)
+			}
+		}
 		all = append(all, r.problems...)
 	}
 	for _, b := range s.bundles {

@@ -117,7 +117,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		t.Fatalf("%d votes, %v", len(votes), err)
 	}
 	for i, w := range votes {
-		v, err := scanVote(rowOf{voteTable, w, []string{"request_id", "n", "voter", "person", "approve", "duration", "at", "request", "digest", "body"}})
+		v, err := scanVote(rowOf{voteTable, w, []string{"request_id", "n", "voter", "person", "approve", "duration", "at", "request", "digest", "body", "for_person"}})
 		same("vote", v.Approval, r.Approvals[i], err)
 	}
 
@@ -139,7 +139,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 
 	var p access.Principal
 	fill(t, reflect.ValueOf(&p).Elem(), &n)
-	p.OnCall = nil // is computed, and not stored
+	p.OnCall, p.Delegators = nil, nil // are found out, and not stored
 	if w, err = principalRow(p); err != nil {
 		t.Fatal(err)
 	}
@@ -174,6 +174,14 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotProposal, err := scanProposal(rowOf{proposalTable, w, []string{"id", "version", "state", "principal", "person", "base", "content", "digest", "created_at", "expires_at", "decided_person", "body"}})
 	same("proposal", gotProposal, prop, err)
+
+	var del access.Delegation
+	fill(t, reflect.ValueOf(&del).Elem(), &n)
+	if w, err = delegationRow(del); err != nil {
+		t.Fatal(err)
+	}
+	gotDel, err := scanDelegation(rowOf{delegationTable, w, []string{"id", "version", "principal", "person", "delegate", "delegate_person", "starts_at", "ends_at", "ended_at", "body"}})
+	same("delegation", gotDel, del, err)
 
 	var left access.Residue
 	fill(t, reflect.ValueOf(&left).Elem(), &n)

@@ -13,7 +13,7 @@ import (
 var voteTable = table{
 	name: "votes", noun: "vote", keys: 2,
 	columns: []column{{"request_id", text}, {"n", integer}, {"voter", text}, {"person", text}, {"approve", boolean},
-		{"duration", integer}, {"at", integer}, {"request", binary}, {"digest", binary}, {"body", text}},
+		{"duration", integer}, {"at", integer}, {"request", binary}, {"digest", binary}, {"body", text}, {"for_person", text}},
 	newer: "FALSE", // a vote never changes; saving it again does nothing
 }.build()
 
@@ -23,6 +23,7 @@ type voteBody struct {
 	Meets  []int    `json:"meets,omitempty"`
 	// Level is absent in votes at the level console.
 	Level     access.Level   `json:"level,omitempty"`
+	For       string         `json:"for,omitempty"`
 	Assertion *assertionBody `json:"assertion,omitempty"`
 }
 
@@ -33,7 +34,7 @@ func appendVotes(rows []write, r access.Request) ([]write, error) {
 		if i < len(r.Approvals)-1 && r.Version > 1 {
 			continue
 		}
-		b := voteBody{Rights: a.Rights, Note: a.Note, Meets: a.Meets, Level: a.Level}
+		b := voteBody{Rights: a.Rights, Note: a.Note, Meets: a.Meets, Level: a.Level, For: string(a.For)}
 		if !a.Assertion.IsZero() {
 			signed := assertionOf(a.Assertion)
 			b.Assertion = &signed
@@ -43,7 +44,7 @@ func appendVotes(rows []write, r access.Request) ([]write, error) {
 			return nil, err
 		}
 		rows = append(rows, write{string(r.ID), int64(i), string(a.By), string(a.Person), a.Approve, int64(a.Duration),
-			millis(a.At), a.Request[:], a.Digest[:], body})
+			millis(a.At), a.Request[:], a.Digest[:], body, string(a.ForPerson)})
 	}
 	return rows, nil
 }
@@ -54,14 +55,14 @@ type storedVote struct {
 	access.Approval
 }
 
-var votesOf = byIDs("SELECT request_id, n, voter, person, approve, duration, at, request, digest, body FROM votes WHERE request_id {ids} ORDER BY request_id, n")
+var votesOf = byIDs("SELECT request_id, n, voter, person, approve, duration, at, request, digest, body, for_person FROM votes WHERE request_id {ids} ORDER BY request_id, n")
 
 func scanVote(row row) (storedVote, error) {
 	var v storedVote
 	var duration, at int64
 	var request, digest []byte
 	var text string
-	if err := row.Scan(&v.request, &v.n, &v.By, &v.Person, &v.Approve, &duration, &at, &request, &digest, &text); err != nil {
+	if err := row.Scan(&v.request, &v.n, &v.By, &v.Person, &v.Approve, &duration, &at, &request, &digest, &text, &v.ForPerson); err != nil {
 		return v, err
 	}
 	var b voteBody
@@ -69,7 +70,7 @@ func scanVote(row row) (storedVote, error) {
 		return v, err
 	}
 	v.Duration, v.At, v.Request, v.Digest = time.Duration(duration), instant(at), digestOf(request), digestOf(digest)
-	v.Rights, v.Note, v.Meets, v.Level = b.Rights, b.Note, b.Meets, b.Level
+	v.Rights, v.Note, v.Meets, v.Level, v.For = b.Rights, b.Note, b.Meets, b.Level, access.PrincipalID(b.For)
 	if b.Assertion != nil {
 		v.Assertion = b.Assertion.assertion()
 	}

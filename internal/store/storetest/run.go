@@ -118,6 +118,7 @@ var cases = []struct {
 	{"Rules", rules},
 	{"Reviews", reviews},
 	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
+	{"Delegations", delegations},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 

@@ -177,6 +177,9 @@ func (tx *Tx) saveVotes(r access.Request) error {
 		if slices.ContainsFunc(votes, func(v access.Approval) bool { return v.Person == a.Person }) {
 			return tx.fail(taken("the vote of " + string(a.Person)))
 		}
+		if err := delegatedRule(t.rows[r.ID], votes, a); err != nil {
+			return tx.fail(err)
+		}
 		if i > len(votes) { // the real store has a gap then, and the request cannot be read any more
 			return tx.fail(access.Fail(access.Internal, "votes-missing", "votes of a request are missing").Because(string(r.ID)))
 		}

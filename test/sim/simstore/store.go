@@ -39,6 +39,7 @@ type Store struct {
 	fingerprints map[access.Place][]access.Fingerprint
 	reviews      map[access.ReviewID]access.Review
 	proposals    map[access.ProposalID]access.Proposal
+	delegations  map[access.DelegationID]access.Delegation
 	tasks        map[string]access.Task // by key
 	favourites   map[favouriteKey]access.Favourite
 	// ticketWatches are by grant.
@@ -68,6 +69,7 @@ func New(now func() time.Time) *Store {
 		fingerprints: map[access.Place][]access.Fingerprint{},
 		reviews:      map[access.ReviewID]access.Review{},
 		proposals:    map[access.ProposalID]access.Proposal{},
+		delegations:  map[access.DelegationID]access.Delegation{},
 		tasks:        map[string]access.Task{},
 		favourites:   map[favouriteKey]access.Favourite{}, ticketWatches: map[access.GrantID]access.TicketWatch{},
 		versions: map[string]int64{},
