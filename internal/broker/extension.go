@@ -70,6 +70,9 @@ func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant,
 			if err != nil {
 				return err
 			}
+			if whole.Task, err = taskOf(tx, &effects{}, g); err != nil {
+				return err
+			}
 			ask := whole.policy(who, c.Source)
 			if ask.Extension, err = extensionOf(tx, g, a.Duration); err != nil {
 				return err

@@ -13,8 +13,9 @@ import (
 // takes nobody. While there is but one administrator they act alone, in every mode:
 // otherwise there would never be a second one. RFD 25.
 
-// OfficeGiven reports that two persons gave a user an office.
-const OfficeGiven access.EventType = "office.given"
+// OfficeGiven reports that two persons gave a user an office. It is of the events from
+// which whoever verifies the log reads who administers: its facts are theirs.
+const OfficeGiven access.EventType = "principal.promoted"
 
 // Office is what a user is to be given: rights in Stint, or, for one who has any, to be
 // enabled again.
@@ -139,10 +140,13 @@ func (b *Broker) give(tx Tx, fx *effects, p access.Proposal, by access.Actor) er
 	who.Disabled = who.Disabled && !o.Enable
 	who.Version++
 	facts := map[string]string{"proposal": string(p.ID), "proposer": string(p.Principal), "person": string(who.Person)}
-	for name, is := range map[string]bool{"admin": o.Admin, "auditor": o.Auditor, "author": o.Author, "enabled": o.Enable} {
+	for name, is := range map[string]bool{"admin": o.Admin, "auditor": o.Auditor, "author": o.Author} {
 		if is {
 			facts[name] = "true"
 		}
+	}
+	if o.Enable {
+		facts["disabled"] = "false"
 	}
 	fx.event(access.Event{Type: OfficeGiven, At: tx.Now(), Entity: string(who.ID), Version: who.Version, Actor: by, Facts: facts})
 	return tx.SavePrincipals(who)

@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/broker"
+)
+
+// endsWithWhoAnswers: what a vendor has ends with the contract, also when that is moved
+// closer, and with their sponsor; what an agent has ends with its task and its human.
+func endsWithWhoAnswers(w *world) {
+	ctx := context.Background()
+	b := w.process("a", w.store, nil, &wire{})
+	as := func(p access.Principal) broker.Caller {
+		c := caller1("mira")
+		c.Principal, c.Actor.Principal, c.Actor.Person = p, p.ID, p.Person
+		c.Source.Device = access.DeviceID("device-of-" + p.ID.Name())
+		return c
+	}
+	groups := []access.Group{"platform"}
+	made := time.Unix(1, 0).UTC()
+	agent := access.Principal{ID: "agent:fixer", Person: "mira", Responsible: "user:mira", Groups: groups, Version: 1, CreatedAt: made}
+	vendor := func(name string) access.Principal {
+		return access.Principal{ID: access.NewPrincipalID(access.User, name), Person: access.Person(name), Sponsor: "user:pia", Company: "Acme", Groups: groups, Version: 1, CreatedAt: made}
+	}
+	bo, cy := vendor("bo"), vendor("cy")
+	var ends time.Time
+	var his, hers, one, two, moved access.GrantID
+	n := 0
+	ask := func(p access.Principal, task access.TaskID, d time.Duration) (access.GrantID, access.RequestState) {
+		n++
+		v, err := b.Submit(ctx, as(p), broker.Ask{Resource: "db0", Role: "reader", Duration: d, Reason: "r", Task: task, Key: string(rune('a' + n)), Body: access.Digest{1}})
+		w.insist(err)
+		if v.Grant == nil {
+			return "", v.Request.State
+		}
+		return v.Grant.ID, v.Request.State
+	}
+	w.soon(2*time.Second, "settle", func() {
+		w.insist(w.store.Update(ctx, func(tx broker.Tx) error {
+			ends = tx.Now().Add(60 * time.Second)
+			bo.Until, cy.Until, agent.Until = ends, tx.Now().Add(time.Hour), tx.Now().Add(time.Hour)
+			return tx.SavePrincipals(agent, bo, cy)
+		}))
+	})
+	w.soon(4*time.Second, "ask", func() {
+		if g, s := ask(bo, "", 2*time.Minute); g != "" || s != access.RequestIsDenied {
+			w.fail("Q-07", "a request beyond the contract is %s", s)
+		}
+		his, _ = ask(bo, "", 50*time.Second)
+		hers, _ = ask(cy, "", 10*time.Minute)
+		one, _ = ask(agent, "OPS-1", 10*time.Minute)
+		two, _ = ask(agent, "OPS-2", 10*time.Minute)
+	})
+	w.soon(12*time.Second, "move", func() {
+		sooner := w.store.Now().Add(20 * time.Second)
+		_, err := b.SetContract(ctx, caller1("pia"), "bo", broker.Contract{Until: &sooner, Why: "done early"})
+		w.insist(err)
+		ends = sooner
+		if g, _ := w.store.Grant(his); g.ExpiresAt.After(sooner) {
+			w.fail("Q-07", "the contract ends at %s, and the grant at %s", sooner, g.ExpiresAt)
+		}
+		moved = hers
+		_, ended, err := b.EndTask(ctx, caller1("mira"), agent.ID, "OPS-1", "done")
+		if w.insist(err); len(ended) != 1 || ended[0] != one {
+			w.fail("I-02", "the end of a task ended %v, and not %s", ended, one)
+		}
+	})
+	w.in(25*time.Second, "between", "", func() {
+		w.expect("promise", his, access.Active)
+		w.expect("promise", hers, access.Active)
+		w.expect("promise", two, access.Active)
+		w.expect("I-02", one, access.Ended)
+	})
+	w.soon(40*time.Second, "who answers goes", func() {
+		w.expect("I-02", his, access.Ended)
+		for _, id := range []access.PrincipalID{"user:mira", "user:pia"} {
+			w.insist(b.Disable(ctx, caller1("root"), id, "gone"))
+		}
+		for _, g := range w.store.Grants(true) {
+			if g.Principal == agent.ID || g.Principal == cy.ID {
+				w.fail("Q-07", "%s lives on without anybody who answers for %s", g.ID, g.Principal)
+			}
+		}
+		if g, _ := ask(cy, "", time.Minute); g != "" {
+			w.fail("Q-07", "a vendor without a sponsor is granted something")
+		}
+	})
+	w.in(60*time.Second, "look", "", func() {
+		w.expect("Q-07", moved, access.Ended)
+		w.expect("Q-07", two, access.Ended)
+		p, err := principalOf(w, bo.ID)
+		if w.insist(err); !p.Disabled || p.DisabledBy != access.DisabledByContract {
+			w.fail("Q-07", "the contract is over, and the account open")
+		}
+	})
+}
+
+func principalOf(w *world, id access.PrincipalID) (p access.Principal, err error) {
+	err = w.store.View(context.Background(), func(tx broker.Tx) (err error) { p, err = tx.Principal(id); return err })
+	return p, err
+}
