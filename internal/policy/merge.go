@@ -100,6 +100,8 @@ func (e entry) mentions(kind, name string) (line int, ok bool) {
 		refs = e.bundle.refs
 	case e.bundle != nil && kind == KindRole:
 		refs = e.bundle.roles
+	case e.schedule != nil && kind == KindIntegration && e.schedule.Kept.Elsewhere():
+		refs = []item{{e.schedule.Kept.Integration, e.schedule.keptLine}}
 	case e.rule != nil && kind == KindIntegration:
 		refs = []item{{e.rule.Require.Ticket.From, e.rule.Require.Ticket.lineFrom}}
 	case e.role != nil && kind == KindResource:

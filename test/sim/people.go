@@ -64,9 +64,15 @@ func (w *world) documents() string {
 		fmt.Fprintf(&b, "kind: Role\nresources: {type: %[1]s}\nname: "+r+"\n---\n", kind)
 	}
 	b.WriteString("kind: Policy\nname: at-once\nsubjects: [group:platform]\nroles: [reader, owner, both, shared, admin, watched]\nrequire: {maxDuration: 2h}\n---\n")
-	b.WriteString(needs("guests-ask", "guests", "reader, owner", 1) + "---\n" + needs("platform-writes", "platform", "writer", 2))
+	b.WriteString(needs("guests-ask", "guests", "reader, owner", 1) + "---\n" + writers)
 	return b.String()
 }
+
+// writers need two persons one after the other; who is asked is reminded, others are asked
+// besides, and in the end it is too late.
+const writers = "kind: Policy\nname: platform-writes\nsubjects: [group:platform]\nroles: [writer]\nrequire:\n" +
+	"  approvals: [{from: [group:dba]}, {from: [group:dba], stage: 2, escalate: {after: 30m, to: [user:root]}}]\n" +
+	"  answerWithin: 6h\n  remindAfter: 20m\n  maxDuration: 2h\n"
 
 func needs(name, group, roles string, n int) string {
 	return fmt.Sprintf("kind: Policy\nname: %s\nsubjects: [group:%s]\nroles: [%s]\nrequire: {approvals: [{from: [group:dba], count: %d}], maxDuration: 2h}\n", name, group, roles, n)
