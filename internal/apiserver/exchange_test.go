@@ -222,7 +222,7 @@ func TestExpiredHolder(t *testing.T) {
 	check(t, err)
 	set, err := y.server.broker.Documents(t.Context())
 	check(t, err)
-	check(t, y.server.EndUnfit(t.Context(), set)) // nothing is wrong yet
+	check(t, y.server.EndUnfit(t.Context(), set, true)) // nothing is wrong yet
 	if _, err := c.Whoami(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestExpiredHolder(t *testing.T) {
 	}
 	set, err = y.server.broker.Documents(t.Context())
 	check(t, err)
-	check(t, y.server.EndUnfit(t.Context(), set))
+	check(t, y.server.EndUnfit(t.Context(), set, true))
 	ended, err := y.admin.Request(t.Context(), r.ID, api.Wait{For: api.Ended, Time: 20 * time.Second})
 	check(t, err)
 	if ended.Grant.State != api.GrantEnded || ended.Grant.EndReason != api.EndPolicy {

@@ -97,7 +97,7 @@ func (s *Server) WatchWorkloads(ctx context.Context) {
 			if err != nil || set.Version() == version && now.Sub(at) < lookAnyway {
 				continue // the store is away: then nobody is let in by it either
 			}
-			if err := s.EndUnfit(ctx, set); err != nil {
+			if err := s.EndUnfit(ctx, set, set.Version() != version); err != nil {
 				if ctx.Err() == nil {
 					s.log.Warn("the logins of workloads were not all compared; tried again", "error", err)
 				}
@@ -108,38 +108,21 @@ func (s *Server) WatchWorkloads(ctx context.Context) {
 	}
 }
 
-// EndUnfit ends what fits no document of the set: logins that are good, and those that
-// have expired and whose access has not.
-func (s *Server) EndUnfit(ctx context.Context, set *policy.Set) error {
+// EndUnfit ends what fits no document of the set: logins that are good, and with held
+// also the access of those that have ended before their access does.
+func (s *Server) EndUnfit(ctx context.Context, set *policy.Set, held bool) error {
 	logins, err := s.ident.Workloads(ctx)
+	if err == nil && held {
+		var more []access.Login
+		more, err = s.holders(ctx)
+		logins = append(logins, more...)
+	}
 	if err != nil {
 		return err
 	}
-	self := broker.Caller{Principal: access.Principal{ID: access.System.Principal, Auditor: true}}
-	holders := map[access.PrincipalID]bool{}
-	for q := (access.GrantQuery{States: []access.GrantState{access.Scheduled, access.Provisioning, access.Active}, Limit: 1000}); ; {
-		vs, err := s.broker.Grants(ctx, self, q)
-		if err != nil {
-			return err
-		}
-		for _, v := range vs {
-			if id := v.Grant.Principal; id.Kind() == access.Service && !holders[id] {
-				holders[id] = true
-				own, err := s.ident.WorkloadsOf(ctx, id)
-				if err != nil {
-					return err
-				}
-				logins = append(logins, own...)
-			}
-		}
-		if len(vs) < q.Limit {
-			break
-		}
-		q.Before = vs[len(vs)-1].Grant.ID
-	}
 	done := map[access.Digest]bool{}
 	for _, l := range logins {
-		if done[l.Token] || l.Exchange == nil {
+		if done[l.Token] {
 			continue
 		}
 		done[l.Token] = true
@@ -151,6 +134,43 @@ func (s *Server) EndUnfit(ctx context.Context, set *policy.Set) error {
 		}
 	}
 	return nil
+}
+
+// holders are the logins by which services hold what they hold now: of each grant the
+// newest of its device, whether it is good or not.
+func (s *Server) holders(ctx context.Context) (logins []access.Login, err error) {
+	self := broker.Caller{Principal: access.Principal{ID: access.System.Principal, Auditor: true}}
+	services, err := s.broker.Principals(ctx, self, access.Service)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range services {
+		var own []access.Login // read when there is something to compare with
+		for q := (access.GrantQuery{Principal: p.ID, States: []access.GrantState{access.Scheduled, access.Provisioning, access.Active}, Limit: 1000}); ; {
+			vs, err := s.broker.Grants(ctx, self, q)
+			if err != nil {
+				return nil, err
+			}
+			if len(vs) > 0 && own == nil {
+				if own, err = s.ident.WorkloadsOf(ctx, p.ID); err != nil {
+					return nil, err
+				}
+			}
+			for _, v := range vs {
+				for _, l := range slices.Backward(own) {
+					if l.Auth.Provider == v.Grant.Source.Auth.Provider && (l.Device == "" || l.Device == v.Grant.Device) {
+						logins = append(logins, l)
+						break
+					}
+				}
+			}
+			if len(vs) < q.Limit {
+				break
+			}
+			q.Before = vs[len(vs)-1].Grant.ID
+		}
+	}
+	return logins, nil
 }
 
 func (s *Server) listWorkloads(ctx context.Context, _ call, in *Paging) (*reply[api.Page[api.Workload]], error) {

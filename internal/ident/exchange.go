@@ -193,12 +193,12 @@ func (i *Ident) used(ctx context.Context, l access.Login, now time.Time) {
 	_ = i.store.Update(ctx, func(tx Tx) error { return tx.LoginSeen(l.Token) })
 }
 
-// WorkloadsOf are the logins of a service's workloads that nobody ended, also those
-// whose time is up: what was asked for with them may go on.
+// WorkloadsOf are all logins of a service's workloads that are kept, the oldest first,
+// also those that have ended: what was asked for with them may go on.
 func (i *Ident) WorkloadsOf(ctx context.Context, p access.PrincipalID) (all []access.Login, err error) {
 	err = i.store.View(ctx, func(tx Tx) error {
 		if all, err = tx.Logins(p); err == nil {
-			all = slices.DeleteFunc(all, func(l access.Login) bool { return l.Revoked || l.Exchange == nil })
+			all = slices.DeleteFunc(all, func(l access.Login) bool { return l.Exchange == nil })
 		}
 		return err
 	})

@@ -136,9 +136,12 @@ func TestPipelines(t *testing.T) {
 	must(t, o.Clean(ctx, 30*time.Second))
 	t.Log("a job of the forge ran psql and left nothing")
 	var mine []api.Request
-	must(t, s.As("root").JSON(ctx, &mine, "get", "grants"))
-	if len(mine) != 1 || mine[0].Principal != "service:ci" || mine[0].Grant.EndReason != api.EndReturned {
-		t.Errorf("the grant is %+v", mine)
+	until(t, "its grant has ended", func() (bool, error) {
+		err := s.As("root").JSON(ctx, &mine, "get", "requests")
+		return len(mine) == 1 && mine[0].Grant != nil && mine[0].Grant.State == api.GrantEnded, err
+	})
+	if mine[0].Principal != "service:ci" || mine[0].Grant.EndReason != api.EndReturned {
+		t.Errorf("the request is %+v", mine[0])
 	}
 	if r := s.As("root").Run(ctx, "audit", "search", "--type", "login.created", "-o", "json"); !strings.Contains(r.Out, "orders-pipeline") || !strings.Contains(r.Out, "repository=corp/orders") {
 		t.Errorf("the log does not say by what it was let in: %s%s", r.Out, r.Err)
