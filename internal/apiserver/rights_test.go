@@ -572,6 +572,8 @@ func TestIDsOfOthers(t *testing.T) {
 			ids = []string{s.review()}
 		case strings.Contains(rt.path, "/sessions/{id}"):
 			ids = []string{s.session()}
+		case strings.Contains(rt.path, "/delegations/{id}"):
+			ids = []string{s.fill("{delegation}")}
 		case !strings.Contains(rt.path, "/requests/{id}") && name != "revoke":
 			if strings.Contains(rt.path, "{id}") && barren[name] == "" {
 				t.Errorf("%s takes an id, and this test does not know whose", name)

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -181,6 +182,10 @@ func (w *world) as(admin *api.Client, u api.UserAdd) *api.Client {
 			return err
 		}
 		p.Admin, p.Auditor, p.Author, p.Version = offices.Admin, offices.Auditor, offices.Author, p.Version+1
+		if err := tx.Append(access.Event{Type: broker.OfficeGiven, At: tx.Now(), Entity: string(p.ID), Version: p.Version, Actor: access.System,
+			Facts: map[string]string{"person": string(p.Person), "admin": strconv.FormatBool(p.Admin)}}); err != nil {
+			return err
+		}
 		return tx.SavePrincipals(p)
 	}))
 	return w.enroll(added.EnrollToken.Reveal(), "")

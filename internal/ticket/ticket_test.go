@@ -15,8 +15,8 @@ import (
 	"stint/internal/access"
 )
 
-// The answers below are those of the providers' own documentation, cut to fewer fields
-// that are not read: Jira Cloud REST API 3 "Get issue", ServiceNow "Table API", GitHub
+// The answers below are written in the form that the providers' documentation gives, and
+// were taken from no live system: Jira Cloud REST API 3 "Get issue", ServiceNow "Table API", GitHub
 // REST "Get an issue" (2022-11-28), GitLab "Issues API: single project issue".
 
 const jiraAnswer = `{
