@@ -18,7 +18,7 @@ MINUTES ?= 10
 SEEDS  ?= 200
 PAIRS  ?= 10m
 UPGRADES ?= 1
-RACED  := ./internal/broker ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
+RACED  := ./internal/broker ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
 .PHONY: all help build setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 
