@@ -206,7 +206,7 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, p
 		}
 		as := v
 		if a.For != "" {
-			if as, ok = voters[a.For]; !ok || as.Usable(now) != nil || as.Person == r.Person || as.Person != a.ForPerson {
+			if as, ok = voters[a.For]; !ok || as.Usable(now) != nil || as.MayApprove() != nil || as.Person == r.Person || as.Person != a.ForPerson {
 				continue
 			}
 		}

@@ -60,6 +60,9 @@ func Delegate(draft Delegation, from, to Principal, has []Delegation, longest ti
 		return Delegation{}, Event{}, Fail(Internal, "incomplete-delegation", "the delegation lacks its id")
 	case from.ID.Kind() != User || to.ID.Kind() != User || from.Person == "" || to.Person == "":
 		return Delegation{}, Event{}, Fail(Invalid, "not-a-person", "only people approve, so only people delegate, and to people")
+	case from.MayApprove() != nil || to.MayApprove() != nil:
+		return Delegation{}, Event{}, Fail(Invalid, "not-of-the-house", "only people of the house approve, so only they delegate, and to each other").
+			Because(string(from.ID) + " or " + string(to.ID) + " is a vendor")
 	case from.Person == to.Person:
 		return Delegation{}, Event{}, Fail(Invalid, "own-delegation", "nobody delegates to themselves").Because(string(from.ID) + " and " + string(to.ID) + " are of one person, " + string(to.Person))
 	case to.Usable(now) != nil:

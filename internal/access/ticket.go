@@ -1,5 +1,9 @@
 package access
 
+// TicketUnreadable is the code of an error of kind Unavailable that is about one ticket and
+// says nothing about its system.
+const TicketUnreadable = "ticket-unreadable"
+
 // Ticket is what a ticket system says of one ticket. People in it are the system's own
 // ids, the ones that never change hands; whose they are here, somebody else finds out.
 type Ticket struct {

@@ -118,6 +118,9 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 	if err == nil {
 		err = p.Usable(tx.Now())
 	}
+	if err == nil {
+		err = b.fresh(tx, p)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

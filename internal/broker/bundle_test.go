@@ -277,6 +277,12 @@ func TestFavourites(t *testing.T) {
 		_, err := in.SaveFavourite(ctx, in.as("gus"), bad)
 		wantCode(t, err, code)
 	}
+	// A program that acts for a person changes nothing that they keep.
+	program := in.as("gus")
+	program.Principal.ID, program.Principal.Responsible = "agent:fixer", "user:gus"
+	_, err = in.SaveFavourite(ctx, program, f)
+	wantCode(t, err, "not-a-person")
+	wantCode(t, in.DropFavourite(ctx, program, "nightly"), "not-a-person")
 	must(t, in.DropFavourite(ctx, in.as("gus"), "nightly"))
 	wantCode(t, in.DropFavourite(ctx, in.as("gus"), "nightly"), "no-such-favourite")
 }

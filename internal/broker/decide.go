@@ -63,6 +63,9 @@ func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.
 		if r.State != access.RequestIsGranted {
 			return r, nil
 		}
+		if err := b.freshStill(tx, r.Principal, r.Emergency); err != nil {
+			return before, err // the yes is not used up
+		}
 		return b.carryOut(tx, fx, r, set, true)
 	})
 	if err != nil {

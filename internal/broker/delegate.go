@@ -41,7 +41,7 @@ func (b *Broker) as(tx Tx, set *policy.Set, p access.Principal) (access.Principa
 			continue
 		case err != nil:
 			return p, err
-		case from.Usable(tx.Now()) != nil || from.Person != d.Person || p.Person != d.ToPerson:
+		case from.Usable(tx.Now()) != nil || from.MayApprove() != nil || from.Person != d.Person || p.Person != d.ToPerson:
 			continue // who they are has changed since
 		}
 		p.Delegators = append(p.Delegators, access.DelegatorOf(set.Knows(from, tx.Now())))

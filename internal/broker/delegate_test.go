@@ -109,3 +109,24 @@ func TestDelegatedVoteAtTheStart(t *testing.T) {
 		t.Errorf("it ended %s", g.EndReason)
 	}
 }
+
+// Whoever approves nothing themselves hands nothing on: neither a vendor whom a policy's
+// group holds, nor one who became so after they delegated.
+func TestVendorsDelegateNothing(t *testing.T) {
+	h := newHouse(t, time.Hour)
+	h.apply(partyDocuments + "---\n" + guests("{approvals: [{from: [user:bo, user:omar]}]}"))
+	_, err := h.Delegate(t.Context(), h.by(bo), broker.Delegation{To: "user:noor", For: time.Hour, Why: "away"})
+	wantCode(t, err, "not-of-the-house")
+	_, err = h.Delegate(t.Context(), h.as("omar"), broker.Delegation{To: bo, For: time.Hour, Why: "away"})
+	wantCode(t, err, "not-of-the-house")
+	_, err = h.Delegate(t.Context(), h.as("omar"), broker.Delegation{To: "user:noor", For: time.Hour, Why: "away"})
+	must(t, err)
+	h.change(func(p *access.Principal) {
+		p.Sponsor, p.Company, p.Until = "user:olga", "Acme", time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	}, "omar")
+	v, err := h.Submit(t.Context(), h.as("gus"), ask("reader", time.Minute))
+	if err == nil {
+		_, err = h.yes("noor", v)
+		wantCode(t, err, "not-found")
+	}
+}

@@ -14,9 +14,21 @@ func (b *Broker) Favourites(ctx context.Context, c Caller) (fs []access.Favourit
 	return fs, err
 }
 
+// keeps refuses whoever is not a person: what they keep is under the person's name, who
+// would ask by it for what a program wrote there.
+func (c Caller) keeps() error {
+	if c.Principal.ID.Kind() == access.User {
+		return nil
+	}
+	return access.Fail(access.Denied, "not-a-person", "only people keep favourites").Because(string(c.Principal.ID) + " is not a user")
+}
+
 // SaveFavourite keeps one of the caller's, in the place of one of that name. What it
 // names has to be there; whether they may have it is asked when they do.
 func (b *Broker) SaveFavourite(ctx context.Context, c Caller, f access.Favourite) (access.Favourite, error) {
+	if err := c.keeps(); err != nil {
+		return f, err
+	}
 	if !access.ValidName(f.Name) {
 		return f, access.Fail(access.Invalid, "bad-name", fmt.Sprintf("%q cannot be a name", f.Name)).
 			Because("a name is 1 to 63 of a-z, 0-9, '.', '_', '-' and begins with a letter or digit")
@@ -49,6 +61,9 @@ func (b *Broker) SaveFavourite(ctx context.Context, c Caller, f access.Favourite
 
 // DropFavourite forgets one of the caller's.
 func (b *Broker) DropFavourite(ctx context.Context, c Caller, name string) error {
+	if err := c.keeps(); err != nil {
+		return err
+	}
 	return b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		have, err := tx.Favourites(c.Principal.Person)
 		if err != nil {

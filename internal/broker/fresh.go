@@ -3,22 +3,36 @@ package broker
 import "stint/internal/access"
 
 // fresh refuses something new to somebody of whom is known only what was so too long
-// ago. Break-glass does not ask, and neither does anything that ends access.
-func (b *Broker) fresh(p access.Principal) error {
+// ago, or who is answered for by such a one: an agent may have no more than its human.
+// Break-glass does not ask, and neither does anything that ends access.
+func (b *Broker) fresh(tx Tx, p access.Principal) error {
 	if b.Fresh == nil {
 		return nil
 	}
-	return b.Fresh(p)
-}
-
-// stillFresh is the same for a grant that is about to begin.
-func (b *Broker) stillFresh(tx Tx, g access.Grant) error {
-	if b.Fresh == nil || g.Emergency.Is() {
+	if err := b.Fresh(p); err != nil {
+		return err
+	}
+	if p.AnsweredBy() == "" {
 		return nil
 	}
-	p, err := tx.Principal(g.Principal)
+	by, err := tx.Principal(p.AnsweredBy())
+	switch {
+	case missing(err):
+		return nil // policy refuses whom nobody answers for
+	case err != nil:
+		return err
+	}
+	return b.Fresh(by)
+}
+
+// freshStill is the same for what was asked for before and is about to be had.
+func (b *Broker) freshStill(tx Tx, id access.PrincipalID, e access.Emergency) error {
+	if b.Fresh == nil || e.Is() {
+		return nil
+	}
+	p, err := tx.Principal(id)
 	if err != nil {
 		return err
 	}
-	return b.Fresh(p)
+	return b.fresh(tx, p)
 }

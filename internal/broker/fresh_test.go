@@ -31,3 +31,35 @@ func TestStaleFacts(t *testing.T) {
 	must(t, err)
 	h.until("mira", string(v.Request.ID), access.Ended)
 }
+
+// TestStaleFactsOnAllWays: what is asked for in a bundle, by an agent, or was asked for
+// before the facts were stale, is no way around.
+func TestStaleFactsOnAllWays(t *testing.T) {
+	h := newHouse(t, time.Hour)
+	h.apply(partyDocuments + "---\n" + two)
+	waits, err := h.Submit(t.Context(), h.as("gus"), ask("reader", time.Minute))
+	must(t, err)
+	if waits.Request.State != access.RequestPending {
+		t.Fatalf("it is %s", waits.Request.State)
+	}
+	stale := true
+	h.Fresh = func(p access.Principal) error {
+		if stale && (p.ID == "user:gus" || p.ID == "user:mira") {
+			return access.Fail(access.Unavailable, "stale-directory", "nothing new is granted to you for now")
+		}
+		return nil
+	}
+	if _, _, err := h.SubmitBundle(t.Context(), h.as("gus"), bundle(part("db", "reader"), part("db2", "reader"))); code(err) != "stale-directory" {
+		t.Errorf("a bundle: %v", err)
+	}
+	if _, err := h.Submit(t.Context(), h.by(fixer), task("T-1", time.Minute)); code(err) != "stale-directory" {
+		t.Errorf("an agent of somebody stale: %v", err)
+	}
+	if _, err := h.yes("omar", waits); code(err) != "stale-directory" {
+		t.Errorf("a yes to somebody stale: %v", err)
+	}
+	stale = false
+	waits, err = h.yes("omar", waits) // the yes was not used up
+	must(t, err)
+	h.until("gus", string(waits.Request.ID), access.Active)
+}

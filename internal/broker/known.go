@@ -55,7 +55,7 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		a.Tickets = b.ticketsKnown(set, a)
 	}
 	if w.Holds {
-		gs, err := tx.Grants(access.GrantQuery{Person: a.Principal.Person, States: held, Limit: dueBatch})
+		gs, err := holdings(tx, a.Principal.Person)
 		if err != nil {
 			return a, err
 		}
@@ -80,6 +80,22 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		}
 	}
 	return a, nil
+}
+
+// holdings lists all that a person holds, however much: what was left out would exclude
+// nothing, and would not count.
+func holdings(tx Tx, p access.Person) (all []access.Grant, err error) {
+	q := access.GrantQuery{Person: p, States: held, Limit: dueBatch}
+	for {
+		gs, err := tx.Grants(q)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, gs...); len(gs) < q.Limit {
+			return all, nil
+		}
+		q.Before = gs[len(gs)-1].ID
+	}
 }
 
 // asked are the person's undecided requests that this transaction makes.

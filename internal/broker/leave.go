@@ -7,14 +7,15 @@ import (
 )
 
 // Leave disables a user because a provider says that they left, as Disable does for an
-// administrator; who is disabled already stays so. It does not ask who calls: that is
-// decided where the provider's word comes in. The last administrator who can sign in
+// administrator; who is disabled already stays so, and a vendor whose contract is over is
+// not let in again by who extends it. It does not ask who calls: that is decided where
+// the provider's word comes in. The last administrator who can sign in
 // loses what they hold and every login, and keeps the account: Stint without an
 // administrator could not be mended.
 func (b *Broker) Leave(ctx context.Context, actor access.Actor, id access.PrincipalID, provider, why string) error {
 	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
 		p, err := tx.Principal(id)
-		if err != nil || p.Disabled {
+		if err != nil || p.Disabled && p.DisabledBy != access.DisabledByContract {
 			return err
 		}
 		last, err := lastAdministrator(tx, p)

@@ -395,3 +395,25 @@ func TestSponsorGoesInTheMiddle(t *testing.T) {
 	}
 	h.clean()
 }
+
+// TestSponsorCannotUndo: whom an administrator or a provider disables after the contract
+// ended, no sponsor lets in again.
+func TestSponsorCannotUndo(t *testing.T) {
+	for who, disable := range map[string]func(h house) error{
+		"an administrator": func(h house) error { return h.Disable(t.Context(), h.as("root"), bo, "not again") },
+		"a provider": func(h house) error {
+			return h.Leave(t.Context(), access.System, bo, "corp", "left")
+		},
+	} {
+		h := newHouse(t, time.Hour)
+		over, ahead := time.Now().Add(-time.Second), time.Now().Add(24*time.Hour)
+		_, err := h.SetContract(t.Context(), h.as("root"), "bo", broker.Contract{Until: &over})
+		must(t, err)
+		must(t, disable(h))
+		_, err = h.SetContract(t.Context(), h.as("olga"), "bo", broker.Contract{Until: &ahead})
+		must(t, err)
+		if p := h.principal(bo); !p.Disabled {
+			t.Errorf("disabled by %s, and let in again by the sponsor", who)
+		}
+	}
+}

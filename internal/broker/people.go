@@ -31,7 +31,7 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 		if err != nil {
 			return err
 		}
-		if p.Disabled {
+		if p.Disabled && p.DisabledBy != access.DisabledByContract { // that one's sponsor can end it
 			return access.Fail(access.Conflict, "already-disabled", string(id)+" is disabled already")
 		}
 		return b.disable(tx, fx, p, "", why, c.Actor)

@@ -163,7 +163,7 @@ func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) erro
 		return nil
 	}
 	lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
-	if no = errors.Join(b.open(tx), b.stillFresh(tx, g), no); no != nil {
+	if no = errors.Join(b.open(tx), b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {
 		return b.giveUp(tx, fx, g, access.ByPolicy, no)
 	}
 	g = g.Depends(lasting)

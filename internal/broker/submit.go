@@ -150,7 +150,7 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 			err = p.Usable(tx.Now())
 		}
 		if err == nil && !a.Emergency.Is() {
-			err = b.fresh(p)
+			err = b.fresh(tx, p)
 		}
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -41,7 +42,7 @@ type desk struct {
 	calls chan struct{}
 	mu    sync.Mutex
 	read  map[ticketKey]reading
-	lost  map[string]reading // by system: it did not answer
+	lost  map[ticketKey]reading // one ticket, or without an id all of a system: it did not answer
 }
 
 type ticketKey struct {
@@ -58,7 +59,7 @@ type reading struct {
 }
 
 func newDesk() *desk {
-	return &desk{calls: make(chan struct{}, ticketCalls), read: map[ticketKey]reading{}, lost: map[string]reading{}}
+	return &desk{calls: make(chan struct{}, ticketCalls), read: map[ticketKey]reading{}, lost: map[ticketKey]reading{}}
 }
 
 // known is what was read no longer ago than good.
@@ -68,8 +69,10 @@ func (d *desk) known(k ticketKey, good time.Duration, now time.Time) (reading, b
 	if r, ok := d.read[k]; ok && now.Sub(r.at) <= good {
 		return r, true
 	}
-	if r, ok := d.lost[k.system]; ok && now.Sub(r.at) <= ticketRest {
-		return r, true
+	for _, k := range []ticketKey{k, {system: k.system}} {
+		if r, ok := d.lost[k]; ok && now.Sub(r.at) <= ticketRest {
+			return r, true
+		}
 	}
 	return reading{}, false
 }
@@ -78,10 +81,18 @@ func (d *desk) keep(k ticketKey, r reading) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if errors.Is(r.err, access.Unavailable) {
-		d.lost[k.system] = r
+		maps.DeleteFunc(d.lost, func(_ ticketKey, old reading) bool { return r.at.Sub(old.at) > ticketRest })
+		// One that cannot be read is no word about the others, or whoever writes it
+		// would keep everybody's from being read.
+		var e *access.Error
+		if !errors.As(r.err, &e) || e.Code != access.TicketUnreadable {
+			k = ticketKey{system: k.system}
+		}
+		d.lost[k] = r
 		return // what was read before is good for as long as it was
 	}
-	delete(d.lost, k.system)
+	delete(d.lost, k)
+	delete(d.lost, ticketKey{system: k.system})
 	for old, is := range d.read {
 		if len(d.read) < ticketsKept && r.at.Sub(is.at) <= ticketGood {
 			continue

@@ -57,6 +57,9 @@ func (k *tracker) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case key == "OPS-666": // moved to where nobody follows
+		http.Redirect(w, r, "/elsewhere", http.StatusMovedPermanently)
+		return
 	case k.down:
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
@@ -456,5 +459,22 @@ func TestTicketsAreNotAskedForNothing(t *testing.T) {
 	}
 	if k.asked != 1 {
 		t.Errorf("for twenty questions at once it was asked %d times", k.asked)
+	}
+}
+
+// One ticket that cannot be read, which anybody can bring about, keeps nobody's from being
+// read.
+func TestOneTicketUnreadable(t *testing.T) {
+	in, k := newTicketed(t, byTicket)
+	k.set("OPS-1", good())
+	x, err := in.Preview(t.Context(), in.as("gus"), withTicket(time.Minute, "OPS-666"), "")
+	must(t, err)
+	if said := fmt.Sprint(x.Trials); !strings.Contains(said, "redirect") {
+		t.Fatalf("it is read: %s", said)
+	}
+	v, err := in.Submit(t.Context(), in.as("gus"), withTicket(time.Minute, "OPS-1"))
+	must(t, err)
+	if v.Request.State != access.RequestIsGranted {
+		t.Errorf("%s: %v", v.Request.State, v.Request.Decision.Reasons)
 	}
 }

@@ -83,10 +83,14 @@ func (i *Ident) AddPasskey(ctx context.Context, by Caller, n NewPasskey) (p acce
 		if p, ev, err = passkey.Propose(draft, o, roster, by.Actor, now); err != nil {
 			return err
 		}
+		ended, err := endRecoveries(tx, who, by)
+		if err != nil {
+			return err
+		}
 		if err := tx.SavePasskeys(append(roster.Used(), p)...); err != nil {
 			return err
 		}
-		return tx.Append(append(evs, ev)...)
+		return tx.Append(slices.Concat(evs, []access.Event{ev}, ended)...)
 	})
 	if err != nil {
 		return access.Passkey{}, err

@@ -130,6 +130,43 @@ func enrolsOnly(tx Tx, p access.Principal, l access.Login) (bool, error) {
 	}), nil
 }
 
+// endRecoveries ends, before a new passkey of a person is kept, the logins by recovery code
+// that wait for one, but for the one that makes it: else whoever found another code would
+// be let in by what the person makes, and others vouch for.
+func endRecoveries(tx Tx, who access.Principal, by Caller) (evs []access.Event, err error) {
+	users, err := tx.Principals(access.User)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		if u.Person != who.Person {
+			continue
+		}
+		all, err := tx.Logins(u.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range all {
+			if l.Revoked || l.Token == by.Login.Token || !tx.Now().Before(l.ExpiresAt) {
+				continue
+			}
+			switch only, err := enrolsOnly(tx, u, l); {
+			case err != nil:
+				return nil, err
+			case !only:
+				continue
+			}
+			if err := tx.RevokeLogin(l.Token); err != nil {
+				return nil, err
+			}
+			ev := loginEvent(LoginEnded, l, 2, by.Actor, tx.Now())
+			ev.Facts["why"] = "a passkey was made by another login"
+			evs = append(evs, ev)
+		}
+	}
+	return evs, nil
+}
+
 // OnlyEnrols refuses what a login by recovery code is not for.
 func OnlyEnrols() error {
 	return access.Fail(access.Denied, "recovery-only", "this login is for making a passkey alone").

@@ -53,17 +53,25 @@ type calLine struct {
 	n    int
 }
 
-// unfold joins what was folded (section 3.1).
+// unfold joins what was folded (section 3.1), in time that grows as the text does.
 func unfold(text string) (lines []calLine) {
 	n := 0
+	var folded []string // what the last line consists of
+	join := func() {
+		if len(folded) > 1 {
+			lines[len(lines)-1].text = strings.Join(folded, "")
+		}
+	}
+	defer func() { join() }()
 	for l := range strings.SplitSeq(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n"), "\n") {
 		n++
 		switch {
 		case l == "":
 		case (l[0] == ' ' || l[0] == '\t') && len(lines) > 0:
-			lines[len(lines)-1].text += l[1:]
+			folded = append(folded, l[1:])
 		default:
-			lines = append(lines, calLine{l, n})
+			join()
+			lines, folded = append(lines, calLine{l, n}), append(folded[:0], l)
 		}
 	}
 	return lines

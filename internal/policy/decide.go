@@ -60,6 +60,8 @@ type match struct {
 	rule *Rule
 	by   *condition // nil: the policy has none
 	err  error      // by could not be evaluated
+	// doubt says why it is not known whether the policy is for who asks; empty: it is.
+	doubt string
 }
 
 // path is an allowing policy that matches.
@@ -104,11 +106,29 @@ func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 		w.over = slices.Concat(limits(a, res, role, account), s.excluded(a, role), w.beyond())
 	}
 	for r := range s.concerning(role.Name) {
-		if r.speaksOf(a) && r.concerns(a.Principal, res) {
+		switch {
+		case !r.speaksOf(a):
+		case r.concerns(a.Principal, res):
 			w.apply(r)
+		case r.Deny && p != Alive && r.Resources.Matches(res):
+			w.inDoubt(r)
 		}
 	}
 	return w
+}
+
+// inDoubt weighs a denying rule whose subjects may be the principal: they take shifts in a
+// schedule of which it is not known who is on call. Nothing new is allowed by that; what
+// lives goes on until it is known.
+func (w *weighing) inDoubt(r *Rule) {
+	why := w.set.mayBeOnCall(r.Subjects, w.facts.ask.Principal.ID)
+	if why == "" {
+		return
+	}
+	if m, matched := w.conditions(r); matched {
+		m.doubt = why
+		w.denying = append(w.denying, m)
+	}
 }
 
 func (w *weighing) refuse(err error) {

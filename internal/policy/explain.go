@@ -112,6 +112,24 @@ func (s *Set) unknownShift(subjects []access.Subject) string {
 	return ""
 }
 
+// mayBeOnCall says for which of the subjects it is not known whether the principal, who
+// takes shifts there, is on call; empty where that is known.
+func (s *Set) mayBeOnCall(subjects []access.Subject, p access.PrincipalID) string {
+	for _, x := range subjects {
+		name, ok := x.Schedule()
+		schedule := s.schedule[name]
+		if !ok || schedule == nil || schedule.Trouble == "" {
+			continue
+		}
+		for _, who := range schedule.Kept.People {
+			if who == p {
+				return schedule.Trouble
+			}
+		}
+	}
+	return ""
+}
+
 // silence says why a rule has no say in an ask.
 func silence(r *Rule) string {
 	switch {

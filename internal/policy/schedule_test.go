@@ -164,3 +164,30 @@ func TestKeptElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestDenyInDoubt: where it is not known who is on call, a policy that denies those who are
+// denies whoever may be; nobody else, and nothing that lives.
+func TestDenyInDoubt(t *testing.T) {
+	base := compile(t, shop+elsewhere+rule("all", "{subjects: ['*'], roles: [reader]}")+rule("not-on-call", "{effect: deny, subjects: ['oncall:payments'], roles: [reader]}"))
+	lost := base.With(map[string]Duty{"payments": {Trouble: "who is on call in payments was last found out 2h ago"}})
+	ben := Duty{Shifts: []oncall.Shift{{Member: "PAM4FGS", From: noon.Add(-time.Hour), Until: noon.Add(time.Hour)}}}
+	other := ask()
+	other.Principal.ID, other.Principal.Person = "user:omar", "omar"
+	for name, c := range map[string]struct {
+		set   *Set
+		a     Ask
+		p     Phase
+		allow bool
+	}{
+		"known, and another's shift": {base.With(map[string]Duty{"payments": ben}), ask(), AtRequest, true},
+		"not known":                  {lost, ask(), AtRequest, false},
+		"not known at the start":     {lost, ask(), AtActivation, false},
+		"not known while it lives":   {lost, ask(), Alive, true},
+		"who takes no shifts there":  {lost, other, AtRequest, true},
+	} {
+		d := c.set.Decide(c.a, c.p, noon)
+		if (d.Effect == access.Allow) != c.allow || !c.allow && !strings.Contains(d.Reasons[0].Text, "last found out 2h ago") {
+			t.Errorf("%s: %s", name, said(d))
+		}
+	}
+}

@@ -67,6 +67,8 @@ func (w *weighing) denied() access.Decision {
 	for _, m := range w.denying {
 		text, line := "denies", m.rule.at.line
 		switch {
+		case m.doubt != "":
+			text = "denies whoever is on call, and " + m.doubt
 		case m.err != nil:
 			line = m.by.line
 			text = fmt.Sprintf("denies, because its condition could not be evaluated: %s (%s)", brief(m.by.text), m.err)

@@ -87,8 +87,8 @@ func (s Site) get(ctx context.Context, c *http.Client, path string, query url.Va
 	switch {
 	case res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden, res.StatusCode == http.StatusNotFound, res.StatusCode == http.StatusGone:
 		return s.unknown().Wrap(fmt.Errorf("%s answered %d", s.Name, res.StatusCode))
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		return s.failed("it answered with a redirect, which is not followed", nil)
+	case res.StatusCode >= 300 && res.StatusCode < 400: // as of an issue that was moved away
+		return s.unreadable("it answered with a redirect, which is not followed")
 	case res.StatusCode != http.StatusOK:
 		return s.failed(fmt.Sprintf("it answered %d", res.StatusCode), nil)
 	}
@@ -100,7 +100,7 @@ func (s Site) get(ctx context.Context, c *http.Client, path string, query url.Va
 	case err != nil:
 		return s.failed("its answer broke off", err)
 	case len(body) > answerBytes:
-		return s.failed(fmt.Sprintf("its answer is longer than %d bytes", answerBytes), nil)
+		return s.unreadable(fmt.Sprintf("its answer is longer than %d bytes", answerBytes))
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if s.Type == HTTP {
@@ -134,9 +134,17 @@ func (s Site) failed(why string, cause error) *access.Error {
 	return e
 }
 
+// unreadable is for an answer that says nothing of its ticket, and nothing of others:
+// whoever writes a ticket can bring it about.
+func (s Site) unreadable(why string) *access.Error {
+	e := s.failed(why, nil)
+	e.Code = access.TicketUnreadable
+	return e
+}
+
 // strange is for an answer that cannot be what was asked for.
 func (s Site) strange() *access.Error {
-	return s.failed("its answer is not about that ticket, or not understood", nil)
+	return s.unreadable("its answer is not about that ticket, or not understood")
 }
 
 func (s Site) bearer(req *http.Request) {

@@ -202,19 +202,20 @@ func TestOpen(t *testing.T) {
 		cs     Conditions
 		open   bool
 	}{
-		"somebody's repository":          {github, Conditions{is("repository", "corp/orders")}, false},
-		"all of an owner's":              {github, Conditions{like("repository", "corp/*")}, false},
-		"everybody's orders":             {github, Conditions{like("repository", "*/orders")}, true},
-		"who begins alike":               {github, Conditions{like("repository", "corp*/orders")}, true},
-		"a branch":                       {github, Conditions{is("ref", "refs/heads/main")}, true},
-		"a whole sub":                    {github, Conditions{is("sub", "repo:corp/orders:environment:production")}, false},
-		"a sub that names no repository": {github, Conditions{is("sub", "environment:production")}, true},
-		"a sub of an owner":              {github, Conditions{like("sub", "repo:corp/**")}, false},
-		"one of two is everybody's":      {github, Conditions{like("repository", "corp/*", "*/orders")}, true},
-		"a branch of somebody's":         {github, Conditions{is("ref", "refs/heads/main"), is("repository_owner_id", "9")}, false},
-		"nothing":                        {github, nil, true},
-		"a forge of our own":             {"https://gitlab.corp.example", Conditions{is("ref", "main")}, false},
-		"gitlab.com":                     {"https://gitlab.com", Conditions{is("ref", "main"), is("ref_protected", "true")}, true},
+		"somebody's repository":           {github, Conditions{is("repository", "corp/orders")}, false},
+		"all of an owner's":               {github, Conditions{like("repository", "corp/*")}, false},
+		"everybody's orders":              {github, Conditions{like("repository", "*/orders")}, true},
+		"who begins alike":                {github, Conditions{like("repository", "corp*/orders")}, true},
+		"a workflow that others may call": {github, Conditions{is("job_workflow_ref", "corp/shared/.github/workflows/deploy.yml@refs/heads/main")}, true},
+		"a branch":                        {github, Conditions{is("ref", "refs/heads/main")}, true},
+		"a whole sub":                     {github, Conditions{is("sub", "repo:corp/orders:environment:production")}, false},
+		"a sub that names no repository":  {github, Conditions{is("sub", "environment:production")}, true},
+		"a sub of an owner":               {github, Conditions{like("sub", "repo:corp/**")}, false},
+		"one of two is everybody's":       {github, Conditions{like("repository", "corp/*", "*/orders")}, true},
+		"a branch of somebody's":          {github, Conditions{is("ref", "refs/heads/main"), is("repository_owner_id", "9")}, false},
+		"nothing":                         {github, nil, true},
+		"a forge of our own":              {"https://gitlab.corp.example", Conditions{is("ref", "main")}, false},
+		"gitlab.com":                      {"https://gitlab.com", Conditions{is("ref", "main"), is("ref_protected", "true")}, true},
 	} {
 		if got := Open(x.issuer, x.cs) != nil; got != x.open {
 			t.Errorf("%s: open %v", name, got)

@@ -9,10 +9,12 @@ import (
 // owned are the claims that say whose a program is, of issuers at which everybody in
 // the world can get a token: a condition on one of them is what keeps them out. The
 // value is what a text of it begins with, where the claim can be made to say something
-// else than whose it is (GitHub's and GitLab's sub can be composed anew).
+// else than whose it is (GitHub's and GitLab's sub can be composed anew). GitHub's
+// job_workflow_ref is none of them: whoever calls a workflow that others may call has it,
+// in a repository and on a machine of their own.
 var owned = map[string]map[string]string{
 	"https://token.actions.githubusercontent.com": {"repository": "", "repository_id": "", "repository_owner": "", "repository_owner_id": "",
-		"job_workflow_ref": "", "workflow_ref": "", "enterprise_id": "", "sub": "repo:"},
+		"workflow_ref": "", "enterprise_id": "", "sub": "repo:"},
 	"https://gitlab.com":          {"project_path": "", "project_id": "", "namespace_path": "", "namespace_id": "", "sub": "project_path:"},
 	"https://accounts.google.com": {"sub": "", "email": "", "hd": ""},
 	"https://app.terraform.io":    {"terraform_organization_id": "", "terraform_organization_name": "", "terraform_workspace_id": "", "sub": "organization:"},
