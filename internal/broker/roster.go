@@ -37,7 +37,8 @@ type roster struct {
 // people are the enabled users as they were at one time.
 type people struct {
 	at      time.Time // the host's
-	all     []access.Principal
+	users   []access.Principal
+	all     []access.Principal // of these, who may approve
 	byID    map[access.PrincipalID]int
 	byGroup map[access.Group][]int
 }
@@ -45,7 +46,11 @@ type people struct {
 func newPeople(ps []access.Principal, at time.Time) *people {
 	r := &people{at: at, byID: map[access.PrincipalID]int{}, byGroup: map[access.Group][]int{}}
 	for _, p := range ps {
-		if p.Disabled || p.Person == "" || p.MayApprove() != nil {
+		if p.Disabled || p.Person == "" {
+			continue
+		}
+		r.users = append(r.users, p)
+		if p.MayApprove() != nil {
 			continue
 		}
 		n := len(r.all)
