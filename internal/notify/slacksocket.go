@@ -38,6 +38,7 @@ func (s *Service) runSocket(ctx context.Context, i Integration) {
 		return // the channel itself says so
 	}
 	c := ch.(*slack)
+	defer c.opening.Wait()
 	said := false
 	for fails := 0; ctx.Err() == nil; {
 		began := time.Now()
@@ -94,10 +95,10 @@ func (c *slack) converse(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		go func() {
+		c.opening.Go(func() { // a socket that ended keeps no next one waiting for them
 			defer func() { <-busy }()
 			c.open(ctx, sock, e)
-		}()
+		})
 	}
 }
 
