@@ -249,11 +249,10 @@ func TestCalendarFeed(t *testing.T) {
 
 // memory is a Memory of one schedule.
 type memory struct {
-	mu    sync.Mutex
-	at    Place
-	age   time.Duration
-	kept  []string
-	fresh int
+	mu   sync.Mutex
+	at   Place
+	age  time.Duration
+	kept []string
 }
 
 func (m *memory) Schedules(context.Context) ([]Schedule, error) {

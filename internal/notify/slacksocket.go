@@ -129,7 +129,7 @@ func (c *slack) socketURL(ctx context.Context) (*url.URL, error) {
 	u, err := url.Parse(got.URL)
 	home, herr := url.Parse(c.at.Address)
 	if err != nil || herr != nil || u.Scheme != "wss" || u.User != nil || u.Hostname() != home.Hostname() && !strings.HasSuffix(u.Hostname(), "."+home.Hostname()) {
-		return nil, fmt.Errorf("Slack names a socket that is not of %s", c.at.Address)
+		return nil, fmt.Errorf("the socket that Slack names is not of %s", c.at.Address)
 	}
 	return u, nil
 }
