@@ -38,7 +38,7 @@ func TestGithubToken(t *testing.T) {
 			_, _ = io.WriteString(w, `{"value": "a.b.c"}`)
 		}, "a.b.c"},
 		"no right":   {func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) }, ""},
-		"a redirect": {func(w http.ResponseWriter, r *http.Request, _ int) { http.Redirect(w, r, other.URL, 302) }, ""},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request, _ int) { http.Redirect(w, r, other.URL, http.StatusFound) }, ""},
 		"no value":   {func(w http.ResponseWriter, _ *http.Request, _ int) { _, _ = io.WriteString(w, `{}`) }, ""},
 		"no JSON":    {func(w http.ResponseWriter, _ *http.Request, _ int) { _, _ = io.WriteString(w, `<html>`) }, ""},
 		"endless": {func(w http.ResponseWriter, _ *http.Request, _ int) {

@@ -210,7 +210,7 @@ func (r Request) Recount(reqs []Requirement, voters map[PrincipalID]Principal, p
 				continue
 			}
 		}
-		a.Meets = r.meets(r.asking(reqs), as, a.counts(level))
+		a.Meets = r.meets(r.stillAsking(reqs), as, a.counts(level))
 		counted = append(counted, a)
 	}
 	if !Quorum(reqs, counted) {

@@ -7,8 +7,10 @@ func LevelFor(r Request, p Principal) (least Level, asked bool) {
 		return LevelConsole, false
 	}
 	least = LevelClient
+	open := r.OpenStage()
+	as, _ := r.voice(p, open, open)
 	for _, q := range r.Asking() {
-		if inAny(q, p) {
+		if inAny(q, as) {
 			least = min(least, r.Wants(q))
 		}
 	}

@@ -93,6 +93,16 @@ func (r Request) asking(reqs []Requirement) []Requirement {
 	return reqs
 }
 
+// stillAsking is the same for requirements that were decided anew: what was escalated
+// counts where the same are asked as then, and the same besides.
+func (r Request) stillAsking(reqs []Requirement) []Requirement {
+	then := r.Decision.Approvals
+	r.Escalated = slices.DeleteFunc(slices.Clone(r.Escalated), func(i int) bool {
+		return i < 0 || i >= len(reqs) || i >= len(then) || !slices.Equal(reqs[i].From, then[i].From) || !slices.Equal(reqs[i].EscalateTo, then[i].EscalateTo)
+	})
+	return r.asking(reqs)
+}
+
 // Asked lists all its requirements, in the order of the decision, with whoever they were
 // escalated to.
 func (r Request) Asked() []Requirement { return r.asking(r.Decision.Approvals) }

@@ -37,7 +37,7 @@ func (s *Server) submitBundle(ctx context.Context, c call, in *bundleIn) (*reply
 			return nil, err
 		}
 		for i, x := range xs {
-			out.Requests = append(out.Requests, preview(c, partAsk(ask, ask.Parts[i]), x))
+			out.Requests = append(out.Requests, preview(c, ask.Ask(ask.Parts[i]), x))
 		}
 		out.DryRun = true
 		return answer(out), nil
@@ -55,13 +55,9 @@ func (s *Server) submitBundle(ctx context.Context, c call, in *bundleIn) (*reply
 		out.Requests = append(out.Requests, r)
 	}
 	for _, l := range left {
-		out.Refused = append(out.Refused, preview(c, partAsk(ask, l.Part), broker.Preview{Explanation: policy.Explanation{Decision: l.Decision}}))
+		out.Refused = append(out.Refused, preview(c, ask.Ask(l.Part), broker.Preview{Explanation: policy.Explanation{Decision: l.Decision}}))
 	}
 	return answer(out), nil
-}
-
-func partAsk(a broker.BundleAsk, p broker.BundlePart) broker.Ask {
-	return broker.Ask{Resource: p.Resource, Role: p.Role, Duration: p.Duration, Start: a.Start, Reason: a.Reason, Ticket: a.Ticket}
 }
 
 var errNoSealKey = access.Fail(access.Invalid, "no-seal-key", "the credential needs a key to be sealed to").

@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
@@ -15,12 +14,8 @@ func (s *Server) delegate(ctx context.Context, c call, in *struct{ Body api.Dele
 		return nil, err
 	}
 	a := broker.Delegation{To: principalID(in.Body.To), For: span, Why: in.Body.Why}
-	if in.Body.Start != "" {
-		at, err := time.Parse(time.RFC3339, in.Body.Start)
-		if err != nil {
-			return nil, access.Fail(access.Invalid, "bad-start", "the start is not a time").Try("write it like 2026-12-20T08:00:00Z")
-		}
-		a.Starts = at.UTC()
+	if a.Starts, err = startOf(in.Body.Start); err != nil {
+		return nil, err
 	}
 	d, err := s.broker.Delegate(ctx, c.asked(nil), a)
 	if err != nil {

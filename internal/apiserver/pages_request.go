@@ -54,7 +54,11 @@ func (d doors) Request(ctx context.Context, v web.Visitor, id string) (web.Case,
 	}
 	r := x.Request
 	out := web.Case{Request: toRequest(x), Where: placesOf(r), Rights: r.Permissions.Rights, Grade: gradeOf(r), Mine: r.Principal == c.Principal.ID}
-	level, asked := access.LevelFor(r, c.Principal)
+	me, err := d.broker.Voter(ctx, who)
+	if err != nil {
+		return web.Case{}, err
+	}
+	level, asked := access.LevelFor(r, me)
 	if out.Decide = asked; asked {
 		out.Level = level.String()
 		k, err := d.keyring(ctx, v, c)
@@ -130,12 +134,17 @@ func (d doors) AskVote(ctx context.Context, v web.Visitor, id string, b web.Ball
 	if err != nil {
 		return web.Step{}, err
 	}
-	x, err := d.broker.View(ctx, callBy(c).asked(nil), id)
+	who := callBy(c).asked(nil)
+	x, err := d.broker.View(ctx, who, id)
+	if err != nil {
+		return web.Step{}, err
+	}
+	me, err := d.broker.Voter(ctx, who)
 	if err != nil {
 		return web.Step{}, err
 	}
 	r := x.Request
-	level, asked := access.LevelFor(r, c.Principal)
+	level, asked := access.LevelFor(r, me)
 	switch {
 	case vote.Seen != r.Digest:
 		return web.Step{}, otherRequest()

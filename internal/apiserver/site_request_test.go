@@ -306,3 +306,25 @@ func TestWhoSeesWhichPage(t *testing.T) {
 		t.Errorf("afterwards: %s, %v", r.State, err)
 	}
 }
+
+// TestDecidePageStandsIn: who is on call, and who votes for them for a time, decide on the
+// page as they do anywhere else.
+func TestDecidePageStandsIn(t *testing.T) {
+	files := strings.Replace(fmt.Sprintf(guarded, "high", "console"), "group:dba", "'oncall:night'", 1) +
+		"---\nkind: Schedule\nname: night\noverrides: [{member: user:noor, from: \"2020-01-01 00:00\", until: \"2120-01-01 00:00\"}]\n"
+	w, admin := paged(t, files)
+	gus, noor := w.as(admin, api.UserAdd{Name: "gus"}), w.as(admin, api.UserAdd{Name: "noor"})
+	w.as(admin, api.UserAdd{Name: "olga"})
+	_, err := noor.Delegate(t.Context(), api.DelegateAsk{To: "olga", For: "1h", Why: "on leave"})
+	check(t, err)
+	for _, name := range []string{"noor", "olga"} {
+		r := askVault(t, gus, "the night shift opens it")
+		g := w.guest(name)
+		g.get("/requests").want(t, http.StatusOK, "They wait for you", r.ID)
+		g.get("/r/"+r.ID).want(t, http.StatusOK, `value="approve"`)
+		g.post("/r/"+r.ID+"/decide", g.ballot(r.ID)).want(t, http.StatusSeeOther)
+		if r, err = gus.Request(t.Context(), r.ID, api.Wait{For: api.Ready, Time: 20 * time.Second}); err != nil || r.State != api.RequestApproved {
+			t.Errorf("%s approved, and it is %s, %v", name, r.State, err)
+		}
+	}
+}

@@ -237,8 +237,6 @@ func toService(v ident.ServiceView, set *policy.Set, now time.Time) api.Service 
 			out.Workloads = append(out.Workloads, w.Name)
 		}
 	}
-	for _, r := range v.Remarks(now, len(out.Workloads)) {
-		out.Remarks = append(out.Remarks, r)
-	}
+	out.Remarks = append(out.Remarks, v.Remarks(now, len(out.Workloads))...)
 	return out
 }

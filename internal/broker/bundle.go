@@ -32,7 +32,8 @@ type BundlePart struct {
 	Duration time.Duration
 }
 
-func (a BundleAsk) ask(p BundlePart) Ask {
+// Ask is one part as a request of its own.
+func (a BundleAsk) Ask(p BundlePart) Ask {
 	return Ask{Resource: p.Resource, Role: p.Role, Duration: p.Duration, Start: a.Start, Reason: a.Reason, Ticket: a.Ticket, Task: a.Task}
 }
 
@@ -65,7 +66,7 @@ func (b *Broker) PreviewBundle(ctx context.Context, c Caller, a BundleAsk) ([]Pr
 	}
 	var xs []Preview
 	for _, p := range a.Parts {
-		x, err := b.Preview(ctx, c, a.ask(p), "")
+		x, err := b.Preview(ctx, c, a.Ask(p), "")
 		if err != nil {
 			return nil, inPart(p, err)
 		}
@@ -89,7 +90,7 @@ func (b *Broker) SubmitBundle(ctx context.Context, c Caller, a BundleAsk) (vs []
 		return nil, nil, err
 	}
 	for _, p := range a.Parts {
-		_ = b.readTickets(ctx, a.ask(p).policy(c.Principal, c.Source)) // what could not be read, the decision says
+		_ = b.readTickets(ctx, a.Ask(p).policy(c.Principal, c.Source)) // what could not be read, the decision says
 	}
 	err = b.counting(ctx, func(who *people, sure bool) error {
 		return b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) (err error) {
@@ -114,13 +115,7 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 	if err := b.open(tx); err != nil {
 		return nil, nil, err
 	}
-	p, err := tx.Principal(c.Principal.ID)
-	if err == nil {
-		err = p.Usable(tx.Now())
-	}
-	if err == nil {
-		err = b.fresh(tx, p)
-	}
+	p, err := b.asker(tx, c, "")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,7 +128,7 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 	var parts []BundlePart
 	var drafts []access.Request
 	for _, part := range a.Parts {
-		ask := a.ask(part).policy(p, c.Source)
+		ask := a.Ask(part).policy(p, c.Source)
 		got, err := set.Resolve(ask)
 		if err != nil {
 			return nil, nil, inPart(part, err)
@@ -167,7 +162,7 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 	for i, draft := range drafts {
 		// Once more, with what the parts before it came to: of two that exclude each
 		// other, both were fine alone.
-		d, err := b.decide(tx, fx, set, a.ask(parts[i]).policy(p, c.Source), policy.AtRequest, subject{})
+		d, err := b.decide(tx, fx, set, a.Ask(parts[i]).policy(p, c.Source), policy.AtRequest, subject{})
 		if err != nil {
 			return nil, nil, err
 		}

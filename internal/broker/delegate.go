@@ -49,6 +49,15 @@ func (b *Broker) as(tx Tx, set *policy.Set, p access.Principal) (access.Principa
 	return p, nil
 }
 
+// Voter is the caller with what decides whose votes are theirs at the moment.
+func (b *Broker) Voter(ctx context.Context, c Caller) (p access.Principal, err error) {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) (err error) {
+		p, err = b.as(tx, b.documentsOrNone(tx), c.Principal)
+		return err
+	})
+	return p, err
+}
+
 // Delegation is what somebody says who hands their approvals to another.
 type Delegation struct {
 	To     access.PrincipalID

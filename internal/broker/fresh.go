@@ -25,7 +25,8 @@ func (b *Broker) fresh(tx Tx, p access.Principal) error {
 	return b.Fresh(by)
 }
 
-// freshStill is the same for what was asked for before and is about to be had.
+// freshStill is the same for what was asked for before and is about to be had, or to
+// be had for longer.
 func (b *Broker) freshStill(tx Tx, id access.PrincipalID, e access.Emergency) error {
 	if b.Fresh == nil || e.Is() {
 		return nil

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,9 +43,10 @@ func TestStaleFactsOnAllWays(t *testing.T) {
 	if waits.Request.State != access.RequestPending {
 		t.Fatalf("it is %s", waits.Request.State)
 	}
-	stale := true
+	var stale atomic.Bool
+	stale.Store(true)
 	h.Fresh = func(p access.Principal) error {
-		if stale && (p.ID == "user:gus" || p.ID == "user:mira") {
+		if stale.Load() && (p.ID == "user:gus" || p.ID == "user:mira") {
 			return access.Fail(access.Unavailable, "stale-directory", "nothing new is granted to you for now")
 		}
 		return nil
@@ -58,7 +60,7 @@ func TestStaleFactsOnAllWays(t *testing.T) {
 	if _, err := h.yes("omar", waits); code(err) != "stale-directory" {
 		t.Errorf("a yes to somebody stale: %v", err)
 	}
-	stale = false
+	stale.Store(false)
 	waits, err = h.yes("omar", waits) // the yes was not used up
 	must(t, err)
 	h.until("gus", string(waits.Request.ID), access.Active)

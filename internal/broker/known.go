@@ -118,7 +118,8 @@ func (fx *effects) begun(p access.Person) (gs []access.Grant) {
 	return gs
 }
 
-// sinceSame is how long ago somebody last said yes to the same for the same person:
+// sinceSame is how long ago somebody last said yes to the same for the same principal, for
+// a yes to a person is none to their programs; but a no to any of them counts:
 // this role on this target, as long or longer, with all its rights. It is 0 where
 // nobody did, where the last word on it was a no, and where the access was then taken
 // away again. What policy allowed by itself is nobody's yes, or one would lead to the
@@ -151,7 +152,7 @@ func sinceSame(tx Tx, set *policy.Set, a policy.Ask, but access.RequestID) (time
 			return 0, nil
 		}
 		d, rights := r.Granted()
-		same := len(r.Targets) == 1 && r.Targets[0].Account == got.Target.Account && r.Targets[0].Connection.Equal(got.Target.Connection)
+		same := r.Principal == a.Principal.ID && len(r.Targets) == 1 && r.Targets[0].Account == got.Target.Account && r.Targets[0].Connection.Equal(got.Target.Connection)
 		if same && d >= a.Duration && got.Permissions.Within(rights) {
 			return max(since, time.Millisecond), nil
 		}

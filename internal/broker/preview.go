@@ -52,22 +52,69 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 			if _, err := set.Resolve(ask); err != nil {
 				return err
 			}
-			if ask, err = b.known(tx, &effects{}, set, ask, policy.AtRequest, subject{}); err != nil {
-				return err
-			}
-			x = Preview{Explanation: set.Explain(ask, tx.Now())}
-			if x.Decision.Effect != access.Approve {
-				return nil
-			}
-			asked := access.Request{State: access.RequestPending, Person: p.Person, Decision: x.Decision, ExpiresAt: tx.Now().Add(x.Decision.Waits())}
-			if err := answerable(asked, set, who, sure, tx.Now()); err != nil {
-				return err
-			}
-			could := count{who, set, tx.Now(), asked.ExpiresAt, map[access.Person]bool{p.Person: true}}
-			x.Asked, err = b.asks(tx, could, x.Decision.Approvals)
+			x, err = b.foresee(tx, set, ask, subject{}, who, sure)
 			return err
 		})
 	})
+	return x, err
+}
+
+// PreviewExtension does the same for an extension of the caller's own active grant, over
+// the whole time that it would then have had.
+func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant, a Ask) (x Preview, err error) {
+	if g.Principal != c.Principal.ID {
+		return x, access.Fail(access.Denied, "not-yours", "only its holder can extend a grant")
+	}
+	if err := g.Renewable(); err != nil {
+		return x, err
+	}
+	b.extensionTickets(ctx, c, string(g.ID), a)
+	whole := a
+	whole.Resource, whole.Role, whole.Duration = g.Targets[0].Resource, g.Role, g.ExpiresAt.Add(a.Duration).Sub(g.ActiveAt)
+	if whole.Ticket == "" {
+		whole.Ticket = g.Ticket
+	}
+	err = b.counting(ctx, func(who *people, sure bool) error {
+		return b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
+			set, err := b.documents(tx)
+			if err != nil {
+				return err
+			}
+			p, err := tx.Principal(g.Principal)
+			if err != nil {
+				return err
+			}
+			if whole.Task, err = taskOf(tx, &effects{}, g); err != nil {
+				return err
+			}
+			ask := whole.policy(p, c.Source)
+			if ask.Extension, err = extensionOf(tx, g, a.Duration); err != nil {
+				return err
+			}
+			x, err = b.foresee(tx, set, ask, subject{g.ID, g.Request}, who, sure)
+			return err
+		})
+	})
+	return x, err
+}
+
+// foresee is what policy says of an ask, and whom its approvals would ask. It fails where
+// nobody could give them.
+func (b *Broker) foresee(tx Tx, set *policy.Set, ask policy.Ask, of subject, who *people, sure bool) (Preview, error) {
+	ask, err := b.known(tx, &effects{}, set, ask, policy.AtRequest, of)
+	if err != nil {
+		return Preview{}, err
+	}
+	x := Preview{Explanation: set.Explain(ask, tx.Now())}
+	if x.Decision.Effect != access.Approve {
+		return x, nil
+	}
+	asked := access.Request{State: access.RequestPending, Person: ask.Principal.Person, Decision: x.Decision, ExpiresAt: tx.Now().Add(x.Decision.Waits())}
+	if err := answerable(asked, set, who, sure, tx.Now()); err != nil {
+		return Preview{}, err
+	}
+	could := count{who, set, tx.Now(), asked.ExpiresAt, map[access.Person]bool{asked.Person: true}}
+	x.Asked, err = b.asks(tx, could, x.Decision.Approvals)
 	return x, err
 }
 

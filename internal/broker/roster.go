@@ -28,16 +28,20 @@ const (
 	rosterSure = 2 * time.Second
 )
 
-// roster keeps a copy of the users.
+// roster keeps a copy of the users. Its lock is never held while the store is read:
+// whoever says that people changed does not wait for that.
 type roster struct {
-	mu  sync.Mutex
-	now *people // nil: to be read
+	mu      sync.Mutex
+	now     *people       // nil: to be read
+	changes int           // how often people changed
+	reading chan struct{} // closed when the one who reads now is done; nil: nobody reads
 }
 
 // people are the enabled users as they were at one time.
 type people struct {
 	at      time.Time // the host's
-	all     []access.Principal
+	users   []access.Principal
+	all     []access.Principal // of these, who may approve
 	byID    map[access.PrincipalID]int
 	byGroup map[access.Group][]int
 }
@@ -45,7 +49,11 @@ type people struct {
 func newPeople(ps []access.Principal, at time.Time) *people {
 	r := &people{at: at, byID: map[access.PrincipalID]int{}, byGroup: map[access.Group][]int{}}
 	for _, p := range ps {
-		if p.Disabled || p.Person == "" || p.MayApprove() != nil {
+		if p.Disabled || p.Person == "" {
+			continue
+		}
+		r.users = append(r.users, p)
+		if p.MayApprove() != nil {
 			continue
 		}
 		n := len(r.all)
@@ -63,6 +71,7 @@ func (b *Broker) PeopleChanged() {
 	b.roster.mu.Lock()
 	defer b.roster.mu.Unlock()
 	b.roster.now = nil
+	b.roster.changes++
 }
 
 // errNotSure asks for a fresher copy of the users.
@@ -88,20 +97,41 @@ func (b *Broker) counting(ctx context.Context, do func(who *people, sure bool) e
 	return do(who, true)
 }
 
+// readRoster gives a fresh copy. One reads, the others wait for what it reads.
 func (b *Broker) readRoster(ctx context.Context) (*people, error) {
-	b.roster.mu.Lock() // one reads, the others wait for what it reads
-	defer b.roster.mu.Unlock()
-	if r := b.roster.now; r != nil && time.Since(r.at) <= rosterSure {
-		return r, nil
+	r := &b.roster
+	for {
+		r.mu.Lock()
+		now, reading, changes := r.now, r.reading, r.changes
+		if fresh := now != nil && time.Since(now.at) <= rosterSure; fresh || reading != nil {
+			r.mu.Unlock()
+			if fresh {
+				return now, nil
+			}
+			select {
+			case <-reading:
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		done := make(chan struct{})
+		r.reading = done
+		r.mu.Unlock()
+
+		at := time.Now()
+		var ps []access.Principal
+		err := b.Store.View(ctx, func(tx Tx) (err error) { ps, err = tx.Principals(access.User); return err })
+
+		r.mu.Lock()
+		if now = newPeople(ps, at); err == nil && r.changes == changes {
+			r.now = now // else it may be of before the change
+		}
+		r.reading = nil
+		r.mu.Unlock()
+		close(done)
+		return now, err
 	}
-	at := time.Now()
-	var ps []access.Principal
-	err := b.Store.View(ctx, func(tx Tx) (err error) { ps, err = tx.Principals(access.User); return err })
-	if err != nil {
-		return nil, err
-	}
-	b.roster.now = newPeople(ps, at)
-	return b.roster.now, nil
 }
 
 // count is who could fill places, and when.

@@ -37,7 +37,7 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	}
 	if later {
 		lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
-		if no != nil {
+		if no = errors.Join(b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {
 			return r, b.giveUp(tx, fx, g, access.ByPolicy, no)
 		}
 		g = g.Depends(lasting)
@@ -206,7 +206,8 @@ func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request, set *policy.Set,
 		if err != nil {
 			return r, err
 		}
-		if _, no := b.allowedAs(tx, fx, set, whole, policy.AtActivation, more); no != nil {
+		_, no := b.allowedAs(tx, fx, set, whole, policy.AtActivation, more)
+		if no = errors.Join(b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {
 			return r, no
 		}
 	}

@@ -145,13 +145,7 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		if err := b.open(tx); err != nil {
 			return err
 		}
-		p, err := tx.Principal(c.Principal.ID)
-		if err == nil {
-			err = p.Usable(tx.Now())
-		}
-		if err == nil && !a.Emergency.Is() {
-			err = b.fresh(tx, p)
-		}
+		p, err := b.asker(tx, c, a.Emergency)
 		if err != nil {
 			return err
 		}
@@ -182,6 +176,18 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		return View{}, err
 	}
 	return v, nil
+}
+
+// asker is the caller as they are now, if they may ask for something new.
+func (b *Broker) asker(tx Tx, c Caller, e access.Emergency) (access.Principal, error) {
+	p, err := tx.Principal(c.Principal.ID)
+	if err == nil {
+		err = p.Usable(tx.Now())
+	}
+	if err == nil && !e.Is() {
+		err = b.fresh(tx, p)
+	}
+	return p, err
 }
 
 // fill puts into a draft who asks, from where, why, under which documents, and what

@@ -192,7 +192,7 @@ func (b *Broker) personify(ctx context.Context, in policy.Integration, t access.
 		if err != nil {
 			return policy.Ticket{}, noTickets(in.Name, "the users here could not be read").Wrap(err)
 		}
-		for _, p := range who.all {
+		for _, p := range who.users {
 			id := p.Attributes[attribute]
 			if id == "" || !slices.Contains(ids, id) {
 				continue

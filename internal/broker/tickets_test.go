@@ -199,6 +199,26 @@ func TestByTicket(t *testing.T) {
 	}
 }
 
+// Whose tickets are told apart by an attribute, vendors have tickets too.
+func TestTicketOfAVendor(t *testing.T) {
+	in, k := newTicketed(t, byTicket)
+	for _, name := range []string{"gus", "mira", "noor"} {
+		in.change(func(p *access.Principal) {
+			p.Identities, p.Attributes = nil, map[string]string{"tracker": "id-" + name}
+		}, name)
+	}
+	in.change(func(p *access.Principal) {
+		p.Sponsor, p.Company, p.Until = "user:olga", "Acme", time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	}, "gus")
+	in.apply("kind: Integration\nname: corp-jira\ntype: jira\naddress: " + k.URL + "\ncredential: corp-jira\nprojects: [OPS]\nattribute: tracker\n")
+	k.set("OPS-1", good())
+	v, err := in.Submit(t.Context(), in.as("gus"), withTicket(time.Minute, "OPS-1"))
+	must(t, err)
+	if v.Request.State != access.RequestIsGranted {
+		t.Errorf("%s by %s: %v", v.Request.State, v.Request.Decision.Policy, v.Request.Decision.Reasons)
+	}
+}
+
 // While the system is down nothing is granted on a ticket, and it is said what to do.
 // An approver's yes is not used up.
 func TestTicketSystemDown(t *testing.T) {
@@ -303,6 +323,22 @@ func TestWatchedTicketEnds(t *testing.T) {
 	if p99 > 10*time.Second {
 		t.Errorf("p99 is %s", p99)
 	}
+}
+
+// One grant that cannot be dealt with keeps no other one that rests on the same ticket.
+func TestOneWatchKeepsNoOther(t *testing.T) {
+	in, k := newTicketed(t, byTicket)
+	v := in.watched(k, "OPS-1")
+	w, err := in.storedWatch(v.Grant.ID)
+	must(t, err)
+	k.change("OPS-1", func(i *issue) { i.open = false })
+	in.forgetTickets()
+	nobodys := w
+	nobodys.Grant = "grt_0000000000000000000000NONE"
+	if err := in.CheckTicket(t.Context(), []access.TicketWatch{nobodys, w}); err == nil {
+		t.Error("a grant that is not there is dealt with")
+	}
+	in.until("gus", string(v.Request.ID), access.Ending, access.Ended)
 }
 
 // readOnce waits until the ticket of each grant was read.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"stint/internal/access"
@@ -68,16 +69,19 @@ func (b *Broker) CheckTicket(ctx context.Context, watches []access.TicketWatch) 
 		return err
 	}
 	read := b.readTicket(ctx, set, watches[0].System, watches[0].Ticket, 0)
-	lost := errors.Is(read.err, access.Unavailable)
+	var failed []error // one grant that cannot be ended keeps no other one
 	for _, w := range watches {
 		if err := b.checkTicket(ctx, w, read); err != nil {
-			return err
+			failed = append(failed, fmt.Errorf("grant %s: %w", w.Grant, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	if lost {
-		return read.err
+	if errors.Is(read.err, access.Unavailable) {
+		failed = append(failed, read.err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // checkTicket ends one grant, or notes that its ticket could be read.

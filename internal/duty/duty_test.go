@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"stint/internal/access"
@@ -248,11 +249,10 @@ func TestCalendarFeed(t *testing.T) {
 
 // memory is a Memory of one schedule.
 type memory struct {
-	mu    sync.Mutex
-	at    Place
-	age   time.Duration
-	kept  []string
-	fresh int
+	mu   sync.Mutex
+	at   Place
+	age  time.Duration
+	kept []string
 }
 
 func (m *memory) Schedules(context.Context) ([]Schedule, error) {
@@ -319,4 +319,34 @@ func TestService(t *testing.T) {
 	if wait := time.Until(s.wait["payments"]); len(m.kept) != 6 || wait < 20*time.Second || wait > 4*firstWait {
 		t.Errorf("after three failures it waits %s: %q", wait, m.kept)
 	}
+}
+
+// hanging never answers.
+type hanging struct{}
+
+func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// lasting is a memory that keeps nothing for somebody whose time is up.
+type lasting struct{ *memory }
+
+func (m lasting) Keep(ctx context.Context, name string, shifts []oncall.Shift, a, b time.Time, problem error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return m.memory.Keep(ctx, name, shifts, a, b, problem)
+}
+
+// That a schedule cannot be read in time is kept like any other failure.
+func TestTooSlowIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{at: Place{Type: PagerDuty, Address: "https://pagers.example.com", Calendar: "PI7DH85"}, age: -1}
+		s := &Service{Memory: lasting{m}, HTTP: &http.Client{Transport: hanging{}}, Log: slog.New(slog.DiscardHandler)}
+		s.Look(t.Context())
+		if len(m.kept) != 1 || !strings.Contains(m.kept[0], "deadline") {
+			t.Errorf("kept %q", m.kept)
+		}
+	})
 }

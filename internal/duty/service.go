@@ -97,20 +97,22 @@ func (s *Service) due(x Schedule) bool {
 }
 
 func (s *Service) ask(ctx context.Context, x Schedule) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	reading, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	from, until := x.Now.Add(-Back).Truncate(time.Second), x.Now.Add(Ahead).Truncate(time.Second)
-	secret, err := s.Memory.Secret(ctx, x.Name)
+	secret, err := s.Memory.Secret(reading, x.Name)
 	var shifts []oncall.Shift
 	if err == nil {
 		x.Place.Secret = secret
-		shifts, err = Read(ctx, s.HTTP, x.Place, from, until)
+		shifts, err = Read(reading, s.HTTP, x.Place, from, until)
 	}
-	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+	if ctx.Err() != nil {
 		return // we stop
 	}
 	s.settle(x.Name, err)
-	if keep := s.Memory.Keep(ctx, x.Name, shifts, from, until, err); keep != nil && ctx.Err() == nil {
+	keeping, stop := context.WithTimeout(ctx, readWithin) // its own time: that asking took too long is to be kept, too
+	defer stop()
+	if keep := s.Memory.Keep(keeping, x.Name, shifts, from, until, err); keep != nil && ctx.Err() == nil {
 		s.Log.Warn("who is on call is not kept", "schedule", x.Name, "error", keep)
 	}
 }

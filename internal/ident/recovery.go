@@ -29,7 +29,8 @@ func RecoveryChallenge(p access.PrincipalID, person access.Person, nonce []byte)
 
 // NewRecoveryCodes makes codes with which the caller gets in without any device of
 // theirs, each once. Those from before that were not used are worthless from then on.
-// Whoever has a passkey signs for it: otherwise a stolen login could make itself last.
+// An active passkey of theirs signs for it: otherwise a stolen login could make itself
+// last, and one of an administrator, who can remove passkeys, make an active one.
 func (i *Ident) NewRecoveryCodes(ctx context.Context, by Caller, nonce []byte, a access.Assertion) ([]access.Secret, error) {
 	if len(nonce) != nonceBytes {
 		return nil, access.Fail(access.Invalid, "bad-nonce", "the nonce has "+strconv.Itoa(nonceBytes)+" bytes")
@@ -57,10 +58,12 @@ func (i *Ident) NewRecoveryCodes(ctx context.Context, by Caller, nonce []byte, a
 			return err
 		}
 		roster := passkey.NewRoster(own...)
-		if roster.Active() {
-			if _, err := roster.Prove(who.Person, RecoveryChallenge(who.ID, who.Person, nonce), a, false); err != nil {
-				return err
-			}
+		if !roster.Active() {
+			return access.Fail(access.Conflict, "no-passkey", "recovery codes are for whoever has a passkey").
+				Because("it signs for them, or a stolen login could make itself last").Try("make a passkey first: stint passkey add")
+		}
+		if _, err := roster.Prove(who.Person, RecoveryChallenge(who.ID, who.Person, nonce), a, false); err != nil {
+			return err
 		}
 		if err := tx.SavePasskeys(roster.Used()...); err != nil {
 			return err

@@ -33,6 +33,7 @@ type slack struct {
 	service *Service
 	at      Integration
 	base    string
+	opening sync.WaitGroup // envelopes that are being carried out
 
 	mu     sync.Mutex
 	unsure map[string]bool // subjects of which nobody knows whether they were posted

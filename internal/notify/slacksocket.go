@@ -38,6 +38,7 @@ func (s *Service) runSocket(ctx context.Context, i Integration) {
 		return // the channel itself says so
 	}
 	c := ch.(*slack)
+	defer c.opening.Wait()
 	said := false
 	for fails := 0; ctx.Err() == nil; {
 		began := time.Now()
@@ -94,10 +95,10 @@ func (c *slack) converse(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		go func() {
+		c.opening.Go(func() { // a socket that ended keeps no next one waiting for them
 			defer func() { <-busy }()
 			c.open(ctx, sock, e)
-		}()
+		})
 	}
 }
 
@@ -128,7 +129,7 @@ func (c *slack) socketURL(ctx context.Context) (*url.URL, error) {
 	u, err := url.Parse(got.URL)
 	home, herr := url.Parse(c.at.Address)
 	if err != nil || herr != nil || u.Scheme != "wss" || u.User != nil || u.Hostname() != home.Hostname() && !strings.HasSuffix(u.Hostname(), "."+home.Hostname()) {
-		return nil, fmt.Errorf("Slack names a socket that is not of %s", c.at.Address)
+		return nil, fmt.Errorf("the socket that Slack names is not of %s", c.at.Address)
 	}
 	return u, nil
 }

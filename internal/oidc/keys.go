@@ -58,7 +58,9 @@ func (p *Party) keysOf(ctx context.Context, at Issuer, unknown bool) ([]jose.JSO
 		within, done := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
 		keys, err := p.askKeys(within, at)
 		done()
-		if k.tried, k.err = now, err; err == nil {
+		// From its end on: those who waited do not ask again, one after the other, an
+		// issuer that took long to say nothing.
+		if k.tried, k.err = p.now(), err; err == nil {
 			k.keys, k.at, age = keys, now, 0
 		}
 	}

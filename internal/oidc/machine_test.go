@@ -126,7 +126,9 @@ func TestMachineIssuer(t *testing.T) {
 		},
 		"no keys at all": func(p *plant) { p.forge.Discovery = func(d map[string]any) { delete(d, "jwks_uri") } },
 		"a redirect": func(p *plant) {
-			p.forge.Keys = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, p.forge.URL+"/keys?", 302) }
+			p.forge.Keys = func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, p.forge.URL+"/keys?", http.StatusFound)
+			}
 		},
 		"an endless answer": func(p *plant) {
 			p.forge.Keys = func(w http.ResponseWriter, _ *http.Request) {

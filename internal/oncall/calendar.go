@@ -172,7 +172,7 @@ func (e *event) take(p property) (err error) {
 		}
 		e.rule, err = readRule(p.value)
 	case "RDATE", "EXRULE":
-		return errors.New("Stint does not read it")
+		return errors.New("it is not read here")
 	case "EXDATE":
 		for v := range strings.SplitSeq(p.value, ",") {
 			t, err := readTime(property{value: v, params: p.params})
@@ -184,7 +184,7 @@ func (e *event) take(p property) (err error) {
 	case "RECURRENCE-ID":
 		var t calTime
 		if p.params["RANGE"] != "" {
-			return errors.New("Stint does not read RANGE")
+			return errors.New("its RANGE is not read here")
 		}
 		t, err = readTime(p)
 		e.replaces = t.at

@@ -44,7 +44,7 @@ func readRule(s string) (*rule, error) {
 			case "WEEKLY":
 				r.weekly = true
 			default:
-				return nil, fmt.Errorf("Stint reads shifts that repeat DAILY or WEEKLY, and not %.20q", v)
+				return nil, fmt.Errorf("only shifts that repeat DAILY or WEEKLY are read, and not %.20q", v)
 			}
 		case "INTERVAL":
 			r.interval, err = number()
@@ -58,7 +58,7 @@ func readRule(s string) (*rule, error) {
 			for d := range strings.SplitSeq(v, ",") {
 				w, ok := weekdays[strings.ToUpper(d)]
 				if !ok {
-					return nil, fmt.Errorf("Stint reads days of the week, and not %.20q", d)
+					return nil, fmt.Errorf("only days of the week are read, and not %.20q", d)
 				}
 				r.days = append(r.days, w)
 			}
@@ -69,7 +69,7 @@ func readRule(s string) (*rule, error) {
 			}
 			r.first = w
 		default:
-			return nil, fmt.Errorf("Stint does not read %.20q", k)
+			return nil, fmt.Errorf("%.20q is not read here", k)
 		}
 		if err != nil {
 			return nil, err

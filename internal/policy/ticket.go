@@ -30,10 +30,10 @@ type TicketRule struct {
 	EndOnClose bool          // the grant ends when any of that does not hold any more
 	UnknownFor time.Duration // how long it may be unreadable meanwhile
 
-	re                *regexp.Regexp
-	line, lineFrom    int
-	linePattern       int
-	lineClose, lineIn int
+	re             *regexp.Regexp
+	line, lineFrom int
+	linePattern    int
+	lineClose      int
 }
 
 // Asked reports whether a ticket is asked for at all.

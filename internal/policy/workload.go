@@ -23,7 +23,6 @@ type Workload struct {
 
 	at       place
 	from     []item // the integration's name
-	lineSub  int
 	lineOpen int
 }
 

@@ -166,8 +166,7 @@ func (d *Directories) serve(ctx context.Context, name string, wake <-chan struct
 		i, ok, err := d.named(ctx, name)
 		switch {
 		case err != nil: // the store is away, and others say so
-		case !ok:
-			return
+		case !ok: // Run ends this, unless the document comes back before it looks
 		default:
 			rest = directory.Read(i.Address, i.Options).Every
 			if err := d.look(ctx, i, r); err != nil && ctx.Err() == nil {

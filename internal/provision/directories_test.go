@@ -217,3 +217,40 @@ func TestOneReads(t *testing.T) {
 	ldap.Person("noor")
 	two.until("two goes on", func() bool { return two.has("noor") })
 }
+
+// lent are turns that another has, and that say when they were asked for.
+type lent struct{ asked chan string }
+
+func (l lent) Turn(_ context.Context, name, _ string, _ time.Duration) ([]byte, bool, error) {
+	select {
+	case l.asked <- name:
+	default:
+	}
+	return nil, false, nil
+}
+
+func (lent) Save(context.Context, string, string, []byte) error { return nil }
+func (lent) States(context.Context) (map[string][]byte, error)  { return nil, nil }
+
+// TestDocumentComesBack: a directory whose document is gone for a moment, between two
+// looks at which there are, is read on.
+func TestDocumentComesBack(t *testing.T) {
+	var looks atomic.Int64
+	l := lent{make(chan string, 1)}
+	d := &provision.Directories{Turns: l, Now: time.Now, Log: slog.New(slog.DiscardHandler), Documents: func(context.Context) ([]policy.Integration, error) {
+		if looks.Add(1) == 2 { // the first look of who reads it
+			return nil, nil
+		}
+		return []policy.Integration{{Name: "corp", Type: directory.Type}}, nil
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	done.Go(func() { d.Run(ctx) })
+	defer done.Wait()
+	defer cancel()
+	select {
+	case <-l.asked:
+	case <-time.After(time.Minute):
+		t.Error("it is not read any more")
+	}
+}

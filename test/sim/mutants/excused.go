@@ -189,7 +189,7 @@ var excused = []excuse{
 	{"broker/submit.go:Extend", "case a.Duration > access.MaxDuration:", "there twice: nobody may ask for so much (access.Submit)"},
 	{"broker/submit.go:submitOnce", "v = View{}", again},
 	{"broker/submit.go:submitOnce", "fx.met = append(", "what a grant is known ahead by until the next reading, seconds later"},
-	{"broker/submit.go:submitOnce", "err = p.Usable(", "there twice: policy denies who is disabled or has ended"},
+	{"broker/submit.go:asker", "err = p.Usable(", "there twice: policy denies who is disabled or has ended"},
 	{"broker/submit.go:recall", "if a.Key == ", "there twice: what has no key is not remembered"},
 	{"broker/submit.go:recall", "case err != nil:", handsOn},
 
