@@ -111,7 +111,7 @@ func (c *cli) requestSeveral(ctx context.Context, conn *connection, s together, 
 	for _, r := range before.Requests {
 		if r.Decision.Outcome == api.OutcomeDeny {
 			refused++
-			c.say("would be refused: " + printable(r.Role+" on "+r.Resource+": "+reasons(r.Decision)))
+			c.say("would be refused: " + printable(r.Role+" on "+r.Resource+": "+strings.ReplaceAll(reasons(r.Decision), "\n", "; ")))
 		} else if who := asked(r.Decision.Approvals); who != "" {
 			c.say(printable(r.Role + " on " + r.Resource + " asks " + who))
 		}

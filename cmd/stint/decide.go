@@ -137,7 +137,7 @@ func (c *cli) vote(ctx context.Context, id, digest, question, span string, cast 
 	if longer(span, r.Duration) {
 		return usageError{errors.New("--for " + span + " is longer than the " + r.Duration + " that were asked for: an approval can only shorten")}
 	}
-	shown := []string{"who", whoOf(r), "what", r.Role + " on " + r.Resource, "how long", howLong(r, c), "why", dash(r.Reason),
+	shown := []string{"who", whoOf(r), "what", r.Role + " on " + r.Resource, "how long", howLong(r, c), "task", r.Task, "why", dash(r.Reason),
 		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r), "digest", r.Digest}
 	c.say(strings.TrimSuffix(facts(append(shown, remarkFacts(r, c.now())...)...), "\n"))
 	if r.State == api.RequestPending && c.canAsk() && !c.yes {

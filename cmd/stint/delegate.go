@@ -45,7 +45,7 @@ func (c *cli) delegateCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.say("until " + timeFact(d.EndsAt, c) + " " + printable(short(d.To)) + " may approve in your place; end it with stint delegate end " + printable(d.ID))
+			c.say(printable(short(d.To)) + " may approve in your place until " + timeFact(d.EndsAt, c) + "; end it with stint delegate end " + printable(d.ID))
 			return c.showDelegations(d, []api.Delegation{d})
 		},
 	}

@@ -224,13 +224,13 @@ func refusedBy(r api.Request) (what, why, next string) {
 			return "denied by " + v.Person, v.Note, ""
 		}
 	}
-	return "denied by policy", reasons(r.Decision), "see what would be allowed: " + askLine("policy explain", api.Ask{Resource: r.Resource, Role: r.Role, Duration: r.Duration, Reason: r.Reason, Ticket: r.Ticket})
+	return "denied by policy", reasons(r.Decision), "see what would be allowed: " + askLine("policy explain", api.Ask{Resource: r.Resource, Role: r.Role, Duration: r.Duration, Reason: r.Reason, Ticket: r.Ticket, Task: r.Task})
 }
 
 // askLine is a question as a command that can be pasted into a shell.
 func askLine(command string, q api.Ask) string {
 	words := []string{"stint", command, shellWord(q.Resource), "--as", shellWord(q.Role), "--for", shellWord(q.Duration)}
-	for _, f := range []struct{ flag, value string }{{"--why", q.Reason}, {"--ticket", q.Ticket}, {"--at", q.Start}} {
+	for _, f := range []struct{ flag, value string }{{"--why", q.Reason}, {"--ticket", q.Ticket}, {"--task", q.Task}, {"--at", q.Start}} {
 		if f.value != "" {
 			words = append(words, f.flag, shellWord(f.value))
 		}

@@ -130,7 +130,7 @@ func trueTo(r api.Request) (api.Request, error) {
 			Why: "it says " + r.Digest + ", and what it shows has " + a.Digest.String(), Next: "do not vote; tell the administrators over another way"}
 	}
 	r.Principal, r.Person, r.Role, r.Reason, r.Ticket, r.Extends = string(a.Principal), string(a.Person), string(a.Role), a.Reason, a.Ticket, string(a.Extends)
-	r.Bundle = a.BundleText()
+	r.Bundle, r.Task = a.BundleText(), string(a.Task)
 	r.Resource, r.Duration, r.Start = resourcesOf(a), api.FormatDuration(a.Duration), api.At(a.Start)
 	return r, nil
 }
@@ -180,7 +180,7 @@ func (c *cli) signVote(ctx context.Context, conn *connection, r api.Request, v *
 		Text: "This page is by the stint command on this machine. Your passkey signs exactly what is written here.",
 		Facts: compact([]signpage.Fact{{Name: "who", Value: me.Principal + " approves for " + r.Principal}, {Name: "what", Value: r.Role + " on " + r.Resource}, {Name: "where", Value: places(what)},
 			{Name: "rights", Value: strings.Join(says.Rights, ", ")}, {Name: "how long", Value: api.FormatDuration(says.Duration)}, {Name: "from", Value: startOf(what)},
-			{Name: "why", Value: r.Reason}, {Name: "ticket", Value: r.Ticket}, {Name: "part of bundle", Value: r.Bundle}, {Name: "your note", Value: v.Note}, {Name: "digest", Value: says.Digest().String()}})}
+			{Name: "task", Value: string(what.Task)}, {Name: "why", Value: r.Reason}, {Name: "ticket", Value: r.Ticket}, {Name: "part of bundle", Value: r.Bundle}, {Name: "your note", Value: v.Note}, {Name: "digest", Value: says.Digest().String()}})}
 	c.say("your passkey signs " + says.Digest().String())
 	v.Assertion, err = c.signOne(ctx, p, open, keys, says.Digest())
 	return err

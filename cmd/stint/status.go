@@ -91,6 +91,9 @@ func nextOf(r api.Request, now time.Time) string {
 	case g == nil:
 		return ""
 	case g.State == api.GrantActive:
+		if r.Task != "" { // db looks among what is held for that task
+			return "stint db " + r.Resource + " --task " + shellWord(r.Task)
+		}
 		return "stint db " + r.Resource
 	case g.Detail != "":
 		return g.Detail
@@ -114,6 +117,7 @@ func requestFacts(r api.Request, c *cli) string {
 		"resource", r.Resource,
 		"role", r.Role,
 		"for", spanFact(r),
+		"task", r.Task,
 		"why", r.Reason,
 		"ticket", r.Ticket,
 		"starts", timeFact(r.Start, c),

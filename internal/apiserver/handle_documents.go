@@ -270,7 +270,7 @@ func noSuch[S ~string](what, name string, known []S) error {
 	return access.Fail(access.NotFound, "no-such-"+what, "there is no "+what+" "+strconv.QuoteToASCII(name)).Try(next)
 }
 
-var plurals = map[string]string{"schedule": "schedules", "integration": "integrations", "resource": "resources", "role": "roles", "policy": "policies", "user": "users", "workload": "workloads"}
+var plurals = map[string]string{"schedule": "schedules", "integration": "integrations", "resource": "resources", "role": "roles", "policy": "policies", "user": "users", "workload": "workloads", "bundle": "bundles"}
 
 func namesOf[T any, S ~string](all []T, name func(T) S) []S {
 	names := make([]S, len(all))

@@ -106,6 +106,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 		add("starts", instant(r.Start))
 	}
 	add("ticket", r.Ticket)
+	add("task", string(r.Task))
 	add("extends", string(r.Extends))
 	add("part of bundle", r.BundleText())
 	add("policy", string(r.Decision.Policy))
