@@ -8,9 +8,11 @@ import (
 )
 
 // pursueRequests does what time asks for with undecided requests: those whose time is
-// up end; of the others whoever is asked is reminded, and others are asked besides.
-func (b *Broker) pursueRequests(ctx context.Context, ids []access.RequestID) error {
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+// up end; of the others whoever is asked is reminded, and others are asked besides. It
+// returns for how many there was something to do.
+func (b *Broker) pursueRequests(ctx context.Context, ids []access.RequestID) (pursued int, err error) {
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		pursued = 0
 		for _, id := range ids {
 			r, err := tx.Request(id)
 			if err != nil {
@@ -36,10 +38,13 @@ func (b *Broker) pursueRequests(ctx context.Context, ids []access.RequestID) err
 				fx.request(r)
 				fx.event(ev)
 			}
-			if !done {
-				fx.request(r) // its row says a time that is not its own any more
+			if done {
+				pursued++
+			} else {
+				fx.request(r) // its row may say a time that is not its own any more
 			}
 		}
 		return nil
 	})
+	return pursued, err
 }

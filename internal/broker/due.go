@@ -145,16 +145,30 @@ func (b *Broker) doDue(ctx context.Context, d due) bool {
 	if len(requests)+len(scheduled) > 0 && b.beginning.TryLock() {
 		b.lanes.wg.Go(func() {
 			defer b.beginning.Unlock()
-			done := inBatches(ctx, b, "pursuing requests", requests, b.pursueRequests)
+			// What was due by the time of ends is not by that of other changes, while a clock
+			// has gone back: it is looked at again later, and not at once for ever.
+			did := 0
+			inBatches(ctx, b, "pursuing requests", requests, counted(&did, b.pursueRequests))
 			for i := 0; i < len(scheduled) && i < beginBatch; i++ { // one by one: each is a decision of its own
-				done += inBatches(ctx, b, "beginning a grant", scheduled[i:i+1], b.beginGrants)
+				inBatches(ctx, b, "beginning a grant", scheduled[i:i+1], counted(&did, b.beginGrants))
 			}
-			if done > 0 {
+			if did > 0 {
 				b.alarm.set(d.now) // there may be more
 			}
 		})
 	}
 	return inBatches(ctx, b, "ending grants", over, b.expireGrants) > 0
+}
+
+// counted adds up what do did.
+func counted[T any](did *int, do func(context.Context, []T) (int, error)) func(context.Context, []T) error {
+	return func(ctx context.Context, items []T) error {
+		n, err := do(ctx, items)
+		if err == nil {
+			*did += n
+		}
+		return err
+	}
 }
 
 // inBatches does all items in one go. If that fails for a reason that may lie in
@@ -237,9 +251,11 @@ func (b *Broker) expireGrants(ctx context.Context, ids []access.GrantID) error {
 	})
 }
 
-func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) error {
+// beginGrants begins those whose start has come, and returns how many.
+func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) (begun int, err error) {
 	lost := b.readTicketsOf(ctx, ids)
-	return b.update(ctx, func(tx Tx, fx *effects) error {
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		begun = 0
 		set, err := b.documents(tx)
 		if err != nil {
 			return err
@@ -257,10 +273,12 @@ func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) error {
 				if err := b.begin(tx, fx, g, set); err != nil {
 					return err
 				}
+				begun++
 			}
 		}
 		return nil
 	})
+	return begun, err
 }
 
 // timesUp ends grants whose time is up; what is still being set up says why.
