@@ -43,12 +43,13 @@ type world struct {
 	overs    []chan struct{} // of all lives
 	places   []access.Connection
 
-	ops    []string // of all steps, where there is a script
-	io     int64    // steps of replicas so far
-	storm  bool
-	calm   bool // no more faults in this run
-	closed bool // the run is over
-	traced int  // records that the trace has named
+	ops          []string // of all steps, where there is a script
+	io           int64    // steps of replicas so far
+	minute, busy int64    // the simulated minute, and the steps in it
+	storm        bool
+	calm         bool // no more faults in this run
+	closed       bool // the run is over
+	traced       int  // records that the trace has named
 	// unheard: the process that made the commit of this step will not hear of it.
 	unheard bool
 	stormAt time.Time // when faults last began
@@ -169,6 +170,10 @@ func (w *world) disturb(p access.Place, until time.Time) {
 	}
 }
 
+// busiest is how many steps replicas take in a minute at the very most: half of what a
+// whole day has on the average.
+const busiest = 30_000
+
 // planned gives a step of a replica its time and its fault.
 func (w *world) planned(st *step) {
 	r := st.by
@@ -178,6 +183,12 @@ func (w *world) planned(st *step) {
 	}
 	w.io++
 	now := w.now()
+	if m := now.Unix() / 60; m != w.minute {
+		w.minute, w.busy = m, 0
+	}
+	if w.busy++; w.busy == busiest {
+		w.fail("spin", "%d steps in a minute: something is done again and again, to no end", busiest)
+	}
 	latency := w.between(200*time.Microsecond, 3*time.Millisecond)
 	if st.calls() {
 		latency = w.between(time.Millisecond, 30*time.Millisecond)
