@@ -411,6 +411,10 @@ func TestRecovery(t *testing.T) {
 	}
 	old := codes()
 	fresh := codes()
+	bare := w.as(admin, api.UserAdd{Name: "bare"})
+	if _, err := bare.RecoveryCodes(t.Context(), api.RecoveryAsk{Nonce: make([]byte, 32)}); err == nil || !strings.Contains(err.Error(), "for whoever has a passkey") {
+		t.Errorf("codes without a passkey that signs for them: %v", err)
+	}
 	w.browser().post("/enroll", url.Values{"code": {old[0]}}).want(t, http.StatusUnauthorized, "not valid")
 
 	// Of many at once one gets in.
