@@ -366,18 +366,22 @@ func (c *cli) giveBack(ctx context.Context, conn *connection, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
 	defer cancel()
 	r, err := conn.Request(ctx, id, api.Wait{})
+	did := "access given back"
 	switch {
 	case err != nil:
 	case r.State == api.RequestPending:
-		_, err = conn.Cancel(ctx, id)
-		if errors.Is(err, api.Conflict) { // approved at this very moment
+		if _, err = conn.Cancel(ctx, id); err == nil {
+			did = "request withdrawn"
+		} else if errors.Is(err, api.Conflict) { // approved at this very moment
 			_, err = conn.End(ctx, id)
 		}
+	case over(r) && r.Grant == nil:
+		return // there was nothing to give back
 	case !over(r) && (r.Grant == nil || r.Grant.State != api.GrantEnding):
 		_, err = conn.End(ctx, id)
 	}
 	if err == nil {
-		c.say("access given back")
+		c.say(did)
 		return
 	}
 	c.report(err)
