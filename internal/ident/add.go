@@ -122,6 +122,24 @@ type ServiceToken struct {
 	ExpiresAt time.Time
 }
 
+// reissue saves a service or an agent that is new, or renews the one of its id, if that
+// is not disabled and the same one answers for it: its tokens before are dead.
+func reissue(tx Tx, p access.Principal, same func(old access.Principal) bool) (access.Principal, access.EventType, error) {
+	event := PrincipalCreated
+	switch old, err := tx.Principal(p.ID); {
+	case err == nil && (old.Disabled || !same(old)):
+		return p, event, taken(p.ID)
+	case err == nil:
+		p.CreatedAt, p.Version, event = old.CreatedAt, old.Version+1, PrincipalUpdated
+		if err := tx.DropLogins(p.ID); err != nil {
+			return p, event, err
+		}
+	case access.KindOf(err) != access.NotFound:
+		return p, event, err
+	}
+	return p, event, tx.SavePrincipals(p)
+}
+
 // AddService makes a service with an end, or renews one of the same owner: a
 // fresh end, and a fresh token unless none is wanted. The tokens before are dead.
 func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (ServiceToken, error) {
@@ -149,20 +167,10 @@ func (i *Ident) AddService(ctx context.Context, by Caller, n NewService) (Servic
 		if err := owner.MayAnswer(now); err != nil {
 			return err
 		}
-		p, event := want, PrincipalCreated
+		p := want
 		p.Person, p.Until, p.CreatedAt, p.Version = owner.Person, now.Add(n.For), now, 1
-		switch old, err := tx.Principal(p.ID); {
-		case err == nil && (old.Disabled || old.Person != p.Person):
-			return taken(p.ID)
-		case err == nil:
-			p.CreatedAt, p.Version, event = old.CreatedAt, old.Version+1, PrincipalUpdated
-			if err := tx.DropLogins(p.ID); err != nil {
-				return err
-			}
-		case access.KindOf(err) != access.NotFound:
-			return err
-		}
-		if err := tx.SavePrincipals(p); err != nil {
+		p, event, err := reissue(tx, p, func(old access.Principal) bool { return old.Person == p.Person })
+		if err != nil {
 			return err
 		}
 		out.ExpiresAt = p.Until

@@ -150,19 +150,8 @@ func (i *Ident) AddAgent(ctx context.Context, by Caller, n NewAgent) (ServiceTok
 		}
 		p := access.Principal{ID: out.Principal, Person: human.Person, Groups: groups, Responsible: human.ID,
 			Until: now.Add(n.For), CreatedAt: now, Version: 1}
-		event := PrincipalCreated
-		switch old, err := tx.Principal(p.ID); {
-		case err == nil && (old.Disabled || old.Responsible != p.Responsible):
-			return taken(p.ID)
-		case err == nil:
-			p.CreatedAt, p.Version, event = old.CreatedAt, old.Version+1, PrincipalUpdated
-			if err := tx.DropLogins(p.ID); err != nil {
-				return err
-			}
-		case access.KindOf(err) != access.NotFound:
-			return err
-		}
-		if err := tx.SavePrincipals(p); err != nil {
+		p, event, err := reissue(tx, p, func(old access.Principal) bool { return old.Responsible == p.Responsible })
+		if err != nil {
 			return err
 		}
 		l := access.Login{Token: hash, Principal: p.ID, CreatedAt: now, ExpiresAt: p.Until, Kind: access.ServiceLogin}
