@@ -48,13 +48,14 @@ type postOffice struct {
 	dialledTo []string
 }
 
-func newPostOffice(t *testing.T) *postOffice {
+// selfSigned is a certificate of a host, and the pool that trusts it.
+func selfSigned(t *testing.T, host string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	form := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour), DNSNames: []string{"mail.example"}, IsCA: true, BasicConstraintsValid: true}
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -63,8 +64,15 @@ func newPostOffice(t *testing.T) *postOffice {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &postOffice{t: t, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots: x509.NewCertPool(), answers: map[string]string{}}
-	p.roots.AddCert(leaf)
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+func newPostOffice(t *testing.T) *postOffice {
+	t.Helper()
+	cert, roots := selfSigned(t, "mail.example")
+	p := &postOffice{t: t, cert: cert, roots: roots, answers: map[string]string{}}
 	return p
 }
 

@@ -3,9 +3,6 @@ package notify
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
@@ -48,21 +44,8 @@ type socketServer struct {
 
 func newSocketServer(t *testing.T) *socketServer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	form := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour), DNSNames: []string{"wss.slack.example"}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &socketServer{t: t, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots: x509.NewCertPool(), url: "wss://wss.slack.example/link/?ticket=1&app=2"}
-	s.roots.AddCert(leaf)
+	cert, roots := selfSigned(t, "wss.slack.example")
+	s := &socketServer{t: t, cert: cert, roots: roots, url: "wss://wss.slack.example/link/?ticket=1&app=2"}
 	return s
 }
 
