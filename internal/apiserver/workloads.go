@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"crypto/sha256"
 	"net/http"
 	"slices"
@@ -112,13 +113,10 @@ func (s *Server) WatchWorkloads(ctx context.Context) {
 // also the access of those that have ended before their access does.
 func (s *Server) EndUnfit(ctx context.Context, set *policy.Set, held bool) error {
 	logins, err := s.ident.Workloads(ctx)
-	if err == nil && held {
-		var more []access.Login
-		more, err = s.holders(ctx)
-		logins = append(logins, more...)
-	}
-	if err != nil {
-		return err
+	troubles := []error{err}
+	if held {
+		more, err := s.holders(ctx)
+		logins, troubles = append(logins, more...), append(troubles, err)
 	}
 	done := map[access.Digest]bool{}
 	for _, l := range logins {
@@ -126,14 +124,17 @@ func (s *Server) EndUnfit(ctx context.Context, set *policy.Set, held bool) error
 			continue
 		}
 		done[l.Token] = true
-		if why := unfit(set, l); why != "" {
-			if err := s.endWorkload(ctx, l, why); err != nil {
-				return err
-			}
-			s.log.Info("a workload's login has ended", "login", l.Name(), "principal", l.Principal, "why", why)
+		why := unfit(set, l)
+		if why == "" {
+			continue
 		}
+		if err := s.endWorkload(ctx, l, why); err != nil {
+			troubles = append(troubles, err) // the others end all the same
+			continue
+		}
+		s.log.Info("a workload's login has ended", "login", l.Name(), "principal", l.Principal, "why", why)
 	}
-	return nil
+	return errors.Join(troubles...)
 }
 
 // holders are the logins by which services hold what they hold now: of each grant the
