@@ -2,8 +2,8 @@ package apiserver
 
 import (
 	"context"
-	"errors"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
