@@ -18,9 +18,9 @@ MINUTES ?= 10
 SEEDS  ?= 200
 PAIRS  ?= 10m
 UPGRADES ?= 1
-RACED  := ./internal/broker ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
+RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all help build setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
+.PHONY: all help build generate setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 
 all: build
 
@@ -31,6 +31,11 @@ help:
 ## The three programs, in bin/.
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+## The Go code of the console's templates, internal/web/**/*.templ. It is committed, so
+## that building takes nothing but Go; a test fails when it is stale.
+generate:
+	$(TOOLS) templ generate -path internal/web
 
 ## What the tests and the demo need of Debian's packages.
 setup:
@@ -102,7 +107,7 @@ sim-mutants:
 
 ## Single statements of protective logic taken away, one at a time: somebody must notice
 ## that it is gone, or it is excused by name. About half an hour. DELETE=sweep,access/grant takes
-## other files (a name in internal/broker, or access/name), SAMPLE=n every n-th statement.
+## other files (a name in internal/broker, or package/name), SAMPLE=n every n-th statement.
 DELETE ?= protective
 SAMPLE ?= 1
 sim-deletions:
@@ -141,7 +146,7 @@ proofs: build
 	$(GO) run ./test/proofs -evidence '$(EVIDENCE)'
 
 ## Approvals by passkey under attack: 200,000 random sequences of stolen sessions, replays,
-## bent signatures and a pen in the database. About an hour.
+## bent signatures and a pen in the database. About ten minutes of one core.
 attacks:
 	$(GO) test -count=1 -timeout 4h ./internal/passkey -run 'TestSequences' -rapid.checks=200000 -v
 

@@ -21,9 +21,9 @@ func (c *cli) adminCmd() *cobra.Command {
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd(), c.serviceListCmd())
 	vendor := &cobra.Command{Use: "vendor", Short: "Vendors: people of another company, with a sponsor and a contract that ends"}
-	vendor.AddCommand(c.vendorInviteCmd(), c.vendorSetCmd(), c.vendorEndCmd())
+	vendor.AddCommand(c.vendorInviteCmd(), c.vendorListCmd(), c.vendorSetCmd(), c.vendorEndCmd())
 	agent := &cobra.Command{Use: "agent", Short: "Agents: programs that act for one human, task by task"}
-	agent.AddCommand(c.agentAddCmd())
+	agent.AddCommand(c.agentAddCmd(), c.agentListCmd())
 	credential := &cobra.Command{Use: "credential", Short: "What Stint signs in to resources and integrations with"}
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
@@ -246,7 +246,7 @@ func (c *cli) credentialListCmd() *cobra.Command {
 					c.doubt(cred)
 				}
 				return c.credentialTable(all)
-			})
+			}, hints{none: "register one with stint admin credential set NAME --type TYPE --address HOST:PORT --username U --password-file F"})
 		},
 	}
 }

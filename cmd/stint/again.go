@@ -29,6 +29,9 @@ func (c *cli) againCmd() *cobra.Command {
 			"  stint again nightly --why \"the import stopped\"",
 		Args: atMost("WHICH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := idleFlags(cmd); err != nil {
+				return err
+			}
 			most, err := parseTimeout(timeout)
 			if err != nil {
 				return err
@@ -52,7 +55,7 @@ func (c *cli) againCmd() *cobra.Command {
 				ask.span = before.Duration
 			}
 			if ask.why == "" && c.canAsk() {
-				c.say(printable(before.Role + " on " + before.Resource + " for " + ask.span))
+				c.say(printable(before.Role + " on " + before.Resource + " for " + api.Span(ask.span)))
 			}
 			if ask.why == "" && !c.canAsk() {
 				return usageError{errors.New("--why is missing: the reason is never taken over")}
@@ -186,10 +189,11 @@ func (c *cli) favouriteListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(page.Items) == 0 {
-				c.say("you keep nothing yet: stint favourite add NAME RESOURCE --as ROLE --for DURATION")
+			if err := c.showFavourites(page.Items, page.Items); err != nil {
+				return err
 			}
-			return c.showFavourites(page.Items, page.Items)
+			c.listed(len(page.Items), hints{none: "keep one with stint favourite add NAME RESOURCE --as ROLE --for DURATION", some: "ask for one with stint again NAME --why TEXT"})
+			return nil
 		},
 	}
 }
@@ -226,7 +230,7 @@ func (c *cli) showFavourites(all []api.Favourite, value any) error {
 	var names []string
 	for _, f := range all {
 		names = append(names, f.Name)
-		t.row(f.Name, f.Resource, f.Role, f.Duration)
+		t.row(f.Name, f.Resource, f.Role, api.Span(f.Duration))
 	}
 	return c.show(result{value: value, names: names, table: t})
 }

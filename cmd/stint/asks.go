@@ -44,6 +44,9 @@ func whoWould(a api.Approval) string {
 	if a.Count > 1 {
 		text = strconv.Itoa(a.Count) + " of " + text
 	}
+	for _, d := range a.Asks.Delegates {
+		text += ", or " + strings.ReplaceAll(d, "user:", "")
+	}
 	return text
 }
 
@@ -52,7 +55,7 @@ func howSoon(a api.Asks) string {
 	text := "no answers of theirs yet"
 	switch {
 	case a.Usual != "":
-		text = "usually within " + a.Usual + " (half of " + strconv.Itoa(a.Answers) + " answers in 30 days)"
+		text = "usually within " + api.Span(a.Usual) + " (half of " + strconv.Itoa(a.Answers) + " answers in 30 days)"
 	case a.Answers > 0:
 		text = "too few answers to say how long it takes (" + strconv.Itoa(a.Answers) + " in 30 days)"
 	}

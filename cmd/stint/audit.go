@@ -216,7 +216,7 @@ func (c *cli) showRecord(r api.AuditRecord) error {
 		line += "  " + printable(pairs(v.Facts))
 	}
 	if c.tty.out {
-		line = cutEnd(line, c.tty.width)
+		line = cutEnd(line, c.columns())
 	}
 	return c.write([]byte(line + "\n"))
 }

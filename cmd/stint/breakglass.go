@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stint/internal/api"
+	"stint/internal/shell"
 )
 
 func (c *cli) breakGlassCmd() *cobra.Command {
@@ -131,11 +132,11 @@ func (c *cli) dryGlass(ctx context.Context, conn *connection, q api.GlassAsk) er
 		return err
 	}
 	if err := c.show(result{value: r, names: []string{string(r.Decision.Outcome)},
-		text: facts("would be", string(r.State), "resource", r.Resource, "role", r.Role, "for", r.Duration, "rule", firstReason(r))}); err != nil {
+		text: facts("would be", string(r.State), "resource", r.Resource, "role", r.Role, "for", api.Span(r.Duration), "rule", firstReason(r))}); err != nil {
 		return err
 	}
 	if r.State == api.RequestDenied {
-		c.fault("this would be denied", reasons(r.Decision), "stint who-can "+shellWord(r.Resource)+" says who may break glass")
+		c.fault("this would be denied", reasons(r.Decision), "stint who-can "+shell.Word(r.Resource)+" says who may break glass")
 		return ended{exitDenied}
 	}
 	return nil

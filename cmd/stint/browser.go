@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/moment"
 )
 
 // browserFor is how long a person may take; the server's own limits are as long.
@@ -42,7 +43,7 @@ func (c *cli) elsewhere(device, open bool) func(context.Context, *connection) (a
 			l, err = c.inBrowser(ctx, conn, open)
 		}
 		if errors.Is(context.Cause(ctx), errNobodyCame) && err != nil {
-			err = &api.Error{Kind: api.Expired, Code: "sign-in-late", Message: "nobody signed in within " + api.FormatDuration(browserFor), Next: "begin again with stint login"}
+			err = &api.Error{Kind: api.Expired, Code: "sign-in-late", Message: "nobody signed in within " + moment.Span(browserFor), Next: "begin again with stint login"}
 		}
 		return l, err
 	}

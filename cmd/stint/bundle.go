@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,9 +28,16 @@ func (s *together) flags(cmd *cobra.Command, c *cli) {
 	})
 }
 
-// args are resources, or the name of a bundle.
-func (s *together) args(_ *cobra.Command, args []string) error {
+// args are resources, or the name of a bundle. What would have no effect is refused: it
+// was meant to have one.
+func (s *together) args(cmd *cobra.Command, args []string) error {
+	as := cmd.Flags().Changed("as")
+	named := func(word string) bool { return strings.Contains(word, ":") }
 	switch {
+	case s.bundle != "" && as:
+		return errors.New("--bundle and --as do not go together: the bundle names the roles")
+	case as && len(args) > 0 && !slices.ContainsFunc(args, func(word string) bool { return !named(word) }):
+		return errors.New("--as and RESOURCE:ROLE do not go together where every resource names its role; leave --as out")
 	case s.bundle == "" && len(args) == 0:
 		return errors.New("RESOURCE is missing")
 	case s.bundle != "" && len(args) > 0:
@@ -114,6 +122,9 @@ func (c *cli) requestSeveral(ctx context.Context, conn *connection, s together, 
 			c.say("would be refused: " + printable(r.Role+" on "+r.Resource+": "+strings.ReplaceAll(reasons(r.Decision), "\n", "; ")))
 		} else if who := asked(r.Decision.Approvals); who != "" {
 			c.say(printable(r.Role + " on " + r.Resource + " asks " + who))
+			for pair := range slices.Chunk(asksFacts(r.Decision.Approvals), 2) {
+				c.say("  " + printable(pair[0]+" "+pair[1]))
+			}
 		}
 	}
 	if dryRun {
@@ -207,7 +218,7 @@ func (c *cli) showBundled(b api.Bundled) error {
 	if b.DryRun {
 		t = newTable("RESOURCE", "ROLE", "FOR", "ANSWER", "ASKED")
 		for _, r := range b.Requests {
-			t.row(r.Resource, r.Role, r.Duration, string(r.Decision.Outcome), asked(r.Decision.Approvals))
+			t.row(r.Resource, r.Role, api.Span(r.Duration), string(r.Decision.Outcome), asked(r.Decision.Approvals))
 		}
 	}
 	return c.show(result{value: b, names: ids(b.Requests), table: t})
@@ -226,7 +237,7 @@ func (c *cli) bundleTable(all []api.Bundle) (names []string, t *table) {
 		for _, p := range b.Parts {
 			text := p.Resource + ":" + p.Role
 			if p.Duration != "" {
-				text += " " + p.Duration
+				text += " " + api.Span(p.Duration)
 			}
 			parts = append(parts, text)
 		}

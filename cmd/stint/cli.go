@@ -26,13 +26,14 @@ type cli struct {
 	err io.Writer // everything else
 	now func() time.Time
 
-	tty     terminal
-	paint   paint // for err
-	ran     bool  // a command started; errors before that are about usage
-	server  string
-	output  string
-	yes     bool
-	started *connection // the server, once it was needed
+	tty      terminal
+	paint    paint // for err
+	ran      bool  // a command started; errors before that are about usage
+	server   string
+	output   string
+	yes      bool
+	started  *connection   // the server, once it was needed
+	patience time.Duration // for a passkey to be used; zero for as long as usual
 	// tokenFile holds what says what this program is.
 	tokenFile string
 }

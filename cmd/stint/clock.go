@@ -72,5 +72,5 @@ func (c *cli) showClock(v api.Clock) error {
 		state = "in doubt"
 	}
 	return c.show(result{value: v, names: []string{state}, text: facts("time", state, "why", v.Why, "Stint's time", timeFact(v.Now, c), "the clock", timeFact(v.Wall, c),
-		"clock ahead by", v.Ahead, "host ahead by", v.Host, "accepted by", strings.Join(v.Accepted, ", "), "replica", v.Replica)})
+		"clock ahead by", api.Span(v.Ahead), "host ahead by", api.Span(v.Host), "accepted by", strings.Join(v.Accepted, ", "), "replica", v.Replica)})
 }

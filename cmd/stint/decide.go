@@ -31,10 +31,11 @@ func (c *cli) approvalsCmd() *cobra.Command {
 			}
 			if len(list) == 0 {
 				c.say("nothing waits for you")
+				c.hint("see what you asked for yourself with stint status")
 			}
 			t := newTable("!REQUEST", "WHO", "RESOURCE", "ROLE", "FOR", "WHY", "ASKED")
 			for _, r := range list {
-				t.row(r.ID, r.Principal, r.Resource, r.Role, r.Duration, r.Reason, ago(r.CreatedAt.Time, c.now()))
+				t.row(r.ID, r.Principal, r.Resource, r.Role, api.Span(r.Duration), r.Reason, ago(r.CreatedAt.Time, c.now()))
 			}
 			if err := c.show(result{value: list, names: ids(list), table: t}); err != nil {
 				return err
@@ -69,7 +70,7 @@ func (c *cli) approveCmd() *cobra.Command {
 			}
 			question := "Approve?"
 			if shorter != "" {
-				question = "Approve for " + shorter + "?"
+				question = "Approve for " + api.Span(shorter) + "?"
 			}
 			return c.vote(cmd.Context(), args[0], digest, question, shorter, func(conn *connection, r api.Request) (api.Request, error) {
 				v := api.VoteAsk{Digest: r.Digest, For: shorter, Note: note}
@@ -135,10 +136,14 @@ func (c *cli) vote(ctx context.Context, id, digest, question, span string, cast 
 		return err
 	}
 	if longer(span, r.Duration) {
-		return usageError{errors.New("--for " + span + " is longer than the " + r.Duration + " that were asked for: an approval can only shorten")}
+		return usageError{errors.New("--for " + span + " is longer than the " + api.Span(r.Duration) + " that were asked for: an approval can only shorten")}
 	}
 	shown := []string{"who", whoOf(r), "what", r.Role + " on " + r.Resource, "how long", howLong(r, c), "task", r.Task, "why", dash(r.Reason),
-		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals), "rule", firstReason(r), "digest", r.Digest}
+		"ticket", r.Ticket, "asked", asked(r.Decision.Approvals)}
+	for _, x := range r.Decision.Reasons { // an agent is decided twice, as itself and as its human
+		shown = append(shown, "rule", reasonLine(x))
+	}
+	shown = append(shown, "digest", r.Digest)
 	c.say(strings.TrimSuffix(facts(append(shown, remarkFacts(r, c.now())...)...), "\n"))
 	if r.State == api.RequestPending && c.canAsk() && !c.yes {
 		yes, err := c.confirm(ctx, question)
@@ -155,7 +160,7 @@ func (c *cli) vote(ctx context.Context, id, digest, question, span string, cast 
 		return err
 	}
 	if after.State == api.RequestPending {
-		c.say("voted; still asked: " + printable(asked(after.Decision.Approvals)))
+		c.say("voted; still asked: " + printable(asked(stillAsked(after.Decision.Approvals))))
 	} else {
 		c.say(printable(string(after.State)))
 	}
@@ -171,7 +176,7 @@ func longer(a, b string) bool {
 }
 
 func howLong(r api.Request, c *cli) string {
-	text := r.Duration
+	text := api.Span(r.Duration)
 	if !r.Start.IsZero() {
 		text += " from " + clock(r.Start.Time, c.now())
 	}

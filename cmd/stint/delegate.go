@@ -67,7 +67,11 @@ func (c *cli) delegateCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showDelegations(page.Items, page.Items)
+			if err := c.showDelegations(page.Items, page.Items); err != nil {
+				return err
+			}
+			c.listed(len(page.Items), hints{none: "hand your approvals to somebody with stint delegate USER --for DURATION --why TEXT", some: "end one with stint delegate end ID"})
+			return nil
 		},
 	}, &cobra.Command{
 		Use:   "end ID",

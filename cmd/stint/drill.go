@@ -67,7 +67,7 @@ func (c *cli) drill(ctx context.Context, q api.GlassAsk, codes []string) error {
 		if r.State != api.RequestApproved {
 			return "", errors.New(reasons(r.Decision))
 		}
-		return r.ID + ", " + r.Role + " for " + r.Duration, nil
+		return r.ID + ", " + r.Role + " for " + api.Span(r.Duration), nil
 	})
 	opened := rep.OK
 	rep.step("set up on the target", false, func() (_ string, err error) {

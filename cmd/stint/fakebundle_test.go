@@ -61,6 +61,9 @@ func (f *fake) submitBundle(who fakeLogin, _ *http.Request, body []byte) (any, e
 		switch {
 		case in.DryRun:
 			r.ID, r.Grant = "", nil
+			for i := range r.Decision.Approvals {
+				r.Decision.Approvals[i].Asks = &api.Asks{People: []string{"user:omar"}, Delegates: []string{"user:olga for user:omar"}, Usual: "12m", Answers: 9}
+			}
 		case r.Decision.Outcome == api.OutcomeDeny:
 			out.Refused = append(out.Refused, *r)
 			continue

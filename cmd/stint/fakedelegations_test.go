@@ -23,7 +23,7 @@ func (f *fake) delegations(mux *http.ServeMux) {
 			return nil, err
 		}
 		if span > 14*24*time.Hour {
-			return nil, &api.Error{Kind: api.Invalid, Code: "long-delegation", Message: "no delegation lasts longer than 336h0m0s here"}
+			return nil, &api.Error{Kind: api.Invalid, Code: "long-delegation", Message: "no delegation lasts longer than 14d here"}
 		}
 		to := in.To
 		if !strings.Contains(to, ":") {

@@ -125,6 +125,14 @@ func (f *fake) extend(who fakeLogin, hr *http.Request, body []byte) (any, error)
 	}
 	more := *r
 	more.ID, more.Duration, more.Granted, more.Reason, more.Extends, more.Grant = "req_0extension", in.For, in.For, in.Why, r.Grant.ID, nil
+	if in.Why == "somebody decides" {
+		more.State, more.Granted = api.RequestPending, ""
+		more.Decision = api.Decision{Outcome: api.OutcomeApprove, Approvals: []api.Approval{{From: []string{"group:dba"}, Count: 1, Have: 1, Stage: 1}, {From: []string{"group:leads"}, Count: 1, Stage: 2}}}
+	}
+	if in.DryRun {
+		more.ID, more.DryRun, more.Grant = "", true, r.Grant
+		return more, nil
+	}
 	f.change(func() { f.requests = append(f.requests, &more) })
 	return more, nil
 }
@@ -307,14 +315,35 @@ func (f *fake) administration(mux *http.ServeMux) {
 		}
 		return api.ServiceAdded{Name: in.Name, Principal: "service:" + in.Name, Token: "stint_service", ExpiresAt: api.At(time.Now().Add(time.Hour))}, nil
 	})
-	f.route(mux, "POST /v1/vendors", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
+	f.route(mux, "POST /v1/admin/vendors", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 		var in api.VendorInvite
 		if err := json.Unmarshal(body, &in); err != nil {
 			return nil, err
 		}
 		return added(in.Name)
 	})
-	f.route(mux, "PUT /v1/vendors/{name}", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
+	f.route(mux, "GET /v1/admin/vendors", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		out := api.Page[api.Vendor]{Items: []api.Vendor{}}
+		if s := r.URL.Query().Get("sponsor"); s == "" || s == "omar" {
+			out.Items = append(out.Items, api.Vendor{Principal: "user:bo", Name: "bo", Sponsor: "omar", Company: "Acme Ltd", Groups: []string{"acme"},
+				Until: api.At(time.Date(2126, 3, 31, 12, 0, 0, 0, time.UTC))})
+		}
+		return out, nil
+	})
+	f.route(mux, "GET /v1/admin/agents", func(fakeLogin, *http.Request, []byte) (any, error) {
+		return api.Page[api.Agent]{Items: []api.Agent{{Principal: "agent:fixer", Name: "fixer", Responsible: "ana", Groups: []string{"agents"},
+			CreatedAt: api.At(time.Now()), Until: api.At(time.Now().Add(30 * 24 * time.Hour))}}}, nil
+	})
+	f.route(mux, "GET /v1/tasks", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		now := api.At(time.Now())
+		out := api.Page[api.Task]{Items: []api.Task{}}
+		if r.URL.Query().Get("ended") == "true" {
+			out.Items = append(out.Items, api.Task{Agent: "agent:fixer", Task: "OPS-11", OpenedAt: now, EndsAt: now, EndedAt: now, Why: "wrong table"})
+		}
+		out.Items = append(out.Items, api.Task{Agent: "agent:fixer", Task: "OPS-12", Open: true, OpenedAt: now, EndsAt: api.At(now.Add(time.Hour))})
+		return out, nil
+	})
+	f.route(mux, "PUT /v1/admin/vendors/{name}", func(_ fakeLogin, r *http.Request, body []byte) (any, error) {
 		var in api.VendorSet
 		if err := json.Unmarshal(body, &in); err != nil {
 			return nil, err

@@ -16,6 +16,20 @@ import (
 // kindsOfGet are what can be listed.
 var kindsOfGet = []string{api.Resources, api.Roles, api.Policies, api.Schedules, api.Integrations, api.Workloads, api.Bundles, "grants", "requests", api.Users}
 
+// hintsOfGet are what follows a list of each kind.
+var hintsOfGet = map[string]hints{
+	api.Resources:    {none: "describe one in a document of kind Resource: stint apply -f FILE", some: "see who may ask for one with stint who-can RESOURCE"},
+	api.Roles:        {none: "describe one in a document of kind Role: stint apply -f FILE", some: "ask for one with stint request RESOURCE --as ROLE --for DURATION --why TEXT"},
+	api.Policies:     {none: "write one in a document of kind Policy: stint apply -f FILE", some: "see what they come to with stint policy explain RESOURCE --as ROLE --for DURATION"},
+	api.Schedules:    {none: "describe one in a document of kind Schedule: stint apply -f FILE"},
+	api.Integrations: {none: "describe one in a document of kind Integration: stint apply -f FILE", some: "try one with stint admin integration test NAME"},
+	api.Workloads:    {none: "describe one in a document of kind Workload: stint apply -f FILE", some: "see the services they are with stint admin service list"},
+	api.Bundles:      {none: "describe one in a document of kind Bundle: stint apply -f FILE", some: "ask for one with stint request --bundle NAME --why TEXT"},
+	api.Users:        {none: "make one with stint admin user add NAME", some: "change one with stint admin user set NAME"},
+	"grants":         {none: "ask for access with stint request RESOURCE --as ROLE --for DURATION --why TEXT", some: "look at one with stint status ID"},
+	"requests":       {none: "ask for access with stint request RESOURCE --as ROLE --for DURATION --why TEXT", some: "look at one with stint status ID"},
+}
+
 type getFlags struct {
 	state string
 	mine  bool
@@ -101,21 +115,21 @@ func checkState(kind, state string) error {
 func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f getFlags) error {
 	switch kind {
 	case api.Resources:
-		return showKind(c, name, f.limit, conn.ListResources, conn.Resource, ctx, c.resourceTable)
+		return showKind(c, name, f.limit, conn.ListResources, conn.Resource, ctx, c.resourceTable, hintsOfGet[kind])
 	case api.Roles:
-		return showKind(c, name, f.limit, conn.ListRoles, conn.Role, ctx, c.roleTable)
+		return showKind(c, name, f.limit, conn.ListRoles, conn.Role, ctx, c.roleTable, hintsOfGet[kind])
 	case api.Policies:
-		return showKind(c, name, f.limit, conn.ListPolicies, conn.Policy, ctx, c.policyTable)
+		return showKind(c, name, f.limit, conn.ListPolicies, conn.Policy, ctx, c.policyTable, hintsOfGet[kind])
 	case api.Schedules:
-		return showKind(c, name, f.limit, conn.ListSchedules, conn.Schedule, ctx, c.scheduleTable)
+		return showKind(c, name, f.limit, conn.ListSchedules, conn.Schedule, ctx, c.scheduleTable, hintsOfGet[kind])
 	case api.Integrations:
-		return showKind(c, name, f.limit, conn.ListIntegrations, conn.Integration, ctx, c.integrationTable)
+		return showKind(c, name, f.limit, conn.ListIntegrations, conn.Integration, ctx, c.integrationTable, hintsOfGet[kind])
 	case api.Bundles:
-		return showKind(c, name, f.limit, conn.ListBundles, conn.Bundle, ctx, c.bundleTable)
+		return showKind(c, name, f.limit, conn.ListBundles, conn.Bundle, ctx, c.bundleTable, hintsOfGet[kind])
 	case api.Workloads:
-		return showKind(c, name, f.limit, conn.ListWorkloads, conn.Workload, ctx, c.workloadTable)
+		return showKind(c, name, f.limit, conn.ListWorkloads, conn.Workload, ctx, c.workloadTable, hintsOfGet[kind])
 	case api.Users:
-		return showKind(c, name, f.limit, conn.ListUsers, conn.User, ctx, c.userTable)
+		return showKind(c, name, f.limit, conn.ListUsers, conn.User, ctx, c.userTable, hintsOfGet[kind])
 	}
 	if kind == "grants" { // live is a word for several
 		words := strings.Split(f.state, ",")
@@ -137,12 +151,12 @@ func (c *cli) get(ctx context.Context, conn *connection, kind, name string, f ge
 	one := func(ctx context.Context, id string) (api.Request, error) { return conn.Request(ctx, id, api.Wait{}) }
 	return showKind(c, name, f.limit, list, one, ctx, func(all []api.Request) ([]string, *table) {
 		return ids(all), requestTable(all, c.now(), true)
-	})
+	}, hintsOfGet[kind])
 }
 
 // showKind lists all of a kind, or reads the one that is named.
 func showKind[T any](c *cli, name string, limit int, list func(context.Context, api.List) (api.Page[T], error),
-	one func(context.Context, string) (T, error), ctx context.Context, rows func([]T) ([]string, *table)) error {
+	one func(context.Context, string) (T, error), ctx context.Context, rows func([]T) ([]string, *table), to hints) error {
 	if name != "" {
 		item, err := one(ctx, name)
 		if err != nil {
@@ -162,11 +176,12 @@ func showKind[T any](c *cli, name string, limit int, list func(context.Context, 
 			break
 		}
 	}
-	if len(all) == 0 {
-		c.say("there are none")
-	}
 	names, t := rows(all)
-	return c.show(result{value: all, names: names, table: t})
+	if err := c.show(result{value: all, names: names, table: t}); err != nil {
+		return err
+	}
+	c.listed(len(all), to)
+	return nil
 }
 
 func (c *cli) resourceTable(all []api.Resource) (names []string, t *table) {
@@ -182,7 +197,7 @@ func (c *cli) roleTable(all []api.Role) (names []string, t *table) {
 	t = newTable("NAME", "MECHANISM", "FOR", "RIGHTS", "UP TO", "DESCRIPTION")
 	for _, r := range all {
 		names = append(names, r.Name)
-		t.row(r.Name, r.Mechanism, selector(r.Resources), strings.Join(r.Rights, ", "), r.MaxDuration, r.Description)
+		t.row(r.Name, r.Mechanism, selector(r.Resources), strings.Join(r.Rights, ", "), api.Span(r.MaxDuration), r.Description)
 	}
 	return names, t
 }
@@ -197,11 +212,21 @@ func (c *cli) policyTable(all []api.Policy) (names []string, t *table) {
 }
 
 func (c *cli) userTable(all []api.User) (names []string, t *table) {
-	t = newTable("NAME", "KIND", "GROUPS", "RIGHTS", "STATE", "LIVE")
+	answered := func(u api.User) string { return answeredBy(u.Company, u.Sponsor, u.Responsible) }
+	heads := []string{"NAME", "KIND", "GROUPS", "RIGHTS", "STATE", "LIVE"}
+	parties := slices.ContainsFunc(all, func(u api.User) bool { return answered(u) != "" })
+	if parties {
+		heads = append(heads, "HERE FOR")
+	}
+	t = newTable(heads...)
 	t.marks["STATE"] = markState
 	for _, u := range all {
 		names = append(names, u.Name)
-		t.row(u.Name, u.Kind, strings.Join(u.Groups, ", "), rights(u), userState(u, c.now()), number(u.Live))
+		cells := []string{u.Name, u.Kind, strings.Join(u.Groups, ", "), rights(u), userState(u, c.now()), number(u.Live)}
+		if parties {
+			cells = append(cells, answered(u))
+		}
+		t.row(cells...)
 	}
 	return names, t
 }
@@ -218,6 +243,17 @@ func rights(u api.User) string {
 		out = append(out, "policy author")
 	}
 	return strings.Join(out, ", ")
+}
+
+// answeredBy is for whom a vendor or an agent is here, and who answers for them.
+func answeredBy(company, sponsor, responsible string) string {
+	switch {
+	case sponsor != "":
+		return company + ", sponsored by " + sponsor
+	case responsible != "":
+		return "acts for " + responsible
+	}
+	return ""
 }
 
 func userState(u api.User, now time.Time) string {

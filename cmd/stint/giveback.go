@@ -72,6 +72,9 @@ func (c *cli) extendCmd() *cobra.Command {
 		Example: "  stint extend grt_01J8 --for 30m --why \"the import takes longer\"",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := idleFlags(cmd); err != nil {
+				return err
+			}
 			most, err := parseTimeout(timeout)
 			if err != nil {
 				return err
@@ -197,12 +200,20 @@ func (c *cli) confirmAll(ctx context.Context) error {
 
 // wouldExtend tells what the answer to an extension would be.
 func (c *cli) wouldExtend(r api.Request) error {
-	text := facts("answer", string(r.Decision.Outcome), "asked", asked(r.Decision.Approvals), "because", reasons(r.Decision))
+	text := explained(api.Explanation{Decision: r.Decision})
+	if g := r.Grant; g != nil {
+		ends := []string{"extends", r.Role + " on " + r.Resource + " (" + g.ID + ")", "ends now", timeFact(g.ExpiresAt, c)}
+		if more, err := api.ParseDuration(r.Duration); err == nil && r.Decision.Outcome != api.OutcomeDeny {
+			ends = append(ends, "would end", timeFact(api.At(g.ExpiresAt.Add(more)), c))
+		}
+		text += facts(ends...)
+	}
 	if err := c.show(result{value: r, names: []string{string(r.Decision.Outcome)}, text: text}); err != nil {
 		return err
 	}
 	if r.Decision.Outcome == api.OutcomeDeny {
-		c.fault("this would be denied", reasons(r.Decision), "")
+		c.fault("this would be denied", reasons(r.Decision), orGlass("ask anew when it has ended: "+
+			askLine("request", api.Ask{Resource: r.Resource, Role: r.Role, Duration: r.Duration, Reason: r.Reason, Ticket: r.Ticket, Task: r.Task}), r))
 		return ended{exitDenied}
 	}
 	return nil

@@ -101,7 +101,7 @@ func (c *cli) codesListCmd() *cobra.Command {
 					t.row(g.ID, g.Principal, g.State, strconv.Itoa(g.Need), g.Resource, clock(g.ExpiresAt.Time, c.now()))
 				}
 				return names, t
-			})
+			}, hints{none: "make some with stint admin break-glass codes make", some: "make one worthless with stint admin break-glass codes revoke ID"})
 		},
 	}
 }

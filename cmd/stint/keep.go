@@ -18,6 +18,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/backup"
+	"stint/internal/moment"
 )
 
 func (c *cli) backupCmd() *cobra.Command {
@@ -351,7 +352,7 @@ func (c *cli) fromHere(ctx context.Context, conn *connection) (found []api.Docto
 	}
 	add("reach", api.CheckOK, conn.name+" answers in "+c.now().Sub(began).Round(time.Millisecond).String(), "", "")
 	if off := there.Sub(c.now()).Abs(); off > 30*time.Second {
-		add("clock here", api.CheckFail, "this device and the server differ by "+off.Round(time.Second).String(), "a proof is good for a minute around the server's time", "let this device take its time from NTP")
+		add("clock here", api.CheckFail, "this device and the server differ by "+moment.Span(off.Round(time.Second)), "a proof is good for a minute around the server's time", "let this device take its time from NTP")
 	} else {
 		add("clock here", api.CheckOK, "it is the server's, to the second or so", "", "")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/shell"
 )
 
 // The goals that a wait may have.
@@ -78,9 +79,9 @@ func over(r api.Request) bool {
 // span is what was granted, or else asked.
 func span(r api.Request) string {
 	if r.Granted != "" {
-		return r.Granted
+		return api.Span(r.Granted)
 	}
-	return r.Duration
+	return api.Span(r.Duration)
 }
 
 // byStage is the list in the order in which it is asked.
@@ -88,6 +89,11 @@ func byStage(list []api.Approval) []api.Approval {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b api.Approval) int { return a.Stage - b.Stage })
 	return list
+}
+
+// stillAsked are the approvals that are not all there yet.
+func stillAsked(list []api.Approval) []api.Approval {
+	return slices.DeleteFunc(slices.Clone(list), func(a api.Approval) bool { return a.Have >= a.Count })
 }
 
 // asked is who is asked to approve, stage by stage, and how far that is.
@@ -111,7 +117,7 @@ func asked(list []api.Approval) string {
 			fmt.Fprintf(&text, " (%d of %d)", a.Have, a.Count)
 		}
 		if len(a.EscalateTo) > 0 && !a.Escalated {
-			text.WriteString(" (after " + a.EscalateAfter + " also " + strings.Join(a.EscalateTo, " or ") + ")")
+			text.WriteString(" (after " + api.Span(a.EscalateAfter) + " also " + strings.Join(a.EscalateTo, " or ") + ")")
 		}
 	}
 	return text.String()
@@ -120,7 +126,7 @@ func asked(list []api.Approval) string {
 // doing is what happens to the request at this moment.
 func doing(r api.Request, now time.Time) string {
 	if r.State == api.RequestPending {
-		if who := asked(r.Decision.Approvals); who != "" {
+		if who := asked(stillAsked(r.Decision.Approvals)); who != "" {
 			return "waiting for approval by " + who
 		}
 		return "waiting for a decision"
@@ -189,7 +195,7 @@ func orGlass(next string, r api.Request) string {
 	if r.BreakGlass == "" {
 		return next
 	}
-	return strings.TrimPrefix(next+"\nin an emergency: stint break-glass "+shellWord(r.Resource)+" --as "+shellWord(r.BreakGlass)+" --why …", "\n")
+	return strings.TrimPrefix(next+"\nin an emergency: stint break-glass "+shell.Word(r.Resource)+" --as "+shell.Word(r.BreakGlass)+" --why …", "\n")
 }
 
 func refused(r api.Request) (what, why, next string) {
@@ -229,24 +235,13 @@ func refusedBy(r api.Request) (what, why, next string) {
 
 // askLine is a question as a command that can be pasted into a shell.
 func askLine(command string, q api.Ask) string {
-	words := []string{"stint", command, shellWord(q.Resource), "--as", shellWord(q.Role), "--for", shellWord(q.Duration)}
+	words := []string{"stint", command, shell.Word(q.Resource), "--as", shell.Word(q.Role), "--for", shell.Word(q.Duration)}
 	for _, f := range []struct{ flag, value string }{{"--why", q.Reason}, {"--ticket", q.Ticket}, {"--task", q.Task}, {"--at", q.Start}} {
 		if f.value != "" {
-			words = append(words, f.flag, shellWord(f.value))
+			words = append(words, f.flag, shell.Word(f.value))
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// shellWord quotes what a POSIX shell would not take as one plain word.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:/@+,", r)
-	}
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // reasons are the sentences of a decision, each with its rule.

@@ -276,7 +276,22 @@ func whoamiFacts(server string, me api.Whoami, now time.Time) string {
 	}
 	return facts("principal", me.Principal, "person", me.Person, "groups", strings.Join(me.Groups, ", "),
 		"rights", strings.Join(rights, ", "), "signed in", signedInBy(me), "server", server+" ("+me.ServerVersion+")", "device", me.Device,
-		"sign in again", clock(me.ExpiresAt.Time, now))
+		"sign in again", clock(me.ExpiresAt.Time, now), "here for", answeredBy(me.Company, me.Sponsor, me.Responsible), endName(me), untilFact(me.Until, now))
+}
+
+// endName is what the end of whoever is signed in is the end of.
+func endName(me api.Whoami) string {
+	if me.Sponsor != "" {
+		return "contract until"
+	}
+	return "good until"
+}
+
+func untilFact(t api.Time, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04") + ", " + ago(t.Time, now)
 }
 
 // signedInBy says by whom and how.

@@ -64,7 +64,7 @@ func (c *cli) show(r result) error {
 	default:
 		text = []byte(r.text)
 		if r.table != nil && len(r.table.rows) > 0 {
-			text = append(text, r.table.render(c.tty.width, c.choosePaint(c.out, c.tty.out))...)
+			text = append(text, r.table.render(c.columns(), c.choosePaint(c.out, c.tty.out))...)
 		}
 	}
 	return c.write(text)

@@ -193,6 +193,7 @@ func (c *cli) agentAddCmd() *cobra.Command {
 
 func (c *cli) taskCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "task", Short: "Tasks of agents"}
+	cmd.AddCommand(c.taskListCmd())
 	var t api.TaskEnd
 	end := &cobra.Command{
 		Use:   "end TASK",

@@ -18,7 +18,7 @@ import (
 
 func (c *cli) passkeyCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "passkey", Short: "Your passkeys, and vouching for those of others"}
-	cmd.AddCommand(c.passkeyAddCmd(), c.passkeyListCmd(), c.passkeyVouchCmd(), c.passkeyRemoveCmd(), c.passkeyRecoveryCmd())
+	cmd.AddCommand(c.passkeyAddCmd(), c.passkeyListCmd(), c.passkeyVouchCmd(), c.passkeyDeleteCmd(), c.passkeyRecoveryCmd())
 	return cmd
 }
 
@@ -193,14 +193,15 @@ func (c *cli) passkeyListCmd() *cobra.Command {
 				}
 				t.row(p.ID, p.Principal, p.Name, p.State, site, dash(believed(p)), ago(p.CreatedAt.Time, c.now()))
 			}
-			if len(list) == 0 {
-				c.say("there are none; make one with stint passkey add")
-			}
 			var names []string
 			for _, p := range list {
 				names = append(names, p.ID)
 			}
-			return c.show(result{value: list, names: names, table: t})
+			if err := c.show(result{value: list, names: names, table: t}); err != nil {
+				return err
+			}
+			c.listed(len(list), hints{none: "make one with stint passkey add", some: "end one with stint passkey delete ID"})
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "those of this user; for administrators and auditors")
@@ -246,7 +247,7 @@ func (c *cli) vouchPasskey(ctx context.Context, id, digest string, open bool) er
 	theirs := passkeyOf(p)
 	if d := theirs.Digest().String(); d != digest {
 		return &api.Error{Kind: api.Denied, Code: "digest-differs", Message: "this is not the passkey that the person has told you of",
-			Why: "its digest is " + d, Next: "ask them again; if it stays so, somebody else has made this one: stint passkey remove " + p.ID}
+			Why: "its digest is " + d, Next: "ask them again; if it stays so, somebody else has made this one: stint passkey delete " + p.ID}
 	}
 	me, keys, err := c.signer(ctx, conn)
 	if err != nil {
@@ -276,10 +277,10 @@ func (c *cli) vouchPasskey(ctx context.Context, id, digest string, open bool) er
 	return c.showPasskey(done)
 }
 
-func (c *cli) passkeyRemoveCmd() *cobra.Command {
+func (c *cli) passkeyDeleteCmd() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
-		Use:   "remove ID",
+		Use:   "delete ID",
 		Short: "End a passkey: one that was lost, or is not used any more",
 		Long: "End a passkey: your own, or as an administrator anybody's. It signs nothing from then\n" +
 			"on, and votes of it that were not acted on yet count no more.",

@@ -254,7 +254,7 @@ func explained(x api.Explanation) string {
 	for _, r := range x.Decision.Reasons {
 		list = append(list, "because", reasonLine(r))
 	}
-	return facts(append(append(list, asksFacts(x.Decision.Approvals)...), "up to", x.MaxDuration, "nearest", x.Nearest)...)
+	return facts(append(append(list, asksFacts(x.Decision.Approvals)...), "up to", api.Span(x.MaxDuration), "nearest", x.Nearest)...)
 }
 
 // saidTable is what each policy had to do with it.

@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // progress tells a person what is being waited for, on stderr. On a terminal
@@ -52,7 +54,7 @@ func (p *progress) run() {
 				p.frame++
 				p.draw()
 			} else if p.text != "" {
-				p.line("still " + p.text + ", " + rough(p.c.now().Sub(p.begin)))
+				p.line("still " + p.text + ", " + moment.Rough(p.c.now().Sub(p.begin)))
 			}
 			p.mu.Unlock()
 		}

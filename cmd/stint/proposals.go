@@ -35,10 +35,15 @@ func (c *cli) proposalsCmd() *cobra.Command {
 				list, names = append(list, p), append(names, p.ID)
 				t.row(p.ID, proposalState(p), p.Principal, p.Summary, ago(p.CreatedAt.Time, c.now()), yesNo(p.Mine))
 			}
-			if len(list) == 0 {
-				c.say("there are none")
+			if err := c.show(result{value: list, names: names, table: t}); err != nil {
+				return err
 			}
-			return c.show(result{value: list, names: names, table: t})
+			to := hints{some: "look at one with stint proposal show ID; decide with stint proposal approve ID or stint proposal deny ID --note TEXT"}
+			if state != "" {
+				to.none = "see those that are decided with stint proposals --state ''"
+			}
+			c.listed(len(list), to)
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "pending", "only in this state; empty for all")

@@ -115,6 +115,9 @@ func (c *cli) requestCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := idleFlags(cmd); err != nil {
+				return err
+			}
 			if !more.one(args) {
 				conn, err := c.connect()
 				if err != nil {
@@ -144,6 +147,17 @@ func (c *cli) requestCmd() *cobra.Command {
 		return c.fromServer(cmd.Context(), prefix, resourceNames)
 	}
 	return cmd
+}
+
+// idleFlags refuses flags that another one takes the effect of: whoever gave them expects
+// something else.
+func idleFlags(cmd *cobra.Command) error {
+	for _, pair := range [][2]string{{"dry-run", "no-wait"}, {"dry-run", "timeout"}, {"no-wait", "timeout"}} {
+		if f := cmd.Flags(); f.Changed(pair[0]) && f.Changed(pair[1]) && f.Lookup(pair[0]).Value.String() == "true" {
+			return usageError{errors.New("--" + pair[0] + " and --" + pair[1] + " do not go together: with --" + pair[0] + " nothing is waited for")}
+		}
+	}
+	return nil
 }
 
 // requestOne asks for one thing and waits for it.

@@ -37,6 +37,9 @@ func (c *cli) reviewsCmd() *cobra.Command {
 			}
 			if len(list) == 0 {
 				c.say("no break-glass access waits for a review")
+				if !all {
+					c.hint("see those that are closed with stint reviews --all")
+				}
 			}
 			if err := c.showReviews(list, list); err != nil {
 				return err

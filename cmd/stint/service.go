@@ -21,7 +21,8 @@ func (c *cli) serviceListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showKind(c, "", 0, conn.ListServices, nil, cmd.Context(), c.serviceTable)
+			return showKind(c, "", 0, conn.ListServices, nil, cmd.Context(), c.serviceTable, hints{
+				none: "make one with stint admin service add NAME --owner USER --for DURATION", some: "renew a token with stint admin service add NAME"})
 		},
 	}
 }

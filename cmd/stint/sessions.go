@@ -28,7 +28,11 @@ func (c *cli) sessionsCmd() *cobra.Command {
 				return err
 			}
 			names, t := c.sessionTable(page.Items)
-			return c.show(result{value: page.Items, names: names, table: t})
+			if err := c.show(result{value: page.Items, names: names, table: t}); err != nil {
+				return err
+			}
+			c.listed(len(page.Items), hints{none: "sign in with stint login", some: "end one with stint sessions end ID"})
+			return nil
 		},
 	}
 	cmd.AddCommand(&cobra.Command{

@@ -10,6 +10,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/moment"
 	"stint/internal/passkey"
 	"stint/internal/signpage"
 )
@@ -23,11 +24,21 @@ const signFor = 10 * time.Minute
 
 func (c *cli) browserFlag(cmd *cobra.Command, no *bool) {
 	cmd.Flags().BoolVar(no, "no-browser", false, "print the address of the page for the passkey instead of opening it")
+	timeout := ""
+	cmd.Flags().StringVar(&timeout, "timeout", "", "stop waiting for the passkey after this long; "+moment.Span(signFor)+" if not given")
+	cmd.PreRunE = func(*cobra.Command, []string) (err error) {
+		c.patience, err = parseTimeout(timeout)
+		return err
+	}
 }
 
 // sign shows a page of ours and has it go through the steps.
 func (c *cli) sign(ctx context.Context, p signpage.Page, open bool, first signpage.Step, next func(context.Context, signpage.Result) (signpage.Step, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, signFor, errNobodySigned)
+	patience := signFor
+	if c.patience > 0 {
+		patience = c.patience
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNobodySigned)
 	defer cancel()
 	err := signpage.Run(ctx, p, first, func(address string) error {
 		if open && !c.openPage(ctx, address) {
@@ -35,10 +46,11 @@ func (c *cli) sign(ctx context.Context, p signpage.Page, open bool, first signpa
 				Next: "do it on a machine with a browser; or with --no-browser, and the port of the address forwarded to here (ssh -L PORT:localhost:PORT)"}
 		}
 		c.say("use your passkey at " + address)
+		c.say("waiting for it until " + c.now().Add(patience).Local().Format("15:04:05") + ", which is " + moment.Span(patience) + " from now; --timeout says another time")
 		return nil
 	}, next)
 	if errors.Is(err, errNobodySigned) {
-		err = &api.Error{Kind: api.PasskeyNeeded, Code: "not-signed", Message: "nobody used a passkey within " + api.FormatDuration(signFor), Next: "begin again"}
+		err = &api.Error{Kind: api.PasskeyNeeded, Code: "not-signed", Message: "nobody used a passkey within " + moment.Span(patience), Next: "begin again, and give it longer with --timeout"}
 	}
 	return err
 }
@@ -179,7 +191,7 @@ func (c *cli) signVote(ctx context.Context, conn *connection, r api.Request, v *
 	p := signpage.Page{Title: "Approve this request?", Button: "Approve with a passkey",
 		Text: "This page is by the stint command on this machine. Your passkey signs exactly what is written here.",
 		Facts: compact([]signpage.Fact{{Name: "who", Value: me.Principal + " approves for " + r.Principal}, {Name: "what", Value: r.Role + " on " + r.Resource}, {Name: "where", Value: places(what)},
-			{Name: "rights", Value: strings.Join(says.Rights, ", ")}, {Name: "how long", Value: api.FormatDuration(says.Duration)}, {Name: "from", Value: startOf(what)},
+			{Name: "rights", Value: strings.Join(says.Rights, ", ")}, {Name: "how long", Value: moment.Span(says.Duration)}, {Name: "from", Value: startOf(what)},
 			{Name: "task", Value: string(what.Task)}, {Name: "why", Value: r.Reason}, {Name: "ticket", Value: r.Ticket}, {Name: "part of bundle", Value: r.Bundle}, {Name: "your note", Value: v.Note}, {Name: "digest", Value: says.Digest().String()}})}
 	c.say("your passkey signs " + says.Digest().String())
 	v.Assertion, err = c.signOne(ctx, p, open, keys, says.Digest())

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"stint/internal/api"
+	"stint/internal/shell"
 )
 
 func (c *cli) statusCmd() *cobra.Command {
@@ -25,7 +27,11 @@ func (c *cli) statusCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.show(result{value: r, names: []string{r.ID}, text: requestFacts(r, c)})
+				text := requestFacts(r, c)
+				if c.output == asTable {
+					text += c.waitingFor(cmd.Context(), conn, r)
+				}
+				return c.show(result{value: r, names: []string{r.ID}, text: text})
 			}
 			list, err := mine(cmd.Context(), conn)
 			if err != nil {
@@ -36,11 +42,16 @@ func (c *cli) statusCmd() *cobra.Command {
 			}
 			if len(list) == 0 {
 				c.say("you hold nothing, and nothing is on its way")
+				c.hint("ask for access with stint request RESOURCE --as ROLE --for DURATION --why TEXT; see what there is with stint get resources")
 			}
 			t := newTable("RESOURCE", "ROLE", "LEFT", "ENDS", "NEXT", "!REQUEST")
 			t.marks["LEFT"] = markState
 			for _, r := range list {
-				t.row(r.Resource, markGlass(r), leftOf(r, c.now()), endsOf(r, c.now()), nextOf(r, c.now()), r.ID)
+				todo := nextOf(r, c.now())
+				if more := moreFor(list, r); more != "" {
+					todo += "; " + more
+				}
+				t.row(r.Resource, markGlass(r), leftOf(r, c.now()), endsOf(r, c.now()), todo, r.ID)
 			}
 			return c.show(result{value: list, names: ids(list), table: t})
 		},
@@ -72,6 +83,34 @@ func mine(ctx context.Context, conn *connection) ([]api.Request, error) {
 	return list, nil
 }
 
+// moreFor says of a grant which extension of it waits, if one among the requests does.
+func moreFor(list []api.Request, r api.Request) string {
+	for _, x := range list {
+		if r.Grant != nil && x.State == api.RequestPending && x.Extends == r.Grant.ID {
+			return api.Span(x.Duration) + " more asked for (" + x.ID + ")"
+		}
+	}
+	return ""
+}
+
+// waitingFor is the fact that an extension of the caller's own grant waits. What cannot be
+// read is not said: it is no part of what was asked for.
+func (c *cli) waitingFor(ctx context.Context, conn *connection, r api.Request) string {
+	if r.Grant == nil || r.Grant.State != api.GrantActive {
+		return ""
+	}
+	page, err := conn.Requests(ctx, api.RequestList{State: api.RequestPending, Mine: true})
+	if err != nil {
+		return ""
+	}
+	for _, x := range page.Items {
+		if x.Extends == r.Grant.ID {
+			return facts("waits", api.Span(x.Duration)+" more, asked: "+asked(stillAsked(x.Decision.Approvals))+" ("+x.ID+")")
+		}
+	}
+	return ""
+}
+
 func ids(list []api.Request) []string {
 	out := make([]string, 0, len(list))
 	for _, r := range list {
@@ -84,15 +123,19 @@ func ids(list []api.Request) []string {
 func nextOf(r api.Request, now time.Time) string {
 	switch g := r.Grant; {
 	case r.State == api.RequestPending:
-		if who := asked(r.Decision.Approvals); who != "" {
-			return "asked: " + who
+		text := ""
+		if who := asked(stillAsked(r.Decision.Approvals)); who != "" {
+			text = "asked: " + who
 		}
-		return ""
+		if r.Extends != "" {
+			text = strings.TrimSuffix(api.Span(r.Duration)+" more, "+text, ", ")
+		}
+		return text
 	case g == nil:
 		return ""
 	case g.State == api.GrantActive:
 		if r.Task != "" { // db looks among what is held for that task
-			return "stint db " + r.Resource + " --task " + shellWord(r.Task)
+			return "stint db " + r.Resource + " --task " + shell.Word(r.Task)
 		}
 		return "stint db " + r.Resource
 	case g.Detail != "":
@@ -144,7 +187,7 @@ func requestFacts(r api.Request, c *cli) string {
 		}
 		text += ", " + ago(v.At.Time, now)
 		if v.For != "" {
-			text += ", for " + v.For
+			text += ", for " + api.Span(v.For)
 		}
 		if v.Note != "" {
 			text += ": " + v.Note
@@ -200,9 +243,9 @@ func whoOf(r api.Request) string {
 
 func spanFact(r api.Request) string {
 	if r.Granted != "" && r.Granted != r.Duration {
-		return r.Granted + " of " + r.Duration + " asked"
+		return api.Span(r.Granted) + " of " + api.Span(r.Duration) + " asked"
 	}
-	return r.Duration
+	return api.Span(r.Duration)
 }
 
 func timeFact(t api.Time, c *cli) string {

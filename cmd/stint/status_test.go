@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/shell"
 )
 
 // TestResidueFacts: what an access left behind is shown with the statement that
@@ -75,7 +76,7 @@ func TestEndFacts(t *testing.T) {
 func TestShellWord(t *testing.T) {
 	for s, want := range map[string]string{"reader": "reader", "1h30m": "1h30m", "": "''", "drop it": "'drop it'", "$(rm -rf /)": "'$(rm -rf /)'",
 		"it's": `'it'\''s'`, "`x`": "'`x`'", "a;b": "'a;b'", "~": "'~'"} {
-		if got := shellWord(s); got != want {
+		if got := shell.Word(s); got != want {
 			t.Errorf("%q: %s, want %s", s, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -19,9 +20,18 @@ type terminal struct {
 	live         bool // err can redraw a line
 }
 
-// tableWidth is the width of tables where the terminal has none, and the most
-// they use where it has more: longer lines are not read.
+// tableWidth is the width of text where the terminal has none, and the most that is used
+// where it has more: longer lines are not read.
 const tableWidth = 100
+
+// columns is how wide a line of the result may be. Where nobody looks, as in a pipe or a
+// file, nothing is cut.
+func (c *cli) columns() int {
+	if !c.tty.out {
+		return math.MaxInt
+	}
+	return c.tty.width
+}
 
 func (c *cli) findTerminal() terminal {
 	t := terminal{in: isTerminal(c.in), out: isTerminal(c.out), err: isTerminal(c.err), width: tableWidth}

@@ -195,3 +195,76 @@ func TestHeartbeat(t *testing.T) {
 		t.Errorf("got %q, want %q", errw, want)
 	}
 }
+
+// TestListsSayWhatComesNext: after a list, and after one that is empty, a person is told
+// what can be done; a script is not.
+func TestListsSayWhatComesNext(t *testing.T) {
+	for _, x := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"delegate", "list"}, []string{"there are none", "stint delegate USER --for DURATION --why TEXT"}},
+		{[]string{"favourite", "list"}, []string{"there are none", "stint favourite add NAME RESOURCE"}},
+		{[]string{"admin", "vendor", "list", "--sponsor", "noor"}, []string{"there are none", "stint admin vendor invite NAME"}},
+		{[]string{"task", "list"}, []string{"stint task end TASK --agent NAME"}},
+		{[]string{"get", "bundles"}, []string{"stint request --bundle NAME"}},
+		{[]string{"status"}, []string{"you hold nothing", "stint request RESOURCE --as ROLE"}},
+	} {
+		f := newFake(t)
+		c, _, errw := atTerminal(t, f, strings.NewReader(""))
+		if code := c.main(t.Context(), x.args); code != exitDone {
+			t.Fatalf("%v: exit code %d\n%s", x.args, code, errw)
+		}
+		for _, want := range x.want {
+			if !strings.Contains(errw.String(), want) {
+				t.Errorf("%v: stderr lacks %q:\n%s", x.args, want, errw)
+			}
+		}
+		piped := newCLI([]string{"STINT_SERVER=" + f.URL, "STINT_HOME=" + c.env["STINT_HOME"]}, strings.NewReader(""), &buffer{}, &buffer{})
+		if code := piped.main(t.Context(), x.args); code != exitDone {
+			t.Fatalf("%v in a pipe: exit code %d", x.args, code)
+		}
+		if hint := x.want[len(x.want)-1]; strings.Contains(piped.err.(*buffer).String(), hint) {
+			t.Errorf("%v: a script is told %q", x.args, hint)
+		}
+	}
+}
+
+// TestNothingIsCutInPipes: a table is as wide as what it says where nobody looks, and as
+// the terminal else.
+func TestNothingIsCutInPipes(t *testing.T) {
+	long := strings.Repeat("because of this and that, ", 20)
+	for _, terminal := range []bool{true, false} {
+		c := newCLI(nil, strings.NewReader(""), &buffer{}, &buffer{})
+		c.output, c.tty.out = asTable, terminal
+		tab := newTable("POLICY", "WHY")
+		tab.row("freeze", long)
+		if err := c.show(result{table: tab}); err != nil {
+			t.Fatal(err)
+		}
+		if whole := strings.Contains(c.out.(*buffer).String(), long); whole == terminal {
+			t.Errorf("on a terminal: %v, whole: %v", terminal, whole)
+		}
+	}
+}
+
+// TestVoteShowsEveryRule: an agent's request is decided twice, and who approves it sees
+// both rules; what is still asked is what is not there yet.
+func TestVoteShowsEveryRule(t *testing.T) {
+	f := newFake(t)
+	c, _, errw := atTerminal(t, f, strings.NewReader("n\n"))
+	f.requests = []*api.Request{{ID: "req_00000000000000000000000001", State: api.RequestPending, Principal: "agent:fixer", Person: "tomas", Resource: "orders-db", Role: "writer", Duration: "20s",
+		Decision: api.Decision{Outcome: api.OutcomeApprove, Reasons: []api.Reason{{Policy: "agents", Text: "of the agent"}, {Policy: "people", Text: "of its human"}}}}}
+	if code := c.main(t.Context(), []string{"approve", "req_0"}); code != exitFailure {
+		t.Fatalf("exit code %d\n%s", code, errw)
+	}
+	for _, want := range []string{"of the agent (agents)", "of its human (people)"} {
+		if !strings.Contains(errw.String(), want) {
+			t.Errorf("stderr lacks %q:\n%s", want, errw)
+		}
+	}
+	all := []api.Approval{{From: []string{"group:dba"}, Count: 1, Have: 1, Stage: 1}, {From: []string{"group:leads"}, Count: 2, Have: 1, Stage: 2, Later: true}}
+	if got := asked(stillAsked(all)); got != "group:leads (1 of 2)" {
+		t.Errorf("still asked: %q", got)
+	}
+}

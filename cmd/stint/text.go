@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"charm.land/lipgloss/v2"
+
+	"stint/internal/moment"
 )
 
 // printable makes text of unknown origin safe to show: what could move the
@@ -146,29 +148,7 @@ func clock(t, now time.Time) string {
 }
 
 // ago is a time relative to now, in words.
-func ago(t, now time.Time) string {
-	if t.IsZero() {
-		return "–"
-	}
-	d := now.Sub(t)
-	if d < 0 {
-		return "in " + rough(-d)
-	}
-	return rough(d) + " ago"
-}
-
-// rough is a duration as people say it.
-func rough(d time.Duration) string {
-	switch {
-	case d < 90*time.Second:
-		return strconv.Itoa(int(d.Seconds())) + " s"
-	case d < 90*time.Minute:
-		return strconv.Itoa(int(d.Minutes())) + " min"
-	case d < 48*time.Hour:
-		return strconv.Itoa(int(d.Hours())) + " h"
-	}
-	return strconv.Itoa(int(d.Hours()/24)) + " days"
-}
+func ago(t, now time.Time) string { return moment.Ago(t, now) }
 
 // plural is a number and its word.
 func plural(n int, one, many string) string {

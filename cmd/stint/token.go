@@ -86,7 +86,11 @@ func (c *cli) tokensCmd() *cobra.Command {
 				names = append(names, k.Name)
 				t.row(k.Name, timeFact(k.CreatedAt, c), timeFact(k.ExpiresAt, c))
 			}
-			return c.show(result{value: page.Items, names: names, table: t})
+			if err := c.show(result{value: page.Items, names: names, table: t}); err != nil {
+				return err
+			}
+			c.listed(len(page.Items), hints{none: "make one with stint admin integration token NAME --for DURATION", some: "end all of them with --end"})
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&end, "end", false, "end all of them at once")

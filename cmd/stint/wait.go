@@ -81,7 +81,7 @@ func (p *progress) tell(was, is api.Request) {
 		if v.Approve {
 			text := "approved by " + v.Person
 			if v.For != "" {
-				text += " for " + v.For
+				text += " for " + api.Span(v.For)
 			}
 			if v.Note != "" {
 				text += ": " + v.Note

@@ -230,7 +230,7 @@ func (c *cli) showReplay(r api.PolicyReplay) error {
 	names := []string{}
 	for _, x := range r.Differ {
 		names = append(names, x.Request)
-		t.row(x.Request, x.Principal, x.Resource, x.Role, x.Duration, ago(x.At.Time, c.now()), outcomeText(x.Before), outcomeText(x.After), firstOf(x.After.Reasons))
+		t.row(x.Request, x.Principal, x.Resource, x.Role, api.Span(x.Duration), ago(x.At.Time, c.now()), outcomeText(x.Before), outcomeText(x.After), firstOf(x.After.Reasons))
 	}
 	if err := c.show(result{value: r, names: names, table: t}); err != nil {
 		return err

@@ -39,7 +39,15 @@ func (c *cli) whoCanCmd() *cobra.Command {
 			if len(names) == 0 {
 				c.say("nobody may ask for it")
 			}
-			return c.show(result{value: all, names: names, table: t})
+			if err := c.show(result{value: all, names: names, table: t}); err != nil {
+				return err
+			}
+			if len(all) == 0 {
+				c.hint("no policy reaches it; see them with stint get policies")
+			} else {
+				c.hint("see what one person would be told with stint policy explain " + printable(args[0]) + " --as ROLE --for DURATION --user NAME")
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&role, "as", "", "only this role")
@@ -93,7 +101,15 @@ func (c *cli) whoHasCmd() *cobra.Command {
 			if len(all) == 0 {
 				c.say("nobody has access by a grant")
 			}
-			return c.show(result{value: all, names: names, table: t})
+			if err := c.show(result{value: all, names: names, table: t}); err != nil {
+				return err
+			}
+			if len(all) == 0 {
+				c.hint("see who may ask with stint who-can " + printable(args[0]) + ", and what stands on the target with stint resource sweep " + printable(args[0]))
+			} else {
+				c.hint("end what somebody has with stint revoke --grant ID --why TEXT")
+			}
+			return nil
 		},
 	}
 	cmd.ValidArgsFunction = c.completeResources

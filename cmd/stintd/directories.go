@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/broker"
 	"stint/internal/directory"
 	"stint/internal/egress"
 	"stint/internal/policy"
@@ -36,6 +37,11 @@ func (p *process) newDirectories() *provision.Directories {
 		},
 		Owner: replica(), Now: time.Now, Log: p.log.With("part", "directories"),
 	}
+}
+
+// fresh refuses something new to whom a directory knows that was not read for too long.
+func (p *process) fresh(tx broker.Tx, set *policy.Set, who access.Principal) error {
+	return p.people.Fresh(set.Integrations(), who, tx.Now(), func(name string) ([]byte, error) { return tx.ChannelState(directoryChannel + name) })
 }
 
 // directoryTurns keeps turns and states where those of channels are: both are readers

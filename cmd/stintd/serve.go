@@ -21,7 +21,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/apiserver"
 	"stint/internal/broker"
@@ -127,6 +126,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		return nil, err
 	}
 	id := ident.New(forIdent(st))
+	id.TakesTwo = func(tx ident.Tx) (bool, error) { return broker.OfficesTakeTwo(tx) }
 	var peers broker.Peers // stays nil with SQLite: a nil *Replica in it would be one
 	if p.replica != nil {
 		peers = p.replica
@@ -140,7 +140,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Log:          log.With("part", "broker"),
 		Clock:        st,
 		ReviewWithin: s.reviewWithin,
-		Fresh:        func(who access.Principal) error { return p.people.Fresh(who) },
+		Fresh:        p.fresh,
 		DelegateFor:  s.delegateFor,
 	})
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // maxSlots bounds the approvals that a decision can ask for.
@@ -51,7 +53,7 @@ func (r Request) Vote(voter Principal, actor Actor, v Vote, now time.Time) (Requ
 		return r, Event{}, err
 	}
 	if !now.Before(r.ExpiresAt) {
-		return r, Event{}, Fail(Expired, "request-expired", "the request expired").Because("nobody decided before " + stamp(r.ExpiresAt))
+		return r, Event{}, Fail(Expired, "request-expired", "the request expired").Because("nobody decided before " + moment.At(r.ExpiresAt))
 	}
 	a, err := r.approval(voter, v, now)
 	if err != nil {

@@ -46,9 +46,11 @@ type Requirement struct {
 
 // Decision is policy's answer to a request. The zero Decision denies.
 type Decision struct {
-	Effect    Effect
-	Policy    PolicyName // the path that decided; empty when nothing matched
-	Documents int64      // version of the documents that decided
+	Effect Effect
+	Policy PolicyName // the path that decided; empty when nothing matched
+	// Behalf is the path that decided for the human of an agent that asks; empty for others.
+	Behalf    PolicyName
+	Documents int64 // version of the documents that decided
 	Reasons   []Reason
 	Approvals []Requirement // empty unless Effect is Approve
 	// MaxDuration is the cap of the role, the path and the resource's ceiling

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // DelegationID names a delegation: dlg_….
@@ -71,22 +73,22 @@ func Delegate(draft Delegation, from, to Principal, has []Delegation, longest ti
 		return Delegation{}, Event{}, Fail(Denied, "no-delegations", "nobody delegates approvals here").Because("the server is configured so").
 			Try("have somebody else added to the group that is asked")
 	case d.StartsAt.Before(now.Add(-time.Minute)) || d.StartsAt.After(now.Add(MaxAhead)):
-		return Delegation{}, Event{}, Fail(Invalid, "bad-start", "the start lies in the past, or more than "+MaxAhead.String()+" ahead").Because(stamp(d.StartsAt))
+		return Delegation{}, Event{}, Fail(Invalid, "bad-start", "the start lies in the past, or more than "+moment.Span(MaxAhead)+" ahead").Because("it was to be " + moment.At(d.StartsAt))
 	case !d.EndsAt.After(d.StartsAt):
 		return Delegation{}, Event{}, Fail(Invalid, "bad-end", "a delegation ends after it begins")
 	case d.EndsAt.Sub(d.StartsAt) > longest:
-		return Delegation{}, Event{}, Fail(Invalid, "long-delegation", "no delegation lasts longer than "+longest.String()+" here").
-			Because(d.EndsAt.Sub(d.StartsAt).String() + " was asked").Try("make it shorter; it can be made again")
+		return Delegation{}, Event{}, Fail(Invalid, "long-delegation", "no delegation lasts longer than "+moment.Span(longest)+" here").
+			Because(moment.Span(d.EndsAt.Sub(d.StartsAt)) + " was asked").Try("make it shorter; it can be made again")
 	}
 	for _, h := range has {
 		switch {
 		case !h.overlaps(d):
 		case h.Principal == d.Principal:
 			return Delegation{}, Event{}, Fail(Conflict, "delegated-already", "your approvals are delegated to "+string(h.To)+" already").
-				Because("from " + stamp(h.StartsAt) + " until " + stamp(h.EndsAt)).Try("end that first: stint delegate end " + string(h.ID))
+				Because("from " + moment.At(h.StartsAt) + " until " + moment.At(h.EndsAt)).Try("end that first: stint delegate end " + string(h.ID))
 		case h.Person == d.ToPerson:
 			return Delegation{}, Event{}, Fail(Conflict, "delegate-away", string(d.To)+" has delegated their own approvals then").
-				Because("to " + string(h.To) + " until " + stamp(h.EndsAt) + ", and a delegation passes on no further").Try("name somebody who is there")
+				Because("to " + string(h.To) + " until " + moment.At(h.EndsAt) + ", and a delegation passes on no further").Try("name somebody who is there")
 		}
 	}
 	if err := checkText("why", d.Why, MaxReason, false); err != nil {

@@ -3,6 +3,8 @@ package access
 import (
 	"slices"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // Emergency says that a request is for break-glass access: at once, by a policy that
@@ -38,7 +40,7 @@ func (p Principal) MayBreakGlass() error {
 			Try("the person who answers for it, " + string(p.Person) + ", can ask for break-glass access")
 	case p.Sponsor != "" || !p.Until.IsZero():
 		return Fail(Denied, "ends-by-itself", "only people of the house break glass").
-			Because(string(p.ID) + " is here until " + stamp(p.Until)).Try("ask the person who answers for you")
+			Because(string(p.ID) + " is here until " + moment.At(p.Until)).Try("ask the person who answers for you")
 	}
 	return nil
 }
@@ -66,14 +68,14 @@ func checkEmergency(r Request) error {
 	case len(r.Targets) != 1:
 		return bad("bad-targets", "break-glass access is to one resource")
 	case r.Duration > MaxEmergency:
-		return bad("break-glass-too-long", "break-glass access lasts "+MaxEmergency.String()+" at most").Because(r.Duration.String() + " was asked")
+		return bad("break-glass-too-long", "break-glass access lasts "+moment.Span(MaxEmergency)+" at most").Because(moment.Span(r.Duration) + " was asked")
 	case r.Ticket != "":
 		return bad("break-glass-ticket", "break-glass access takes no ticket").Because("it must not depend on another system").Try("name it in the reason")
 	}
 	return nil
 }
 
-var errNotRenewable = Fail(Denied, "not-renewable", "break-glass access is not extended").Because("it lasts " + MaxEmergency.String() + " at most").
+var errNotRenewable = Fail(Denied, "not-renewable", "break-glass access is not extended").Because("it lasts " + moment.Span(MaxEmergency) + " at most").
 	Try("ask for ordinary access now with stint request; if the emergency goes on, break glass again, which pages people again and is reviewed by itself")
 
 // fits reports whether the decision is about what the request is: what a break-glass

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // GrantState is the state of a grant. Stored: only append.
@@ -153,7 +155,7 @@ func (g Grant) Begin(now time.Time) (Grant, Event, error) {
 		g.SetupBy = now.Add(SetupWithin)
 	}
 	if !now.Before(g.ExpiresAt) {
-		return was, Event{}, Fail(Expired, "used-up", "nothing is left of the duration").Because("the grant was to start at " + stamp(g.StartsAt))
+		return was, Event{}, Fail(Expired, "used-up", "nothing is left of the duration").Because("the grant was to start at " + moment.At(g.StartsAt))
 	}
 	g.Version++
 	return g, g.event(GrantStarted, System, now, "expires_at", stamp(g.ExpiresAt)), nil
@@ -196,7 +198,7 @@ func (g Grant) Extend(ext Request, now time.Time) (Grant, Request, Event, error)
 	d, _ := ext.Granted()
 	total := g.ExpiresAt.Add(d).Sub(g.ActiveAt)
 	if total > ext.Decision.MaxDuration || total > MaxDuration {
-		return g, ext, Event{}, Fail(Denied, "duration-too-long", "the grant would become too long").Because("in all at most " + ext.Decision.MaxDuration.String())
+		return g, ext, Event{}, Fail(Denied, "duration-too-long", "the grant would become too long").Because("in all at most " + moment.Span(ext.Decision.MaxDuration))
 	}
 	g.ExpiresAt = g.ExpiresAt.Add(d)
 	g.Duration += d

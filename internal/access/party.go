@@ -3,6 +3,8 @@ package access
 import (
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // Some principals are here because somebody of the house answers for them: a vendor,
@@ -125,10 +127,10 @@ func CheckCompany(name string) error {
 func CheckContract(until, now time.Time, most time.Duration) error {
 	switch {
 	case !until.After(now):
-		return Fail(Invalid, "bad-contract-end", "the contract's end is not ahead").Because(stamp(until) + " has passed").Try("to end a contract now: stint admin vendor end NAME")
+		return Fail(Invalid, "bad-contract-end", "the contract's end is not ahead").Because(moment.At(until) + " has passed").Try("to end a contract now: stint admin vendor end NAME")
 	case until.After(now.Add(most)):
 		return Fail(Invalid, "contract-too-long", "the contract would end too late").
-			Because("at most " + stamp(now.Add(most)) + ", that is " + itoa(int64(most/(24*time.Hour))) + " days from now").
+			Because("at most " + moment.At(now.Add(most)) + ", that is " + itoa(int64(most/(24*time.Hour))) + " days from now").
 			Try("name an earlier end, and extend it when the time comes")
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // Principal is who asks: a user, a service, or an agent with its responsible
@@ -66,7 +68,7 @@ func (p Principal) Usable(now time.Time) error {
 		return Fail(Unauthenticated, "principal-disabled", string(p.ID)+" is disabled")
 	}
 	if !p.Until.IsZero() && !now.Before(p.Until) {
-		return Fail(Unauthenticated, "principal-ended", string(p.ID)+" ended").Because("its time was up at " + p.Until.UTC().Format(time.RFC3339))
+		return Fail(Unauthenticated, "principal-ended", string(p.ID)+" ended").Because("its time was up at " + moment.At(p.Until))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // ProposalID names a proposal: prp_….
@@ -109,7 +111,7 @@ func (p Proposal) undecided(now time.Time) error {
 	case ProposalPending:
 		return nil
 	case ProposalExpired:
-		return Fail(Expired, "proposal-expired", "the proposal has expired").Because("nobody decided before " + stamp(p.ExpiresAt)).Try("propose it again")
+		return Fail(Expired, "proposal-expired", "the proposal has expired").Because("nobody decided before " + moment.At(p.ExpiresAt)).Try("propose it again")
 	default:
 		return Fail(Conflict, "already-decided", "the proposal is "+string(s)+" already")
 	}

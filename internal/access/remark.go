@@ -3,6 +3,8 @@ package access
 import (
 	"slices"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // MaxRemarks is how many questions and answers one request can have.
@@ -50,7 +52,7 @@ func (r Request) talks(by Principal, now time.Time) error {
 		return err
 	}
 	if !now.Before(r.ExpiresAt) {
-		return Fail(Expired, "request-expired", "the request expired").Because("nobody decided before " + stamp(r.ExpiresAt))
+		return Fail(Expired, "request-expired", "the request expired").Because("nobody decided before " + moment.At(r.ExpiresAt))
 	}
 	return by.Usable(now)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"stint/internal/moment"
 )
 
 // RequestState is the state of a request. Stored: only append.
@@ -138,15 +140,15 @@ func checkAsk(r Request, now time.Time) error {
 	case namedTwice(r.Targets) != "":
 		return Fail(Invalid, "bad-targets", "a request names each resource once").Because(string(namedTwice(r.Targets)))
 	case r.Duration <= 0:
-		return Fail(Invalid, "bad-duration", "the duration must be positive").Because(r.Duration.String() + " was asked").Try("ask for a duration like 30m or 2h")
+		return Fail(Invalid, "bad-duration", "the duration must be positive").Because(moment.Span(r.Duration) + " was asked").Try("ask for a duration like 30m or 2h")
 	case r.Duration > MaxDuration:
-		return Fail(Invalid, "bad-duration", "no grant lasts longer than "+MaxDuration.String()).Because(r.Duration.String() + " was asked")
+		return Fail(Invalid, "bad-duration", "no grant lasts longer than "+moment.Span(MaxDuration)).Because(moment.Span(r.Duration) + " was asked")
 	case r.Duration%time.Millisecond != 0:
 		return Fail(Invalid, "bad-duration", "durations are whole milliseconds")
 	case !r.Start.IsZero() && r.Start.Before(now.Add(-time.Minute)):
-		return Fail(Invalid, "bad-start", "the start lies in the past").Because(stamp(r.Start))
+		return Fail(Invalid, "bad-start", "the start lies in the past").Because("it was to be " + moment.At(r.Start))
 	case r.Start.After(now.Add(MaxAhead)):
-		return Fail(Invalid, "bad-start", "the start lies too far ahead").Because("at most " + MaxAhead.String())
+		return Fail(Invalid, "bad-start", "the start lies too far ahead").Because("at most " + moment.Span(MaxAhead))
 	}
 	if err := checkText("reason", r.Reason, MaxReason, false); err != nil {
 		return err

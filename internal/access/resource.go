@@ -126,6 +126,8 @@ type Schema struct {
 	Schemes []string
 	// Tickets says that an integration of this type keeps tickets.
 	Tickets bool
+	// TicketForm is what its tickets' ids look like, for people: "a key like OPS-12".
+	TicketForm string
 	// OnCall says that an integration of this type can be asked who is on call.
 	OnCall bool
 	// NeedsCredential refuses an integration that names no credential.

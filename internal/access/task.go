@@ -3,6 +3,8 @@ package access
 import (
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // TaskID is how an agent names what it works on: a ticket, a run, a purpose.
@@ -63,9 +65,9 @@ func (t Task) Open(now time.Time) error {
 	no := Fail(Denied, "task-ended", "the task "+string(t.ID)+" has ended").Try("name a new task: what has ended does not go on")
 	switch {
 	case !t.EndedAt.IsZero():
-		return no.Because("since " + stamp(t.EndedAt))
+		return no.Because("since " + moment.At(t.EndedAt))
 	case !now.Before(t.EndsAt):
-		return no.Because("a task lasts at most " + MaxTask.String() + ", and it was opened at " + stamp(t.OpenedAt))
+		return no.Because("a task lasts at most " + moment.Span(MaxTask) + ", and it was opened at " + moment.At(t.OpenedAt))
 	}
 	return nil
 }
@@ -73,7 +75,7 @@ func (t Task) Open(now time.Time) error {
 // End ends a task, once.
 func (t Task) End(why string, actor Actor, now time.Time) (Task, Event, error) {
 	if !t.EndedAt.IsZero() {
-		return t, Event{}, Fail(Conflict, "task-ended", "the task "+string(t.ID)+" has ended already").Because("since " + stamp(t.EndedAt))
+		return t, Event{}, Fail(Conflict, "task-ended", "the task "+string(t.ID)+" has ended already").Because("since " + moment.At(t.EndedAt))
 	}
 	if err := checkText("reason", why, MaxReason, true); err != nil {
 		return t, Event{}, err
@@ -105,4 +107,12 @@ func checkTask(r Request) error {
 // NoTask refuses an agent that does not say what it works on.
 func NoTask(agent PrincipalID) error {
 	return Fail(Invalid, "no-task", "an agent asks for a task").Because(string(agent) + " named none").Try("name it by its ticket or run: --task OPS-12")
+}
+
+// TaskQuery selects tasks, by agent and then by name. Zero fields do not select.
+type TaskQuery struct {
+	Agent PrincipalID
+	Open  bool   // neither ended nor over
+	After string // the key of the last one before; no key for the beginning
+	Limit int    // 1 to 1000; 0 means 100
 }

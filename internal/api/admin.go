@@ -67,6 +67,11 @@ type Whoami struct {
 	ServerVersion string   `json:"server_version"`
 	ServerTime    Time     `json:"server_time" format:"date-time"`
 	BreakGlass    bool     `json:"break_glass,omitempty" doc:"The login is good for break-glass access alone"`
+
+	Sponsor     string `json:"sponsor,omitempty" doc:"Of a vendor: the user who answers for them" example:"omar"`
+	Company     string `json:"company,omitempty" doc:"Of a vendor: whose they are" example:"Acme Ltd"`
+	Responsible string `json:"responsible,omitempty" doc:"Of an agent: its human" example:"ana"`
+	Until       Time   `json:"until" nullable:"true" format:"date-time" doc:"When the caller ends by itself: a contract, or a service or an agent that is not renewed"`
 }
 
 // UserAdd creates a local user.

@@ -129,16 +129,22 @@ func TestCalls(t *testing.T) {
 			_, err := c.AddService(background, api.ServiceAdd{Name: "ci", Owner: "mira", For: "2d"})
 			return err
 		},
-		`POST /v1/vendors {"name":"bo","sponsor":"omar","company":"Acme","until":null}`: func() error {
+		`POST /v1/admin/vendors {"name":"bo","sponsor":"omar","company":"Acme","until":null}`: func() error {
 			_, err := c.InviteVendor(background, api.VendorInvite{Name: "bo", Sponsor: "omar", Company: "Acme"})
 			return err
 		},
-		`PUT /v1/vendors/bo {"why":"done"}`: func() error {
+		`PUT /v1/admin/vendors/bo {"why":"done"}`: func() error {
 			_, err := c.SetVendor(background, "bo", api.VendorSet{Why: "done"})
 			return err
 		},
 		`POST /v1/admin/agents {"name":"fixer","responsible":"ana","for":"2d"}`: func() error {
 			_, err := c.AddAgent(background, api.AgentAdd{Name: "fixer", Responsible: "ana", For: "2d"})
+			return err
+		},
+		"GET /v1/admin/vendors?limit=2&sponsor=omar": func() error { _, err := c.Vendors(background, "omar", api.List{Limit: 2}); return err },
+		"GET /v1/admin/agents":                       func() error { _, err := c.Agents(background, "", api.List{}); return err },
+		"GET /v1/tasks?agent=fixer&ended=true": func() error {
+			_, err := c.Tasks(background, api.TaskList{Agent: "fixer", Ended: true})
 			return err
 		},
 		`POST /v1/tasks/end {"task":"OPS-1"}`: func() error {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // MaxDuration is the longest duration that can be written: no right that is
@@ -63,6 +65,16 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, badDuration("a duration of zero gives nothing", "")
 	}
 	return sum, nil
+}
+
+// Span is a duration of the wire as people read it: "14d" for "336h". What is none stays
+// as it is.
+func Span(wire string) string {
+	d, err := ParseDuration(wire)
+	if err != nil {
+		return wire
+	}
+	return moment.Span(d)
 }
 
 // FormatDuration gives the shortest text: "1h", "1h30m", "1m30s". Hours are

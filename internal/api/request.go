@@ -165,6 +165,7 @@ type Approval struct {
 type Asks struct {
 	People     []string `json:"people" nullable:"false" doc:"Of each person one login, at most 20; none where anybody may" example:"user:omar"`
 	More       int      `json:"more,omitempty" doc:"How many there are besides, counted up to 1000"`
+	Delegates  []string `json:"delegates,omitempty" doc:"Who may answer in the place of one of them now" example:"user:olga for user:omar"`
 	Usual      string   `json:"usual,omitempty" doc:"The median of what the answers took; absent where there were fewer than 5" example:"12m"`
 	Answers    int      `json:"answers" doc:"How many requests they answered" example:"9"`
 	Unanswered int      `json:"unanswered,omitempty" doc:"How many ran out without their answer"`

@@ -8,6 +8,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/approvers"
 	"stint/internal/broker"
 	"stint/internal/policy"
 )
@@ -165,11 +166,14 @@ func preview(c call, a broker.Ask, x broker.Preview) api.Request {
 }
 
 // wouldAsk says of approvals whom they would ask.
-func wouldAsk(out []api.Approval, asked []broker.Asked) {
+func wouldAsk(out []api.Approval, asked []approvers.Asked) {
 	for i, q := range asked {
 		out[i].Asks = &api.Asks{People: []string{}, More: q.More, Answers: q.Usual.Answers, Unanswered: q.Usual.Unanswered}
 		for _, p := range q.People {
 			out[i].Asks.People = append(out[i].Asks.People, string(p.ID))
+		}
+		for _, d := range q.Delegates {
+			out[i].Asks.Delegates = append(out[i].Asks.Delegates, string(d.To.ID)+" for "+string(d.For.ID))
 		}
 		if d := q.Usual.Median; d > 0 {
 			out[i].Asks.Usual = api.FormatDuration(rough(d))

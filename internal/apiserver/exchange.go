@@ -82,7 +82,9 @@ func (s *Server) exchanged(w http.ResponseWriter, r *http.Request) (out api.Exch
 	if ask.subject != "" {
 		fit, err = s.byToken(r.Context(), set, ask.subject, shown)
 	} else {
-		fit, err = byCertificate(set, r, shown)
+		if err = s.lent(r); err == nil {
+			fit, err = byCertificate(set, r, shown)
+		}
 	}
 	if err != nil {
 		return out, err
@@ -187,6 +189,17 @@ func claimsOf(w policy.Workload) (names []string) {
 		}
 	}
 	return names
+}
+
+// lent refuses the certificate of a connection that a proxy makes: it would be lent to
+// whoever calls the proxy.
+func (s *Server) lent(r *http.Request) error {
+	if !s.trusted(peer(r)) {
+		return nil
+	}
+	return access.Fail(access.Unauthenticated, "bad-workload-token", "the certificate is not accepted").
+		Because("the connection comes from a proxy of this server, which would lend its certificate to whoever calls it").
+		Try("connect to stintd without the proxy")
 }
 
 // byCertificate finds the documents that the connection's certificate fits, which the

@@ -20,6 +20,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -812,6 +813,18 @@ func TestCertificates(t *testing.T) {
 	}
 	if status, _ := postForm(t, with(), srv.URL, url.Values{"grant_type": {grantClient}}); status != 400 {
 		t.Errorf("no certificate: %d", status)
+	}
+	// A proxy's connection has the proxy's certificate, whoever calls it.
+	y.server.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	if status, out := postForm(t, with(good), srv.URL, url.Values{"grant_type": {grantClient}, "client_id": {"batch"}}); status != 400 {
+		t.Errorf("a proxy's certificate makes a login: %d %v", status, out)
+	}
+	if _, err := c.Whoami(t.Context()); !errors.Is(err, api.Unauthenticated) {
+		t.Errorf("a login by certificate, over a proxy: %v", err)
+	}
+	y.server.proxies = nil
+	if _, err := c.Whoami(t.Context()); err != nil {
+		t.Errorf("without the proxy: %v", err)
 	}
 	if _, err := y.admin.Delete(t.Context(), api.Workloads, "host", false); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"stint/internal/access"
@@ -63,14 +64,13 @@ func (s *Server) principals(ctx context.Context, c call, kind string) (all []acc
 
 func (s *Server) addUser(ctx context.Context, c call, in *struct{ Body api.UserAdd }) (*reply[api.UserAdded], error) {
 	a := in.Body
-	two := false
-	if a.Admin || a.Auditor || a.Author {
-		var err error
-		if two, err = s.broker.OfficesTakeTwo(ctx); err != nil {
-			return nil, err
-		}
+	u := ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin, Auditor: a.Auditor, Author: a.Author}
+	e, err := s.ident.AddUser(ctx, c.Caller, u)
+	two := errors.Is(err, ident.ErrOfficeTakesTwo)
+	if two { // the user comes at once, and the office when another administrator says yes
+		u.Admin, u.Auditor, u.Author = false, false, false
+		e, err = s.ident.AddUser(ctx, c.Caller, u)
 	}
-	e, err := s.ident.AddUser(ctx, c.Caller, ident.NewUser{Name: a.Name, Groups: a.Groups, Manager: a.Manager, Admin: a.Admin && !two, Auditor: a.Auditor && !two, Author: a.Author && !two})
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +105,22 @@ func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api
 	}
 	name := strings.TrimPrefix(in.Name, "user:")
 	is := func(b *bool) bool { return b != nil && *b }
-	waits, err := s.office(ctx, c, broker.Office{User: access.NewPrincipalID(access.User, name), Admin: is(a.Admin), Auditor: is(a.Auditor), Author: is(a.Author), Enable: a.Enable})
+	office := broker.Office{User: access.NewPrincipalID(access.User, name), Admin: is(a.Admin), Auditor: is(a.Auditor), Author: is(a.Author), Enable: a.Enable}
+	waits, err := s.office(ctx, c, office)
 	if err != nil {
 		return nil, err
+	}
+	if waits == nil {
+		_, err = s.ident.ChangeUser(ctx, c.Caller, name, change)
+		if errors.Is(err, ident.ErrOfficeTakesTwo) { // another became an administrator since it was asked
+			waits, err = s.office(ctx, c, office)
+			if err == nil && waits == nil {
+				err = ident.ErrOfficeTakesTwo // and is one no more
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	if waits != nil { // what is taken away, and what is no office, does not wait
 		for _, b := range []**bool{&change.Admin, &change.Auditor, &change.Author} {
@@ -116,13 +129,13 @@ func (s *Server) setUser(ctx context.Context, c call, in *setUserIn) (*reply[api
 			}
 		}
 		change.Enable = false
-	}
-	if waits == nil || change != (ident.UserChange{}) {
-		if _, err := s.ident.ChangeUser(ctx, c.Caller, name, change); err != nil {
-			return nil, err
+		if change != (ident.UserChange{}) {
+			if _, err := s.ident.ChangeUser(ctx, c.Caller, name, change); err != nil {
+				return nil, err
+			}
 		}
-		s.broker.Reconsider()
 	}
+	s.broker.Reconsider()
 	out, err := s.getUser(ctx, c, &ByName{Name: name})
 	if err == nil {
 		out.Body.Proposal = waits

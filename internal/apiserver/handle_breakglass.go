@@ -9,6 +9,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/broker"
 	"stint/internal/ident"
+	"stint/internal/policy"
 )
 
 func (s *Server) addGlassRoutes() {
@@ -167,7 +168,7 @@ func (s *Server) makeGlassCodes(ctx context.Context, c call, in *struct{ Body ap
 			return nil, err
 		}
 		if _, ok := set.Resource(n.Resource); !ok {
-			return nil, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+a.Resource)
+			return nil, noSuch("resource", a.Resource, namesOf(set.Resources(), func(r policy.Resource) access.ResourceName { return r.Name }))
 		}
 	}
 	made, err := s.ident.MakeGlassCodes(ctx, c.Caller, n)

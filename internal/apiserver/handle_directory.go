@@ -87,7 +87,8 @@ func (s *Server) tryDirectory(ctx context.Context, c call, in *tryIn) (*reply[ap
 // directory is the integration of that name, if it is one that is read.
 func (s *Server) directory(ctx context.Context, name string) (policy.Integration, error) {
 	if s.people == nil {
-		return policy.Integration{}, access.Fail(access.NotFound, "no-directories", "this server reads no directories")
+		return policy.Integration{}, access.Fail(access.NotFound, "no-directories", "this server reads no directories").
+			Try("describe one in a document of kind Integration and type directory: stint apply -f FILE")
 	}
 	return s.integration(ctx, name, directory.Type)
 }

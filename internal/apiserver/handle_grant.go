@@ -67,7 +67,7 @@ func (s *Server) previewExtension(ctx context.Context, c call, id string, ask br
 	whole := ask
 	whole.Resource, whole.Role = v.Grant.Targets[0].Resource, v.Grant.Role
 	out := preview(c, whole, x)
-	out.Extends = string(v.Grant.ID)
+	out.Extends, out.Grant = string(v.Grant.ID), toGrant(v)
 	return answer(out), nil
 }
 

@@ -64,7 +64,8 @@ func (s *Server) backup(ctx context.Context, c call, _ *empty) (*sized, error) {
 	}}, nil
 }
 
-var errNotKept = access.Fail(access.NotFound, "not-offered", "this server does not offer that")
+var errNotKept = access.Fail(access.NotFound, "not-offered", "this server does not offer that").
+	Try("ask whoever runs the server what it is set up for; GET /openapi.json lists what there is")
 
 func (s *Server) quarantine(ctx context.Context, _ call, _ *empty) (*reply[api.Quarantine], error) {
 	q, r, err := s.broker.QuarantineState(ctx)

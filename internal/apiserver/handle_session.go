@@ -8,6 +8,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/ident"
+	"stint/internal/web"
 )
 
 func (s *Server) showSignIn(ctx context.Context, _ call, _ *empty) (*reply[api.SignIn], error) {
@@ -141,12 +142,16 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) bool {
 	}
 	f := frameOf(r.Context())
 	f.route = name
-	if !s.work.enter() {
+	in := &s.work
+	if web.Holds(name) {
+		in = &s.waits
+	}
+	if !in.enter() {
 		s.metrics.shed.Inc()
 		s.refuse(w, f.trace, busy())
 		return true
 	}
-	defer s.work.leave()
+	defer in.leave()
 	s.pages.ServeHTTP(w, r)
 	return true
 }

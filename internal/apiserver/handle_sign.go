@@ -44,6 +44,7 @@ func (s *Server) whoami(ctx context.Context, c call, _ *empty) (*reply[api.Whoam
 		Provider: c.Login.Auth.Provider, Methods: append([]string{}, c.Login.Auth.Methods...), MFA: c.Login.Auth.MFA,
 		ExpiresAt: api.At(c.Login.ExpiresAt), ServerVersion: s.version, ServerTime: api.At(s.now()),
 		BreakGlass: c.Login.Glass != nil,
+		Sponsor:    p.Sponsor.Name(), Company: p.Company, Responsible: p.Responsible.Name(), Until: api.At(p.Until),
 	}), nil
 }
 

@@ -86,6 +86,12 @@ func (s *Server) provision(w http.ResponseWriter, r *http.Request, name, path st
 		return
 	}
 	f.principal = ident.ProviderActor(name).Principal
+	if !s.serving.enter(name) {
+		w.Header().Set("Retry-After", "1")
+		scim.Refuse(w, errOfOneService)
+		return
+	}
+	defer s.serving.leave(name)
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(outsideWithin)) // where there is none, nobody waits
 	u := s.seen(r)
@@ -124,11 +130,18 @@ func (s *Server) admitProvider(r *http.Request, name, typ string) (policy.Integr
 		return none, err
 	}
 	if s.provided == nil {
-		return none, access.Fail(access.NotFound, "no-provisioning", "this server takes nothing from provisioning services")
+		return none, access.Fail(access.NotFound, "no-provisioning", "this server takes nothing from provisioning services").
+			Try("an administrator sets one up as an integration of type scim or signals")
 	}
 	token, ok := bearer(r.Header)
 	if !ok {
 		return none, access.Fail(access.Unauthenticated, "no-token", "a provisioning service shows its token").Try("send Authorization: Bearer and the token")
+	}
+	// To find a token costs the store a question; whoever floods is not to have that asked
+	// each time. Only who showed a good token is noted here, so a guess slows nobody down.
+	slow := slowOf(api.Secret(token.Reveal()), true)
+	if err := s.slowed.refuse(slow, s.now()); err != nil {
+		return none, err
 	}
 	if err := s.ident.Admit(r.Context(), name, token); err != nil {
 		return none, err
@@ -137,8 +150,21 @@ func (s *Server) admitProvider(r *http.Request, name, typ string) (policy.Integr
 	if err != nil {
 		return none, err
 	}
-	return i, s.services.take(name)
+	if err := s.services.take(name); err != nil {
+		s.slowed.note(slow, s.now())
+		return i, err
+	}
+	return i, nil
 }
+
+// ofOneService is how many calls of one service are in work at a time: a bulk has a thousand
+// operations, and each waits for the store. It is enough for any service that waits for
+// its answers, and leaves the store to everybody else.
+const ofOneService = 8
+
+// errOfOneService asks a service to wait for its own calls.
+var errOfOneService = access.Fail(access.TooMany, "too-many-at-once", "too many calls of this integration are being answered").
+	Try("send fewer at a time; the answer's Retry-After says when to try again")
 
 // integration is one that is there and of a type.
 func (s *Server) integration(ctx context.Context, name string, types ...string) (policy.Integration, error) {

@@ -67,7 +67,11 @@ func (d doors) enroller(ctx context.Context, v web.Visitor) (ident.Caller, error
 	}
 	ctx, done := d.askStore(ctx)
 	defer done()
-	c, err := d.ident.Session(ctx, secretOf(v.Session), v.From)
+	find := d.ident.Session
+	if v.Watches {
+		find = d.ident.Watched
+	}
+	c, err := find(ctx, secretOf(v.Session), v.From)
 	if err == nil {
 		frameOf(ctx).principal = c.Principal.ID
 		rt := route{method: get}

@@ -72,6 +72,7 @@ type Server struct {
 	views      *rates // of pages, by address
 	slowed     slowed // logins that asked too fast a moment ago
 	scans      room   // of outside services, for filters without an index
+	serving    shares // of outside services: calls in work of each
 	knocks     *rates // of outside services, by address
 	services   *rates // of outside services, by integration
 	exchanges  *rates // of workloads that sign in, by address
@@ -115,7 +116,7 @@ func New(c Config) (*Server, error) {
 	if outside == nil {
 		outside = &http.Client{Transport: nobodyOutside{}}
 	}
-	s.people, s.scans.most = c.Directories, scansAtOnce
+	s.people, s.scans.most, s.serving.most = c.Directories, scansAtOnce, ofOneService
 	s.receiver = &provision.Receiver{Store: s.provided, Ender: s.broker, Keys: &signals.Keys{HTTP: outside, Now: time.Now}, Now: time.Now, Log: c.Log}
 	s.party, s.pages = oidc.New(outside, s.now), web.New(doors{s})
 	s.metrics = newMetrics(s)

@@ -24,6 +24,11 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	f.principal = ident.ProviderActor(name).Principal
+	if !s.serving.enter(name) {
+		s.refuseSignal(w, r, name, errOfOneService)
+		return
+	}
+	defer s.serving.leave(name)
 	raw, err := readSignal(w, r)
 	if err == nil {
 		err = s.receiver.Receive(r.Context(), i, raw)
@@ -63,6 +68,7 @@ func (s *Server) refuseSignal(w http.ResponseWriter, r *http.Request, name strin
 		case access.Denied, access.NotFound, access.Invalid:
 			p = &signals.Problem{Code: "access_denied", Text: "the integration takes no events"}
 		case access.TooMany:
+			w.Header().Set("Retry-After", "1")
 			status, p = http.StatusTooManyRequests, &signals.Problem{Code: "access_denied", Text: "too many events in too short a time"}
 		default:
 			status, p = http.StatusServiceUnavailable, &signals.Problem{Code: "access_denied", Text: "the event could not be dealt with; send it again"}

@@ -72,7 +72,7 @@ func (s *Server) takeLogout(w http.ResponseWriter, r *http.Request, name string)
 		known = known || i.Name == name
 	}
 	if !known || s.provided == nil {
-		return access.Fail(access.NotFound, "no-such-provider", "there is no such provider")
+		return access.Fail(access.NotFound, "no-such-provider", "there is no such provider").Try("name an integration of type oidc, as stint get integrations shows it")
 	}
 	at, _, err := s.provider(r.Context(), name)
 	if err != nil {

@@ -59,7 +59,7 @@ func TestDecidePage(t *testing.T) {
 		t.Error("the reason is markup")
 	}
 	csp := p.header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "trusted-types 'none'", "script-src 'nonce-"} {
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "trusted-types htmx", "script-src 'nonce-"} {
 		if !strings.Contains(csp, want) {
 			t.Errorf("the policy lacks %s: %s", want, csp)
 		}
@@ -67,7 +67,7 @@ func TestDecidePage(t *testing.T) {
 	if p.header.Get("X-Frame-Options") != "DENY" || p.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers: %v", p.header)
 	}
-	omar.get("/requests").want(t, http.StatusOK, "They wait for you", r.ID)
+	omar.get("/requests").want(t, http.StatusOK, "asks for", r.ID)
 
 	form := omar.ballot(r.ID)
 	omar.post("/r/"+r.ID+"/decide", form).want(t, http.StatusForbidden, "passkey") // without one
@@ -92,7 +92,7 @@ func TestDecidePage(t *testing.T) {
 	// Who asked sees how it stands, and ends it.
 	mine := w.guest("gus")
 	mine.get("/r/"+r.ID).want(t, http.StatusOK, "Active until", "End it now")
-	mine.get("/requests").want(t, http.StatusOK, r.ID, "active until")
+	mine.get("/requests?tab=own").want(t, http.StatusOK, r.ID, "active until")
 	omar.get("/r/"+r.ID+"/end").want(t, http.StatusNotFound) // no GET ends anything
 	mine.post("/r/"+r.ID+"/end", nil).want(t, http.StatusSeeOther)
 	if r, err = gus.Request(t.Context(), r.ID, api.Wait{For: api.Ended, Time: 20 * time.Second}); err != nil || r.Grant.EndReason != api.EndReturned {
@@ -320,7 +320,7 @@ func TestDecidePageStandsIn(t *testing.T) {
 	for _, name := range []string{"noor", "olga"} {
 		r := askVault(t, gus, "the night shift opens it")
 		g := w.guest(name)
-		g.get("/requests").want(t, http.StatusOK, "They wait for you", r.ID)
+		g.get("/requests").want(t, http.StatusOK, "asks for", r.ID)
 		g.get("/r/"+r.ID).want(t, http.StatusOK, `value="approve"`)
 		g.post("/r/"+r.ID+"/decide", g.ballot(r.ID)).want(t, http.StatusSeeOther)
 		if r, err = gus.Request(t.Context(), r.ID, api.Wait{For: api.Ready, Time: 20 * time.Second}); err != nil || r.State != api.RequestApproved {

@@ -23,6 +23,9 @@ func (s *Server) still(r *http.Request, l access.Login) error {
 		return nil
 	}
 	if want := l.Exchange.Certificate; want != (access.Digest{}) {
+		if err := s.lent(r); err != nil {
+			return err
+		}
 		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || sha256.Sum256(r.TLS.VerifiedChains[0][0].Raw) != want {
 			return access.Fail(access.Unauthenticated, "not-signed-in", "there is no such login on this device").
 				Because("a login by certificate is good only on connections with that certificate").Try("exchange again")

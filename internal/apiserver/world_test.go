@@ -99,6 +99,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	})
 	check(t, err)
 	w.ident = ident.New(identStore{st})
+	w.ident.TakesTwo = func(tx ident.Tx) (bool, error) { return broker.OfficesTakeTwo(tx) }
 	c := Config{
 		Broker: b, Logins: credential.New(loginStore{st}), Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
 		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st}, Outside: &http.Client{},

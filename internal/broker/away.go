@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/ahead"
 	"stint/internal/connector"
 )
 
 // While the store takes no changes, nothing new is granted, and what ends is
-// ended all the same: from what was read ahead (ahead.go), on the target itself,
+// ended all the same: from what is known ahead (package ahead), on the target itself,
 // with a journal in the place of the store (journal.go). Everything done here
 // only takes away, and taking away twice does what once does: so it does no harm
 // if the store was there all the time.
@@ -131,11 +132,11 @@ func (b *Broker) watchStore(ctx context.Context) {
 	defer t.Stop()
 	for ctx.Err() == nil {
 		remembered = b.remember(remembered)
-		if b.ahead.wants() {
+		if b.ahead.Wants() {
 			b.lookAhead(ctx)
 		}
 		recent := time.Since(time.Unix(0, b.pulse.failed.Load())) < trustAgain
-		if recent || b.pulse.isAway() || time.Since(probed) >= time.Second && b.ahead.late(awayAfter) {
+		if recent || b.pulse.isAway() || time.Since(probed) >= time.Second && b.ahead.Late(awayAfter) {
 			b.probe(ctx, &probes)
 			probed = time.Now()
 		}
@@ -152,7 +153,7 @@ func (b *Broker) watchStore(ctx context.Context) {
 		}
 		wait := watchEvery
 		if !recent && !waiting && !b.pulse.isAway() {
-			wait = min(max(b.ahead.quiet(awayAfter), watchEvery), watchSeldom)
+			wait = min(max(b.ahead.Quiet(awayAfter), watchEvery), watchSeldom)
 		}
 		t.Reset(wait)
 		select {
@@ -177,6 +178,17 @@ func (b *Broker) unmerged() bool {
 	}
 	n, _ := b.Journal.Waiting()
 	return n > 0
+}
+
+// readAhead reads what ends next.
+func (b *Broker) readAhead(ctx context.Context) error {
+	next := b.ahead.Reading()
+	defer next.Close()
+	err := b.Store.View(ctx, func(tx Tx) error { return next.Read(tx) })
+	if err == nil {
+		next.Keep()
+	}
+	return err
 }
 
 // lookAhead reads ahead, if the store answers.
@@ -248,7 +260,7 @@ func (b *Broker) probe(ctx context.Context, p *probes) {
 			b.Log.Info("the store takes changes again", "after", time.Since(time.Unix(0, since)).Round(time.Millisecond).String())
 			b.alarm.set(time.Unix(0, 1)) // what is due is looked for at once
 		}
-	case err == nil && b.ahead.late(awayAfter):
+	case err == nil && b.ahead.Late(awayAfter):
 		b.goneAway(ctx, errors.New("changes failed a moment ago"))
 	}
 }
@@ -285,7 +297,7 @@ func (b *Broker) remember(known string) (journal string) {
 	_, bodies := b.Journal.Entries(n)
 	for _, body := range bodies {
 		if e, ok := decodeEntry(body); ok && e.Did == didRevoke {
-			b.ahead.endNow(e.Grants)
+			b.ahead.EndNow(e.Grants)
 		}
 	}
 	return journal
@@ -298,14 +310,14 @@ func (b *Broker) watchAway(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := watchSeldom // goneAway wakes it
 		if b.pulse.isAway() {
-			t := b.ahead.take()
-			for _, part := range inParts(t.removals) {
-				calls.Go(func() { b.endAway(ctx, part, t.from, false) })
+			t := b.ahead.Take()
+			for _, part := range inParts(t.Removals) {
+				calls.Go(func() { b.endAway(ctx, part, t.From, false) })
 			}
-			for _, part := range inParts(t.spoilings) {
-				calls.Go(func() { b.endAway(ctx, part, t.from, true) })
+			for _, part := range inParts(t.Spoilings) {
+				calls.Go(func() { b.endAway(ctx, part, t.From, true) })
 			}
-			wait = t.next
+			wait = t.Next
 		}
 		wait = max(wait, 5*time.Millisecond)
 		rested, t := time.Now(), time.NewTimer(wait)
@@ -344,7 +356,7 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, from map[
 	outage := b.pulse.away.Load()
 	var intents []entry
 	for _, e := range es {
-		if b.ahead.attemptsAt(e.ID) == 0 { // one word is enough for all attempts
+		if b.ahead.Attempts(e.ID) == 0 { // one word is enough for all attempts
 			intents = append(intents, b.entryOf(before, e, from[e.ID]))
 		}
 	}
@@ -353,7 +365,9 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, from map[
 	over := outage == 0 || b.pulse.away.Load() != outage // the store was back, be it for a moment
 	var outcomes []entry
 	gone := 0
-	for _, r := range rs {
+	became := make([]ahead.Outcome, len(rs))
+	for i, r := range rs {
+		became[i] = ahead.Outcome{Entitlement: r.entitlement, Done: r.gone}
 		x := b.entryOf(after, r.entitlement, from[r.entitlement.ID])
 		switch {
 		case r.gone:
@@ -362,7 +376,7 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, from map[
 			// What was said before may be in the log and put right there, and nobody may try
 			// on. What was tried may have had its effect since.
 			x.Did, x.Said = before, r.said
-		case b.ahead.attemptsAt(r.entitlement.ID)+1 == troubleAfter:
+		case b.ahead.Attempts(r.entitlement.ID)+1 == troubleAfter:
 			x.Did, x.Said = didTrouble, r.said
 		default:
 			continue
@@ -370,17 +384,14 @@ func (b *Broker) endAway(ctx context.Context, es []access.Entitlement, from map[
 		outcomes = append(outcomes, x)
 	}
 	_ = b.jot(outcomes...)
-	b.ahead.done(rs, spoil)
+	b.ahead.Done(became, spoil)
 	b.Log.Warn("access ended without the store", "did", after, "resource", es[0].Target.Resource, "gone", gone, "of", len(es))
 	b.wakeAway()
 }
 
 // entryOf is a word about an entitlement that is taken from some who hold it.
 func (b *Broker) entryOf(did string, e access.Entitlement, from []access.GrantID) entry {
-	b.ahead.mu.Lock()
-	now := b.ahead.now()
-	b.ahead.mu.Unlock()
-	return entry{At: now, Did: did, Entitlement: e.ID, Resource: e.Target.Resource, Mechanism: e.Mechanism, Account: e.Account, Rights: e.Rights, Grants: from}
+	return entry{At: b.ahead.Now(), Did: did, Entitlement: e.ID, Resource: e.Target.Resource, Mechanism: e.Mechanism, Account: e.Account, Rights: e.Rights, Grants: from}
 }
 
 // spoil makes the credential of shared accounts useless and ends their sessions,
@@ -434,9 +445,7 @@ func (b *Broker) Outage() Outage {
 	if since := b.pulse.away.Load(); since != 0 {
 		o.Since = time.Unix(0, since).UTC()
 	}
-	b.ahead.mu.Lock()
-	o.Ahead, o.Truncated = len(b.ahead.items), b.ahead.cut
-	b.ahead.mu.Unlock()
+	o.Ahead, o.Truncated = b.ahead.Known()
 	if b.Journal != nil {
 		o.Waiting, o.Journal = b.Journal.Waiting()
 	}

@@ -96,7 +96,8 @@ func complete(set *policy.Set, a Ask, p access.Principal, src access.Source, now
 			}
 		}
 		if a.Role == "" {
-			return a, access.Fail(access.NotFound, "no-role", "there is no role on "+string(a.Resource))
+			return a, access.Fail(access.NotFound, "no-role", "there is no role on "+string(a.Resource)).
+				Try("stint get roles lists the roles; stint who-can " + string(a.Resource) + " says who may have which")
 		}
 	}
 	if a.Duration != 0 {

@@ -12,7 +12,11 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/ahead"
+	"stint/internal/approvers"
 	"stint/internal/connector"
+	"stint/internal/policy"
+	"stint/internal/ticketdesk"
 )
 
 // Tagger makes and checks the marks that artefacts carry on targets.
@@ -60,7 +64,7 @@ type Config struct {
 	ReviewWithin time.Duration
 	// Fresh refuses something new to a principal of whom is known only what was so too
 	// long ago; nil: what is known is always good enough.
-	Fresh func(access.Principal) error
+	Fresh func(Tx, *policy.Set, access.Principal) error
 	// DelegateFor is how long people may hand their approvals to others. 0:
 	// DefaultDelegation; below zero: not at all.
 	DelegateFor time.Duration
@@ -86,7 +90,7 @@ type Broker struct {
 	lanes   *lanes
 	seen    stats
 	pulse   *pulse
-	ahead   *ahead
+	ahead   *ahead.Ends
 	awake   chan struct{} // there may be something to end without the store
 
 	beginning sync.Mutex // held while what is due to begin begins
@@ -100,9 +104,9 @@ type Broker struct {
 	glances    glances
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
-	roster     roster
-	desk       *desk
-	usuals     usuals
+	approvers  *approvers.Copy
+	desk       *ticketdesk.Desk
+	usuals     approvers.Usuals
 	running    atomic.Bool
 	life       atomic.Pointer[life]
 	firstLife  string // names this process in its journal
@@ -129,9 +133,10 @@ func New(c Config) (*Broker, error) {
 	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
-	b.lanes, b.desk = newLanes(b), newDesk()
-	b.pulse, b.ahead, b.awake = newPulse(c.Store), newAhead(), make(chan struct{}, 1)
-	b.ahead.each, b.Store = c.Backstop, b.pulse
+	b.lanes, b.desk = newLanes(b), ticketdesk.New(ticketSystems{b}, c.Log)
+	b.approvers = approvers.NewCopy(b.users)
+	b.pulse, b.ahead, b.awake = newPulse(c.Store), ahead.New(c.Backstop), make(chan struct{}, 1)
+	b.Store = b.pulse
 	b.life.Store(b.newLife())
 	b.firstLife = strings.TrimSuffix(b.life.Load().name, "/")
 	for t, x := range c.Connectors {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/approvers"
 	"stint/internal/policy"
 )
 
@@ -92,9 +93,9 @@ func (b *Broker) SubmitBundle(ctx context.Context, c Caller, a BundleAsk) (vs []
 	for _, p := range a.Parts {
 		_ = b.readTickets(ctx, a.Ask(p).policy(c.Principal, c.Source)) // what could not be read, the decision says
 	}
-	err = b.counting(ctx, func(who *people, sure bool) error {
+	err = b.approvers.Ask(ctx, func(who approvers.Known) error {
 		return b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) (err error) {
-			vs, left, err = b.submitBundle(tx, fx, c, a, who, sure)
+			vs, left, err = b.submitBundle(tx, fx, c, a, who)
 			return err
 		})
 	})
@@ -104,7 +105,7 @@ func (b *Broker) SubmitBundle(ctx context.Context, c Caller, a BundleAsk) (vs []
 	return vs, left, nil
 }
 
-func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *people, sure bool) (vs []View, left []PartRefused, err error) {
+func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who approvers.Known) (vs []View, left []PartRefused, err error) {
 	known, err := b.recall(tx, c, Ask{Key: a.Key, Body: a.Body})
 	if err != nil {
 		return nil, nil, err
@@ -115,11 +116,11 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 	if err := b.open(tx); err != nil {
 		return nil, nil, err
 	}
-	p, err := b.asker(tx, c, "")
+	set, err := b.documents(tx)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := b.documents(tx)
+	p, err := b.asker(tx, set, c, "")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,7 +171,7 @@ func (b *Broker) submitBundle(tx Tx, fx *effects, c Caller, a BundleAsk, who *pe
 			return nil, nil, refusedParts([]PartRefused{{parts[i], d}}, len(drafts)-1)
 		}
 		draft.Bundle = bundle
-		r, err := b.record(tx, fx, c, p, set, draft, d, who, sure)
+		r, err := b.record(tx, fx, c, p, set, draft, d, who)
 		if err != nil {
 			return nil, nil, inPart(parts[i], err)
 		}
@@ -237,7 +238,7 @@ func refusedParts(left []PartRefused, fine int) error {
 // inPart says which part an error is about.
 func inPart(p BundlePart, err error) error {
 	var e *access.Error
-	if errors.Is(err, errNotSure) || !errors.As(err, &e) { // who counts knows its own question by itself
+	if errors.Is(err, approvers.ErrNotSure) || !errors.As(err, &e) { // who counts knows its own question by itself
 		return err
 	}
 	c := *e

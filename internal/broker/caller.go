@@ -18,10 +18,24 @@ type Caller struct {
 	Glass *access.Glass
 }
 
-var errNotFound = access.Fail(access.NotFound, "not-found", "there is no such request or grant, or it is not yours to see")
+var errNotFound = access.Fail(access.NotFound, "not-found", "there is no such request or grant, or it is not yours to see").
+	Try("see what you hold with stint status, and what you asked for with stint get requests --mine")
 
 var errGlassOnly = access.Fail(access.Denied, "break-glass-only", "this login is for break-glass access alone").
 	Because("it was made with one-time codes").Try("ask with stint break-glass, or sign in with stint login when sign-in works again")
+
+// noResource refuses a name that no resource has, with the nearest that one has.
+func noResource(set *policy.Set, name access.ResourceName) error {
+	var known []access.ResourceName
+	for _, r := range set.Resources() {
+		known = append(known, r.Name)
+	}
+	near := policy.DidYouMean(string(name), known)
+	if near == "" {
+		near = "stint get resources lists what there is"
+	}
+	return access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(name)).Try(near)
+}
 
 // admin refuses callers who do not administer Stint.
 func (c Caller) admin() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"stint/internal/access"
+	"stint/internal/approvers"
 	"stint/internal/policy"
 )
 
@@ -15,14 +16,14 @@ func (b *Broker) Vote(ctx context.Context, c Caller, id string, vote access.Vote
 			return View{}, err
 		}
 	}
-	err = b.counting(ctx, func(who *people, sure bool) (err error) {
-		v, err = b.voteOnce(ctx, c, id, vote, who, sure)
+	err = b.approvers.Ask(ctx, func(who approvers.Known) (err error) {
+		v, err = b.voteOnce(ctx, c, id, vote, who)
 		return err
 	})
 	return v, err
 }
 
-func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.Vote, who *people, sure bool) (View, error) {
+func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.Vote, who approvers.Known) (View, error) {
 	v, err := b.onRequest(ctx, c, id, func(tx Tx, fx *effects, r access.Request, set *policy.Set) (access.Request, error) {
 		voter, err := tx.Principal(c.Principal.ID)
 		if err != nil {
@@ -55,7 +56,7 @@ func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.
 		if err := tx.SavePasskeys(roster.Used()...); err != nil {
 			return r, err
 		}
-		if err := neededLater(before, r, set, who, sure, tx.Now()); err != nil {
+		if err := who.NeededLater(before, r, set, tx.Now()); err != nil {
 			return before, err
 		}
 		fx.event(ev)
@@ -63,7 +64,7 @@ func (b *Broker) voteOnce(ctx context.Context, c Caller, id string, vote access.
 		if r.State != access.RequestIsGranted {
 			return r, nil
 		}
-		if err := b.freshStill(tx, r.Principal, r.Emergency); err != nil {
+		if err := b.freshStill(tx, set, r.Principal, r.Emergency); err != nil {
 			return before, err // the yes is not used up
 		}
 		return b.carryOut(tx, fx, r, set, true)

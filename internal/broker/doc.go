@@ -15,8 +15,9 @@
 //	end.go        what a grant held is released; the last holder orders removal
 //	remove.go     revoke, end sessions, remove, read back, finish
 //	sweep.go      what is on targets and should not be
-//	ahead.go      what ends next, in case the store goes away
-//	away.go       ending without the store; journal.go: the record of it, later
+//	away.go       ending without the store (package ahead knows what ends next); journal.go: the record of it, later
+//
+// What only knows and answers has packages of its own: approvers, ahead, ticketdesk.
 //
 // Invariants:
 //

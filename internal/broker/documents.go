@@ -386,7 +386,7 @@ func (b *Broker) WhoCan(ctx context.Context, _ Caller, resource access.ResourceN
 		return nil, err
 	}
 	if _, ok := set.Resource(resource); !ok {
-		return nil, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(resource))
+		return nil, noResource(set, resource)
 	}
 	return set.WhoCan(resource, role), nil
 }

@@ -204,17 +204,3 @@ func (d duty) unknown(s DutySource, now time.Time) (names []string) {
 	}
 	return names
 }
-
-// noDuty is why nobody is on call in a schedule that the requirements name; empty where
-// that is known.
-func noDuty(set *policy.Set, reqs []access.Requirement) string {
-	for _, q := range reqs {
-		for _, s := range slices.Concat(q.From, q.EscalateTo) {
-			name, ok := s.Schedule()
-			if x, known := set.Schedule(name); ok && known && x.Trouble != "" {
-				return x.Trouble
-			}
-		}
-	}
-	return ""
-}

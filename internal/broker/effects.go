@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/ahead"
 )
 
 // effects collects what one transaction changes beyond the request at hand, so
@@ -236,7 +237,7 @@ func (b *Broker) update(ctx context.Context, change func(Tx, *effects) error) er
 	case err == nil:
 		b.after(fx)
 	case storeFailed(err):
-		b.ahead.doubted()
+		b.ahead.Doubted()
 	}
 	return err
 }
@@ -290,7 +291,7 @@ func removalsFirst(a, b access.Work) int {
 // dies before, the rows say the same and the due loop finds them.
 func (b *Broker) after(fx effects) {
 	b.watch.changed(&fx)
-	if b.ahead.follow(fx) {
+	if b.ahead.Follow(ahead.Commit{Now: fx.now, Entitlements: fx.ents.newest(), Holds: fx.holds.newest(), Grants: fx.grants.newest(), Met: fx.met}) {
 		b.pulse.wake()
 	}
 	b.alarm.set(fx.due)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 // Favourites lists the caller's own.
@@ -34,7 +35,7 @@ func (b *Broker) SaveFavourite(ctx context.Context, c Caller, f access.Favourite
 			Because("a name is 1 to 63 of a-z, 0-9, '.', '_', '-' and begins with a letter or digit")
 	}
 	if f.Duration <= 0 || f.Duration > access.MaxDuration {
-		return f, access.Fail(access.Invalid, "bad-duration", "the duration is more than nothing and at most "+access.MaxDuration.String())
+		return f, access.Fail(access.Invalid, "bad-duration", "the duration is more than nothing and at most "+moment.Span(access.MaxDuration))
 	}
 	err := b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)

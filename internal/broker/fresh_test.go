@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/broker"
+	"stint/internal/policy"
 )
 
 // TestStaleFacts: of whom is known only what was so too long ago gets nothing new. What
@@ -13,7 +15,8 @@ import (
 func TestStaleFacts(t *testing.T) {
 	h := newGlassHouse(t)
 	v := h.hold("mira", "reader", time.Minute)
-	h.Fresh = func(p access.Principal) error {
+	v = h.until("mira", string(v.Request.ID), access.Active)
+	h.Fresh = func(_ broker.Tx, _ *policy.Set, p access.Principal) error {
 		if p.ID == "user:noor" {
 			return nil
 		}
@@ -24,7 +27,28 @@ func TestStaleFacts(t *testing.T) {
 			t.Errorf("%s asks: %v", name, err)
 		}
 	}
+	for what, preview := range map[string]func() error{
+		"a dry run": func() error {
+			_, err := h.Preview(t.Context(), h.as("mira"), ask("reader", time.Minute), "")
+			return err
+		},
+		"an explanation": func() error {
+			_, err := h.Preview(t.Context(), h.as("root"), ask("reader", time.Minute), "user:mira")
+			return err
+		},
+		"an extension": func() error {
+			_, err := h.PreviewExtension(t.Context(), h.as("mira"), *v.Grant, ask("reader", time.Minute))
+			return err
+		},
+	} {
+		if err := preview(); code(err) != "stale-directory" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	h.hold("noor", "reader", time.Minute)
+	if _, _, err := h.PreviewGlass(t.Context(), h.as("gus"), broker.Glass{Resource: "db", Role: "reader", Reason: "the shop is down"}); err != nil {
+		t.Errorf("break-glass foreseen: %v", err)
+	}
 	glass, err := h.smash(h.as("gus"))
 	must(t, err)
 	h.until("gus", string(glass.Request.ID), access.Active)
@@ -45,7 +69,7 @@ func TestStaleFactsOnAllWays(t *testing.T) {
 	}
 	var stale atomic.Bool
 	stale.Store(true)
-	h.Fresh = func(p access.Principal) error {
+	h.Fresh = func(_ broker.Tx, _ *policy.Set, p access.Principal) error {
 		if stale.Load() && (p.ID == "user:gus" || p.ID == "user:mira") {
 			return access.Fail(access.Unavailable, "stale-directory", "nothing new is granted to you for now")
 		}
@@ -53,6 +77,12 @@ func TestStaleFactsOnAllWays(t *testing.T) {
 	}
 	if _, _, err := h.SubmitBundle(t.Context(), h.as("gus"), bundle(part("db", "reader"), part("db2", "reader"))); code(err) != "stale-directory" {
 		t.Errorf("a bundle: %v", err)
+	}
+	if _, err := h.PreviewBundle(t.Context(), h.as("gus"), bundle(part("db", "reader"), part("db2", "reader"))); code(err) != "stale-directory" {
+		t.Errorf("a bundle foreseen: %v", err)
+	}
+	if _, err := h.Preview(t.Context(), h.by(fixer), task("T-1", time.Minute), ""); code(err) != "stale-directory" {
+		t.Errorf("an agent of somebody stale, foreseen: %v", err)
 	}
 	if _, err := h.Submit(t.Context(), h.by(fixer), task("T-1", time.Minute)); code(err) != "stale-directory" {
 		t.Errorf("an agent of somebody stale: %v", err)

@@ -52,7 +52,7 @@ func (b *Broker) known(tx Tx, fx *effects, set *policy.Set, a policy.Ask, p poli
 		a.Above = m.Manager
 	}
 	if w.Tickets {
-		a.Tickets = b.ticketsKnown(set, a)
+		a.Tickets = b.desk.Known(set, a)
 	}
 	if w.Holds {
 		gs, err := holdings(tx, a.Principal.Person)

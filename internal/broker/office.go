@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"strings"
+	"time"
 
 	"stint/internal/access"
 )
@@ -58,7 +59,7 @@ func (b *Broker) GiveOffice(ctx context.Context, c Caller, o Office) (p *access.
 	}
 	err = b.update(ctx, func(tx Tx, fx *effects) error {
 		p = nil
-		two, err := officesTakeTwo(tx)
+		two, err := OfficesTakeTwo(tx)
 		if err != nil || !two {
 			return err
 		}
@@ -82,14 +83,15 @@ func (b *Broker) GiveOffice(ctx context.Context, c Caller, o Office) (p *access.
 	return p, err
 }
 
-// OfficesTakeTwo reports whether it takes two persons now to give an office.
-func (b *Broker) OfficesTakeTwo(ctx context.Context) (two bool, err error) {
-	err = b.Store.View(ctx, func(tx Tx) (err error) { two, err = officesTakeTwo(tx); return err })
-	return two, err
-}
-
-// officesTakeTwo: where two persons administer, unless two are never asked for.
-func officesTakeTwo(tx Tx) (bool, error) {
+// OfficesTakeTwo reports whether it takes two persons to give an office: where two persons
+// administer, unless two are never asked for. Whoever gives one alone asks in the
+// transaction that gives it; of two who do so at the same time, one comes first and the
+// other is asked for a second person.
+func OfficesTakeTwo(tx interface {
+	Now() time.Time
+	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	Setting(name string) ([]byte, error)
+}) (bool, error) {
 	s, err := readTwo(tx)
 	if err != nil {
 		return true, err

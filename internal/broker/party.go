@@ -170,7 +170,7 @@ func (b *Broker) EndTask(ctx context.Context, c Caller, agent access.PrincipalID
 		}
 		if missing(err) {
 			return access.Fail(access.NotFound, "no-such-task", "there is no such task, or it is not yours to end").
-				Because("a task is there once the agent has asked for something with it")
+				Because("a task is there once the agent has asked for something with it").Try("stint task list shows those that are open")
 		}
 		if err != nil {
 			return err
@@ -292,7 +292,7 @@ func (b *Broker) SetContract(ctx context.Context, c Caller, name string, to Cont
 		}
 		if missing(err) {
 			return access.Fail(access.NotFound, "no-such-vendor", "there is no vendor "+name+", or they are not yours").
-				Try("look at stint get users; a vendor is invited with stint admin vendor invite")
+				Try("stint admin vendor list shows them; a vendor is invited with stint admin vendor invite")
 		}
 		if err != nil {
 			return err

@@ -15,6 +15,15 @@ func (b *Broker) Principals(ctx context.Context, c Caller, kind access.Principal
 	return ps, err
 }
 
+// PeopleChanged says that there are other users than before, or in other groups.
+func (b *Broker) PeopleChanged() { b.approvers.Changed() }
+
+// users reads all users, for who could approve.
+func (b *Broker) users(ctx context.Context) (ps []access.Principal, err error) {
+	err = b.Store.View(ctx, func(tx Tx) (err error) { ps, err = tx.Principals(access.User); return err })
+	return ps, err
+}
+
 // Disable disables a principal and everything it stands behind: its logins end,
 // its undecided requests are refused, and all access of the person, also that of
 // services it is responsible for, is taken away.

@@ -2,33 +2,20 @@ package broker
 
 import (
 	"context"
-	"slices"
 
 	"stint/internal/access"
+	"stint/internal/approvers"
 	"stint/internal/policy"
 )
 
 // Preview is what would become of an ask that nobody made.
 type Preview struct {
 	policy.Explanation
-	Asked []Asked // for each approval of the decision; none where it asks for none
+	Asked []approvers.Asked // for each approval of the decision; none where it asks for none
 }
-
-// Asked is whom one approval would ask, and how long they usually take.
-type Asked struct {
-	People []access.Principal // of each person one login; none where anybody may
-	More   int                // how many there are besides, up to manyPeople in all
-	Usual  Usual
-}
-
-// A preview names so many people for each approval, and counts no further than that.
-const (
-	namedPeople = 20
-	manyPeople  = 1000
-)
 
 // Preview explains how policy would decide, without asking: it fails as Submit would
-// where nobody could approve. Administrators may ask on behalf of others.
+// where nobody could approve, or what is known of who asks is too old. Administrators may ask on behalf of others.
 func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.PrincipalID) (x Preview, err error) {
 	if as != "" && as != c.Principal.ID {
 		if err := c.admin(); err != nil {
@@ -38,7 +25,7 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 		as = c.Principal.ID
 	}
 	b.previewTickets(ctx, c, a, as)
-	err = b.counting(ctx, func(who *people, sure bool) error {
+	err = b.approvers.Ask(ctx, func(who approvers.Known) error {
 		return b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 			p, err := tx.Principal(as)
 			if err != nil {
@@ -48,11 +35,14 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 			if err != nil {
 				return err
 			}
+			if err := b.fresh(tx, set, p); err != nil {
+				return err
+			}
 			ask := a.policy(p, c.Source)
 			if _, err := set.Resolve(ask); err != nil {
 				return err
 			}
-			x, err = b.foresee(tx, set, ask, subject{}, who, sure)
+			x, err = b.foresee(tx, set, ask, subject{}, who)
 			return err
 		})
 	})
@@ -74,7 +64,7 @@ func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant,
 	if whole.Ticket == "" {
 		whole.Ticket = g.Ticket
 	}
-	err = b.counting(ctx, func(who *people, sure bool) error {
+	err = b.approvers.Ask(ctx, func(who approvers.Known) error {
 		return b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 			set, err := b.documents(tx)
 			if err != nil {
@@ -84,6 +74,9 @@ func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant,
 			if err != nil {
 				return err
 			}
+			if err := b.fresh(tx, set, p); err != nil {
+				return err
+			}
 			if whole.Task, err = taskOf(tx, &effects{}, g); err != nil {
 				return err
 			}
@@ -91,7 +84,7 @@ func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant,
 			if ask.Extension, err = extensionOf(tx, g, a.Duration); err != nil {
 				return err
 			}
-			x, err = b.foresee(tx, set, ask, subject{g.ID, g.Request}, who, sure)
+			x, err = b.foresee(tx, set, ask, subject{g.ID, g.Request}, who)
 			return err
 		})
 	})
@@ -100,7 +93,7 @@ func (b *Broker) PreviewExtension(ctx context.Context, c Caller, g access.Grant,
 
 // foresee is what policy says of an ask, and whom its approvals would ask. It fails where
 // nobody could give them.
-func (b *Broker) foresee(tx Tx, set *policy.Set, ask policy.Ask, of subject, who *people, sure bool) (Preview, error) {
+func (b *Broker) foresee(tx Tx, set *policy.Set, ask policy.Ask, of subject, who approvers.Known) (Preview, error) {
 	ask, err := b.known(tx, &effects{}, set, ask, policy.AtRequest, of)
 	if err != nil {
 		return Preview{}, err
@@ -110,29 +103,29 @@ func (b *Broker) foresee(tx Tx, set *policy.Set, ask policy.Ask, of subject, who
 		return x, nil
 	}
 	asked := access.Request{State: access.RequestPending, Person: ask.Principal.Person, Decision: x.Decision, ExpiresAt: tx.Now().Add(x.Decision.Waits())}
-	if err := answerable(asked, set, who, sure, tx.Now()); err != nil {
+	if err := who.Answerable(asked, set, tx.Now()); err != nil {
 		return Preview{}, err
 	}
-	could := count{who, set, tx.Now(), asked.ExpiresAt, map[access.Person]bool{asked.Person: true}}
-	x.Asked, err = b.asks(tx, could, x.Decision.Approvals)
-	return x, err
-}
-
-// asks names who would be asked for each requirement, as the copy of the users knows it.
-func (b *Broker) asks(tx Tx, could count, reqs []access.Requirement) ([]Asked, error) {
-	usual, err := b.usual(tx, reqs)
+	usual, err := b.usuals.Of(tx, x.Decision.Approvals)
 	if err != nil {
-		return nil, err
+		return Preview{}, err
 	}
-	out := make([]Asked, len(reqs))
-	for i, q := range reqs {
-		out[i].Usual = usual[i]
-		if slices.Contains(q.From, "*") {
+	x.Asked = who.Asks(asked, set, usual, tx.Now())
+	for i, q := range asked.Decision.Approvals {
+		if q.Level >= access.LevelPasskey { // what one signs with one's own passkey nobody else can
 			continue
 		}
-		all := could.could(q.From, manyPeople)
-		n := min(len(all), namedPeople)
-		out[i].People, out[i].More = all[:n], len(all)-n
+		for _, p := range x.Asked[i].People {
+			ds, err := tx.Delegations(access.DelegationQuery{Principal: p.ID, Open: true, Limit: 1000})
+			if err != nil {
+				return Preview{}, err
+			}
+			for _, d := range ds {
+				if to, ok := who.StandsIn(asked, d, tx.Now()); ok {
+					x.Asked[i].Delegates = append(x.Asked[i].Delegates, approvers.StandIn{To: to, For: p})
+				}
+			}
+		}
 	}
-	return out, nil
+	return x, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/approvers"
 	"stint/internal/broker"
 )
 
@@ -31,7 +32,7 @@ func TestPreviewNames(t *testing.T) {
 		return x
 	}
 	in.change(func(p *access.Principal) { p.Disabled = true }, "olga")
-	if x := preview(); names(x) != "[user:omar]" || x.Asked[0].Usual != (broker.Usual{}) {
+	if x := preview(); names(x) != "[user:omar]" || x.Asked[0].Usual != (approvers.Usual{}) {
 		t.Errorf("named %s, usual %+v", names(x), x.Asked[0].Usual)
 	}
 	in.change(func(p *access.Principal) { p.Disabled = false }, "olga")
@@ -41,17 +42,17 @@ func TestPreviewNames(t *testing.T) {
 
 	in.stop() // a process that worked nothing out yet
 	in.start()
-	for range broker.FewAnswers {
+	for range approvers.FewAnswers {
 		v, err := in.Submit(t.Context(), in.as("gus"), ask("reader", time.Minute))
 		must(t, err)
 		_, err = in.Vote(t.Context(), in.as("omar"), string(v.Request.ID), access.Vote{Note: "not today"})
 		must(t, err)
 	}
 	x := preview()
-	if u := x.Asked[0].Usual; u.Answers != broker.FewAnswers || u.Median < 0 || u.Median > time.Minute || u.Unanswered != 0 {
+	if u := x.Asked[0].Usual; u.Answers != approvers.FewAnswers || u.Median < 0 || u.Median > time.Minute || u.Unanswered != 0 {
 		t.Errorf("usual %+v", u)
 	}
-	if u := x.Asked[1].Usual; u != (broker.Usual{}) {
+	if u := x.Asked[1].Usual; u != (approvers.Usual{}) {
 		t.Errorf("the second stage was never asked, and usual is %+v", u)
 	}
 }

@@ -22,7 +22,8 @@ const (
 	reviewsCounted = 1000
 )
 
-var errNoReview = access.Fail(access.NotFound, "not-found", "there is no such review, or it is not yours to see")
+var errNoReview = access.Fail(access.NotFound, "not-found", "there is no such review, or it is not yours to see").
+	Try("stint reviews lists those that wait, and with --all the others")
 
 // ReviewView is a review, and what the caller may do with it.
 type ReviewView struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/ahead"
 )
 
 // revokeAway revokes while the store takes no changes: on the target, from what
@@ -23,7 +24,7 @@ func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why strin
 		if err := c.admin(); err != nil {
 			return nil, access.Fail(access.Unavailable, "no-store", "the store is out of reach, and only administrators can revoke without it").Wrap(err)
 		}
-		if ids, more = b.ahead.matching(s); len(ids) == 0 {
+		if ids, more = s.ahead(b.ahead); len(ids) == 0 {
 			return nil, access.Fail(access.Unavailable, "no-store", "the store is out of reach, and nothing is known of "+s.String()+" without it").
 				Because("nothing was ended").Try("end it on the target itself; Stint tells on every target what is its own")
 		}
@@ -32,9 +33,7 @@ func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why strin
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	b.ahead.mu.Lock()
-	now := b.ahead.now()
-	b.ahead.mu.Unlock()
+	now := b.ahead.Now()
 	var es []entry
 	for part := range slices.Chunk(ids, mergeBatch) { // bounded records
 		e := entry{At: now, Did: didRevoke, Grants: part, Principal: c.Actor.Principal, Person: c.Actor.Person, Device: c.Actor.Device, What: s.String(), Why: why}
@@ -44,7 +43,7 @@ func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why strin
 		es = append(es, e)
 	}
 	err = b.jot(es...)
-	b.ahead.endNow(ids)
+	b.ahead.EndNow(ids)
 	b.pulse.away.CompareAndSwap(0, time.Now().UnixNano()) // a change has just failed
 	b.wakeAway()
 	b.Log.Warn("access is revoked without the store", "what", s.String(), "by", c.Actor.Principal, "grants", len(ids))
@@ -64,10 +63,9 @@ func (b *Broker) revokeAway(ctx context.Context, c Caller, s Selector, why strin
 func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []access.GrantID, more bool, err error) {
 	ctx, done := context.WithTimeout(ctx, answersWithin)
 	defer done()
-	next := newAhead()
+	var next *ahead.Some
 	err = b.Store.View(ctx, func(tx Tx) error {
-		ids, next = nil, newAhead()
-		next.told, next.toldAt = tx.Now(), time.Now()
+		ids, next = nil, b.ahead.Some(tx)
 		set := b.documentsOrNone(tx)
 		before := access.GrantID("")
 		for {
@@ -78,93 +76,44 @@ func (b *Broker) readSelected(ctx context.Context, c Caller, s Selector) (ids []
 			if err != nil {
 				return err
 			}
-			if err := b.loadHeld(tx, next, gs); err != nil {
+			if err := next.Add(tx, gs); err != nil {
 				return err
 			}
 			for _, g := range gs {
 				ids = append(ids, g.ID)
 			}
-			if more = len(gs) == dueBatch; !more || len(ids) >= aheadMost {
-				return b.loadLogins(tx, next)
+			if more = len(gs) == dueBatch; !more || len(ids) >= ahead.Most {
+				return next.Logins(tx)
 			}
 			before = gs[len(gs)-1].ID
 		}
 	})
 	if err == nil {
-		b.ahead.join(next)
+		b.ahead.Join(next)
 	}
 	return ids, more, err
 }
 
-// join adds what was read of some grants.
-func (a *ahead) join(more *ahead) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.told.IsZero() { // nothing could be read ahead so far
-		a.told, a.toldAt = more.told, more.toldAt
-	}
-	for id, x := range more.items {
-		if a.items[id] == nil {
-			a.items[id] = x
-		}
-	}
-	for g, ids := range more.of {
-		if _, known := a.of[g]; !known {
-			a.of[g] = ids
-		}
-	}
-	for name, c := range more.logins {
-		a.logins[name] = c
-	}
+// ahead lists the grants that the selector means, of those known ahead. more says that
+// it may mean others.
+func (s Selector) ahead(a *ahead.Ends) (ids []access.GrantID, more bool) {
+	ids, cut := a.Revocable(s.means)
+	return ids, cut && s.Grant == ""
 }
 
-// endNow lets grants end at once, whatever their time.
-func (a *ahead) endNow(ids []access.GrantID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, g := range ids {
-		a.revoked[g] = true
-		for _, id := range a.of[g] {
-			if x := a.items[id]; x != nil {
-				if h, ok := x.holders[g]; ok {
-					h.end = time.Time{}
-					x.holders[g] = h
-				}
-			}
-		}
-	}
-}
-
-// matching lists the grants that a revocation means, of those known. more says that
-// not all are known.
-func (a *ahead) matching(s Selector) (ids []access.GrantID, more bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	seen := map[access.GrantID]bool{}
-	for _, x := range a.items {
-		for g, h := range x.holders {
-			if !seen[g] && h.meant(g, s) {
-				seen[g] = true
-				ids = append(ids, g)
-			}
-		}
-	}
-	slices.Sort(ids)
-	return ids, a.cut && s.Grant == ""
-}
-
-func (h holder) meant(g access.GrantID, s Selector) bool {
+// means reports whether the selector means the grant of a holder.
+func (s Selector) means(h ahead.Holder) bool {
 	switch {
 	case s.Grant != "": // whole ids: an abbreviation could mean what is not known here
-		return s.Grant == string(g) || s.Grant == string(h.request)
+		return s.Grant == string(h.Grant) || s.Grant == string(h.Request)
 	case strings.Contains(s.User, ":"):
-		return h.principal == access.PrincipalID(s.User)
+		return h.Principal == access.PrincipalID(s.User)
 	case s.User != "":
-		return h.person == access.Person(s.User)
+		return h.Person == access.Person(s.User)
 	case s.Role != "":
-		return h.role == access.RoleName(s.Role)
+		return h.Role == access.RoleName(s.Role)
 	case s.Resource != "":
-		return slices.Contains(h.resources, access.ResourceName(s.Resource))
+		return slices.Contains(h.Resources, access.ResourceName(s.Resource))
 	}
 	return s.All
 }

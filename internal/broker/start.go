@@ -26,7 +26,7 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	fx.grant(g)
 	fx.event(ev)
 	created := len(fx.events) - 1
-	if err := b.watchTicket(tx, set, g); err != nil {
+	if err := b.watchTicket(tx, set, r, g); err != nil {
 		return r, err
 	}
 	if g, err = b.bounded(tx, fx, g); err != nil {
@@ -37,7 +37,7 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	}
 	if later {
 		lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
-		if no = errors.Join(b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {
+		if no = errors.Join(b.freshStill(tx, set, g.Principal, g.Emergency), no); no != nil {
 			return r, b.giveUp(tx, fx, g, access.ByPolicy, no)
 		}
 		g = g.Depends(lasting)
@@ -163,7 +163,7 @@ func (b *Broker) begin(tx Tx, fx *effects, g access.Grant, set *policy.Set) erro
 		return nil
 	}
 	lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)
-	if no = errors.Join(b.open(tx), b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {
+	if no = errors.Join(b.open(tx), b.freshStill(tx, set, g.Principal, g.Emergency), no); no != nil {
 		return b.giveUp(tx, fx, g, access.ByPolicy, no)
 	}
 	g = g.Depends(lasting)
@@ -207,7 +207,7 @@ func (b *Broker) lengthen(tx Tx, fx *effects, r access.Request, set *policy.Set,
 			return r, err
 		}
 		_, no := b.allowedAs(tx, fx, set, whole, policy.AtActivation, more)
-		if no = errors.Join(b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {
+		if no = errors.Join(b.freshStill(tx, set, g.Principal, g.Emergency), no); no != nil {
 			return r, no
 		}
 	}

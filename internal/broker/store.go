@@ -170,6 +170,7 @@ type principals interface {
 	// Task is the task of an agent; SaveTasks inserts at version 1, else replaces the version before.
 	Task(agent access.PrincipalID, id access.TaskID) (access.Task, error)
 	SaveTasks(ts ...access.Task) error
+	Tasks(q access.TaskQuery) ([]access.Task, error)
 	// PrincipalByIdentity finds who is a subject of a provider.
 	PrincipalByIdentity(i access.Identity) (access.Principal, error)
 	SaveEnrolment(e access.Enrolment) error
@@ -196,6 +197,10 @@ type settings interface {
 	// Setting is a small named value, like the stop switch; nil when not set.
 	Setting(name string) ([]byte, error)
 	SaveSetting(name string, value []byte) error
+
+	// ChannelState is what a channel, or another reader of which one replica is one at a
+	// time, last noted of itself, in a form of its own; nil where there is none.
+	ChannelState(name string) ([]byte, error)
 }
 
 type proposals interface {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/approvers"
+	"stint/internal/moment"
 	"stint/internal/policy"
 )
 
@@ -93,7 +95,7 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 		case a.Duration <= 0:
 			return access.Request{}, access.Decision{}, access.Fail(access.Invalid, "bad-duration", "the duration must be positive")
 		case a.Duration > access.MaxDuration:
-			return access.Request{}, access.Decision{}, access.Fail(access.Invalid, "bad-duration", "no grant lasts longer than "+access.MaxDuration.String())
+			return access.Request{}, access.Decision{}, access.Fail(access.Invalid, "bad-duration", "no grant lasts longer than "+moment.Span(access.MaxDuration))
 		}
 		if a.Ticket == "" {
 			a.Ticket = g.Ticket
@@ -119,14 +121,14 @@ func (b *Broker) Extend(ctx context.Context, c Caller, id string, a Ask) (View, 
 // submit is what requests and extensions share: who asks, idempotency, limits,
 // and what follows from the decision.
 func (b *Broker) submit(ctx context.Context, c Caller, a Ask, resolve func(Tx, *effects, *policy.Set, access.Principal) (access.Request, access.Decision, error)) (v View, err error) {
-	err = b.counting(ctx, func(who *people, sure bool) (err error) {
-		v, err = b.submitOnce(ctx, c, a, resolve, who, sure)
+	err = b.approvers.Ask(ctx, func(who approvers.Known) (err error) {
+		v, err = b.submitOnce(ctx, c, a, resolve, who)
 		return err
 	})
 	return v, err
 }
 
-func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(Tx, *effects, *policy.Set, access.Principal) (access.Request, access.Decision, error), who *people, sure bool) (View, error) {
+func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(Tx, *effects, *policy.Set, access.Principal) (access.Request, access.Decision, error), who approvers.Known) (View, error) {
 	var v View
 	err := b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		v = View{}
@@ -145,11 +147,11 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		if err := b.open(tx); err != nil {
 			return err
 		}
-		p, err := b.asker(tx, c, a.Emergency)
+		set, err := b.documents(tx)
 		if err != nil {
 			return err
 		}
-		set, err := b.documents(tx)
+		p, err := b.asker(tx, set, c, a.Emergency)
 		if err != nil {
 			return err
 		}
@@ -160,7 +162,7 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 		if err := b.fill(tx, c, p, set, &draft, a.Reason); err != nil {
 			return err
 		}
-		r, err := b.record(tx, fx, c, p, set, draft, d, who, sure)
+		r, err := b.record(tx, fx, c, p, set, draft, d, who)
 		if err != nil {
 			return err
 		}
@@ -179,13 +181,13 @@ func (b *Broker) submitOnce(ctx context.Context, c Caller, a Ask, resolve func(T
 }
 
 // asker is the caller as they are now, if they may ask for something new.
-func (b *Broker) asker(tx Tx, c Caller, e access.Emergency) (access.Principal, error) {
+func (b *Broker) asker(tx Tx, set *policy.Set, c Caller, e access.Emergency) (access.Principal, error) {
 	p, err := tx.Principal(c.Principal.ID)
 	if err == nil {
 		err = p.Usable(tx.Now())
 	}
 	if err == nil && !e.Is() {
-		err = b.fresh(tx, p)
+		err = b.fresh(tx, set, p)
 	}
 	return p, err
 }
@@ -204,7 +206,7 @@ func (b *Broker) fill(tx Tx, c Caller, p access.Principal, set *policy.Set, draf
 
 // record makes a request of a draft with its decision. What is allowed at once is
 // carried out.
-func (b *Broker) record(tx Tx, fx *effects, c Caller, p access.Principal, set *policy.Set, draft access.Request, d access.Decision, who *people, sure bool) (access.Request, error) {
+func (b *Broker) record(tx Tx, fx *effects, c Caller, p access.Principal, set *policy.Set, draft access.Request, d access.Decision, who approvers.Known) (access.Request, error) {
 	r, ev, err := access.Submit(draft, c.Actor, d, tx.Now())
 	if err != nil {
 		return r, err
@@ -216,7 +218,7 @@ func (b *Broker) record(tx Tx, fx *effects, c Caller, p access.Principal, set *p
 		if err := pendingRoom(tx, r.Person); err != nil {
 			return r, err
 		}
-		if err := answerable(r, set, who, sure, tx.Now()); err != nil {
+		if err := who.Answerable(r, set, tx.Now()); err != nil {
 			return r, err
 		}
 	}

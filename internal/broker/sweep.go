@@ -108,7 +108,7 @@ func (b *Broker) Sweep(ctx context.Context, c Caller, name access.ResourceName, 
 	r, ok := set.Resource(name)
 	switch {
 	case !ok:
-		return Findings{}, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(name))
+		return Findings{}, noResource(set, name)
 	case !c.Principal.Admin && (remove > 0 || !c.owns(set, name)):
 		return Findings{}, access.Fail(access.Denied, "not-yours", "sweeping "+string(name)+" is for its owners, removing more than a sweep may for administrators")
 	case remove < 0 || remove > 0 && strings.TrimSpace(why) == "":

@@ -97,7 +97,7 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 		if c.password, err = b.openLogin(c.cred); err != nil {
 			return nil, connector.Target{}, err
 		}
-		b.ahead.learn(c.cred)
+		b.ahead.Learn(c.cred)
 		c.until = time.Now().Add(keepLogin)
 		b.logins.put(at.Credential, c)
 	}
@@ -107,7 +107,7 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 // endingTarget is target for what is taken away: where the store does not give
 // the login, the one last read from it serves.
 func (b *Broker) endingTarget(ctx context.Context, at access.Connection) (connector.Connector, connector.Target, error) {
-	known, ok := b.ahead.login(at.Credential)
+	known, ok := b.ahead.Login(at.Credential)
 	if !ok || !b.pulse.isAway() {
 		conn, t, err := b.target(ctx, at)
 		if !ok || !storeFailed(err) && !isDeleted(err) {
@@ -148,7 +148,7 @@ func register(at access.Connection) string {
 func (b *Broker) ForgetLogin(c access.Credential) {
 	b.logins.forget(c.Name)
 	if c.Gone() {
-		b.ahead.forget(c.Name)
+		b.ahead.Forget(c.Name)
 	}
 	b.examine.poke()
 	if conn, ok := b.Connectors[c.Type]; ok {
@@ -302,7 +302,7 @@ func (b *Broker) CheckResource(ctx context.Context, c Caller, name access.Resour
 	}
 	r, ok := set.Resource(name)
 	if !ok {
-		return connector.Report{}, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(name))
+		return connector.Report{}, noResource(set, name)
 	}
 	if !c.Principal.Admin && !c.owns(set, name) {
 		return connector.Report{}, access.Fail(access.Denied, "not-yours", "checking "+string(name)+" is for its owners and administrators")

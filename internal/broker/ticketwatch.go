@@ -1,13 +1,16 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/policy"
+	"stint/internal/ticketdesk"
 )
 
 // A policy can have a grant rest on its ticket: closed, reassigned or not naming the
@@ -17,13 +20,25 @@ import (
 // was closed where its system says so; not what was seen of it change. So a system that
 // was down is asked again, and nothing is missed.
 
-// watchTicket begins to watch the ticket of a grant that was just made.
-func (b *Broker) watchTicket(tx Tx, set *policy.Set, g access.Grant) error {
-	rule, ok := set.Watches(g.Policy)
-	if !ok || g.Ticket == "" {
+// watchTicket begins to watch the ticket of a grant that was just made of a request.
+func (b *Broker) watchTicket(tx Tx, set *policy.Set, r access.Request, g access.Grant) error {
+	rules := watching(set, r)
+	if len(rules) == 0 || g.Ticket == "" {
 		return nil
 	}
-	return tx.SaveTicketWatches(access.TicketWatch{Grant: g.ID, System: rule.From, Ticket: g.Ticket, ReadAt: tx.Now(), NextAt: tx.Now()})
+	return tx.SaveTicketWatches(access.TicketWatch{Grant: g.ID, System: rules[0].From, Ticket: g.Ticket, ReadAt: tx.Now(), NextAt: tx.Now()})
+}
+
+// watching are the rules by which the ticket of a request's grant is watched: of the
+// policy that gave it, and for an agent of the one that would have given it to its human.
+// Policy gives nothing that would be watched in two systems.
+func watching(set *policy.Set, r access.Request) (rules []policy.TicketRule) {
+	for _, by := range []access.PolicyName{r.Decision.Policy, r.Decision.Behalf} {
+		if rule, ok := set.Watches(by); ok {
+			rules = append(rules, rule)
+		}
+	}
+	return rules
 }
 
 // TicketsDue takes the watches that are due, the longest due first, and has each due
@@ -68,7 +83,7 @@ func (b *Broker) CheckTicket(ctx context.Context, watches []access.TicketWatch) 
 	if err != nil || len(watches) == 0 {
 		return err
 	}
-	read := b.readTicket(ctx, set, watches[0].System, watches[0].Ticket, 0)
+	read := b.desk.Read(ctx, set, watches[0].System, watches[0].Ticket, 0)
 	var failed []error // one grant that cannot be ended keeps no other one
 	for _, w := range watches {
 		if err := b.checkTicket(ctx, w, read); err != nil {
@@ -78,14 +93,14 @@ func (b *Broker) CheckTicket(ctx context.Context, watches []access.TicketWatch) 
 			break
 		}
 	}
-	if errors.Is(read.err, access.Unavailable) {
-		failed = append(failed, read.err)
+	if errors.Is(read.Err, access.Unavailable) {
+		failed = append(failed, read.Err)
 	}
 	return errors.Join(failed...)
 }
 
 // checkTicket ends one grant, or notes that its ticket could be read.
-func (b *Broker) checkTicket(ctx context.Context, w access.TicketWatch, read reading) error {
+func (b *Broker) checkTicket(ctx context.Context, w access.TicketWatch, read ticketdesk.Reading) error {
 	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
 		set, err := b.documents(tx)
 		if err != nil {
@@ -95,24 +110,31 @@ func (b *Broker) checkTicket(ctx context.Context, w access.TicketWatch, read rea
 		if err != nil {
 			return err
 		}
-		rule, ok := set.Watches(g.Policy)
-		if !ok || rule.From != w.System || !g.Live() {
-			return tx.DropTicketWatches(w.Grant) // its policy has changed, and watches it no more
+		r, err := tx.Request(g.Request)
+		if err != nil {
+			return err
+		}
+		rules := slices.DeleteFunc(watching(set, r), func(rule policy.TicketRule) bool { return rule.From != w.System })
+		if len(rules) == 0 || !g.Live() {
+			return tx.DropTicketWatches(w.Grant) // its policies have changed, and watch it no more
 		}
 		w := w
+		bears := slices.MinFunc(rules, func(a, b policy.TicketRule) int { return cmp.Compare(a.UnknownFor, b.UnknownFor) }).UnknownFor
 		why := ""
 		switch {
-		case read.err != nil: // down, or gone, or not ours to see: nobody knows which
-			if tx.Now().Sub(w.ReadAt) < rule.UnknownFor {
+		case read.Err != nil: // down, or gone, or not ours to see: nobody knows which
+			if tx.Now().Sub(w.ReadAt) < bears {
 				return nil
 			}
-			why = "ticket " + w.Ticket + " could not be read for " + rule.UnknownFor.String()
-		case w.Read && w.Closings != read.closings:
+			why = "ticket " + w.Ticket + " could not be read for " + bears.String()
+		case w.Read && w.Closings != read.Closings:
 			why = "ticket " + w.Ticket + " was closed, and opened again"
 			fallthrough
 		default:
-			if lapsed := rule.Lapsed(w.Ticket, read.is, g.Person, g.Targets[0].Resource); lapsed != "" {
-				why = lapsed
+			for _, rule := range rules {
+				if lapsed := rule.Lapsed(w.Ticket, read.Is, g.Person, g.Targets[0].Resource); lapsed != "" {
+					why = lapsed
+				}
 			}
 		}
 		if why != "" {
@@ -125,7 +147,7 @@ func (b *Broker) checkTicket(ctx context.Context, w access.TicketWatch, read rea
 		if w.Read && tx.Now().Sub(w.ReadAt) < ticketNoted {
 			return nil
 		}
-		w.Read, w.Closings, w.ReadAt = true, read.closings, tx.Now()
+		w.Read, w.Closings, w.ReadAt = true, read.Closings, tx.Now()
 		return tx.SaveTicketWatches(w)
 	})
 }

@@ -34,7 +34,9 @@ type twoSetting struct {
 	Version int64      `json:"version,omitempty"`
 }
 
-func readTwo(tx Tx) (s twoSetting, err error) {
+func readTwo(tx interface {
+	Setting(name string) ([]byte, error)
+}) (s twoSetting, err error) {
 	v, err := tx.Setting(twoPersonsSetting)
 	if err != nil {
 		return s, err

@@ -209,7 +209,7 @@ func (b *Broker) WhoHas(ctx context.Context, c Caller, resource access.ResourceN
 		return nil, err
 	}
 	if _, ok := set.Resource(resource); !ok {
-		return nil, access.Fail(access.NotFound, "no-such-resource", "there is no resource "+string(resource))
+		return nil, noResource(set, resource)
 	}
 	if !c.Principal.Admin && !c.Principal.Auditor && !c.owns(set, resource) {
 		return nil, access.Fail(access.Denied, "not-yours", "who holds access to "+string(resource)+" is for its owners, administrators and auditors")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 	"stint/internal/policy"
 )
 
@@ -141,7 +142,7 @@ const MostReplayed = 30 * 24 * time.Hour
 // counts as if they were not.
 func (b *Broker) Replay(ctx context.Context, c Caller, files []policy.File, since time.Duration) (out Rerun, err error) {
 	if since <= 0 || since > MostReplayed {
-		return out, access.Fail(access.Invalid, "bad-since", "a replay goes back at most 30 days").Because(since.String() + " was asked")
+		return out, access.Fail(access.Invalid, "bad-since", "a replay goes back at most 30 days").Because(moment.Span(since) + " was asked")
 	}
 	before, after, _, err := b.imagine(ctx, c, files)
 	if err != nil {

@@ -3,6 +3,8 @@ package clock
 import (
 	"fmt"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // Bounds. They are constants because a site that could widen them would, on the
@@ -361,7 +363,7 @@ func text(d time.Duration) string {
 	case d < 10*time.Second:
 		return d.Round(time.Millisecond).String()
 	case d < 48*time.Hour:
-		return d.Round(time.Second).String()
+		return moment.Span(d.Round(time.Second))
 	}
-	return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
+	return moment.Rough(d)
 }

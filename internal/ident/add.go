@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 // maxGroups bounds the groups of one principal.
@@ -31,7 +32,8 @@ type Enrolment struct {
 }
 
 // AddUser makes a user and the code for the first sign-in. A name is never
-// given twice: who got the first one's code again would be the first one.
+// given twice: who got the first one's code again would be the first one. An office is
+// refused with ErrOfficeTakesTwo where that takes two persons.
 func (i *Ident) AddUser(ctx context.Context, by Caller, n NewUser) (Enrolment, error) {
 	if err := administers(by); err != nil {
 		return Enrolment{}, err
@@ -50,6 +52,9 @@ func (i *Ident) AddUser(ctx context.Context, by Caller, n NewUser) (Enrolment, e
 			return err
 		}
 		if err := mayManage(tx, p.Manager); err != nil {
+			return err
+		}
+		if err := i.alone(tx, access.Principal{}, p); err != nil {
 			return err
 		}
 		now := tx.Now()
@@ -246,7 +251,7 @@ func (n NewService) principal() (access.Principal, error) {
 		return access.Principal{}, badName("owner", n.Owner)
 	case n.For <= 0 || n.For > MaxServiceLife:
 		return access.Principal{}, access.Fail(access.Invalid, "bad-duration", "a service lives for more than nothing and at most 366 days").
-			Because(n.For.String() + " was asked")
+			Because(moment.Span(n.For) + " was asked")
 	}
 	return access.Principal{ID: access.NewPrincipalID(access.Service, n.Name), Groups: groups}, nil
 }
@@ -297,6 +302,27 @@ func administers(c Caller) error {
 	return access.Fail(access.Denied, "not-an-administrator", "only administrators add and change principals")
 }
 
+// ErrOfficeTakesTwo refuses to one administrator alone what gives somebody an office.
+var ErrOfficeTakesTwo = access.Fail(access.Conflict, "office-takes-two", "it takes two administrators to give an office").
+	Because("one alone could make another one of themselves")
+
+// alone refuses a change by which a user gains an office, or comes back to one, where
+// that takes two persons. It asks in the transaction of the change.
+func (i *Ident) alone(tx Tx, old, now access.Principal) error {
+	back := old.Disabled && !now.Disabled && (now.Admin || now.Auditor || now.Author)
+	if !back && (old.Admin || !now.Admin) && (old.Auditor || !now.Auditor) && (old.Author || !now.Author) {
+		return nil
+	}
+	if i.TakesTwo == nil {
+		return ErrOfficeTakesTwo
+	}
+	two, err := i.TakesTwo(tx)
+	if err == nil && two {
+		err = ErrOfficeTakesTwo
+	}
+	return err
+}
+
 func absent(tx Tx, id access.PrincipalID) error {
 	_, err := tx.Principal(id)
 	switch {
@@ -316,5 +342,5 @@ func noSuchUser(name string, err error) error {
 	if access.KindOf(err) != access.NotFound {
 		return err
 	}
-	return access.Fail(access.NotFound, "no-such-user", "there is no user "+strconv.QuoteToASCII(name))
+	return access.Fail(access.NotFound, "no-such-user", "there is no user "+strconv.QuoteToASCII(name)).Try("stint get users lists them")
 }

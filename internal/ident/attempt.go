@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 const (
@@ -71,7 +72,7 @@ func (i *Ident) Return(ctx context.Context, provider string, state, cookie acces
 			return access.Fail(access.Unauthenticated, "sign-in-used", "this sign-in was finished before").Try("begin again")
 		case access.Expired:
 			return access.Fail(access.Unauthenticated, "sign-in-late", "this sign-in took too long").
-				Because("it is good for " + access.AttemptFor.String()).Try("begin again")
+				Because("it is good for " + moment.Span(access.AttemptFor)).Try("begin again")
 		}
 		return err
 	})
@@ -306,7 +307,7 @@ func waiting(tx Tx, userCode string) (access.Attempt, error) {
 	}
 	if access.KindOf(err) == access.NotFound {
 		return access.Attempt{}, access.Fail(access.NotFound, "no-such-code", "no device waits for this code").
-			Because("it is wrong, older than " + access.AttemptFor.String() + ", or was answered").Try("look at the device again")
+			Because("it is wrong, older than " + moment.Span(access.AttemptFor) + ", or was answered").Try("look at the device again")
 	}
 	return a, err
 }

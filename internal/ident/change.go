@@ -23,7 +23,8 @@ type UserChange struct {
 
 // ChangeUser changes a user. It counts with their next call; what they hold by
 // the old groups is for the caller to have decided again. Where everything is as
-// wanted already, nothing is written.
+// wanted already, nothing is written. What gives an office is refused with
+// ErrOfficeTakesTwo where that takes two persons.
 func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserChange) (access.Principal, error) {
 	if err := administers(by); err != nil {
 		return access.Principal{}, err
@@ -53,6 +54,9 @@ func (i *Ident) ChangeUser(ctx context.Context, by Caller, user string, c UserCh
 		what := changes(old, out)
 		if len(what) == 0 {
 			return nil
+		}
+		if err := i.alone(tx, old, out); err != nil {
+			return err
 		}
 		if old.Admin && !out.Admin {
 			if err := mayDemote(tx, by, id); err != nil {

@@ -1,6 +1,7 @@
 package ident_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -154,4 +155,36 @@ func (w *world) disable(id access.PrincipalID) {
 		}
 		return tx.DropLogins(id)
 	}))
+}
+
+// TestOfficeTakesTwo: what gives an office, or brings one back to it, is refused where
+// that takes two persons; what takes one away, or is none, is not.
+func TestOfficeTakesTwo(t *testing.T) {
+	w := newWorld(t)
+	w.user("mira")
+	w.user("omar")
+	yes, no := true, false
+	_, err := w.ChangeUser(w.ctx(), w.admin, "mira", ident.UserChange{Auditor: &yes})
+	w.must(err)
+	two := true
+	w.TakesTwo = func(ident.Tx) (bool, error) { return two, nil }
+	gain := map[string]func() error{
+		"an administrator": func() error { return errOf(w.ChangeUser(w.ctx(), w.admin, "omar", ident.UserChange{Admin: &yes})) },
+		"an auditor":       func() error { return errOf(w.ChangeUser(w.ctx(), w.admin, "omar", ident.UserChange{Auditor: &yes})) },
+		"an author":        func() error { return errOf(w.ChangeUser(w.ctx(), w.admin, "omar", ident.UserChange{Author: &yes})) },
+		"a new one":        func() error { return errOf(w.AddUser(w.ctx(), w.admin, ident.NewUser{Name: "eve", Admin: true})) },
+	}
+	for what, give := range gain {
+		if err := give(); !errors.Is(err, ident.ErrOfficeTakesTwo) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	w.TakesTwo = nil
+	if err := gain["an administrator"](); !errors.Is(err, ident.ErrOfficeTakesTwo) {
+		t.Errorf("without a rule: %v", err)
+	}
+	_, err = w.ChangeUser(w.ctx(), w.admin, "mira", ident.UserChange{Auditor: &no, Groups: &[]string{"dba"}})
+	w.must(err)
+	w.TakesTwo = func(ident.Tx) (bool, error) { return false, nil }
+	w.must(gain["a new one"]())
 }

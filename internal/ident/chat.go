@@ -87,7 +87,8 @@ func (i *Ident) Linked(ctx context.Context, id access.Identity) (p access.Princi
 	err = i.store.View(ctx, func(tx Tx) error {
 		p, err = tx.PrincipalByIdentity(id)
 		if access.KindOf(err) == access.NotFound {
-			return access.Fail(access.NotFound, "not-linked", "nobody is linked to "+id.Subject+" of "+id.Provider)
+			return access.Fail(access.NotFound, "not-linked", "nobody is linked to "+id.Subject+" of "+id.Provider).
+				Try("ask for a code there, and give it to stint chat link")
 		}
 		if err != nil {
 			return err

@@ -31,6 +31,7 @@ type Tx interface {
 	Now() time.Time
 	Append(evs ...access.Event) error
 
+	Setting(name string) ([]byte, error)
 	Principal(id access.PrincipalID) (access.Principal, error)
 	Principals(kind access.PrincipalKind) ([]access.Principal, error)
 	// PrincipalByIdentity finds who is a subject of a provider.
@@ -91,6 +92,10 @@ type Tx interface {
 // Ident answers who is calling. It is safe for concurrent use and keeps nothing
 // in memory.
 type Ident struct {
+	// TakesTwo reports, in the transaction that is about to give somebody an office,
+	// whether one administrator alone may not. nil: nobody may, for there is no rule.
+	TakesTwo func(tx Tx) (bool, error)
+
 	store Store
 	rand  io.Reader
 }

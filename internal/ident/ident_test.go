@@ -76,6 +76,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w.store = adapted{st, w}
 	w.Ident = ident.New(w.store)
+	w.TakesTwo = func(ident.Tx) (bool, error) { return false, nil }
 	e, needed, err := w.OpenBootstrap(t.Context())
 	if err != nil || !needed {
 		t.Fatalf("bootstrap: needed %v, %v", needed, err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 // NewVendor is somebody of another company to invite.
@@ -135,7 +136,7 @@ func (i *Ident) AddAgent(ctx context.Context, by Caller, n NewAgent) (ServiceTok
 		return ServiceToken{}, badName("responsible", n.Responsible)
 	case n.For <= 0 || n.For > access.MaxAgentLife:
 		return ServiceToken{}, access.Fail(access.Invalid, "bad-duration", "an agent's token is good for more than nothing and at most 90 days").
-			Because(n.For.String() + " was asked").Try("renew it with the same command when the time comes")
+			Because(moment.Span(n.For) + " was asked").Try("renew it with the same command when the time comes")
 	}
 	token, hash, err := i.newSecret(tokenPrefix)
 	if err != nil {

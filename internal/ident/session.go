@@ -170,12 +170,27 @@ func open(tx Tx, token access.Secret, hash access.Digest, p access.Principal, au
 	return Login{Token: token, Principal: p, ExpiresAt: l.ExpiresAt}, tx.Append(loginEvent(LoginCreated, l, 1, by, now))
 }
 
-// Session finds whose a browser's token is. As with Authenticate, the store is read
-// each time.
+// Session finds whose a browser's token is, and notes that it is used. As with
+// Authenticate, the store is read each time.
 func (i *Ident) Session(ctx context.Context, token access.Secret, from netip.Addr) (Caller, error) {
-	var c Caller
-	var unseen time.Duration
-	err := i.store.View(ctx, func(tx Tx) error {
+	c, unseen, err := i.session(ctx, token, from)
+	if err == nil && unseen >= seenEvery {
+		// What cannot be written lets an administrator's session end sooner, never later.
+		_ = i.store.Update(ctx, func(tx Tx) error { return tx.LoginSeen(c.Login.Token) })
+	}
+	return c, err
+}
+
+// Watched is Session for what an open page asks by itself. That is no use of the session:
+// nobody may be in front of it, and it is to end after IdleFor as if the page were closed.
+func (i *Ident) Watched(ctx context.Context, token access.Secret, from netip.Addr) (Caller, error) {
+	c, _, err := i.session(ctx, token, from)
+	return c, err
+}
+
+// session is whose the token is, and for how long its session was not used.
+func (i *Ident) session(ctx context.Context, token access.Secret, from netip.Addr) (c Caller, unseen time.Duration, err error) {
+	err = i.store.View(ctx, func(tx Tx) error {
 		l, err := tx.Login(digest(token))
 		if err == nil && (l.Revoked || l.Is() != access.BrowserLogin) {
 			err = access.NotFound
@@ -207,13 +222,9 @@ func (i *Ident) Session(ctx context.Context, token access.Secret, from netip.Add
 		return err
 	})
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, 0, err
 	}
-	if unseen >= seenEvery {
-		// What cannot be written lets an administrator's session end sooner, never later.
-		_ = i.store.Update(ctx, func(tx Tx) error { return tx.LoginSeen(c.Login.Token) })
-	}
-	return c, nil
+	return c, unseen, nil
 }
 
 // Sessions are the caller's live logins, the newest first.

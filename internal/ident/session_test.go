@@ -117,6 +117,18 @@ func TestIdle(t *testing.T) {
 	w.pass(ident.IdleFor - 59*time.Second)
 	_, err = w.Session(w.ctx(), noor.Token, from)
 	wantCode(t, err, access.Unauthenticated, "session-idle")
+	// A page that is left open asks by itself, and is no use.
+	noor, _ = w.browse(arrival("s-noor", ""))
+	for range 7 {
+		w.pass(2 * time.Minute)
+		_, err = w.Watched(w.ctx(), noor.Token, from)
+		w.must(err)
+	}
+	w.pass(time.Minute)
+	_, err = w.Watched(w.ctx(), noor.Token, from)
+	wantCode(t, err, access.Unauthenticated, "session-idle")
+	_, err = w.Session(w.ctx(), noor.Token, from)
+	wantCode(t, err, access.Unauthenticated, "session-idle")
 }
 
 func TestEndSession(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 // How long the token of an integration is good for, at most, and how long one from
@@ -41,9 +42,9 @@ func (i *Ident) AddToken(ctx context.Context, by Caller, n NewToken) (ProviderTo
 	case !access.ValidName(n.Provider):
 		return ProviderToken{}, badName("integration", n.Provider)
 	case n.For <= 0 || n.For > MaxTokenLife:
-		return ProviderToken{}, access.Fail(access.Invalid, "bad-duration", "a token is good for more than nothing and at most 366 days").Because(n.For.String() + " was asked")
+		return ProviderToken{}, access.Fail(access.Invalid, "bad-duration", "a token is good for more than nothing and at most 366 days").Because(moment.Span(n.For) + " was asked")
 	case n.Overlap < 0 || n.Overlap > MaxOverlap:
-		return ProviderToken{}, access.Fail(access.Invalid, "bad-duration", "the tokens from before stay good for at most 30 days").Because(n.Overlap.String() + " was asked")
+		return ProviderToken{}, access.Fail(access.Invalid, "bad-duration", "the tokens from before stay good for at most 30 days").Because(moment.Span(n.Overlap) + " was asked")
 	}
 	secret, hash, err := i.newSecret(providerPrefix)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 // Stage is how far the subject of a message has come, for channels that cannot
@@ -90,7 +91,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	what := string(r.Role) + " on " + resources(r.Targets)
 	who := name(r.Principal)
 	m := Message{Subject: string(r.ID), Reason: r.Reason, At: changedAt(r, g),
-		Topic: oneLine(who+": "+what+" for "+span(r.Duration), maxLine-40) + " (" + string(r.ID) + ")"}
+		Topic: oneLine(who+": "+what+" for "+moment.Span(r.Duration), maxLine-40) + " (" + string(r.ID) + ")"}
 	add := func(name, value string) {
 		if value != "" {
 			m.Facts = append(m.Facts, Fact{name, oneLine(value, maxLine)})
@@ -101,7 +102,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	add("on", resources(r.Targets))
 	add("criticality", string(criticality(r.Targets)))
 	add("rights", strings.Join(p.Rights, ", "))
-	add("for", span(d))
+	add("for", moment.Span(d))
 	if !r.Start.IsZero() {
 		add("starts", instant(r.Start))
 	}
@@ -119,7 +120,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	switch {
 	case r.State == access.RequestPending:
 		m.Nudge = nudges(r)
-		m.Stage, m.Title = Asked, who+" asks for "+what+" for "+span(r.Duration)
+		m.Stage, m.Title = Asked, who+" asks for "+what+" for "+moment.Span(r.Duration)
 		m.Command = "stint approve " + string(r.ID)
 		if r.VotesByChat() { // else no button does anything
 			m.Vote, m.Chat = r.Digest.String(), byChat(r)
@@ -134,7 +135,7 @@ func OfRequest(site Site, r access.Request, g *access.Grant) Message {
 	case r.State == access.RequestTimedOut:
 		m.Stage, m.Title = Answered, "Not answered in time: "+who+", "+what
 	case g == nil:
-		m.Stage, m.Title = Answered, "Approved: "+who+", "+what+", "+span(d)
+		m.Stage, m.Title = Answered, "Approved: "+who+", "+what+", "+moment.Span(d)
 	default:
 		m.ofGrant(who, what, g)
 	}
@@ -324,19 +325,7 @@ func name(p access.PrincipalID) string {
 	return string(p)
 }
 
-func instant(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// span is a duration as people write it: "30m", "1h30m".
-func span(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
+func instant(t time.Time) string { return moment.At(t) }
 
 // oneLine makes one printable line of at most so many characters.
 func oneLine(s string, most int) string {

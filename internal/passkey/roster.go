@@ -47,7 +47,7 @@ func (r *Roster) prove(by access.Person, challenge access.Digest, a access.Asser
 	// shows in a counter that does not (section 6.1.1).
 	if (counter != 0 || p.Counter != 0) && counter <= p.Counter {
 		return p, bad(CodeCounterWentBack, "the passkey's counter went back: there may be a copy of it").
-			Try("remove it with: stint passkey remove " + string(p.ID) + ", and tell an administrator")
+			Try("remove it with: stint passkey delete " + string(p.ID) + ", and tell an administrator")
 	}
 	p.Counter = counter
 	r.keys[p.ID] = p

@@ -28,11 +28,19 @@ type condition struct {
 	program cel.Program
 	history bool // it looks at what was before
 	ticket  bool // it looks at the ticket
+	onCall  bool // it looks at who is on call
 }
 
 // holds evaluates the condition. An error is one of: a missing label, an unknown
-// source address, the cost limit.
+// source address, a shift of which it is not known whose it is, the cost limit.
 func (c *condition) holds(f *facts) (bool, error) {
+	if c.onCall && len(f.doubts) > 0 {
+		return f.eachWay(c.eval)
+	}
+	return c.eval(f)
+}
+
+func (c *condition) eval(f *facts) (bool, error) {
 	v, _, err := c.program.Eval(f)
 	if err != nil {
 		return false, err
@@ -135,7 +143,7 @@ func (e *environment) compile(r *report, c conditionText) *condition {
 		r.add(c.line, "", "the condition cannot be used: %s", err)
 		return nil
 	}
-	e.programs[c.text] = condition{c.text, c.line, program, looksAt(checked.NativeRep(), "history"), looksAt(checked.NativeRep(), "ticket")}
+	e.programs[c.text] = condition{c.text, c.line, program, looksAt(checked.NativeRep(), "history"), looksAt(checked.NativeRep(), "ticket"), looksAt(checked.NativeRep(), "principal.onCall")}
 	known := e.programs[c.text]
 	return &known
 }

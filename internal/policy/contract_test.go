@@ -36,7 +36,7 @@ func TestContract(t *testing.T) {
 		{"Sunday", func(*Ask) {}, sunday, "deny freeze\n" +
 			"  denies when now.weekday == \"Sunday\" && resource.labels.env == \"prod\" (freeze, contract.yaml:51)\n"},
 		{"no ticket", func(a *Ask) { a.Ticket = "" }, noon, "deny orders-read\n" +
-			"  the ticket must match ^INC-[0-9]+$ (orders-read, contract.yaml:41)\n"},
+			"  the ticket must match ^INC-[0-9]+$; name it with --ticket (orders-read, contract.yaml:41)\n"},
 		{"too long", func(a *Ask) { a.Duration = 90 * time.Minute }, noon, "deny \n" +
 			"  no policy lets user:mira have reader on orders-db\n" +
 			"  its condition does not hold: request.duration <= duration(\"1h\") && source.ip.inCIDR(\"127.0.0.0/8\") (orders-read, contract.yaml:38)\n"},

@@ -82,6 +82,9 @@ type Miss struct {
 func (s *Set) weigh(a Ask, p Phase, now time.Time) *weighing {
 	a.Principal = s.Knows(a.Principal, now)
 	w := &weighing{set: s, phase: p, facts: facts{ask: a, now: now, lookup: s.lookup}}
+	if p != Alive { // what lives goes by what is known, until more is
+		w.facts.doubts = s.doubts(a.Principal.ID)
+	}
 	if err := a.Principal.Usable(now); err != nil {
 		w.refuse(err)
 	}

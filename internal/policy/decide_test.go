@@ -347,7 +347,7 @@ func TestResolve(t *testing.T) {
 	}{
 		{"order-db", "reader", `there is no resource "order-db"`, `did you mean "orders-db"?`},
 		{"orders-db", "raeder", `there is no role "raeder"`, `did you mean "reader"?`},
-		{"orders-db", "zzzzzz", `there is no role "zzzzzz"`, ``},
+		{"orders-db", "zzzzzz", `there is no role "zzzzzz"`, `stint get roles lists what there is`},
 		{"payments-db", "reader", `role reader does not cover payments-db: it covers orders-db`, `roles on payments-db: any`},
 	} {
 		a := ask()

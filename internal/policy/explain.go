@@ -56,7 +56,7 @@ func (s *Set) Explain(a Ask, now time.Time) Explanation {
 		return x
 	}
 	a.Principal = s.Knows(a.Principal, now)
-	w := &weighing{set: s, phase: AtRequest, facts: facts{ask: a.standing(), now: now, lookup: s.lookup, resource: res, role: role}}
+	w := &weighing{set: s, phase: AtRequest, facts: facts{ask: a.standing(), now: now, lookup: s.lookup, resource: res, role: role, doubts: s.doubts(a.Principal.ID)}}
 	for _, r := range s.rules {
 		x.Trials = append(x.Trials, w.trial(r))
 	}
@@ -118,13 +118,8 @@ func (s *Set) mayBeOnCall(subjects []access.Subject, p access.PrincipalID) strin
 	for _, x := range subjects {
 		name, ok := x.Schedule()
 		schedule := s.schedule[name]
-		if !ok || schedule == nil || schedule.Trouble == "" {
-			continue
-		}
-		for _, who := range schedule.Kept.People {
-			if who == p {
-				return schedule.Trouble
-			}
+		if ok && schedule != nil && schedule.inDoubt(p) {
+			return schedule.Trouble
 		}
 	}
 	return ""
@@ -196,7 +191,7 @@ func (e *environment) parts(c *condition) []*condition {
 		if err != nil {
 			return []*condition{c}
 		}
-		out = append(out, &condition{text: text, line: c.line, program: program})
+		out = append(out, &condition{text: text, line: c.line, program: program, onCall: looksAt(checked.NativeRep(), "principal.onCall")})
 	}
 	return out
 }

@@ -18,6 +18,7 @@ type facts struct {
 	role     *Role
 	now      time.Time
 	lookup   map[string]func(*facts) ref.Val
+	doubts   []doubt // about who asks; none where a live grant is decided again
 
 	clock   *clock // of the policy being evaluated
 	from    string // the ticket system that it names

@@ -75,7 +75,10 @@ func Remove(have []Document, kind, name string) ([]Document, error) {
 	}
 	if at < 0 {
 		e := access.Fail(access.NotFound, "no-such-document", fmt.Sprintf("there is no %s %q", kind, name))
-		return nil, e.Try(DidYouMean(name, names))
+		if near := DidYouMean(name, names); near != "" {
+			return nil, e.Try(near)
+		}
+		return nil, e.Try("stint get lists what there is of each kind")
 	}
 	rest := slices.Delete(slices.Clone(have), at, at+1)
 	for _, d := range rest {

@@ -40,7 +40,7 @@ func TestRemove(t *testing.T) {
 	}{
 		{"Rolle", "x", access.Invalid, `there is no kind "Rolle"`, `did you mean "Role"?`},
 		{"Role", "raeder", access.NotFound, `there is no Role "raeder"`, `did you mean "reader"?`},
-		{"Role", "orders-db", access.NotFound, `there is no Role "orders-db"`, ``},
+		{"Role", "orders-db", access.NotFound, `there is no Role "orders-db"`, `stint get lists what there is of each kind`},
 		{"Role", "reader", access.Conflict, `Role reader is named by Policy p: policy.yaml:41`, `change or delete that first`},
 		{"Resource", "payments-db", access.Conflict, `Resource payments-db is named by Policy p: policy.yaml:41`, `change or delete that first`},
 		{"Resource", "orders-db", access.Conflict, `Resource orders-db is named by Role owner: policy.yaml:29`, `change or delete that first`},

@@ -44,11 +44,11 @@ func (w *walker) findLocals(e ast.Expr) {
 	}))
 }
 
-// looksAt reports whether an expression that was checked names a field of root: the
-// check has made one identifier of both.
+// looksAt reports whether an expression that was checked names a field of root, or is about
+// the field that root is: the check has made one identifier of both.
 func looksAt(a *ast.AST, root string) (yes bool) {
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		yes = yes || e.Kind() == ast.IdentKind && strings.HasPrefix(e.AsIdent(), root+".")
+		yes = yes || e.Kind() == ast.IdentKind && (e.AsIdent() == root || strings.HasPrefix(e.AsIdent(), root+"."))
 	}))
 	return yes
 }

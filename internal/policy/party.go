@@ -3,9 +3,11 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 // A vendor and an agent have somebody who answers for them, in Ask.Answers. Without
@@ -57,7 +59,7 @@ func (w *weighing) beyond() (over []access.Reason) {
 	case a.Principal.ID.Kind() == access.Agent:
 		what = string(a.Principal.ID)
 	}
-	text := fmt.Sprintf("%s ends at %s, before %s would be over", what, end.UTC().Format(time.RFC3339), span(a.Duration))
+	text := fmt.Sprintf("%s ends at %s, before %s would be over", what, moment.At(end), span(a.Duration))
 	if left > 0 {
 		text += fmt.Sprintf("; at most %s is left", span(left))
 	}
@@ -95,6 +97,11 @@ func (s *Set) both(a Ask, d, h access.Decision) access.Decision {
 		reasons := []access.Reason{{Text: of + ", and to them it would be denied"}}
 		return s.deny(h.Policy, cut(append(reasons, h.Reasons...))...)
 	}
+	if systems := s.watchedIn(d.Policy, h.Policy); len(systems) > 1 {
+		return s.deny(h.Policy, access.Reason{Text: fmt.Sprintf("%s; its ticket would have to be watched in %s, and a grant rests on the ticket of one system",
+			of, strings.Join(systems, " and "))})
+	}
+	d.Behalf = h.Policy
 	d.MaxDuration = min(d.MaxDuration, h.MaxDuration)
 	d.Conditional = d.Conditional || h.Conditional
 	if h.Effect != access.Approve {

@@ -107,7 +107,7 @@ func TestVendorDecisions(t *testing.T) {
 	}
 	for text, bend := range map[string]func(*Ask){
 		"the contract of user:bo ends at":            func(a *Ask) { a.Duration += time.Minute },
-		"ends at 2026-11-21T13:00:00Z, before":       func(a *Ask) { a.Start = noon.Add(time.Minute) },
+		"ends at 2026-11-21 13:00 UTC, before":       func(a *Ask) { a.Start = noon.Add(time.Minute) },
 		"denies when":                                func(a *Ask) { a.Source.IP = netip.MustParseAddr("198.51.100.1") },
 		"its condition could not be evaluated":       func(a *Ask) { a.Source = access.Source{} },
 		"user:omar is disabled":                      func(a *Ask) { a.Answers.Disabled = true },
@@ -126,5 +126,32 @@ func TestRecording(t *testing.T) {
 	s := compile(t, shop+"---\nkind: Policy\nname: p\nsubjects: ['*']\nroles: [reader]\nrequire: {recording: true}\n")
 	if d := s.Decide(ask(), AtRequest, noon); d.Effect != access.Deny || !strings.Contains(said(d), "nothing records sessions on postgres") {
 		t.Error(said(d))
+	}
+}
+
+// A grant rests on the ticket of one system. What an agent and its human would have watched
+// in two is refused, rather than watched in one of them.
+func TestAgentsTicketInTwoSystems(t *testing.T) {
+	other := jira + strings.ReplaceAll(jira, "corp-jira", "other-jira")
+	rule := func(name, group, from string) string {
+		return "---\nkind: Policy\nname: " + name + "\nsubjects: [" + group + "]\nroles: [reader]\nrequire: {approvals: [{from: [group:dba]}], ticket: {from: " + from + "}}\n"
+	}
+	for name, tt := range map[string]struct {
+		agents, people, want string
+	}{
+		"one system":       {"corp-jira, endOnClose: true", "corp-jira, endOnClose: true", ""},
+		"one is watched":   {"other-jira", "corp-jira, endOnClose: true", ""},
+		"both are watched": {"other-jira, endOnClose: true", "corp-jira, endOnClose: true", "watched in other-jira and corp-jira"},
+	} {
+		s := compile(t, shop+other+strings.TrimPrefix(rule("agents", "group:agents", tt.agents), "---\n")+rule("people", "group:platform", tt.people))
+		a := agentAsk(time.Hour)
+		a.Ticket, a.Tickets = "OPS-1", map[string]Ticket{"corp-jira": {Open: true}, "other-jira": {Open: true}}
+		d := s.Decide(a, AtRequest, noon)
+		switch {
+		case tt.want != "" && (d.Effect != access.Deny || !strings.Contains(said(d), tt.want)):
+			t.Errorf("%s: %s; want %q", name, said(d), tt.want)
+		case tt.want == "" && (d.Effect == access.Deny || d.Policy != "agents" || d.Behalf != "people"):
+			t.Errorf("%s: %s, by %s and %s", name, said(d), d.Policy, d.Behalf)
+		}
 	}
 }

@@ -38,7 +38,7 @@ var schemas = map[string]access.Schema{
 		"secondKey": {Credential: true},
 		"path":      {Pattern: "/[a-z]+", Form: "write it as /word"},
 	}},
-	"jira":             {Type: "jira", Tickets: true, NeedsCredential: true, Integration: map[string]access.Option{"projects": {Required: true, Many: true}}},
+	"jira":             {Type: "jira", Tickets: true, TicketForm: "a key like OPS-12", NeedsCredential: true, Integration: map[string]access.Option{"projects": {Required: true, Many: true}}},
 	"bare":             {Type: "bare", Integration: map[string]access.Option{}},
 	"mail":             {Type: "mail", Schemes: []string{"smtp", "smtps"}, Integration: map[string]access.Option{"from": {Required: true}}},
 	"icalendar":        {Type: "icalendar", OnCall: true, Integration: map[string]access.Option{}},

@@ -81,8 +81,9 @@ func (s *Set) pick(a Ask) (*Resource, *Role, error) {
 		e := access.Fail(access.NotFound, "role-does-not-cover", fmt.Sprintf("role %s does not cover %s", role.Name, res.Name)).
 			Because(s.reachText(role))
 		if others := s.rolesOn(res); others != "" {
-			e = e.Try("roles on " + string(res.Name) + ": " + others)
+			return nil, nil, e.Try("roles on " + string(res.Name) + ": " + others)
 		}
+		e = e.Try("no role covers it yet; stint get roles lists them")
 		return nil, nil, e
 	}
 	return res, role, nil
@@ -93,7 +94,7 @@ func missing[S ~string](what, name string, known []S) error {
 	if hint := DidYouMean(name, known); hint != "" {
 		return e.Try(hint)
 	}
-	return e
+	return e.Try("stint get " + what + "s lists what there is")
 }
 
 // few is how many names a sentence lists before it says how many more there are.

@@ -104,14 +104,17 @@ func matches(pattern, text string) bool {
 // CLI, checks nothing of what they define.
 type catalogue struct{ resources, integrations map[string]access.Schema }
 
-// ticketTypes are the types of integration that keep tickets; nil without schemas.
-func (c catalogue) ticketTypes() map[string]bool {
+// ticketTypes are the types of integration that keep tickets, each with what their ids
+// look like; nil without schemas.
+func (c catalogue) ticketTypes() map[string]string {
 	if c.integrations == nil {
 		return nil
 	}
-	types := map[string]bool{}
+	types := map[string]string{}
 	for t, s := range c.integrations {
-		types[t] = s.Tickets
+		if s.Tickets {
+			types[t] = s.TicketForm
+		}
 	}
 	return types
 }

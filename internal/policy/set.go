@@ -36,8 +36,8 @@ type Set struct {
 	warnings  []Problem
 	wants     Wants
 
-	ticketTypes map[string]bool // the types of integration that keep tickets; nil: not known
-	onCallTypes map[string]bool // and those that can be asked who is on call
+	ticketTypes map[string]string // the types of integration that keep tickets, with what their ids look like; nil: not known
+	onCallTypes map[string]bool   // and those that can be asked who is on call
 }
 
 // Compile checks the documents, each and together, and makes them ready. It

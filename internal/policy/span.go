@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // parseSpan reads a positive duration: Go's notation ("90s", "1h30m"), and days
@@ -28,18 +30,5 @@ func parseSpan(s string) (time.Duration, bool) {
 	return days + d, days+d > 0
 }
 
-// span writes a duration without the units that are zero, and several whole days
-// as days: "1h", not "1h0m0s"; "30d", not "720h".
-func span(d time.Duration) string {
-	if day := 24 * time.Hour; d > day && d%day == 0 {
-		return strconv.FormatInt(int64(d/day), 10) + "d"
-	}
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
+// span writes a duration so that parseSpan reads it.
+func span(d time.Duration) string { return moment.Span(d) }

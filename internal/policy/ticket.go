@@ -30,6 +30,9 @@ type TicketRule struct {
 	EndOnClose bool          // the grant ends when any of that does not hold any more
 	UnknownFor time.Duration // how long it may be unreadable meanwhile
 
+	// form is what ids in From look like; empty where documents are read without a
+	// server's schemas.
+	form           string
 	re             *regexp.Regexp
 	line, lineFrom int
 	linePattern    int
@@ -100,13 +103,27 @@ func readTicket(f *form) (t TicketRule) {
 	return t
 }
 
+// named is where such a ticket is, and what its id looks like.
+func (t *TicketRule) named() string {
+	switch {
+	case t.From == "":
+		return ""
+	case t.form == "":
+		return " of " + t.From
+	}
+	return " of " + t.From + " (" + t.form + ")"
+}
+
 // missing says what the ticket of an ask lacks. What is not theirs they are not told of:
 // where it has to be assigned to who asks, that comes first and alone.
 func (t *TicketRule) missing(a Ask, res *Resource) (texts []string) {
 	say := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
 	if t.re != nil && !t.re.MatchString(a.Ticket) {
-		say("the ticket must match %s", t.Pattern)
-		return texts
+		text := "the ticket must match " + t.Pattern
+		if a.Ticket == "" {
+			text += t.named() + "; name it with --ticket"
+		}
+		return append(texts, text)
 	}
 	if t.From == "" {
 		return nil
@@ -114,7 +131,7 @@ func (t *TicketRule) missing(a Ask, res *Resource) (texts []string) {
 	got, looked := a.Tickets[t.From]
 	switch {
 	case a.Ticket == "":
-		say("it asks for a ticket of %s; name it with --ticket", t.From)
+		say("it asks for a ticket%s; name it with --ticket", t.named())
 	case !looked:
 		say("ticket %s was not looked up in %s; ask again", a.Ticket, t.From)
 	case got.Problem != "":
@@ -250,7 +267,12 @@ func (s *Set) checkTicket(r *report, rule *Rule) {
 	t := &rule.Require.Ticket
 	if t.From != "" {
 		refer(r, "integration", s.byName, []item{{t.From, t.lineFrom}})
-		if i := s.byName[t.From]; i != nil && s.ticketTypes != nil && !s.ticketTypes[i.Type] {
+		i := s.byName[t.From]
+		form, keeps := "", i == nil || s.ticketTypes == nil
+		if !keeps {
+			form, keeps = s.ticketTypes[i.Type]
+		}
+		if t.form = form; !keeps {
 			r.add(t.lineFrom, "it is of type jira, servicenow, github, gitlab or http-ticket", "integration %s is of type %s, which keeps no tickets", i.Name, i.Type)
 		}
 	}
@@ -317,10 +339,16 @@ func dotted(e ast.Expr) string {
 
 // TicketSystems lists the integrations in which the ticket of an ask is to be looked up
 // before it is decided: those of the policies that concern it, and whose pattern it
-// matches. Nobody whom no policy concerns has anything looked up.
+// matches, and for an agent those of its human too. Nobody whom no policy concerns has
+// anything looked up.
 func (s *Set) TicketSystems(a Ask) (names []string) {
 	if a.Ticket == "" || a.Emergency {
 		return nil
+	}
+	if a.Principal.ID.Kind() == access.Agent && a.Answers != nil {
+		h := a
+		h.Principal, h.Answers = *a.Answers, nil
+		names = s.TicketSystems(h)
 	}
 	res, role, err := s.pick(a)
 	if err != nil {
@@ -342,6 +370,17 @@ func (s *Set) Watches(by access.PolicyName) (TicketRule, bool) {
 		return TicketRule{}, false
 	}
 	return r.Require.Ticket, true
+}
+
+// watchedIn are the systems in which the ticket of a grant is watched that policies gave
+// together.
+func (s *Set) watchedIn(by ...access.PolicyName) (systems []string) {
+	for _, name := range by {
+		if rule, ok := s.Watches(name); ok {
+			systems = appendNew(systems, rule.From)
+		}
+	}
+	return systems
 }
 
 // words are what it asks for in the words of a difference.

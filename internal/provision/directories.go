@@ -91,14 +91,9 @@ type Directories struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 
-	mu    sync.Mutex
-	wake  map[string]chan struct{}
-	fresh map[string]freshness // of directories with a bound
-}
-
-type freshness struct {
-	read  time.Time
-	bound time.Duration
+	mu   sync.Mutex
+	wake map[string]chan struct{}
+	read map[string]time.Time // the newest DirectoryState.Read that was seen of each
 }
 
 // Run serves all directories that the documents name until ctx is done.
@@ -123,7 +118,6 @@ func (d *Directories) Run(ctx context.Context) {
 				if !names[name] {
 					stop()
 					delete(running, name)
-					d.setFresh(name, nil)
 				}
 			}
 		}
@@ -204,7 +198,7 @@ func (d *Directories) look(ctx context.Context, i policy.Integration, r *reading
 			st = DirectoryState{} // an older or a newer form; all of it is read again
 		}
 	}
-	d.setFresh(i.Name, &freshness{st.Read, s.FreshFor})
+	d.noteRead(i.Name, st.Read)
 	if !mine {
 		*r = reading{mirror: directory.Mirror{Door: d.Door, Now: d.Now}} // another goes on
 		return nil
@@ -212,10 +206,15 @@ func (d *Directories) look(ctx context.Context, i policy.Integration, r *reading
 	ctx, stop := d.keep(ctx, i.Name)
 	defer stop()
 	var o order
-	if err := d.Store.View(ctx, func(tx Tx) error { o, err = readOrder(tx, i.Name); return err }); err != nil {
+	var began time.Time // by the store's time, which all replicas share and no clock takes back
+	if err := d.Store.View(ctx, func(tx Tx) error {
+		began = tx.Now()
+		o, err = readOrder(tx, i.Name)
+		return err
+	}); err != nil {
 		return err
 	}
-	began := d.Now()
+	from := d.Now()
 	ordered := o.At > st.Answered
 	whole := ordered || began.Sub(st.Whole) >= s.Whole
 	who, err := d.Login(ctx, i)
@@ -247,9 +246,8 @@ func (d *Directories) look(ctx context.Context, i policy.Integration, r *reading
 	if ordered {
 		st.Answered = o.At
 	}
-	st.Took = d.Now().Sub(began).Milliseconds()
-	d.setFresh(i.Name, &freshness{st.Read, s.FreshFor})
-	return d.save(ctx, i.Name, st)
+	st.Took = d.Now().Sub(from).Milliseconds()
+	return d.save(ctx, i.Name, st) // who asks how fresh it is believes what is in the store
 }
 
 // apply has done what a picture says, unless it was done already.
@@ -478,35 +476,4 @@ func (d *Directories) Try(ctx context.Context, i policy.Integration, name string
 	slices.Sort(t.In)
 	t.Took = time.Since(began)
 	return t, nil
-}
-
-// setFresh notes how old is what is known from a directory; nil forgets it.
-func (d *Directories) setFresh(name string, f *freshness) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if f == nil || f.bound <= 0 {
-		delete(d.fresh, name)
-		return
-	}
-	if d.fresh == nil {
-		d.fresh = map[string]freshness{}
-	}
-	d.fresh[name] = *f
-}
-
-// Fresh refuses something new to somebody whom a directory knows that was not read for
-// longer than its document allows.
-func (d *Directories) Fresh(p access.Principal) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, id := range p.Identities {
-		f, ok := d.fresh[id.Provider]
-		if !ok || d.Now().Sub(f.read) <= f.bound {
-			continue
-		}
-		return access.Fail(access.Unavailable, "stale-directory", "nothing new is granted to you for now").
-			Because("the directory " + id.Provider + " was not read for longer than " + f.bound.String() + ", so it is not known whether you are still in your groups").
-			Try("an administrator looks with: stint admin directory show " + id.Provider)
-	}
-	return nil
 }

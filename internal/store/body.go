@@ -79,6 +79,7 @@ type requirementBody struct {
 type decisionBody struct {
 	Effect      string            `json:"effect"`
 	Policy      string            `json:"policy,omitempty"`
+	Behalf      string            `json:"behalf,omitempty"`
 	Documents   int64             `json:"documents,omitempty"`
 	Reasons     []reasonBody      `json:"reasons,omitempty"`
 	Approvals   []requirementBody `json:"approvals,omitempty"`
@@ -91,7 +92,7 @@ type decisionBody struct {
 }
 
 func decisionOf(d access.Decision) decisionBody {
-	b := decisionBody{Effect: d.Effect.String(), Policy: string(d.Policy), Documents: d.Documents, MaxDuration: d.MaxDuration, Conditional: d.Conditional,
+	b := decisionBody{Effect: d.Effect.String(), Policy: string(d.Policy), Behalf: string(d.Behalf), Documents: d.Documents, MaxDuration: d.MaxDuration, Conditional: d.Conditional,
 		Emergency: d.Emergency, AnswerWithin: d.AnswerWithin, RemindAfter: d.RemindAfter}
 	for _, r := range d.Reasons {
 		b.Reasons = append(b.Reasons, reasonBody{string(r.Policy), r.Source, r.Text})
@@ -103,7 +104,7 @@ func decisionOf(d access.Decision) decisionBody {
 }
 
 func (b decisionBody) decision() access.Decision {
-	d := access.Decision{Policy: access.PolicyName(b.Policy), Documents: b.Documents, MaxDuration: b.MaxDuration, Conditional: b.Conditional,
+	d := access.Decision{Policy: access.PolicyName(b.Policy), Behalf: access.PolicyName(b.Behalf), Documents: b.Documents, MaxDuration: b.MaxDuration, Conditional: b.Conditional,
 		Emergency: b.Emergency, AnswerWithin: b.AnswerWithin, RemindAfter: b.RemindAfter}
 	switch b.Effect { // anything else denies
 	case access.Allow.String():

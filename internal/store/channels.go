@@ -83,6 +83,17 @@ func (s *Store) Channels(ctx context.Context) (cs []Channel, err error) {
 	return cs, err
 }
 
+// ChannelState is what a channel remembers of itself; nil where it was not begun.
+func (tx *Tx) ChannelState(name string) (body []byte, err error) {
+	err = tx.each("SELECT body FROM channels WHERE name = $1", []any{name}, func(row row) error {
+		var text string
+		err := row.Scan(&text)
+		body = []byte(text)
+		return err
+	})
+	return body, err
+}
+
 // turn refuses who has not the turn, and holds it until the end of the transaction.
 func (tx *Tx) turn(name, owner string) error {
 	n, err := tx.exec("UPDATE channels SET lease_owner = $2 WHERE name = $1 AND lease_owner = $2 AND lease_until > $3", name, owner, tx.now.UnixMilli())

@@ -3,6 +3,7 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -19,6 +20,14 @@ func TestContract(t *testing.T) {
 			}
 			return contract(fresh(t).open(t))
 		})
+	})
+}
+
+// What ends access shares transactions on PostgreSQL; whoever asks cannot tell.
+func TestContractOfEnds(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Store {
+		s := postgresDatabase(t).open(t)
+		return storetest.Of(func(ctx context.Context, fn func(*store.Tx) error) error { return s.UpdateEnds(ctx, 1, fn) }, s.ViewEnds)
 	})
 }
 

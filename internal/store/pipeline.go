@@ -54,6 +54,7 @@ func (tx *Tx) flush() error {
 	if len(all) == 0 || tx.err != nil {
 		return tx.err
 	}
+	tx.wrote = true
 	affected, err := tx.db.(pipeline).send(tx.ctx, all)
 	if err != nil {
 		return tx.fail(tx.db.classify(err))
@@ -70,6 +71,7 @@ func (tx *Tx) flush() error {
 }
 
 func (db *pgSession) send(ctx context.Context, all []statement) (affected []int64, err error) {
+	defer db.answered()
 	raw := db.conn.Raw(func(dc any) error {
 		c, ok := dc.(*stdlib.Conn)
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,6 +49,7 @@ type postgresEngine struct {
 	// What ends access has connections and turns of its own.
 	endsDB    *sql.DB
 	endsTurns *turnstile
+	ends      convoy
 }
 
 // endConnections is how many connections are kept for what ends access.
@@ -75,6 +77,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 		return nil, access.Fail(access.Invalid, "bad-database-url", "the database URL cannot be used").Because(err.Error())
 	}
 	e := &postgresEngine{s: s, config: pc, sessions: "stint " + rand.Text(), size: cfg.Connections, turns: newTurnstile(atOnce)}
+	e.ends.e = e
 	if pc.ConnectTimeout == 0 {
 		pc.ConnectTimeout = connectWithin
 	}
@@ -84,6 +87,7 @@ func openPostgres(ctx context.Context, s *Store, cfg Config) (engine, error) {
 		"timezone":         "UTC",
 		// A scan of a whole table conflicts with every write to it.
 		"enable_seqscan":                      "off",
+		"jit":                                 "off", // its compiler is dearer than any statement of ours
 		"statement_timeout":                   "60s",
 		"idle_in_transaction_session_timeout": "60s",
 	} {
@@ -202,9 +206,11 @@ func (e *postgresEngine) view(ctx context.Context, fn func(*Tx) error) error {
 // pgSession is a connection within a transaction.
 type pgSession struct {
 	conn   *sql.Conn
-	lost   bool // the connection broke
-	repeat bool // the database asks to run the transaction again
-	taken  bool // a row was there already
+	lost   bool   // the connection broke
+	repeat bool   // the database asks to run the transaction again
+	taken  bool   // a row was there already
+	failed bool   // something did; the transaction can only be taken back
+	heard  func() // is told when the database has answered, if set
 }
 
 // begin takes a connection, begins a transaction, reads the clock and marks the
@@ -228,7 +234,9 @@ func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgS
 		asked := e.s.time.mono()
 		results, err := db.simple(ctx, q)
 		if err == nil {
-			ms, err := strconv.ParseInt(string(results[1].Rows[0][0]), 10, 64)
+			// The clock is the one that has rows.
+			said := slices.IndexFunc(results, func(r *pgconn.Result) bool { return len(r.Rows) > 0 })
+			ms, err := strconv.ParseInt(string(results[said].Rows[0][0]), 10, 64)
 			if err == nil {
 				return db, e.s.time.sampled(time.UnixMilli(ms), asked, e.s.time.host()), nil
 			}
@@ -242,8 +250,16 @@ func (e *postgresEngine) begin(ctx context.Context, mode, commitID string) (*pgS
 	}
 }
 
+// answered says that the database lives.
+func (db *pgSession) answered() {
+	if db.heard != nil {
+		db.heard()
+	}
+}
+
 // simple sends statements without arguments in one message.
 func (db *pgSession) simple(ctx context.Context, q string) (results []*pgconn.Result, err error) {
+	defer db.answered()
 	raw := db.conn.Raw(func(dc any) error {
 		results, err = dc.(*stdlib.Conn).Conn().PgConn().Exec(ctx, q).ReadAll()
 		return nil
@@ -252,6 +268,7 @@ func (db *pgSession) simple(ctx context.Context, q string) (results []*pgconn.Re
 }
 
 func (db *pgSession) exec(ctx context.Context, q string, args []any) (int64, error) {
+	defer db.answered()
 	r, err := db.conn.ExecContext(ctx, q, args...)
 	if err != nil {
 		return 0, err
@@ -260,6 +277,7 @@ func (db *pgSession) exec(ctx context.Context, q string, args []any) (int64, err
 }
 
 func (db *pgSession) query(ctx context.Context, q string, args []any) (*sql.Rows, error) {
+	defer db.answered()
 	return db.conn.QueryContext(ctx, q, args...)
 }
 
@@ -317,6 +335,9 @@ func (db *pgSession) classify(err error) error {
 	switch {
 	case err == nil, errors.As(err, &ours):
 		return err
+	}
+	db.failed = true
+	switch {
 	case isContext(err) || pgconn.Timeout(err):
 		db.lost = db.broken()
 		return gaveUp(err)

@@ -129,12 +129,20 @@ func (tx *Tx) number(rows []write) error {
 		}
 		return nil
 	}
-	n, err := tx.exec(`UPDATE audit_records AS t SET seq = v.seq FROM unnest($1::text[], $2::bigint[]) AS v(id, seq)
-		WHERE t.id = v.id AND t.seq IS NULL`, arrays([]column{{"id", text}, {"seq", integer}}, rows)...)
-	if err == nil && n != int64(len(rows)) {
-		err = tx.fail(errNumbered)
+	// The bounds are for the planner, which else reads all that has no number for
+	// each batch.
+	ids := make([]string, len(rows))
+	for i, w := range rows {
+		ids[i] = w[0].(string)
 	}
-	return err
+	return tx.later(func(n int64) error {
+		if n != int64(len(rows)) {
+			return errNumbered
+		}
+		return nil
+	}, `UPDATE audit_records AS t SET seq = v.seq FROM unnest($1::text[], $2::bigint[]) AS v(id, seq)
+		WHERE t.id = v.id AND t.id >= $3 AND t.id <= $4 AND t.seq IS NULL`,
+		append(arrays([]column{{"id", text}, {"seq", integer}}, rows), slices.Min(ids), slices.Max(ids))...)
 }
 
 var errNumbered = access.Fail(access.Conflict, "already-numbered", "audit records were numbered meanwhile")
@@ -156,9 +164,8 @@ func (tx *Tx) unsequenced(limit int) ([]unsequenced, error) {
 	if len(found) == limit && tx.d.arrays && limit > 0 {
 		// The cut may part a later version that got a smaller id from an earlier
 		// one. What is earlier than anything taken is taken too.
-		rest, err := list(tx, scan, columns+`AND id > $1 AND EXISTS (SELECT 1 FROM audit_records AS later
-			WHERE later.entity = audit_records.entity AND later.version > audit_records.version AND later.seq IS NULL AND later.id <= $1)
-			ORDER BY id`, found[len(found)-1].id)
+		entities, versions := gaps(found)
+		rest, err := list(tx, scan, earlier, entities, versions, found[len(found)-1].id)
 		if err != nil {
 			return nil, err
 		}
@@ -166,6 +173,40 @@ func (tx *Tx) unsequenced(limit int) ([]unsequenced, error) {
 	}
 	orderVersions(found)
 	return found, nil
+}
+
+// earlier goes down from each version given to those before, as long as they have
+// no number, and gives those that are behind the cut. What is before one that has a
+// number has one too. It looks at one row for each step: to look at all that has no
+// number was slow in a storm, for each batch of it.
+const earlier = `WITH RECURSIVE before (entity, version, id, body, seq) AS (
+		SELECT p.* FROM unnest($1::text[], $2::bigint[]) AS b (entity, version), LATERAL (
+			SELECT r.entity, r.version, r.id, r.body, r.seq FROM audit_records AS r
+			WHERE r.entity = b.entity AND r.version < b.version ORDER BY r.version DESC LIMIT 1) AS p
+		UNION
+		SELECT p.* FROM before AS b, LATERAL (
+			SELECT r.entity, r.version, r.id, r.body, r.seq FROM audit_records AS r
+			WHERE r.entity = b.entity AND r.version < b.version ORDER BY r.version DESC LIMIT 1) AS p
+		WHERE b.seq IS NULL
+	)
+	SELECT id, entity, version, body FROM before WHERE seq IS NULL AND id > $3 ORDER BY id`
+
+// gaps lists the versions of a batch before which another one may be missing in it.
+func gaps(rs []unsequenced) (entities []string, versions []int64) {
+	type one struct {
+		entity  string
+		version int64
+	}
+	there := make(map[one]bool, len(rs))
+	for _, r := range rs {
+		there[one{r.entity, r.version}] = true
+	}
+	for _, r := range rs {
+		if r.version > 1 && !there[one{r.entity, r.version - 1}] {
+			entities, versions = append(entities, r.entity), append(versions, r.version)
+		}
+	}
+	return entities, versions
 }
 
 // orderVersions lets the records of each entity trade places until their

@@ -37,3 +37,14 @@ func (tx *Tx) SaveTasks(ts ...access.Task) error {
 	}
 	return tx.save(taskTable, rows)
 }
+
+// Tasks lists tasks, by agent and then by name.
+func (tx *Tx) Tasks(q access.TaskQuery) ([]access.Task, error) {
+	p := plan{columns: taskColumns, cursor: q.After, limit: limited(q.Limit, 100, 1000)}
+	p.equal("agent", string(q.Agent))
+	if q.Open {
+		p.where("ends_at > $%d", tx.now.UnixMilli())
+		p.extra = append(p.extra, "ended_at IS NULL")
+	}
+	return page(tx, p, scanTask, access.Task.Key)
+}

@@ -29,6 +29,7 @@ type Tx struct {
 	err     error // the first failure; it dooms the transaction
 
 	waiting []statement // writes that are not sent yet
+	wrote   bool        // some were sent
 }
 
 // session is a connection within a transaction.
@@ -70,6 +71,7 @@ func (tx *Tx) exec(q string, args ...any) (int64, error) {
 			return 0, tx.fail(errLarge)
 		}
 	}
+	tx.wrote = true
 	n, err := tx.db.exec(tx.ctx, q, args)
 	if err != nil {
 		return 0, tx.fail(tx.db.classify(err))

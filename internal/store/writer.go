@@ -63,6 +63,7 @@ type job struct {
 	records int
 	ends    bool // ends access
 	leads   bool // is known to be large: runs only as the first of a group
+	alone   bool // of a convoy: is to run alone
 	large   bool // has shown to be large: is to run again, as the first of a group
 }
 

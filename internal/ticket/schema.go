@@ -35,7 +35,7 @@ func Schemas() []access.Schema {
 		{Type: HTTP, Integration: map[string]access.Option{}},
 	}
 	for i := range types {
-		types[i].Tickets = true
+		types[i].Tickets, types[i].TicketForm = true, forms[types[i].Type]
 		o := types[i].Integration
 		o["identity"] = access.Option{Doc: "the integration whose linked identities are its users' ids; default: this one", Pattern: `[a-z0-9][a-z0-9._-]{0,62}`, Form: "the name of an integration"}
 		o["attribute"] = access.Option{Doc: "the attribute of a user that holds their id in it, instead of linked identities", Pattern: `[a-z0-9][a-z0-9._-]{0,62}`, Form: "the name of an attribute"}
@@ -63,6 +63,12 @@ var ids = map[string]*regexp.Regexp{
 	HTTP:       regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`),
 }
 
+// forms are what such ids look like, for people.
+var forms = map[string]string{
+	Jira: "a key like OPS-12", ServiceNow: "a number like INC0012345", GitHub: "the number of an issue, like 12 or #12",
+	GitLab: "the number of an issue, like 12 or #12", HTTP: "letters, digits, - and _",
+}
+
 // checkID takes an id apart, or refuses it: as not found, for what cannot be there is
 // not there. key is the group of the grammar, or the id.
 func (s Site) checkID(id string) (key string, err error) {
@@ -87,8 +93,26 @@ func (s Site) checkID(id string) (key string, err error) {
 }
 
 // unknown is the one answer for what is not there, what may not be seen, and what is
-// not to be asked for here.
+// not to be asked for here. What it says beside the name is the same for all of them.
 func (s Site) unknown() *access.Error {
 	return access.Fail(access.NotFound, "no-such-ticket", s.Name+" knows no such ticket, or does not show it to Stint").
-		Try("check the ticket; it must be one of those that " + s.Name + " is set up for")
+		Try("check the ticket: " + forms[s.Type] + ", " + s.of())
+}
+
+// of is where its tickets are, in the words of its options.
+func (s Site) of() string {
+	switch s.Type {
+	case Jira:
+		return "of project " + strings.ReplaceAll(s.Options["projects"], ",", ", ")
+	case ServiceNow:
+		if t := s.Options["table"]; t != "" {
+			return "in the table " + t
+		}
+		return "in the table incident"
+	case GitHub:
+		return "in " + s.Options["repository"]
+	case GitLab:
+		return "in project " + s.Options["project"]
+	}
+	return "in " + s.Name
 }

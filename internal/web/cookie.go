@@ -14,6 +14,7 @@ import (
 const (
 	sessionCookie = "stint"
 	tripCookie    = "stint-trip"
+	themeCookie   = "stint-theme"
 
 	maxCookie = 512
 	tripFor   = 10 * time.Minute

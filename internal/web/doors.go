@@ -40,11 +40,20 @@ type Doors interface {
 	Asking(ctx context.Context, v Visitor, code string) (Asking, error)
 	AnswerDevice(ctx context.Context, v Visitor, code string, allow bool) error
 
+	// Mark is how far things have come, for Follow.
+	Mark(ctx context.Context) (int64, error)
+	// Follow returns the mark of the newest change once there is one after mark, and mark
+	// itself when ctx is done before. It fails when the visitor's session has ended, and
+	// when the server stops.
+	Follow(ctx context.Context, v Visitor, mark int64) (int64, error)
+
 	// SetMessages says whether the visitor wants to hear of trouble only.
 	SetMessages(ctx context.Context, v Visitor, few bool) error
 
 	Keys
 	Desk
+	Holder
+	Asker
 }
 
 // Visitor is what a browser's call brings.
@@ -54,6 +63,9 @@ type Visitor struct {
 	Agent   string     // what the browser calls itself
 	Session api.Secret // of the cookie; empty without
 	Trip    api.Secret // of the cookie of a sign-in that is under way
+	// Watches says that an open page asks by itself. Nobody may be in front of it, so it is
+	// no use of the session.
+	Watches bool
 }
 
 // Person is who is signed in.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/web/ui"
+	"stint/internal/web/views"
 )
 
 // Keys is what the pages of passkeys need of the control plane.
@@ -112,7 +114,7 @@ func (s *Site) signInWith(v *visit) error {
 // askEnrol asks for a one-time code. It is typed or pasted, and in no address: those are
 // kept in histories and logs.
 func (s *Site) askEnrol(v *visit) error {
-	return s.render(v, http.StatusOK, "enroll", "Begin with a code", nil)
+	return s.show(v, sheet{title: "Begin with a code"}, views.Enroll())
 }
 
 func (s *Site) enrol(v *visit) error {
@@ -125,20 +127,21 @@ func (s *Site) enrol(v *visit) error {
 	return nil
 }
 
-type keyringPage struct {
-	Keyring
-	Nonce string
-}
-
-// When is a time for people.
-func (keyringPage) When(t api.Time) string { return when(t) }
-
 func (s *Site) showPasskeys(v *visit) error {
 	ring, err := s.doors.Passkeys(v.r.Context(), v.Visitor)
 	if err != nil {
 		return err
 	}
-	return s.renderSigning(v, "passkeys", "Your passkeys", keyringPage{ring, base64.StdEncoding.EncodeToString(newNonceBytes())})
+	m := views.Keyring{Own: keyLines(ring.Own), Waiting: keyLines(ring.Waiting), Pages: ring.Pages, Clients: ring.Client, Cannot: ring.Cannot, Last: ring.Last,
+		Enrols: v.person.Enrols, Nonce: base64.StdEncoding.EncodeToString(newNonceBytes())}
+	return s.show(v, sheet{title: "Your passkeys", nav: "passkeys", signing: true}, views.Passkeys(m))
+}
+
+func keyLines(all []api.Passkey) (out []views.KeyLine) {
+	for _, p := range all {
+		out = append(out, views.KeyLine{ID: p.ID, Name: p.Name, Principal: p.Principal, State: p.State, Client: p.Client, Made: p.CreatedAt.Time})
+	}
+	return out
 }
 
 func newKeyOf(v *visit) (NewKey, error) {
@@ -172,17 +175,14 @@ func (s *Site) addPasskey(v *visit) error {
 	return nil
 }
 
-type keyPage struct {
-	Key
-	Expires string
-}
-
 func (s *Site) showPasskey(v *visit) error {
 	k, err := s.doors.Passkey(v.r.Context(), v.Visitor, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	return s.renderSigning(v, "passkey", "Passkey “"+k.Name+"” of "+k.Principal, keyPage{k, when(k.ExpiresAt)})
+	m := views.Key{ID: k.ID, Principal: k.Principal, Person: k.Person, State: k.State, Origin: k.Origin, Anchor: k.Anchor, Digest: k.Digest,
+		Expires: k.ExpiresAt.Time, Mine: k.Mine, Vouch: k.Vouch, MayClient: k.Client, Client: k.Passkey.Client}
+	return s.show(v, sheet{title: "Passkey “" + k.Name + "” of " + k.Principal, nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: "Your passkeys"}}, signing: true}, views.Passkey(m))
 }
 
 func (s *Site) askVouch(v *visit) error {
@@ -218,13 +218,9 @@ func (s *Site) removePasskey(v *visit) error {
 	return nil
 }
 
-type recoveryPage struct {
-	Nonce string
-	Codes []api.Secret
-}
-
 func (s *Site) showRecovery(v *visit) error {
-	return s.renderSigning(v, "recovery", "Recovery codes", recoveryPage{Nonce: base64.StdEncoding.EncodeToString(newNonceBytes())})
+	return s.show(v, sheet{title: "Recovery codes", nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: "Your passkeys"}}, signing: true},
+		views.AskRecovery(base64.StdEncoding.EncodeToString(newNonceBytes())))
 }
 
 func (s *Site) askRecovery(v *visit) error {
@@ -246,13 +242,9 @@ func (s *Site) makeRecovery(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.render(v, http.StatusOK, "recovery", "Your recovery codes", recoveryPage{Codes: codes})
-}
-
-// when is a time for people; empty where there is none.
-func when(t api.Time) string {
-	if t.IsZero() {
-		return ""
+	var texts []string
+	for _, c := range codes {
+		texts = append(texts, c.Reveal())
 	}
-	return t.UTC().Format("2 Jan 15:04") + " UTC"
+	return s.show(v, sheet{title: "Your recovery codes", nav: "passkeys", still: true}, views.Recovery(texts))
 }

@@ -3,9 +3,15 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/a-h/templ"
+
 	"stint/internal/api"
+	"stint/internal/web/ui"
+	"stint/internal/web/views"
 )
 
 // Desk is what the pages of requests need of the control plane.
@@ -54,12 +60,6 @@ func (c Case) Approves() bool {
 // Signs reports whether a yes takes a passkey.
 func (c Case) Signs() bool { return c.Level == "passkey" || c.Level == "client" }
 
-// Many reports whether there are rights to choose from.
-func (c Case) Many() bool { return len(c.Rights) > 1 }
-
-// When is a time for people.
-func (c Case) When(t api.Time) string { return when(t) }
-
 // Pending reports whether nobody has decided yet.
 func (c Case) Pending() bool { return c.State == api.RequestPending }
 
@@ -74,51 +74,57 @@ func (c Case) Asked() bool {
 	return n > 0 && !c.Remarks[n-1].Answer
 }
 
-// Standing says in a few words how things are.
-func (c Case) Standing() string {
-	s := standing(c.Request)
-	return strings.ToUpper(s[:1]) + s[1:]
-}
+// standing says in a few words how a request is.
+func standing(r api.Request) string { return views.Standing(r) }
 
-func standing(r api.Request) string {
+// toneOf is the colour of how a request is.
+func toneOf(r api.Request) ui.Tone {
 	g := r.Grant
 	switch {
+	case g != nil && (g.Overdue || g.State == api.GrantFailed) || r.State == api.RequestDenied:
+		return ui.Bad
 	case r.State == api.RequestPending:
-		return "waits for a decision"
-	case r.State == api.RequestDenied:
-		return "denied"
-	case r.State == api.RequestCancelled:
-		return "withdrawn"
-	case r.State == api.RequestExpired:
-		return "not answered in time"
-	case g == nil || g.State == api.GrantProvisioning:
-		return "approved, being set up"
-	case g.State == api.GrantScheduled:
-		return "approved, not begun yet"
-	case g.State == api.GrantActive:
-		return "active until " + when(g.ExpiresAt)
-	case g.State == api.GrantEnding:
-		return "ending"
-	case g.State == api.GrantFailed:
-		return "not set up"
+		return ui.Warn
+	case g != nil && g.State == api.GrantActive:
+		return ui.Good
+	case r.State == api.RequestApproved && (g == nil || g.State == api.GrantProvisioning || g.State == api.GrantScheduled || g.State == api.GrantEnding):
+		return ui.Accent
 	}
-	return "ended"
+	return ui.Plain
 }
 
-type requestsPage struct{ Own, Waiting []api.Request }
-
-// When is a time for people.
-func (requestsPage) When(t api.Time) string { return when(t) }
-
-// Standing says in a few words how a request is.
-func (requestsPage) Standing(r api.Request) string { return standing(r) }
+// first makes the first letter of a sentence a capital one.
+func first(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func (s *Site) listRequests(v *visit) error {
-	own, waiting, err := s.doors.Requests(v.r.Context(), v.Visitor)
+	m, err := s.inboxOf(v)
 	if err != nil {
 		return err
 	}
-	return s.render(v, http.StatusOK, "requests", "Requests", requestsPage{own, waiting})
+	return s.show(v, sheet{title: "Approvals", lede: "What others ask of you, and what became of it.", nav: "requests", live: "requests&tab=" + string(m.View)}, views.InboxPage(m))
+}
+
+// requestsLive is what changes on that page.
+func (s *Site) requestsLive(v *visit) (templ.Component, error) {
+	m, err := s.inboxOf(v)
+	return views.InboxLive(m), err
+}
+
+// inboxOf is the list that the visitor looks at.
+func (s *Site) inboxOf(v *visit) (m views.Inbox, err error) {
+	m.View = views.ForMe
+	switch t := views.InboxView(v.r.URL.Query().Get("tab")); t {
+	case views.Decided:
+		m.View = t
+		m.Items, err = s.doors.Voted(v.r.Context(), v.Visitor)
+	case views.Own:
+		m.View = t
+		m.Items, _, err = s.doors.Requests(v.r.Context(), v.Visitor)
+	default:
+		_, m.Items, err = s.doors.Requests(v.r.Context(), v.Visitor)
+		slices.SortStableFunc(m.Items, func(a, b api.Request) int { return a.CreatedAt.Compare(b.CreatedAt.Time) })
+	}
+	return m, err
 }
 
 func (s *Site) showRequest(v *visit) error {
@@ -127,7 +133,46 @@ func (s *Site) showRequest(v *visit) error {
 		return err
 	}
 	title := name(c.Principal) + " asks for " + c.Role + " on " + c.Resource
-	return s.renderSigning(v, "request", title, c)
+	return s.show(v, sheet{title: title, nav: "requests", up: []ui.Crumb{{Href: "/requests", Label: "Approvals"}}, signing: true,
+		live: "request&id=" + url.QueryEscape(c.ID)}, views.RequestPage(requestOf(c)))
+}
+
+// requestLive is what changes on the page of one request.
+func (s *Site) requestLive(v *visit) (templ.Component, error) {
+	c, err := s.doors.Request(v.r.Context(), v.Visitor, v.r.URL.Query().Get("id"))
+	if err != nil {
+		return nil, err
+	}
+	return views.RequestLive(requestOf(c)), nil
+}
+
+// requestOf is a request for its page.
+func requestOf(c Case) views.Request {
+	m := views.Request{ID: c.ID, Digest: c.Digest, Standing: first(standing(c.Request)), Tone: toneOf(c.Request), Reason: c.Reason,
+		Principal: c.Principal, Person: c.Person, Other: c.Principal != "user:"+c.Person, Role: c.Role, Resource: c.Resource, Where: c.Where, Grade: c.Grade,
+		Duration: api.Span(c.Duration), Granted: api.Span(c.Granted), Task: c.Task, Bundle: c.Bundle, Ticket: c.Ticket, Extends: c.Extends, Emergency: c.Emergency,
+		Start: c.Start.Time, AnswerBy: c.ExpiresAt.Time, Rights: c.Rights, Pending: c.Pending(), Mine: c.Mine, Asked: c.Asked(),
+		Decide: c.Decide, Approves: c.Approves(), Signs: c.Signs(), NeedsKey: c.Signs() && c.Keys == 0, Client: c.Level == "client", End: c.End}
+	for _, n := range c.Decision.Approvals {
+		x := views.Need{Have: n.Have, Count: n.Count, From: n.From, Passkey: n.Level == "passkey" || n.Level == "client", Later: n.Later}
+		if n.Escalated {
+			x.Escalated = n.EscalateTo
+		}
+		m.Needs = append(m.Needs, x)
+	}
+	for _, r := range c.Decision.Reasons {
+		m.Reasons = append(m.Reasons, views.Reason{Text: r.Text, Policy: r.Policy})
+	}
+	for _, x := range c.Votes {
+		m.Votes = append(m.Votes, views.Vote{Principal: x.Principal, For: api.Span(x.For), Note: x.Note, Approve: x.Approve, Signed: x.Passkey != "", Rights: x.Rights, At: x.At.Time})
+	}
+	for _, x := range c.Remarks {
+		m.Remarks = append(m.Remarks, views.Remark{Principal: x.Principal, Text: x.Text, Answer: x.Answer, At: x.At.Time})
+	}
+	if g := c.Grant; g != nil {
+		m.Overdue, m.Detail, m.Gone = g.Overdue, g.Detail, g.VerifiedGoneAt.Time
+	}
+	return m
 }
 
 // name is a principal without its kind, where that is a user.
@@ -189,8 +234,7 @@ func (s *Site) withdraw(v *visit) error {
 	if err := s.doors.Withdraw(v.r.Context(), v.Visitor, id); err != nil {
 		return err
 	}
-	v.redirect("/r/" + id)
-	return nil
+	return s.back(v, id)
 }
 
 func (s *Site) endGrant(v *visit) error {
@@ -198,6 +242,5 @@ func (s *Site) endGrant(v *visit) error {
 	if err := s.doors.End(v.r.Context(), v.Visitor, id, v.r.PostForm.Get("note")); err != nil {
 		return err
 	}
-	v.redirect("/r/" + id)
-	return nil
+	return s.back(v, id)
 }

@@ -1,35 +1,30 @@
 package web
 
 import (
-	"net/http"
 	"time"
 
-	"stint/internal/api"
+	"stint/internal/web/views"
 )
 
-func (s *Site) home(v *visit) error {
-	return s.render(v, http.StatusOK, "home", "You are signed in", homePage{})
+// you shows who is signed in, and what they chose.
+func (s *Site) you(v *visit) error {
+	p := v.person
+	m := views.Home{Principal: p.Principal, Groups: p.Groups, Until: p.Until.Time, Enrols: p.Enrols, Few: p.Few, Mail: p.Mail}
+	if p.Admin {
+		m.Rights = "administrator"
+	} else if p.Auditor {
+		m.Rights = "auditor"
+	}
+	return s.show(v, sheet{title: "You are signed in", nav: "you"}, views.HomePage(m))
 }
-
-type homePage struct{}
-
-// When is a time for people.
-func (homePage) When(t api.Time) string { return when(t) }
 
 // setMessages says which messages one is sent.
 func (s *Site) setMessages(v *visit) error {
 	if err := s.doors.SetMessages(v.r.Context(), v.Visitor, v.r.PostForm.Get("few") != ""); err != nil {
 		return err
 	}
-	v.redirect("/")
+	v.redirect("/you")
 	return nil
-}
-
-type loginPage struct {
-	Ways     []Way
-	Passkeys bool
-	Next     string
-	Ended    bool
 }
 
 // chooseWay shows how one can sign in.
@@ -39,11 +34,11 @@ func (s *Site) chooseWay(v *visit) error {
 		return err
 	}
 	q := v.r.URL.Query()
-	p := loginPage{Ways: ways, Passkeys: passkeys, Next: localPath(q.Get("next")), Ended: q.Has("ended")}
-	if !passkeys {
-		return s.render(v, http.StatusOK, "login", "Sign in", p)
+	m := views.SigningIn{Passkeys: passkeys, Next: localPath(q.Get("next")), Ended: q.Has("ended")}
+	for _, w := range ways {
+		m.Ways = append(m.Ways, views.Way(w))
 	}
-	return s.renderSigning(v, "login", "Sign in", p)
+	return s.show(v, sheet{title: "Sign in", signing: passkeys}, views.Login(m))
 }
 
 // depart sends the browser to a provider.

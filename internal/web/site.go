@@ -1,28 +1,27 @@
 package web
 
 import (
-	"bytes"
-	"crypto/rand"
-	"embed"
-	"encoding/base64"
-	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"stint/internal/api"
+	"stint/internal/web/assets"
 )
-
-//go:embed templates static
-var files embed.FS
 
 // Site serves the pages. It is safe for concurrent use.
 type Site struct {
 	doors Doors
 	mux   *http.ServeMux
 	pages map[string]page // by pattern
+	open  open
 }
+
+const eventsPattern = "GET /events"
+
+// Holds reports whether the page of a name is a stream, which lasts.
+func Holds(name string) bool { return name == eventsPattern }
 
 // page is one address. Those that are for somebody send everybody else to sign in.
 type page struct {
@@ -64,13 +63,24 @@ func pages() []page {
 		{pattern: "POST /recovery/ask", asks: true, serve: (*Site).askRecovery},
 		{pattern: "POST /recovery", serve: (*Site).makeRecovery},
 
+		{pattern: "POST /theme", open: true, serve: (*Site).setTheme},
+		{pattern: "GET /_ui", serve: (*Site).showKit},
+		{pattern: eventsPattern, asks: true, serve: (*Site).events},
+
 		{pattern: "POST /messages", serve: (*Site).setMessages},
+		{pattern: "GET /you", serve: (*Site).you},
+		{pattern: "GET /request", serve: (*Site).askPage},
+		{pattern: "POST /request", serve: (*Site).sendAsk},
+		{pattern: "POST /request/preview", serve: (*Site).previewAsk},
+		{pattern: "POST /favourites", serve: (*Site).keepFavourite},
+		{pattern: "POST /favourites/forget", serve: (*Site).forgetFavourite},
 		{pattern: "GET /requests", serve: (*Site).listRequests},
 		{pattern: "GET /r/{id}", serve: (*Site).showRequest},
 		{pattern: "POST /r/{id}/ask", asks: true, serve: (*Site).askVote},
 		{pattern: "POST /r/{id}/decide", serve: (*Site).decide},
 		{pattern: "POST /r/{id}/remark", serve: (*Site).remark},
 		{pattern: "POST /r/{id}/withdraw", serve: (*Site).withdraw},
+		{pattern: "POST /r/{id}/extend", serve: (*Site).extend},
 		{pattern: "POST /r/{id}/end", serve: (*Site).endGrant},
 	}
 }
@@ -82,7 +92,7 @@ func New(doors Doors) *Site {
 		s.pages[p.pattern] = p
 		s.mux.HandleFunc(p.pattern, func(w http.ResponseWriter, r *http.Request) { s.call(p, w, r) })
 	}
-	s.mux.HandleFunc("GET /static/{file}", s.static)
+	s.mux.HandleFunc(assets.Pattern, assets.Serve)
 	return s
 }
 
@@ -100,18 +110,19 @@ type visit struct {
 	Visitor
 	w      http.ResponseWriter
 	r      *http.Request
-	person Person // of pages that are for somebody
-	nonce  string // of the page's script
-	asks   bool   // the page's script calls, and not the browser by itself
+	person Person    // of pages that are for somebody
+	nonce  string    // of the page's scripts
+	at     time.Time // of the call; a stream keeps that of its beginning
+	asks   bool      // the page's script calls, and not the browser by itself
 }
 
 // maxForm bounds a form; ours hold a few short fields.
 const maxForm = 16 << 10
 
 func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
-	v := &visit{w: w, r: r, nonce: newNonce(), asks: p.asks}
+	v := &visit{w: w, r: r, nonce: newNonce(), at: time.Now(), asks: p.asks}
 	v.Base, v.From = s.doors.Visit(r)
-	v.Agent = r.UserAgent()
+	v.Agent, v.Watches = r.UserAgent(), Holds(p.pattern)
 	v.Session, v.Trip = v.cookie(sessionCookie), v.cookie(tripCookie)
 	v.headers()
 	if err := s.admit(p, v); err != nil {
@@ -120,13 +131,12 @@ func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
 	}
 	if !p.open {
 		var err error
-		v.person, err = s.doors.Person(r.Context(), v.Visitor)
-		switch {
-		case !p.asks && s.kind(v, err) == api.Unauthenticated:
-			s.sendToLogin(v)
-			return
-		case err != nil:
-			s.fail(v, err)
+		if v.person, err = s.doors.Person(r.Context(), v.Visitor); err != nil {
+			if e := s.doors.Refusal(r.Context(), err); !p.asks && e.Kind == api.Unauthenticated {
+				s.sendToLogin(v)
+			} else {
+				s.refuse(v, e)
+			}
 			return
 		}
 	}
@@ -164,34 +174,9 @@ func (s *Site) admit(p page, v *visit) error {
 	}
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
-		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "the form cannot be read"}
+		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "the form cannot be read", Next: "load the page again, and send less"}
 	}
 	return nil
-}
-
-// headers of every page. The Referer is for ourselves: without any, browsers say
-// that a form's origin is null.
-func (v *visit) headers() {
-	h := v.w.Header()
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Content-Security-Policy", policyOf(""))
-	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-}
-
-// policyOf is the Content-Security-Policy, with a nonce for a page that has a script.
-func policyOf(nonce string) string {
-	p := "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-	if nonce != "" {
-		p += "; script-src 'nonce-" + nonce + "'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
-	}
-	return p
-}
-
-func newNonce() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	return base64.RawStdEncoding.EncodeToString(b[:])
 }
 
 // sendToLogin has the visitor sign in, and come back if there is something to come
@@ -229,71 +214,3 @@ func localPath(s string) string {
 
 // maxNext bounds where to go after signing in; a command line's address is the longest.
 const maxNext = 2048
-
-// data is what every template gets.
-type data struct {
-	Title  string
-	Person *Person
-	Nonce  string // of the script; empty: the page has none
-	Page   any
-}
-
-var templates = parse("error", "home", "login", "go", "cli", "device", "asking", "done", "sessions",
-	"enroll", "passkeys", "passkey", "recovery", "requests", "request")
-
-func parse(names ...string) map[string]*template.Template {
-	all := map[string]*template.Template{}
-	for _, n := range names {
-		all[n] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+n+".html"))
-	}
-	return all
-}
-
-// renderSigning renders a page with the script that asks for passkeys.
-func (s *Site) renderSigning(v *visit, name, title string, page any) error {
-	v.w.Header().Set("Content-Security-Policy", policyOf(v.nonce))
-	return s.show(v, http.StatusOK, name, data{Title: title, Nonce: v.nonce, Page: page})
-}
-
-func (s *Site) render(v *visit, status int, name, title string, page any) error {
-	return s.show(v, status, name, data{Title: title, Page: page})
-}
-
-func (s *Site) show(v *visit, status int, name string, d data) error {
-	if v.person.Principal != "" {
-		d.Person = &v.person
-	}
-	var out bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&out, "frame.html", d); err != nil {
-		return fmt.Errorf("render %s: %w", name, err)
-	}
-	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	v.w.WriteHeader(status)
-	_, _ = v.w.Write(out.Bytes()) // the browser may be gone
-	return nil
-}
-
-// leave sends the browser to another place than ours: not as the answer to a form,
-// which our policy keeps at home wherever redirects lead, but from a page that says so.
-func (s *Site) leave(v *visit, title, to string) error {
-	v.w.Header().Set("Refresh", "0;url="+to)
-	return s.render(v, http.StatusOK, "go", title, to)
-}
-
-// fail shows what went wrong, why, and what to do.
-func (s *Site) fail(v *visit, err error) {
-	e := s.doors.Refusal(v.r.Context(), err)
-	if v.asks {
-		v.refuse(e)
-		return
-	}
-	v.w.Header().Set("Content-Security-Policy", policyOf(""))
-	if s.render(v, e.Status, "error", "That did not work", e) != nil {
-		http.Error(v.w, "internal error", http.StatusInternalServerError)
-	}
-}
-
-func (s *Site) static(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	http.ServeFileFS(w, r, files, "static/"+r.PathValue("file"))
-}

@@ -2,12 +2,11 @@ package web
 
 import (
 	"encoding/base64"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 
 	"stint/internal/api"
+	"stint/internal/web/views"
 )
 
 // terminalAsk is what a command line opens the browser with: an authorization
@@ -20,7 +19,6 @@ type terminalAsk struct {
 	Client    string
 
 	Mark string // of the device, for people to compare
-	User string
 }
 
 func terminalAskOf(q url.Values) (terminalAsk, error) {
@@ -89,8 +87,8 @@ func (s *Site) askTerminal(v *visit) error {
 		s.sendToLogin(v)
 		return nil
 	}
-	a.User = v.person.Principal
-	return s.render(v, http.StatusOK, "cli", "Sign in the command line", a)
+	return s.show(v, sheet{title: "Sign in the command line"}, views.AskTerminal(views.Terminal{User: v.person.Principal, Client: a.Client, Mark: a.Mark,
+		Redirect: a.Redirect, State: a.State, Challenge: a.Challenge, Device: a.Device}))
 }
 
 func (s *Site) answerTerminal(v *visit) error {
@@ -111,24 +109,13 @@ func (s *Site) answerTerminal(v *visit) error {
 	return s.leave(v, "The command line is signed in", a.Redirect+"?"+back.Encode())
 }
 
-type devicePage struct{ Code string }
-
 // askCode asks for the code that a device shows.
 func (s *Site) askCode(v *visit) error {
 	if !v.person.Fresh {
 		s.sendToLogin(v)
 		return nil
 	}
-	return s.render(v, http.StatusOK, "device", "Sign in a device", devicePage{label(v.r.URL.Query().Get("code"))})
-}
-
-type askingPage struct {
-	Asking
-	Code      string
-	Mark      string
-	User      string
-	Elsewhere bool // asked from another address than the person's
-	Here      string
+	return s.show(v, sheet{title: "Sign in a device", nav: "device"}, views.AskCode(label(v.r.URL.Query().Get("code"))))
 }
 
 // showDevice says which device waits under a code.
@@ -138,9 +125,8 @@ func (s *Site) showDevice(v *visit) error {
 	if err != nil {
 		return err
 	}
-	a.Client = label(a.Client)
-	return s.render(v, http.StatusOK, "asking", "Is this your device?", askingPage{Asking: a, Code: code, Mark: api.DeviceMark(a.Device), User: v.person.Principal,
-		Elsewhere: a.From != v.From, Here: v.From.String()})
+	return s.show(v, sheet{title: "Is this your device?", nav: "device"}, views.AskDevice(views.Device{User: v.person.Principal, Code: code, Client: label(a.Client), Mark: api.DeviceMark(a.Device),
+		From: a.From.String(), At: a.At.String(), Elsewhere: a.From != v.From, Here: v.From.String()}))
 }
 
 func (s *Site) answerDevice(v *visit) error {
@@ -149,19 +135,21 @@ func (s *Site) answerDevice(v *visit) error {
 		return err
 	}
 	if allow {
-		return s.render(v, http.StatusOK, "done", "The device is signed in", "It goes on by itself within some seconds. You can close this page.")
+		return s.show(v, sheet{title: "The device is signed in"}, views.Done("It goes on by itself within some seconds. You can close this page."))
 	}
-	return s.render(v, http.StatusOK, "done", "The device was refused", "It is not signed in, and the log says that you refused it.")
+	return s.show(v, sheet{title: "The device was refused"}, views.Done("It is not signed in, and the log says that you refused it."))
 }
-
-type sessionsPage struct{ Sessions []api.Session }
 
 func (s *Site) listSessions(v *visit) error {
 	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
 	if err != nil {
 		return err
 	}
-	return s.render(v, http.StatusOK, "sessions", "Your sessions", sessionsPage{all})
+	var out []views.Session
+	for _, x := range all {
+		out = append(out, views.Session{ID: x.ID, Kind: x.Kind, Client: x.Client, Provider: x.Provider, Address: x.Address, This: x.This, Since: x.CreatedAt.Time, Until: x.ExpiresAt.Time})
+	}
+	return s.show(v, sheet{title: "Your sessions", nav: "sessions"}, views.Sessions(out))
 }
 
 func (s *Site) endSession(v *visit) error {
@@ -171,9 +159,3 @@ func (s *Site) endSession(v *visit) error {
 	v.redirect("/sessions")
 	return nil
 }
-
-// When is a time for people.
-func (p sessionsPage) When(t api.Time) string { return t.UTC().Format("2 Jan 15:04") + " UTC" }
-
-// Count is how many there are.
-func (p sessionsPage) Count() string { return strconv.Itoa(len(p.Sessions)) }

@@ -143,7 +143,7 @@ func TestClockSteps(t *testing.T) {
 	for _, c := range []struct {
 		step time.Duration
 		says string
-	}{{time.Hour, "1h0m0s ahead"}, {10 * 365 * 24 * time.Hour, "3650 days ahead"}, {-time.Hour, "1h0m0s behind"}} {
+	}{{time.Hour, "1h ahead"}, {10 * 365 * 24 * time.Hour, "3650 days ahead"}, {-time.Hour, "1h behind"}} {
 		t.Run(c.step.String(), func(t *testing.T) {
 			b.t = t
 			h := hold(t, 8*time.Second)
@@ -163,7 +163,7 @@ func TestClockSteps(t *testing.T) {
 			b.t = t
 			h := hold(t, 10*time.Second)
 			b.restart(ahead)
-			b.refuses("1h0m0s")
+			b.refuses("clock is 1h ")
 			h.endsInTime(t)
 			b.set(0)
 			b.grants()
@@ -179,7 +179,7 @@ func TestTwoAdministratorsAcceptTheClock(t *testing.T) {
 	o := oracle(t)
 	h := hold(t, 30*time.Minute)
 	b.set(time.Hour)
-	b.refuses("1h0m0s ahead")
+	b.refuses("1h ahead")
 	accept := func(who string) stage.Result {
 		return set.As(who).Run(t.Context(), "admin", "clock", "accept", "--why", "the machine was paused for an hour")
 	}
@@ -190,7 +190,7 @@ func TestTwoAdministratorsAcceptTheClock(t *testing.T) {
 	if res := accept("root"); res.Code != 6 {
 		t.Errorf("the same person twice: exit %d\n%s", res.Code, res.Err)
 	}
-	b.refuses("1h0m0s ahead")
+	b.refuses("1h ahead")
 	if !h.query() {
 		t.Error("one administrator's word ended a session")
 	}

@@ -226,7 +226,7 @@ func TestPages(t *testing.T) {
 	omar.see("Sign in with a passkey")
 	omar.shoot("login")
 	omar.press("Sign in with a passkey")
-	omar.see("You are signed in")
+	omar.see("My access")
 	omar.shoot("home")
 
 	// The command line, by that.

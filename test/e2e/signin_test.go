@@ -68,7 +68,7 @@ func TestSignInByThePage(t *testing.T) {
 	// A browser, by itself.
 	b := newVisitor(t, s.URL)
 	b.signIn(ctx, s.URL+"/")
-	if home := b.get(ctx, s.URL+"/"); !strings.Contains(home, "user:mira") || !strings.Contains(home, "platform") {
+	if home := b.get(ctx, s.URL+"/you"); !strings.Contains(home, "user:mira") || !strings.Contains(home, "platform") {
 		t.Errorf("signed in, the page says %s", home)
 	}
 

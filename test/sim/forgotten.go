@@ -66,7 +66,12 @@ func (o *oracle) lost(was rows) {
 	for i := len(w.store.Log()); i < len(was.log); i++ {
 		entity := was.log[i].Entity
 		take(entity)
-		if entity == "documents" || entity == "stop" || strings.HasPrefix(entity, "user:") {
+		if strings.HasPrefix(entity, "dlg_") {
+			for _, s := range w.rules.standIns {
+				s.until = s.most
+			}
+		}
+		if entity == "documents" || entity == "stop" || strings.HasPrefix(entity, "user:") || strings.HasPrefix(entity, "agent:") {
 			if rules.IsZero() {
 				rules = o.when[i]
 			}
@@ -80,6 +85,7 @@ func (o *oracle) lost(was rows) {
 			w.rules.ends[i].heard = time.Time{} // what was undone may be in force again
 		}
 	}
+	o.forgetContracts()
 	o.when = o.when[:min(len(o.when), len(w.store.Log()))]
 	clear(o.versions)
 	clear(o.last)
@@ -104,7 +110,7 @@ func (o *oracle) tookOf(t tracked) bool {
 
 // tookRules reports the same of what speaks against the person's access.
 func (o *oracle) tookRules(a *ask, since time.Time) bool {
-	return o.took("documents", since) || o.took(string(access.NewPrincipalID(access.User, a.who)), since)
+	return o.took("documents", since) || o.took("user:"+a.who, since) || o.took("user:"+sponsors[a.who], since)
 }
 
 // tookMark reports the same of the entitlement that a word about harm names first: the

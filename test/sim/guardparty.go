@@ -102,3 +102,33 @@ func principalOf(w *world, id access.PrincipalID) (p access.Principal, err error
 	err = w.store.View(context.Background(), func(tx broker.Tx) (err error) { p, err = tx.Principal(id); return err })
 	return p, err
 }
+
+// oneVoteOfTheTwo: who stands in for another votes for them, and of the two that is one
+// vote: neither counts besides. It is the second stage that asks for another person.
+func oneVoteOfTheTwo(w *world) {
+	ctx := context.Background()
+	b := w.process("a", w.store, nil, &wire{})
+	var r access.Request
+	vote := func(name string) (access.Request, error) {
+		v, err := b.Vote(ctx, caller1(name), string(r.ID), access.Vote{Approve: true, Note: "yes", Seen: r.Digest})
+		return v.Request, err
+	}
+	w.soon(4*time.Second, "ask", func() {
+		_, err := b.Delegate(ctx, caller1("olga"), broker.Delegation{To: "user:pia", For: time.Minute, Why: "away"})
+		w.insist(err)
+		v, err := b.Submit(ctx, caller1("mira"), broker.Ask{Resource: "db0", Role: "writer", Duration: time.Minute, Reason: "r", Key: "k", Body: access.Digest{1}})
+		w.insist(err)
+		r = v.Request
+		_, err = vote("pia")
+		w.insist(err)
+		for _, name := range []string{"olga", "pia"} {
+			if is, err := vote(name); err == nil {
+				w.fail("I-10", "%s counts besides the vote that was given for olga, and the request is %s", name, is.State)
+			}
+		}
+		is, err := vote("otto")
+		if w.insist(err); is.State != access.RequestIsGranted {
+			w.fail("I-10", "two persons have said yes, and the request is %s", is.State)
+		}
+	})
+}

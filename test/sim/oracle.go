@@ -54,6 +54,7 @@ type oracle struct {
 	// reported are those of which a person was told that what is there under their name
 	// is not what was made: it is left, without login, for that person to look at.
 	reported map[access.EntitlementID]bool
+	alarmed  map[access.GrantID]bool    // break-glass access that everybody was told of
 	strays   map[access.Place]time.Time // when something last landed later than the contract allows
 	changes  int64
 	asked    int // requests that the list knows of
@@ -85,7 +86,7 @@ type tracked struct {
 func (o *oracle) begin(w *world) {
 	*o = oracle{w: w, disturbed: map[access.Place]time.Time{}, versions: map[string]int64{}, last: map[string]access.EventType{}, shows: map[string]int{},
 		expiry: map[access.GrantID]time.Time{}, moved: map[access.GrantID]moved{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
-		strays: map[access.Place]time.Time{}, taken: map[string]time.Time{}, reported: map[access.EntitlementID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
+		strays: map[access.Place]time.Time{}, taken: map[string]time.Time{}, reported: map[access.EntitlementID]bool{}, alarmed: map[access.GrantID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
 }
 
 // look is called after every step.
@@ -146,7 +147,7 @@ func (o *oracle) readLog(strict bool) {
 			o.when = append(o.when, time.Now())
 		}
 		was, known := o.versions[ev.Entity]
-		if !known && strings.HasPrefix(ev.Entity, "user:") {
+		if !known && (strings.HasPrefix(ev.Entity, "user:") || strings.HasPrefix(ev.Entity, "agent:")) {
 			was = 1 // they were there before the day began
 		}
 		if want := was + 1; ev.Version != want {
@@ -158,9 +159,11 @@ func (o *oracle) readLog(strict bool) {
 			if !slices.Contains(follows[was], ev.Type) {
 				w.fail("I-14", "%s of %s follows %s", ev.Type, ev.Entity, was)
 			}
-			if ev.Type == access.CredentialShown {
+			switch ev.Type {
+			case access.CredentialShown:
 				o.shows[ev.Entity]++
-			} else {
+			case access.GrantShortened: // which is no state of its own
+			default:
 				o.last[ev.Entity] = ev.Type
 			}
 			if strict && (ev.Type == access.GrantEnding || ev.Type == access.GrantEnded && was != access.GrantEnding) {
@@ -169,6 +172,9 @@ func (o *oracle) readLog(strict bool) {
 		}
 		if ev.Type == broker.ForeignFound && ev.Facts["entitlement"] != "" {
 			o.reported[access.EntitlementID(ev.Facts["entitlement"])] = true
+		}
+		if ev.Type == access.BreakGlassOpened {
+			o.alarmed[access.GrantID(ev.Facts["grant"])] = true
 		}
 		if strict && ev.Type == broker.SweepFound {
 			w.sometimes("an orphan is swept")
@@ -179,10 +185,10 @@ func (o *oracle) readLog(strict bool) {
 
 var follows = map[access.EventType][]access.EventType{
 	"":                     {access.GrantCreated},
-	access.GrantCreated:    {access.GrantStarted, access.GrantActive, access.GrantEnding, access.GrantEnded},
-	access.GrantStarted:    {access.GrantActive, access.GrantEnding},
-	access.GrantActive:     {access.GrantExtended, access.CredentialShown, access.GrantEnding},
-	access.GrantExtended:   {access.GrantExtended, access.CredentialShown, access.GrantEnding},
+	access.GrantCreated:    {access.GrantStarted, access.GrantActive, access.GrantEnding, access.GrantEnded, access.GrantShortened},
+	access.GrantStarted:    {access.GrantActive, access.GrantEnding, access.GrantShortened},
+	access.GrantActive:     {access.GrantExtended, access.CredentialShown, access.GrantEnding, access.GrantShortened},
+	access.GrantExtended:   {access.GrantExtended, access.CredentialShown, access.GrantEnding, access.GrantShortened},
 	access.GrantEnding:     {access.GrantEnded},
 	access.GrantEnded:      nil,
 	access.CredentialShown: nil,
@@ -199,7 +205,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 	since := now.Add(-5 * time.Minute) // a call may be heard of before what it does is done everywhere
 	switch why {
 	case access.ByTime:
-		ok = a.end.IsZero() || a.forgot(a.heardAt) || !now.Before(a.end.Add(-10*time.Millisecond-max(o.slack, w.driftSlack())))
+		ok = a.end.IsZero() || a.forgot(a.heardAt) || w.rules.contracts[a.who].over(a.sent, now, max(o.slack, prompt)) || !now.Before(a.end.Add(-10*time.Millisecond-max(o.slack, w.driftSlack())))
 		if w.targetDown(w.places[a.place].Place()) {
 			w.sometimes("expiry while its target is down")
 		}
@@ -211,7 +217,10 @@ func (o *oracle) whyEnded(ev access.Event) {
 	case access.ByPerson:
 		ok = w.rules.mayEnd(a, why, since)
 	case access.ByPolicy:
-		ok = w.rules.mayEnd(a, why, since) || !w.rules.against(a).IsZero() ||
+		if !a.closedAt().IsZero() && strings.HasPrefix(ev.Facts["note"], "ticket ") {
+			w.sometimes("a closed ticket ends access")
+		}
+		ok = w.rules.mayEnd(a, why, since) || a.onTicket(now) || !w.rules.against(a).IsZero() || w.rules.contracts[a.who].over(a.sent, now, max(o.slack, prompt)) ||
 			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute) ||
 			strings.HasPrefix(ev.Facts["note"], "its access was taken away while the store") && o.mayNotKnow(access.GrantID(ev.Entity))
 		w.sometimes("ended by policy")
@@ -260,6 +269,12 @@ func (o *oracle) readGrants(live []access.Grant) {
 			w.fail("I-11", "%s has %s of %s for %s, and %s of %s for %s was asked", g.ID, g.Duration, g.Role, g.Person, a.d, a.role, a.who)
 		case known && g.ExpiresAt.After(was) && len(a.longer) == 0 && !a.forgot(a.sent):
 			w.fail("I-21", "the end of %s moved from %s to %s", g.ID, was, g.ExpiresAt)
+		case !known && a.baseless:
+			w.fail("ticket", "%s is granted by a ticket that does not bear it, %s", a.name(), a.ticket)
+		case !known && (a.role == "mender") != (a.ticket != ""):
+			w.fail("ticket", "%s has %s with the ticket %q", a.name(), a.role, a.ticket)
+		case !known:
+			o.glassy(g, a)
 		}
 	}
 }
@@ -328,13 +343,11 @@ func (w *world) asked(r *replica, place access.Place, q connector.Order) {
 		if !x.h.ReleasedAt.IsZero() {
 			continue
 		}
-		since := a.sent
-		for _, b := range a.votes {
-			if b.approve {
-				since = b.sent
-			}
+		if r, known := w.store.Request(x.g.Request); known {
+			o.once(r)
 		}
-		if need, have := w.rules.needed(a, since), a.approvalsOf(); have < need {
+		have, since := a.approvalsOf()
+		if need := w.rules.needed(a, since); have < need {
 			w.fail("I-09", "%s is being set up with %d approvals of %d", a.name(), have, need)
 		}
 	}
@@ -458,6 +471,9 @@ func (o *oracle) judge(now time.Time) {
 			continue
 		}
 		trouble := o.trouble(t.place)
+		if slices.ContainsFunc(t.asks, func(a *ask) bool { return a.ticket != "" }) {
+			trouble = latest(trouble, o.trouble(deskAt.Place()))
+		}
 		allowed := until.Add(prompt)
 		switch {
 		case len(t.asks) == 0 || o.tookOf(t) || o.strays[t.place].After(t.since.Add(-time.Minute)):
@@ -536,6 +552,7 @@ func (o *oracle) promises(now time.Time) {
 		}
 	}
 	o.foreign()
+	o.contracts()
 }
 
 // endedAhead reports whether the access was taken without the store, and the word of
@@ -569,7 +586,7 @@ func (o *oracle) signIn(a *ask, l login) {
 	case err == nil:
 		a.session = id
 		w.sometimes("signed in")
-	case o.peaceful(place, now, peace) && o.strays[place].Add(peace).Before(now) && now.Before(a.end.Add(-time.Second)) && a.role != "shared" && o.slack == 0 && w.rules.against(a).IsZero() && !w.rules.mayEnd(a, access.ByPerson, now.Add(-time.Minute)):
+	case o.peaceful(place, now, peace) && o.strays[place].Add(peace).Before(now) && now.Before(a.end.Add(-time.Second)) && a.role != "shared" && !w.rules.contracts[a.who].over(a.sent, now, prompt) && o.slack == 0 && w.rules.against(a).IsZero() && !w.rules.mayEnd(a, access.ByPerson, now.Add(-time.Minute)):
 		w.fail("promise", "%s got a credential for %s that does not work", a.name(), l.account)
 	}
 	if a.role != "admin" {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -20,16 +19,24 @@ import (
 var groups = map[string][]access.Group{
 	"root": nil, "rita": nil,
 	"mira": {"platform"}, "noor": {"platform"}, "pia": {"platform"}, "paul": {"platform"},
+	"vic": {"acme"}, "vera": {"acme"},
 	"gus": {"guests"}, "gil": {"guests"}, "omar": {"dba", "guests"}, "olga": {"dba"}, "otto": {"dba"},
 }
 
-var requesters = []string{"mira", "noor", "pia", "paul", "gus", "gil", "omar"}
+var requesters = []string{"mira", "noor", "pia", "paul", "gus", "gil", "omar", "vic", "vera"}
 var approvers = []string{"omar", "olga", "otto"}
 
-func principals() (ps []access.Principal) {
+func (w *world) principals() (ps []access.Principal) {
 	for _, name := range slices.Sorted(mapsKeys(groups)) {
-		ps = append(ps, access.Principal{ID: access.NewPrincipalID(access.User, name), Person: access.Person(name), Groups: groups[name],
-			Admin: len(groups[name]) == 0, Version: 1, CreatedAt: time.Unix(1, 0).UTC()})
+		p := caller1(name).Principal
+		if p.CreatedAt = time.Unix(1, 0).UTC(); p.Sponsor != "" {
+			p.Until = w.began.Add(firstContract).UTC()
+		}
+		p.Identities = []access.Identity{{Provider: "desk", Subject: name}}
+		ps = append(ps, p)
+	}
+	for _, name := range agentNames {
+		ps = append(ps, agentPrincipal(name))
 	}
 	return ps
 }
@@ -38,44 +45,12 @@ func principals() (ps []access.Principal) {
 func caller1(name string) broker.Caller {
 	id := access.NewPrincipalID(access.User, name)
 	src := access.Source{Device: access.DeviceID("device-of-" + name)}
-	return broker.Caller{Principal: access.Principal{ID: id, Person: access.Person(name), Groups: groups[name], Admin: len(groups[name]) == 0, Version: 1},
+	p := access.Principal{ID: id, Person: access.Person(name), Groups: groups[name], Admin: len(groups[name]) == 0, Version: 1}
+	if by := sponsors[name]; by != "" {
+		p.Sponsor, p.Company = access.NewPrincipalID(access.User, by), "Acme"
+	}
+	return broker.Caller{Principal: p,
 		Source: src, Actor: access.Actor{Principal: id, Person: access.Person(name), Device: src.Device}, SealKey: make([]byte, 32)}
-}
-
-// roles that can be asked for, each with the longest time.
-var roleTimes = map[access.RoleName]time.Duration{"reader": 2 * time.Hour, "writer": time.Hour, "owner": time.Hour, "both": time.Hour, "shared": 30 * time.Minute,
-	"admin": 30 * time.Minute, "watched": 30 * time.Minute}
-
-// documents are the policy of the day before anybody edits it.
-func (w *world) documents() string {
-	var b strings.Builder
-	for i, at := range w.places {
-		fmt.Fprintf(&b, "kind: Resource\nname: db%d\ntype: %s\ncriticality: high\nowners: [user:omar]\nconnection: {address: %q, credential: %s}\n---\n", i, kind, at.Address, at.Credential)
-	}
-	for _, r := range []string{
-		"reader\nmechanism: account\n%[1]s: {memberOf: [app_read]}\nmaxDuration: 2h",
-		"writer\nmechanism: account\n%[1]s: {memberOf: [app_read, app_write]}\nmaxDuration: 1h",
-		"watched\nmechanism: account\n%[1]s: {memberOf: [app_read]}\nmaxDuration: 30m\nendOn: {logout: true, idle: 10m}",
-		"owner\nmechanism: group\n%[1]s: {account: \"{{ .person }}\", memberOf: [app_owner]}\nmaxDuration: 1h",
-		"both\nmechanism: group\n%[1]s: {account: \"{{ .person }}\", memberOf: [app_read, app_write]}\nmaxDuration: 1h",
-		"shared\nmechanism: enable\n%[1]s: {account: dba}\nmaxDuration: 30m",
-		"admin\nmechanism: enable\n%[1]s: {account: chief}\nexclusive: true\nmaxDuration: 30m",
-	} {
-		fmt.Fprintf(&b, "kind: Role\nresources: {type: %[1]s}\nname: "+r+"\n---\n", kind)
-	}
-	b.WriteString("kind: Policy\nname: at-once\nsubjects: [group:platform]\nroles: [reader, owner, both, shared, admin, watched]\nrequire: {maxDuration: 2h}\n---\n")
-	b.WriteString(needs("guests-ask", "guests", "reader, owner", 1) + "---\n" + writers)
-	return b.String()
-}
-
-// writers need two persons one after the other; who is asked is reminded, others are asked
-// besides, and in the end it is too late.
-const writers = "kind: Policy\nname: platform-writes\nsubjects: [group:platform]\nroles: [writer]\nrequire:\n" +
-	"  approvals: [{from: [group:dba]}, {from: [group:dba], stage: 2, escalate: {after: 30m, to: [user:root]}}]\n" +
-	"  answerWithin: 6h\n  remindAfter: 20m\n  maxDuration: 2h\n"
-
-func needs(name, group, roles string, n int) string {
-	return fmt.Sprintf("kind: Policy\nname: %s\nsubjects: [group:%s]\nroles: [%s]\nrequire: {approvals: [{from: [group:dba], count: %d}], maxDuration: 2h}\n", name, group, roles, n)
 }
 
 // ask is one request of one person, what they were told about it, and when, in true
@@ -91,6 +66,11 @@ type ask struct {
 	rng   *rand.Rand
 	// scripted: the story says what they do with it, and not chance.
 	scripted, returns, extends bool
+	glass                      bool // they break it
+	ticket                     string
+	agent                      string // who asks for them; empty: they do
+	task                       access.TaskID
+	baseless                   bool // the ticket does not bear what is asked with it
 
 	sent     time.Time
 	answered time.Time // with anything but "do not know"
@@ -166,7 +146,7 @@ func (w *world) nextAsk() {
 			for range 2 {
 				b := like
 				b.who = pick(w.sched, requesters[:4])
-				b.role = "reader"
+				b.role, b.glass, b.ticket, b.baseless, b.agent, b.task = "reader", false, "", false, "", ""
 				w.ask(&b)
 			}
 		}
@@ -192,6 +172,12 @@ func (w *world) anyAsk() *ask {
 	a.d = a.d.Truncate(time.Millisecond)
 	if w.chance(0.15) {
 		a.ahead = w.between(5*time.Second, 10*time.Minute)
+	}
+	if len(w.asks) > 0 {
+		w.smashes(a)
+		w.byTicket(a)
+		w.sends(a)
+		w.bringForward(a)
 	}
 	return a
 }
@@ -246,12 +232,15 @@ func (a *ask) live() {
 	w := a.w
 	a.sent = time.Now()
 	stopped := w.rules.stopped
-	q := broker.Ask{Resource: a.resource(), Role: a.role, Duration: a.d, Reason: a.name(), Key: a.name(), Body: access.Digest{byte(a.n)}}
+	q := broker.Ask{Resource: a.resource(), Role: a.role, Duration: a.d, Reason: a.name(), Ticket: a.ticket, Task: a.task, Key: a.name(), Body: access.Digest{byte(a.n)}}
 	if a.ahead > 0 {
 		q.Start = w.store.Now().Add(a.ahead)
 	}
 	err, sure := a.call(func(ctx context.Context, r *replica) error {
-		v, err := r.Submit(ctx, caller1(a.who), q)
+		if a.glass {
+			return a.smash(ctx, r)
+		}
+		v, err := r.Submit(ctx, a.caller(), q)
 		if err == nil {
 			a.told(v)
 		}
@@ -269,6 +258,9 @@ func (a *ask) live() {
 	}
 	if a.state == access.RequestPending {
 		w.collect(a)
+	}
+	if a.glass && a.state == access.RequestIsGranted {
+		w.people.Go(func() { w.reviewed(a) })
 	}
 	a.wait()
 }
@@ -293,7 +285,7 @@ func (a *ask) wait() {
 		}
 		if a.state == access.RequestPending && a.n > 3 && !a.scripted && a.chance(0.02) {
 			a.call(func(ctx context.Context, r *replica) error {
-				v, err := r.Cancel(ctx, caller1(a.who), string(a.id))
+				v, err := r.Cancel(ctx, a.caller(), string(a.id))
 				if err == nil {
 					a.told(v)
 				}
@@ -316,7 +308,11 @@ func (a *ask) wait() {
 			a.extend()
 		}
 		if returns && left > 0 && (a.chance(0.3) || a.scripted) {
-			a.giveBack()
+			if a.agent != "" && a.chance(0.5) {
+				a.endTask()
+			} else {
+				a.giveBack()
+			}
 		}
 	}
 	// Somebody who was told that it ends looks until it is gone.
@@ -335,7 +331,7 @@ func (a *ask) decidedNo() bool {
 
 func (a *ask) look() {
 	a.call(func(ctx context.Context, r *replica) error {
-		v, err := r.View(ctx, caller1(a.who), string(a.id))
+		v, err := r.View(ctx, a.caller(), string(a.id))
 		if err == nil {
 			a.told(v)
 		}
@@ -347,7 +343,7 @@ func (a *ask) look() {
 func (a *ask) fetch() bool {
 	var c broker.Credential
 	err, _ := a.call(func(ctx context.Context, r *replica) (err error) {
-		c, err = r.Credential(ctx, caller1(a.who), string(a.id))
+		c, err = r.Credential(ctx, a.caller(), string(a.id))
 		return err
 	})
 	var e *access.Error
@@ -382,7 +378,7 @@ func (a *ask) giveBack() {
 	a.returning = true
 	asked := time.Now()
 	a.call(func(ctx context.Context, r *replica) error {
-		v, err := r.End(ctx, caller1(a.who), string(a.id), "done")
+		v, err := r.End(ctx, a.caller(), string(a.id), "done")
 		if err == nil {
 			a.told(v)
 			if a.over.IsZero() && !a.forgot(asked) { // a failover can take it back before the answer is there
@@ -400,10 +396,12 @@ func (a *ask) extend() {
 	key := fmt.Sprintf("%s-longer-%d", a.name(), len(a.longer))
 	var v broker.View
 	err, sure := a.call(func(ctx context.Context, r *replica) (err error) {
-		v, err = r.Extend(ctx, caller1(a.who), string(a.id), broker.Ask{Duration: x.d, Reason: key, Key: key, Body: access.Digest{7}})
+		v, err = r.Extend(ctx, a.caller(), string(a.id), broker.Ask{Duration: x.d, Reason: key, Key: key, Body: access.Digest{7}})
 		return err
 	})
 	switch {
+	case err == nil && a.glass:
+		a.w.fail("review", "break-glass access of %s is extended", a.name())
 	case err == nil && v.Request.State == access.RequestIsGranted:
 		x.sure = true
 		a.w.sometimes("extended")
@@ -453,7 +451,7 @@ func (a *ask) told(v broker.View) {
 			w.fail("I-21", "%s was to end at %s and ends at %s", a.name(), a.until, g.ExpiresAt)
 		}
 		a.until, a.heardAt = g.ExpiresAt, now
-		if g.Duration > a.d+a.extra() || g.Role != a.role || g.Principal != caller1(a.who).Principal.ID {
+		if g.Duration > a.d+a.extra() || g.Role != a.role || g.Principal != a.caller().Principal.ID {
 			w.fail("I-11", "%s asked for %s and has %s of %s as %s", a.name(), a.d, g.Duration, g.Role, g.Principal)
 		}
 		if a.active.IsZero() {
@@ -510,6 +508,9 @@ func (a *ask) limit() time.Time {
 			at = latest(at, a.rowEnd())
 		}
 	}
+	if t, bounded := a.restsUntil(); bounded && t.Before(at) {
+		at = t
+	}
 	at = at.Add(w.oracle.slack)
 	// A failover that loses commits can lose an end. The grant then has the end that
 	// its rows still say, and nobody can know better until they ask.
@@ -550,7 +551,18 @@ func (w *world) collect(a *ask) {
 		voters = append(voters, a.who) // who asked
 	}
 	if a.chance(0.2) {
-		voters = append(voters, "noor") // who has no say
+		voters = append(voters, "gil") // who has no say
+	}
+	if a.chance(0.5) { // who has one if somebody handed it over
+		name := standIns[a.rng.IntN(len(standIns))]
+		if s := w.rules.away(); s != nil && a.chance(0.8) {
+			name = s.to
+		}
+		voters = append(voters, name)
+	}
+	late := a.role == "writer" && a.chance(0.3) // few are there, and others are asked besides
+	if late {
+		voters = voters[:1]
 	}
 	delay := a.between(2*time.Second, 4*time.Minute)
 	slow := a.chance(0.1)
@@ -569,6 +581,14 @@ func (w *world) collect(a *ask) {
 		w.people.Go(func() {
 			time.Sleep(after)
 			w.vote(a, v, name)
+		})
+	}
+	if late {
+		after := at + a.between(5*time.Minute, 90*time.Minute)
+		v := &ask{w: w, n: a.n, rng: rand.New(rand.NewPCG(w.seed, uint64(5_000_000+a.n)))}
+		w.people.Go(func() {
+			time.Sleep(after)
+			w.vote(a, v, "root")
 		})
 	}
 }
@@ -600,12 +620,20 @@ func (w *world) vote(a, as *ask, name string) {
 		switch {
 		case name == a.who:
 			w.fail("I-08", "%s decided the request of themselves, %s", name, a.name())
-		case !slices.Contains(approvers, name):
+		case slices.Contains(approvers, name):
+		case name == "root" && a.role == "writer":
+			w.sometimes("who is asked besides decides")
+		case w.rules.standsIn(name, b.sent, time.Now(), w.oracle.slack+prompt) == nil:
 			w.fail("I-10", "%s decided %s and may not", name, a.name())
+		}
+		switch {
 		case wrong:
 			w.fail("I-12", "%s approved %s with another digest", name, a.name())
 		case w.rules.edits > edits:
 			w.sometimes("policy edit while a vote is on its way")
+		}
+		if s := w.rules.standsIn(name, b.sent, time.Now(), 0); s != nil && v.Request.State == access.RequestPending && !slices.ContainsFunc(a.votes, func(b ballot) bool { return b.by == s.from }) {
+			w.vote(a, as, s.from) // who is away after all votes as well: it is one vote of the two
 		}
 		if v.Request.State == access.RequestIsGranted && v.Grant != nil && v.Grant.State == access.Scheduled {
 			w.sometimes("approved and waiting to start")
@@ -622,15 +650,38 @@ func (w *world) vote(a, as *ask, name string) {
 	}
 }
 
-// approvalsOf counts the people whose yes may count.
-func (a *ask) approvalsOf() int {
+// approvalsOf counts the people whose yes may count, and says when the last of them gave it.
+func (a *ask) approvalsOf() (n int, since time.Time) {
 	yes := map[string]bool{}
+	since = a.sent
+	count := func(name string, b ballot) bool {
+		if yes[name] {
+			return false
+		}
+		yes[name], since = true, latest(since, b.sent)
+		return true
+	}
 	for _, b := range a.votes {
-		if b.approve && b.by != a.who && slices.Contains(approvers, b.by) {
-			yes[b.by] = true
+		if b.approve && b.by != a.who && (slices.Contains(approvers, b.by) || b.by == "root" && a.role == "writer") {
+			count(b.by, b)
 		}
 	}
-	return len(yes)
+	slack := a.w.oracle.slack + prompt
+	for _, b := range a.votes {
+		until := b.heard
+		if until.IsZero() {
+			until = time.Now()
+		}
+		if !b.approve || b.by == a.who || !slices.Contains(standIns, b.by) {
+			continue
+		}
+		for _, s := range a.w.rules.standIns { // more than one may have held, where a failover took an end back
+			if s.may(b.by, b.sent, until, slack) && s.from != a.who && count(s.from, b) {
+				break
+			}
+		}
+	}
+	return len(yes), since
 }
 
 func (w *world) at(t time.Time) string { return fmt.Sprintf("%.6f", t.Sub(w.began).Seconds()) }

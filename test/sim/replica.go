@@ -67,8 +67,8 @@ func (w *world) start(id int) {
 	r.time = r.clock.read
 	b, err := broker.New(broker.Config{
 		Journal: journalSeam{r, j}, Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
-		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
-		Replica: r.name(), Alone: w.swarm.replicas == 1, Backstop: w.swarm.backstop, Log: log, Rand: w.randomness(r.number()),
+		Integrations: []access.Schema{deskSchema}, Tickets: deskSeam{r}, Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
+		Replica: r.name(), Alone: w.swarm.replicas == 1, ReviewWithin: reviewWithin, Backstop: w.swarm.backstop, Log: log, Rand: w.randomness(r.number()),
 	})
 	if err != nil {
 		panic(err) // the configuration is the simulator's own
@@ -77,8 +77,14 @@ func (w *world) start(id int) {
 	r.Broker, r.stop = b, cancel
 	w.replicas[id] = r
 	w.overs = append(w.overs, r.over)
+	tickets := make(chan struct{})
+	go func() {
+		defer close(tickets)
+		r.watchTickets(ctx)
+	}()
 	go func() {
 		defer close(r.over)
+		defer func() { <-tickets }()
 		for ctx.Err() == nil { // a failed start is started again, as a supervisor would
 			if err := b.Run(ctx); err != nil && ctx.Err() == nil {
 				time.Sleep(time.Second)
@@ -328,15 +334,8 @@ func caller() string {
 	frames := runtime.CallersFrames(pcs[:n])
 	for {
 		f, more := frames.Next()
-		if name, ours := strings.CutPrefix(f.Function, "stint/internal/broker.(*Broker)."); ours {
-			name, _, _ = strings.Cut(name, ".")
-			name, _, _ = strings.Cut(name, "_planted") // a step of a mutant is named like that of the product
-			if name == "watchSessions" {
-				name += "-fm" // as it was called when seeds were first drawn: who asks is part of what they draw by
-			}
-			if name != "update" && name != "insist" && len(names) < 2 && (len(names) == 0 || names[0] != name) {
-				names = append(names, name)
-			}
+		if name := drawn(f.Function); name != "" && len(names) < 2 && (len(names) == 0 || names[0] != name) {
+			names = append(names, name)
 		}
 		if !more {
 			break
@@ -345,6 +344,41 @@ func caller() string {
 	name := strings.Join(names, "<")
 	callers.names[pcs] = name
 	return name
+}
+
+// drawn is the name by which a function of the broker asks; empty for what has none.
+func drawn(function string) string {
+	name, ours := strings.CutPrefix(function, "stint/internal/")
+	of, method, isMethod := strings.Cut(name, ").")
+	if !ours || !isMethod {
+		return ""
+	}
+	method, _, _ = strings.Cut(method, ".")
+	method, _, _ = strings.Cut(method, "_planted") // a step of a mutant is named like that of the product
+	if as, other := drawnAs[of+")."+method]; other {
+		return as
+	}
+	if of != "broker.(*Broker" {
+		return ""
+	}
+	return method
+}
+
+// drawnAs are functions that have other names than when seeds were first drawn: who asks
+// is part of what they draw by. Those without a name are passed over.
+var drawnAs = map[string]string{
+	"broker.(*Broker).update":        "",
+	"broker.(*Broker).insist":        "",
+	"broker.(*Broker).watchSessions": "watchSessions-fm",
+
+	"approvers.(*Copy).Ask":     "counting",
+	"approvers.(*Copy).fresh":   "readRoster",
+	"broker.(*Broker).users":    "",
+	"broker.(*Broker).users-fm": "",
+
+	"ticketdesk.(*Desk).Read":      "readTicket",
+	"ticketdesk.(*Desk).look":      "look",
+	"ticketdesk.(*Desk).personify": "personify",
 }
 
 // callers are the names of those that asked before, by where they stand.

@@ -142,6 +142,7 @@ func (w *world) rest() {
 			w.fail("I-15", "%s is version %d and the log says %d", g.ID, g.Version, o.versions[string(g.ID)])
 		}
 	}
+	o.reviews()
 	o.promises(w.now())
 }
 

@@ -15,12 +15,15 @@ func (o *oracle) strict(live []access.Grant) {
 		w.fail("rule", "the store had to refuse a change that breaks a rule: %s", broken[0])
 	}
 	for _, g := range live {
+		o.within(g)
 		if g.State != access.Active {
 			continue
 		}
 		switch has := g.ExpiresAt.Sub(g.ActiveAt); {
 		case has > g.Duration:
 			w.fail("I-11", "%s is active for %s, and its duration is %s", g.ID, has, g.Duration)
+		case g.Emergency.Is() && has > access.MaxEmergency:
+			w.fail("I-11", "%s is break-glass access for %s", g.ID, has)
 		case has > roleTimes[g.Role]:
 			w.fail("I-11", "%s is active for %s as %s, which is for %s at most", g.ID, has, g.Role, roleTimes[g.Role])
 		}

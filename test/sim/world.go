@@ -42,6 +42,7 @@ type world struct {
 	lives    []int
 	overs    []chan struct{} // of all lives
 	places   []access.Connection
+	desk     *desk
 
 	ops          []string // of all steps, where there is a script
 	io           int64    // steps of replicas so far
@@ -78,7 +79,7 @@ var horizon = 24 * time.Hour
 
 func newWorld(seed uint64) *world {
 	w := &world{sched: newSched(seed), seed: seed, counts: map[string]int64{}, tagger: newTagger(fmt.Sprint("tag key of ", seed)),
-		back: map[access.Place]time.Time{}, listed: map[access.Place][]connector.Artefact{}}
+		desk: &desk{tickets: map[string]*ticket{}}, back: map[access.Place]time.Time{}, listed: map[access.Place][]connector.Artefact{}}
 	w.swarm = newSwarm(w.sched)
 	return w
 }
@@ -102,7 +103,7 @@ func (w *world) build() error {
 	}
 	w.store.Keep() // documents and logins are from before the day: without them nobody knows a target to look at
 	w.raiseHosts()
-	w.rules.start()
+	w.rules.start(w.began)
 	w.oracle.begin(w)
 	w.sched.after = w.oracle.look
 	return nil
@@ -111,13 +112,13 @@ func (w *world) build() error {
 // settle puts people, logins and documents into a store.
 func (w *world) settle(s broker.Store) error {
 	ctx := context.Background()
-	if err := s.Update(ctx, func(tx broker.Tx) error { return tx.SavePrincipals(principals()...) }); err != nil {
+	if err := s.Update(ctx, func(tx broker.Tx) error { return tx.SavePrincipals(w.principals()...) }); err != nil {
 		return err
 	}
 	// A broker that only speaks for the administrator who sets everything up.
 	r := &replica{w: w}
 	b, err := broker.New(broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
-		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1, Replica: "setup",
+		Integrations: []access.Schema{deskSchema}, Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1, Replica: "setup",
 		Log: discard, Rand: w.randomness(-2)})
 	if err != nil {
 		return err
@@ -127,13 +128,17 @@ func (w *world) settle(s broker.Store) error {
 			return err
 		}
 	}
-	if _, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "policy.yaml", Text: w.documents()}}, false); err != nil {
-		return err
-	}
 	// One administrator edits documents all day, and the other has agreed to it.
 	p, err := b.SetTwoPersons(ctx, caller1("root"), broker.TwoOff, "the day is short")
-	if err == nil {
-		_, err = b.Approve(ctx, caller1("rita"), string(p.ID), p.Digest, "")
+	if err != nil {
+		return err
+	}
+	if _, err := b.Approve(ctx, caller1("rita"), string(p.ID), p.Digest, ""); err != nil {
+		return err
+	}
+	done, err := b.Apply(ctx, caller1("root"), []policy.File{{Name: "policy.yaml", Text: w.documents()}}, false)
+	if err == nil && done.Proposal != nil {
+		return fmt.Errorf("the documents of the day wait for a second person: %v", done.Grave)
 	}
 	return err
 }
@@ -333,6 +338,10 @@ func (w *world) unfold() {
 	w.sweepMemory()
 	w.nextAsk()
 	w.nextChore()
+	w.nextStandIn()
+	for _, who := range vendors {
+		w.nextContract(who)
+	}
 	w.in(horizon-2*time.Hour-10*time.Minute, "quiet", "", func() { w.calm = true; w.endStorm() })
 }
 
@@ -430,10 +439,14 @@ func (w *world) pauseOne() {
 }
 
 func (w *world) downOne() {
-	p := pick(w.sched, w.places).Place()
+	p := pick(w.sched, append(slices.Clone(w.places), deskAt)).Place()
 	until := w.now().Add(w.between(5*time.Second, 8*time.Minute))
 	w.back[p] = until
 	w.disturb(p, until)
+	if p == deskAt.Place() {
+		w.sometimes("the ticket system is down")
+		return
+	}
 	w.sometimes("a target is down")
 }
 

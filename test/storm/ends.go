@@ -11,10 +11,8 @@ import (
 
 // ends lets very many grants end at one instant, on targets that all answer.
 func (s *storm) ends(ctx context.Context) error {
-	for _, n := range slices.Compact([]int{1, 100, 1000, 10_000, max(s.most, 10_000)}) {
-		if n > s.most {
-			continue
-		}
+	sizes := slices.DeleteFunc(slices.Clone(s.smaller), func(n int) bool { return n >= s.most })
+	for _, n := range append(sizes, s.most) {
 		x, err := s.endTogether(ctx, n, min(s.places, n), 0)
 		if err != nil {
 			return err
@@ -52,6 +50,7 @@ type ended struct {
 	revived        time.Duration // from the dead places' return to their last account gone
 	rested, most   float64       // MB, before and during
 	cpu            time.Duration
+	load           load // of the database server, until all was recorded
 	places, grants int
 }
 
@@ -65,12 +64,17 @@ func (x ended) report(s *storm, name string) {
 	s.figure(name+"last account gone", x.last.Seconds(), "s", goal, met)
 	s.figure(name+"all recorded", x.recorded.Seconds(), "s", "", false)
 	s.figure(name+"processor time for each", float64(x.cpu.Microseconds())/1000/float64(x.grants), "ms", "", false)
+	if x.load.commits > 0 {
+		s.figure(name+"processor time of the database server for each", float64(x.load.cpu.Microseconds())/1000/float64(x.grants), "ms", "", false)
+		s.figure(name+"transactions for each", float64(x.load.commits+x.load.rollbacks)/float64(x.grants), "", "", false)
+		s.figure(name+"transactions taken back for each", float64(x.load.rollbacks)/float64(x.grants), "", "", false)
+	}
 	s.figure(name+"memory before", x.rested, "MB", "", false)
 	s.figure(name+"most memory", x.most, "MB", "", false)
 }
 
 func (s *storm) endTogether(ctx context.Context, n, places, dead int) (x ended, err error) {
-	h, err := newHouse(ctx, s.store, places, s.delay)
+	h, err := newHouse(ctx, s.store, places, s.delay, s.costs != "")
 	if err != nil {
 		return x, err
 	}
@@ -102,6 +106,13 @@ func (s *storm) endTogether(ctx context.Context, n, places, dead int) (x ended, 
 		return x, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
+	before, err := h.load(ctx)
+	if err == nil && s.costs != "" {
+		err = h.server.Exec(ctx, "postgres", "SELECT pg_stat_statements_reset()")
+	}
+	if err != nil {
+		return x, err
+	}
 	used := cpuTime()
 	if err := h.gone(ctx, &x, end, dead); err != nil {
 		return x, err
@@ -121,7 +132,14 @@ func (s *storm) endTogether(ctx context.Context, n, places, dead int) (x ended, 
 		return x, err
 	}
 	x.most = most()
-	return x, nil
+	if s.costs != "" {
+		if err := h.writeStatements(ctx, s.costs); err != nil {
+			return x, err
+		}
+	}
+	after, err := h.load(ctx)
+	x.load = after.since(before)
+	return x, err
 }
 
 func (s *storm) fillTime() time.Duration {

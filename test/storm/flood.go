@@ -62,7 +62,7 @@ type phase struct {
 // phase runs for the length of -calls, after as long again in which nothing counts.
 func (s *storm) phase(ctx context.Context, flood int) (x phase, err error) {
 	const places = 8
-	h, err := newHouse(ctx, s.store, places, 10*time.Millisecond)
+	h, err := newHouse(ctx, s.store, places, 10*time.Millisecond, false)
 	if err != nil {
 		return x, err
 	}

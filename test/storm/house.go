@@ -45,7 +45,7 @@ const installation = "storm"
 func address(i int) string { return fmt.Sprintf("10.0.%d.%d:1", i/250, i%250) }
 
 // newHouse makes a store with people, documents and so many places.
-func newHouse(ctx context.Context, kind string, places int, delay time.Duration) (h *house, err error) {
+func newHouse(ctx context.Context, kind string, places int, delay time.Duration, statements bool) (h *house, err error) {
 	h = &house{device: make([]byte, 32)}
 	defer func() {
 		if err != nil {
@@ -59,8 +59,17 @@ func newHouse(ctx context.Context, kind string, places int, delay time.Duration)
 	case "sqlite":
 		h.config.Path = filepath.Join(h.dir, "stint.db")
 	case "postgres":
-		if h.server, err = pgtest.Launch(ctx, pgtest.Options{Fsync: true, MaxConnections: 100}); err != nil {
+		opt := pgtest.Options{Fsync: true, Conf: map[string]string{"shared_buffers": "128MB"}} // as PostgreSQL comes
+		if statements {
+			opt.Conf["shared_preload_libraries"] = "pg_stat_statements"
+		}
+		if h.server, err = pgtest.Launch(ctx, opt); err != nil {
 			return h, err
+		}
+		if statements {
+			if err := h.server.Exec(ctx, "postgres", "CREATE EXTENSION pg_stat_statements"); err != nil {
+				return h, err
+			}
 		}
 		if err := h.server.CreateDatabase(ctx, "stint"); err != nil {
 			return h, err

@@ -14,7 +14,7 @@ import (
 // issue measures the way from asking to the shown credential, without the doors,
 // on targets that take no time.
 func (s *storm) issue(ctx context.Context) (err error) {
-	h, err := newHouse(ctx, s.store, 4, 0)
+	h, err := newHouse(ctx, s.store, 4, 0, false)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // how soon something that is due is revoked, and how much memory it takes. The
 // measured process is another one, so that what filling took does not count.
 func (s *storm) live(ctx context.Context) (err error) {
-	h, err := newHouse(ctx, s.store, s.places, s.delay)
+	h, err := newHouse(ctx, s.store, s.places, s.delay, false)
 	if err != nil {
 		return err
 	}

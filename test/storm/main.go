@@ -31,9 +31,11 @@ type options struct {
 	store    string
 	evidence string
 	profile  string
+	costs    string
 	parts    []string
 	delay    time.Duration // of each call to a target
 	most     int           // grants that end at one instant
+	smaller  []int         // and how many in the storms before
 	places   int
 	dead     int // of the places
 	live     []int
@@ -63,6 +65,7 @@ func parse(args []string) (o options, err error) {
 	fs.StringVar(&o.store, "store", "sqlite", "sqlite or postgres")
 	fs.StringVar(&o.evidence, "evidence", "", "folder for the result, for make assurance")
 	fs.StringVar(&o.profile, "cpuprofile", "", "write a processor profile of the last storm to this file")
+	fs.StringVar(&o.costs, "statements", "", "write what each statement cost the database server in the last storm to this file; takes pg_stat_statements")
 	fs.DurationVar(&o.delay, "delay", 100*time.Millisecond, "what each call to a target takes")
 	fs.IntVar(&o.most, "ends", 100_000, "grants that end at one instant")
 	fs.IntVar(&o.places, "places", 100, "targets that they are on")
@@ -72,16 +75,16 @@ func parse(args []string) (o options, err error) {
 	fs.StringVar(&o.measured, "measured", "", "be the process that is measured, on the store in this folder")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to fill the store")
 	only := fs.String("parts", "ends,dead,live,flood", "which of "+strings.Join(parts, ", "))
+	smaller := fs.String("smaller", "1,100,1000,10000", "storms before that one; none that is not smaller")
 	live := fs.String("live", "10000,100000", "how many live grants to start with; the first is what the others are compared with")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	for word := range strings.SplitSeq(*live, ",") {
-		var n int
-		if _, err := fmt.Sscan(word, &n); err != nil || n < 1 {
-			return o, fmt.Errorf("%q is not a number of grants", word)
-		}
-		o.live = append(o.live, n)
+	if o.live, err = numbers(*live); err != nil {
+		return o, err
+	}
+	if o.smaller, err = numbers(*smaller); err != nil {
+		return o, err
 	}
 	o.parts = strings.Split(*only, ",")
 	for _, p := range o.parts {
@@ -93,6 +96,17 @@ func parse(args []string) (o options, err error) {
 		return o, errors.New("some places must be alive")
 	}
 	return o, nil
+}
+
+func numbers(list string) (all []int, err error) {
+	for word := range strings.SplitSeq(list, ",") {
+		var n int
+		if _, err := fmt.Sscan(word, &n); err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a number of grants", word)
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
 // storm is one run.

@@ -28,7 +28,7 @@ func SetNumber(tx Tx, name string, n int64) error {
 	return tx.SaveSetting(name, binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
-// TestCountersLoseNothing: read, add one, write, by many at once.
+// countersLoseNothing: read, add one, write, by many at once.
 func countersLoseNothing(t *testing.T, s Store) {
 	const workers, rounds = 8, 15
 	var wg sync.WaitGroup
@@ -53,7 +53,7 @@ func countersLoseNothing(t *testing.T, s Store) {
 	}
 }
 
-// TestNoWriteSkew: two may each switch one light off, as long as the other is
+// noWriteSkew: two may each switch one light off, as long as the other is
 // on. Snapshots alone would let both.
 func noWriteSkew(t *testing.T, s Store) {
 	for round := range 10 {
@@ -85,7 +85,7 @@ func noWriteSkew(t *testing.T, s Store) {
 	}
 }
 
-// TestTransfersKeepTheSum: every view, at any moment, sees the same total.
+// transfersKeepTheSum: every view, at any moment, sees the same total.
 func transfersKeepTheSum(t *testing.T, s Store) {
 	const accounts, each = 5, 100
 	name := func(i int) string { return fmt.Sprint("account", i) }
@@ -136,7 +136,7 @@ func transfersKeepTheSum(t *testing.T, s Store) {
 	wg.Wait()
 }
 
-// TestOneOfManyMakesIt: many want the same privilege; one intends it, the others
+// oneOfManyMakesIt: many want the same privilege; one intends it, the others
 // find it there.
 func oneOfManyMakesIt(t *testing.T, s Store) {
 	var mu sync.Mutex
@@ -260,7 +260,7 @@ func leases(t *testing.T, s Store) {
 	}
 }
 
-// TestClaimsDoNotOverlap: many workers, each entitlement once.
+// claimsDoNotOverlap: many workers, each entitlement once.
 func claimsDoNotOverlap(t *testing.T, s Store) {
 	const n = 60
 	update(t, s, func(tx Tx) error {

@@ -118,7 +118,7 @@ var cases = []struct {
 	{"Rules", rules},
 	{"Reviews", reviews},
 	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
-	{"Delegations", delegations},
+	{"Delegations", delegations}, {"Tasks", tasks},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 
@@ -127,6 +127,7 @@ var clockCases = []struct {
 	run  func(*testing.T, Store, *Clock)
 }{
 	{"Due", due},
+	{"Chase", chase},
 	{"ScheduledGrantMayBeginLate", scheduledGrantMayBeginLate},
 	{"TimeNeverGoesBack", timeNeverGoesBack},
 	{"ReviewsDue", reviewsDue},

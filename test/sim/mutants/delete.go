@@ -22,7 +22,7 @@ import (
 var protective = []string{
 	brk + "provision.go", brk + "remove.go", brk + "end.go", brk + "life.go", brk + "hold.go", brk + "credential.go", brk + "quarantine.go",
 	brk + "sweep.go", brk + "start.go", brk + "eligibility.go", brk + "revoke.go", brk + "people.go", brk + "submit.go", brk + "decide.go",
-	brk + "beat.go", brk + "due.go", brk + "target.go", brk + "effects.go", brk + "journal.go", brk + "revokeaway.go", brk + "away.go", brk + "ahead.go",
+	brk + "beat.go", brk + "due.go", brk + "target.go", brk + "effects.go", brk + "journal.go", brk + "revokeaway.go", brk + "away.go", "internal/ahead/ahead.go", "internal/ahead/read.go",
 	acc + "grant.go", acc + "entitlement.go", acc + "approval.go", acc + "request.go", acc + "principal.go",
 }
 
@@ -106,16 +106,17 @@ func (m mutant) pkg() string { return path.Dir("internal/" + m.name) }
 func judgesItself(pkg string) bool { return pkg+"/" == acc }
 
 // filesToDelete reads what was asked for: names of files of internal/broker, or of
-// internal/access with "access/" before them; "protective" for all that count.
+// another package with its name before them, access/grant; "protective" for all that count.
 func filesToDelete(asked string) (files []string) {
 	for name := range strings.SplitSeq(asked, ",") {
-		switch more, access := strings.CutPrefix(name, "access/"); {
+		file := strings.TrimSuffix(name, ".go") + ".go"
+		switch {
 		case name == "protective":
 			files = append(files, protective...)
-		case access:
-			files = append(files, acc+strings.TrimSuffix(more, ".go")+".go")
+		case strings.Contains(name, "/"):
+			files = append(files, "internal/"+file)
 		default:
-			files = append(files, brk+strings.TrimSuffix(name, ".go")+".go")
+			files = append(files, brk+file)
 		}
 	}
 	return files

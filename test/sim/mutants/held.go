@@ -46,11 +46,11 @@ var held = []mutant{
 
 	// Without the store.
 	{"away-and-granting", "fail-closed table: the store takes one change and refuses the next, and grants go on", one(brk+"broker.go", "if b.pulse.isAway() {\n\t\treturn access.Fail", "if b.pulse.isAway() && tx == nil {\n\t\treturn access.Fail")},
-	{"others-lose-it-too", "T-19: without the store, who leaves takes it from those who stay", one(brk+"ahead.go", "if first || h.end.After(remove) {\n\t\t\tremove = h.end", "if first || h.end.Before(remove) {\n\t\t\tremove = h.end")},
-	{"nothing-ends-without-the-store", "T-14: the database is down, and access goes on", one(brk+"away.go", "t := b.ahead.take()", "t := b.ahead.take()\n\t\t\tt.removals, t.spoilings = nil, nil")},
+	{"others-lose-it-too", "T-19: without the store, who leaves takes it from those who stay", one("internal/ahead/ahead.go", "if first || h.end.After(remove) {\n\t\t\tremove = h.end", "if first || h.end.Before(remove) {\n\t\t\tremove = h.end")},
+	{"nothing-ends-without-the-store", "T-14: the database is down, and access goes on", one(brk+"away.go", "t := b.ahead.Take()", "t := b.ahead.Take()\n\t\t\tt.Removals, t.Spoilings = nil, nil")},
 	{"unheard-not-away", "fail-closed table: the standby is gone, commits hang, and the store counts as well because it can be read", one(brk+"away.go", "isSlow(within, begun, &b.pulse.wrote)", "isSlow(within, begun, &b.pulse.worked)")},
 	{"journal-merged-twice", "I-15: what was done without the store is in the log twice", one(brk+"journal.go", "tx.SaveSetting(name, strconv.AppendUint(nil, max(n-1, done), 10))", "tx.SaveSetting(name, strconv.AppendUint(nil, max(0, done), 10))")},
-	{"revoked-and-forgotten", "T-14: a revocation without the store is forgotten when the process dies", one(brk+"away.go", "b.ahead.endNow(e.Grants)", "_ = e.Grants")},
+	{"revoked-and-forgotten", "T-14: a revocation without the store is forgotten when the process dies", one(brk+"away.go", "b.ahead.EndNow(e.Grants)", "_ = e.Grants")},
 	{"journal-never-merged", "T-14: what was revoked without the store is live again when it is back", one(brk+"journal.go", "_, err = b.endGrants(tx, fx, gs, access.ByPerson, e.Why, actor)\n\t\treturn err", "_ = gs\n\t\treturn nil")},
 }
 
@@ -70,4 +70,4 @@ var clocks = []mutant{
 }
 
 // all are the planted bugs.
-func all() []mutant { return slices.Concat(mutants, held, clocks) }
+func all() []mutant { return slices.Concat(mutants, parties, held, clocks) }

@@ -106,7 +106,7 @@ var mutants = []mutant{
 	{"approval-widens", "T-08: the shorter time that an approver left is not heeded", one(acc+"approval.go",
 		"d = min(d, a.Duration)", "d = max(d, a.Duration)")},
 	{"not-decided-again", "T-09: policy and people changed between the request and its approval", one(brk+"start.go",
-		"lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)\n\t\tif no = errors.Join(b.freshStill(tx, g.Principal, g.Emergency), no); no != nil {", "lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)\n\t\tif no = nil; no != nil {")},
+		"lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)\n\t\tif no = errors.Join(b.freshStill(tx, set, g.Principal, g.Emergency), no); no != nil {", "lasting, no := b.stillAllowed(tx, fx, set, g, policy.AtActivation)\n\t\tif no = nil; no != nil {")},
 	{"eligibility-never-again", "T-36: groups, policy and users are looked at once", one(brk+"broker.go", "b.watchEligibility, ", "")},
 	{"new-version-ignored", "T-33: new documents count for new requests only", one(brk+"eligibility.go",
 		"Conditional: now.Version() == dealtWith,", "Conditional: true,")},

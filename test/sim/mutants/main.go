@@ -66,7 +66,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only mutants whose name contains one of these, apart by commas")
 	flag.StringVar(&o.evidence, "evidence", "", "put results for the assurance report into this folder")
 	flag.StringVar(&o.page, "record", "", "write the scores of all mutants into this page")
-	flag.StringVar(&o.remove, "delete", "", "take single statements of these files away, apart by commas, and not the listed mutants: names in internal/broker, `access/name`, or `protective` for all that count")
+	flag.StringVar(&o.remove, "delete", "", "take single statements of these files away, apart by commas, and not the listed mutants: names in internal/broker, `package/name`, or `protective` for all that count")
 	flag.IntVar(&o.sample, "sample", 1, "with -delete: only every so-manieth statement")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -46,6 +46,20 @@ func (tx *Tx) Task(agent access.PrincipalID, id access.TaskID) (access.Task, err
 	return t, nil
 }
 
+// Tasks lists tasks, by agent and then by name.
+func (tx *Tx) Tasks(q access.TaskQuery) (found []access.Task, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	for key, t := range tx.s.tasks {
+		if (q.Agent == "" || t.Agent == q.Agent) && (q.After == "" || key > q.After) && (!q.Open || t.EndedAt.IsZero() && t.EndsAt.After(tx.now)) {
+			found = append(found, t)
+		}
+	}
+	slices.SortFunc(found, func(a, b access.Task) int { return cmp.Compare(a.Key(), b.Key()) })
+	return found[:min(len(found), limited(q.Limit, 100, 1000))], nil
+}
+
 // SaveTasks writes tasks.
 func (tx *Tx) SaveTasks(ts ...access.Task) error {
 	if err := tx.writes(); err != nil {

@@ -9,18 +9,13 @@ import (
 	"stint/internal/access"
 )
 
-// requestRow is a request without its votes, and how many there are.
+// requestRow is a request without its votes, and how many there are. due is when time
+// next does something to it, which its votes have a part in: they open stages.
 type requestRow struct {
 	access.Request
 	count  int
 	needed int // how many approvals there must at least be
-}
-
-func (r *requestRow) due() int64 {
-	if at := r.DueAt(); !at.IsZero() {
-		return at.UnixMilli()
-	}
-	return never
+	due    int64
 }
 
 type requestTable struct {
@@ -49,7 +44,7 @@ func (t *requestTable) set(id access.RequestID, row *requestRow) {
 	if old := t.rows[id]; old != nil {
 		t.ids.drop(string(id))
 		t.states[old.State].drop(string(id))
-		t.due.drop(moment{old.due(), string(id)})
+		t.due.drop(moment{old.due, string(id)})
 		if old.Extends != "" {
 			t.extending[old.Extends] = slices.DeleteFunc(slices.Clone(t.extending[old.Extends]), func(x access.RequestID) bool { return x == id })
 		}
@@ -61,8 +56,8 @@ func (t *requestTable) set(id access.RequestID, row *requestRow) {
 	t.rows[id] = row
 	t.ids.add(string(id))
 	t.states[row.State].add(string(id))
-	if due := row.due(); due != never {
-		t.due.add(moment{due, string(id)})
+	if row.due != never {
+		t.due.add(moment{row.due, string(id)})
 	}
 	if row.Extends != "" {
 		t.extending[row.Extends] = append(slices.Clone(t.extending[row.Extends]), id)
@@ -118,7 +113,7 @@ func (tx *Tx) SaveRequests(rs ...access.Request) error {
 
 func (tx *Tx) saveRequest(r access.Request) error {
 	t := &tx.s.requests
-	row := &requestRow{Request: cloneRequest(r), count: len(r.Approvals), needed: neededBy(r.Decision)}
+	row := &requestRow{Request: cloneRequest(r), count: len(r.Approvals), needed: neededBy(r.Decision), due: millis(r.DueAt())}
 	old := t.rows[r.ID]
 	if r.Version == 1 {
 		if err := newRequestRule(row); err != nil {

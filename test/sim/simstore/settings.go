@@ -91,6 +91,9 @@ func (tx *Tx) Setting(name string) ([]byte, error) {
 	return append([]byte{}, v...), nil
 }
 
+// ChannelState is nil: nothing here reads anything outside.
+func (tx *Tx) ChannelState(string) ([]byte, error) { return nil, tx.err }
+
 // SaveSetting sets a named value; nil unsets it.
 func (tx *Tx) SaveSetting(name string, value []byte) error {
 	if err := tx.writes(); err != nil {

@@ -1,0 +1,4 @@
+-- For PostgreSQL only, where a rule called a function for each change of a row.
+
+-- +goose Up
+SELECT 1;

@@ -1,0 +1,99 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/a-h/templ"
+
+	"stint/internal/api"
+	"stint/internal/web/views"
+)
+
+// Holder is what the pages of one's own access need of the control plane.
+type Holder interface {
+	// Access is what the visitor holds, and what is on its way to them.
+	Access(ctx context.Context, v Visitor) (views.Access, error)
+	// Extend asks for more time on a grant of theirs, which is a request of its own.
+	Extend(ctx context.Context, v Visitor, id, by, why string) (api.Request, error)
+	// Voted are requests that the visitor voted on, the newest first.
+	Voted(ctx context.Context, v Visitor) ([]api.Request, error)
+	// Keep and Forget are about favourites of theirs.
+	Keep(ctx context.Context, v Visitor, name string, w views.Wish) error
+	Forget(ctx context.Context, v Visitor, name string) error
+}
+
+// home shows what somebody holds. A session by recovery code is for making a passkey, and
+// is shown the way there.
+func (s *Site) home(v *visit) error {
+	if v.person.Enrols {
+		return s.you(v)
+	}
+	a, err := s.doors.Access(v.r.Context(), v.Visitor)
+	if err != nil {
+		return err
+	}
+	a = a.At(v.at)
+	return s.show(v, sheet{title: "My access", lede: "What you hold right now, when it ends, and what is on its way.", nav: "home", live: "access"}, views.AccessPage(a))
+}
+
+// accessLive is what changes on that page.
+func (s *Site) accessLive(v *visit) (templ.Component, error) {
+	a, err := s.doors.Access(v.r.Context(), v.Visitor)
+	if err != nil {
+		return nil, err
+	}
+	return views.AccessLive(a.At(v.at)), nil
+}
+
+// back answers an act on something that one holds: where it was done on the page of one's
+// access by a script, with all of that anew, and else with the page it came from.
+func (s *Site) back(v *visit, id string) error {
+	if v.partly() {
+		body, err := s.accessLive(v)
+		if err != nil {
+			return err
+		}
+		return s.piece(v, http.StatusOK, body)
+	}
+	if v.r.PostForm.Get("back") == "/" {
+		v.redirect("/")
+		return nil
+	}
+	v.redirect("/r/" + id)
+	return nil
+}
+
+// extend asks for more time, and goes back to where it was asked: what is granted at once
+// shows there, and what somebody has to approve is a request with a page of its own.
+func (s *Site) extend(v *visit) error {
+	f := v.r.PostForm
+	r, err := s.doors.Extend(v.r.Context(), v.Visitor, v.r.PathValue("id"), strings.TrimSpace(f.Get("for")), strings.TrimSpace(f.Get("why")))
+	if err != nil {
+		return err
+	}
+	if r.State == api.RequestApproved || v.partly() {
+		v.r.PostForm.Set("back", "/")
+		return s.back(v, r.ID)
+	}
+	v.redirect("/r/" + r.ID)
+	return nil
+}
+
+func (s *Site) keepFavourite(v *visit) error {
+	w := wishOf(v.r.PostForm)
+	if err := s.doors.Keep(v.r.Context(), v.Visitor, strings.TrimSpace(v.r.PostForm.Get("name")), w); err != nil {
+		return err
+	}
+	v.redirect("/")
+	return nil
+}
+
+func (s *Site) forgetFavourite(v *visit) error {
+	if err := s.doors.Forget(v.r.Context(), v.Visitor, v.r.PostForm.Get("name")); err != nil {
+		return err
+	}
+	v.redirect("/")
+	return nil
+}

@@ -1,0 +1,198 @@
+package web
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"stint/internal/api"
+	"stint/internal/web/ui"
+	"stint/internal/web/views"
+)
+
+// sheet is a page before it is shown: what it is called, and what it needs around it.
+type sheet struct {
+	title string
+	lede  string     // a sentence below the title
+	own   bool       // the page has its own heading
+	nav   string     // key of its link in the rail
+	up    []ui.Crumb // the pages above it
+	// live is what keeps it true: the name of a view, with ids as a query, such as
+	// "request&id=req_…". Empty: nothing does.
+	live string
+	// signing loads the script that asks for passkeys.
+	signing bool
+	// still runs no script: for pages that show a secret.
+	still  bool
+	status int // 200 unless said
+}
+
+// show answers with a whole page.
+func (s *Site) show(v *visit, sh sheet, body templ.Component) error {
+	f := ui.Frame{Title: sh.title, Lede: sh.lede, Own: sh.own, Crumbs: sh.up, Nav: sh.nav, Theme: v.theme(), Here: "/", Now: v.at, Signing: sh.signing, Still: sh.still}
+	if v.r.Method == http.MethodGet {
+		f.Here = localPath(v.r.URL.RequestURI())
+	}
+	if v.person.Principal != "" {
+		f.Person, f.Groups = personOf(v.person), railOf(v.person)
+		if sh.live != "" && !sh.still {
+			f.Live = "/events?view=" + sh.live
+		}
+	}
+	status := sh.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	v.w.Header().Set("Content-Security-Policy", policyOf(v.nonce, f))
+	ctx := templ.WithNonce(v.r.Context(), v.nonce)
+	return v.write(status, func(out *bytes.Buffer) error { return ui.Shell(f).Render(templ.WithChildren(ctx, body), out) })
+}
+
+// piece answers an act of htmx with a part of a page. Its nonce is its own; the browser
+// takes the page's for it, if the answer is from here.
+func (s *Site) piece(v *visit, status int, body templ.Component) error {
+	v.w.Header().Set("Content-Security-Policy", policyOf(v.nonce, ui.Frame{Person: &ui.Person{}}))
+	return v.write(status, func(out *bytes.Buffer) error { return body.Render(templ.WithNonce(v.r.Context(), v.nonce), out) })
+}
+
+// partly reports whether htmx asks, for a part of a page.
+func (v *visit) partly() bool { return v.r.Header.Get("HX-Request-Type") == "partial" }
+
+// write sends what render makes; nothing of it, if that fails.
+func (v *visit) write(status int, render func(*bytes.Buffer) error) error {
+	var out bytes.Buffer
+	if err := render(&out); err != nil {
+		return fmt.Errorf("render %s: %w", v.r.URL.Path, err)
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(out.Bytes()) // the browser may be gone
+	return nil
+}
+
+// personOf is who is signed in, as the rail says it.
+func personOf(p Person) *ui.Person {
+	out := ui.Person{Name: name(p.Principal), Note: strings.Join(p.Groups, " · ")}
+	switch {
+	case p.Enrols:
+		out.Note = "came with a recovery code"
+	case p.Admin:
+		out.Note = "administrator"
+	case p.Auditor:
+		out.Note = "auditor"
+	}
+	return &out
+}
+
+// railOf are the pages that there are for somebody.
+func railOf(p Person) []ui.Group {
+	keys := ui.Link{Key: "passkeys", Href: "/passkeys", Icon: "fingerprint", Label: "Passkeys", Shortcut: "k"}
+	logins := ui.Link{Key: "sessions", Href: "/sessions", Icon: "monitor-smartphone", Label: "Sign-ins", Shortcut: "i"}
+	if p.Enrols {
+		return []ui.Group{{Links: []ui.Link{keys, logins}}}
+	}
+	out := []ui.Group{
+		{Links: []ui.Link{
+			{Key: "home", Href: "/", Icon: "key-round", Label: "My access", Shortcut: "a"},
+			{Key: "ask", Href: "/request", Icon: "plus", Label: "Request", Shortcut: "n"},
+			{Key: "requests", Href: "/requests", Icon: "inbox", Label: "Approvals", Shortcut: "r"},
+		}},
+		{Name: "You", Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: "You"}, keys, logins,
+			{Key: "device", Href: "/device", Icon: "terminal", Label: "Sign in a device"}}},
+	}
+	if p.Admin {
+		out = append(out, ui.Group{Name: "Govern", Links: []ui.Link{{Key: "kit", Href: "/_ui", Icon: "palette", Label: "Parts of the pages"}}})
+	}
+	return out
+}
+
+// headers of every page. The Referer is for ourselves: without any, browsers say
+// that a form's origin is null.
+func (v *visit) headers() {
+	h := v.w.Header()
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Content-Security-Policy", policyOf("", ui.Frame{Still: true}))
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+}
+
+// policyOf is the Content-Security-Policy of a page. A script runs if it bears the nonce,
+// and makes markup of text only through htmx, on pages that have it: see ui.Act.
+func policyOf(nonce string, f ui.Frame) string {
+	p := "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+	switch {
+	case f.Still:
+		return p + "; trusted-types 'none'"
+	case f.Person == nil:
+		return p + "; script-src 'nonce-" + nonce + "'; connect-src 'self'; trusted-types 'none'"
+	}
+	return p + "; script-src 'nonce-" + nonce + "'; connect-src 'self'; trusted-types htmx"
+}
+
+func newNonce() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// leave sends the browser to another place than ours: not as the answer to a form,
+// which our policy keeps at home wherever redirects lead, but from a page that says so.
+func (s *Site) leave(v *visit, title, to string) error {
+	v.w.Header().Set("Refresh", "0;url="+to)
+	return s.show(v, sheet{title: title, still: true}, views.Go(to))
+}
+
+// fail shows what went wrong, why, and what to do.
+func (s *Site) fail(v *visit, err error) {
+	s.refuse(v, s.doors.Refusal(v.r.Context(), err))
+}
+
+// refuse is fail for what the doors have told already: they log what they tell, once.
+func (s *Site) refuse(v *visit, e *api.Error) {
+	if v.asks {
+		v.refuse(e)
+		return
+	}
+	trouble := views.Trouble{Message: e.Message, Why: e.Why, Next: e.Next, Code: e.Code, Trace: e.Trace, SignedIn: v.person.Principal != ""}
+	sh := sheet{title: "That did not work", status: e.Status}
+	var err error
+	if v.partly() {
+		err = s.piece(v, e.Status, views.TroublePiece(trouble))
+	} else {
+		err = s.show(v, sh, views.Failed(trouble))
+	}
+	if err != nil {
+		http.Error(v.w, "internal error", http.StatusInternalServerError)
+	}
+}
+
+// themes are what one can choose; empty is the system's.
+var themes = map[string]bool{"light": true, "dark": true, "": true}
+
+// theme is the visitor's choice. It is a cookie, so that the first answer has the colours.
+func (v *visit) theme() string {
+	if t := v.cookie(themeCookie).Reveal(); themes[t] {
+		return t
+	}
+	return ""
+}
+
+func (s *Site) setTheme(v *visit) error {
+	t := v.r.PostForm.Get("theme")
+	if !themes[t] {
+		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "there are no such colours", Next: "choose light, dark, or the system's"}
+	}
+	until := time.Unix(1, 0)
+	if t != "" {
+		until = time.Now().AddDate(1, 0, 0)
+	}
+	v.setCookie(themeCookie, api.Secret(t), until)
+	v.redirect(v.r.PostForm.Get("back"))
+	return nil
+}

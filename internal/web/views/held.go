@@ -1,0 +1,234 @@
+package views
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"stint/internal/api"
+	"stint/internal/moment"
+	"stint/internal/shell"
+	"stint/internal/web/ui"
+)
+
+// Access is what somebody holds at a moment: the page they come home to.
+type Access struct {
+	Now    time.Time
+	Active []Held // what ends first comes first
+	Coming []Held // asked for or approved, and not there yet; the oldest first
+	Going  []Held // ended, and not read back as gone
+	Ended  []Held // the last few that are over, the newest first
+
+	Again      []Wish // what was asked for before, each once, the newest first
+	Favourites []Favourite
+	Stopped    string // why nothing new is granted now; empty where it is
+}
+
+// At is the same at another moment: what is left is counted from there.
+func (a Access) At(now time.Time) Access {
+	a.Now = now
+	for _, hs := range [][]Held{a.Active, a.Coming, a.Going, a.Ended} {
+		for i := range hs {
+			hs[i].Now = now
+		}
+	}
+	return a
+}
+
+// Empty reports whether nothing is held and nothing is on its way.
+func (a Access) Empty() bool { return len(a.Active)+len(a.Coming)+len(a.Going) == 0 }
+
+// Favourite is what somebody keeps under a name.
+type Favourite struct {
+	Name string
+	Wish
+}
+
+// Held is one request of somebody's own, with its grant where it has one.
+type Held struct {
+	api.Request
+	Type  string // of the target
+	Env   string // what the resource is labelled with; may be empty
+	Grade string // its criticality
+	Now   time.Time
+	More  Extension
+}
+
+// Extension is what became of the question whether a grant can last longer.
+type Extension struct {
+	By   string // by how much, as api.ParseDuration reads it; empty: it cannot
+	Asks bool   // somebody has to approve it
+	No   string // why it cannot be; empty where nobody looked
+}
+
+// Command is what to type to use it, for a person to copy.
+func (h Held) Command() string {
+	words := []string{"stint", "db", h.Resource}
+	if h.Task != "" {
+		words = append(words, "--task", h.Task)
+	}
+	return shell.Line(words...)
+}
+
+// By says who allowed it: people, or a rule.
+func (h Held) By() string {
+	var by []string
+	for _, v := range h.Votes {
+		if v.Approve {
+			by = append(by, v.Person)
+		}
+	}
+	switch {
+	case h.Emergency != "":
+		return h.Emergency
+	case len(by) > 0:
+		return "approved by " + strings.Join(by, ", ")
+	}
+	return "automatic" + under(h.Decision.Reasons)
+}
+
+// under names the rule that a decision rests on.
+func under(rs []api.Reason) string {
+	for _, r := range rs {
+		if r.Policy != "" {
+			return ", by " + r.Policy
+		}
+	}
+	return ""
+}
+
+// Soon reports whether it ends within five minutes.
+func (h Held) Soon() bool { return h.Grant != nil && h.Grant.ExpiresAt.Sub(h.Now) < 5*time.Minute }
+
+// Share is how much of its time is left, of 100.
+func (h Held) Share() int {
+	if h.Grant == nil || h.Grant.ActiveAt.IsZero() {
+		return 100
+	}
+	whole, left := h.Grant.ExpiresAt.Sub(h.Grant.ActiveAt.Time), h.Grant.ExpiresAt.Sub(h.Now)
+	if whole <= 0 || left <= 0 {
+		return 0
+	}
+	return min(int(left*100/whole), 100)
+}
+
+// Lag is how long its removal took, from the end of the right to the target's word that
+// nothing is left; empty where that word is not there.
+func (h Held) Lag() string {
+	g := h.Grant
+	if g == nil || g.VerifiedGoneAt.IsZero() || g.EndedAt.IsZero() {
+		return ""
+	}
+	d := g.VerifiedGoneAt.Sub(g.EndedAt.Time)
+	if d < 10*time.Second {
+		return strconv.FormatFloat(max(d, 0).Seconds(), 'f', 2, 64) + " s"
+	}
+	return moment.Rough(d)
+}
+
+// Outcome says how it came to its end.
+func (h Held) Outcome() string {
+	switch h.State {
+	case api.RequestDenied:
+		return "denied"
+	case api.RequestCancelled:
+		return "withdrawn"
+	case api.RequestExpired:
+		return "not answered in time"
+	}
+	if h.Grant == nil {
+		return ""
+	}
+	if h.Grant.State == api.GrantFailed {
+		return "could not be set up"
+	}
+	switch h.Grant.EndReason {
+	case api.EndReturned:
+		return "given back"
+	case api.EndRevoked:
+		return "taken away"
+	case api.EndPolicy:
+		return "no longer allowed"
+	case api.EndFailed:
+		return "could not be set up"
+	}
+	return "its time was over"
+}
+
+// Over is when it came to its end.
+func (h Held) Over() api.Time {
+	switch {
+	case h.Grant != nil && !h.Grant.EndedAt.IsZero():
+		return h.Grant.EndedAt
+	case !h.DecidedAt.IsZero():
+		return h.DecidedAt
+	}
+	return h.CreatedAt
+}
+
+// Wish is the same again, without its reason.
+func (h Held) Wish() Wish { return Wish{Resource: h.Resource, Role: h.Role, For: h.Duration} }
+
+// Steps are sent, approval, set-up, ready: where the request is. Nothing is said to be
+// done that was not confirmed.
+func (h Held) Steps() []ui.Step {
+	all := []ui.Step{{Name: "Sent", State: "done", Note: hour(h.CreatedAt)}, {Name: "Approval", State: "todo"}, {Name: "Set up", State: "todo"}, {Name: "Ready", State: "todo"}}
+	approval, setup, ready := &all[1], &all[2], &all[3]
+	if h.State == api.RequestPending {
+		approval.State, approval.Note = "now", "asked: "+askedText(h.Decision.Approvals)
+		return all
+	}
+	approval.State, approval.Note = "done", h.By()+", "+hour(h.DecidedAt)
+	setup.State = "now"
+	switch g := h.Grant; {
+	case g == nil:
+		setup.Note = "begins in a moment"
+	case g.State == api.GrantScheduled:
+		setup.Note = "begins " + moment.Ago(h.Start.Time, h.Now)
+	case g.State == api.GrantActive:
+		setup.State, ready.State, ready.Note = "done", "done", hour(g.ActiveAt)
+	case g.Detail != "":
+		setup.Note = g.Detail
+	default:
+		setup.Note = "the target is being told"
+	}
+	return all
+}
+
+// hour is a time of day that readers in several zones share.
+func hour(t api.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("15:04 UTC")
+}
+
+// askedText is whom approvals wait for: "1 of group:dba".
+func askedText(as []api.Approval) string {
+	var parts []string
+	for _, a := range as {
+		if a.Have >= a.Count || a.Later {
+			continue
+		}
+		parts = append(parts, itoa(a.Count-a.Have)+" of "+strings.Join(plainSubjects(a.From), " or "))
+	}
+	return strings.Join(parts, ", and ")
+}
+
+// plainSubjects are subjects in the words of people.
+func plainSubjects(from []string) []string {
+	out := make([]string, len(from))
+	for i, s := range from {
+		switch kind, name, ok := strings.Cut(s, ":"); {
+		case s == "*":
+			out[i] = "everybody"
+		case ok && kind == "user":
+			out[i] = name
+		case ok:
+			out[i] = kind + " " + name
+		default:
+			out[i] = s
+		}
+	}
+	return out
+}
