@@ -208,7 +208,7 @@ func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
 func freePort() (string, error) {
 	var last error
 	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(5000))))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10100+rand.IntN(4900))))
 		if err == nil {
 			return l.Addr().String(), l.Close()
 		}
