@@ -247,8 +247,8 @@ func (d doors) SignOut(ctx context.Context, v web.Visitor) error {
 	return d.ident.Logout(ctx, c)
 }
 
-// Sessions are the visitor's logins.
-func (d doors) Sessions(ctx context.Context, v web.Visitor) ([]api.Session, error) {
+// SignIns are the visitor's logins.
+func (d doors) SignIns(ctx context.Context, v web.Visitor) ([]api.Session, error) {
 	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return nil, err
@@ -256,8 +256,8 @@ func (d doors) Sessions(ctx context.Context, v web.Visitor) ([]api.Session, erro
 	return d.sessions(ctx, c)
 }
 
-// EndSession ends one of them.
-func (d doors) EndSession(ctx context.Context, v web.Visitor, id string) error {
+// EndSignIn ends one of them.
+func (d doors) EndSignIn(ctx context.Context, v web.Visitor, id string) error {
 	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return err

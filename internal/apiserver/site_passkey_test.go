@@ -203,7 +203,7 @@ func TestPasskeySignIn(t *testing.T) {
 	b := w.browser()
 	in(b).want(t, http.StatusSeeOther)
 	b.get("/you").want(t, http.StatusOK, "user:noor")
-	b.get("/sessions").want(t, http.StatusOK, "by passkey")
+	b.get("/signins").want(t, http.StatusOK, "by passkey")
 	if how, err = admin.SignIn(t.Context()); err != nil || !how.Browser || !how.Passkeys {
 		t.Errorf("how people sign in: %+v, %v", how, err)
 	}

@@ -281,7 +281,7 @@ func TestWhoSeesWhichPage(t *testing.T) {
 		method, path string
 		recovering   bool // is let in with a recovery code
 	}{
-		{"GET", "/", true}, {"GET", "/sessions", true}, {"GET", "/passkeys", true}, {"GET", "/passkeys/" + key, true}, {"POST", "/passkeys/ask", true},
+		{"GET", "/", true}, {"GET", "/signins", true}, {"GET", "/passkeys", true}, {"GET", "/passkeys/" + key, true}, {"POST", "/passkeys/ask", true},
 		{"POST", "/passkeys", true}, {"GET", "/recovery", true},
 		{"POST", "/passkeys/" + key + "/ask", false}, {"POST", "/passkeys/" + key + "/vouch", false}, {"POST", "/passkeys/" + key + "/remove", false},
 		{"POST", "/recovery/ask", false}, {"POST", "/recovery", false}, {"GET", "/requests", false}, {"GET", "/r/" + r.ID, false}, {"POST", "/r/" + r.ID + "/ask", false},

@@ -179,11 +179,11 @@ func TestBrowserSession(t *testing.T) {
 		t.Fatalf("signed out: %d %s", p.status, p.header.Get("Location"))
 	}
 	b.get("/login").want(t, http.StatusOK, "Sign in with The Corporation")
-	if to := b.signIn("corp", "/sessions"); to != "/sessions" {
+	if to := b.signIn("corp", "/signins"); to != "/signins" {
 		t.Errorf("sent to %q", to)
 	}
 	b.get("/you").want(t, http.StatusOK, "user:mira", "platform")
-	b.get("/sessions").want(t, http.StatusOK, "browser", "this one", "by corp")
+	b.get("/signins").want(t, http.StatusOK, "browser", "this one", "by corp")
 	u, err := admin.User(t.Context(), "mira")
 	check(t, err)
 	if len(u.Groups) != 1 || u.Groups[0] != "platform" {
@@ -371,7 +371,7 @@ func TestPagesAreGuarded(t *testing.T) {
 	w.withProvider(admin, "corp", `create: "yes"`)
 	in := w.browser()
 	in.signIn("corp", "/")
-	for _, at := range []string{"/", "/login", "/device", "/sessions"} {
+	for _, at := range []string{"/", "/login", "/device", "/signins"} {
 		p := in.get(at).want(t, http.StatusOK)
 		for name, want := range map[string]string{"Cache-Control": "no-store", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
 			"Cross-Origin-Opener-Policy": "same-origin", "Referrer-Policy": "same-origin"} {
@@ -394,7 +394,7 @@ func TestPagesAreGuarded(t *testing.T) {
 			t.Errorf("%s has a style or a handler in it", at)
 		}
 	}
-	for _, at := range []string{"/logout", "/sessions/end", "/login", "/login/cli", "/device", "/device/answer"} {
+	for _, at := range []string{"/logout", "/signins/end", "/login", "/login/cli", "/device", "/device/answer"} {
 		t.Run("a form from elsewhere "+at, func(t *testing.T) {
 			evil := *in
 			evil.origin = "https://evil.example"

@@ -1,5 +1,5 @@
 // Package web is the pages that people see in a browser: signing in, asking and
-// deciding, one's own passkeys and sessions. They are plain HTML forms that work without
+// deciding, one's own passkeys and sign-ins. They are plain HTML forms that work without
 // a script, on a phone, and in the dark; where scripts run, they stay true by a stream.
 //
 //	browser ─► Site ─► page ─► Doors (the control plane, behind an interface)

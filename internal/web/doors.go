@@ -31,8 +31,9 @@ type Doors interface {
 	// SignOut ends the visitor's session.
 	SignOut(ctx context.Context, v Visitor) error
 
-	Sessions(ctx context.Context, v Visitor) ([]api.Session, error)
-	EndSession(ctx context.Context, v Visitor, id string) error
+	// SignIns are the sessions that the visitor signed in to; EndSignIn ends one.
+	SignIns(ctx context.Context, v Visitor) ([]api.Session, error)
+	EndSignIn(ctx context.Context, v Visitor, id string) error
 
 	// AllowTerminal makes the code by which a command line signs in as the visitor.
 	AllowTerminal(ctx context.Context, v Visitor, t Terminal) (code api.Secret, err error)

@@ -72,7 +72,7 @@ func (s *stand) Person(context.Context, Visitor) (Person, error) {
 func (s *stand) Ways(context.Context) ([]Way, bool, error) {
 	return []Way{{Name: nasty, Title: nasty}}, true, nil
 }
-func (s *stand) Sessions(context.Context, Visitor) ([]api.Session, error) {
+func (s *stand) SignIns(context.Context, Visitor) ([]api.Session, error) {
 	return []api.Session{{ID: nasty, Kind: nasty, Client: nasty, Provider: nasty, Address: nasty, This: true}}, nil
 }
 func (s *stand) Passkeys(context.Context, Visitor) (Keyring, error) {
@@ -154,7 +154,7 @@ func (s *stand) get(t *testing.T, at string) *httptest.ResponseRecorder {
 
 // everyPage is an address of each page that a browser gets, by pattern.
 var everyPage = map[string]string{
-	"GET /{$}": "/", "GET /login": "/login?ended", "GET /device": "/device?code=" + url.QueryEscape(nasty), "GET /sessions": "/sessions", "GET /enroll": "/enroll",
+	"GET /{$}": "/", "GET /login": "/login?ended", "GET /device": "/device?code=" + url.QueryEscape(nasty), "GET /signins": "/signins", "GET /enroll": "/enroll",
 	"GET /passkeys": "/passkeys", "GET /passkeys/{id}": "/passkeys/x", "GET /recovery": "/recovery", "GET /requests": "/requests", "GET /r/{id}": "/r/x", "GET /_ui": "/_ui",
 	"GET /you": "/you", "GET /request": "/request",
 	"GET /login/cli": "/login/cli?redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F&state=AAAAAAAAAAAAAAAAAAAA&code_challenge_method=S256&code_challenge=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&device=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&client=" + url.QueryEscape(nasty),

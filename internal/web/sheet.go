@@ -93,7 +93,7 @@ func personOf(p Person) *ui.Person {
 // railOf are the pages that there are for somebody.
 func railOf(p Person) []ui.Group {
 	keys := ui.Link{Key: "passkeys", Href: "/passkeys", Icon: "fingerprint", Label: "Passkeys", Shortcut: "k"}
-	logins := ui.Link{Key: "sessions", Href: "/sessions", Icon: "monitor-smartphone", Label: "Sign-ins", Shortcut: "i"}
+	logins := ui.Link{Key: "signins", Href: "/signins", Icon: "monitor-smartphone", Label: "Sign-ins", Shortcut: "i"}
 	if p.Enrols {
 		return []ui.Group{{Links: []ui.Link{keys, logins}}}
 	}

@@ -45,8 +45,8 @@ func pages() []page {
 		{pattern: "GET /device", serve: (*Site).askCode},
 		{pattern: "POST /device", tries: true, serve: (*Site).showDevice},
 		{pattern: "POST /device/answer", tries: true, serve: (*Site).answerDevice},
-		{pattern: "GET /sessions", serve: (*Site).listSessions},
-		{pattern: "POST /sessions/end", serve: (*Site).endSession},
+		{pattern: "GET /signins", serve: (*Site).listSignIns},
+		{pattern: "POST /signins/end", serve: (*Site).endSignIn},
 
 		{pattern: "POST /login/passkey/ask", open: true, tries: true, asks: true, serve: (*Site).askSignIn},
 		{pattern: "POST /login/passkey", open: true, tries: true, serve: (*Site).signInWith},

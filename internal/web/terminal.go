@@ -140,22 +140,22 @@ func (s *Site) answerDevice(v *visit) error {
 	return s.show(v, sheet{title: "The device was refused"}, views.Done("It is not signed in, and the log says that you refused it."))
 }
 
-func (s *Site) listSessions(v *visit) error {
-	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
+func (s *Site) listSignIns(v *visit) error {
+	all, err := s.doors.SignIns(v.r.Context(), v.Visitor)
 	if err != nil {
 		return err
 	}
-	var out []views.Session
+	var out []views.SignIn
 	for _, x := range all {
-		out = append(out, views.Session{ID: x.ID, Kind: x.Kind, Client: x.Client, Provider: x.Provider, Address: x.Address, This: x.This, Since: x.CreatedAt.Time, Until: x.ExpiresAt.Time})
+		out = append(out, views.SignIn{ID: x.ID, Kind: x.Kind, Client: x.Client, Provider: x.Provider, Address: x.Address, This: x.This, Since: x.CreatedAt.Time, Until: x.ExpiresAt.Time})
 	}
-	return s.show(v, sheet{title: "Your sessions", nav: "sessions"}, views.Sessions(out))
+	return s.show(v, sheet{title: "Where you are signed in", nav: "signins"}, views.SignIns(out))
 }
 
-func (s *Site) endSession(v *visit) error {
-	if err := s.doors.EndSession(v.r.Context(), v.Visitor, v.r.PostForm.Get("id")); err != nil {
+func (s *Site) endSignIn(v *visit) error {
+	if err := s.doors.EndSignIn(v.r.Context(), v.Visitor, v.r.PostForm.Get("id")); err != nil {
 		return err
 	}
-	v.redirect("/sessions")
+	v.redirect("/signins")
 	return nil
 }

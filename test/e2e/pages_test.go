@@ -273,8 +273,8 @@ func TestPages(t *testing.T) {
 	omar.press("Make recovery codes")
 	omar.see("stint-recover-")
 	omar.shoot("recovery")
-	omar.open("/sessions")
-	omar.shoot("sessions")
+	omar.open("/signins")
+	omar.shoot("signins")
 	omar.open("/r/none")
 	omar.shoot("error")
 
