@@ -9,6 +9,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // Holder is what the pages of one's own access need of the control plane.
@@ -35,7 +36,7 @@ func (s *Site) home(v *visit) error {
 		return err
 	}
 	a = a.At(v.at)
-	return s.show(v, sheet{title: "My access", lede: "What you hold right now, when it ends, and what is on its way.", nav: "home", live: "access"}, views.AccessPage(a))
+	return s.show(v, sheet{title: words.TitleAccess, lede: words.LedeAccess, nav: "home", live: "access"}, views.AccessPage(a))
 }
 
 // accessLive is what changes on that page.

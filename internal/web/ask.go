@@ -12,6 +12,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // Asker is what the page on which one asks needs of the control plane.
@@ -53,11 +54,11 @@ func (s *Site) askPage(v *visit) error {
 
 // showAsk shows the page.
 func (s *Site) showAsk(v *visit, status int, p views.Ask) error {
-	sh := sheet{title: "Request access", lede: "What you could ask for. You see what would be decided before anything is sent.", nav: "ask", status: status}
+	sh := sheet{title: words.TitleAsk, lede: words.LedeAsk, nav: "ask", status: status}
 	if p.Chosen != nil || p.Kit != nil {
-		sh.lede = "You see what would be decided before anything is sent."
-		sh.up = []ui.Crumb{{Href: "/request", Label: "Request access"}}
-		sh.title = "Ask for " + cmp.Or(p.Wish.Bundle, p.Wish.Resource)
+		sh.lede = words.LedeAskFor
+		sh.up = []ui.Crumb{{Href: "/request", Label: words.TitleAsk}}
+		sh.title = words.TitleAskFor(cmp.Or(p.Wish.Bundle, p.Wish.Resource))
 	}
 	return s.show(v, sh, views.AskPage(p))
 }
@@ -145,14 +146,14 @@ func (s *Site) asking(v *visit, w views.Wish, query string) (p views.Ask, err er
 
 // found are the resources that all the words of a query are about.
 func found(all []views.Choice, query string) (out []views.Choice, more int) {
-	words := strings.Fields(strings.ToLower(query))
+	parts := strings.Fields(strings.ToLower(query))
 	for _, c := range all {
 		text := strings.ToLower(strings.Join([]string{c.Name, c.Description, c.Type, c.Env, c.Grade}, " "))
 		for _, r := range c.Roles {
 			text += " " + strings.ToLower(r.Name+" "+r.Description)
 		}
 		switch {
-		case slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }):
+		case slices.ContainsFunc(parts, func(w string) bool { return !strings.Contains(text, w) }):
 		case len(out) < mostFound:
 			out = append(out, c)
 		default:

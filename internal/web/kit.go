@@ -3,6 +3,7 @@ package web
 import (
 	"stint/internal/api"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // showKit shows every part that pages are made of, for those who look after this server:
@@ -11,5 +12,5 @@ func (s *Site) showKit(v *visit) error {
 	if !v.person.Admin {
 		return &api.Error{Kind: api.Denied, Code: "administrators-only", Message: "this page is for administrators", Next: "go back to /"}
 	}
-	return s.show(v, sheet{title: "Parts of the pages", lede: "Everything that the pages are made of, in both colours and every width.", nav: "kit"}, views.Kit(v.at))
+	return s.show(v, sheet{title: words.TitleKit, lede: words.LedeKit, nav: "kit"}, views.Kit(v.at))
 }

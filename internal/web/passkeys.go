@@ -10,6 +10,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // Keys is what the pages of passkeys need of the control plane.
@@ -114,7 +115,7 @@ func (s *Site) signInWith(v *visit) error {
 // askEnrol asks for a one-time code. It is typed or pasted, and in no address: those are
 // kept in histories and logs.
 func (s *Site) askEnrol(v *visit) error {
-	return s.show(v, sheet{title: "Begin with a code"}, views.Enroll())
+	return s.show(v, sheet{title: words.TitleEnrol}, views.Enroll())
 }
 
 func (s *Site) enrol(v *visit) error {
@@ -134,7 +135,7 @@ func (s *Site) showPasskeys(v *visit) error {
 	}
 	m := views.Keyring{Own: keyLines(ring.Own), Waiting: keyLines(ring.Waiting), Pages: ring.Pages, Clients: ring.Client, Cannot: ring.Cannot, Last: ring.Last,
 		Enrols: v.person.Enrols, Nonce: base64.StdEncoding.EncodeToString(newNonceBytes())}
-	return s.show(v, sheet{title: "Your passkeys", nav: "passkeys", signing: true}, views.Passkeys(m))
+	return s.show(v, sheet{title: words.TitlePasskeys, nav: "passkeys", signing: true}, views.Passkeys(m))
 }
 
 func keyLines(all []api.Passkey) (out []views.KeyLine) {
@@ -182,7 +183,7 @@ func (s *Site) showPasskey(v *visit) error {
 	}
 	m := views.Key{ID: k.ID, Principal: k.Principal, Person: k.Person, State: k.State, Origin: k.Origin, Anchor: k.Anchor, Digest: k.Digest,
 		Expires: k.ExpiresAt.Time, Mine: k.Mine, Vouch: k.Vouch, MayClient: k.Client, Client: k.Passkey.Client}
-	return s.show(v, sheet{title: "Passkey “" + k.Name + "” of " + k.Principal, nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: "Your passkeys"}}, signing: true}, views.Passkey(m))
+	return s.show(v, sheet{title: words.TitlePasskey(k.Name, k.Principal), nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: words.TitlePasskeys}}, signing: true}, views.Passkey(m))
 }
 
 func (s *Site) askVouch(v *visit) error {
@@ -219,7 +220,7 @@ func (s *Site) removePasskey(v *visit) error {
 }
 
 func (s *Site) showRecovery(v *visit) error {
-	return s.show(v, sheet{title: "Recovery codes", nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: "Your passkeys"}}, signing: true},
+	return s.show(v, sheet{title: words.TitleRecovery, nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: words.TitlePasskeys}}, signing: true},
 		views.AskRecovery(base64.StdEncoding.EncodeToString(newNonceBytes())))
 }
 
@@ -246,5 +247,5 @@ func (s *Site) makeRecovery(v *visit) error {
 	for _, c := range codes {
 		texts = append(texts, c.Reveal())
 	}
-	return s.show(v, sheet{title: "Your recovery codes", nav: "passkeys", still: true}, views.Recovery(texts))
+	return s.show(v, sheet{title: words.TitleCodes, nav: "passkeys", still: true}, views.Recovery(texts))
 }

@@ -12,6 +12,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // Desk is what the pages of requests need of the control plane.
@@ -101,7 +102,7 @@ func (s *Site) listRequests(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: "Approvals", lede: "What others ask of you, and what became of it.", nav: "requests", live: "requests&tab=" + string(m.View)}, views.InboxPage(m))
+	return s.show(v, sheet{title: words.TitleApprovals, lede: words.LedeApprovals, nav: "requests", live: "requests&tab=" + string(m.View)}, views.InboxPage(m))
 }
 
 // requestsLive is what changes on that page.
@@ -132,8 +133,8 @@ func (s *Site) showRequest(v *visit) error {
 	if err != nil {
 		return err
 	}
-	title := name(c.Principal) + " asks for " + c.Role + " on " + c.Resource
-	return s.show(v, sheet{title: title, nav: "requests", up: []ui.Crumb{{Href: "/requests", Label: "Approvals"}}, signing: true,
+	title := words.TitleRequest(name(c.Principal), c.Role, c.Resource)
+	return s.show(v, sheet{title: title, nav: "requests", up: []ui.Crumb{{Href: "/requests", Label: words.TitleApprovals}}, signing: true,
 		live: "request&id=" + url.QueryEscape(c.ID)}, views.RequestPage(requestOf(c)))
 }
 

@@ -14,6 +14,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // sheet is a page before it is shown: what it is called, and what it needs around it.
@@ -81,33 +82,33 @@ func personOf(p Person) *ui.Person {
 	out := ui.Person{Name: name(p.Principal), Note: strings.Join(p.Groups, " · ")}
 	switch {
 	case p.Enrols:
-		out.Note = "came with a recovery code"
+		out.Note = words.RankRecovers
 	case p.Admin:
-		out.Note = "administrator"
+		out.Note = words.RankAdmin
 	case p.Auditor:
-		out.Note = "auditor"
+		out.Note = words.RankAuditor
 	}
 	return &out
 }
 
 // railOf are the pages that there are for somebody.
 func railOf(p Person) []ui.Group {
-	keys := ui.Link{Key: "passkeys", Href: "/passkeys", Icon: "fingerprint", Label: "Passkeys", Shortcut: "k"}
-	logins := ui.Link{Key: "signins", Href: "/signins", Icon: "monitor-smartphone", Label: "Sign-ins", Shortcut: "i"}
+	keys := ui.Link{Key: "passkeys", Href: "/passkeys", Icon: "fingerprint", Label: words.RailPasskeys, Shortcut: "k"}
+	logins := ui.Link{Key: "signins", Href: "/signins", Icon: "monitor-smartphone", Label: words.RailSignIns, Shortcut: "i"}
 	if p.Enrols {
 		return []ui.Group{{Links: []ui.Link{keys, logins}}}
 	}
 	out := []ui.Group{
 		{Links: []ui.Link{
-			{Key: "home", Href: "/", Icon: "key-round", Label: "My access", Shortcut: "a"},
-			{Key: "ask", Href: "/request", Icon: "plus", Label: "Request", Shortcut: "n"},
-			{Key: "requests", Href: "/requests", Icon: "inbox", Label: "Approvals", Shortcut: "r"},
+			{Key: "home", Href: "/", Icon: "key-round", Label: words.RailAccess, Shortcut: "a"},
+			{Key: "ask", Href: "/request", Icon: "plus", Label: words.RailAsk, Shortcut: "n"},
+			{Key: "requests", Href: "/requests", Icon: "inbox", Label: words.RailApprovals, Shortcut: "p"},
 		}},
-		{Name: "You", Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: "You"}, keys, logins,
-			{Key: "device", Href: "/device", Icon: "terminal", Label: "Sign in a device"}}},
+		{Name: words.RailYours, Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: words.RailYou}, keys, logins,
+			{Key: "device", Href: "/device", Icon: "terminal", Label: words.RailDevice}}},
 	}
 	if p.Admin {
-		out = append(out, ui.Group{Name: "Govern", Links: []ui.Link{{Key: "kit", Href: "/_ui", Icon: "palette", Label: "Parts of the pages"}}})
+		out = append(out, ui.Group{Name: words.RailGovern, Links: []ui.Link{{Key: "kit", Href: "/_ui", Icon: "palette", Label: words.RailKit}}})
 	}
 	return out
 }
@@ -160,7 +161,7 @@ func (s *Site) refuse(v *visit, e *api.Error) {
 		return
 	}
 	trouble := views.Trouble{Message: e.Message, Why: e.Why, Next: e.Next, Code: e.Code, Trace: e.Trace, SignedIn: v.person.Principal != ""}
-	sh := sheet{title: "That did not work", status: e.Status}
+	sh := sheet{title: words.TitleTrouble, status: e.Status}
 	var err error
 	if v.partly() {
 		err = s.piece(v, e.Status, views.TroublePiece(trouble))

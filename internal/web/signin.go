@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // you shows who is signed in, and what they chose.
@@ -11,11 +12,11 @@ func (s *Site) you(v *visit) error {
 	p := v.person
 	m := views.Home{Principal: p.Principal, Groups: p.Groups, Until: p.Until.Time, Enrols: p.Enrols, Few: p.Few, Mail: p.Mail}
 	if p.Admin {
-		m.Rights = "administrator"
+		m.Rights = words.RankAdmin
 	} else if p.Auditor {
-		m.Rights = "auditor"
+		m.Rights = words.RankAuditor
 	}
-	return s.show(v, sheet{title: "You are signed in", nav: "you"}, views.HomePage(m))
+	return s.show(v, sheet{title: words.TitleYou, nav: "you"}, views.HomePage(m))
 }
 
 // setMessages says which messages one is sent.
@@ -38,7 +39,7 @@ func (s *Site) chooseWay(v *visit) error {
 	for _, w := range ways {
 		m.Ways = append(m.Ways, views.Way(w))
 	}
-	return s.show(v, sheet{title: "Sign in", signing: passkeys}, views.Login(m))
+	return s.show(v, sheet{title: words.TitleSignIn, signing: passkeys}, views.Login(m))
 }
 
 // depart sends the browser to a provider.
@@ -48,7 +49,7 @@ func (s *Site) depart(v *visit) error {
 		return err
 	}
 	v.setCookie(tripCookie, trip, time.Now().Add(tripFor))
-	return s.leave(v, "Signing in", to)
+	return s.leave(v, words.TitleSigningIn, to)
 }
 
 // arrive is where a provider sends the browser back to.

@@ -7,6 +7,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/web/views"
+	"stint/internal/web/words"
 )
 
 // terminalAsk is what a command line opens the browser with: an authorization
@@ -87,7 +88,7 @@ func (s *Site) askTerminal(v *visit) error {
 		s.sendToLogin(v)
 		return nil
 	}
-	return s.show(v, sheet{title: "Sign in the command line"}, views.AskTerminal(views.Terminal{User: v.person.Principal, Client: a.Client, Mark: a.Mark,
+	return s.show(v, sheet{title: words.TitleTerminal}, views.AskTerminal(views.Terminal{User: v.person.Principal, Client: a.Client, Mark: a.Mark,
 		Redirect: a.Redirect, State: a.State, Challenge: a.Challenge, Device: a.Device}))
 }
 
@@ -99,14 +100,14 @@ func (s *Site) answerTerminal(v *visit) error {
 	back := url.Values{"state": {a.State}, "iss": {v.Base.Scheme + "://" + v.Base.Host}} // RFC 9207
 	if v.r.PostForm.Get("answer") != "yes" {
 		back.Set("error", "access_denied")
-		return s.leave(v, "The command line is not signed in", a.Redirect+"?"+back.Encode())
+		return s.leave(v, words.TitleTerminalNo, a.Redirect+"?"+back.Encode())
 	}
 	code, err := s.doors.AllowTerminal(v.r.Context(), v.Visitor, Terminal{Device: a.Device, Challenge: a.Challenge, Client: a.Client})
 	if err != nil {
 		return err
 	}
 	back.Set("code", code.Reveal())
-	return s.leave(v, "The command line is signed in", a.Redirect+"?"+back.Encode())
+	return s.leave(v, words.TitleTerminalYes, a.Redirect+"?"+back.Encode())
 }
 
 // askCode asks for the code that a device shows.
@@ -115,7 +116,7 @@ func (s *Site) askCode(v *visit) error {
 		s.sendToLogin(v)
 		return nil
 	}
-	return s.show(v, sheet{title: "Sign in a device", nav: "device"}, views.AskCode(label(v.r.URL.Query().Get("code"))))
+	return s.show(v, sheet{title: words.TitleDevice, nav: "device"}, views.AskCode(label(v.r.URL.Query().Get("code"))))
 }
 
 // showDevice says which device waits under a code.
@@ -125,7 +126,7 @@ func (s *Site) showDevice(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: "Is this your device?", nav: "device"}, views.AskDevice(views.Device{User: v.person.Principal, Code: code, Client: label(a.Client), Mark: api.DeviceMark(a.Device),
+	return s.show(v, sheet{title: words.TitleDeviceAsk, nav: "device"}, views.AskDevice(views.Device{User: v.person.Principal, Code: code, Client: label(a.Client), Mark: api.DeviceMark(a.Device),
 		From: a.From.String(), At: a.At.String(), Elsewhere: a.From != v.From, Here: v.From.String()}))
 }
 
@@ -135,9 +136,9 @@ func (s *Site) answerDevice(v *visit) error {
 		return err
 	}
 	if allow {
-		return s.show(v, sheet{title: "The device is signed in"}, views.Done("It goes on by itself within some seconds. You can close this page."))
+		return s.show(v, sheet{title: words.TitleDeviceYes}, views.Done(words.SaidDeviceYes))
 	}
-	return s.show(v, sheet{title: "The device was refused"}, views.Done("It is not signed in, and the log says that you refused it."))
+	return s.show(v, sheet{title: words.TitleDeviceNo}, views.Done(words.SaidDeviceNo))
 }
 
 func (s *Site) listSignIns(v *visit) error {
@@ -149,7 +150,7 @@ func (s *Site) listSignIns(v *visit) error {
 	for _, x := range all {
 		out = append(out, views.SignIn{ID: x.ID, Kind: x.Kind, Client: x.Client, Provider: x.Provider, Address: x.Address, This: x.This, Since: x.CreatedAt.Time, Until: x.ExpiresAt.Time})
 	}
-	return s.show(v, sheet{title: "Where you are signed in", nav: "signins"}, views.SignIns(out))
+	return s.show(v, sheet{title: words.TitleSignIns, nav: "signins"}, views.SignIns(out))
 }
 
 func (s *Site) endSignIn(v *visit) error {

@@ -9,6 +9,7 @@ import (
 	"stint/internal/moment"
 	"stint/internal/shell"
 	"stint/internal/web/ui"
+	"stint/internal/web/words"
 )
 
 // Access is what somebody holds at a moment: the page they come home to.
@@ -82,7 +83,7 @@ func (h Held) By() string {
 	case h.Emergency != "":
 		return h.Emergency
 	case len(by) > 0:
-		return "approved by " + strings.Join(by, ", ")
+		return words.HeldApprovedBy + strings.Join(by, ", ")
 	}
 	return "automatic" + under(h.Decision.Reasons)
 }
@@ -91,7 +92,7 @@ func (h Held) By() string {
 func under(rs []api.Reason) string {
 	for _, r := range rs {
 		if r.Policy != "" {
-			return ", by " + r.Policy
+			return words.HeldBy + r.Policy
 		}
 	}
 	return ""
@@ -121,7 +122,7 @@ func (h Held) Lag() string {
 	}
 	d := g.VerifiedGoneAt.Sub(g.EndedAt.Time)
 	if d < 10*time.Second {
-		return strconv.FormatFloat(max(d, 0).Seconds(), 'f', 2, 64) + " s"
+		return strconv.FormatFloat(max(d, 0).Seconds(), 'f', 2, 64) + words.HeldS
 	}
 	return moment.Rough(d)
 }
@@ -130,29 +131,29 @@ func (h Held) Lag() string {
 func (h Held) Outcome() string {
 	switch h.State {
 	case api.RequestDenied:
-		return "denied"
+		return words.HeldDenied
 	case api.RequestCancelled:
-		return "withdrawn"
+		return words.HeldWithdrawn
 	case api.RequestExpired:
-		return "not answered in time"
+		return words.HeldNotAnsweredInTime
 	}
 	if h.Grant == nil {
 		return ""
 	}
 	if h.Grant.State == api.GrantFailed {
-		return "could not be set up"
+		return words.HeldCouldNotBeSetUp
 	}
 	switch h.Grant.EndReason {
 	case api.EndReturned:
-		return "given back"
+		return words.HeldGivenBack
 	case api.EndRevoked:
-		return "taken away"
+		return words.HeldTakenAway
 	case api.EndPolicy:
-		return "no longer allowed"
+		return words.HeldNoLongerAllowed
 	case api.EndFailed:
-		return "could not be set up"
+		return words.HeldCouldNotBeSetUp
 	}
-	return "its time was over"
+	return words.HeldItsTimeWasOver
 }
 
 // Over is when it came to its end.
@@ -172,25 +173,25 @@ func (h Held) Wish() Wish { return Wish{Resource: h.Resource, Role: h.Role, For:
 // Steps are sent, approval, set-up, ready: where the request is. Nothing is said to be
 // done that was not confirmed.
 func (h Held) Steps() []ui.Step {
-	all := []ui.Step{{Name: "Sent", State: "done", Note: hour(h.CreatedAt)}, {Name: "Approval", State: "todo"}, {Name: "Set up", State: "todo"}, {Name: "Ready", State: "todo"}}
+	all := []ui.Step{{Name: words.HeldSent, State: "done", Note: hour(h.CreatedAt)}, {Name: words.HeldApproval, State: "todo"}, {Name: words.HeldSetUp, State: "todo"}, {Name: words.HeldReady, State: "todo"}}
 	approval, setup, ready := &all[1], &all[2], &all[3]
 	if h.State == api.RequestPending {
-		approval.State, approval.Note = "now", "asked: "+askedText(h.Decision.Approvals)
+		approval.State, approval.Note = "now", words.HeldAsked+askedText(h.Decision.Approvals)
 		return all
 	}
 	approval.State, approval.Note = "done", h.By()+", "+hour(h.DecidedAt)
 	setup.State = "now"
 	switch g := h.Grant; {
 	case g == nil:
-		setup.Note = "begins in a moment"
+		setup.Note = words.HeldBeginsInAMoment
 	case g.State == api.GrantScheduled:
-		setup.Note = "begins " + moment.Ago(h.Start.Time, h.Now)
+		setup.Note = words.HeldBegins + moment.Ago(h.Start.Time, h.Now)
 	case g.State == api.GrantActive:
 		setup.State, ready.State, ready.Note = "done", "done", hour(g.ActiveAt)
 	case g.Detail != "":
 		setup.Note = g.Detail
 	default:
-		setup.Note = "the target is being told"
+		setup.Note = words.HeldTheTargetIsBeingTold
 	}
 	return all
 }
@@ -200,7 +201,7 @@ func hour(t api.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format("15:04 UTC")
+	return t.UTC().Format(words.Held1504UTC)
 }
 
 // askedText is whom approvals wait for: "1 of group:dba".
@@ -210,9 +211,9 @@ func askedText(as []api.Approval) string {
 		if a.Have >= a.Count || a.Later {
 			continue
 		}
-		parts = append(parts, itoa(a.Count-a.Have)+" of "+strings.Join(plainSubjects(a.From), " or "))
+		parts = append(parts, itoa(a.Count-a.Have)+words.HeldOf+strings.Join(plainSubjects(a.From), words.HeldOr))
 	}
-	return strings.Join(parts, ", and ")
+	return strings.Join(parts, words.HeldAnd)
 }
 
 // plainSubjects are subjects in the words of people.
@@ -221,7 +222,7 @@ func plainSubjects(from []string) []string {
 	for i, s := range from {
 		switch kind, name, ok := strings.Cut(s, ":"); {
 		case s == "*":
-			out[i] = "everybody"
+			out[i] = words.HeldEverybody
 		case ok && kind == "user":
 			out[i] = name
 		case ok:

@@ -3,6 +3,7 @@ package views
 import (
 	"stint/internal/api"
 	"stint/internal/moment"
+	"stint/internal/web/words"
 )
 
 // Inbox is one view of requests.
@@ -35,22 +36,22 @@ func factsOf(r api.Request) (out []string) {
 		out = append(out, r.Ticket)
 	}
 	if !r.Start.IsZero() {
-		out = append(out, "begins "+moment.At(r.Start.Time))
+		out = append(out, words.InboxBegins+moment.At(r.Start.Time))
 	}
 	if r.Extends != "" {
-		out = append(out, "more time on what they hold")
+		out = append(out, words.InboxMoreTimeOnWhatTheyHold)
 	}
 	if r.Bundle != "" {
-		out = append(out, "part of a bundle")
+		out = append(out, words.InboxPartOfABundle)
 	}
 	for _, a := range r.Decision.Approvals {
 		if a.Level == "passkey" || a.Level == "client" {
-			out = append(out, "by passkey")
+			out = append(out, words.InboxByPasskey)
 			break
 		}
 	}
 	if n := len(r.Remarks); n > 0 && !r.Remarks[n-1].Answer {
-		out = append(out, "a question waits for its answer")
+		out = append(out, words.InboxAQuestionWaitsForItsAnswer)
 	}
 	return out
 }
@@ -60,25 +61,25 @@ func Standing(r api.Request) string {
 	g := r.Grant
 	switch {
 	case r.State == api.RequestPending:
-		return "waits for a decision"
+		return words.InboxWaitsForADecision
 	case r.State == api.RequestDenied:
-		return "denied"
+		return words.InboxDenied
 	case r.State == api.RequestCancelled:
-		return "withdrawn"
+		return words.InboxWithdrawn
 	case r.State == api.RequestExpired:
-		return "not answered in time"
+		return words.InboxNotAnsweredInTime
 	case r.Extends != "":
-		return "approved, for more time"
+		return words.InboxApprovedForMoreTime
 	case g == nil || g.State == api.GrantProvisioning:
-		return "approved, being set up"
+		return words.InboxApprovedBeingSetUp
 	case g.State == api.GrantScheduled:
-		return "approved, not begun yet"
+		return words.InboxApprovedNotBegunYet
 	case g.State == api.GrantActive:
-		return "active until " + moment.At(g.ExpiresAt.Time)
+		return words.InboxActiveUntil + moment.At(g.ExpiresAt.Time)
 	case g.State == api.GrantEnding:
-		return "ending"
+		return words.InboxEnding
 	case g.State == api.GrantFailed:
-		return "not set up"
+		return words.InboxNotSetUp
 	}
-	return "ended"
+	return words.InboxEnded
 }

@@ -8,6 +8,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/shell"
+	"stint/internal/web/words"
 )
 
 // Wish is what somebody is about to ask for, as the form has it. Either a resource with
@@ -69,7 +70,7 @@ func (w Wish) Begins() (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, &api.Error{Kind: api.Invalid, Code: "bad-start", Message: "the start is not a time", Next: "write it like 2026-03-01 17:30, in UTC"}
+	return time.Time{}, &api.Error{Kind: api.Invalid, Code: "bad-start", Message: words.AskTheStartIsNotATime, Next: words.AskWriteItLike20260301}
 }
 
 // Choice is a resource on which there is something to ask for.
@@ -147,7 +148,7 @@ type Verdict string
 
 // The verdicts.
 const (
-	AtOnce  Verdict = "at once"
+	AtOnce  Verdict = "yes"
 	Asks    Verdict = "asks"  // somebody has to approve
 	Closed  Verdict = "no"    // not open to them
 	Lacking Verdict = "lacks" // a reason, a ticket
@@ -158,31 +159,31 @@ const (
 func (o Outlook) Title() string {
 	switch o.Verdict {
 	case AtOnce:
-		return "You get this at once"
+		return words.AskYouGetThisAtOnce
 	case Asks:
 		if n := o.people(); n == 1 {
-			return "One person has to approve"
+			return words.AskOnePersonHasToApprove
 		} else if n > 1 {
-			return itoa(n) + " people have to approve"
+			return itoa(n) + words.AskPeopleHaveToApprove
 		}
-		return "Somebody has to approve"
+		return words.AskSomebodyHasToApprove
 	case Closed:
-		return "This is not open to you"
+		return words.AskThisIsNotOpenToYou
 	case Lacking:
-		return "Say a little more"
+		return words.AskSayALittleMore
 	}
-	return "This cannot be asked for as it stands"
+	return words.AskThisCannotBeAskedForAs
 }
 
 // Verb is what the button says that sends it.
 func (o Outlook) Verb() string {
 	switch o.Verdict {
 	case AtOnce:
-		return "Get access now"
+		return words.AskGetAccessNow
 	case Asks:
-		return "Ask for approval"
+		return words.AskAskForApproval
 	}
-	return "Send it"
+	return words.AskSendIt
 }
 
 func (o Outlook) people() (n int) {
@@ -199,10 +200,10 @@ func (o Outlook) people() (n int) {
 
 // Who says whom an approval would ask: by name where they are few.
 func Who(a api.Approval) string {
-	from := strings.Join(plainSubjects(a.From), " or ")
-	any := "any one of "
+	from := strings.Join(plainSubjects(a.From), words.AskOr)
+	any := words.AskAnyOneOf
 	if a.Count > 1 {
-		any = itoa(a.Count) + " of "
+		any = itoa(a.Count) + words.AskOf
 	}
 	if a.Asks == nil || len(a.Asks.People) == 0 {
 		return any + from
@@ -212,7 +213,7 @@ func Who(a api.Approval) string {
 	more := a.Asks.More + max(len(names)-few, 0)
 	text := strings.Join(names[:min(len(names), few)], ", ")
 	if more > 0 {
-		text += " and " + itoa(more) + " more"
+		text += words.AskAnd + itoa(more) + words.AskMore
 	}
 	return any + from + ": " + text
 }

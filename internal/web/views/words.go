@@ -8,6 +8,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/moment"
 	"stint/internal/web/ui"
+	"stint/internal/web/words"
 )
 
 // stamp is a time for scripts.
@@ -20,23 +21,12 @@ func spoken(text string) string {
 		return text
 	}
 	if d >= time.Hour && d < 48*time.Hour && d%time.Hour == 0 {
-		return itoa(int(d/time.Hour)) + " h"
+		return itoa(int(d/time.Hour)) + words.TermH
 	}
 	return moment.Rough(d)
 }
 
-// typeNames are the kinds of target as people call them.
-var typeNames = map[string]string{"postgres": "PostgreSQL", "linux": "Linux", "ssh": "SSH", "kubernetes": "Kubernetes", "aws": "AWS"}
-
-func typeName(kind string) string {
-	if name := typeNames[kind]; name != "" {
-		return name
-	}
-	if kind == "" {
-		return "the target"
-	}
-	return kind
-}
+func typeName(kind string) string { return words.TypeName(kind) }
 
 func typeIcon(kind string) string {
 	if kind == "postgres" {
@@ -69,19 +59,19 @@ func rolesText(rs []RoleChoice) string {
 
 // roleNote says what a role is, and what it takes at least.
 func roleNote(r RoleChoice) string {
-	takes := "may be at once"
+	takes := words.TermMayBeAtOnce
 	if r.Votes == 1 {
-		takes = "one person approves"
+		takes = words.TermOnePersonApproves
 	} else if r.Votes > 1 {
-		takes = itoa(r.Votes) + " people approve"
+		takes = itoa(r.Votes) + words.TermPeopleApprove
 	}
-	return strings.Join(slices.DeleteFunc([]string{r.Description, takes, "up to " + spoken(api.FormatDuration(r.Longest))}, func(s string) bool { return s == "" }), " · ")
+	return strings.Join(slices.DeleteFunc([]string{r.Description, takes, words.TermUpTo + spoken(api.FormatDuration(r.Longest))}, func(s string) bool { return s == "" }), " · ")
 }
 
 func kitText(k NamedBundle) string {
 	var parts []string
 	for _, p := range k.Parts {
-		parts = append(parts, p.Role+" on "+p.Resource)
+		parts = append(parts, p.Role+words.TermOn+p.Resource)
 	}
 	text := strings.Join(parts, ", ")
 	if k.Description != "" {
@@ -93,9 +83,9 @@ func kitText(k NamedBundle) string {
 func deviceText(d Place) string {
 	name := d.Client
 	if name == "" {
-		name = "a device"
+		name = words.TermADevice
 	}
-	return name + ", " + d.Mark + ", since " + d.Since.UTC().Format("2 Jan")
+	return name + ", " + d.Mark + words.TermSince + d.Since.UTC().Format("2 Jan")
 }
 
 func presetOptions(p Ask) []ui.Option {
@@ -138,9 +128,9 @@ func outlookTone(p Ask) string {
 func partVerdict(r api.Request) string {
 	switch r.Decision.Outcome {
 	case api.OutcomeAllow:
-		return "at once"
+		return words.TermAtOnce
 	case api.OutcomeApprove:
-		return "after approval"
+		return words.TermAfterApproval
 	}
 	return "no"
 }

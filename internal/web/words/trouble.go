@@ -1,0 +1,11 @@
+package words
+
+// Words of what went wrong.
+const (
+	TroubleTrace                  = " · trace "
+	TroubleToTheBeginning         = "To the beginning"
+	TroubleSignIn                 = "Sign in"
+	TroubleWhatYouCanDo           = "What you can do: "
+	TroubleYouAreTakenOnIfNothing = "You are taken on. If nothing happens:"
+	TroubleContinue               = "continue"
+)
