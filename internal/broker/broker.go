@@ -104,6 +104,7 @@ type Broker struct {
 	glances    glances
 	reconciled atomic.Pointer[Reconciliation]
 	holds      holds
+	surveying  surveys
 	approvers  *approvers.Copy
 	desk       *ticketdesk.Desk
 	usuals     approvers.Usuals
@@ -133,6 +134,7 @@ func New(c Config) (*Broker, error) {
 	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
+	b.surveying = newSurveys()
 	b.lanes, b.desk = newLanes(b), ticketdesk.New(ticketSystems{b}, c.Log)
 	b.approvers = approvers.NewCopy(b.users)
 	b.pulse, b.ahead, b.awake = newPulse(c.Store), ahead.New(c.Backstop), make(chan struct{}, 1)
@@ -178,7 +180,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews, b.watchContracts}
+	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews, b.watchContracts, b.watchStanding}
 	if b.Clock != nil {
 		loops = append(loops, b.watchClock)
 	}

@@ -332,7 +332,8 @@ func (b *Broker) change(ctx context.Context, e editing) (out Applied, err error)
 		b.docs.Store(next)
 		b.nudge() // watchEligibility need not wait for its next look
 		b.tellAgain()
-		b.examine.poke() // a new target has no fingerprint yet
+		b.examine.poke()   // a new target has no fingerprint yet
+		b.surveying.poke() // and was not surveyed
 	}
 	return out, nil
 }

@@ -46,6 +46,7 @@ type Tx interface {
 	favourites
 	ticketWatches
 	delegations
+	standings
 }
 
 type requests interface {
@@ -228,4 +229,28 @@ type ticketWatches interface {
 type delegations interface {
 	SaveDelegations(ds ...access.Delegation) error
 	Delegations(q access.DelegationQuery) ([]access.Delegation, error)
+}
+
+type standings interface {
+	// SaveStanding replaces what is known by the same resource, account and privilege.
+	SaveStanding(ss ...access.Standing) error
+	Standing(q access.StandingQuery) ([]access.Standing, error)
+	// DropStanding forgets what was seen of a resource: what stands there, survey and
+	// probe, and not what was counted of days.
+	DropStanding(r access.ResourceName) error
+
+	SaveSurvey(s access.Survey) error
+	Survey(r access.ResourceName) (access.Survey, error)
+	Surveys() ([]access.Survey, error)
+	SaveStandingDays(ds ...access.StandingDay) error
+	// StandingDays adds up days, from one to another, of one resource or of all.
+	StandingDays(r access.ResourceName, from, to time.Time) ([]access.StandingDay, error)
+
+	SaveProbe(p access.Probe) error
+	Probe(r access.ResourceName) (access.Probe, error)
+	// Probes are without their steps.
+	Probes() ([]access.Probe, error)
+
+	// LiveByResource counts the grants that are not over.
+	LiveByResource() (map[access.ResourceName]int, error)
 }

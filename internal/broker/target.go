@@ -318,7 +318,7 @@ func (b *Broker) CheckResource(ctx context.Context, c Caller, name access.Resour
 			ok = "yes"
 		}
 		fx.event(b.alarmEvent(ResourceChecked, tx.Now(), c.Actor, "resource", string(name), "ok", ok))
-		return nil
+		return tx.SaveProbe(probeOf(name, c.Principal.ID, report, tx.Now()))
 	})
 	return report, err
 }

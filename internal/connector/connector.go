@@ -131,6 +131,28 @@ type Examiner interface {
 	Residue(before, after []byte, os []Order) ([]Residue, error)
 }
 
+// Surveyor is implemented by connectors that can tell who has privileged access to a
+// target without Stint.
+type Surveyor interface {
+	// Survey lists it, sorted by account and privilege, and at most so many; cut says
+	// that there are more. lent are the groups that roles of Stint give there: whoever
+	// is in one of them all the time has what others ask for. It only reads. What Stint
+	// made, what it lent and its own login are no part of it.
+	Survey(ctx context.Context, t Target, lent []string, most int) (found []Stand, cut bool, err error)
+}
+
+// Stand is one privileged access that an account has without Stint. Account and
+// Privilege together are unique on a target, and stay from one survey to the next.
+type Stand struct {
+	Account   string
+	Privilege string // a few public words: "superuser", "member of dba through ops"
+	Kind      access.StandingKind
+	Right     string // the group, of a membership
+	// Undo is the exact statement that takes it away, for an administrator of the
+	// target: Stint never runs it. Note is what to look at before.
+	Undo, Note string
+}
+
 // Residue is what may have been left behind of one order.
 type Residue struct {
 	State  access.ResidueState // never pending

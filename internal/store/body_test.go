@@ -211,6 +211,30 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotWatch, err := scanTicketWatch(rowOf{ticketWatchTable, w, []string{"grant_id", "next_at", "body"}})
 	same("watched ticket", gotWatch, watch, err)
+
+	var stands access.Standing
+	fill(t, reflect.ValueOf(&stands).Elem(), &n)
+	if w, err = standingRow(stands); err != nil {
+		t.Fatal(err)
+	}
+	gotStands, err := scanStanding(rowOf{standingTable, w, []string{"resource", "account", "privilege", "first_seen", "last_seen", "gone_at", "body"}})
+	same("standing privilege", gotStands, stands, err)
+
+	var survey access.Survey
+	fill(t, reflect.ValueOf(&survey).Elem(), &n)
+	if w, err = surveyRow(survey); err != nil {
+		t.Fatal(err)
+	}
+	gotSurvey, err := scanSurvey(rowOf{surveyTable, w, []string{"resource", "tried_at", "at", "edges", "accounts", "body"}})
+	same("survey", gotSurvey, survey, err)
+
+	var probe access.Probe
+	fill(t, reflect.ValueOf(&probe).Elem(), &n)
+	if w, err = probeRow(probe); err != nil {
+		t.Fatal(err)
+	}
+	gotProbe, err := scanProbe(rowOf{probeTable, w, []string{"resource", "at", "principal", "ok", "said", "body"}})
+	same("probe", gotProbe, probe, err)
 }
 
 // TestDecodeIsStrict: what this program does not know is never passed over.

@@ -29,6 +29,7 @@ func Run(t *testing.T, fresh func(*testing.T) World) {
 	t.Run("ClaimUnsigned", func(t *testing.T) { claimUnsigned(newScene(t, fresh(t))) })
 	t.Run("Beats", func(t *testing.T) { beats(newScene(t, fresh(t))) })
 	t.Run("ClaimRace", func(t *testing.T) { claimRace(newScene(t, fresh(t))) })
+	t.Run("Survey", func(t *testing.T) { survey(t, newScene(t, fresh(t))) })
 	t.Run("Forget", func(t *testing.T) { forget(newScene(t, fresh(t))) })
 }
 

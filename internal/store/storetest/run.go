@@ -118,7 +118,7 @@ var cases = []struct {
 	{"Rules", rules},
 	{"Reviews", reviews},
 	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
-	{"Delegations", delegations}, {"Tasks", tasks},
+	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 

@@ -42,6 +42,10 @@ type Store struct {
 	delegations  map[access.DelegationID]access.Delegation
 	tasks        map[string]access.Task // by key
 	favourites   map[favouriteKey]access.Favourite
+	standing     map[access.StandingKey]access.Standing
+	surveys      map[access.ResourceName]access.Survey
+	days         map[dayKey]access.StandingDay
+	probes       map[access.ResourceName]access.Probe
 	// ticketWatches are by grant.
 	ticketWatches map[access.GrantID]access.TicketWatch
 	log           []access.Event
@@ -72,6 +76,8 @@ func New(now func() time.Time) *Store {
 		delegations:  map[access.DelegationID]access.Delegation{},
 		tasks:        map[string]access.Task{},
 		favourites:   map[favouriteKey]access.Favourite{}, ticketWatches: map[access.GrantID]access.TicketWatch{},
+		standing: map[access.StandingKey]access.Standing{}, surveys: map[access.ResourceName]access.Survey{},
+		days: map[dayKey]access.StandingDay{}, probes: map[access.ResourceName]access.Probe{},
 		versions: map[string]int64{},
 		odd:      map[record]bool{},
 	}
