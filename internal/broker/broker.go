@@ -16,6 +16,7 @@ import (
 	"stint/internal/approvers"
 	"stint/internal/connector"
 	"stint/internal/policy"
+	"stint/internal/shelf"
 	"stint/internal/ticketdesk"
 )
 
@@ -31,13 +32,15 @@ type Vault interface {
 	Open(purpose, place string, sealed []byte) ([]byte, error)
 }
 
-// Config is what a broker is made of. All fields but Integrations, Tickets, Peers, Backstop,
+// Config is what a broker is made of. All fields but Integrations, Sets, Tickets, Peers, Backstop,
 // Journal, ReviewWithin, Rand and Clock are required.
 type Config struct {
 	Store      Store
 	Connectors map[string]connector.Connector // by type
 	// Integrations are the schemas of the integrations that this server knows.
 	Integrations []access.Schema
+	// Sets are the documents that were compiled last; nil: a shelf of this broker's own.
+	Sets *shelf.Shelf
 	// Tickets reads tickets; nil: no ticket is known.
 	Tickets Tickets
 	Tagger  Tagger
@@ -114,6 +117,10 @@ type Broker struct {
 	owners     atomic.Int64
 }
 
+// setsKept is how many compiled sets are kept beside the one that counts: that which
+// is tried out, that which was before it, and a proposal or two.
+const setsKept = 4
+
 // New checks the configuration and makes a broker. Run starts its work.
 func New(c Config) (*Broker, error) {
 	if c.Store == nil || len(c.Connectors) == 0 || c.Tagger == nil || c.Vault == nil || c.SealTo == nil ||
@@ -131,6 +138,9 @@ func New(c Config) (*Broker, error) {
 	}
 	if c.Backstop <= 0 {
 		c.Backstop = time.Second
+	}
+	if c.Sets == nil {
+		c.Sets = shelf.New(setsKept)
 	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
 		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}

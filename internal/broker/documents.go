@@ -51,7 +51,7 @@ func (b *Broker) documents(tx Tx) (*policy.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := policy.Compile(docs, b.schemas, v)
+	set, err := b.Sets.Compile(docs, b.schemas, v)
 	if err != nil {
 		return nil, access.Fail(access.Internal, "documents", "the stored documents do not compile").Wrap(err)
 	}
@@ -138,7 +138,7 @@ func (b *Broker) compileAhead(docs []policy.Document) (ahead compiled) {
 	if have := b.docs.Load(); have != nil {
 		ahead.version = have.Version() + 1
 		ahead.docs, _ = policy.Merge(have.Documents(), docs)
-		ahead.set, ahead.err = policy.Compile(ahead.docs, b.schemas, ahead.version)
+		ahead.set, ahead.err = b.Sets.Compile(ahead.docs, b.schemas, ahead.version)
 	}
 	return ahead
 }
@@ -154,11 +154,11 @@ type compiled struct {
 
 // of gives the set of the documents, from what was compiled ahead unless they were
 // changed by somebody whom we have not heard of.
-func (c compiled) of(docs []policy.Document, schemas map[string]access.Schema, version int64) (*policy.Set, error) {
+func (c compiled) of(docs []policy.Document, b *Broker, version int64) (*policy.Set, error) {
 	if c.version == version && slices.Equal(c.docs, docs) {
 		return c.set, c.err
 	}
-	return policy.Compile(docs, schemas, version)
+	return b.Sets.Compile(docs, b.schemas, version)
 }
 
 // mayDocument refuses those who could change no document whatever it says, before
@@ -265,7 +265,7 @@ func (b *Broker) change(ctx context.Context, e editing) (out Applied, err error)
 		if err != nil {
 			return err
 		}
-		set, err := e.ahead.of(docs, b.schemas, v+1)
+		set, err := e.ahead.of(docs, b, v+1)
 		if err != nil {
 			return err
 		}

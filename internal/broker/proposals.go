@@ -253,7 +253,7 @@ func (b *Broker) examineProposal(tx Tx, p access.Proposal) (examined, error) {
 	if err != nil {
 		return x, err
 	}
-	x.after, err = policy.Compile(docs, b.schemas, v+1)
+	x.after, err = b.Sets.Compile(docs, b.schemas, v+1)
 	x.changes = changes
 	return x, err
 }

@@ -88,7 +88,7 @@ func (b *Broker) imagine(ctx context.Context, c Caller, files []policy.File) (be
 		return nil, nil, nil, err
 	}
 	merged, changes := policy.Merge(before.Documents(), written(docs, c.Principal.ID))
-	after, err = policy.Compile(merged, b.schemas, before.Version()+1)
+	after, err = b.Sets.Compile(merged, b.schemas, before.Version()+1)
 	return before, after, changes, err
 }
 

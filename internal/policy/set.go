@@ -146,6 +146,13 @@ func (s *Set) concerning(role access.RoleName) iter.Seq[*Rule] {
 // Version is the version of the documents.
 func (s *Set) Version() int64 { return s.version }
 
+// As is the same documents under another version.
+func (s *Set) As(version int64) *Set {
+	out := *s
+	out.version = version
+	return &out
+}
+
 // Documents returns them in document order.
 func (s *Set) Documents() []Document { return slices.Clone(s.docs) }
 

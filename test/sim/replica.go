@@ -67,7 +67,7 @@ func (w *world) start(id int) {
 	r.time = r.clock.read
 	b, err := broker.New(broker.Config{
 		Journal: journalSeam{r, j}, Store: storeSeam{r}, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
-		Integrations: []access.Schema{deskSchema}, Tickets: deskSeam{r}, Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
+		Integrations: []access.Schema{deskSchema}, Sets: sets, Tickets: deskSeam{r}, Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: r.name(), Alone: w.swarm.replicas == 1, ReviewWithin: reviewWithin, Backstop: w.swarm.backstop, Log: log, Rand: w.randomness(r.number()),
 	})
 	if err != nil {

@@ -62,7 +62,7 @@ func (w *world) broker(name string, s broker.Store, p broker.Peers, at *wire) *b
 	case at.beats != nil:
 		conn = beacon{at}
 	}
-	c := broker.Config{Integrations: []access.Schema{deskSchema}, Store: s, Connectors: map[string]connector.Connector{conn.Type(): conn},
+	c := broker.Config{Integrations: []access.Schema{deskSchema}, Sets: sets, Store: s, Connectors: map[string]connector.Connector{conn.Type(): conn},
 		Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1,
 		Replica: name, Log: discard, Rand: w.randomness(90000 + len(w.overs))}
 	c.Alone, c.Journal, c.Epoch = at.alone, at.journal, max(1, at.epoch)

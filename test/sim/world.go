@@ -21,6 +21,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/connector"
 	"stint/internal/policy"
+	"stint/internal/shelf"
 	"stint/test/sim/simstore"
 	"stint/test/sim/simtarget"
 )
@@ -77,6 +78,11 @@ const kind = simtarget.Type
 // thing that goes wrong.
 var horizon = 24 * time.Hour
 
+// sets are the documents that any process of any world has compiled: replicas, their next
+// lives and the next story read the same ones again and again, and what comes of a text
+// depends on nothing else.
+var sets = shelf.New(32)
+
 func newWorld(seed uint64) *world {
 	w := &world{sched: newSched(seed), seed: seed, counts: map[string]int64{}, tagger: newTagger(fmt.Sprint("tag key of ", seed)),
 		desk: &desk{tickets: map[string]*ticket{}}, back: map[access.Place]time.Time{}, listed: map[access.Place][]connector.Artefact{}}
@@ -118,7 +124,7 @@ func (w *world) settle(s broker.Store) error {
 	// A broker that only speaks for the administrator who sets everything up.
 	r := &replica{w: w}
 	b, err := broker.New(broker.Config{Store: s, Connectors: map[string]connector.Connector{kind: targetSeam{r, w.targets.Connector()}},
-		Integrations: []access.Schema{deskSchema}, Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1, Replica: "setup",
+		Integrations: []access.Schema{deskSchema}, Sets: sets, Tagger: w.tagger, Vault: clearVault{}, SealTo: sealInClear, Installation: "sim", Epoch: 1, Replica: "setup",
 		Log: discard, Rand: w.randomness(-2)})
 	if err != nil {
 		return err
