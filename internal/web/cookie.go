@@ -15,6 +15,7 @@ const (
 	sessionCookie = "stint"
 	tripCookie    = "stint-trip"
 	themeCookie   = "stint-theme"
+	keysCookie    = "stint-keys"
 
 	maxCookie = 512
 	tripFor   = 10 * time.Minute

@@ -55,6 +55,7 @@ type Doors interface {
 	Desk
 	Holder
 	Asker
+	Finder
 }
 
 // Visitor is what a browser's call brings.

@@ -121,6 +121,10 @@ func (s *stand) Devices(context.Context, Visitor) ([]views.Place, error) {
 func (s *stand) Foresee(_ context.Context, _ Visitor, w views.Wish) (views.Outlook, error) {
 	return views.Outlook{Verdict: views.Closed, Glass: nasty, Command: nasty, Parts: []api.Request{s.request()}, Lacks: []string{nasty}, Nearest: []views.Wish{w}}, nil
 }
+func (s *stand) Shortcuts(context.Context, Visitor) (views.Shortcuts, error) {
+	wish := views.Wish{Resource: nasty, Role: nasty, For: "30m"}
+	return views.Shortcuts{Held: []views.Held{{Request: s.request(), Env: nasty, Grade: nasty}}, Favourites: []views.Favourite{{Name: nasty, Wish: wish}}, Again: []views.Wish{wish}}, nil
+}
 func (s *stand) Mark(context.Context) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +160,7 @@ func (s *stand) get(t *testing.T, at string) *httptest.ResponseRecorder {
 var everyPage = map[string]string{
 	"GET /{$}": "/", "GET /login": "/login?ended", "GET /device": "/device?code=" + url.QueryEscape(nasty), "GET /signins": "/signins", "GET /enroll": "/enroll",
 	"GET /passkeys": "/passkeys", "GET /passkeys/{id}": "/passkeys/x", "GET /recovery": "/recovery", "GET /requests": "/requests", "GET /r/{id}": "/r/x", "GET /_ui": "/_ui",
-	"GET /you": "/you", "GET /request": "/request",
+	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette",
 	"GET /login/cli": "/login/cli?redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F&state=AAAAAAAAAAAAAAAAAAAA&code_challenge_method=S256&code_challenge=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&device=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&client=" + url.QueryEscape(nasty),
 }
 

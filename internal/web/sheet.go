@@ -36,7 +36,7 @@ type sheet struct {
 
 // show answers with a whole page.
 func (s *Site) show(v *visit, sh sheet, body templ.Component) error {
-	f := ui.Frame{Title: sh.title, Lede: sh.lede, Own: sh.own, Crumbs: sh.up, Nav: sh.nav, Theme: v.theme(), Here: "/", Now: v.at, Signing: sh.signing, Still: sh.still}
+	f := ui.Frame{Title: sh.title, Lede: sh.lede, Own: sh.own, Crumbs: sh.up, Nav: sh.nav, Theme: v.theme(), Here: "/", Now: v.at, Signing: sh.signing, Still: sh.still, NoKeys: v.noKeys()}
 	if v.r.Method == http.MethodGet {
 		f.Here = localPath(v.r.URL.RequestURI())
 	}

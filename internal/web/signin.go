@@ -10,7 +10,7 @@ import (
 // you shows who is signed in, and what they chose.
 func (s *Site) you(v *visit) error {
 	p := v.person
-	m := views.Home{Principal: p.Principal, Groups: p.Groups, Until: p.Until.Time, Enrols: p.Enrols, Few: p.Few, Mail: p.Mail}
+	m := views.Home{Principal: p.Principal, Groups: p.Groups, Until: p.Until.Time, Enrols: p.Enrols, Few: p.Few, Mail: p.Mail, NoKeys: v.noKeys()}
 	if p.Admin {
 		m.Rights = words.RankAdmin
 	} else if p.Auditor {

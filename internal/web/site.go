@@ -63,6 +63,8 @@ func pages() []page {
 		{pattern: "POST /recovery/ask", asks: true, serve: (*Site).askRecovery},
 		{pattern: "POST /recovery", serve: (*Site).makeRecovery},
 
+		{pattern: "GET /palette", serve: (*Site).palette},
+		{pattern: "POST /keys", serve: (*Site).setKeys},
 		{pattern: "POST /theme", open: true, serve: (*Site).setTheme},
 		{pattern: "GET /_ui", serve: (*Site).showKit},
 		{pattern: eventsPattern, asks: true, serve: (*Site).events},

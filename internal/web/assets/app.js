@@ -58,8 +58,8 @@
   const opened = new Set();
   const reopen = () => {
     for (const id of opened) {
-      const pop = document.getElementById(id)?.querySelector("details.pop");
-      if (!pop) opened.delete(id); else pop.open = true;
+      const e = document.getElementById(id);
+      if (!e) opened.delete(id); else e.open = true;
     }
   };
 
@@ -88,30 +88,144 @@
     }
     const opener = e.target.closest("[data-open]");
     const dialog = opener && document.getElementById(opener.dataset.open);
-    if (dialog) { e.preventDefault(); dialog.showModal(); }
+    if (dialog) { e.preventDefault(); show(dialog); }
     if (e.target.closest("[data-close]")) { e.preventDefault(); e.target.closest("dialog")?.close(); }
-    const pop = e.target.closest("details.pop > summary")?.parentElement, row = pop?.closest("[id]");
-    if (row) pop.open ? opened.delete(row.id) : opened.add(row.id); // as it is before the click
+    const unfolds = e.target.closest("details[id] > summary")?.parentElement;
+    if (unfolds) unfolds.open ? opened.delete(unfolds.id) : opened.add(unfolds.id); // as it is before the click
+    // A no needs a word: without one the field is shown, and nothing is sent.
+    const word = e.target.closest("[data-word]"), field = word?.form?.elements[word.dataset.word];
+    if (field && !field.value.trim()) { e.preventDefault(); unfold(field); say(field.labels?.[0]?.textContent || ""); }
     for (const menu of all("details.more[open]")) if (!menu.contains(e.target)) menu.open = false;
   });
 
-  // Keys: g and a letter goes somewhere, Control or Command and Enter sends a form. Single
-  // letters do nothing while something is typed.
+  // Shows a field that may be folded away, and goes there.
+  const unfold = (field) => {
+    for (let d = field.closest("details"); d; d = d.parentElement.closest("details")) { d.open = true; if (d.id) opened.add(d.id); }
+    field.focus();
+  };
+  // An address may name what is to be unfolded.
+  const named = () => {
+    const d = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    if (d && d.matches("details")) unfold(one("input, textarea, button", d) || one("summary", d));
+  };
+  named();
+  window.addEventListener("hashchange", named);
+
+  // The palette: a field whose list the server renders. The field keeps the focus; what
+  // is selected in the list is named by aria-activedescendant.
+  const palette = one("#palette"), query = one("#palette-q"), found = one("#palette-list");
+  let chosen = 0, go = false;
+  const options = () => found ? all("a[role=option]", found) : [];
+  const choose = (n) => {
+    const os = options();
+    chosen = os.length ? (n + os.length) % os.length : 0;
+    os.forEach((o, i) => o.setAttribute("aria-selected", String(i === chosen)));
+    if (os.length) { query.setAttribute("aria-activedescendant", os[chosen].id); os[chosen].scrollIntoView({ block: "nearest" }); }
+    else query.removeAttribute("aria-activedescendant");
+  };
+  // What is shown may be the answer to fewer letters than are typed by now.
+  const current = () => one(".pal-in", found)?.dataset.q === query.value.trim();
+  const show = (dialog) => {
+    if (dialog.open) return;
+    dialog.showModal();
+    if (dialog === palette) {
+      go = false;
+      query.select();
+      query.dispatchEvent(new CustomEvent("palette"));
+    }
+  };
+  if (palette) {
+    document.addEventListener("htmx:after:swap", () => {
+      if (!palette.open) return;
+      choose(0);
+      if (current()) {
+        say(`${one(".pal-in", found).dataset.count} ${found.getAttribute("aria-label")}`);
+        if (go) { go = false; options()[0]?.click(); }
+      }
+    });
+    query.addEventListener("input", () => { go = false; });
+    query.addEventListener("keydown", (e) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+      if (step) { e.preventDefault(); choose(chosen + step); }
+      if (e.key === "Enter") {
+        e.preventDefault();
+        e.stopPropagation();
+        if (current()) options()[chosen]?.click(); else go = true;
+      }
+    });
+    palette.addEventListener("click", (e) => {
+      const o = e.target.closest("a[role=option]");
+      if (e.target === palette || o) palette.close();
+      if (o && o.hash && o.pathname === location.pathname) setTimeout(named);
+    });
+  }
+
+  // Rows that one moves in: the row that holds the focus is the current one.
+  const rows = () => all("[data-item]").filter((r) => r.offsetParent);
+  const row = () => document.activeElement?.closest("[data-item]");
+  const move = (step) => {
+    const rs = rows(), at = rs.indexOf(row());
+    const next = rs[at < 0 ? (step > 0 ? 0 : rs.length - 1) : Math.min(rs.length - 1, Math.max(0, at + step))];
+    const e = next && (one("a[href]", next) || next);
+    if (e) { e.focus(); next.scrollIntoView({ block: "nearest" }); }
+    return !!next;
+  };
+  // Ending by a key asks first; the button itself does not.
+  const end = (button) => {
+    const sure = one("#sure");
+    if (!button || !sure) return false;
+    one("#sure-what").textContent = button.dataset.end;
+    sure.returnValue = "";
+    sure.addEventListener("close", () => {
+      // Its row may have come anew meanwhile.
+      const again = button.isConnected ? button : all("[data-end]").find((b) => b.form?.action === button.form?.action);
+      if (sure.returnValue === "yes") again?.form.requestSubmit(again);
+    }, { once: true });
+    sure.showModal();
+    return true;
+  };
+  const decisions = { a: "approve", s: "shorter", d: "deny", e: "ask" };
+
+  // Keys: g and a letter goes somewhere, Control or Command and Enter sends a form. Keys of
+  // one letter do nothing while something is typed, or where they were turned off.
   let went = 0;
   document.addEventListener("keydown", (e) => {
+    if (e.defaultPrevented || e.isComposing) return;
     const typing = e.target.matches("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
-    if ((e.metaKey || e.ctrlKey) && e.key === "Enter") {
-      const form = e.target.closest("form");
-      if (form) { e.preventDefault(); form.requestSubmit(); }
+    const command = e.metaKey || e.ctrlKey;
+    if (command && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "k" && palette) {
+      e.preventDefault();
+      palette.open ? palette.close() : one("dialog[open]") || show(palette);
       return;
     }
-    if (typing || e.metaKey || e.ctrlKey || e.altKey || one("dialog[open]")) return;
-    if (e.key === "g") { went = e.timeStamp; return; }
-    if (went && e.timeStamp - went < 1500) {
-      const link = one(`[data-key="${CSS.escape(e.key)}"]`);
-      if (link) { e.preventDefault(); link.click(); }
+    if (command && e.key === "Enter") {
+      const form = e.target.closest("form") || one("form[data-main]");
+      if (form && !e.target.closest("dialog")) { e.preventDefault(); form.requestSubmit(one("button.primary", form)); }
+      return;
     }
+    if (typing || command || e.altKey || one("dialog[open]")) return;
+    if (document.documentElement.dataset.keys === "off") return;
+    const second = went && e.timeStamp - went < 1500;
     went = 0;
+    let done = false;
+    if (second) {
+      const link = one(`[data-key="${CSS.escape(e.key)}"]`);
+      if (link) link.click();
+      done = true;
+    } else if (e.key === "g") { went = e.timeStamp; }
+    else if (e.key === "/" && palette) { show(palette); done = true; }
+    else if (e.key === "?" && one("#keys")) { show(one("#keys")); done = true; }
+    else if (e.key === "j" || e.key === "k") done = move(e.key === "j" ? 1 : -1);
+    else if (e.key === "x") done = end(row() && one("[data-end]", row()));
+    else if (e.key === "+") {
+      const more = row() && one("details.pop", row());
+      if (more) { unfold(one("input, textarea", more)); done = true; }
+    } else if (decisions[e.key]) {
+      const here = row()?.dataset.decide, prepared = one(`[data-do="${decisions[e.key]}"]`);
+      if (here) { location.assign(here + "?do=" + decisions[e.key]); done = true; }
+      else if (prepared) { unfold(prepared); done = true; }
+    }
+    if (done) e.preventDefault();
   });
 
   const toasts = one("#toasts");

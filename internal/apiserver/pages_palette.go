@@ -1,0 +1,46 @@
+package apiserver
+
+import (
+	"context"
+	"slices"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/broker"
+	"stint/internal/web"
+	"stint/internal/web/views"
+)
+
+// shownShort bounds what the palette knows of what somebody holds: it lists a few.
+const shownShort = 50
+
+// Shortcuts are what the visitor holds, keeps and asked for before. All of it is theirs.
+func (d doors) Shortcuts(ctx context.Context, v web.Visitor) (out views.Shortcuts, err error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return out, err
+	}
+	who, now := callBy(c).asked(nil), d.now()
+	set, err := d.broker.Documents(ctx)
+	if err != nil {
+		return out, err
+	}
+	live, err := d.broker.Grants(ctx, who, access.GrantQuery{Principal: c.Principal.ID, States: []access.GrantState{access.Scheduled, access.Provisioning, access.Active}, Limit: shownShort})
+	if err != nil {
+		return out, err
+	}
+	slices.SortStableFunc(live, func(a, b broker.View) int { return a.Grant.ExpiresAt.Compare(b.Grant.ExpiresAt) })
+	for _, x := range live {
+		out.Held = append(out.Held, toHeld(set, x, now))
+	}
+	newest, err := d.broker.Requests(ctx, who, access.RequestQuery{Principal: c.Principal.ID, Limit: shownShort})
+	if err != nil {
+		return out, err
+	}
+	out.Again = again(newest)
+	kept, err := d.broker.Favourites(ctx, who)
+	for _, f := range kept {
+		out.Favourites = append(out.Favourites, views.Favourite{Name: f.Name, Wish: views.Wish{Resource: string(f.Resource), Role: string(f.Role), For: api.FormatDuration(f.Duration)}})
+	}
+	return out, err
+}
