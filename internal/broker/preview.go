@@ -17,6 +17,12 @@ type Preview struct {
 // Preview explains how policy would decide, without asking: it fails as Submit would
 // where nobody could approve, or what is known of who asks is too old. Administrators may ask on behalf of others.
 func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.PrincipalID) (x Preview, err error) {
+	return b.PreviewOnCall(ctx, c, a, as, "")
+}
+
+// PreviewOnCall does the same as if whoever asks were on call in a schedule now; with an
+// empty one, as they are.
+func (b *Broker) PreviewOnCall(ctx context.Context, c Caller, a Ask, as access.PrincipalID, schedule string) (x Preview, err error) {
 	if as != "" && as != c.Principal.ID {
 		if err := c.admin(); err != nil {
 			return x, err
@@ -34,6 +40,12 @@ func (b *Broker) Preview(ctx context.Context, c Caller, a Ask, as access.Princip
 			set, err := b.documents(tx)
 			if err != nil {
 				return err
+			}
+			if schedule != "" {
+				if _, ok := set.Schedule(schedule); !ok {
+					return access.Fail(access.NotFound, "no-such-schedule", "there is no schedule of that name").Try("stint get schedules lists what there is")
+				}
+				set = set.WhereOnCall(schedule, as, tx.Now())
 			}
 			if err := b.fresh(tx, set, p); err != nil {
 				return err

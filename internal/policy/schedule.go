@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -219,6 +220,23 @@ func (s *Set) With(known map[string]Duty) *Set {
 			x = x.with(known[x.Name])
 		}
 		out.schedules[i], out.schedule[x.Name] = x, x
+	}
+	return &out
+}
+
+// WhereOnCall is the same documents where somebody is on call in a schedule at a time: to
+// ask what would be then. It is never decided by.
+func (s *Set) WhereOnCall(name string, who access.PrincipalID, at time.Time) *Set {
+	out := *s
+	out.schedules, out.schedule = slices.Clone(s.schedules), maps.Clone(s.schedule)
+	for i, x := range s.schedules {
+		if x.Name != name {
+			continue
+		}
+		on := *x
+		on.Trouble = ""
+		on.rotation.Overrides = append(slices.Clone(x.rotation.Overrides), oncall.Shift{Member: string(who), From: at.Add(-time.Hour), Until: at.Add(time.Hour)})
+		out.schedules[i], out.schedule[name] = &on, &on
 	}
 	return &out
 }

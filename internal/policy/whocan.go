@@ -74,3 +74,26 @@ func eligible(res *Resource, role *Role, rule *Rule) []Eligible {
 	}
 	return out
 }
+
+// Reach lists the resources that a policy speaks of, in document order.
+func (s *Set) Reach(name access.PolicyName) (out []access.ResourceName) {
+	for _, r := range s.rules {
+		if r.Name != name {
+			continue
+		}
+		for _, res := range s.reached(r) {
+			out = append(out, res.Name)
+		}
+	}
+	return out
+}
+
+// Document returns the document of a kind and name, as it was written.
+func (s *Set) Document(kind, name string) (Document, bool) {
+	for _, d := range s.docs {
+		if d.Kind == kind && d.Name == name {
+			return d, true
+		}
+	}
+	return Document{}, false
+}
