@@ -46,13 +46,7 @@ func (s *Server) policyReplay(ctx context.Context, c call, in *policyIn) (*reply
 	if err != nil {
 		return nil, err
 	}
-	out := api.PolicyReplay{Version: r.Version, Since: api.At(r.Since), Asked: r.Asked, Extensions: r.Extensions, Unknown: r.Unknown, Partial: r.Partial,
-		Recorded: recorded, AsOfNow: asOfNow, Differ: []api.Replayed{}}
-	for _, d := range r.Differ {
-		out.Differ = append(out.Differ, api.Replayed{Request: string(d.Request), Principal: string(d.Ask.Principal.ID), Resource: string(d.Ask.Resource), Role: string(d.Ask.Role),
-			Duration: api.FormatDuration(d.Ask.Duration), At: api.At(d.At), Was: outcome(d.Was), Before: toDecision(d.Before, nil), After: toDecision(d.After, nil)})
-	}
-	return answer(out), nil
+	return answer(toReplay(r)), nil
 }
 
 func toDiff(version int64, d policy.Difference, ends []broker.Lapse) *api.PolicyDiff {

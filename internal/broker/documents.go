@@ -105,10 +105,10 @@ func (b *Broker) Apply(ctx context.Context, c Caller, files []policy.File, dryRu
 // ApplyOn does the same if the documents are still of the version that the caller was
 // shown what would change of.
 func (b *Broker) ApplyOn(ctx context.Context, c Caller, files []policy.File, version int64) (Applied, error) {
-	return b.applyOn(ctx, c, files, false, max(version, 1))
+	return b.applyOn(ctx, c, files, false, version+1)
 }
 
-func (b *Broker) applyOn(ctx context.Context, c Caller, files []policy.File, dryRun bool, version int64) (Applied, error) {
+func (b *Broker) applyOn(ctx context.Context, c Caller, files []policy.File, dryRun bool, on int64) (Applied, error) {
 	if !slices.ContainsFunc(files, func(f policy.File) bool { return strings.TrimSpace(f.Text) != "" }) {
 		return Applied{}, errNoDocuments
 	}
@@ -122,7 +122,7 @@ func (b *Broker) applyOn(ctx context.Context, c Caller, files []policy.File, dry
 	case len(docs) == 0:
 		return Applied{}, errNoDocuments
 	}
-	return b.change(ctx, editing{by: c, dryRun: dryRun, on: version, ahead: b.compileAhead(written(docs, c.Principal.ID)), edit: apply(written(docs, c.Principal.ID)),
+	return b.change(ctx, editing{by: c, dryRun: dryRun, on: on, ahead: b.compileAhead(written(docs, c.Principal.ID)), edit: apply(written(docs, c.Principal.ID)),
 		content: func() (access.ProposalKind, any) { return access.ProposesDocuments, files }})
 }
 
@@ -249,7 +249,7 @@ type edit func(Tx, *effects, []policy.Document) ([]policy.Document, []policy.Cha
 type editing struct {
 	by     Caller
 	dryRun bool
-	on     int64 // the version that it is made on; 0: whichever there is
+	on     int64 // one more than the version that it is made on; 0: whichever there is
 	ahead  compiled
 	edit   edit
 	// content is the change as a proposal holds it.
@@ -271,9 +271,9 @@ func (b *Broker) change(ctx context.Context, e editing) (out Applied, err error)
 		if err != nil {
 			return err
 		}
-		if e.on != 0 && e.on != v {
+		if e.on != 0 && e.on != v+1 {
 			return access.Fail(access.Conflict, "base-moved", "the documents have changed since you were shown what would change").
-				Because(fmt.Sprintf("you were shown version %d, and they are at %d", e.on, v)).Try("look at what would change now")
+				Because(fmt.Sprintf("you were shown version %d, and they are at %d", e.on-1, v)).Try("look at what would change now")
 		}
 		old := b.documentsOrNone(tx)
 		docs, changes, err := e.edit(tx, fx, have)

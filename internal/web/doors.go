@@ -56,6 +56,8 @@ type Doors interface {
 	Holder
 	Asker
 	Finder
+	Policymaker
+	Seconder
 }
 
 // Visitor is what a browser's call brings.
@@ -76,6 +78,9 @@ type Person struct {
 	Groups    []string
 	Admin     bool
 	Auditor   bool
+	Author    bool // writes policies
+	// Proposals is how many changes wait for the word of somebody like them.
+	Proposals int
 	Until     api.Time
 	// Fresh says that the session may make other logins without signing in again.
 	Fresh bool

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,9 +27,10 @@ func Holds(name string) bool { return name == eventsPattern }
 // page is one address. Those that are for somebody send everybody else to sign in.
 type page struct {
 	pattern string
-	open    bool // for everybody
-	tries   bool // tries a code, or makes the server call a provider
-	asks    bool // is called by a page's script, which wants JSON
+	open    bool  // for everybody
+	tries   bool  // tries a code, or makes the server call a provider
+	asks    bool  // is called by a page's script, which wants JSON
+	form    int64 // bytes that its form may have; 0: maxForm
 	serve   func(*Site, *visit) error
 }
 
@@ -84,6 +86,17 @@ func pages() []page {
 		{pattern: "POST /r/{id}/withdraw", serve: (*Site).withdraw},
 		{pattern: "POST /r/{id}/extend", serve: (*Site).extend},
 		{pattern: "POST /r/{id}/end", serve: (*Site).endGrant},
+
+		{pattern: "GET /policies", serve: (*Site).listPolicies},
+		{pattern: "GET /policies/{name}", serve: (*Site).showPolicy},
+		{pattern: "POST /policies/{name}", form: maxPolicyForm, serve: (*Site).editPolicy},
+		{pattern: "POST /policies/{name}/tests", form: maxPolicyForm, serve: (*Site).testPolicy},
+		{pattern: "POST /policies/{name}/try", serve: (*Site).tryPolicy},
+		{pattern: "GET /new-policy", serve: (*Site).newPolicy},
+		{pattern: "POST /new-policy", form: maxPolicyForm, serve: (*Site).makePolicy},
+		{pattern: "GET /proposals", serve: (*Site).listProposals},
+		{pattern: "GET /proposals/{id}", serve: (*Site).showProposal},
+		{pattern: "POST /proposals/{id}", serve: (*Site).decideProposal},
 	}
 }
 
@@ -119,7 +132,7 @@ type visit struct {
 }
 
 // maxForm bounds a form; ours hold a few short fields.
-const maxForm = 16 << 10
+const maxForm int64 = 16 << 10
 
 func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r, nonce: newNonce(), at: time.Now(), asks: p.asks}
@@ -174,7 +187,7 @@ func (s *Site) admit(p page, v *visit) error {
 		return &api.Error{Kind: api.Denied, Code: "cross-origin", Message: "this form did not say which page it is from",
 			Next: "use a current browser, and no proxy that takes headers away"}
 	}
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, cmp.Or(p.form, maxForm))
 	if err := v.r.ParseForm(); err != nil {
 		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "the form cannot be read", Next: "load the page again, and send less"}
 	}
