@@ -88,7 +88,11 @@ func (d doors) Person(ctx context.Context, v web.Visitor) (web.Person, error) {
 	}
 	p := c.Principal
 	fresh := d.now().Sub(c.Login.CreatedAt) < freshFor
-	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols,
+	waiting, err := d.broker.ProposalsWaiting(ctx, callBy(c).asked(nil))
+	if err != nil {
+		return web.Person{}, err
+	}
+	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Proposals: waiting, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols,
 		Few: p.Attributes[access.MessagesAttribute] == access.MessagesFew, Mail: p.Attributes[access.MailAttribute]}, nil
 }
 

@@ -310,7 +310,7 @@ func (d doors) policyFile(set *policy.Set, e *views.PolicyEdit) (f policy.File, 
 		return f, "", err
 	}
 	if len(docs) != 1 || docs[0].Kind != policy.KindPolicy || !e.New && docs[0].Name != e.Name {
-		return f, "", access.Fail(access.Invalid, "other-policy", words.PolicyOtherName+cmp.Or(e.Name, words.PolicyNew)).Try(words.PolicyOtherNameNext)
+		return f, "", access.Fail(access.Invalid, "other-policy", words.PolicyOtherName+cmp.Or(e.Name, words.PoliciesNew)).Try(words.PolicyOtherNameNext)
 	}
 	return f, docs[0].Name, nil
 }

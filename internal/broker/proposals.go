@@ -119,6 +119,34 @@ func (b *Broker) Proposals(ctx context.Context, c Caller, q access.ProposalQuery
 	return out, next, err
 }
 
+// ProposalsWaiting counts, up to a hundred, the proposals of others that wait for the word
+// of somebody like the caller: of an administrator, or of a policy author about documents.
+// It compiles nothing, so that of some their word would not count.
+func (b *Broker) ProposalsWaiting(ctx context.Context, c Caller) (n int, err error) {
+	if !c.Principal.Admin && !c.Principal.Author {
+		return 0, nil
+	}
+	err = b.Store.View(ctx, func(tx Tx) error {
+		n = 0
+		ps, err := tx.Proposals(access.ProposalQuery{States: []access.ProposalState{access.ProposalPending}, Limit: 100})
+		if err != nil || len(ps) == 0 {
+			return err
+		}
+		now, err := tx.DocumentsEdition()
+		if err != nil {
+			return err
+		}
+		for _, p := range ps {
+			stale := ofDocuments(p) && p.Base != now.Version
+			if p.At(tx.Now()) == access.ProposalPending && !stale && p.Person != c.Principal.Person && (c.Principal.Admin || ofDocuments(p)) {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
 var errNoProposal = access.Fail(access.NotFound, "no-such-proposal", "there is no such proposal, or it is not yours to see").Try("stint proposals lists them")
 
 // Proposal shows one proposal, by its id or how that begins, with what it would change.

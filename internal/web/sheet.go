@@ -107,10 +107,14 @@ func railOf(p Person) []ui.Group {
 		{Name: words.RailYours, Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: words.RailYou}, keys, logins,
 			{Key: "device", Href: "/device", Icon: "terminal", Label: words.RailDevice}}},
 	}
-	if p.Admin {
-		out = append(out, ui.Group{Name: words.RailGovern, Links: []ui.Link{{Key: "kit", Href: "/_ui", Icon: "palette", Label: words.RailKit}}})
+	govern := ui.Group{Name: words.RailGovern, Links: []ui.Link{{Key: "policies", Href: "/policies", Icon: "scroll-text", Label: words.Policies, Shortcut: "o"}}}
+	if p.Admin || p.Author || p.Auditor {
+		govern.Links = append(govern.Links, ui.Link{Key: "proposals", Href: "/proposals", Icon: "git-branch", Label: words.Proposals, Badge: p.Proposals})
 	}
-	return out
+	if p.Admin {
+		govern.Links = append(govern.Links, ui.Link{Key: "kit", Href: "/_ui", Icon: "palette", Label: words.RailKit})
+	}
+	return append(out, govern)
 }
 
 // headers of every page. The Referer is for ourselves: without any, browsers say

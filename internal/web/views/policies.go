@@ -386,6 +386,3 @@ func fieldInWords(f api.FieldChange) string {
 	}
 	return f.Before + " → " + f.After
 }
-
-// testExample is how a test looks.
-const testExample = "tests:\n- name: guests wait for a yes\n  principal: {name: gus, groups: [guests]}\n  resource: orders-db\n  role: reader\n  for: 1h\n  why: count the orders\n  expect: approve"
