@@ -13,7 +13,7 @@ import (
 	"stint/internal/policy"
 )
 
-func saidOf(r policy.Rule) string {
+func inWords(r policy.Rule) string {
 	w := ruleWords(r, "kind: Policy\n")
 	return w.Sentence() + "\n" + strings.Join(w.Lines(), "\n")
 }
@@ -88,13 +88,13 @@ func TestRuleWords(t *testing.T) {
 		was := reflect.New(v.Type()).Elem()
 		was.Set(v)
 		for _, x := range another(t, v) {
-			before := saidOf(base)
+			before := inWords(base)
 			if name == "Rule.Yields" { // of denying policies
 				base.Deny = true
-				before = saidOf(base)
+				before = inWords(base)
 			}
 			v.Set(x)
-			if after := saidOf(base); after == before {
+			if after := inWords(base); after == before {
 				t.Errorf("%s: no word says that it is %v", name, x)
 			}
 			v.Set(was)

@@ -245,4 +245,6 @@ func PolicyCanFor(d time.Duration) string { return ", up to " + Span(d) }
 const PolicyTestExample = "tests:\n- name: guests wait for a yes\n  principal: {name: gus, groups: [guests]}\n  resource: orders-db\n  role: reader\n  for: 1h\n  why: count the orders\n  expect: approve"
 
 // PolicyAsked is who asked for what.
-func PolicyAsked(who, role, resource string) string { return Subject(who) + ", " + role + " on " + resource }
+func PolicyAsked(who, role, resource string) string {
+	return Subject(who) + ", " + role + " on " + resource
+}
