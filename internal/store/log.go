@@ -24,6 +24,12 @@ type LogQuery struct {
 	Resource access.ResourceName
 	Since    time.Time // inclusive
 	Until    time.Time // exclusive
+	// Newest gives the newest first, only numbers below Before unless that is zero, and
+	// looks at no more than Look records, if that is set: see Search.
+	Newest bool
+	Before int64
+	Look   int64
+	Where  audit.Filter
 }
 
 // LogRecord is one record as it is stored.
@@ -52,10 +58,25 @@ func (s *Store) Records(ctx context.Context, q LogQuery) (found []LogRecord, err
 }
 
 func (tx *Tx) logRecords(q LogQuery) ([]LogRecord, error) {
-	args, conds := []any{q.After}, []string{"seq > $1"}
+	conds, args := tx.logConds(q)
+	order := " ORDER BY seq"
+	if q.Newest {
+		order += " DESC"
+	}
+	args = append(args, int64(limited(q.Limit, 100, 1000)))
+	return list(tx, scanRecord, "SELECT seq, body FROM audit_records WHERE "+strings.Join(conds, " AND ")+order+
+		fmt.Sprintf(" LIMIT $%d", len(args)), args...)
+}
+
+// logConds are the conditions of a query, and their arguments.
+func (tx *Tx) logConds(q LogQuery) (conds []string, args []any) {
+	args, conds = []any{q.After}, []string{"seq > $1"}
 	where := func(cond string, arg any) {
 		args = append(args, arg)
 		conds = append(conds, strings.ReplaceAll(cond, "$?", fmt.Sprintf("$%d", len(args))))
+	}
+	if q.Before > 0 {
+		where("seq < $?", q.Before)
 	}
 	if q.Type != "" {
 		where("type = $?", string(q.Type))
@@ -79,9 +100,11 @@ func (tx *Tx) logRecords(q LogQuery) ([]LogRecord, error) {
 			"SELECT r.seq FROM audit_targets AS x JOIN audit_records AS r ON r.entity = x.entity AND r.version = x.version "+
 			"WHERE x.resource = $? AND r.seq IS NOT NULL)", string(q.Resource))
 	}
-	args = append(args, int64(limited(q.Limit, 100, 1000)))
-	return list(tx, scanRecord, "SELECT seq, body FROM audit_records WHERE "+strings.Join(conds, " AND ")+
-		fmt.Sprintf(" ORDER BY seq LIMIT $%d", len(args)), args...)
+	for _, c := range q.Where.Clauses() {
+		text, more := tx.d.clause(c, len(args))
+		conds, args = append(conds, text), append(args, more...)
+	}
+	return conds, args
 }
 
 // leaves fills in the stored leaf hashes; one that is missing stays zero, for
@@ -181,14 +204,18 @@ func (s *Store) Unsequenced(ctx context.Context) (n int64, oldest time.Time, err
 // is none of that number.
 func (s *Store) RecordedAt(ctx context.Context, seq int64) (at time.Time, err error) {
 	err = s.View(ctx, func(tx *Tx) error {
-		at, err = one(tx, "record", func(row row) (time.Time, error) {
-			var ms int64
-			err := row.Scan(&ms)
-			return instant(ms), err
-		}, "SELECT at FROM audit_records WHERE seq = $1", seq)
+		at, err = tx.recordedAt(seq)
 		return err
 	})
 	return at, err
+}
+
+func (tx *Tx) recordedAt(seq int64) (time.Time, error) {
+	return one(tx, "record", func(row row) (time.Time, error) {
+		var ms int64
+		err := row.Scan(&ms)
+		return instant(ms), err
+	}, "SELECT at FROM audit_records WHERE seq = $1", seq)
 }
 
 // pollOthers is how often Wait looks for what other replicas numbered.
