@@ -70,13 +70,15 @@ func logSize(ctx context.Context, conn *connection) (int64, error) {
 }
 
 func (c *cli) auditSearchCmd() *cobra.Command {
-	var actor, kind, resource, entity, since, until string
+	var actor, kind, resource, entity, since, until, request, outcome, address, agent, text string
 	var limit int
+	var newest bool
 	cmd := &cobra.Command{
 		Use:   "search",
 		Short: "Find records",
 		Example: "  stint audit search --actor mira --since 24h\n" +
-			"  stint audit search --resource orders-db --type grant.ended -o json",
+			"  stint audit search --resource orders-db --type grant.ended -o json\n" +
+			"  stint audit search --outcome denied --since 7d --newest",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := notNegative("limit", int64(limit)); err != nil {
@@ -95,10 +97,14 @@ func (c *cli) auditSearchCmd() *cobra.Command {
 			}
 			q := url.Values{}
 			for name, value := range map[string]string{"actor": actor, "type": kind, "resource": resource, "entity": entity,
+				"request": request, "outcome": outcome, "address": address, "agent": agent, "text": text,
 				"since": from.String(), "until": to.String()} {
 				if value != "" {
 					q.Set(name, value)
 				}
+			}
+			if newest {
+				q.Set("newest", "true")
 			}
 			conn, err := c.connect()
 			if err != nil {
@@ -132,7 +138,13 @@ func (c *cli) auditSearchCmd() *cobra.Command {
 	f.StringVar(&entity, "entity", "", "what happened to this: the id of a request or grant, a name")
 	f.StringVar(&since, "since", "", "from this time on: 24h, 2026-03-01, 2026-03-01T17:30:00Z")
 	f.StringVar(&until, "until", "", "before this time")
-	f.IntVar(&limit, "limit", 0, "show no more than so many, the oldest first; 0 for all")
+	f.StringVar(&request, "request", "", "what happened to this request or its grant, or because of them")
+	f.StringVar(&outcome, "outcome", "", "how it came out: denied, trouble, done")
+	f.StringVar(&address, "address", "", "from where it was done: 192.0.2.7")
+	f.StringVar(&agent, "agent", "", "what this agent did, and what was done to it; * for any agent")
+	f.StringVar(&text, "text", "", "what has this text in it, as it is written")
+	f.BoolVar(&newest, "newest", false, "the newest first")
+	f.IntVar(&limit, "limit", 0, "show no more than so many, the oldest first (or the newest, with --newest); 0 for all")
 	c.completeFlag(cmd, "resource", c.completeResources)
 	return cmd
 }
@@ -157,8 +169,10 @@ func parsePast(flag, text string, now time.Time) (api.Time, error) {
 func (c *cli) records(ctx context.Context, conn *connection, q url.Values, limit int, each func(api.AuditRecord) error) error {
 	n := 0
 	for r, err := range api.Each(func(cursor string) (api.Page[api.AuditRecord], error) {
-		if cursor != "" {
-			q.Set("cursor", cursor)
+		if cursor != "" && q.Get("newest") != "" {
+			q.Set("before", cursor)
+		} else if cursor != "" {
+			q.Set("after", cursor)
 		}
 		var page api.Page[api.AuditRecord]
 		err := conn.Do(ctx, http.MethodGet, "/audit/records?"+q.Encode(), nil, &page)

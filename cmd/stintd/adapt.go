@@ -66,13 +66,37 @@ func forLogins(s *store.Store) credential.Store {
 type auditLog struct{ store *store.Store }
 
 func (a auditLog) Records(ctx context.Context, q apiserver.LogQuery) ([]apiserver.LogRecord, error) {
-	recs, err := a.store.Records(ctx, store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person,
-		Resource: q.Resource, Since: q.Since, Until: q.Until})
+	recs, err := a.store.Records(ctx, logQuery(q))
 	out := make([]apiserver.LogRecord, len(recs))
 	for i, r := range recs {
 		out[i] = apiserver.LogRecord{Seq: r.Seq, Encoded: r.Body}
 	}
 	return out, err
+}
+
+// logQuery is a query as the store has it.
+func logQuery(q apiserver.LogQuery) store.LogQuery {
+	return store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person, Resource: q.Resource, Since: q.Since, Until: q.Until,
+		Before: q.Before, Look: q.Look, Where: q.Where}
+}
+
+func (a auditLog) Search(ctx context.Context, q apiserver.LogQuery) ([]apiserver.LogRecord, int64, error) {
+	f, err := a.store.Search(ctx, logQuery(q))
+	out := make([]apiserver.LogRecord, len(f.Records))
+	for i, x := range f.Records {
+		out[i] = apiserver.LogRecord{Seq: x.Seq, Encoded: x.Body}
+	}
+	return out, f.Next, err
+}
+
+func (a auditLog) Tally(ctx context.Context, q apiserver.LogQuery, steps int) (apiserver.LogTally, error) {
+	t, err := a.store.Tally(ctx, logQuery(q), steps)
+	return apiserver.LogTally(t), err
+}
+
+func (a auditLog) Prove(ctx context.Context, seq int64) (apiserver.LogProof, error) {
+	p, err := a.store.Prove(ctx, seq)
+	return apiserver.LogProof{Record: apiserver.LogRecord{Seq: p.Record.Seq, Encoded: p.Record.Body}, Proof: p.Proof, Checkpoint: p.Head.Checkpoint}, err
 }
 
 func (a auditLog) Wait(ctx context.Context, after int64) error { return wait(ctx, a.store, after) }

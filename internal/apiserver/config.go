@@ -10,8 +10,11 @@ import (
 	"net/url"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/credential"
 	"stint/internal/ident"
@@ -21,6 +24,13 @@ import (
 // AuditLog is what the doors show of the audit log: numbered records only.
 type AuditLog interface {
 	Records(ctx context.Context, q LogQuery) ([]LogRecord, error)
+	// Search gives the newest first, and the Before of what is further back; 0 where it
+	// looked at all. It looks at q.Look records, if that is set.
+	Search(ctx context.Context, q LogQuery) (found []LogRecord, next int64, err error)
+	// Tally counts what a query with a Since and an Until selects, in equal steps.
+	Tally(ctx context.Context, q LogQuery, steps int) (LogTally, error)
+	// Prove gives a record and what shows that it is in the newest checkpoint.
+	Prove(ctx context.Context, seq int64) (LogProof, error)
 	// Wait returns when there is a record with a greater number, or ctx is done.
 	Wait(ctx context.Context, after int64) error
 	// Head is the newest signed checkpoint, and how many records it covers.
@@ -41,6 +51,25 @@ type LogQuery struct {
 	Resource access.ResourceName
 	Since    time.Time
 	Until    time.Time
+	Before   int64 // only smaller numbers, unless it is zero
+	Look     int64 // at so many records at most, of a Search or Tally; 0: at all
+	Where    audit.Filter
+}
+
+// LogTally is how many records there are of a query, by time.
+type LogTally struct {
+	Counts []int64
+	Total  int64
+	// Looked of Of records were looked at; of those that were, the oldest is of this time.
+	Looked, Of int64
+	Oldest     time.Time // zero where all were
+}
+
+// LogProof is a record and the proof of it; nil, where no checkpoint covers it yet.
+type LogProof struct {
+	Record     LogRecord
+	Proof      tlog.RecordProof
+	Checkpoint []byte // the signed note
 }
 
 // LogRecord is one numbered record in its canonical encoding.

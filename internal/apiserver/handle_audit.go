@@ -3,6 +3,8 @@ package apiserver
 import (
 	"context"
 	"io"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,55 +18,114 @@ import (
 
 type recordsIn struct {
 	After    int64     `query:"after" minimum:"-1" default:"-1" doc:"Only records with a greater number; the next of the page before"`
+	Before   int64     `query:"before" minimum:"0" default:"0" doc:"Only records with a smaller number, the newest first; the next of the page before"`
+	Newest   bool      `query:"newest" doc:"The newest first; what is more goes on with before"`
 	Limit    int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Actor    string    `query:"actor" maxLength:"80" doc:"Only what this principal did" example:"user:mira"`
 	Type     string    `query:"type" maxLength:"64" doc:"Only events of this type, or of a whole noun" example:"grant.ended"`
 	Entity   string    `query:"entity" maxLength:"256" doc:"Only what happened to this" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	Request  string    `query:"request" maxLength:"64" doc:"Only what happened to this request or its grant, or because of them"`
 	Resource string    `query:"resource" maxLength:"63" doc:"Only what concerns this resource"`
+	Agent    string    `query:"agent" maxLength:"64" doc:"Only what this agent did or what was done to it; * is any agent"`
+	Outcome  string    `query:"outcome" enum:"denied,trouble,done" doc:"Only what was refused, what did not go as it should, or all else"`
+	Address  string    `query:"address" maxLength:"64" doc:"Only what was done from this address"`
+	Text     string    `query:"text" maxLength:"200" doc:"Only records with this text in them, as it is written"`
 	Since    time.Time `query:"since" doc:"Only from this time on"`
 	Until    time.Time `query:"until" doc:"Only before this time"`
 }
 
 // scanAtMost bounds the records that one call looks at for a few that match.
-const scanAtMost = 10_000
+const scanAtMost = 50_000
 
-func (s *Server) auditRecords(ctx context.Context, c call, in *recordsIn) (*reply[api.Page[api.AuditRecord]], error) {
-	q := LogQuery{After: in.After, Limit: in.Limit, Entity: in.Entity, Resource: access.ResourceName(in.Resource), Since: in.Since, Until: in.Until}
-	want := match{actor: principalID(in.Actor)}
+// logQuery is what a search is for, as far as the caller may see.
+func (s *Server) logQuery(ctx context.Context, c call, in *recordsIn) (LogQuery, error) {
+	q := LogQuery{After: in.After, Before: in.Before, Limit: in.Limit, Entity: in.Entity, Resource: access.ResourceName(in.Resource), Since: in.Since, Until: in.Until,
+		Where: audit.Filter{Actor: principalID(in.Actor), Agent: strings.TrimPrefix(in.Agent, "agent:"), Result: audit.Result(in.Outcome), Text: in.Text}}
 	if strings.Contains(in.Type, ".") {
 		q.Type = access.EventType(in.Type)
-	} else if in.Type != "" {
-		want.noun = in.Type + "."
+	} else {
+		q.Where.Noun = in.Type
+	}
+	if in.Outcome != "" && !slices.Contains(audit.Results, q.Where.Result) {
+		return q, access.Fail(access.Invalid, "bad-outcome", "there is no such outcome").Try("it is denied, trouble or done")
+	}
+	if in.Address != "" {
+		a, err := netip.ParseAddr(in.Address)
+		if err != nil {
+			return q, access.Fail(access.Invalid, "bad-address", "that is not an address").Try("write it like 192.0.2.7 or 2001:db8::1")
+		}
+		q.Where.Address = a
+	}
+	if in.Request != "" {
+		q.Where.About = []string{in.Request}
+		// A grant is named by its own id in what happens to it. Whoever may not see the
+		// request finds what the log says of the one id.
+		if v, err := s.broker.View(ctx, c.asked(nil), in.Request); err == nil {
+			q.Where.About = []string{string(v.Request.ID)}
+			if v.Grant != nil {
+				q.Where.About = append(q.Where.About, string(v.Grant.ID))
+			}
+		}
 	}
 	c.onlyOwn(&q)
+	return q, nil
+}
+
+func (s *Server) auditRecords(ctx context.Context, c call, in *recordsIn) (*reply[api.Page[api.AuditRecord]], error) {
+	q, err := s.logQuery(ctx, c, in)
+	if err != nil {
+		return nil, err
+	}
 	page := api.Page[api.AuditRecord]{Items: []api.AuditRecord{}}
-	for scanned := 0; scanned < scanAtMost; {
+	if in.Newest || in.Before > 0 {
+		q.Look = scanAtMost
+		recs, next, err := s.audit.Search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if next > 0 {
+			page.Next = strconv.FormatInt(next, 10)
+		}
+		page.Items = toRecords(recs)
+		return answer(page), nil
+	}
+	if !q.Where.Cuts() { // what is left has indexes
 		recs, err := s.audit.Records(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range recs {
-			q.After = r.Seq
-			ok, err := want.holds(r)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				continue
-			}
-			page.Items = append(page.Items, api.AuditRecord{Seq: r.Seq, Record: r.Encoded})
-			if len(page.Items) == in.Limit {
-				page.Next = strconv.FormatInt(q.After, 10)
-				return answer(page), nil
-			}
+		if page.Items = toRecords(recs); len(recs) == q.Limit {
+			page.Next = strconv.FormatInt(recs[len(recs)-1].Seq, 10)
 		}
-		if len(recs) < q.Limit {
-			return answer(page), nil
-		}
-		scanned += len(recs)
+		return answer(page), nil
 	}
-	page.Next = strconv.FormatInt(q.After, 10)
+	size, _, err := s.audit.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q.Before = min(size, max(q.After, -1)+1+scanAtMost)
+	if q.Before > q.After+1 {
+		recs, err := s.audit.Records(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		page.Items = toRecords(recs)
+	}
+	switch n := len(page.Items); {
+	case n == q.Limit:
+		page.Next = strconv.FormatInt(page.Items[n-1].Seq, 10)
+	case q.Before > 0 && q.Before < size:
+		page.Next = strconv.FormatInt(q.Before-1, 10)
+	}
 	return answer(page), nil
+}
+
+func toRecords(recs []LogRecord) []api.AuditRecord {
+	out := make([]api.AuditRecord, len(recs))
+	for i, r := range recs {
+		out[i] = api.AuditRecord{Seq: r.Seq, Record: r.Encoded}
+	}
+	return out
 }
 
 // onlyOwn keeps those who do not audit to the records about their own person.
@@ -72,23 +133,6 @@ func (c call) onlyOwn(q *LogQuery) {
 	if !c.Principal.Auditor && !c.Principal.Admin {
 		q.Person = c.Principal.Person
 	}
-}
-
-// match is what the store cannot select.
-type match struct {
-	actor access.PrincipalID
-	noun  string // the first part of a type, with its dot
-}
-
-func (m match) holds(r LogRecord) (bool, error) {
-	if m == (match{}) {
-		return true, nil
-	}
-	rec, err := audit.Decode(r.Encoded)
-	if err != nil {
-		return false, err
-	}
-	return (m.actor == "" || rec.Event.Actor.Principal == m.actor) && strings.HasPrefix(string(rec.Event.Type), m.noun), nil
 }
 
 type tailIn struct {

@@ -250,12 +250,37 @@ func (s loginStore) View(ctx context.Context, fn func(credential.Tx) error) erro
 type testLog struct{ store *store.Store }
 
 func (l testLog) Records(ctx context.Context, q LogQuery) ([]LogRecord, error) {
-	recs, err := l.store.Records(ctx, store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person, Resource: q.Resource, Since: q.Since, Until: q.Until})
+	recs, err := l.store.Records(ctx, logQuery(q))
 	var out []LogRecord
 	for _, r := range recs {
 		out = append(out, LogRecord{Seq: r.Seq, Encoded: r.Body})
 	}
 	return out, err
+}
+
+// logQuery is a query as the store has it.
+func logQuery(q LogQuery) store.LogQuery {
+	return store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person, Resource: q.Resource, Since: q.Since, Until: q.Until,
+		Before: q.Before, Look: q.Look, Where: q.Where}
+}
+
+func (l testLog) Search(ctx context.Context, q LogQuery) ([]LogRecord, int64, error) {
+	f, err := l.store.Search(ctx, logQuery(q))
+	out := make([]LogRecord, len(f.Records))
+	for i, x := range f.Records {
+		out[i] = LogRecord{Seq: x.Seq, Encoded: x.Body}
+	}
+	return out, f.Next, err
+}
+
+func (l testLog) Tally(ctx context.Context, q LogQuery, steps int) (LogTally, error) {
+	t, err := l.store.Tally(ctx, logQuery(q), steps)
+	return LogTally(t), err
+}
+
+func (l testLog) Prove(ctx context.Context, seq int64) (LogProof, error) {
+	p, err := l.store.Prove(ctx, seq)
+	return LogProof{Record: LogRecord{Seq: p.Record.Seq, Encoded: p.Record.Body}, Proof: p.Proof, Checkpoint: p.Head.Checkpoint}, err
 }
 
 func (l testLog) Wait(ctx context.Context, after int64) error {
