@@ -81,6 +81,8 @@ type Server struct {
 	waits      room
 	own        shares // of waits, by principal
 
+	checked logCheck
+
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.
 	holding     context.Context

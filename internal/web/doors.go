@@ -58,6 +58,7 @@ type Doors interface {
 	Finder
 	Policymaker
 	Seconder
+	Recorder
 }
 
 // Visitor is what a browser's call brings.

@@ -111,6 +111,12 @@ func railOf(p Person) []ui.Group {
 	if p.Admin || p.Author || p.Auditor {
 		govern.Links = append(govern.Links, ui.Link{Key: "proposals", Href: "/proposals", Icon: "git-branch", Label: words.Proposals, Badge: p.Proposals})
 	}
+	if log := (ui.Link{Key: "audit", Href: "/audit", Icon: "history", Label: words.AuditTitle, Shortcut: "u"}); p.Admin || p.Auditor {
+		govern.Links = append(govern.Links, log)
+	} else {
+		log.Label = words.AuditOwnTitle
+		out[1].Links = append(out[1].Links, log)
+	}
 	if p.Admin {
 		govern.Links = append(govern.Links, ui.Link{Key: "kit", Href: "/_ui", Icon: "palette", Label: words.RailKit})
 	}

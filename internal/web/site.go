@@ -22,7 +22,7 @@ type Site struct {
 const eventsPattern = "GET /events"
 
 // Holds reports whether the page of a name is a stream, which lasts.
-func Holds(name string) bool { return name == eventsPattern }
+func Holds(name string) bool { return name == eventsPattern || name == exportPattern }
 
 // page is one address. Those that are for somebody send everybody else to sign in.
 type page struct {
@@ -78,6 +78,10 @@ func pages() []page {
 		{pattern: "POST /request/preview", serve: (*Site).previewAsk},
 		{pattern: "POST /favourites", serve: (*Site).keepFavourite},
 		{pattern: "POST /favourites/forget", serve: (*Site).forgetFavourite},
+		{pattern: "GET /audit", serve: (*Site).showAudit},
+		{pattern: "GET /audit/{seq}", serve: (*Site).showRecord},
+		{pattern: exportPattern, serve: (*Site).exportAudit},
+		{pattern: "POST /audit/searches", serve: (*Site).keepSearch},
 		{pattern: "GET /requests", serve: (*Site).listRequests},
 		{pattern: "GET /r/{id}", serve: (*Site).showRequest},
 		{pattern: "POST /r/{id}/ask", asks: true, serve: (*Site).askVote},
@@ -137,7 +141,7 @@ const maxForm int64 = 16 << 10
 func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r, nonce: newNonce(), at: time.Now(), asks: p.asks}
 	v.Base, v.From = s.doors.Visit(r)
-	v.Agent, v.Watches = r.UserAgent(), Holds(p.pattern)
+	v.Agent, v.Watches = r.UserAgent(), p.pattern == eventsPattern
 	v.Session, v.Trip = v.cookie(sessionCookie), v.cookie(tripCookie)
 	v.headers()
 	if err := s.admit(p, v); err != nil {
