@@ -70,7 +70,7 @@ func (b *Broker) SaveSearch(ctx context.Context, c Caller, s Search) error {
 		kind := SearchSaved
 		switch {
 		case s.Query == "" && !there:
-			return access.Fail(access.NotFound, "no-such-search", "you keep no search of that name")
+			return access.Fail(access.NotFound, "no-such-search", "you keep no search of that name").Try("those that you keep are listed at /audit")
 		case s.Query == "":
 			all, kind = slices.Delete(all, at, at+1), SearchDeleted
 		case there:
