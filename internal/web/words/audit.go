@@ -316,6 +316,7 @@ var auditEvents = map[string]string{
 	"removal.trouble":       "{account} on {resource} cannot be removed; it is tried on[: {said}]",
 	"foreign.found":         "Something stands in the place of {account} on {resource} that Stint did not make[: {said}]",
 	"sweep.found":           "{account} had no live grant[ on {place}] and is being removed",
+	"standing.found":        "Standing privileges on {resource} were looked for: {found} found[, new: {new}][, gone: {gone}]",
 	"sweep.allowed":         "{actor} let a sweep of {resource} remove {remove}[: {why}]",
 	"sweep.stopped":         "A sweep[ of {place}] wanted to remove too much and stopped[: {said}]",
 	"log.gap":               "A witness knows records that the log has lost[: {said}]",
