@@ -74,8 +74,11 @@ func (d doors) enroller(ctx context.Context, v web.Visitor) (ident.Caller, error
 	c, err := find(ctx, secretOf(v.Session), v.From)
 	if err == nil {
 		frameOf(ctx).principal = c.Principal.ID
-		rt := route{method: get}
-		err = d.rate(rt, c.Principal.ID)
+		of := d.reads
+		if v.Watches { // open pages look by themselves, and leave a person's clicks their share
+			of = d.looks
+		}
+		err = of.take(string(c.Principal.ID))
 	}
 	return c, err
 }

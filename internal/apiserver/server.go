@@ -70,6 +70,7 @@ type Server struct {
 	codes      *rates // attempts to redeem a code that people carry, by address and by person
 	trips      *rates // steps of signing in with a browser, by address: whole offices share one
 	views      *rates // of pages, by address
+	looks      *rates // of open pages, by principal
 	slowed     slowed // logins that asked too fast a moment ago
 	scans      room   // of outside services, for filters without an index
 	serving    shares // of outside services: calls in work of each
@@ -107,6 +108,7 @@ func New(c Config) (*Server, error) {
 		trips:     newRates(10, 200, time.Now),
 		exchanges: newRates(5, 100, time.Now),
 		views:     newRates(20, 200, time.Now),
+		looks:     newRates(l.ReadsPerSecond, l.Burst, time.Now),
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/ident"
 	"stint/internal/store"
@@ -160,5 +161,27 @@ func TestOpenPageIsNoUse(t *testing.T) {
 	omar.get("/requests").want(t, http.StatusOK)
 	if at := seen(); !at.After(before) {
 		t.Error("loading a page is no use of the session")
+	}
+}
+
+// TestOpenPagesLeaveRoom: open pages that look too often are slowed down, and what their
+// person clicks is not.
+func TestOpenPagesLeaveRoom(t *testing.T) {
+	w, _, all := keyed(t, []string{fmt.Sprintf(guarded, "high", "passkey")}, "omar")
+	omar := all["omar"]
+	w.server.looks = newRates(0, 3, time.Now)
+	visitor := web.Visitor{From: w.addr(), Session: api.Secret(omar.cookie(t, "stint")), Watches: true}
+	var err error
+	for range 4 {
+		_, err = doors{w.server}.Person(t.Context(), visitor)
+	}
+	if access.KindOf(err) != access.TooMany {
+		t.Errorf("open pages look as often as they like: %v", err)
+	}
+	omar.get("/requests").want(t, http.StatusOK)
+	w.server.reads = newRates(0, 0, time.Now)
+	w.server.looks = newRates(0, 3, time.Now)
+	if _, err := (doors{w.server}).Person(t.Context(), visitor); err != nil {
+		t.Errorf("an open page looks by the share of the clicks: %v", err)
 	}
 }

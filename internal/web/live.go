@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,6 +37,10 @@ const (
 	streamsEach = 12                     // open pages of one person
 	streamLife  = time.Hour              // then the browser comes again by itself
 )
+
+// looksAtOnce is how many streams look at a time, of all that are open: a change that
+// concerns five hundred pages is worked on by so many, and what people click comes between.
+func looksAtOnce() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
 
 var lineEnds = regexp.MustCompile(`\r\n?`)
 
@@ -89,7 +94,7 @@ func (s *Site) events(v *visit) error {
 	if err != nil {
 		return err
 	}
-	text, err := s.pieces(v, render)
+	text, _, err := s.look(v, render)
 	if err != nil {
 		return err
 	}
@@ -138,9 +143,8 @@ func (s *Site) next(ctx context.Context, v *visit, out *eventStream, mark int64,
 			return 0, nil, ctx.Err()
 		case <-time.After(min(gatherMost, max(gather, 10*out.cost))):
 		}
-		began := time.Now()
-		text, err := s.pieces(v, render)
-		out.cost = time.Since(began)
+		text, took, err := s.look(v, render)
+		out.cost = took
 		if s.kind(v, err) == api.TooMany { // of the person's looks in all; this one comes a moment later
 			out.cost, mark = gatherMost, mark-1
 			continue
@@ -160,6 +164,20 @@ func changed(was, is [][]byte) (out [][]byte) {
 		}
 	}
 	return out
+}
+
+// look renders a page's pieces when it is this stream's turn. It is a queue and no lock: the
+// store is asked meanwhile. What took is without the wait, of which the queue itself takes care.
+func (s *Site) look(v *visit, render func(*Site, *visit) (templ.Component, error)) (text [][]byte, took time.Duration, err error) {
+	select {
+	case s.looks <- struct{}{}:
+		defer func() { <-s.looks }()
+	case <-v.r.Context().Done():
+		return nil, 0, v.r.Context().Err()
+	}
+	began := time.Now()
+	text, err = s.pieces(v, render)
+	return text, time.Since(began), err
 }
 
 // pieces renders what changes on a page, each for itself. What people wrote is escaped,

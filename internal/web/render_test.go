@@ -13,16 +13,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"stint/internal/api"
 	"stint/internal/web/assets"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
 )
 
-const (
-	nasty  = `<img src=x onerror=alert(1)><div hx-post="/logout" hx-trigger="load" hx-nonce="x">"'` + "`\u2028\r\nevent: x"
-	nonceX = "AAAAAAAAAAAAAAAAAAAAAA"
-)
+// nasty is what somebody wrote in every field; TestAttacks tries other texts.
+var nasty = `<img src=x onerror=alert(1)><div hx-post="/logout" hx-trigger="load" hx-nonce="x">"'` + "`\u2028\r\nevent: x"
+
+const nonceX = "AAAAAAAAAAAAAAAAAAAAAA"
 
 // stand is a control plane in which everything that somebody wrote is an attack.
 type stand struct {
@@ -430,5 +432,45 @@ func TestStreamsEach(t *testing.T) {
 	o.leave("b")
 	if len(o.per) != 0 {
 		t.Errorf("people without streams are kept: %v", o.per)
+	}
+}
+
+// TestLooksAtOnce: of many open pages that learn of a change, so many look at a time, a
+// stream that waits for its turn goes with its browser, and all come to see it.
+func TestLooksAtOnce(t *testing.T) {
+	s := New(newStand())
+	s.looks = make(chan struct{}, 2)
+	var mu sync.Mutex
+	now, most := 0, 0
+	render := func(*Site, *visit) (templ.Component, error) {
+		mu.Lock()
+		now++
+		most = max(most, now)
+		mu.Unlock()
+		time.Sleep(time.Millisecond) // the store, so to say
+		mu.Lock()
+		now--
+		mu.Unlock()
+		return templ.Raw("x"), nil
+	}
+	var all sync.WaitGroup
+	for range 40 {
+		all.Go(func() {
+			text, _, err := s.look(&visit{r: httptest.NewRequest(http.MethodGet, "/", nil)}, render)
+			if err != nil || len(text) != 1 {
+				t.Errorf("a look: %q, %v", text, err)
+			}
+		})
+	}
+	all.Wait()
+	if most > 2 {
+		t.Errorf("%d looked at a time", most)
+	}
+	s.looks <- struct{}{}
+	s.looks <- struct{}{}
+	gone, end := context.WithCancel(t.Context())
+	end()
+	if _, _, err := s.look(&visit{r: httptest.NewRequestWithContext(gone, http.MethodGet, "/", nil)}, render); err == nil {
+		t.Error("a browser that is gone keeps its place")
 	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -50,6 +51,7 @@ func (s *Site) show(v *visit, sh sheet, body templ.Component) error {
 	if status == 0 {
 		status = http.StatusOK
 	}
+	v.secret = sh.still // which a page's length would tell something of, were it zipped with what others wrote
 	v.w.Header().Set("Content-Security-Policy", policyOf(v.nonce, f))
 	ctx := templ.WithNonce(v.r.Context(), v.nonce)
 	return v.write(status, func(out *bytes.Buffer) error { return ui.Shell(f).Render(templ.WithChildren(ctx, body), out) })
@@ -71,10 +73,27 @@ func (v *visit) write(status int, render func(*bytes.Buffer) error) error {
 	if err := render(&out); err != nil {
 		return fmt.Errorf("render %s: %w", v.r.URL.Path, err)
 	}
-	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	h, body := v.w.Header(), &out
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Vary", "Accept-Encoding")
+	if !v.secret && out.Len() > worthZipping && strings.Contains(v.r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = zipped(out.Bytes())
+	}
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(out.Bytes()) // the browser may be gone
+	_, _ = v.w.Write(body.Bytes()) // the browser may be gone
 	return nil
+}
+
+// worthZipping is what goes into one packet anyway.
+const worthZipping = 1200
+
+func zipped(b []byte) *bytes.Buffer {
+	var out bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed) // the level exists
+	_, _ = z.Write(b)                                 // into memory
+	_ = z.Close()
+	return &out
 }
 
 // personOf is who is signed in, as the rail says it.

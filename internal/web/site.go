@@ -17,6 +17,7 @@ type Site struct {
 	mux   *http.ServeMux
 	pages map[string]page // by pattern
 	open  open
+	looks chan struct{} // one for each stream that looks just now
 }
 
 const eventsPattern = "GET /events"
@@ -106,7 +107,7 @@ func pages() []page {
 
 // New makes the site in front of the doors.
 func New(doors Doors) *Site {
-	s := &Site{doors: doors, mux: http.NewServeMux(), pages: map[string]page{}}
+	s := &Site{doors: doors, mux: http.NewServeMux(), pages: map[string]page{}, looks: make(chan struct{}, looksAtOnce())}
 	for _, p := range pages() {
 		s.pages[p.pattern] = p
 		s.mux.HandleFunc(p.pattern, func(w http.ResponseWriter, r *http.Request) { s.call(p, w, r) })
@@ -133,6 +134,7 @@ type visit struct {
 	nonce  string    // of the page's scripts
 	at     time.Time // of the call; a stream keeps that of its beginning
 	asks   bool      // the page's script calls, and not the browser by itself
+	secret bool      // the page shows one
 }
 
 // maxForm bounds a form; ours hold a few short fields.
