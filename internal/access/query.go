@@ -9,9 +9,10 @@ type RequestQuery struct {
 	States    []RequestState
 	Resource  ResourceName
 	Role      RoleName
-	Extends   GrantID   // only extensions of this grant
-	Before    RequestID // cursor: only those with a smaller id
-	Limit     int       // 1 to 1000; 0 means 100
+	Extends   GrantID     // only extensions of this grant
+	Voter     PrincipalID // only those with a vote of this principal's
+	Before    RequestID   // cursor: only those with a smaller id
+	Limit     int         // 1 to 1000; 0 means 100
 }
 
 // GrantQuery selects grants, newest first. Zero fields do not select.

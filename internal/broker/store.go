@@ -53,6 +53,8 @@ type requests interface {
 	Request(id access.RequestID) (access.Request, error)
 	SaveRequests(rs ...access.Request) error
 	Requests(q access.RequestQuery) ([]access.Request, error)
+	// RequestsOf are those of the ids that exist.
+	RequestsOf(ids ...access.RequestID) ([]access.Request, error)
 	// DueRequests are pending ones whose DueAt has come, the longest due first.
 	DueRequests(limit int) ([]access.Request, error)
 	// FindRequest resolves a full or partial id of a request or of its grant;

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -65,33 +66,11 @@ func (b *Broker) find(tx Tx, c Caller, id string) (access.Request, error) {
 }
 
 func view(tx Tx, r access.Request) (View, error) {
-	v := View{Request: r, Have: r.Have(), Now: tx.Now()}
-	if r.Grant == "" {
-		return v, nil
-	}
-	g, err := tx.Grant(r.Grant)
+	vs, err := views(tx, []access.Request{r})
 	if err != nil {
-		return v, err
+		return View{Request: r, Have: r.Have(), Now: tx.Now()}, err
 	}
-	v.Grant, v.Problem = &g, g.SetupError
-	if g.State == access.Ended {
-		v.Residue, err = tx.ResiduesOf(g.ID)
-		return v, err
-	}
-	if g.State != access.Provisioning && g.State != access.Ending {
-		return v, nil
-	}
-	hs, err := tx.HoldsBy(g.ID)
-	if err != nil {
-		return v, err
-	}
-	es, err := tx.EntitlementsOf(entitlementIDs(hs)...)
-	for _, e := range es {
-		if e.LastError != "" {
-			v.Problem = e.LastError
-		}
-	}
-	return v, err
+	return vs[0], nil
 }
 
 func entitlementIDs(hs []access.Hold) []access.EntitlementID {
@@ -119,16 +98,101 @@ func (b *Broker) Requests(ctx context.Context, c Caller, q access.RequestQuery) 
 	return c.only(vs), err
 }
 
+// views are requests with what became of them, by as many questions to the store for a
+// thousand as for one.
 func views(tx Tx, rs []access.Request) ([]View, error) {
+	var ids []access.GrantID
+	for _, r := range rs {
+		if r.Grant != "" {
+			ids = append(ids, r.Grant)
+		}
+	}
+	known, err := byKey(ids, tx.GrantsOf, tx.Grant, func(g access.Grant) access.GrantID { return g.ID })
+	if err != nil {
+		return nil, err
+	}
 	vs := make([]View, 0, len(rs))
 	for _, r := range rs {
-		v, err := view(tx, r)
-		if err != nil {
-			return nil, err
+		v := View{Request: r, Have: r.Have(), Now: tx.Now()}
+		if g, ok := known[r.Grant]; ok {
+			v.Grant, v.Problem = &g, g.SetupError
 		}
 		vs = append(vs, v)
 	}
-	return vs, nil
+	return vs, outcomes(tx, vs)
+}
+
+// byKey finds all that have the ids. One that the list leaves out, since it cannot be read, is
+// asked for by itself, which says what is wrong.
+func byKey[T any, ID comparable](ids []ID, list func(...ID) ([]T, error), one func(ID) (T, error), key func(T) ID) (map[ID]T, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found, err := list(ids...)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[ID]T, len(ids))
+	for _, x := range found {
+		all[key(x)] = x
+	}
+	for _, id := range ids {
+		if _, ok := all[id]; ok {
+			continue
+		}
+		if all[id], err = one(id); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// outcomes adds what is left of those that ended, and what is the matter with those on their way.
+func outcomes(tx Tx, vs []View) error {
+	var ended, going []access.GrantID
+	for _, v := range vs {
+		switch {
+		case v.Grant == nil:
+		case v.Grant.State == access.Ended:
+			ended = append(ended, v.Grant.ID)
+		case v.Grant.State == access.Provisioning || v.Grant.State == access.Ending:
+			going = append(going, v.Grant.ID)
+		}
+	}
+	left := map[access.GrantID][]access.Residue{}
+	if len(ended) > 0 {
+		all, err := tx.ResiduesOf(ended...)
+		if err != nil {
+			return err
+		}
+		for _, x := range all {
+			left[x.Grant] = append(left[x.Grant], x)
+		}
+	}
+	troubles := map[access.GrantID]string{}
+	if len(going) > 0 {
+		hs, err := tx.HoldsBy(going...)
+		if err != nil {
+			return err
+		}
+		es, err := tx.EntitlementsOf(entitlementIDs(hs)...)
+		if err != nil {
+			return err
+		}
+		said := map[access.EntitlementID]string{}
+		for _, e := range es {
+			said[e.ID] = e.LastError
+		}
+		for _, h := range hs {
+			troubles[h.Grant] = cmp.Or(said[h.Entitlement], troubles[h.Grant])
+		}
+	}
+	for i := range vs {
+		if g := vs[i].Grant; g != nil {
+			vs[i].Residue, vs[i].Problem = left[g.ID], cmp.Or(troubles[g.ID], vs[i].Problem)
+		}
+	}
+	return nil
 }
 
 // Grants lists grants, newest first, with their requests. Members see their own;
@@ -147,20 +211,19 @@ func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs 
 		if err != nil {
 			return err
 		}
+		var ids []access.RequestID
 		for _, g := range gs {
-			r, err := tx.Request(g.Request)
-			if err != nil {
-				return err
-			}
-			v := View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now(), Problem: g.SetupError}
-			if g.State == access.Ended {
-				if v.Residue, err = tx.ResiduesOf(g.ID); err != nil {
-					return err
-				}
-			}
-			vs = append(vs, v)
+			ids = append(ids, g.Request)
 		}
-		return nil
+		known, err := byKey(ids, tx.RequestsOf, tx.Request, func(r access.Request) access.RequestID { return r.ID })
+		if err != nil {
+			return err
+		}
+		for _, g := range gs {
+			r := known[g.Request]
+			vs = append(vs, View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now(), Problem: g.SetupError})
+		}
+		return outcomes(tx, vs)
 	})
 	return c.only(vs), err
 }

@@ -153,6 +153,17 @@ func (tx *Tx) Request(id access.RequestID) (access.Request, error) {
 	return all[0], nil
 }
 
+var requestsOf = byIDs(requestColumns + " WHERE id {ids}")
+
+// RequestsOf are those of the ids that exist.
+func (tx *Tx) RequestsOf(ids ...access.RequestID) ([]access.Request, error) {
+	found, err := listByIDs(tx, scanRequest, requestsOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	return tx.withVotes(found)
+}
+
 // SaveRequests writes requests, and the votes that are new.
 func (tx *Tx) SaveRequests(rs ...access.Request) error {
 	var rows, fresh, others, votes []write
@@ -195,6 +206,9 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	p.equal("person", string(q.Person))
 	p.equal("role", string(q.Role))
 	p.equal("extends", string(q.Extends))
+	if q.Voter != "" {
+		p.where("id IN (SELECT request_id FROM votes WHERE voter = $%d)", string(q.Voter))
+	}
 	found, err := page(tx, p, scanRequest, func(r storedRequest) string { return string(r.ID) })
 	if err != nil {
 		return nil, err

@@ -73,6 +73,27 @@ func (tx *Tx) complete(row *requestRow) (access.Request, error) {
 	return r, nil
 }
 
+// RequestsOf are those of the ids that exist.
+func (tx *Tx) RequestsOf(ids ...access.RequestID) (found []access.Request, err error) {
+	for _, id := range once(ids) {
+		if tx.s.requests.rows[id] == nil && tx.err == nil {
+			continue
+		}
+		r, err := tx.Request(id)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, tx.err
+}
+
+// voted reports whether somebody voted on a request.
+func (tx *Tx) voted(id access.RequestID, who access.PrincipalID) bool {
+	r, err := tx.Request(id)
+	return err == nil && slices.ContainsFunc(r.Approvals, func(a access.Approval) bool { return a.By == who })
+}
+
 // Request reads one request with its votes.
 func (tx *Tx) Request(id access.RequestID) (access.Request, error) {
 	if tx.err != nil {
@@ -201,7 +222,8 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	ids := newest(sets, string(q.Before), limit, func(id string) bool {
 		r := t.rows[access.RequestID(id)]
 		return (q.Principal == "" || r.Principal == q.Principal) && (q.Person == "" || r.Person == q.Person) &&
-			(q.Role == "" || r.Role == q.Role) && (q.Extends == "" || r.Extends == q.Extends) && (q.Resource == "" || on(r.Targets, q.Resource))
+			(q.Role == "" || r.Role == q.Role) && (q.Extends == "" || r.Extends == q.Extends) && (q.Resource == "" || on(r.Targets, q.Resource)) &&
+			(q.Voter == "" || tx.voted(access.RequestID(id), q.Voter))
 	})
 	var found []access.Request
 	for _, id := range ids {
