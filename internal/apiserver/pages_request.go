@@ -118,7 +118,9 @@ func voteOf(b web.Ballot) (v access.Vote, err error) {
 			}
 		}
 	}
-	v.Seen, err = access.ParseDigest(b.Digest)
+	if v.Seen, err = access.ParseDigest(b.Digest); err == nil && v.Seen == (access.Digest{}) {
+		err = otherRequest() // that of no request; to the broker it says that nothing was shown
+	}
 	return v, err
 }
 
