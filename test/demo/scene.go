@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -106,7 +107,7 @@ func open(ctx context.Context, t *teller, bin, store string) (d *demo, err error
 	t.line(t.paint("1", "Stint: access for one task and one stint of time, and proof that it is gone"))
 	t.line("")
 	// The target keeps its promises to the disk, as a real one does.
-	if d.stage, err = stage.Open(ctx, stage.Options{Bin: bin, Store: store, Fsync: true}, "mira", "omar"); err != nil {
+	if d.stage, err = stage.Open(ctx, stage.Options{Bin: bin, Store: store, Fsync: true, Named: true}, "mira", "omar"); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -165,21 +166,61 @@ func (d *demo) summary() {
 		"(the crash: from the moment stintd served again) until the target itself showed nothing of it.", d.checks, time.Since(d.began).Seconds()))
 }
 
+// forBrowsers is what somebody at a browser gets without waiting for another person.
+const forBrowsers = `kind: Policy
+name: orders-look             # a quarter of an hour needs nobody; more takes a yes
+subjects: [group:platform]
+roles: [reader]
+when: request.duration <= duration("15m")
+require: {reason: {minLength: 10}}
+`
+
+// codes are for the first sign-in of people at a browser.
+func (d *demo) codes(ctx context.Context, names ...string) (all []string, err error) {
+	file := filepath.Join(d.stage.Dir, "browsers.yaml")
+	if err := os.WriteFile(file, []byte(forBrowsers), 0o600); err != nil {
+		return nil, err
+	}
+	if err := d.root.Run(ctx, "apply", "-f", file).Failed(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		var made struct {
+			EnrollToken string `json:"enroll_token"`
+		}
+		if err := d.root.JSON(ctx, &made, "admin", "user", "enroll", name); err != nil {
+			return nil, err
+		}
+		all = append(all, made.EnrollToken)
+	}
+	return all, nil
+}
+
 // invite says what to try.
-func (d *demo) invite() error {
+func (d *demo) invite(ctx context.Context) error {
 	bin, err := filepath.Abs(d.stage.Bin)
 	if err != nil {
 		return err
 	}
-	d.line("\n" + d.paint("1", "Try it yourself") + "   (in another terminal; it all runs until Ctrl-C here)\n")
+	codes, err := d.codes(ctx, "mira", "omar")
+	if err != nil {
+		return err
+	}
+	d.line("\n" + d.paint("1", "Try it in a browser") + "   (it all runs until you press Enter or Ctrl-C here)\n")
+	d.line("    " + d.paint("1", d.stage.URL+"/enroll") + "   and one of these codes, each good once:\n")
+	d.line("    mira, who asks      " + codes[0])
+	d.line("    omar, who approves  " + codes[1] + d.paint("2", "   # in another browser, or a private window"))
+	d.line("\n    As mira: Request, orders-db, say why, Get access now. My access shows it, and ends it.")
+	d.line("    15 minutes need nobody. Ask for 30, and it waits on omar's page Approvals.")
+	d.line("\n" + d.paint("1", "Or in another terminal") + "\n")
 	d.line("    export PATH=" + typed([]string{bin}) + ":$PATH STINT_SERVER=" + d.stage.URL)
 	for _, part := range []struct {
 		who   *stage.Person
 		lines []string
 	}{
 		{d.mira, []string{
-			`stint db orders-db --as reader --for 10s --why "look at the orders"      # 10 s need nobody`,
-			`stint request orders-db --as reader --for 15m --why "find stuck orders"  # waits; let omar approve it`,
+			`stint db orders-db --as reader --for 15m --why "look at the orders"      # 15 minutes need nobody`,
+			`stint request orders-db --as reader --for 30m --why "find stuck orders"  # waits; let omar approve it`,
 			`stint run orders-db --as shared-admin --for 5m --why "repair order 5" --ticket INC-5 -- psql`,
 			`stint status`,
 		}},
