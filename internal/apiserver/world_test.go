@@ -78,7 +78,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	ctx := t.Context()
 	dir := t.TempDir()
 	w := &world{t: t, log: &lockedBuffer{}, skew: 2 * time.Second, path: filepath.Join(dir, "stint.db")}
-	st, err := store.Open(ctx, store.Config{Path: w.path})
+	st, err := store.Open(ctx, kept(t, w.path))
 	check(t, err)
 	w.store = st
 	vault, err := keys.Create(filepath.Join(dir, "seal.key"))

@@ -35,10 +35,11 @@ func (b *bench) policy(ctx context.Context, _ []string) error {
 	return nil
 }
 
-// goBench runs benchmarks of one of our packages and gives their metrics by name.
-func goBench(ctx context.Context, pkg, which string, d time.Duration) (map[string]map[string]float64, error) {
+// goBench runs benchmarks of one of our packages and gives their metrics by name. env is
+// added to their environment.
+func goBench(ctx context.Context, pkg, which string, d time.Duration, env ...string) (map[string]map[string]float64, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", which, "-benchtime", d.String(), "-cpu", "1", pkg)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.Env = os.Stderr, append(os.Environ(), env...)
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("go test -bench %s %s: %w\n%s", which, pkg, err, out)
