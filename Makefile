@@ -78,8 +78,11 @@ bin/dex: tools/dex/main.go tools/dex/go.mod
 
 ## The built binaries against a real PostgreSQL, dex and OpenLDAP, person by person; and
 ## what reads directories against a real domain controller, which takes the ports of LDAP.
+## Pictures of the pages are left in bin/pages, light and dark, for desks and telephones.
+PAGES ?= bin/pages
 e2e: build bin/dex
-	$(GO) test -count=1 -tags e2e -timeout 20m ./test/e2e
+	@mkdir -p $(PAGES)
+	PAGES='$(abspath $(PAGES))' $(GO) test -count=1 -tags e2e -timeout 20m ./test/e2e
 	$(GO) test -count=1 -tags e2e -timeout 10m -run ActiveDirectory ./internal/directory
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.
