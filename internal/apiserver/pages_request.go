@@ -66,6 +66,9 @@ func (d doors) Request(ctx context.Context, v web.Visitor, id string) (web.Case,
 			return web.Case{}, err
 		}
 		out.Keys = len(k.ours())
+		if out.Known, err = d.known(ctx, who, r); err != nil {
+			return web.Case{}, err
+		}
 	}
 	if x.Grant != nil && !x.Grant.Over() {
 		switch {

@@ -54,7 +54,7 @@ func TestDecidePage(t *testing.T) {
 	gus := w.as(admin, api.UserAdd{Name: "gus"})
 	const nasty = `<script>alert(1)</script>" onmouseover="x`
 	r := askVault(t, gus, nasty)
-	p := omar.get("/r/"+r.ID).want(t, http.StatusOK, "&lt;script&gt;alert(1)", "gus asks for opener on vault", "Approve with your passkey", "by passkey", "high")
+	p := omar.get("/r/"+r.ID).want(t, http.StatusOK, "&lt;script&gt;alert(1)", "gus asks for opener on vault", "You confirm with your passkey", "Why am I asked?", "first time", "sensitive", "not recorded", "by passkey", "high")
 	if strings.Contains(p.text, "<script>alert") || strings.Contains(p.text, `" onmouseover="`) {
 		t.Error("the reason is markup")
 	}

@@ -97,7 +97,7 @@ func (s *stand) Requests(context.Context, Visitor) (own, waiting []api.Request, 
 	return []api.Request{{ID: "req_2", Role: nasty, Resource: nasty, State: api.RequestDenied}}, []api.Request{s.request()}, nil
 }
 func (s *stand) Request(context.Context, Visitor, string) (Case, error) {
-	return Case{Request: s.request(), Where: nasty, Rights: []string{nasty, "b"}, Grade: nasty, Decide: true, Level: "passkey", Keys: 1, End: "revoke"}, nil
+	return Case{Request: s.request(), Where: nasty, Rights: []string{nasty, "b"}, Grade: nasty, Decide: true, Level: "passkey", Keys: 1, End: "revoke", Known: &views.Known{Times: 1, OnCall: []string{nasty}, Ticket: nasty, Env: nasty, Grade: nasty}}, nil
 }
 func (s *stand) Access(ctx context.Context, _ Visitor) (views.Access, error) {
 	r, now := s.request(), time.Now()

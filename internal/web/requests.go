@@ -40,7 +40,8 @@ type Case struct {
 	Decide bool     // a vote of the visitor's would count now
 	Level  string   // that a yes of theirs takes: chat, console, passkey, client
 	Keys   int      // passkeys of theirs for these pages
-	End    string   // what the visitor can do with the grant: "end", "revoke", or nothing
+	Known  *views.Known
+	End    string // what the visitor can do with the grant: "end", "revoke", or nothing
 }
 
 // Ballot is a vote as the page has it.
@@ -135,7 +136,7 @@ func (s *Site) showRequest(v *visit) error {
 	}
 	title := words.TitleRequest(name(c.Principal), c.Role, c.Resource)
 	return s.show(v, sheet{title: title, nav: "requests", up: []ui.Crumb{{Href: "/requests", Label: words.TitleApprovals}}, signing: true,
-		live: "request&id=" + url.QueryEscape(c.ID)}, views.RequestPage(requestOf(c)))
+		live: "request&id=" + url.QueryEscape(c.ID) + "&do=" + prepared(v)}, views.RequestPage(requestOf(c, prepared(v))))
 }
 
 // requestLive is what changes on the page of one request.
@@ -144,16 +145,25 @@ func (s *Site) requestLive(v *visit) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return views.RequestLive(requestOf(c)), nil
+	return views.RequestLive(requestOf(c, prepared(v))), nil
+}
+
+// prepared is the choice that the visitor came with: it is shown, and nothing is decided.
+func prepared(v *visit) string {
+	switch do := v.r.URL.Query().Get("do"); do {
+	case "approve", "shorter", "deny", "ask":
+		return do
+	}
+	return ""
 }
 
 // requestOf is a request for its page.
-func requestOf(c Case) views.Request {
+func requestOf(c Case, do string) views.Request {
 	m := views.Request{ID: c.ID, Digest: c.Digest, Standing: first(standing(c.Request)), Tone: toneOf(c.Request), Reason: c.Reason,
 		Principal: c.Principal, Person: c.Person, Other: c.Principal != "user:"+c.Person, Role: c.Role, Resource: c.Resource, Where: c.Where, Grade: c.Grade,
 		Duration: api.Span(c.Duration), Granted: api.Span(c.Granted), Task: c.Task, Bundle: c.Bundle, Ticket: c.Ticket, Extends: c.Extends, Emergency: c.Emergency,
 		Start: c.Start.Time, AnswerBy: c.ExpiresAt.Time, Rights: c.Rights, Pending: c.Pending(), Mine: c.Mine, Asked: c.Asked(),
-		Decide: c.Decide, Approves: c.Approves(), Signs: c.Signs(), NeedsKey: c.Signs() && c.Keys == 0, Client: c.Level == "client", End: c.End}
+		Decide: c.Decide, Approves: c.Approves(), Signs: c.Signs(), NeedsKey: c.Signs() && c.Keys == 0, Client: c.Level == "client", End: c.End, Known: c.Known, Do: do, CreatedAt: c.CreatedAt.Time}
 	for _, n := range c.Decision.Approvals {
 		x := views.Need{Have: n.Have, Count: n.Count, From: n.From, Passkey: n.Level == "passkey" || n.Level == "client", Later: n.Later}
 		if n.Escalated {
@@ -182,9 +192,13 @@ func name(principal string) string { return strings.TrimPrefix(principal, "user:
 func ballotOf(v *visit) (Ballot, error) {
 	f := v.r.PostForm
 	used, err := usedOf(f)
-	b := Ballot{Approve: f.Get("answer") == "approve", Digest: f.Get("digest"), Note: f.Get("note"), Used: used}
+	shorter := f.Get("answer") == "shorter"
+	b := Ballot{Approve: shorter || f.Get("answer") == "approve", Digest: f.Get("digest"), Note: f.Get("note"), Used: used}
 	if b.Approve { // the fields that narrow are those of a yes
 		b.For, b.Rights = strings.TrimSpace(f.Get("for")), f["right"]
+		if shorter {
+			b.For = strings.TrimSpace(f.Get("shorter"))
+		}
 		if f.Has("rights") && len(b.Rights) == 0 {
 			err = &api.Error{Kind: api.Invalid, Code: "no-rights", Message: "no right is chosen", Next: "choose what you approve, or deny the request"}
 		}
@@ -209,7 +223,7 @@ func (s *Site) decide(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if answer := v.r.PostForm.Get("answer"); answer != "approve" && answer != "deny" {
+	if answer := v.r.PostForm.Get("answer"); answer != "approve" && answer != "shorter" && answer != "deny" {
 		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "the form says neither yes nor no", Next: "load the page again"}
 	}
 	r, err := s.doors.Vote(v.r.Context(), v.Visitor, v.r.PathValue("id"), b)

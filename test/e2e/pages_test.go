@@ -260,7 +260,7 @@ func TestPages(t *testing.T) {
 	omar.shoot("decide")
 	omar.fill("for", "10m")
 	omar.fill("note", "the orders only")
-	omar.press("Approve with your passkey")
+	omar.press("Approve 30 min")
 	omar.see("signed by a passkey")
 	omar.shoot("decided")
 	must(t, vera.JSON(ctx, &r, "status", r.ID))

@@ -69,6 +69,11 @@
   document.addEventListener("htmx:after:swap", fresh);
   document.addEventListener("htmx:sse:after:message", fresh);
 
+  // A page that is left at once has no time to fade, which is no fault.
+  for (const when of ["pageswap", "pagereveal"]) addEventListener(when, (e) => {
+    for (const p of ["ready", "finished"]) e.viewTransition?.[p].catch(() => {});
+  });
+
   // A page that is cut off says so, and one that is true again takes it back.
   const cut = (yes) => { const e = one("#cut"); if (e) e.hidden = !yes; };
   document.addEventListener("htmx:sse:error", () => cut(true));
@@ -96,6 +101,12 @@
     const word = e.target.closest("[data-word]"), field = word?.form?.elements[word.dataset.word];
     if (field && !field.value.trim()) { e.preventDefault(); unfold(field); say(field.labels?.[0]?.textContent || ""); }
     for (const menu of all("details.more[open]")) if (!menu.contains(e.target)) menu.open = false;
+  });
+
+  // A button that says for how long says it as it is typed.
+  document.addEventListener("input", (e) => {
+    const says = e.target.name === "for" && e.target.form && one("[data-for]", e.target.form);
+    if (says) says.textContent = e.target.value.trim() || says.dataset.for;
   });
 
   // Shows a field that may be folded away, and goes there.
@@ -200,7 +211,8 @@
     }
     if (command && e.key === "Enter") {
       const form = e.target.closest("form") || one("form[data-main]");
-      if (form && !e.target.closest("dialog")) { e.preventDefault(); form.requestSubmit(one("button.primary", form)); }
+      // A form with several answers has no one that is meant.
+      if (form && !("choice" in form.dataset) && !e.target.closest("dialog")) { e.preventDefault(); form.requestSubmit(one("button.primary", form)); }
       return;
     }
     if (typing || command || e.altKey || one("dialog[open]")) return;
