@@ -63,7 +63,7 @@ func TestPolicyProposal(t *testing.T) {
 	// What is wrong names its line, in the file that it stands in, and nothing is lost.
 	f := page.editing(strings.Replace(slower, "subjects", "subjekts", 1))
 	f.Set("act", "check")
-	ada.post("/policies/at-once", f).want(t, http.StatusUnprocessableEntity, "subjekts: [group:platform]", "did you mean", "<strong>line 19</strong>")
+	ada.post("/policies/at-once", f).want(t, http.StatusUnprocessableEntity, "subjekts: [group:platform]", "did you mean", "<strong>line 19:</strong>")
 	f.Set("text", "a: &x [1]\nb: [*x, *x]\n")
 	ada.post("/policies/at-once", f).want(t, http.StatusUnprocessableEntity, "anchors and aliases are not accepted")
 	f.Set("text", slower+"---\nkind: Role\nname: y\n")

@@ -240,6 +240,22 @@
     if (done) e.preventDefault();
   });
 
+  // Policies: the numbers beside a text grow with it.
+  for (const text of all("textarea[data-lines]")) {
+    const nums = one(".nums", text.parentElement), first = Number(text.dataset.lines);
+    const grow = () => {
+      const want = text.value.split("\n").length + 3;
+      while (nums.children.length < want) {
+        const li = document.createElement("li");
+        li.textContent = first + nums.children.length;
+        nums.append(li);
+      }
+      text.rows = Math.max(text.rows, want);
+    };
+    text.addEventListener("input", grow);
+    grow();
+  }
+
   const toasts = one("#toasts");
   if (toasts) new MutationObserver((changes) => {
     for (const c of changes) for (const n of c.addedNodes) if (n.nodeType === 1) setTimeout(() => n.remove(), 6000);

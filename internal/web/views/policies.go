@@ -386,3 +386,19 @@ func fieldInWords(f api.FieldChange) string {
 	}
 	return f.Before + " → " + f.After
 }
+
+// place says where something is wrong: in which line here, or in another file.
+func (e PolicyEdit) place(source string) string {
+	if n := e.lineOf(source); n > 0 {
+		return words.PolicyLine + strconv.Itoa(n)
+	}
+	return words.PolicyElsewhere + source
+}
+
+// faultText is what is wrong, and what would be right.
+func faultText(f api.Problem) string {
+	if f.Next == "" {
+		return f.Text
+	}
+	return f.Text + "; " + f.Next
+}

@@ -117,7 +117,7 @@ const (
 	PolicyWhoHow     = "How"
 	PolicyWhoBy      = "By"
 	PolicyWhoNone    = "No policy speaks of this resource: nobody can ask for it."
-	PolicyWhoLast    = "Conditions are not worked out here. A policy that denies comes before all others."
+	PolicyWhoLast    = "Conditions, tickets, reasons and second factors are not worked out here. A policy that denies comes before all others."
 	PolicyWhoMore    = "More rows"
 	PolicyCanNow     = "at once"
 	PolicyCanNever   = "never"
