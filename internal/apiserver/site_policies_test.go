@@ -72,7 +72,7 @@ func TestPolicyProposal(t *testing.T) {
 	ada.post("/policies/at-once", f).want(t, http.StatusUnprocessableEntity, "this page changes the policy at-once", "name: other")
 
 	f.Set("text", slower)
-	p := ada.post("/policies/at-once", f).want(t, http.StatusOK, "What would change", "mira", "come to reader on db in another way", "This takes a second person", "Propose it to a second person", "The last 30 days")
+	p := ada.post("/policies/at-once", f).want(t, http.StatusOK, "What would change", "mira: reader on db", "This takes a second person", "Propose it to a second person", "The last 30 days")
 	// Not what was checked: shown again, and not sent.
 	other := p.agreed(t, page.editing(slower+"# and a comment\n"))
 	ada.post("/policies/at-once", other).want(t, http.StatusConflict, "another than the one that was checked", "# and a comment")
@@ -89,7 +89,7 @@ func TestPolicyProposal(t *testing.T) {
 	mira.post(to, url.Values{"answer": {"deny"}, "note": {"no"}}).want(t, http.StatusNotFound)
 
 	bea.get("/proposals").want(t, http.StatusOK, "updated Policy at-once", "yours to decide")
-	seen := bea.get(to).want(t, http.StatusOK, "come to reader on db in another way", "dl came", "Approve and put it in force")
+	seen := bea.get(to).want(t, http.StatusOK, "mira: reader on db", "dl came", "Approve and put it in force")
 	bea.post(to, url.Values{"answer": {"approve"}, "digest": {"sha256:" + strings.Repeat("0", 64)}}).want(t, http.StatusConflict)
 	bea.post(to, url.Values{"answer": {"deny"}}).want(t, http.StatusUnprocessableEntity)
 	bea.post(to, url.Values{"answer": {"approve"}, "digest": {seen.form().Get("digest")}}).want(t, http.StatusSeeOther)

@@ -85,7 +85,7 @@ func TestConsolePolicies(t *testing.T) {
 	root.fill("labels", "env=prod")
 	root.press("Check what changes")
 	root.see("This takes a second person")
-	root.see("mira come to reader on orders-db in another way")
+	root.see("mira: reader on orders-db")
 	look(root, "policy-changes")
 	root.press("Propose it to a second person")
 	root.see("You proposed this. Another person decides it.")

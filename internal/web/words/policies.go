@@ -165,15 +165,9 @@ const (
 	PolicyExistsNext      = "choose another name, or change that one"
 )
 
-// PolicyGains and so on head what becomes of somebody's way to a role.
-func PolicyGains(what, role, resource string) string {
-	switch what {
-	case "gains":
-		return "gain " + role + " on " + resource
-	case "loses":
-		return "lose " + role + " on " + resource
-	}
-	return "come to " + role + " on " + resource + " in another way"
+// PolicyWay says whose way to what is another.
+func PolicyWay(who []string, role, resource string) string {
+	return PolicyNamesOf(who, 6) + ": " + role + " on " + resource
 }
 
 // PolicyNamesOf are so many names, the rest as a number.
