@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,7 @@ import (
 )
 
 func (c *cli) sessionsCmd() *cobra.Command {
+	var of string
 	cmd := &cobra.Command{
 		Use:   "sessions",
 		Short: "List your sessions, and end one",
@@ -16,14 +18,18 @@ func (c *cli) sessionsCmd() *cobra.Command {
 			"A session ends twelve hours after you signed in, and an administrator's in a browser\n" +
 			"when it was not used for 15 minutes. What you hold goes on when a session ends; give\n" +
 			"it back with stint end.",
-		Example: "  stint sessions\n  stint sessions end 3f9c0e2a",
+		Example: "  stint sessions\n  stint sessions --user tomas\n  stint sessions end 3f9c0e2a",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := c.connect()
 			if err != nil {
 				return err
 			}
-			page, err := conn.Sessions(cmd.Context())
+			list := conn.Sessions
+			if of != "" {
+				list = func(ctx context.Context) (api.Page[api.Session], error) { return conn.SessionsOf(ctx, of) }
+			}
+			page, err := list(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -35,6 +41,7 @@ func (c *cli) sessionsCmd() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&of, "user", "", "those of another user, service or agent; administrators and auditors")
 	cmd.AddCommand(&cobra.Command{
 		Use:     "end ID",
 		Short:   "End one of your sessions",

@@ -117,6 +117,11 @@ func (c *Client) Sessions(ctx context.Context) (Page[Session], error) {
 	return get[Page[Session]](ctx, c, call{method: http.MethodGet, path: []string{"sessions"}})
 }
 
+// SessionsOf lists where somebody else is signed in.
+func (c *Client) SessionsOf(ctx context.Context, name string) (Page[Session], error) {
+	return get[Page[Session]](ctx, c, call{method: http.MethodGet, path: []string{"users", name, "sessions"}})
+}
+
 // EndSession ends one of the caller's logins.
 func (c *Client) EndSession(ctx context.Context, id string) (Session, error) {
 	return get[Session](ctx, c, call{method: http.MethodDelete, path: []string{"sessions", id}})

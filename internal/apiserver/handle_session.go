@@ -97,6 +97,23 @@ func (s *Server) listSessions(ctx context.Context, c call, _ *empty) (*reply[api
 	return answer(api.Page[api.Session]{Items: all}), nil
 }
 
+// userSessions are somebody's live logins.
+func (s *Server) userSessions(ctx context.Context, c call, in *ByName) (*reply[api.Page[api.Session]], error) {
+	u, err := s.getUser(ctx, c, in) // who is not there has none, and is told so
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.ident.SessionsOf(ctx, c.Caller, access.PrincipalID(u.Body.ID))
+	if err != nil {
+		return nil, err
+	}
+	page := api.Page[api.Session]{Items: []api.Session{}}
+	for _, l := range live {
+		page.Items = append(page.Items, toSession(l, c.Login.Token))
+	}
+	return answer(page), nil
+}
+
 func (s *Server) sessions(ctx context.Context, c ident.Caller) ([]api.Session, error) {
 	live, err := s.ident.Sessions(ctx, c)
 	if err != nil {

@@ -90,12 +90,13 @@ func (d doors) Person(ctx context.Context, v web.Visitor) (web.Person, error) {
 		return web.Person{}, err
 	}
 	p := c.Principal
+	glass, reviews := d.glassOf(ctx, c)
 	fresh := d.now().Sub(c.Login.CreatedAt) < freshFor
 	waiting, err := d.broker.ProposalsWaiting(ctx, callBy(c).asked(nil))
 	if err != nil {
 		return web.Person{}, err
 	}
-	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Proposals: waiting, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols,
+	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Proposals: waiting, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols, Glass: glass, Reviews: reviews,
 		Few: p.Attributes[access.MessagesAttribute] == access.MessagesFew, Mail: p.Attributes[access.MailAttribute]}, nil
 }
 

@@ -180,7 +180,7 @@ func (d doors) foresee(ctx context.Context, who broker.Caller, c ident.Caller, w
 func lacking(x broker.Preview) []string {
 	for _, t := range x.Trials {
 		typed := !slices.ContainsFunc(t.Misses, func(m policy.Miss) bool { return m.What != "reason" && m.What != "ticket" })
-		if t.Effect == "allow" && len(t.Misses) > 0 && typed {
+		if t.Effect != "deny" && len(t.Misses) > 0 && typed {
 			var out []string
 			for _, m := range t.Misses {
 				out = append(out, m.Text)

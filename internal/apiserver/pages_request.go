@@ -58,6 +58,7 @@ func (d doors) Request(ctx context.Context, v web.Visitor, id string) (web.Case,
 	if err != nil {
 		return web.Case{}, err
 	}
+	d.offerGlass(ctx, who, r, &out.Request)
 	level, asked := access.LevelFor(r, me)
 	if out.Decide = asked; asked {
 		out.Level = level.String()

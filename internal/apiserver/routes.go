@@ -177,6 +177,8 @@ func (s *Server) addRoutes() {
 	// Principals and connector credentials.
 	register(s, route{name: "list-users", method: get, path: "/v1/users", who: auditors, tag: "Administration", summary: "All users, services and agents"}, s.listUsers)
 	register(s, route{name: "get-user", method: get, path: "/v1/users/{name}", who: auditors, tag: "Administration", summary: "One user, service or agent"}, s.getUser)
+	register(s, route{name: "list-user-sessions", method: get, path: "/v1/users/{name}/sessions", who: auditors, tag: "Administration",
+		summary: "Where a user, service or agent is signed in, newest first", detail: "Static tokens of services and agents are among them."}, s.userSessions)
 	register(s, route{name: "add-user", method: post, path: "/v1/admin/users", who: admins, tag: "Administration",
 		summary: "Make a local user, and the code for the first sign-in"}, s.addUser)
 	register(s, route{name: "set-user", method: put, path: "/v1/admin/users/{name}", who: admins, urgent: true, tag: "Administration",

@@ -129,14 +129,9 @@ func (b *Broker) opened(tx Tx, fx *effects, c Caller, r access.Request, set *pol
 	if c.Glass != nil {
 		o.Codes, o.Openers = c.Glass.Codes, c.Glass.Persons
 	}
-	mine, err := tx.Reviews(access.ReviewQuery{State: access.ReviewOpen, Person: r.Person, Limit: reviewsCounted})
-	if err != nil {
+	var err error
+	if o.Overdue, err = overdueOf(tx, r.Person); err != nil {
 		return err
-	}
-	for _, v := range mine {
-		if v.Overdue(tx.Now()) {
-			o.Overdue++
-		}
 	}
 	v, ev, err := access.OpenReview(access.NewReviewID(tx.Now().UnixMilli(), b.entropy()), r, g, o, c.Actor, tx.Now())
 	if err != nil {

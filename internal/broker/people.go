@@ -8,8 +8,8 @@ import (
 
 // Principals lists the principals of a kind; administrators and auditors.
 func (b *Broker) Principals(ctx context.Context, c Caller, kind access.PrincipalKind) (ps []access.Principal, err error) {
-	if !c.Principal.Admin && !c.Principal.Auditor {
-		return nil, access.Fail(access.Denied, "not-yours", "listing users is for administrators and auditors")
+	if err := c.governs(); err != nil {
+		return nil, err
 	}
 	err = b.Store.View(ctx, func(tx Tx) (err error) { ps, err = tx.Principals(kind); return err })
 	return ps, err

@@ -236,6 +236,19 @@ func (i *Ident) Sessions(ctx context.Context, c Caller) (live []access.Login, er
 	return live, err
 }
 
+// SessionsOf are the live logins of a principal, static tokens among them, the newest
+// first: one's own or, for administrators and auditors, anybody's.
+func (i *Ident) SessionsOf(ctx context.Context, by Caller, p access.PrincipalID) (live []access.Login, err error) {
+	if p != by.Principal.ID && !by.Principal.Admin && !by.Principal.Auditor {
+		return nil, access.Fail(access.Denied, "not-yours", "the sessions of others are for administrators and auditors")
+	}
+	err = i.store.View(ctx, func(tx Tx) error {
+		live, err = liveLogins(tx, p)
+		return err
+	})
+	return live, err
+}
+
 func liveLogins(tx Tx, p access.PrincipalID) ([]access.Login, error) {
 	all, err := tx.Logins(p)
 	if err != nil {

@@ -120,3 +120,13 @@ func (s *Set) Emergencies(a Ask, now time.Time) (out []Offer) {
 	}
 	return out
 }
+
+// Breaks reports whether a policy for break-glass names the principal: whether to show
+// them the way. What they could have is Emergencies' to say.
+func (s *Set) Breaks(p access.Principal, now time.Time) bool {
+	if p.MayBreakGlass() != nil || !slices.ContainsFunc(s.rules, func(r *Rule) bool { return r.BreakGlass }) {
+		return false
+	}
+	p = s.Knows(p, now)
+	return slices.ContainsFunc(s.rules, func(r *Rule) bool { return r.BreakGlass && r.subject(p) })
+}

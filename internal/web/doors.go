@@ -59,6 +59,8 @@ type Doors interface {
 	Policymaker
 	Seconder
 	Recorder
+	Glass
+	Personnel
 }
 
 // Visitor is what a browser's call brings.
@@ -90,6 +92,10 @@ type Person struct {
 	Mail string
 	// Enrols says that the session is by a recovery code, for making a passkey alone.
 	Enrols bool
+	// Glass says that something is open to them in an emergency, and Reviews how many
+	// reviews of break-glass access wait for them.
+	Glass   bool
+	Reviews int
 }
 
 // Way is a provider by which one can sign in.

@@ -26,6 +26,9 @@ func streams() map[string]func(*Site, *visit) (templ.Component, error) {
 		"access":   (*Site).accessLive,
 		"requests": (*Site).requestsLive,
 		"request":  (*Site).requestLive,
+		"person":   (*Site).personLive,
+		"reviews":  (*Site).reviewsLive,
+		"review":   (*Site).reviewLive,
 	}
 }
 

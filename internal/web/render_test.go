@@ -110,6 +110,40 @@ func (s *stand) Access(ctx context.Context, _ Visitor) (views.Access, error) {
 	return views.Access{Active: []views.Held{live}, Coming: []views.Held{held}, Going: []views.Held{over}, Ended: []views.Held{over}, Again: []views.Wish{wish},
 		Favourites: []views.Favourite{{Name: nasty, Wish: wish}}, Stopped: nasty}, nil
 }
+func (s *stand) People(context.Context, Visitor, views.PeopleTab, string, int) (views.People, error) {
+	return views.People{Tab: views.TabPeople, Query: nasty, Items: []api.User{s.user()}, Total: 200, From: 50, Size: 50, All: true, Now: time.Now()}, nil
+}
+func (s *stand) user() api.User {
+	return api.User{ID: nasty, Name: nasty, Kind: "user", Person: nasty, Groups: []string{nasty}, Manager: nasty, Disabled: true, DisabledBy: nasty, Sponsor: nasty, Company: nasty, Responsible: nasty,
+		Identities: []api.Identity{{Provider: nasty, Subject: nasty}}, Provided: map[string][]string{nasty: {nasty}}, Live: 3}
+}
+func (s *stand) Dossier(ctx context.Context, v Visitor, _ string, _ int, _ bool) (views.Dossier, error) {
+	a, err := s.Access(ctx, v)
+	all, _, _ := s.Catalogue(ctx, v)
+	logins, _ := s.SignIns(ctx, v)
+	going := a.Going[0]
+	going.Grant = &api.Grant{ID: "grt_3", State: api.GrantEnding, Detail: nasty, Overdue: true}
+	return views.Dossier{User: s.user(), Mail: nasty, Acts: true, Office: nasty, Held: append(a.Active, going), Gone: a.Ended, Behind: []api.User{s.user()}, Open: all, OpenAll: 30, Owns: []string{nasty},
+		Approves: []string{nasty}, Logins: logins, Keys: []views.KeyLine{{ID: nasty, Name: nasty, State: nasty}}, Tasks: []api.Task{{Task: nasty}}, Asked: a.Ended, Wrong: nasty, Problem: &api.Error{Message: nasty, Why: nasty, Next: nasty}}, err
+}
+func (s *stand) Emergencies(ctx context.Context, v Visitor) ([]views.Choice, error) {
+	all, _, err := s.Catalogue(ctx, v)
+	return all, err
+}
+func (s *stand) Alarm(context.Context, Visitor, string) (views.Alarm, error) {
+	return views.Alarm{Told: []string{nasty}, More: 2, Overdue: 1, ReviewBy: time.Now()}, nil
+}
+func (s *stand) Reviews(context.Context, Visitor, bool, string) (views.Reviews, error) {
+	r, err := s.Review(context.Background(), Visitor{}, "")
+	done := r.Review
+	done.State, done.Finding, done.ClosedBy, done.Note = "closed", nasty, nasty, nasty
+	return views.Reviews{Items: []api.Review{r.Review, done}, Next: nasty, Mine: 1}, err
+}
+func (s *stand) Review(context.Context, Visitor, string) (views.Review, error) {
+	over := views.Held{Request: s.request(), Now: time.Now()}
+	over.State, over.Grant = api.RequestApproved, &api.Grant{State: api.GrantEnded, Detail: nasty, ResidueNote: nasty, Residue: api.ResidueUnknowable, Traces: []api.Trace{{Kind: nasty, Database: nasty, What: nasty, By: nasty, Undo: nasty}}}
+	return views.Review{Review: api.Review{ID: "rev_1", State: "open", Request: "req_1", Principal: nasty, Person: nasty, Resource: nasty, Role: nasty, Reason: s.reason, Codes: []string{nasty}, Yours: true, Drill: true, Overdue: true}, Done: &over}, nil
+}
 func (s *stand) Voted(context.Context, Visitor) ([]api.Request, error) {
 	return []api.Request{s.request()}, nil
 }
@@ -165,6 +199,7 @@ var everyPage = map[string]string{
 	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette",
 	"GET /policies": "/policies?q=" + url.QueryEscape(nasty), "GET /policies/{name}": "/policies/x", "GET /new-policy": "/new-policy", "GET /proposals": "/proposals", "GET /proposals/{id}": "/proposals/x",
 	"GET /audit": auditAttack, "GET /audit/{seq}": "/audit/7",
+	"GET /break-glass": "/break-glass?resource=" + url.QueryEscape(nasty), "GET /reviews": "/reviews", "GET /reviews/{id}": "/reviews/x", "GET /people": "/people", "GET /people/{principal}": "/people/user:x",
 	"GET /login/cli": "/login/cli?redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F&state=AAAAAAAAAAAAAAAAAAAA&code_challenge_method=S256&code_challenge=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&device=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&client=" + url.QueryEscape(nasty),
 }
 
@@ -227,7 +262,7 @@ func TestEveryPageIsTame(t *testing.T) {
 			t.Errorf("%s: two answers have one nonce", p.pattern)
 		}
 	}
-	for _, at := range []string{"/policies/x?view=form", "/policies/x?view=source", "/policies/x?view=tests", "/policies/x?view=who", "/policies/x?view=try", "/new-policy?view=source", "/request?resource=" + url.QueryEscape(nasty), "/request?bundle=" + url.QueryEscape(nasty), "/requests?tab=done", "/requests?tab=own", "/audit?type=bad", "/audit?type=none"} {
+	for _, at := range []string{"/policies/x?view=form", "/policies/x?view=source", "/policies/x?view=tests", "/policies/x?view=who", "/policies/x?view=try", "/new-policy?view=source", "/request?resource=" + url.QueryEscape(nasty), "/request?bundle=" + url.QueryEscape(nasty), "/requests?tab=done", "/requests?tab=own", "/break-glass", "/reviews?tab=closed", "/audit?type=bad", "/audit?type=none"} {
 		w := newStand().get(t, at)
 		m := regexp.MustCompile(`'nonce-([\w-]{22})'`).FindStringSubmatch(w.Header().Get("Content-Security-Policy"))
 		if w.Code != http.StatusOK || m == nil {

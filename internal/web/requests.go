@@ -162,7 +162,7 @@ func requestOf(c Case, do string) views.Request {
 	m := views.Request{ID: c.ID, Digest: c.Digest, Standing: first(standing(c.Request)), Tone: toneOf(c.Request), Reason: c.Reason,
 		Principal: c.Principal, Person: c.Person, Other: c.Principal != "user:"+c.Person, Role: c.Role, Resource: c.Resource, Where: c.Where, Grade: c.Grade,
 		Duration: api.Span(c.Duration), Granted: api.Span(c.Granted), Task: c.Task, Bundle: c.Bundle, Ticket: c.Ticket, Extends: c.Extends, Emergency: c.Emergency,
-		Start: c.Start.Time, AnswerBy: c.ExpiresAt.Time, Rights: c.Rights, Pending: c.Pending(), Mine: c.Mine, Asked: c.Asked(),
+		Glass: c.BreakGlass, Start: c.Start.Time, AnswerBy: c.ExpiresAt.Time, Rights: c.Rights, Pending: c.Pending(), Mine: c.Mine, Asked: c.Asked(),
 		Decide: c.Decide, Approves: c.Approves(), Signs: c.Signs(), NeedsKey: c.Signs() && c.Keys == 0, Client: c.Level == "client", End: c.End, Known: c.Known, Do: do, CreatedAt: c.CreatedAt.Time}
 	for _, n := range c.Decision.Approvals {
 		x := views.Need{Have: n.Have, Count: n.Count, From: n.From, Passkey: n.Level == "passkey" || n.Level == "client", Later: n.Later}

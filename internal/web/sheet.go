@@ -126,9 +126,18 @@ func railOf(p Person) []ui.Group {
 		{Name: words.RailYours, Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: words.RailYou}, keys, logins,
 			{Key: "device", Href: "/device", Icon: "terminal", Label: words.RailDevice}}},
 	}
+	if p.Glass {
+		out[0].Links = append(out[0].Links, ui.Link{Key: "glass", Href: "/break-glass", Icon: "siren", Label: words.GlassNav, Shortcut: "b"})
+	}
+	if p.Admin || p.Auditor || p.Reviews > 0 {
+		out[0].Links = append(out[0].Links, ui.Link{Key: "reviews", Href: "/reviews", Icon: "list-checks", Label: words.ReviewsTitle, Shortcut: "v", Badge: p.Reviews})
+	}
 	govern := ui.Group{Name: words.RailGovern, Links: []ui.Link{{Key: "policies", Href: "/policies", Icon: "scroll-text", Label: words.Policies, Shortcut: "o"}}}
 	if p.Admin || p.Author || p.Auditor {
 		govern.Links = append(govern.Links, ui.Link{Key: "proposals", Href: "/proposals", Icon: "git-branch", Label: words.Proposals, Badge: p.Proposals})
+	}
+	if p.Admin || p.Auditor {
+		govern.Links = append(govern.Links, ui.Link{Key: "people", Href: "/people", Icon: "users", Label: words.PeopleNav, Shortcut: "e"})
 	}
 	if log := (ui.Link{Key: "audit", Href: "/audit", Icon: "history", Label: words.AuditTitle, Shortcut: "u"}); p.Admin || p.Auditor {
 		govern.Links = append(govern.Links, log)

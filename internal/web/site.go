@@ -72,6 +72,17 @@ func pages() []page {
 		{pattern: "GET /_ui", serve: (*Site).showKit},
 		{pattern: eventsPattern, asks: true, serve: (*Site).events},
 
+		{pattern: "GET /people", serve: (*Site).listPeople},
+		{pattern: "GET /people/{principal}", serve: (*Site).showPerson},
+		{pattern: "POST /people/{principal}/end", serve: (*Site).endAllOf},
+		{pattern: "POST /people/{principal}/offboard", serve: (*Site).offboard},
+		{pattern: "POST /people/{principal}/enable", serve: (*Site).enable},
+		{pattern: "GET /break-glass", serve: (*Site).glassPage},
+		{pattern: "POST /break-glass", serve: (*Site).breakGlass},
+		{pattern: "GET /reviews", serve: (*Site).listReviews},
+		{pattern: "GET /reviews/{id}", serve: (*Site).showReview},
+		{pattern: "POST /reviews/{id}/close", serve: (*Site).closeReview},
+
 		{pattern: "POST /messages", serve: (*Site).setMessages},
 		{pattern: "GET /you", serve: (*Site).you},
 		{pattern: "GET /request", serve: (*Site).askPage},
