@@ -131,3 +131,29 @@ func TestAuditPages(t *testing.T) {
 		t.Errorf("by pages %v, of %d", seqs, len(found.Items))
 	}
 }
+
+// TestSessionsPages: everybody sees what is open under grants of theirs, whoever audits all,
+// and a target that does not count says so.
+func TestSessionsPages(t *testing.T) {
+	w, admin := openHouse(t)
+	w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	w.as(admin, api.UserAdd{Name: "axel", Auditor: true})
+	w.as(admin, api.UserAdd{Name: "gus"})
+	mira, axel, gus := w.guest("mira"), w.guest("axel"), w.guest("gus")
+	mira.get("/sessions").want(t, http.StatusOK, "Nothing is active.", "No recordings.")
+	form := mira.askForm(resourceOf, "check order 4711")
+	form.Set("act", "send")
+	id := strings.TrimPrefix(mira.post("/request", form).want(t, http.StatusSeeOther).header.Get("Location"), "/r/")
+	mira.until("/", "stint db "+resourceOf)
+	mira.get("/sessions").want(t, http.StatusOK, "on "+resourceOf, "End the grant", "/sessions/"+id)
+	mira.get("/sessions/"+id).want(t, http.StatusOK, "What ends it", "check order 4711")
+	if text := axel.get("/sessions").want(t, http.StatusOK, "/sessions/"+id).text; strings.Contains(text, "End the grant") {
+		t.Error("an auditor may end a grant")
+	}
+	if strings.Contains(gus.get("/sessions").text, id) {
+		t.Error("others see it")
+	}
+	gus.get("/sessions/"+id).want(t, http.StatusNotFound)
+	mira.post("/r/"+id+"/end", nil).want(t, http.StatusSeeOther)
+	mira.until("/sessions", "Nothing is active.")
+}

@@ -85,6 +85,7 @@ type Broker struct {
 	docs    atomic.Pointer[edition] // newest compiled documents
 	docsMu  sync.Mutex              // held while compiling, so that it is done once
 	logins  loginCache
+	counts  countCache
 	claims  claimCache
 	company company
 	examine examinations

@@ -61,6 +61,7 @@ type Doors interface {
 	Recorder
 	Glass
 	Personnel
+	Counter
 }
 
 // Visitor is what a browser's call brings.

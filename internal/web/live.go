@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ func streams() map[string]func(*Site, *visit) (templ.Component, error) {
 	return map[string]func(*Site, *visit) (templ.Component, error){
 		"access":   (*Site).accessLive,
 		"requests": (*Site).requestsLive,
+		"session":  (*Site).sessionLive,
+		"sessions": (*Site).sessionsLive,
 		"request":  (*Site).requestLive,
 		"person":   (*Site).personLive,
 		"reviews":  (*Site).reviewsLive,
@@ -138,7 +141,9 @@ func (s *Site) next(ctx context.Context, v *visit, out *eventStream, mark int64,
 			if err := out.ping(); err != nil {
 				return 0, nil, err
 			}
-			continue
+			if !strings.HasPrefix(v.r.URL.Query().Get("view"), "session") { // what targets have open is in no record
+				continue
+			}
 		}
 		mark = now
 		select {

@@ -198,6 +198,7 @@ var everyPage = map[string]string{
 	"GET /passkeys": "/passkeys", "GET /passkeys/{id}": "/passkeys/x", "GET /recovery": "/recovery", "GET /requests": "/requests", "GET /r/{id}": "/r/x", "GET /_ui": "/_ui",
 	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette",
 	"GET /policies": "/policies?q=" + url.QueryEscape(nasty), "GET /policies/{name}": "/policies/x", "GET /new-policy": "/new-policy", "GET /proposals": "/proposals", "GET /proposals/{id}": "/proposals/x",
+	"GET /sessions": "/sessions", "GET /sessions/{id}": "/sessions/x",
 	"GET /audit": auditAttack, "GET /audit/{seq}": "/audit/7",
 	"GET /break-glass": "/break-glass?resource=" + url.QueryEscape(nasty), "GET /reviews": "/reviews", "GET /reviews/{id}": "/reviews/x", "GET /people": "/people", "GET /people/{principal}": "/people/user:x",
 	"GET /login/cli": "/login/cli?redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F&state=AAAAAAAAAAAAAAAAAAAA&code_challenge_method=S256&code_challenge=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&device=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&client=" + url.QueryEscape(nasty),

@@ -122,6 +122,7 @@ func railOf(p Person) []ui.Group {
 			{Key: "home", Href: "/", Icon: "key-round", Label: words.RailAccess, Shortcut: "a"},
 			{Key: "ask", Href: "/request", Icon: "plus", Label: words.RailAsk, Shortcut: "n"},
 			{Key: "requests", Href: "/requests", Icon: "inbox", Label: words.RailApprovals, Shortcut: "p"},
+			{Key: "sessions", Href: "/sessions", Icon: "activity", Label: words.SessionsTitle, Shortcut: "s"},
 		}},
 		{Name: words.RailYours, Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: words.RailYou}, keys, logins,
 			{Key: "device", Href: "/device", Icon: "terminal", Label: words.RailDevice}}},

@@ -90,6 +90,8 @@ func pages() []page {
 		{pattern: "POST /request/preview", serve: (*Site).previewAsk},
 		{pattern: "POST /favourites", serve: (*Site).keepFavourite},
 		{pattern: "POST /favourites/forget", serve: (*Site).forgetFavourite},
+		{pattern: "GET /sessions", serve: (*Site).showSessions},
+		{pattern: "GET /sessions/{id}", serve: (*Site).showSession},
 		{pattern: "GET /audit", serve: (*Site).showAudit},
 		{pattern: "GET /audit/{seq}", serve: (*Site).showRecord},
 		{pattern: exportPattern, serve: (*Site).exportAudit},

@@ -1,0 +1,51 @@
+package web
+
+import (
+	"context"
+
+	"github.com/a-h/templ"
+
+	"stint/internal/web/ui"
+	"stint/internal/web/views"
+	"stint/internal/web/words"
+)
+
+// Counter is what the pages of open sessions need of the control plane.
+type Counter interface {
+	// Sessions are the active grants that the visitor may see, with what is open under them.
+	Sessions(ctx context.Context, v Visitor) ([]views.OpenSession, error)
+	// Session is one of them.
+	Session(ctx context.Context, v Visitor, id string) (views.OpenSession, error)
+}
+
+func (s *Site) showSessions(v *visit) error {
+	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
+	if err != nil {
+		return err
+	}
+	return s.show(v, sheet{title: words.SessionsTitle, lede: words.SessionsLede, nav: "sessions", live: "sessions"}, views.SessionsPage(all))
+}
+
+func (s *Site) sessionsLive(v *visit) (templ.Component, error) {
+	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
+	if err != nil {
+		return nil, err
+	}
+	return views.SessionsLive(all), nil
+}
+
+func (s *Site) showSession(v *visit) error {
+	x, err := s.doors.Session(v.r.Context(), v.Visitor, v.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return s.show(v, sheet{title: words.SessionOf(x.Principal, x.Resource), nav: "sessions", up: []ui.Crumb{{Href: "/sessions", Label: words.SessionsTitle}}, live: "session&id=" + x.ID}, views.SessionPage(x))
+}
+
+func (s *Site) sessionLive(v *visit) (templ.Component, error) {
+	x, err := s.doors.Session(v.r.Context(), v.Visitor, v.r.URL.Query().Get("id"))
+	if err != nil {
+		return nil, err
+	}
+	return views.SessionLive(x), nil
+}

@@ -1,0 +1,43 @@
+package views
+
+import (
+	"time"
+
+	"stint/internal/web/ui"
+	"stint/internal/web/words"
+)
+
+// OpenSession is an active grant, and what is open under it.
+type OpenSession struct {
+	Held
+	Open       int       // -1: not known
+	LastActive time.Time // may be zero
+	Read       time.Time // when the target was asked; zero where it did not say
+	OnLogout   bool      // the last session that closes ends it
+	OnIdle     string    // and so does so long without use; empty: not
+	Mine       bool      // the visitor holds it
+}
+
+func (x OpenSession) state() (ui.Tone, string) {
+	switch {
+	case x.Open < 0:
+		return ui.Warn, words.SessionsUnknown
+	case x.Open == 0:
+		return ui.Plain, words.SessionsIdle
+	}
+	return ui.Good, words.SessionsOpen(x.Open)
+}
+
+func (x OpenSession) href() string { return "/sessions/" + x.ID }
+
+func (x OpenSession) log() string {
+	return AuditQuery{Range: "30d", Fields: map[string]string{"request": x.ID}}.Href()
+}
+
+// openIn is how many sessions are known to be open in all.
+func openIn(all []OpenSession) (n int) {
+	for _, x := range all {
+		n += max(0, x.Open)
+	}
+	return n
+}

@@ -1,0 +1,48 @@
+package words
+
+// The pages of open sessions.
+const (
+	SessionsTitle         = "Sessions"
+	SessionsLede          = "What is open on the targets right now, under grants that you may see."
+	SessionsLive          = "Live"
+	SessionsNone          = "Nothing is active."
+	SessionsNoneNext      = "When somebody holds access, it is listed here with what is open under it."
+	SessionsRecordings    = "Recordings"
+	SessionsNoRecordings  = "No recordings."
+	SessionsRecordingNote = "Nothing is recorded so far: people connect straight to the target, which Stint asks how much is open, and which cuts it at the end. Recording comes with gateways."
+	SessionsIdle          = "none open"
+	SessionsUnknown       = "not known"
+	SessionsUnknownNote   = "The target did not say. What ends the grant ends them all the same."
+	SessionLast           = "Last active"
+	SessionRead           = "Asked"
+	SessionSince          = "Since"
+	SessionUntil          = "Until"
+	SessionEnds           = "What ends it"
+	SessionAs             = "as"
+	SessionAccount        = "Account there"
+	SessionGrant          = "Its request"
+	SessionReason         = "Reason"
+	SessionEnd            = "End the grant"
+	SessionEndNote        = "That closes what is open, removes the access, and reads back that it is gone."
+	SessionTake           = "Take it away: see its request"
+	SessionLog            = "In the log"
+	SessionState          = "Open"
+)
+
+// SessionOf is the heading of one.
+func SessionOf(who, resource string) string { return who + " on " + resource }
+
+// SessionsOpen is how many there are.
+func SessionsOpen(n int) string { return Count(n, "open", "open") }
+
+// SessionEndings says what ends a grant, besides its end.
+func SessionEndings(onLogout bool, idle string) string {
+	text := "its end, whoever holds it, an owner or an administrator"
+	if onLogout {
+		text += "; the last session that closes"
+	}
+	if idle != "" {
+		text += "; " + idle + " without use"
+	}
+	return text
+}
