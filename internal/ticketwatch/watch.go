@@ -72,6 +72,9 @@ func (w Watch) round(ctx context.Context) int {
 		}
 		return 0
 	}
+	if len(due) == 0 {
+		return 0
+	}
 	var wg sync.WaitGroup
 	room := make(chan struct{}, calls)
 	for _, of := range byTicket(due) {

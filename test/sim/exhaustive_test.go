@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,28 +19,75 @@ func TestSingles(t *testing.T) {
 	e := evidence.New("sim-singles", "simulation", "make sim")
 	e.Invariants = oracles
 	total := 0
-	for _, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			ops := plain(t, s)
-			n := 0
-			for i, op := range ops {
-				if testing.Short() && i%9 != 4 {
-					continue
-				}
-				for _, f := range trials(op) {
-					n++
-					try(t, s, map[int64]fault{int64(i + 1): f})
+	did := make([]single, len(scenarios))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for i := range next {
+				if err := process("^TestSingle$", scenarios[i].name, &did[i]); err != nil {
+					did[i].Failures = append(did[i].Failures, err.Error())
 				}
 			}
-			total += n
-			e.Count(s.name+": steps", float64(len(ops)), "")
-			e.Count(s.name+": runs with one fault", float64(n), "")
-			t.Logf("%s: %d steps, %d single faults", s.name, len(ops), n)
+		})
+	}
+	for i := range scenarios {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	for i, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			d := did[i]
+			for _, f := range d.Failures {
+				t.Error(f)
+			}
+			if d.Runs == 0 {
+				t.Error("nothing was tried")
+			}
+			total += d.Runs
+			e.Count(s.name+": steps", float64(d.Steps), "")
+			e.Count(s.name+": runs with one fault", float64(d.Runs), "")
+			t.Logf("%s: %d steps, %d single faults", s.name, d.Steps, d.Runs)
 		})
 	}
 	t.Logf("%d runs", total)
 	e.Passed = !t.Failed()
 	keep(t, e)
+}
+
+// single is what one scenario came to.
+type single struct {
+	Steps, Runs int
+	Failures    []string
+}
+
+// TestSingle is one process of TestSingles, for one scenario.
+func TestSingle(t *testing.T) {
+	at := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == *shardFlag })
+	if at < 0 {
+		t.Skip("only as a child of TestSingles")
+	}
+	s := scenarios[at]
+	var d single
+	if r, ops := story(t, s, nil); r.Failure != "" {
+		d.Failures = append(d.Failures, failed(s, nil, r))
+	} else {
+		d.Steps = len(ops)
+		for i, op := range ops {
+			if testing.Short() && i%9 != 4 {
+				continue
+			}
+			for _, f := range trials(op) {
+				d.Runs++
+				faults := map[int64]fault{int64(i + 1): f}
+				if r, _ := story(t, s, faults); r.Failure != "" {
+					d.Failures = append(d.Failures, failed(s, faults, r))
+				}
+			}
+		}
+	}
+	report(t, d)
 }
 
 // TestPairs is `make sim-pairs`: two faults at two steps of the short scenarios, in
@@ -101,19 +151,28 @@ func gcd(a, b int) int {
 
 // plain plays a scenario without faults, and gives the operations up to the end of
 // the story: what comes after are idle sweeps.
-func plain(t *testing.T, s scenario) (ops []string) {
+func plain(t *testing.T, s scenario) []string {
 	t.Helper()
-	r := bubble(t, func() (r Result) { r, ops = enact(s, nil, tracing{}); return r })
+	r, ops := story(t, s, nil)
 	if r.Failure != "" {
-		t.Fatalf("%s without faults: %s\n%s", s.name, r.Failure, strings.Join(last(r.Tail, 60), "\n"))
+		t.Fatal(failed(s, nil, r))
 	}
 	return ops
 }
 
+// story plays a scenario with these faults.
+func story(t *testing.T, s scenario, faults map[int64]fault) (r Result, ops []string) {
+	bubble(t, func() Result { r, ops = enact(s, faults, tracing{}); return r })
+	return r, ops
+}
+
+func failed(s scenario, faults map[int64]fault, r Result) string {
+	return fmt.Sprintf("%s with %v at commit %s: %s\n%s", s.name, faults, commit(), r.Failure, strings.Join(last(r.Tail, 60), "\n"))
+}
+
 func try(t *testing.T, s scenario, faults map[int64]fault) {
 	t.Helper()
-	r := bubble(t, func() Result { r, _ := enact(s, faults, tracing{}); return r })
-	if r.Failure != "" {
-		t.Errorf("%s with %v at commit %s: %s\n%s", s.name, faults, commit(), r.Failure, strings.Join(last(r.Tail, 60), "\n"))
+	if r, _ := story(t, s, faults); r.Failure != "" {
+		t.Error(failed(s, faults, r))
 	}
 }

@@ -41,6 +41,7 @@ type oracle struct {
 	when      []time.Time                // when each record of the log was made
 	doubtAt   time.Time                  // when a transaction last doubted its time
 
+	live     []access.Grant // room for those of one look
 	logged   int
 	versions map[string]int64
 	last     map[string]access.EventType // of each grant
@@ -95,9 +96,9 @@ func (o *oracle) look() {
 	if n := w.store.Commits(); n != o.commits {
 		o.commits = n
 		o.readLog(true)
-		live := w.store.Grants(true)
-		o.readGrants(live)
-		o.strict(live)
+		o.live = w.store.GrantsInto(o.live[:0], true)
+		o.readGrants(o.live)
+		o.strict(o.live)
 	}
 	// A new request may share what is there already.
 	changed := w.targets.Changes() != o.changes || len(w.asks) != o.asked

@@ -323,15 +323,37 @@ func outcome(err error) string {
 
 // caller names the function of the broker that asks.
 func caller() string {
-	var pcs [10]uintptr
-	n := runtime.Callers(3, pcs[:])
+	// Most often the nearest functions are enough, and going up the stack is what costs.
+	var near [5]uintptr
+	n := runtime.Callers(3, near[:])
 	callers.Lock()
 	defer callers.Unlock()
-	if name, ok := callers.names[pcs]; ok {
+	name, known := callers.near[near]
+	if !known {
+		var whole bool
+		if name, whole = named(near[:n]); !whole {
+			name = ""
+		}
+		callers.near[near] = name
+	}
+	if name != "" {
 		return name
 	}
+	var pcs [10]uintptr
+	n = runtime.Callers(3, pcs[:])
+	name, known = callers.names[pcs]
+	if !known {
+		name, _ = named(pcs[:n])
+		callers.names[pcs] = name
+	}
+	return name
+}
+
+// named is the name that a stack gives, of two functions at most, and whether it has both:
+// then what is further up changes nothing.
+func named(pcs []uintptr) (name string, whole bool) {
 	var names []string
-	frames := runtime.CallersFrames(pcs[:n])
+	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
 		if name := drawn(f.Function); name != "" && len(names) < 2 && (len(names) == 0 || names[0] != name) {
@@ -341,9 +363,7 @@ func caller() string {
 			break
 		}
 	}
-	name := strings.Join(names, "<")
-	callers.names[pcs] = name
-	return name
+	return strings.Join(names, "<"), len(names) == 2
 }
 
 // drawn is the name by which a function of the broker asks; empty for what has none.
@@ -385,4 +405,5 @@ var drawnAs = map[string]string{
 var callers = struct {
 	sync.Mutex
 	names map[[10]uintptr]string
-}{names: map[[10]uintptr]string{}}
+	near  map[[5]uintptr]string // empty: these do not tell
+}{names: map[[10]uintptr]string{}, near: map[[5]uintptr]string{}}

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(2 << 30)
+	if flag.Parse(); flag.Lookup("test.memprofile").Value.String() == "" {
+		runtime.MemProfileRate = 0 // nobody asks who allocated
+	}
 	os.Exit(m.Run())
 }
 
@@ -206,17 +209,31 @@ func shards(t *testing.T, first uint64, n int) (rs []Result) {
 
 // child runs one seed in a process of its own: nothing of one run reaches the next.
 func child(seed uint64) (r Result, err error) {
-	c := exec.Command(os.Args[0], "-test.run=^TestShard$", "-test.timeout=10m", fmt.Sprint("-sim.shard=", seed))
+	return r, process("^TestShard$", fmt.Sprint(seed), &r)
+}
+
+// process runs one test in a process of its own, tells it what, and reads its result.
+func process(test, what string, result any) error {
+	c := exec.Command(os.Args[0], "-test.run="+test, "-test.timeout=10m", fmt.Sprint("-test.short=", testing.Short()), "-sim.shard="+what)
 	c.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1") // a busy machine must not change who runs first
 	out, err := c.CombinedOutput()
 	in := bufio.NewScanner(strings.NewReader(string(out)))
 	in.Buffer(nil, 1<<24)
 	for in.Scan() {
 		if line, ok := strings.CutPrefix(in.Text(), resultMark); ok {
-			return r, json.Unmarshal([]byte(line), &r)
+			return json.Unmarshal([]byte(line), result)
 		}
 	}
-	return r, fmt.Errorf("the process of seed %d gave no result: %v\n%s", seed, err, tailOf(string(out), 4000))
+	return fmt.Errorf("the process of %s gave no result: %v\n%s", what, err, tailOf(string(out), 4000))
+}
+
+// report is what the process of a test says to who started it.
+func report(t *testing.T, result any) {
+	b, err := json.Marshal(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("\n%s%s\n", resultMark, b)
 }
 
 func tailOf(s string, n int) string { return s[max(0, len(s)-n):] }
@@ -232,11 +249,7 @@ func TestShard(t *testing.T) {
 	if _, err := fmt.Sscan(*shardFlag, &seed); err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(bubble(t, func() Result { return simulate(seed, tracing{}) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Printf("\n%s%s\n", resultMark, b)
+	report(t, bubble(t, func() Result { return simulate(seed, tracing{}) }))
 }
 
 // TestSeed is `make sim SEED=x`: it replays one seed and prints its trace.
@@ -272,12 +285,21 @@ func TestReplay(t *testing.T) {
 	}
 	for _, seed := range seeds {
 		runs := map[string]int{}
-		for n, want := 0, 2; n < want; n++ {
-			r, err := child(seed)
-			if err != nil {
-				t.Fatal(err)
+		for n, want := 0, 2; n < want; n += 2 {
+			var rs [2]Result
+			var errs [2]error
+			var wg sync.WaitGroup
+			for i := range rs {
+				wg.Go(func() { rs[i], errs[i] = child(seed) })
 			}
-			if runs[r.Trace]++; len(runs) > 1 {
+			wg.Wait()
+			for i, r := range rs {
+				if errs[i] != nil {
+					t.Fatal(errs[i])
+				}
+				runs[r.Trace]++
+			}
+			if len(runs) > 1 {
 				want = 4
 			}
 		}

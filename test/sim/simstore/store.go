@@ -3,6 +3,7 @@ package simstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -235,14 +236,18 @@ func (s *Store) Requests() []access.Request {
 }
 
 // Grants lists all grants by id; with live only those whose state is not terminal.
-func (s *Store) Grants(live bool) []access.Grant {
+func (s *Store) Grants(live bool) []access.Grant { return s.GrantsInto(nil, live) }
+
+// GrantsInto is Grants behind what a list has, in its room where that is enough: for
+// somebody who looks after each step.
+func (s *Store) GrantsInto(all []access.Grant, live bool) []access.Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids, n := s.grants.ids, len(s.grants.rows)
 	if live {
 		ids, n = s.grants.live, 16
 	}
-	all := make([]access.Grant, 0, n)
+	all = slices.Grow(all, n)
 	for id := range ids.all() {
 		all = append(all, s.grants.rows[access.GrantID(id)].Grant)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -130,6 +131,9 @@ func (tx *Tx) Append(evs ...access.Event) error {
 			tx.undone(func() { delete(s.odd, key) })
 		}
 		n := len(s.log)
+		if n == cap(s.log) {
+			s.log = slices.Grow(s.log, n+1) // the half again that append would take is copied often
+		}
 		s.log = append(s.log, ev)
 		tx.undone(func() { s.log = s.log[:n:n] }) // what was given to readers stays as it is
 	}
