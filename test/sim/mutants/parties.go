@@ -17,7 +17,7 @@ var parties = []mutant{
 		"if g.Emergency.Is() {\n\t\treturn errNotRenewable", "if g.Emergency.Is() && g.ID == \"\" {\n\t\treturn errNotRenewable")},
 
 	// Contracts, and who answers for somebody.
-	{"contract-end-not-watched", "Q-07: the contract ends, and the account stays open", one(brk+"broker.go", ", b.watchContracts}", "}")},
+	{"contract-end-not-watched", "Q-07: the contract ends, and the account stays open", one(brk+"broker.go", ", b.watchContracts,", ",")},
 	{"contract-moved-access-stays", "Q-07: the contract ends sooner, and what is held goes on", one(brk+"party.go",
 		"shorten(tx, fx, g, v.Until, access.DisabledByContract, c.Actor)", "_ = g")},
 	{"sponsor-goes-vendor-stays", "Q-07: nobody answers for the vendor any more, who goes on", []edit{
