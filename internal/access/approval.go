@@ -134,7 +134,7 @@ func (r Request) leaves(a Approval, v Vote) (Approval, error) {
 	a.Duration, a.Rights = r.Duration, r.Permissions.Rights
 	if v.Duration != 0 {
 		if v.Duration < 0 || v.Duration > r.Duration || v.Duration%time.Millisecond != 0 {
-			return Approval{}, Fail(Invalid, "not-narrower", "an approval can only shorten what was asked").Because("asked: " + r.Duration.String() + ", said: " + v.Duration.String())
+			return Approval{}, Fail(Invalid, "not-narrower", "an approval can only shorten what was asked").Because("asked: " + moment.Span(r.Duration) + ", said: " + moment.Span(v.Duration))
 		}
 		a.Duration = v.Duration
 	}

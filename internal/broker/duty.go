@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 	"stint/internal/oncall"
 	"stint/internal/policy"
 )
@@ -80,7 +81,7 @@ func (d duty) trouble(s policy.Schedule, of string, now time.Time) string {
 	case d.Of != of || d.ReadAt.IsZero():
 		return "who is on call in " + s.Name + " was not found out yet" + why
 	case now.Sub(d.ReadAt) > s.Kept.MaxAge || !now.Before(d.Until):
-		return fmt.Sprintf("who is on call in %s was last found out %s ago, which counts for %s%s", s.Name, now.Sub(d.ReadAt).Round(time.Second), s.Kept.MaxAge, why)
+		return fmt.Sprintf("who is on call in %s was last found out %s ago, which counts for %s%s", s.Name, moment.Span(now.Sub(d.ReadAt).Round(time.Second)), moment.Span(s.Kept.MaxAge), why)
 	}
 	return ""
 }

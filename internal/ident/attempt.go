@@ -121,7 +121,7 @@ func mayConfirm(c Caller, now time.Time) error {
 	}
 	if c.Login.Is() != access.BrowserLogin || now.Sub(c.Login.CreatedAt) > ConfirmFor {
 		return access.Fail(access.Unauthenticated, "sign-in-again", "sign in again to do this").
-			Because("your session is older than " + ConfirmFor.String())
+			Because("your session is older than " + moment.Span(ConfirmFor))
 	}
 	return nil
 }
@@ -367,7 +367,7 @@ func (i *Ident) RedeemDevice(ctx context.Context, r Redeem) (Login, error) {
 			wait = access.Fail(access.Pending, "authorization_pending", "nobody has confirmed this device yet")
 			if !a.PolledAt.IsZero() && now.Sub(a.PolledAt) < a.Interval-pollJitter {
 				a.Interval += pollSlower
-				wait = access.Fail(access.Pending, "slow_down", "this device asks too often").Because("from now on every " + a.Interval.String())
+				wait = access.Fail(access.Pending, "slow_down", "this device asks too often").Because("from now on every " + moment.Span(a.Interval))
 			}
 			a.PolledAt = now
 			return tx.SaveAttempt(a)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 	"stint/internal/passkey"
 )
 
@@ -137,7 +138,7 @@ func (i *Ident) useNonce(ctx context.Context, nonce, cookie access.Secret) error
 			return access.Fail(access.Unauthenticated, "sign-in-used", "this sign-in was finished before").Try("begin again")
 		case access.Expired:
 			return access.Fail(access.Unauthenticated, "sign-in-late", "this sign-in took too long").
-				Because("it is good for " + signInFor.String()).Try("begin again")
+				Because("it is good for " + moment.Span(signInFor)).Try("begin again")
 		}
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 const (
@@ -53,7 +54,7 @@ func (i *Ident) LinkOwn(ctx context.Context, by Caller, code access.Secret, sure
 		switch access.KindOf(err) {
 		case access.NotFound, access.Conflict, access.Expired:
 			return access.Fail(access.Invalid, "bad-link-code", "the code is not one that can be used").
-				Because("it is good once, for " + linkFor.String()).Try("click in the chat again: it gives a new one")
+				Because("it is good once, for " + moment.Span(linkFor)).Try("click in the chat again: it gives a new one")
 		}
 		if err != nil || !sure {
 			return err

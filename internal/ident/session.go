@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 )
 
 const (
@@ -212,7 +213,7 @@ func (i *Ident) session(ctx context.Context, token access.Secret, from netip.Add
 			return access.Fail(access.Unauthenticated, "login-expired", "your session has ended").Because("it was good until " + stamp(l.ExpiresAt)).Try("sign in again")
 		case p.Admin && unseen >= IdleFor:
 			return access.Fail(access.Unauthenticated, "session-idle", "your session has ended").
-				Because("an administrator's ends when it is not used for " + IdleFor.String()).Try("sign in again")
+				Because("an administrator's ends when it is not used for " + moment.Span(IdleFor)).Try("sign in again")
 		}
 		if err := p.Usable(now); err != nil {
 			return err

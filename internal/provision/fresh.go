@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/moment"
 	"stint/internal/directory"
 	"stint/internal/policy"
 )
@@ -41,7 +42,7 @@ func (d *Directories) Fresh(is []policy.Integration, p access.Principal, now tim
 			continue
 		}
 		no := access.Fail(access.Unavailable, "stale-directory", "nothing new is granted to "+string(p.ID)+" for now").
-			Because("the directory " + i.Name + " was not read for longer than " + bound.String() + ", so it is not known whether they are still in their groups").
+			Because("the directory " + i.Name + " was not read for longer than " + moment.Span(bound) + ", so it is not known whether they are still in their groups").
 			Try("an administrator looks with: stint admin directory show " + i.Name)
 		if st.Read.IsZero() {
 			no = no.Because("the directory " + i.Name + " was not read yet, so it is not known whether they are still in their groups")
