@@ -241,8 +241,11 @@ const suspectBatch = 1000
 // not look each of them up. judge looks at the suspects again.
 func (b *Broker) suspect(ctx context.Context, j judgement, some, suspects []connector.Artefact) ([]connector.Artefact, error) {
 	n := len(suspects)
-	err := b.Store.View(ctx, func(tx Tx) error {
+	err := b.Store.View(ctx, func(tx Tx) (err error) {
 		suspects = suspects[:n] // the transaction may run again
+		if tx, err = b.explained(tx, j.at.Place(), some); err != nil {
+			return err
+		}
 		for _, a := range some {
 			v, err := b.unwanted(tx, j, a)
 			if err != nil {
@@ -255,6 +258,38 @@ func (b *Broker) suspect(ctx context.Context, j judgement, some, suspects []conn
 		return nil
 	})
 	return suspects, err
+}
+
+// explained is a snapshot that has read at once what explains the artefacts, those that
+// have our tag. What it does not have it reads one by one.
+func (b *Broker) explained(tx Tx, place access.Place, some []connector.Artefact) (Tx, error) {
+	var ids []access.EntitlementID
+	for _, a := range some {
+		if a.Tag == "" {
+			continue
+		}
+		if id, _, ok := b.knownTag(place, a.Tag); ok {
+			ids = append(ids, access.EntitlementID(id))
+		}
+	}
+	es, err := tx.EntitlementsOf(ids...)
+	x := explained{tx, make(map[access.EntitlementID]access.Entitlement, len(es))}
+	for _, e := range es {
+		x.of[e.ID] = e
+	}
+	return x, err
+}
+
+type explained struct {
+	Tx
+	of map[access.EntitlementID]access.Entitlement
+}
+
+func (x explained) Entitlement(id access.EntitlementID) (access.Entitlement, error) {
+	if e, ok := x.of[id]; ok {
+		return e, nil
+	}
+	return x.Tx.Entitlement(id)
 }
 
 // judge orders the removal of what is ours and not wanted, all of it or, if that
