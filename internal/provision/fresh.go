@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"stint/internal/access"
-	"stint/internal/moment"
 	"stint/internal/directory"
+	"stint/internal/moment"
 	"stint/internal/policy"
 )
 
