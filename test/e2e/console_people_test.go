@@ -203,6 +203,7 @@ func TestConsoleOffboard(t *testing.T) {
 	root.press("Offboard now")
 	root.see("Removing…")
 	root.see("waiting for PostgreSQL to confirm")
+	root.until("the page stands still", `document.activeViewTransition ? "no" : "yes"`) // a screen that changes its size breaks off what moves
 	root.shoot("person-removing")
 	root.axe("person-removing")
 	if said := root.js(`document.body.innerText`); strings.Contains(said, "read back as gone") {
