@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +34,8 @@ const mostFound = 50
 // wishOf reads the fields of the form.
 func wishOf(f url.Values) views.Wish {
 	field := func(name string) string { return strings.TrimSpace(f.Get(name)) }
-	return views.Wish{Resource: field("resource"), Role: field("role"), Bundle: field("bundle"), For: cmp.Or(field("other"), field("for")),
+	zone, _ := strconv.Atoi(field("zone")) // of the reader, in minutes; without a script it is UTC
+	return views.Wish{Resource: field("resource"), Role: field("role"), Bundle: field("bundle"), For: views.UntilHour(cmp.Or(field("other"), field("for")), zone, time.Now()),
 		Reason: field("reason"), Ticket: field("ticket"), Start: field("start"), Device: field("device"), Key: field("key")}
 }
 

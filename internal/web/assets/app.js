@@ -69,6 +69,9 @@
   document.addEventListener("htmx:after:swap", fresh);
   document.addEventListener("htmx:sse:after:message", fresh);
 
+  // Times of day that are typed are by the reader's clock.
+  for (const z of all("[data-zone]")) z.value = String(-new Date().getTimezoneOffset());
+
   // A page that is left at once has no time to fade, which is no fault.
   for (const when of ["pageswap", "pagereveal"]) addEventListener(when, (e) => {
     for (const p of ["ready", "finished"]) e.viewTransition?.[p].catch(() => {});

@@ -44,3 +44,19 @@ func TestShorterThan(t *testing.T) {
 		}
 	}
 }
+
+func TestUntilHour(t *testing.T) {
+	now := time.Date(2026, 3, 1, 16, 30, 20, 0, time.UTC)
+	for _, c := range []struct {
+		text string
+		zone int
+		want string
+	}{
+		{"until 18:00", 0, "1h29m"}, {"Until 18:00", 60, "29m"}, {"until 16:00", 0, "23h29m"}, {"until 18:00", -120, "3h29m"},
+		{"45m", 0, "45m"}, {"until noon", 0, "until noon"}, {"until 25:00", 0, "until 25:00"}, {"until 18:00", 100000, "until 18:00"}, {"", 0, ""},
+	} {
+		if got := UntilHour(c.text, c.zone, now); got != c.want {
+			t.Errorf("%q at %d: %q, want %q", c.text, c.zone, got, c.want)
+		}
+	}
+}

@@ -227,3 +227,26 @@ func Usually(a api.Approval) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// UntilHour makes of a time of day, such as "until 18:00", how long that is from now, in
+// whole minutes, by a clock that is so many minutes ahead of UTC. Any other text stays.
+func UntilHour(text string, zone int, now time.Time) string {
+	const farthest = 14 * 60 // no place is further from UTC
+	clock, ok := strings.CutPrefix(strings.ToLower(text), words.AskUntilWord)
+	if !ok || zone > farthest || zone < -farthest {
+		return text
+	}
+	at, err := time.Parse("15:04", strings.TrimSpace(clock))
+	if err != nil {
+		return text
+	}
+	local := now.UTC().Add(time.Duration(zone) * time.Minute)
+	end := time.Date(local.Year(), local.Month(), local.Day(), at.Hour(), at.Minute(), 0, 0, time.UTC)
+	if !end.After(local) {
+		end = end.AddDate(0, 0, 1)
+	}
+	if d := end.Sub(local).Truncate(time.Minute); d > 0 {
+		return api.FormatDuration(d)
+	}
+	return text
+}

@@ -56,3 +56,10 @@ const (
 	AskAnd                        = " and "
 	AskMore                       = " more"
 )
+
+// Words of asking until a time of day, and whom a no points to.
+const (
+	AskUntilWord = "until"
+	AskUntilHint = "A time as 45m or 2d, or until 18:00: by your clock, or in UTC without scripts."
+	AskOwnersCan = "Who owns it can change that: "
+)
