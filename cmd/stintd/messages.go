@@ -176,6 +176,30 @@ func (o outside) Login(ctx context.Context, integration, credential string) (not
 type channels struct {
 	service     *notify.Service
 	directories *provision.Directories
+	store       *store.Store
+}
+
+func (c channels) Serves(typ string) bool { return notify.Serves(typ) }
+
+// Behind is the smallest lag of each: a channel that moved has an older cursor besides.
+func (c channels) Behind(ctx context.Context) (map[string]int64, error) {
+	head, err := c.store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.store.Channels(ctx)
+	out := map[string]int64{}
+	for _, ch := range all {
+		end := strings.LastIndex(ch.Name, "@")
+		if end < 0 || strings.Contains(ch.Name[end:], " ") { // those of requesters, beside the channel's own
+			continue
+		}
+		lag := max(0, head.Size-1-ch.Seq)
+		if was, known := out[ch.Name[:end]]; !known || lag < was {
+			out[ch.Name[:end]] = lag
+		}
+	}
+	return out, err
 }
 
 func (c channels) Try(ctx context.Context, by access.PrincipalID, name string) error {

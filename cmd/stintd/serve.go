@@ -151,7 +151,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	p.messages = p.newMessages()
 	p.people = p.newDirectories()
 	p.server, err = apiserver.New(apiserver.Config{
-		Channels: channels{p.messages, p.people}, Directories: p.people, Chat: p.messages, Provisioned: forProvisioning(st),
+		Channels: channels{p.messages, p.people, st}, Directories: p.people, Chat: p.messages, Provisioned: forProvisioning(st),
 		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 		Outside: egress.New(s.egress).HTTP(),

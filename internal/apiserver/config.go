@@ -119,6 +119,10 @@ type Channels interface {
 	Try(ctx context.Context, by access.PrincipalID, integration string) error
 	// Troubles are those that take no messages, by name.
 	Troubles(ctx context.Context) (map[string]Trouble, error)
+	// Serves reports whether messages are sent to a type of integration.
+	Serves(typ string) bool
+	// Behind is how many records of the log those that read it have not read yet, by name.
+	Behind(ctx context.Context) (map[string]int64, error)
 }
 
 // Trouble is what is the matter with a channel, and since when.

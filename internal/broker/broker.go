@@ -112,6 +112,7 @@ type Broker struct {
 	approvers  *approvers.Copy
 	desk       *ticketdesk.Desk
 	usuals     approvers.Usuals
+	tally      tallied
 	running    atomic.Bool
 	life       atomic.Pointer[life]
 	firstLife  string // names this process in its journal

@@ -553,3 +553,20 @@ func (r Reconciliation) forced(clean bool) []string {
 	}
 	return []string{"forced", "yes", "not_clean", strings.Join(places, " ")}
 }
+
+// LastBackup is when a backup was last handed out, for administrators and auditors; zero
+// where none ever was.
+func (b *Broker) LastBackup(ctx context.Context, c Caller) (at time.Time, err error) {
+	if !c.Principal.Admin && !c.Principal.Auditor {
+		return at, access.Fail(access.Denied, "not-yours", "backups are for administrators and auditors")
+	}
+	err = b.Store.View(ctx, func(tx Tx) error {
+		at = time.Time{}
+		v, err := tx.Setting(LastBackupSetting)
+		if err == nil && v != nil {
+			at, err = time.Parse(access.Stamp, string(v))
+		}
+		return err
+	})
+	return at, err
+}

@@ -47,6 +47,7 @@ type Tx interface {
 	ticketWatches
 	delegations
 	standings
+	tallies
 }
 
 type requests interface {
@@ -255,4 +256,15 @@ type standings interface {
 
 	// LiveByResource counts the grants that are not over.
 	LiveByResource() (map[access.ResourceName]int, error)
+}
+
+// tallies are what is added up: lines of many, the newest first.
+type tallies interface {
+	// RequestLines are of requests made since a time, GrantLines of grants that gave
+	// access since then or are not over.
+	RequestLines(q access.TallyQuery) ([]access.RequestLine, error)
+	GrantLines(q access.TallyQuery) ([]access.GrantLine, error)
+	// VoteCounts are the approvals of requests made since a time, by who gave them, then
+	// by day.
+	VoteCounts(q access.TallyQuery) ([]access.VoteCount, error)
 }

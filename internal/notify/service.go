@@ -97,7 +97,7 @@ func (s *Service) Run(ctx context.Context) {
 		silent = false
 		wanted := map[string]bool{}
 		for _, i := range all {
-			if !serves(i.Type) {
+			if !Serves(i.Type) {
 				continue
 			}
 			if id := i.digest() + " socket"; s.hasSocket(i) {
@@ -203,8 +203,8 @@ var senders = map[string]sender{
 	Paging:  newPaging,
 }
 
-// serves reports whether a type of integration is a channel.
-func serves(typ string) bool { return senders[typ] != nil }
+// Serves reports whether a type of integration is a channel.
+func Serves(typ string) bool { return senders[typ] != nil }
 
 func (s *Service) reader(i Integration) (*reader, error) {
 	f, err := filterOf(i.Options)
@@ -231,7 +231,7 @@ func (s *Service) Try(ctx context.Context, by access.PrincipalID, name string) e
 		return access.Fail(access.NotFound, "no-such-integration", fmt.Sprintf("there is no integration %q", name)).Try("stint get integrations lists what there is")
 	}
 	i := all[at]
-	if !serves(i.Type) {
+	if !Serves(i.Type) {
 		return access.Fail(access.Invalid, "no-channel", "messages are not sent to an integration of type "+i.Type)
 	}
 	ch, st, err := senders[i.Type](s, i)

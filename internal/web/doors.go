@@ -51,6 +51,8 @@ type Doors interface {
 	// SetMessages says whether the visitor wants to hear of trouble only.
 	SetMessages(ctx context.Context, v Visitor, few bool) error
 
+	Adder
+	Steward
 	Keys
 	Desk
 	Holder

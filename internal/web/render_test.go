@@ -194,6 +194,8 @@ func (s *stand) get(t *testing.T, at string) *httptest.ResponseRecorder {
 
 // everyPage is an address of each page that a browser gets, by pattern.
 var everyPage = map[string]string{
+	"GET /insights": "/insights", "GET /insights/list": "/insights/list?of=requests&outcome=denied&bin=2&day=2026-11-22&days=7",
+	"GET /settings": "/settings", "GET /settings/checks": "/settings/checks",
 	"GET /{$}": "/", "GET /login": "/login?ended", "GET /device": "/device?code=" + url.QueryEscape(nasty), "GET /signins": "/signins", "GET /enroll": "/enroll",
 	"GET /passkeys": "/passkeys", "GET /passkeys/{id}": "/passkeys/x", "GET /recovery": "/recovery", "GET /requests": "/requests", "GET /r/{id}": "/r/x", "GET /_ui": "/_ui",
 	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette",

@@ -139,6 +139,7 @@ func railOf(p Person) []ui.Group {
 	}
 	if p.Admin || p.Auditor {
 		govern.Links = append(govern.Links, ui.Link{Key: "people", Href: "/people", Icon: "users", Label: words.PeopleNav, Shortcut: "e"})
+		govern.Links = append(govern.Links, ui.Link{Key: "insights", Href: "/insights", Icon: "activity", Label: words.Insights})
 	}
 	if log := (ui.Link{Key: "audit", Href: "/audit", Icon: "history", Label: words.AuditTitle, Shortcut: "u"}); p.Admin || p.Auditor {
 		govern.Links = append(govern.Links, log)
@@ -148,6 +149,7 @@ func railOf(p Person) []ui.Group {
 	}
 	if p.Admin {
 		govern.Links = append(govern.Links, ui.Link{Key: "kit", Href: "/_ui", Icon: "palette", Label: words.RailKit})
+		govern.Links = append(govern.Links, ui.Link{Key: "settings", Href: "/settings", Icon: "settings", Label: words.Settings})
 	}
 	return append(out, govern)
 }

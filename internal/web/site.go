@@ -69,6 +69,11 @@ func pages() []page {
 		{pattern: "GET /palette", serve: (*Site).palette},
 		{pattern: "POST /keys", serve: (*Site).setKeys},
 		{pattern: "POST /theme", open: true, serve: (*Site).setTheme},
+		{pattern: "GET /insights", serve: (*Site).insights},
+		{pattern: "GET /insights/list", serve: (*Site).insightList},
+		{pattern: "GET /settings", serve: (*Site).settings},
+		{pattern: "GET /settings/checks", serve: (*Site).checks},
+		{pattern: "POST /settings/test", tries: true, serve: (*Site).testConnection},
 		{pattern: "GET /_ui", serve: (*Site).showKit},
 		{pattern: eventsPattern, asks: true, serve: (*Site).events},
 

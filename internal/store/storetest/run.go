@@ -119,6 +119,7 @@ var cases = []struct {
 	{"Reviews", reviews},
 	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
 	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
+	{"Tallies", tallies},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 

@@ -22,7 +22,7 @@ type Bars struct {
 	Label  string   // what it is, for those who do not see it
 	Series []string // what the parts of a bar are; more than one is explained above
 	Bars   []Bar
-	// Tones are the colours of the series, 1 to 5; where it is short, in this order.
+	// Tones are the colours of the series, 1 to 7; where it is short, in this order.
 	Tones []int
 }
 
@@ -86,10 +86,10 @@ func (c Bars) role() string {
 }
 
 func (c Bars) tone(i int) string {
-	if i < len(c.Tones) && c.Tones[i] >= 1 && c.Tones[i] <= 5 {
+	if i < len(c.Tones) && c.Tones[i] >= 1 && c.Tones[i] <= 7 {
 		return "b" + strconv.Itoa(c.Tones[i])
 	}
-	return "b" + strconv.Itoa(i%5+1)
+	return "b" + strconv.Itoa(i%7+1)
 }
 
 // line is one of the grid.

@@ -76,6 +76,7 @@ func (p *pair) lists() (op, bool) {
 		rq  = access.RequestQuery{Limit: rapid.IntRange(0, 3).Draw(p.t, "limit")}
 		gq  = access.GrantQuery{Limit: rq.Limit, Conditional: p.oneOf("conditional", 5), Watched: p.oneOf("watched", 4)}
 		eq  = access.EntitlementQuery{Limit: rq.Limit}
+		tq  = access.TallyQuery{Limit: 1000, Since: p.clock.Now().Add(-time.Duration(rapid.IntRange(0, 90_000).Draw(p.t, "since")) * time.Second)}
 	)
 	if p.oneOf("before", 3) {
 		rq.Before, gq.Before, eq.After = rid, gid[0], eid[0]
@@ -113,6 +114,9 @@ func (p *pair) lists() (op, bool) {
 			slices.SortFunc(es, func(a, b access.Entitlement) int { return strings.Compare(string(a.ID), string(b.ID)) })
 			return es, err
 		}},
+		{name: "request lines", call: func(tx storetest.Tx) (any, error) { return tx.RequestLines(tq) }},
+		{name: "grant lines", call: func(tx storetest.Tx) (any, error) { return tx.GrantLines(tq) }},
+		{name: "vote counts", call: func(tx storetest.Tx) (any, error) { return tx.VoteCounts(tq) }},
 		{name: "live", call: func(tx storetest.Tx) (any, error) { return tx.LiveEntitlement(place, "group:mira:orders_read") }},
 		{name: "sealed", call: func(tx storetest.Tx) (any, error) { return tx.Sealed(gid[0]) }},
 	}).Draw(p.t, "call"), true
