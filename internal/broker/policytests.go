@@ -93,7 +93,7 @@ func (b *Broker) SavePolicyTests(ctx context.Context, c Caller, name access.Poli
 		}
 		d, ok := set.Document(policy.KindPolicy, string(name))
 		if !ok {
-			return access.Fail(access.NotFound, "no-such-policy", fmt.Sprintf("there is no policy %.80q", string(name)))
+			return access.Fail(access.NotFound, "no-such-policy", fmt.Sprintf("there is no policy %.80q", string(name))).Try("stint get policies lists what there is")
 		}
 		if err := set.MayWrite(c.Principal, d); err != nil {
 			return err
