@@ -105,6 +105,16 @@ func votesForOthers(t *testing.T, s Store) {
 	if err := cast(vote("omar", "omar", "olga"), vote("noor", "noor", ""), vote("zoe", "zoe", "lea")); err != nil {
 		t.Errorf("votes of five persons: %v", err)
 	}
+	mine := read(t, s, func(tx Tx) ([]access.Request, error) { return tx.Requests(access.RequestQuery{Voter: "user:zoe"}) })
+	if len(mine) != 1 || len(mine[0].Approvals) != 3 {
+		t.Fatalf("zoe voted on %+v", mine)
+	}
+	if other := read(t, s, func(tx Tx) ([]access.Request, error) { return tx.Requests(access.RequestQuery{Voter: "user:lea"}) }); len(other) != 0 {
+		t.Errorf("lea, for whom zoe voted, voted on %+v", other)
+	}
+	diff(t, read(t, s, func(tx Tx) ([]access.Request, error) {
+		return tx.RequestsOf(mine[0].ID, "req_00000000000000000000000000", mine[0].ID)
+	}), mine)
 	for name, votes := range map[string][]func(*access.Request){
 		"then the one it was for":       {vote("omar", "omar", "olga"), vote("olga", "olga", "")},
 		"after the one it is for":       {vote("olga", "olga", ""), vote("omar", "omar", "olga")},
