@@ -104,18 +104,10 @@ func crowded(b *testing.B) (w *world, people map[string]*guest, id string) {
 	mine, hals, waits := ask("mira"), ask("hal"), ask("gus")
 	fill(b, w.store, hals, manyLive, live)
 	fill(b, w.store, mine, 5, live)
-	for settled := false; !settled; time.Sleep(20 * time.Millisecond) { // the broker sets them up
-		check(b, w.store.View(b.Context(), func(tx *store.Tx) error {
-			left, err := tx.Grants(access.GrantQuery{States: []access.GrantState{access.Provisioning}, Limit: 1})
-			settled = len(left) == 0
-			return err
-		}))
-	}
 	check(b, w.store.View(b.Context(), func(tx *store.Tx) error {
 		active, err := tx.Grants(access.GrantQuery{Principal: hals.Principal, States: []access.GrantState{access.Active}, Limit: 1000})
 		if len(active) < manyLive && err == nil {
-			other, err := tx.Grants(access.GrantQuery{Principal: hals.Principal, Limit: 2})
-			return fmt.Errorf("%d grants are active; others are %+v, %v", len(active), other, err)
+			return fmt.Errorf("%d grants are active", len(active))
 		}
 		return err
 	}))
@@ -142,7 +134,7 @@ func fill(b *testing.B, s *store.Store, like access.Request, n int, how became) 
 	for done := 0; done < n; done += 250 {
 		check(b, s.Update(b.Context(), func(tx *store.Tx) error {
 			var rs []access.Request
-			var gs []access.Grant
+			var gs, begun []access.Grant
 			var evs []access.Event
 			var changed []access.Request
 			for range min(250, n-done) {
@@ -171,8 +163,11 @@ func fill(b *testing.B, s *store.Store, like access.Request, n int, how became) 
 					if r, g, ev, err = r.NewGrant(access.NewGrantID(ms, entropy), now); err != nil {
 						return err
 					}
-					evs = append(evs, ev)
-					gs = append(gs, g)
+					evs, gs = append(evs, ev), append(gs, g)
+					if g, ev, err = g.Activate(now); err != nil { // nothing is on the target
+						return err
+					}
+					evs, begun = append(evs, ev), append(begun, g)
 				}
 				rs = append(rs, r)
 			}
@@ -180,6 +175,9 @@ func fill(b *testing.B, s *store.Store, like access.Request, n int, how became) 
 				return err
 			}
 			if err := tx.SaveGrants(gs...); err != nil {
+				return err
+			}
+			if err := tx.SaveGrants(begun...); err != nil {
 				return err
 			}
 			if err := tx.SaveRequests(changed...); err != nil {

@@ -2,8 +2,11 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
+	"context"
 	"fmt"
 	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/a-h/templ"
 
 	"stint/internal/web/ui"
 )
@@ -272,6 +277,41 @@ func TestAttacksOnNonces(t *testing.T) {
 	for _, n := range []string{newNonce(), newNonce()} {
 		if !nonceForm.MatchString(n) || strings.Count(policyOf(n, ui.Frame{Person: &ui.Person{}}), n) != 1 {
 			t.Errorf("the nonce %q in a policy", n)
+		}
+	}
+}
+
+// TestPagesOnTheWire: a page is zipped for who takes that, and says so to caches; one that
+// shows a secret is not, beside whatever others wrote on it (T-42).
+func TestPagesOnTheWire(t *testing.T) {
+	for _, c := range []struct {
+		accepts       string
+		still, zipped bool
+	}{{"gzip, br", false, true}, {"", false, false}, {"br", false, false}, {"gzip", true, false}} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept-Encoding", c.accepts)
+		s := New(newStand())
+		v := &visit{Visitor: Visitor{Base: &url.URL{Scheme: "https", Host: "stint.example"}}, w: w, r: r, nonce: nonceX}
+		long := templ.ComponentFunc(func(_ context.Context, out io.Writer) error {
+			_, err := io.WriteString(out, strings.Repeat("what is on it ", 1000))
+			return err
+		})
+		if err := s.show(v, sheet{title: "x", still: c.still}, long); err != nil {
+			t.Fatal(err)
+		}
+		text := w.Body.String()
+		if c.zipped {
+			z, err := gzip.NewReader(w.Body)
+			if err != nil || len(text) > 5000 {
+				t.Fatalf("%d bytes, %v", len(text), err)
+			}
+			plain, err := io.ReadAll(z)
+			if text = string(plain); err != nil {
+				t.Error(err)
+			}
+		}
+		if (w.Header().Get("Content-Encoding") == "gzip") != c.zipped || w.Header().Get("Vary") != "Accept-Encoding" || strings.Count(text, "what is on it") != 1000 || !strings.HasSuffix(text, "</html>") {
+			t.Errorf("%+v: %v", c, w.Header())
 		}
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
@@ -88,10 +90,18 @@ func (v *visit) write(status int, render func(*bytes.Buffer) error) error {
 // worthZipping is what goes into one packet anyway.
 const worthZipping = 1200
 
+// zippers are kept: to make one costs more than a page.
+var zippers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level exists
+	return z
+}}
+
 func zipped(b []byte) *bytes.Buffer {
 	var out bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed) // the level exists
-	_, _ = z.Write(b)                                 // into memory
+	z := zippers.Get().(*gzip.Writer)
+	defer zippers.Put(z)
+	z.Reset(&out)
+	_, _ = z.Write(b) // into memory
 	_ = z.Close()
 	return &out
 }
