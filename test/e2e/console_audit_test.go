@@ -37,8 +37,8 @@ func (r *reader) key(name, code string, number int64, text string) {
 	}
 }
 
-// tab goes on to the element that a selector names, and nowhere by a pointer.
-func (r *reader) tabTo(selector string) {
+// tabsTo goes on to the element that a selector names, and nowhere by a pointer.
+func (r *reader) tabsTo(selector string) {
 	r.t.Helper()
 	for range 80 {
 		r.key("Tab", "Tab", 9, "")
@@ -96,7 +96,7 @@ func TestConsoleAudit(t *testing.T) {
 	// Searched by the keyboard alone.
 	root.sized(1440, 900)
 	root.open("/audit")
-	root.tabTo("#f-type")
+	root.tabsTo("#f-type")
 	for _, c := range "grant" {
 		root.key(string(c), "", int64(c)-32, string(c))
 	}
