@@ -1,5 +1,7 @@
 package words
 
+import "strings"
+
 // The pages of open sessions.
 const (
 	SessionsTitle         = "Sessions"
@@ -9,7 +11,7 @@ const (
 	SessionsNoneNext      = "When somebody holds access, it is listed here with what is open under it."
 	SessionsRecordings    = "Recordings"
 	SessionsNoRecordings  = "No recordings."
-	SessionsRecordingNote = "Nothing is recorded so far: people connect straight to the target, which Stint asks how much is open, and which cuts it at the end. Recording comes with gateways."
+	SessionsRecordingNote = "Nothing is recorded so far: people connect straight to the target. Stint asks the target what is open, and has it closed at the end. Recording comes with gateways."
 	SessionsIdle          = "none open"
 	SessionsUnknown       = "not known"
 	SessionsUnknownNote   = "The target did not say. What ends the grant ends them all the same."
@@ -30,7 +32,9 @@ const (
 )
 
 // SessionOf is the heading of one.
-func SessionOf(who, resource string) string { return who + " on " + resource }
+func SessionOf(who, resource string) string {
+	return strings.TrimPrefix(who, "user:") + " on " + resource
+}
 
 // SessionsOpen is how many there are.
 func SessionsOpen(n int) string { return Count(n, "open", "open") }
