@@ -87,6 +87,7 @@ var samples = map[string]struct{ path, body string }{
 	"apply":          {"/v1/apply", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"list-resources": {"/v1/resources", ""}, "get-resource": {"/v1/resources/none", ""}, "delete-resource": {"/v1/resources/none", ""},
 	"check-resource": {"/v1/resources/none/check", ""}, "sweep-resource": {"/v1/resources/none/sweep", `{}`}, "list-roles": {"/v1/roles", ""}, "get-role": {"/v1/roles/none", ""}, "delete-role": {"/v1/roles/none", ""},
+	"list-standing": {"/v1/standing", ""},
 	"list-policies": {"/v1/policies", ""}, "get-policy": {"/v1/policies/none", ""}, "delete-policy": {"/v1/policies/none", ""},
 	"list-schedules": {"/v1/schedules", ""}, "get-schedule": {"/v1/schedules/none", ""}, "delete-schedule": {"/v1/schedules/none", ""},
 	"list-workloads": {"/v1/workloads", ""}, "get-workload": {"/v1/workloads/none", ""}, "delete-workload": {"/v1/workloads/none", ""}, "list-services": {"/v1/admin/services", ""},

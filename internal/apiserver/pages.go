@@ -92,11 +92,19 @@ func (d doors) Person(ctx context.Context, v web.Visitor) (web.Person, error) {
 	p := c.Principal
 	glass, reviews := d.glassOf(ctx, c)
 	fresh := d.now().Sub(c.Login.CreatedAt) < freshFor
+	seen, starts := false, false
+	if set, err := d.broker.Documents(ctx); err == nil && !c.Enrols { // without them the rail is short, and the pages say why
+		seen = oversees(set, p)
+		if p.Admin {
+			away, err := d.broker.StartAway(ctx)
+			starts = err == nil && !away
+		}
+	}
 	waiting, err := d.broker.ProposalsWaiting(ctx, callBy(c).asked(nil))
 	if err != nil {
 		return web.Person{}, err
 	}
-	return web.Person{Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Proposals: waiting, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols, Glass: glass, Reviews: reviews,
+	return web.Person{Oversees: seen, Starts: starts, Principal: string(p.ID), Groups: texts(p.Groups), Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Proposals: waiting, Until: api.At(c.Login.ExpiresAt), Fresh: fresh, Enrols: c.Enrols, Glass: glass, Reviews: reviews,
 		Few: p.Attributes[access.MessagesAttribute] == access.MessagesFew, Mail: p.Attributes[access.MailAttribute]}, nil
 }
 

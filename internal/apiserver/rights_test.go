@@ -91,6 +91,7 @@ var objects = map[string][]sampleOf{
 	"get-resource":       {{path: "/v1/resources/db"}},
 	"check-resource":     {{path: "/v1/resources/db/check"}},
 	"sweep-resource":     {{what: "look", path: "/v1/resources/db/sweep", body: `{}`}, {what: "remove", path: "/v1/resources/db/sweep", body: `{"remove":1,"why":"test"}`}},
+	"list-standing":      {{what: "of all", path: "/v1/standing"}, {what: "of one", path: "/v1/standing?resource=db"}},
 	"delete-resource":    {{path: "/v1/resources/spare"}},
 	"get-role":           {{path: "/v1/roles/reader"}},
 	"delete-role":        {{path: "/v1/roles/spare"}},

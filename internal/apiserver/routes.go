@@ -110,6 +110,8 @@ func (s *Server) addRoutes() {
 		summary: "Delete a resource", detail: "Refused while live grants hold it, unless revoke=true."}, s.deleteResource)
 	register(s, route{name: "check-resource", method: post, path: "/v1/resources/{name}/check", who: anyone, tag: "Documents",
 		summary: "Can we create AND remove there?", detail: "Administrators and owners of the resource."}, s.checkResource)
+	register(s, route{name: "list-standing", method: get, path: "/v1/standing", who: anyone, tag: "Documents",
+		summary: "Who has privileged access to targets without Stint", detail: "Administrators, auditors and policy authors; owners for a resource of theirs. What a survey of each day found."}, s.listStanding)
 	register(s, route{name: "sweep-resource", method: post, path: "/v1/resources/{name}/sweep", who: anyone, tag: "Documents",
 		summary: "Compare a target with what should be there, now", detail: "Administrators and owners of the resource; with remove, administrators."}, s.sweepResource)
 	register(s, route{name: "list-roles", method: get, path: "/v1/roles", who: anyone, tag: "Documents", summary: "All roles"}, s.listRoles)

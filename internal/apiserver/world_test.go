@@ -305,6 +305,7 @@ func (l testLog) Lag(ctx context.Context) (int64, time.Duration, error) {
 
 // target is a simulated target: accounts by tag.
 type target struct {
+	stands   []connector.Stand // standing privileges; of one address
 	mu       sync.Mutex
 	accounts map[string]string // name -> creation
 }
@@ -323,6 +324,12 @@ func (*target) Forget(access.Connection)                                       {
 func (*target) Claim(context.Context, connector.Target, connector.Claim) error { return nil }
 func (*target) Observe(context.Context, connector.Target, connector.Order) (connector.Before, error) {
 	return connector.Before{}, nil
+}
+
+func (f *target) Survey(_ context.Context, t connector.Target, _ []string, most int) ([]connector.Stand, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stands[:min(most, len(f.stands))], false, nil
 }
 
 func (f *target) Provision(_ context.Context, _ connector.Target, o connector.Order) (connector.Receipt, error) {

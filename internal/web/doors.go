@@ -64,6 +64,7 @@ type Doors interface {
 	Glass
 	Personnel
 	Counter
+	Estate
 }
 
 // Visitor is what a browser's call brings.
@@ -93,6 +94,9 @@ type Person struct {
 	// Few says that they want to hear of trouble only, and Mail where messages go.
 	Few  bool
 	Mail string
+	// Oversees says that there are resources which they own, administer, audit or write
+	// policies for, and Starts that the list for new installations was not put away.
+	Oversees, Starts bool
 	// Enrols says that the session is by a recovery code, for making a passkey alone.
 	Enrols bool
 	// Glass says that something is open to them in an emergency, and Reviews how many

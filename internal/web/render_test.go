@@ -203,6 +203,8 @@ var everyPage = map[string]string{
 	"GET /sessions": "/sessions", "GET /sessions/{id}": "/sessions/x",
 	"GET /audit": auditAttack, "GET /audit/{seq}": "/audit/7",
 	"GET /break-glass": "/break-glass?resource=" + url.QueryEscape(nasty), "GET /reviews": "/reviews", "GET /reviews/{id}": "/reviews/x", "GET /people": "/people", "GET /people/{principal}": "/people/user:x",
+	"GET /resources": "/resources?q=" + url.QueryEscape(nasty) + "&proposed=prp_x", "GET /resources/new": "/resources/new?type=x", "GET /resources/{name}": "/resources/x",
+	"GET /resources/{name}/eligible": "/resources/x/eligible?account=" + url.QueryEscape(nasty), "GET /standing": "/standing", "GET /start": "/start",
 	"GET /login/cli": "/login/cli?redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F&state=AAAAAAAAAAAAAAAAAAAA&code_challenge_method=S256&code_challenge=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&device=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&client=" + url.QueryEscape(nasty),
 }
 

@@ -143,7 +143,14 @@ func railOf(p Person) []ui.Group {
 	if p.Admin || p.Auditor || p.Reviews > 0 {
 		out[0].Links = append(out[0].Links, ui.Link{Key: "reviews", Href: "/reviews", Icon: "list-checks", Label: words.ReviewsTitle, Shortcut: "v", Badge: p.Reviews})
 	}
-	govern := ui.Group{Name: words.RailGovern, Links: []ui.Link{{Key: "policies", Href: "/policies", Icon: "scroll-text", Label: words.Policies, Shortcut: "o"}}}
+	govern := ui.Group{Name: words.RailGovern}
+	if p.Starts {
+		govern.Links = append(govern.Links, ui.Link{Key: "start", Href: "/start", Icon: "list-checks", Label: words.StartRail})
+	}
+	govern.Links = append(govern.Links, ui.Link{Key: "policies", Href: "/policies", Icon: "scroll-text", Label: words.Policies, Shortcut: "o"})
+	if p.Oversees {
+		govern.Links = append(govern.Links, ui.Link{Key: "resources", Href: "/resources", Icon: "database", Label: words.ResourcesTitle, Shortcut: "d"})
+	}
 	if p.Admin || p.Author || p.Auditor {
 		govern.Links = append(govern.Links, ui.Link{Key: "proposals", Href: "/proposals", Icon: "git-branch", Label: words.Proposals, Badge: p.Proposals})
 	}
