@@ -75,8 +75,9 @@ func TestConsoleJourneys(t *testing.T) {
 	must(t, s.As("root").Run(ctx, "apply", "-f", file(t, "passkeys.yaml", passkeyPolicy)).Failed())
 	must(t, s.Enrol(ctx, "vera", "--group", "auditing"))
 	must(t, s.Enrol(ctx, "mira", "--group", "platform"))
-	at := readers(t, s.URL, "root", "omar", "vera", "mira")
-	root, omar, vera, mira := at["root"], at["omar"], at["vera"], at["mira"]
+	must(t, s.Enrol(ctx, "sam", "--group", "support"))
+	at := readers(t, s.URL, "root", "omar", "vera", "mira", "sam")
+	root, omar, vera, mira, sam := at["root"], at["omar"], at["vera"], at["mira"], at["sam"]
 	for _, r := range at {
 		r.watched()
 	}
@@ -88,6 +89,7 @@ func TestConsoleJourneys(t *testing.T) {
 	root.see("one administrator")
 	vera.enters(codeOf(t, s, "admin", "user", "enroll", "vera"))
 	mira.enters(codeOf(t, s, "admin", "user", "enroll", "mira"))
+	sam.enters(codeOf(t, s, "admin", "user", "enroll", "sam"))
 
 	part := func(name string, tell func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +129,7 @@ func TestConsoleJourneys(t *testing.T) {
 				vera.sound("what became of it", l)
 				return
 			}
-			omar.press("Approve with your passkey") // the other
+			omar.press("Approve 15 min") // the other
 			omar.see("signed by a passkey")
 			omar.sound("decided", l)
 			vera.see("stint db orders-db")
@@ -141,7 +143,7 @@ func TestConsoleJourneys(t *testing.T) {
 			omar.see("Your decision")
 			vera.open("/")
 			before := vera.js(`document.querySelector("#held [data-ends]").dataset.ends`)
-			omar.press("Approve with your passkey")
+			omar.press("Approve 15 min")
 			omar.see("signed by a passkey")
 			vera.until("longer", `document.querySelector("#held [data-ends]")?.dataset.ends > `+quoted(before)+` ? "yes" : "no"`)
 			vera.press("End now")
@@ -152,12 +154,12 @@ func TestConsoleJourneys(t *testing.T) {
 	}
 
 	part("no scripts", func(t *testing.T) {
-		for _, r := range []*reader{mira} {
+		for _, r := range []*reader{mira, sam, omar} {
 			r.as(looks[0])
 			r.scripts(false)
 		}
 		defer func() {
-			for _, r := range []*reader{mira} {
+			for _, r := range []*reader{mira, sam, omar} {
 				r.scripts(true)
 			}
 		}()
@@ -182,5 +184,21 @@ func TestConsoleJourneys(t *testing.T) {
 			}
 		}
 		mira.see("You hold no privileges right now.")
+
+		sam.open("/request?resource=orders-db")
+		sam.fill("reason", "customer 4 waits for it")
+		sam.fill("ticket", "INC-4")
+		sam.press("Preview")
+		sam.see("One person has to approve")
+		sam.press("Ask for approval")
+		sam.see("sam asks for reader")
+		omar.open("/requests")
+		omar.see("customer 4 waits for it")
+		omar.open(omar.js(`document.querySelector("#inbox a").getAttribute("href")`))
+		omar.fill("note", "call them first")
+		omar.press("Deny")
+		omar.until("decided", `document.body && !document.querySelector("button[value=deny]") ? "yes" : "no"`)
+		sam.open("/requests?tab=own")
+		sam.see("denied")
 	})
 }
