@@ -76,6 +76,9 @@ func TestRollbackIsNoticed(t *testing.T) {
 	}
 	d.end()
 
+	for _, beside := range []string{"-wal", "-shm"} { // a store that is taken back is taken back whole
+		_ = os.Remove(filepath.Join(data, storeFile+beside))
+	}
 	must(t, os.WriteFile(filepath.Join(data, storeFile), old, 0o600))
 	d = start(t, data, "--config", config)
 	c.Server = d.url

@@ -304,7 +304,7 @@ func TestGrantTransitions(t *testing.T) {
 		Failed: row("conflict wrong-state", over),
 	}
 	checkTable(t, table, inputs)
-	checkMethods[Grant](t, inputs, "DueAt", "Live", "Over", "Overdue", "Left", "Plan", "Defer", "Seen", "Depends", "WorthNoting", "Renewable", "Within")
+	checkMethods[Grant](t, inputs, "DueAt", "Live", "Over", "Overdue", "Left", "Plan", "Defer", "Seen", "Depends", "WorthNoting", "Renewable", "Within", "Line")
 	for s, row := range table {
 		for in, want := range row {
 			t.Run(string(s)+"/"+in, func(t *testing.T) {

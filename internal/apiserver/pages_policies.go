@@ -332,9 +332,7 @@ func testsOf(runs []broker.PolicyTestRun) (out []views.PolicyTest) {
 		}
 		for _, r := range run.Results {
 			x := views.PolicyTest{Policy: string(run.Policy), Name: r.Name, Source: r.Source, OK: r.OK, Outcome: string(outcome(r.Decision.Effect)), Why: r.Why}
-			for _, reason := range toDecision(r.Decision, nil).Reasons {
-				x.Reasons = append(x.Reasons, reason)
-			}
+			x.Reasons = append(x.Reasons, toDecision(r.Decision, nil).Reasons...)
 			out = append(out, x)
 		}
 	}

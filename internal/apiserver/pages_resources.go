@@ -239,7 +239,7 @@ func (d doors) EditResource(ctx context.Context, v web.Visitor, name string, e v
 	docs := set.Documents()
 	i := slices.IndexFunc(docs, func(x policy.Document) bool { return x.Kind == policy.KindResource && x.Name == string(r.Name) })
 	if i < 0 {
-		return "", access.Fail(access.NotFound, "no-document", words.ResourceGone)
+		return "", access.Fail(access.NotFound, "no-document", words.ResourceGone).Try(words.ResourceGoneNext)
 	}
 	labels, err := readLabels(e.Labels)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestInsights(t *testing.T) {
 	asked := gus.post("/request", form).want(t, http.StatusSeeOther).header.Get("Location")
 	omar.post(asked+"/decide", url.Values{"answer": {"deny"}, "note": {"not today"}, "digest": {omar.get(asked).form().Get("digest")}}).want(t, http.StatusSeeOther)
 
-	p := root.get("/insights?days=7").want(t, http.StatusOK, "not surveyed", "omar alone can approve", "50 % of 2 requests got access", "None of 1 took longer than 10 s", "These numbers need a week")
+	p := root.get("/insights?days=7").want(t, http.StatusOK, "0 standing privileges are there all the time", "omar alone can approve", "50 % of 2 requests got access", "None of 1 took longer than 10 s", "These numbers need a week")
 	links := regexp.MustCompile(`href="(/insights/list\?[^"]*)"`).FindAllStringSubmatch(p.text, -1)
 	seen := map[string]bool{}
 	for _, l := range links {

@@ -64,6 +64,7 @@ const (
 	ResourceNotBlockNext = "edit the file, and apply it: stint apply -f FILE"
 	ResourceProposed     = "This waits for a second person"
 	ResourceGone         = "there is no document of this resource"
+	ResourceGoneNext     = "load the page again; stint get resources lists what there is"
 
 	EffectAllow   = "at once"
 	EffectApprove = "with approval"
