@@ -82,7 +82,7 @@ bin/dex: tools/dex/main.go tools/dex/go.mod
 PAGES ?= bin/pages
 e2e: build bin/dex
 	@mkdir -p $(PAGES)
-	PAGES='$(abspath $(PAGES))' $(GO) test -count=1 -tags e2e -timeout 20m ./test/e2e
+	PAGES='$(abspath $(PAGES))' $(GO) test -count=1 -tags e2e -timeout 40m ./test/e2e
 	$(GO) test -count=1 -tags e2e -timeout 10m -run ActiveDirectory ./internal/directory
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.
