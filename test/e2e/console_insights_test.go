@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,12 +74,13 @@ func TestConsoleInsights(t *testing.T) {
 	root.shoot("settings-checks")
 	root.axe("settings-checks")
 
-	must(t, s.As("mira").Run(ctx, "request", "orders-db", "--as", "reader", "--for", "15m", "--why", "order 4711 hangs").Failed())
-	must(t, s.As("mira").Run(ctx, "end", "--all").Failed())
+	asked := s.As("mira").Run(ctx, "request", "orders-db", "--as", "reader", "--for", "15m", "--why", "order 4711 hangs", "-o", "name")
+	must(t, asked.Failed())
+	must(t, s.As("mira").Run(ctx, "end", strings.TrimSpace(asked.Out), "--wait").Failed())
 	root.open("/insights")
 	root.see("These numbers need a week")
 	root.see("got access")
-	root.js(`document.querySelectorAll("details").forEach((d) => d.open = true), ""`)
+	root.js(`document.querySelectorAll("main details").forEach((d) => d.open = true), ""`)
 	root.shoot("insights")
 	root.axe("insights")
 	root.unbroken("insights")

@@ -117,5 +117,5 @@ func TestDemo(t *testing.T) {
 // follows follows a link of the page.
 func (r *reader) follows(to string) {
 	r.t.Helper()
-	r.until("a link to "+to, `(() => { for (const a of document.querySelectorAll("a[href]")) if (a.getAttribute("href") === `+quoted(to)+` || a.getAttribute("href").startsWith(`+quoted(to+"&")+`)) { a.click(); return "yes" } return "no" })()`)
+	r.until("a link to "+to, `(() => { for (const a of document.querySelectorAll("a[href]:not([data-open])")) if (a.getAttribute("href") === `+quoted(to)+` || a.getAttribute("href").startsWith(`+quoted(to+"&")+`)) { a.click(); return "yes" } return "no" })()`)
 }

@@ -86,7 +86,7 @@ func TestConsoleJourney(t *testing.T) {
 	omar.unbroken("inbox")
 	omar.open(omar.js(`document.querySelector("#inbox a").getAttribute("href")`))
 	omar.see("Your decision")
-	omar.press("Approve 30 min")
+	omar.press("Approve 15 min")
 	omar.see("signed by a passkey")
 
 	// And hers says that it is there.

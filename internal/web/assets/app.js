@@ -185,19 +185,24 @@
     return !!next;
   };
   // Ending by a key asks first; the button itself does not.
+  const sure = one("#sure");
+  let ending; // the button whose act is asked about
   const end = (button) => {
-    const sure = one("#sure");
     if (!button || !sure) return false;
     one("#sure-what").textContent = button.dataset.end;
+    ending = button;
     sure.returnValue = "";
-    sure.addEventListener("close", () => {
-      // Its row may have come anew meanwhile.
-      const again = button.isConnected ? button : all("[data-end]").find((b) => b.form?.action === button.form?.action);
-      if (sure.returnValue === "yes") again?.form.requestSubmit(again);
-    }, { once: true });
     sure.showModal();
     return true;
   };
+  // One listener for all: a close that is told late must not take the next one's answer.
+  sure?.addEventListener("close", () => {
+    if (sure.returnValue !== "yes" || !ending) return;
+    // Its row may have come anew meanwhile.
+    const to = ending.form?.action, again = ending.isConnected ? ending : all("[data-end]").find((b) => b.form?.action === to);
+    ending = undefined;
+    again?.form.requestSubmit(again);
+  });
   const decisions = { a: "approve", s: "shorter", d: "deny", e: "ask" };
 
   // Keys: g and a letter goes somewhere, Control or Command and Enter sends a form. Keys of
