@@ -227,6 +227,13 @@ func (s *Site) admit(p page, v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
 		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: "the form cannot be read", Next: "load the page again, and send less"}
 	}
+	// Browsers end the lines of a form's texts with two characters (the HTML standard,
+	// section 4.10.21.4); documents and certificates have one.
+	for _, values := range v.r.PostForm {
+		for i := range values {
+			values[i] = strings.ReplaceAll(values[i], "\r\n", "\n")
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -58,5 +60,19 @@ func TestPages(t *testing.T) {
 		if p.serve == nil {
 			t.Errorf("%s: serves nothing", p.pattern)
 		}
+	}
+}
+
+// TestFormLines: the lines of a text that a browser sends end as those of a document do.
+func TestFormLines(t *testing.T) {
+	s, got := newStand(), ""
+	site := New(s)
+	site.mux = http.NewServeMux()
+	r := httptest.NewRequest(http.MethodPost, "https://stint.test/x", strings.NewReader("text="+url.QueryEscape("one\r\ntwo")))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", "https://stint.test")
+	site.call(page{pattern: "POST /x", open: true, serve: func(_ *Site, v *visit) error { got = v.r.PostForm.Get("text"); return nil }}, httptest.NewRecorder(), r)
+	if got != "one\ntwo" {
+		t.Errorf("the text is %q", got)
 	}
 }

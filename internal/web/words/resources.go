@@ -44,6 +44,7 @@ const (
 	ResourceOK           = "ok"
 	ResourceFailed       = "failed"
 	ResourceReach        = "Roles and policies that reach it"
+	ResourceReachTable   = "Who may ask for what there"
 	ResourceNoReach      = "No policy lets anybody ask for it"
 	ResourceNoReachNext  = "Write a policy, or make somebody eligible who has standing privilege there."
 	ResourceColSubject   = "Who"
