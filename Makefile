@@ -45,8 +45,8 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. About 25 minutes on two cores with warm caches, four of them for
-## 200 seeds of the simulation.
+## Every test. About 40 minutes on two cores with warm caches, of them fifteen for
+## browsers and five for 200 seeds of the simulation.
 test: setup check build cross unit race e2e
 	@$(MAKE) --no-print-directory sim SEEDS=200
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
