@@ -165,23 +165,7 @@ func showKind[T any](c *cli, name string, limit int, list func(context.Context, 
 		names, t := rows([]T{item})
 		return c.show(result{value: item, names: names, table: t})
 	}
-	all := []T{} // an empty list is [] in JSON
-	for item, err := range api.Each(func(cursor string) (api.Page[T], error) {
-		return list(ctx, api.List{Cursor: cursor})
-	}) {
-		if err != nil {
-			return err
-		}
-		if all = append(all, item); len(all) == limit {
-			break
-		}
-	}
-	names, t := rows(all)
-	if err := c.show(result{value: all, names: names, table: t}); err != nil {
-		return err
-	}
-	c.listed(len(all), to)
-	return nil
+	return showPages(c, limit, func(l api.List) (api.Page[T], error) { return list(ctx, l) }, rows, to)
 }
 
 func (c *cli) resourceTable(all []api.Resource) (names []string, t *table) {

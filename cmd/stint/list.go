@@ -36,8 +36,13 @@ func showList[T any](c *cli, ctx context.Context, limit int, list func(context.C
 	if err != nil {
 		return err
 	}
+	return showPages(c, limit, func(l api.List) (api.Page[T], error) { return list(ctx, conn, l) }, rows, to)
+}
+
+// showPages goes through the pages of a list and shows what they hold.
+func showPages[T any](c *cli, limit int, page func(api.List) (api.Page[T], error), rows func([]T) ([]string, *table), to hints) error {
 	all := []T{} // an empty list is [] in JSON
-	for item, err := range api.Each(func(cursor string) (api.Page[T], error) { return list(ctx, conn, api.List{Cursor: cursor}) }) {
+	for item, err := range api.Each(func(cursor string) (api.Page[T], error) { return page(api.List{Cursor: cursor}) }) {
 		if err != nil {
 			return err
 		}

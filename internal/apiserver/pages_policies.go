@@ -231,7 +231,6 @@ func (d doors) CheckPolicy(ctx context.Context, v web.Visitor, e views.PolicyEdi
 		e.Text = shapeOf(e.Form).Text()
 		_, e.Lacks = policy.ShapeOf(e.Text)
 	} else {
-		e.Text = strings.ReplaceAll(e.Text, "\r\n", "\n")
 		var s policy.Shape
 		if s, e.Lacks = policy.ShapeOf(e.Text); len(e.Lacks) == 0 {
 			e.Form = formOf(s)

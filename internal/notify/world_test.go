@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,6 +279,7 @@ func (w *wire) set(host string, down bool) {
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	passes.Load()
 	w.mu.Lock()
 	w.calls[r.URL.Host]++
 	h, down := w.hosts[r.URL.Host], w.down[r.URL.Host]
@@ -381,8 +383,13 @@ func contains(t *testing.T, text string, all ...string) {
 	}
 }
 
+// passes counts what pass does. The fakes read it before they write: what a test has read
+// of them until then is thereby before it, which a timer's waking alone does not say.
+var passes atomic.Int64
+
 // pass lets time pass, and what it brings be done; in a synctest bubble.
 func pass(d time.Duration) {
+	passes.Add(1)
 	time.Sleep(d)
 	synctest.Wait()
 }

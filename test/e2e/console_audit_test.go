@@ -37,18 +37,6 @@ func (r *reader) key(name, code string, number int64, text string) {
 	}
 }
 
-// tabsTo goes on to the element that a selector names, and nowhere by a pointer.
-func (r *reader) tabsTo(selector string) {
-	r.t.Helper()
-	for range 80 {
-		r.key("Tab", "Tab", 9, "")
-		if r.js(`document.activeElement.matches(`+quoted(selector)+`) ? "yes" : "no"`) == "yes" {
-			return
-		}
-	}
-	r.t.Fatalf("%s is not reached by the keyboard", selector)
-}
-
 // TestConsoleAudit searches the log by the keyboard alone, follows a record to its proof, and
 // takes along what the command line exports.
 func TestConsoleAudit(t *testing.T) {
@@ -96,7 +84,7 @@ func TestConsoleAudit(t *testing.T) {
 	// Searched by the keyboard alone.
 	root.sized(1440, 900)
 	root.open("/audit")
-	root.tabsTo("#f-type")
+	root.tabTo("#f-type")
 	for _, c := range "grant" {
 		root.key(string(c), "", int64(c)-32, string(c))
 	}

@@ -9,17 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"stint/internal/api"
 	"stint/test/stage"
 )
-
-// strokes presses keys, as a keyboard does.
-func (r *reader) strokes(keys string) {
-	r.t.Helper()
-	must(r.t, chromedp.Do(r.tab, chromedp.KeyEvent(keys)))
-}
 
 // tabTo presses the tabulator until what is selected has the focus.
 func (r *reader) tabTo(selector string) {
@@ -28,7 +20,7 @@ func (r *reader) tabTo(selector string) {
 		if r.js(`document.activeElement?.matches(`+quoted(selector)+`) ? "yes" : "no"`) == "yes" {
 			return
 		}
-		r.strokes("\t")
+		r.keys("\t")
 	}
 	r.t.Fatalf("%s does not come to %s by keyboard at %s", r.name, selector, r.js("location.href"))
 }
@@ -80,13 +72,13 @@ func TestConsoleGlass(t *testing.T) {
 	sam.open("/request?resource=orders-db&role=reader&for=3h")
 	sam.see("In an emergency you can break the glass.")
 	sam.open("/")
-	sam.strokes("gb")
+	sam.keys("gb")
 	sam.see("You can break the glass for")
 	sam.shoot("glass-find")
 	sam.axe("glass-find")
 	sam.sized(1440, 844)
 	sam.tabTo(`a[href^="/break-glass?"]`)
-	sam.strokes("\r")
+	sam.keys("\r")
 	sam.see("What will happen")
 	sam.see("omar")
 	sam.shoot("glass")
@@ -96,9 +88,9 @@ func TestConsoleGlass(t *testing.T) {
 
 	// By keyboard: a slip is no emergency, and what was typed stays.
 	sam.tabTo("#reason")
-	sam.strokes("checkout is down, stuck locks")
+	sam.keys("checkout is down, stuck locks")
 	sam.tabTo("#typed")
-	sam.strokes("orders\r")
+	sam.keys("orders\r")
 	sam.see("this is not orders-db")
 	sam.shoot("glass-slip")
 	sam.axe("glass-slip")
@@ -111,9 +103,9 @@ func TestConsoleGlass(t *testing.T) {
 	}
 	sam.js(`document.querySelector("#typed").value = "", ""`)
 	sam.tabTo("#typed")
-	sam.strokes("orders-db")
+	sam.keys("orders-db")
 	sam.tabTo(`main form button.danger`)
-	sam.strokes("\r")
+	sam.keys("\r")
 	sam.see("sam asks for reader on orders-db")
 	sam.open("/")
 	sam.see("stint db orders-db")

@@ -22,23 +22,23 @@ type Insight struct {
 	Outcomes []string     // keys, in order
 	Drills   int
 
-	Bins                       []int
-	Waited                     int
-	P50, P90, Before           time.Duration // Before: the median of the days before; 0: not known
-	Slowest                    string
-	SlowestP50                 time.Duration
-	Removals                   []InsightRow // the newest first
-	Removed, Overdue, Going    int
-	P95, Target                time.Duration
-	OverTypes                  []string // kinds of targets that took too long
-	Active, Holders            int
-	Glass                      []InsightGlass
-	Tight                      []InsightTight
-	Quick                      []InsightQuick
-	MoreGlass, MoreTight       int
-	Standing                   int // edges at the last survey
-	Surveyed, Surveyable, Idle int // resources with an answer, those that can give one, edges that nobody used
-	StandingKnown              bool
+	Bins                    []int
+	Waited                  int
+	P50, P90, Before        time.Duration // Before: the median of the days before; 0: not known
+	Slowest                 string
+	SlowestP50              time.Duration
+	Removals                []InsightRow // the newest first
+	Removed, Overdue, Going int
+	P95, Target             time.Duration
+	OverTypes               []string // kinds of targets that took too long
+	Active, Holders         int
+	Glass                   []InsightGlass
+	Tight                   []InsightTight
+	Quick                   []InsightQuick
+	MoreGlass, MoreTight    int
+	Standing                int // edges at the last survey
+	Surveyed, Surveyable    int // resources with an answer, those that can give one
+	StandingKnown           bool
 }
 
 // InsightDay is one day.
@@ -375,9 +375,6 @@ func (x Insight) looks() (out []look) {
 	}
 	if x.MoreGlass > 0 {
 		out = append(out, look{icon: "siren", text: words.InsightsMore(x.MoreGlass), verdict: words.InsightsOpen, tone: ui.Warn})
-	}
-	if x.Idle > 0 {
-		out = append(out, look{icon: "key-round", text: words.InsightsUnused(x.Idle), verdict: words.InsightsIdle, tone: ui.Warn, href: "/resources", link: words.InsightsShow})
 	}
 	for _, q := range x.Quick {
 		out = append(out, look{icon: "clock", text: words.InsightsQuick(bare(q.Who), q.Quick, q.Yes), verdict: words.InsightsRubber, tone: ui.Warn, href: x.requests("", "approved", 0), link: words.InsightsShow})

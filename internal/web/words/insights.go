@@ -311,11 +311,6 @@ func InsightsQuick(who string, quick, yes int) string {
 // InsightsMore says that there are more of a kind.
 func InsightsMore(n int) string { return "And " + strconv.Itoa(n) + " more" }
 
-// InsightsUnused says that standing privileges lie idle.
-func InsightsUnused(n int) string {
-	return Count(n, "standing privilege was", "standing privileges were") + " not used for 90 days, as far as the target knows"
-}
-
 // The verdicts of what is worth a look.
 const (
 	InsightsOverdue     = "overdue"
@@ -323,7 +318,6 @@ const (
 	InsightsOneApprover = "one approver"
 	InsightsNoApprover  = "no approver"
 	InsightsRubber      = "too quick"
-	InsightsIdle        = "unused"
 )
 
 // InsightsAsOf says of when the numbers are; the time stands behind.
