@@ -79,10 +79,7 @@ func (d doors) Access(ctx context.Context, v web.Visitor) (views.Access, error) 
 	}
 	slices.SortStableFunc(out.Coming, func(a, b views.Held) int { return a.CreatedAt.Compare(b.CreatedAt.Time) })
 	out.Ended, out.Again = over(newest, held), again(newest)
-	kept, err := d.broker.Favourites(ctx, who)
-	for _, f := range kept {
-		out.Favourites = append(out.Favourites, views.Favourite{Name: f.Name, Wish: views.Wish{Resource: string(f.Resource), Role: string(f.Role), For: api.FormatDuration(f.Duration)}})
-	}
+	out.Favourites, err = d.favourites(ctx, who)
 	return out, err
 }
 
@@ -211,6 +208,23 @@ func (d doors) Voted(ctx context.Context, v web.Visitor) ([]api.Request, error) 
 	out := make([]api.Request, 0, len(vs))
 	for _, x := range vs {
 		out = append(out, toRequest(x))
+	}
+	return out, err
+}
+
+// Favourites are what the visitor keeps, by name.
+func (d doors) Favourites(ctx context.Context, v web.Visitor) ([]views.Favourite, error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return d.favourites(ctx, callBy(c).asked(nil))
+}
+
+func (d doors) favourites(ctx context.Context, who broker.Caller) (out []views.Favourite, err error) {
+	kept, err := d.broker.Favourites(ctx, who)
+	for _, f := range kept {
+		out = append(out, views.Favourite{Name: f.Name, Wish: views.Wish{Resource: string(f.Resource), Role: string(f.Role), For: api.FormatDuration(f.Duration)}})
 	}
 	return out, err
 }

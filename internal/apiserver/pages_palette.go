@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"stint/internal/access"
-	"stint/internal/api"
 	"stint/internal/broker"
 	"stint/internal/web"
 	"stint/internal/web/views"
@@ -38,9 +37,6 @@ func (d doors) Shortcuts(ctx context.Context, v web.Visitor) (out views.Shortcut
 		return out, err
 	}
 	out.Again = again(newest)
-	kept, err := d.broker.Favourites(ctx, who)
-	for _, f := range kept {
-		out.Favourites = append(out.Favourites, views.Favourite{Name: f.Name, Wish: views.Wish{Resource: string(f.Resource), Role: string(f.Role), For: api.FormatDuration(f.Duration)}})
-	}
+	out.Favourites, err = d.favourites(ctx, who)
 	return out, err
 }

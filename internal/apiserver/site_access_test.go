@@ -183,3 +183,41 @@ func TestFavouriteOnPage(t *testing.T) {
 		t.Error("it was not forgotten")
 	}
 }
+
+// TestStarOnPage keeps a role by its star and forgets it by it, with what was typed there
+// still on the form, once however often it is pressed; and favourites come first.
+func TestStarOnPage(t *testing.T) {
+	w, admin := openHouse(t)
+	w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	mira := w.guest("mira")
+	at := "/request?resource=" + resourceOf
+	mira.get(at).want(t, http.StatusOK, `formaction="/favourites" name="star" value="reader"`)
+
+	form := mira.askForm(resourceOf, "")
+	form.Set("star", "reader")
+	mira.post("/favourites", form).want(t, http.StatusSeeOther)
+	form.Set("reason", "half a sentence")
+	mira.post("/favourites", form).want(t, http.StatusOK, "half a sentence</textarea>", `name="unstar" value="`+resourceOf+`-reader"`)
+	p := mira.get("/request")
+	p.want(t, http.StatusOK, resourceOf+"-reader", "Favourites")
+	if strings.Count(p.text, `action="/favourites/forget"`) != 1 || strings.Index(p.text, `id="kept"`) > strings.Index(p.text, `id="open"`) {
+		t.Error("it is kept twice, or does not come first")
+	}
+	mira.get("/request?q=no-such").want(t, http.StatusOK, "Nothing that is open to you matches.")
+	if p := mira.get("/request?q=no-such"); strings.Contains(p.text, `id="kept"`) {
+		t.Error("what was looked for is not what is shown")
+	}
+
+	form.Set("unstar", resourceOf+"-reader")
+	form.Del("star")
+	mira.post("/favourites/forget", form).want(t, http.StatusOK, "half a sentence</textarea>", `name="star" value="reader"`)
+	mira.post("/favourites/forget", form).want(t, http.StatusNotFound, "half a sentence</textarea>", "you have no favourite")
+	form.Set("star", "no-such-role")
+	mira.post("/favourites", form).want(t, http.StatusNotFound, "half a sentence</textarea>")
+	form.Set("star", "reader")
+	form.Set("other", "1.5h")
+	mira.post("/favourites", form).want(t, http.StatusUnprocessableEntity, "half a sentence</textarea>", "fractions are not understood")
+	mira.post("/favourites", url.Values{"name": {"x"}, "resource": {resourceOf}, "role": {"reader"}, "for": {"30m"}}).want(t, http.StatusSeeOther)
+	mira.post("/favourites/forget", url.Values{"name": {"x"}, "back": {"/request"}}).want(t, http.StatusSeeOther)
+	mira.post("/favourites/forget", url.Values{"name": {"x"}, "back": {"https://elsewhere.example"}}).want(t, http.StatusNotFound)
+}

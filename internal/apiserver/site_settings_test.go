@@ -56,15 +56,20 @@ func TestSettings(t *testing.T) {
 	root.post("/settings/test", form).want(t, http.StatusSeeOther)
 	root.get("/settings").want(t, http.StatusOK, "by root:", "it was taken")
 	channels.fails = access.Fail(access.Unavailable, "channel-failed", "the message was not taken").Because("<i>refused</i>")
-	if p := root.post("/settings/test", form); p.status == http.StatusSeeOther || !strings.Contains(p.text, "the message was not taken: &lt;i&gt;refused") {
-		t.Errorf("a test that failed: %d %s", p.status, p.text)
+	// It comes back to Settings, with what went wrong beside the connection, and no older word.
+	p := root.post("/settings/test", form)
+	p.want(t, http.StatusServiceUnavailable, "the message was not taken", "&lt;i&gt;refused", "send another test", "Stint handed none out", "it failed: ")
+	if at := strings.Index(p.text, "&lt;i&gt;refused"); at < strings.Index(p.text, "the &lt;b&gt;staff") || strings.Contains(p.text, "it was taken") {
+		t.Error("what went wrong does not stand beside what it is about")
 	}
+	channels.fails = access.Fail(access.Unavailable, "channel-failed", "the message was not taken").Try("give it <more> time")
+	root.post("/settings/test", form).want(t, http.StatusServiceUnavailable, "give it &lt;more&gt; time")
 	root.until("/settings", "it failed: ")
-	if len(channels.tried) != 2 || channels.tried[0] != "user:root staff" {
+	if len(channels.tried) != 3 || channels.tried[0] != "user:root staff" {
 		t.Errorf("tried: %v", channels.tried)
 	}
 	channels.fails = access.Fail(access.NotFound, "no-such-integration", "there is no integration")
-	root.post("/settings/test", url.Values{"name": {"none"}}).want(t, http.StatusNotFound, "there is no integration")
+	root.post("/settings/test", url.Values{"name": {"none"}}).want(t, http.StatusNotFound, "there is no integration", "Stint handed none out")
 
 	root.get("/settings/checks").want(t, http.StatusOK, "1 check failed", "it is full", "nothing can be &lt;written&gt;", "make room")
 	_, err = admin.SetStop(t.Context(), api.Stop{Stopped: true, Why: "a <drill>"})

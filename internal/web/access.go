@@ -20,7 +20,8 @@ type Holder interface {
 	Extend(ctx context.Context, v Visitor, id, by, why string) (api.Request, error)
 	// Voted are requests that the visitor voted on, the newest first.
 	Voted(ctx context.Context, v Visitor) ([]api.Request, error)
-	// Keep and Forget are about favourites of theirs.
+	// Favourites are what they keep, by name; Keep and Forget are about those.
+	Favourites(ctx context.Context, v Visitor) ([]views.Favourite, error)
 	Keep(ctx context.Context, v Visitor, name string, w views.Wish) error
 	Forget(ctx context.Context, v Visitor, name string) error
 }
@@ -79,22 +80,5 @@ func (s *Site) extend(v *visit) error {
 		return s.back(v, r.ID)
 	}
 	v.redirect("/r/" + r.ID)
-	return nil
-}
-
-func (s *Site) keepFavourite(v *visit) error {
-	w := wishOf(v.r.PostForm)
-	if err := s.doors.Keep(v.r.Context(), v.Visitor, strings.TrimSpace(v.r.PostForm.Get("name")), w); err != nil {
-		return err
-	}
-	v.redirect("/")
-	return nil
-}
-
-func (s *Site) forgetFavourite(v *visit) error {
-	if err := s.doors.Forget(v.r.Context(), v.Visitor, v.r.PostForm.Get("name")); err != nil {
-		return err
-	}
-	v.redirect("/")
 	return nil
 }

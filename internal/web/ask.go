@@ -134,8 +134,14 @@ func (s *Site) asking(v *visit, w views.Wish, query string) (p views.Ask, err er
 		}
 	}
 	p.Wish, p.Query = w, strings.TrimSpace(query)
+	if p.Chosen == nil && p.Kit == nil || !v.partly() {
+		if p.Kept, err = s.doors.Favourites(ctx, v.Visitor); err != nil {
+			return p, err
+		}
+	}
 	if p.Chosen == nil && p.Kit == nil {
 		p.Found, p.More = found(all, p.Query)
+		p.Kept = slices.DeleteFunc(p.Kept, func(f views.Favourite) bool { return !matches(p.Query, f.Name+" "+f.Resource+" "+f.Role) })
 		return p, nil
 	}
 	if p.Devices, err = s.doors.Devices(ctx, v.Visitor); err != nil {

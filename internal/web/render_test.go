@@ -110,6 +110,9 @@ func (s *stand) Access(ctx context.Context, _ Visitor) (views.Access, error) {
 	return views.Access{Active: []views.Held{live}, Coming: []views.Held{held}, Going: []views.Held{over}, Ended: []views.Held{over}, Again: []views.Wish{wish},
 		Favourites: []views.Favourite{{Name: nasty, Wish: wish}}, Stopped: nasty}, nil
 }
+func (s *stand) Favourites(context.Context, Visitor) ([]views.Favourite, error) {
+	return []views.Favourite{{Name: nasty, Wish: views.Wish{Resource: nasty, Role: nasty, For: "30m"}}}, nil
+}
 func (s *stand) People(context.Context, Visitor, views.PeopleTab, string, int) (views.People, error) {
 	return views.People{Tab: views.TabPeople, Query: nasty, Items: []api.User{s.user()}, Total: 200, From: 50, Size: 50, All: true, Now: time.Now()}, nil
 }

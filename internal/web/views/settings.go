@@ -34,6 +34,7 @@ type Settings struct {
 	BackupKnown              bool
 
 	Connections []Connection
+	Problem     *api.Error // of a trial of what is not there
 }
 
 // SettingsClock is what the replica makes of its clock.
@@ -53,6 +54,7 @@ type Connection struct {
 	Tested                                               *ConnectionTest // the last; nil: none is known
 	ReadAt                                               time.Time       // of a directory
 	Users, Groups                                        int
+	Problem                                              *api.Error // of the trial just made
 }
 
 // The ways in which a connection is tried.

@@ -108,6 +108,7 @@ type Ask struct {
 	More  int      // how many more match
 	Kits  []NamedBundle
 	None  bool // nothing at all is open to the person
+	Kept  []Favourite
 
 	Chosen  *Choice
 	Kit     *NamedBundle
@@ -116,6 +117,16 @@ type Ask struct {
 	Devices []Place
 	Outlook *Outlook
 	Problem *api.Error // of what was sent
+}
+
+// KeptAs is the name under which the person keeps a role on what is chosen; empty: they do not.
+func (p Ask) KeptAs(role string) string {
+	for _, f := range p.Kept {
+		if p.Chosen != nil && f.Resource == p.Chosen.Name && f.Role == role {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 // Presets are durations to choose from, up to the longest that there is.

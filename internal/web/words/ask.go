@@ -63,3 +63,19 @@ const (
 	AskUntilHint = "A time as 45m or 2d, or until 18:00: by your clock, or in UTC without scripts."
 	AskOwnersCan = "Who owns it can change that: "
 )
+
+// Words of what somebody keeps.
+const (
+	AskKept     = "Favourites"
+	AskStarIt   = "Keep it as a favourite"
+	AskUnstarIt = "A favourite. Forget it"
+)
+
+// AskStar keeps a role as a favourite.
+func AskStar(role string) string { return "Keep " + role + " as a favourite" }
+
+// AskUnstar forgets the favourite that a role is kept as.
+func AskUnstar(role, name string) string { return "Forget " + role + ", kept as " + name }
+
+// AskKeptAs is what a favourite is about.
+func AskKeptAs(role, resource, span string) string { return role + " on " + resource + ", " + span }

@@ -56,6 +56,7 @@ const (
 	SettingsSource       = "Document"
 	SettingsSend         = "Send a test"
 	SettingsTry          = "Read it as a trial"
+	SettingsTrialNext    = "Look whether the address answers from this server and whether its credential is right, and send another test."
 	SettingsTestedNever  = "never tried from here"
 	SettingsTested       = "Last test"
 	SettingsTook         = "it was taken"
