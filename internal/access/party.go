@@ -20,6 +20,9 @@ const Vendor PrincipalKind = "vendor"
 // name that a provider can have.
 const DisabledByContract = "the end of the contract"
 
+// EndsBeforeStart is why a scheduled grant ends whose holder's contract ends before it begins.
+const EndsBeforeStart = "the contract ends before it begins"
+
 // Bounds of contracts and agents.
 const (
 	// MaxContract is how far ahead an administrator lets a contract end, and

@@ -321,10 +321,18 @@ func (b *Broker) SetContract(ctx context.Context, c Caller, name string, to Cont
 			return err
 		}
 		return eachLive(tx, v.ID, func(gs []access.Grant) error {
+			var never []access.Grant
 			for _, g := range gs {
+				if g.State == access.Scheduled && !g.StartsAt.Before(v.Until) {
+					never = append(never, g)
+					continue
+				}
 				shorten(tx, fx, g, v.Until, access.DisabledByContract, c.Actor)
 			}
-			return nil
+			// What begins only after the contract is said to be over now, and not found to have
+			// nothing left of its time when it would begin.
+			_, err := b.endGrants(tx, fx, never, access.ByPolicy, access.EndsBeforeStart, c.Actor)
+			return err
 		})
 	})
 	return v, err

@@ -321,6 +321,42 @@ func TestContractEnds(t *testing.T) {
 	}
 }
 
+// What would begin after the contract's new end is over as soon as that is known, and what
+// begins before it is only shortened.
+func TestContractEndsBeforeAStart(t *testing.T) {
+	h := newHouse(t, time.Hour)
+	ctx := t.Context()
+	ahead := func(role string, d time.Duration) broker.View {
+		a := ask(role, 30*time.Minute)
+		a.Start = time.Now().Add(d)
+		v, err := h.Submit(ctx, h.by(bo), a)
+		must(t, err)
+		if v.Request.State != access.RequestPending {
+			t.Fatalf("the request is %s: %s", v.Request.State, why(v))
+		}
+		v, err = h.yes("olga", v)
+		must(t, err)
+		if v.Grant.State != access.Scheduled {
+			t.Fatalf("the grant is %s", v.Grant.State)
+		}
+		return v
+	}
+	before, after := ahead("reader", 5*time.Minute), ahead("reader", 25*time.Minute)
+	end := time.Now().Add(20 * time.Minute)
+	_, err := h.SetContract(ctx, h.as("olga"), "bo", broker.Contract{Until: &end})
+	must(t, err)
+	after, err = h.View(ctx, h.by(bo), string(after.Request.ID))
+	must(t, err)
+	if g := after.Grant; !g.Over() || g.EndReason != access.ByPolicy || g.EndNote != access.EndsBeforeStart {
+		t.Errorf("what begins after the contract is %s (%s: %s)", g.State, g.EndReason, g.EndNote)
+	}
+	before, err = h.View(ctx, h.by(bo), string(before.Request.ID))
+	must(t, err)
+	if g := before.Grant; g.State != access.Scheduled || g.ExpiresAt.After(end) {
+		t.Errorf("what begins before it is %s and ends at %s, the contract at %s", g.State, g.ExpiresAt, end)
+	}
+}
+
 // The contract ends while the approval is waited for, and while set-up waits: what is
 // given later ends with the contract all the same.
 func TestApprovedLateEndsWithTheContract(t *testing.T) {

@@ -145,7 +145,7 @@ func (b *Broker) keepLeases(ctx context.Context, owner string, lease time.Durati
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		tick := time.NewTimer(lease / 3)
+		tick := time.NewTimer(lease / 2)
 		defer tick.Stop()
 		for {
 			select {
@@ -163,7 +163,7 @@ func (b *Broker) keepLeases(ctx context.Context, owner string, lease time.Durati
 				if err != nil && ctx.Err() == nil {
 					b.Log.Warn("a lease was not renewed; another may do the same work", "error", err)
 				}
-				tick.Reset(lease / 3)
+				tick.Reset(lease / 2)
 			}
 		}
 	}()

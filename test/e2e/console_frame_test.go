@@ -17,12 +17,21 @@ import (
 // keys types on the keyboard, into whatever has the focus.
 func (r *reader) keys(text string) {
 	r.t.Helper()
+	r.ready()
 	must(r.t, chromedp.Do(r.tab, chromedp.KeyEvent(text)))
+}
+
+// ready waits for the page's script: what a page says can be read before that has run, and
+// a key that is pressed meanwhile goes nowhere.
+func (r *reader) ready() {
+	r.t.Helper()
+	r.until("loaded", `document.readyState === "complete" ? "yes" : "no"`)
 }
 
 // chord types with Control held.
 func (r *reader) chord(key string) {
 	r.t.Helper()
+	r.ready()
 	must(r.t, chromedp.Do(r.tab, chromedp.KeyEvent(key, chromedp.KeyModifiers(chromedp.ModifierCtrl))))
 }
 

@@ -114,6 +114,12 @@ func (w *world) admin(n int, do func(context.Context, *replica) error) (err erro
 	return a.call(do)
 }
 
+// holds reports whether what an administrator was told of an entity is so: the answer to a
+// call can be older than a failover that took back what it tells of.
+func (w *world) holds(entity string, sent time.Time, err error) bool {
+	return err == nil && !w.oracle.took(entity, sent)
+}
+
 func (w *world) nextChore() {
 	d := w.between(10*time.Minute, 50*time.Minute)
 	if w.storm {
@@ -220,10 +226,11 @@ func (w *world) stopSwitch(n int, for_ time.Duration) {
 	}
 	w.rules.switching = true
 	defer func() { w.rules.switching = false }()
+	sent := time.Now()
 	err, _ := w.admin(n, func(ctx context.Context, r *replica) error {
 		return r.SetStop(ctx, caller1("root"), true, "an exercise")
 	})
-	if err == nil && !w.rules.stopped {
+	if w.holds("stop", sent, err) && !w.rules.stopped {
 		w.rules.stopped, w.rules.stoppedAt = true, time.Now()
 		w.sometimes("grants are stopped")
 	}
@@ -255,8 +262,9 @@ func (w *world) disable(n int, who string, for_ time.Duration) {
 		return a.who == who || sponsors[a.who] == who || slices.ContainsFunc(a.votes, func(b ballot) bool { return b.by == who || slices.Contains(standIns, b.by) })
 	})
 	id := access.NewPrincipalID(access.User, who)
+	sent := time.Now()
 	err, _ := w.admin(n, func(ctx context.Context, r *replica) error { return r.Disable(ctx, caller1("root"), id, "gone") })
-	if err == nil {
+	if w.holds(string(id), sent, err) {
 		w.outlived(who)
 		w.rules.disabled[who] = time.Now()
 		w.sometimes("a user is disabled")
@@ -278,13 +286,13 @@ func (w *world) freeze(n int, group string, role access.RoleName, for_ time.Dura
 		return a.role == role && slices.Contains(groups[a.who], access.Group(group))
 	})
 	text := fmt.Sprintf("kind: Policy\nname: %s\neffect: deny\nsubjects: [group:%s]\nroles: [%s]\n", name, group, role)
-	waiting := w.waiting()
+	waiting, sent := w.waiting(), time.Now()
 	err, _ := w.admin(n, func(ctx context.Context, r *replica) error {
 		_, err := r.Apply(ctx, caller1("root"), []policy.File{{Name: "freeze.yaml", Text: text}}, false)
 		return err
 	})
 	w.rules.edits++
-	if err == nil {
+	if w.holds("documents", sent, err) {
 		w.rules.denied[key] = time.Now()
 		w.sometimes("policy edit")
 		if waiting {
@@ -330,9 +338,10 @@ func (w *world) askMore(n int, for_ time.Duration) {
 			w.people.Go(func() { w.vote(a, v, approvers[a.n%len(approvers)]) })
 		}
 	}
+	sent := time.Now()
 	err, _ := w.admin(n, apply(2))
 	w.rules.edits++
-	if err == nil {
+	if w.holds("documents", sent, err) {
 		w.rules.need(2)
 		w.sometimes("policy edit")
 		if waiting {

@@ -93,7 +93,7 @@ type swarm struct {
 }
 
 func newSwarm(s *sched) swarm {
-	w := swarm{replicas: []int{1, 1, 1, 2, 2, 2, 3, 3}[s.rng.IntN(8)], places: 1 + s.rng.IntN(3), rates: map[fault]float64{}, busy: s.between(4*time.Minute, 14*time.Minute)}
+	w := swarm{replicas: []int{1, 1, 1, 2, 2, 2, 3, 3}[s.rng.IntN(8)], places: 1 + s.rng.IntN(3), rates: map[fault]float64{}, busy: s.between(6*time.Minute, 18*time.Minute)}
 	for _, f := range []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, late, twice, lied, partial, stale, repeated, cutOff} {
 		on, rate := s.chance(0.5), s.rng.Float64()
 		if on {
@@ -120,7 +120,7 @@ func newSwarm(s *sched) swarm {
 	w.strangers = sometimes(0.3, time.Minute, 5*time.Minute)
 	w.views = []float64{0, 0.02, 0.2}[s.rng.IntN(3)]
 	w.lossy = w.losses > 0
-	w.backstop = []time.Duration{1, 3, 5, 5, 5, 5}[s.rng.IntN(6)] * time.Second
+	w.backstop = []time.Duration{1, 3, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}[s.rng.IntN(12)] * time.Second
 	return w
 }
 

@@ -222,6 +222,7 @@ func (o *oracle) whyEnded(ev access.Event) {
 			w.sometimes("a closed ticket ends access")
 		}
 		ok = w.rules.mayEnd(a, why, since) || a.onTicket(now) || !w.rules.against(a).IsZero() || w.rules.contracts[a.who].over(a.sent, now, max(o.slack, prompt)) ||
+			ev.Facts["note"] == access.EndsBeforeStart && w.rules.contracts[a.who].over(a.sent, a.sent.Add(a.ahead), max(o.slack, prompt)) ||
 			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute) ||
 			strings.HasPrefix(ev.Facts["note"], "its access was taken away while the store") && o.mayNotKnow(access.GrantID(ev.Entity))
 		w.sometimes("ended by policy")

@@ -21,7 +21,7 @@ func (w *world) documents() string {
 	for _, r := range []string{
 		"reader\nmechanism: account\n%[1]s: {memberOf: [app_read]}\nmaxDuration: 2h",
 		"writer\nmechanism: account\n%[1]s: {memberOf: [app_read, app_write]}\nmaxDuration: 1h",
-		"watched\nmechanism: account\n%[1]s: {memberOf: [app_read]}\nmaxDuration: 30m\nendOn: {logout: true, idle: 10m}",
+		"watched\nmechanism: account\n%[1]s: {memberOf: [app_read]}\nmaxDuration: 30m\nendOn: {logout: true, idle: 3m}",
 		"owner\nmechanism: group\n%[1]s: {account: \"{{ .person }}\", memberOf: [app_owner]}\nmaxDuration: 1h",
 		"both\nmechanism: group\n%[1]s: {account: \"{{ .person }}\", memberOf: [app_read, app_write]}\nmaxDuration: 1h",
 		"shared\nmechanism: enable\n%[1]s: {account: dba}\nmaxDuration: 30m",
