@@ -93,7 +93,7 @@ type swarm struct {
 }
 
 func newSwarm(s *sched) swarm {
-	w := swarm{replicas: []int{1, 1, 1, 2, 2, 2, 3, 3}[s.rng.IntN(8)], places: 1 + s.rng.IntN(3), rates: map[fault]float64{}, busy: s.between(6*time.Minute, 18*time.Minute)}
+	w := swarm{replicas: []int{1, 1, 1, 2, 2, 2, 3, 3}[s.rng.IntN(8)], places: 1 + s.rng.IntN(3), rates: map[fault]float64{}, busy: s.between(7*time.Minute, 21*time.Minute)}
 	for _, f := range []fault{crashBefore, crashAfter, unknown, refused, dropped, delayed, paused, late, twice, lied, partial, stale, repeated, cutOff} {
 		on, rate := s.chance(0.5), s.rng.Float64()
 		if on {
