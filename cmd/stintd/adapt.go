@@ -76,7 +76,7 @@ func (a auditLog) Records(ctx context.Context, q apiserver.LogQuery) ([]apiserve
 
 // logQuery is a query as the store has it.
 func logQuery(q apiserver.LogQuery) store.LogQuery {
-	return store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Person: q.Person, Resource: q.Resource, Since: q.Since, Until: q.Until,
+	return store.LogQuery{After: q.After, Limit: q.Limit, Type: q.Type, Entity: q.Entity, Kind: q.Kind, Person: q.Person, Resource: q.Resource, Since: q.Since, Until: q.Until,
 		Before: q.Before, Look: q.Look, Where: q.Where}
 }
 

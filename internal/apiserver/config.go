@@ -47,6 +47,7 @@ type LogQuery struct {
 	Limit    int
 	Type     access.EventType
 	Entity   string
+	Kind     string        // what the names of entities begin with, with the underscore
 	Person   access.Person // who did it, or whom it is about
 	Resource access.ResourceName
 	Since    time.Time

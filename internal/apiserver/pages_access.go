@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -16,9 +18,9 @@ import (
 )
 
 const (
-	// shownHeld bounds how much of each kind the page of one's access shows: nobody holds
-	// more, but by mistake.
-	shownHeld = 1000
+	// shownHeld bounds how many grants the page of somebody shows: nobody holds more, but by
+	// mistake. shownAtOnce is how many of each kind are in a window of the page of one's own.
+	shownHeld, shownAtOnce = 1000, 50
 	// shownEnded is how many of those that are over it shows, and shownAgain how many
 	// different things it offers to ask for again, of the newest amongAgain requests.
 	shownEnded, shownAgain, amongAgain = 5, 5, 100
@@ -30,13 +32,17 @@ const (
 
 // Access is what the visitor holds, what is on its way to them, and what they might ask
 // for again. All of it is their own, whatever else they may see.
-func (d doors) Access(ctx context.Context, v web.Visitor) (views.Access, error) {
+func (d doors) Access(ctx context.Context, v web.Visitor, after string) (views.Access, error) {
 	c, err := d.caller(ctx, v)
 	if err != nil {
 		return views.Access{}, err
 	}
 	who := callBy(c).asked(nil)
-	out := views.Access{Now: d.now()}
+	out := views.Access{Now: d.now(), After: after}
+	mark, err := endMark(after)
+	if err != nil {
+		return out, err
+	}
 	set, err := d.broker.Documents(ctx)
 	if err != nil {
 		return out, err
@@ -47,25 +53,27 @@ func (d doors) Access(ctx context.Context, v web.Visitor) (views.Access, error) 
 		out.Stopped = cmp.Or(why, "an administrator stopped it")
 	}
 	held := func(x broker.View) views.Held { return toHeld(set, x, out.Now) }
-	live, err := d.broker.Grants(ctx, who, access.GrantQuery{Principal: c.Principal.ID, States: liveStates, Limit: shownHeld})
+	live, err := d.broker.Held(ctx, who, mark, shownAtOnce)
 	if err != nil {
 		return out, err
 	}
-	slices.SortStableFunc(live, func(a, b broker.View) int { return a.Grant.ExpiresAt.Compare(b.Grant.ExpiresAt) })
-	for _, x := range live {
+	for i, x := range live.Active {
 		h := held(x)
-		switch x.Grant.State {
-		case access.Active:
-			if len(out.Active) < foreseen {
-				h.More = d.extension(ctx, who, x)
-			}
-			out.Active = append(out.Active, h)
-		case access.Ending:
-			out.Going = append(out.Going, h)
-		default:
-			out.Coming = append(out.Coming, h)
+		if i < foreseen {
+			h.More = d.extension(ctx, who, x)
 		}
+		out.Active = append(out.Active, h)
 	}
+	for _, x := range live.Going {
+		out.Going = append(out.Going, held(x))
+	}
+	slices.SortStableFunc(out.Going, func(a, b views.Held) int { return a.Grant.ExpiresAt.Compare(b.Grant.ExpiresAt.Time) })
+	for _, x := range live.Coming {
+		out.Coming = append(out.Coming, held(x))
+	}
+	out.Holds, out.Next = live.N[access.Active], ofEndMark(live.Next)
+	out.MoreGoing = live.N[access.Ending] - len(out.Going)
+	out.MoreComing = live.N[access.Scheduled] + live.N[access.Provisioning] - len(out.Coming)
 	newest, err := d.broker.Requests(ctx, who, access.RequestQuery{Principal: c.Principal.ID, Limit: amongAgain})
 	if err != nil {
 		return out, err
@@ -81,6 +89,27 @@ func (d doors) Access(ctx context.Context, v web.Visitor) (views.Access, error) 
 	out.Ended, out.Again = over(newest, held), again(newest)
 	out.Favourites, err = d.favourites(ctx, who)
 	return out, err
+}
+
+// ofEndMark is a mark as an address has it, and endMark reads it.
+func ofEndMark(m access.EndMark) string {
+	if m.Grant == "" {
+		return ""
+	}
+	return strconv.FormatInt(m.ExpiresAt.UnixMilli(), 10) + "." + string(m.Grant)
+}
+
+func endMark(text string) (access.EndMark, error) {
+	if text == "" {
+		return access.EndMark{}, nil
+	}
+	at, id, _ := strings.Cut(text, ".")
+	ms, err := strconv.ParseInt(at, 10, 64)
+	m := access.EndMark{ExpiresAt: time.UnixMilli(ms), Grant: access.GrantID(id)}
+	if err != nil || ms <= 0 || len(id) > 64 || !strings.HasPrefix(id, "grt_") || ofEndMark(m) != text {
+		return access.EndMark{}, access.Fail(access.Invalid, "bad-cursor", "that is no part of this list").Try("begin with what ends first: /")
+	}
+	return m, nil
 }
 
 // toHeld is one of the visitor's own, with what the documents of the moment say of where

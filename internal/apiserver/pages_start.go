@@ -110,7 +110,7 @@ func (d doors) startApprovers(ctx context.Context, _ broker.Caller, set *policy.
 // startMessage: a test message was sent and arrived, by an integration that is still there.
 func (d doors) startMessage(ctx context.Context, _ broker.Caller, set *policy.Set) (views.StartLine, error) {
 	l := views.StartLine{Key: "message", Title: words.StartMessage, Note: words.StartMessageN, Command: "stint admin integration test NAME"}
-	err := d.inLog(ctx, broker.IntegrationTested, func(ev access.Event) {
+	err := d.inLog(ctx, LogQuery{Type: broker.IntegrationTested, Kind: broker.NoteKind}, func(ev access.Event) {
 		if i, ok := set.Integration(ev.Facts["integration"]); ok {
 			if l.Done = l.Done || ev.Facts["ok"] == "yes"; l.Done {
 				l.Said = i.Name
@@ -140,13 +140,15 @@ func (d doors) startRequest(ctx context.Context, who broker.Caller, _ *policy.Se
 // startRestore: the log has a restore.
 func (d doors) startRestore(ctx context.Context, _ broker.Caller, _ *policy.Set) (views.StartLine, error) {
 	l := views.StartLine{Key: "restore", Title: words.StartRestore, Note: words.StartRestoreN, Command: "stint admin backup --to stint.backup"}
-	err := d.inLog(ctx, broker.InstallationRestored, func(access.Event) { l.Done = true })
+	err := d.inLog(ctx, LogQuery{Type: broker.InstallationRestored, Entity: broker.Installation}, func(access.Event) { l.Done = true })
 	return l, err
 }
 
-// inLog tells of the records of one type, of the first so many.
-func (d doors) inLog(ctx context.Context, t access.EventType, tell func(access.Event)) error {
-	recs, err := d.audit.Records(ctx, LogQuery{After: -1, Limit: startLooks, Type: t})
+// inLog tells of the records that a query selects, of the first so many. It names what
+// the records are about, without which the whole log is read for them.
+func (d doors) inLog(ctx context.Context, q LogQuery, tell func(access.Event)) error {
+	q.After, q.Limit = -1, startLooks
+	recs, err := d.audit.Records(ctx, q)
 	for _, r := range recs {
 		rec, err := audit.Decode(r.Encoded)
 		if err != nil {

@@ -51,6 +51,13 @@ const (
 	JournalTrouble  access.EventType = "journal.trouble"  // did not succeed then
 )
 
+// What records are about, for those who look for them: what is no change of a lasting
+// entity is a note, and the installation is one entity.
+const (
+	NoteKind     = "note_"
+	Installation = "installation"
+)
+
 // alarmEvent reports something that is no change of a lasting entity; each such
 // report is an entity of its own, at version 1.
 func (b *Broker) alarmEvent(t access.EventType, now time.Time, actor access.Actor, kv ...string) access.Event {
@@ -61,5 +68,5 @@ func (b *Broker) alarmEvent(t access.EventType, now time.Time, actor access.Acto
 		}
 	}
 	id := string(access.NewRequestID(now.UnixMilli(), b.entropy()))[len("req_"):]
-	return access.Event{Type: t, At: now, Entity: "note_" + id, Version: 1, Actor: actor, Facts: facts}
+	return access.Event{Type: t, At: now, Entity: NoteKind + id, Version: 1, Actor: actor, Facts: facts}
 }

@@ -109,7 +109,7 @@ func InstallationEvent(tx SettingsTx, t access.EventType, epoch int64, actor acc
 			facts[kv[i]] = strings.ToValidUTF8(kv[i+1], "\uFFFD")
 		}
 	}
-	return tx.Append(access.Event{Type: t, At: tx.Now(), Entity: "installation", Version: version, Actor: actor, Facts: facts})
+	return tx.Append(access.Event{Type: t, At: tx.Now(), Entity: Installation, Version: version, Actor: actor, Facts: facts})
 }
 
 // BeginRestored puts data that came from a backup into a new epoch and into

@@ -78,6 +78,10 @@ type grants interface {
 	EndingNext(limit int) ([]access.Grant, error)
 	// GrantsOf are those of the ids that exist.
 	GrantsOf(ids ...access.GrantID) ([]access.Grant, error)
+	// GrantsByEnd lists grants of one principal in one state, what ends first first.
+	GrantsByEnd(q access.EndQuery) ([]access.Grant, error)
+	// LiveCounts counts the grants that are not over, by whose they are and their state.
+	LiveCounts(q access.LiveQuery) ([]access.LiveCount, error)
 
 	SaveSealed(ss ...access.Sealed) error
 	Sealed(id access.GrantID) ([]access.Sealed, error)

@@ -211,21 +211,28 @@ func (b *Broker) Grants(ctx context.Context, c Caller, q access.GrantQuery) (vs 
 		if err != nil {
 			return err
 		}
-		var ids []access.RequestID
-		for _, g := range gs {
-			ids = append(ids, g.Request)
-		}
-		known, err := byKey(ids, tx.RequestsOf, tx.Request, func(r access.Request) access.RequestID { return r.ID })
-		if err != nil {
-			return err
-		}
-		for _, g := range gs {
-			r := known[g.Request]
-			vs = append(vs, View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now(), Problem: g.SetupError})
-		}
-		return outcomes(tx, vs)
+		vs, err = grantViews(tx, gs)
+		return err
 	})
 	return c.only(vs), err
+}
+
+// grantViews are grants with their requests.
+func grantViews(tx Tx, gs []access.Grant) ([]View, error) {
+	ids := make([]access.RequestID, 0, len(gs))
+	for _, g := range gs {
+		ids = append(ids, g.Request)
+	}
+	known, err := byKey(ids, tx.RequestsOf, tx.Request, func(r access.Request) access.RequestID { return r.ID })
+	if err != nil {
+		return nil, err
+	}
+	vs := make([]View, 0, len(gs))
+	for _, g := range gs {
+		r := known[g.Request]
+		vs = append(vs, View{Request: r, Grant: &g, Have: r.Have(), Now: tx.Now(), Problem: g.SetupError})
+	}
+	return vs, outcomes(tx, vs)
 }
 
 // only leaves out what a login by one-time codes did not open itself.

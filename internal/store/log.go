@@ -20,6 +20,7 @@ type LogQuery struct {
 	Limit    int   // 1 to 1000; 0 means 100
 	Type     access.EventType
 	Entity   string
+	Kind     string        // of entities: what their names begin with, with the underscore
 	Person   access.Person // who did it, or whom it is about
 	Resource access.ResourceName
 	Since    time.Time // inclusive
@@ -83,6 +84,10 @@ func (tx *Tx) logConds(q LogQuery) (conds []string, args []any) {
 	}
 	if q.Entity != "" {
 		where("entity = $?", q.Entity)
+	}
+	if q.Kind != "" { // by the index of entities
+		args = append(args, q.Kind, q.Kind+"~") // "~" sorts after all letters
+		conds = append(conds, fmt.Sprintf("seq IN (SELECT seq FROM audit_records WHERE seq IS NOT NULL AND entity >= $%d AND entity < $%d)", len(args)-1, len(args)))
 	}
 	if !q.Since.IsZero() {
 		where("at >= $?", q.Since.UnixMilli())

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -14,8 +15,9 @@ import (
 
 // Holder is what the pages of one's own access need of the control plane.
 type Holder interface {
-	// Access is what the visitor holds, and what is on its way to them.
-	Access(ctx context.Context, v Visitor) (views.Access, error)
+	// Access is what the visitor holds, and what is on its way to them: a window of it,
+	// which begins after a mark.
+	Access(ctx context.Context, v Visitor, after string) (views.Access, error)
 	// Extend asks for more time on a grant of theirs, which is a request of its own.
 	Extend(ctx context.Context, v Visitor, id, by, why string) (api.Request, error)
 	// Voted are requests that the visitor voted on, the newest first.
@@ -32,35 +34,55 @@ func (s *Site) home(v *visit) error {
 	if v.person.Enrols {
 		return s.you(v)
 	}
-	a, err := s.doors.Access(v.r.Context(), v.Visitor)
+	a, err := s.doors.Access(v.r.Context(), v.Visitor, v.r.URL.Query().Get("after"))
 	if err != nil {
 		return err
 	}
 	a = a.At(v.at)
-	return s.show(v, sheet{title: words.TitleAccess, lede: words.LedeAccess, nav: "home", live: "access"}, views.AccessPage(a))
+	live := "access"
+	if a.After != "" {
+		live += "&after=" + url.QueryEscape(a.After)
+	}
+	return s.show(v, sheet{title: words.TitleAccess, lede: words.LedeAccess, nav: "home", live: live}, views.AccessPage(a))
 }
 
-// accessLive is what changes on that page.
+// accessLive is what changes on that page, in the window that it shows.
 func (s *Site) accessLive(v *visit) (templ.Component, error) {
-	a, err := s.doors.Access(v.r.Context(), v.Visitor)
+	return s.accessAt(v, v.r.URL.Query().Get("after"))
+}
+
+func (s *Site) accessAt(v *visit, after string) (templ.Component, error) {
+	a, err := s.doors.Access(v.r.Context(), v.Visitor, after)
 	if err != nil {
 		return nil, err
 	}
 	return views.AccessLive(a.At(v.at)), nil
 }
 
+// homeIn is the address of the page of one's access in a form, and the window that it shows;
+// false where the form is from another page.
+func homeIn(form url.Values) (at, after string, ok bool) {
+	u, err := url.Parse(localPath(form.Get("back")))
+	if err != nil || u.Path != "/" || !form.Has("back") {
+		return "/", "", false
+	}
+	after = u.Query().Get("after")
+	return views.Access{After: after}.Here(), after, true
+}
+
 // back answers an act on something that one holds: where it was done on the page of one's
 // access by a script, with all of that anew, and else with the page it came from.
 func (s *Site) back(v *visit, id string) error {
+	at, after, home := homeIn(v.r.PostForm)
 	if v.partly() {
-		body, err := s.accessLive(v)
+		body, err := s.accessAt(v, after)
 		if err != nil {
 			return err
 		}
 		return s.piece(v, http.StatusOK, body)
 	}
-	if v.r.PostForm.Get("back") == "/" {
-		v.redirect("/")
+	if home {
+		v.redirect(at)
 		return nil
 	}
 	v.redirect("/r/" + id)
@@ -76,7 +98,9 @@ func (s *Site) extend(v *visit) error {
 		return err
 	}
 	if r.State == api.RequestApproved || v.partly() {
-		v.r.PostForm.Set("back", "/")
+		if !v.r.PostForm.Has("back") {
+			v.r.PostForm.Set("back", "/")
+		}
 		return s.back(v, r.ID)
 	}
 	v.redirect("/r/" + r.ID)

@@ -99,7 +99,7 @@ func (s *stand) Requests(context.Context, Visitor) (own, waiting []api.Request, 
 func (s *stand) Request(context.Context, Visitor, string) (Case, error) {
 	return Case{Request: s.request(), Where: nasty, Rights: []string{nasty, "b"}, Grade: nasty, Decide: true, Level: "passkey", Keys: 1, End: "revoke", Known: &views.Known{Times: 1, OnCall: []string{nasty}, Ticket: nasty, Env: nasty, Grade: nasty}}, nil
 }
-func (s *stand) Access(ctx context.Context, _ Visitor) (views.Access, error) {
+func (s *stand) Access(ctx context.Context, _ Visitor, _ string) (views.Access, error) {
 	r, now := s.request(), time.Now()
 	held := views.Held{Request: r, Type: nasty, Env: nasty, Grade: nasty, More: views.Extension{By: "30m", No: nasty}}
 	live := held
@@ -107,7 +107,7 @@ func (s *stand) Access(ctx context.Context, _ Visitor) (views.Access, error) {
 	over := held
 	over.State, over.Grant = api.RequestApproved, &api.Grant{ID: "grt_2", State: api.GrantEnded, ActiveAt: api.At(now.Add(-time.Hour)), ExpiresAt: api.At(now), EndedAt: api.At(now), VerifiedGoneAt: api.At(now)}
 	wish := views.Wish{Resource: nasty, Role: nasty, For: "30m", Bundle: nasty}
-	return views.Access{Active: []views.Held{live}, Coming: []views.Held{held}, Going: []views.Held{over}, Ended: []views.Held{over}, Again: []views.Wish{wish},
+	return views.Access{Holds: 500, After: nasty, Next: nasty, MoreComing: 2, MoreGoing: 1, Active: []views.Held{live}, Coming: []views.Held{held}, Going: []views.Held{over}, Ended: []views.Held{over}, Again: []views.Wish{wish},
 		Favourites: []views.Favourite{{Name: nasty, Wish: wish}}, Stopped: nasty}, nil
 }
 func (s *stand) Favourites(context.Context, Visitor) ([]views.Favourite, error) {
@@ -121,7 +121,7 @@ func (s *stand) user() api.User {
 		Identities: []api.Identity{{Provider: nasty, Subject: nasty}}, Provided: map[string][]string{nasty: {nasty}}, Live: 3}
 }
 func (s *stand) Dossier(ctx context.Context, v Visitor, _ string, _ int, _ bool) (views.Dossier, error) {
-	a, err := s.Access(ctx, v)
+	a, err := s.Access(ctx, v, "")
 	all, _, _ := s.Catalogue(ctx, v)
 	logins, _ := s.SignIns(ctx, v)
 	going := a.Going[0]

@@ -120,6 +120,7 @@ var cases = []struct {
 	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
 	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
 	{"Tallies", tallies},
+	{"Held", held},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
 }
 

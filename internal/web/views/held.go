@@ -1,6 +1,7 @@
 package views
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +16,16 @@ import (
 // Access is what somebody holds at a moment: the page they come home to.
 type Access struct {
 	Now    time.Time
-	Active []Held // what ends first comes first
+	Active []Held // what ends first comes first: a window of them
 	Coming []Held // asked for or approved, and not there yet; the oldest first
 	Going  []Held // ended, and not read back as gone
-	Ended  []Held // the last few that are over, the newest first
+	// Holds is how many are active in all. The window begins after After, and the next one
+	// after Next; either may be empty.
+	Holds       int
+	After, Next string
+	// MoreComing and MoreGoing are how many of those are not shown.
+	MoreComing, MoreGoing int
+	Ended                 []Held // the last few that are over, the newest first
 
 	Again      []Wish // what was asked for before, each once, the newest first
 	Favourites []Favourite
@@ -36,8 +43,16 @@ func (a Access) At(now time.Time) Access {
 	return a
 }
 
-// Empty reports whether nothing is held and nothing is on its way.
-func (a Access) Empty() bool { return len(a.Active)+len(a.Coming)+len(a.Going) == 0 }
+// Here is the address of the window that is shown, and Further that of the next.
+func (a Access) Here() string    { return windowFrom(a.After) }
+func (a Access) Further() string { return windowFrom(a.Next) }
+
+func windowFrom(after string) string {
+	if after == "" {
+		return "/"
+	}
+	return "/?after=" + url.QueryEscape(after)
+}
 
 // Favourite is what somebody keeps under a name.
 type Favourite struct {

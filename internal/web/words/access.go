@@ -1,5 +1,7 @@
 package words
 
+import "strconv"
+
 // Words of the page of what somebody holds.
 const (
 	AccessNothingNewIsGrantedNow      = "Nothing new is granted now"
@@ -70,4 +72,17 @@ const (
 	HeldOr                            = " or "
 	HeldAnd                           = ", and "
 	HeldEverybody                     = "everybody"
+	AccessWindow                      = "More of what you hold"
+	AccessFirst                       = "What ends first"
+	AccessNextOnes                    = "Next ones"
+	AccessYourOwn                     = "All that you asked for"
 )
+
+// AccessShown says how many of all stand on the page.
+func AccessShown(shown, all int) string {
+	return strconv.Itoa(shown) + " of " + strconv.Itoa(all) + ", in the order in which they end"
+}
+
+// AccessMoreGoing and AccessMoreComing are about those that are not on the page.
+func AccessMoreGoing(n int) string  { return Count(n, "more is", "more are") + " being removed." }
+func AccessMoreComing(n int) string { return Count(n, "more is", "more are") + " on their way." }

@@ -116,6 +116,12 @@ func (p *pair) lists() (op, bool) {
 		}},
 		{name: "request lines", call: func(tx storetest.Tx) (any, error) { return tx.RequestLines(tq) }},
 		{name: "grant lines", call: func(tx storetest.Tx) (any, error) { return tx.GrantLines(tq) }},
+		{name: "by end", call: func(tx storetest.Tx) (any, error) {
+			return tx.GrantsByEnd(access.EndQuery{Principal: gq.Principal, State: access.Active, Limit: gq.Limit})
+		}},
+		{name: "live counts", call: func(tx storetest.Tx) (any, error) {
+			return tx.LiveCounts(access.LiveQuery{Principal: gq.Principal, Limit: 1000})
+		}},
 		{name: "vote counts", call: func(tx storetest.Tx) (any, error) { return tx.VoteCounts(tq) }},
 		{name: "live", call: func(tx storetest.Tx) (any, error) { return tx.LiveEntitlement(place, "group:mira:orders_read") }},
 		{name: "sealed", call: func(tx storetest.Tx) (any, error) { return tx.Sealed(gid[0]) }},
