@@ -129,7 +129,7 @@ const (
 )
 
 // fill adds n requests like another, by the core and the store alone.
-func fill(b *testing.B, s *store.Store, like access.Request, n int, how became) {
+func fill(b testing.TB, s *store.Store, like access.Request, n int, how became) {
 	b.Helper()
 	for done := 0; done < n; done += 250 {
 		check(b, s.Update(b.Context(), func(tx *store.Tx) error {

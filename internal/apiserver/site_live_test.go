@@ -31,7 +31,9 @@ func (b *browser) stream(ctx context.Context, t testing.TB, view string) (*http.
 	go func() {
 		defer close(said)
 		var data strings.Builder
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		lines := bufio.NewScanner(res.Body)
+		lines.Buffer(nil, 4<<20) // a piece is mostly one line
+		for lines.Scan() {
 			text, ok := strings.CutPrefix(lines.Text(), "data: ")
 			switch {
 			case ok:

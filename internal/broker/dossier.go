@@ -45,22 +45,24 @@ func (b *Broker) AnsweredBy(ctx context.Context, c Caller, p access.Principal) (
 	return ps, err
 }
 
-// holdingCounted is how many live grants are looked at, the newest first, to count whose
-// they are.
-const holdingCounted = 1000
+// holdingCounted is how many live grants are looked at, to count whose they are.
+const holdingCounted = 10_000
 
-// Holding counts the live grants of each principal among the newest, and reports whether
+// Holding counts the live grants of each principal among so many, and reports whether
 // there may be more; administrators and auditors.
 func (b *Broker) Holding(ctx context.Context, c Caller) (n map[access.PrincipalID]int, more bool, err error) {
 	if err := c.governs(); err != nil {
 		return nil, false, err
 	}
 	err = b.Store.View(ctx, func(tx Tx) error {
-		gs, err := tx.Grants(access.GrantQuery{States: append([]access.GrantState{access.Ending}, live...), Limit: holdingCounted})
-		n, more = map[access.PrincipalID]int{}, len(gs) == holdingCounted
-		for _, g := range gs {
-			n[g.Principal]++
+		counts, err := tx.LiveCounts(access.LiveQuery{Limit: holdingCounted})
+		all := 0
+		n = map[access.PrincipalID]int{}
+		for _, x := range counts {
+			n[x.Principal] += x.N
+			all += x.N
 		}
+		more = all == holdingCounted
 		return err
 	})
 	return n, more, err

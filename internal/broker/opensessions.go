@@ -15,7 +15,7 @@ const (
 	countedFor = 3 * time.Second
 	// countWithin is how long a page waits for a target to count.
 	countWithin = 2 * time.Second
-	// openAtMost bounds the grants that are openCount for one caller.
+	// openAtMost bounds the grants that are counted for one caller at a time.
 	openAtMost = 200
 )
 
@@ -57,15 +57,57 @@ func (c *countCache) put(es []access.Entitlement, seen []connector.Observation, 
 	}
 }
 
-// OpenSessions lists the active grants that the caller may see, with the sessions that
-// their targets have open for them now. It asks the targets and changes nothing; one that
-// does not answer is not known, and keeps none of the others.
-func (b *Broker) OpenSessions(ctx context.Context, c Caller) ([]Open, error) {
-	vs, err := b.Grants(ctx, c, access.GrantQuery{States: []access.GrantState{access.Active}, Limit: openAtMost})
+// OpenSessions lists so many active grants that the caller may see, the newest first, with
+// the sessions that their targets have open for them now. It asks the targets and changes
+// nothing; one that does not answer is not known, and keeps none of the others. next is
+// the before of what is older; empty after the last.
+func (b *Broker) OpenSessions(ctx context.Context, c Caller, before access.GrantID, n int) (all []Open, next access.GrantID, err error) {
+	n = min(n, openAtMost)
+	vs, err := b.Grants(ctx, c, access.GrantQuery{States: []access.GrantState{access.Active}, Before: before, Limit: n + 1})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return b.countOpen(ctx, vs)
+	if len(vs) > n {
+		vs, next = vs[:n], vs[n-1].Grant.ID
+	}
+	all, err = b.countOpen(ctx, vs)
+	return all, next, err
+}
+
+// OpenSession is the one of the request, which the caller sees where they would see it among
+// all.
+func (b *Broker) OpenSession(ctx context.Context, c Caller, id access.RequestID) (Open, error) {
+	var vs []View
+	err := b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
+		vs = nil
+		r, err := tx.Request(id)
+		if err == nil && r.Grant == "" {
+			err = errNotFound
+		}
+		if err != nil {
+			return err
+		}
+		g, err := tx.Grant(r.Grant)
+		if err != nil {
+			return err
+		}
+		if g.Request != r.ID || g.State != access.Active || !c.Principal.Admin && !c.Principal.Auditor && g.Principal != c.Principal.ID {
+			return errNotFound
+		}
+		vs, err = grantViews(tx, []access.Grant{g})
+		return err
+	})
+	if err != nil {
+		return Open{}, err
+	}
+	if vs = c.only(vs); len(vs) == 0 {
+		return Open{}, errNotFound
+	}
+	all, err := b.countOpen(ctx, vs)
+	if err != nil {
+		return Open{}, err
+	}
+	return all[0], nil
 }
 
 func (b *Broker) countOpen(ctx context.Context, vs []View) ([]Open, error) {

@@ -189,6 +189,13 @@ func (l Lines) asked(r *Report) {
 	}
 	var waits []time.Duration
 	at := map[access.ResourceName][]time.Duration{}
+	many := 0
+	for _, q := range l.Requests {
+		if _, in := r.day(q.CreatedAt); in {
+			many++
+		}
+	}
+	r.Asked = make([]Asked, 0, many)
 	for _, q := range l.Requests {
 		i, in := r.day(q.CreatedAt)
 		if !in {

@@ -9,19 +9,21 @@ func (tx *Tx) GrantsByEnd(q access.EndQuery) ([]access.Grant, error) {
 	if !q.After.ExpiresAt.IsZero() {
 		ends = q.After.ExpiresAt.UnixMilli()
 	}
+	p := plan{args: []any{string(q.Principal), string(q.State), ends, string(q.After.Grant)}}
+	limit := p.atMost(limited(q.Limit, 100, 1000))
 	return list(tx, scanGrant, grantColumns+` WHERE id IN (
-		SELECT id FROM grants WHERE principal = $1 AND state = $2 AND (expires_at > $3 OR expires_at = $3 AND id > $4) ORDER BY expires_at, id LIMIT $5
-	) ORDER BY expires_at, id`, string(q.Principal), string(q.State), ends, string(q.After.Grant), int64(limited(q.Limit, 100, 1000)))
+		SELECT id FROM grants WHERE principal = $1 AND state = $2 AND (expires_at > $3 OR expires_at = $3 AND id > $4) ORDER BY expires_at, id`+limit+`
+	) ORDER BY expires_at, id`, p.args...)
 }
 
 // LiveCounts counts grants that are not over, by whose they are and their state.
 func (tx *Tx) LiveCounts(q access.LiveQuery) ([]access.LiveCount, error) {
-	where, args := "state IN ('scheduled', 'provisioning', 'active', 'ending')", []any{int64(limited(q.Limit, 1000, 100_000))}
+	where, args := "state IN ('scheduled', 'provisioning', 'active', 'ending')", []any(nil)
 	if q.Principal != "" {
-		where, args = where+" AND principal = $2", append(args, string(q.Principal))
+		where, args = where+" AND principal = $1", append(args, string(q.Principal))
 	}
 	return list(tx, func(row row) (c access.LiveCount, err error) {
 		err = row.Scan(&c.Principal, &c.State, &c.N)
 		return c, err
-	}, "SELECT principal, state, COUNT(*) FROM (SELECT principal, state FROM grants WHERE "+where+" LIMIT $1) AS live GROUP BY principal, state ORDER BY principal, state", args...)
+	}, "SELECT principal, state, COUNT(*) FROM (SELECT principal, state FROM grants WHERE "+where+first(limited(q.Limit, 1000, 100_000))+") AS live GROUP BY principal, state ORDER BY principal, state", args...)
 }

@@ -43,6 +43,19 @@ func limited(asked, usual, most int) int {
 	return min(asked, most)
 }
 
+// oftenAsked are the limits of pages and of our own loops. What a caller of the API chose is
+// bound, or there would be as many statements to keep as there are numbers.
+var oftenAsked = []int{1, 20, 30, 50, 51, 100, 200, 1000}
+
+// atMost ends a query with a limit.
+func (p *plan) atMost(n int) string {
+	if slices.Contains(oftenAsked, n) {
+		return first(n)
+	}
+	p.args = append(p.args, int64(n))
+	return fmt.Sprintf(" LIMIT $%d", len(p.args))
+}
+
 // first ends a query that our own loops run all the time. The number is part of
 // the text: SQLite plans a statement anew each time a limit is bound to it.
 func first(n int) string { return fmt.Sprintf(" LIMIT %d", n) }
@@ -80,8 +93,7 @@ func page[T any](tx *Tx, p plan, scan func(row) (T, error), id func(T) string) (
 			if len(one.conds) > 0 {
 				q += " WHERE " + strings.Join(one.conds, " AND ")
 			}
-			one.args = append(one.args, int64(p.limit))
-			q += order + fmt.Sprintf(" LIMIT $%d", len(one.args))
+			q += order + one.atMost(p.limit)
 			some, err := list(tx, scan, q, one.args...)
 			if err != nil {
 				return nil, err

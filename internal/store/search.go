@@ -163,8 +163,14 @@ func (s *Store) Tally(ctx context.Context, q LogQuery, steps int) (t Tally, err 
 		return t, access.Fail(access.Invalid, "bad-time", "what is counted has a beginning and a later end")
 	}
 	step := (span + int64(steps) - 1) / int64(steps)
+	known, read := s.written.get(), written{}
+	defer func() {
+		if err == nil {
+			s.written.keep(read)
+		}
+	}()
 	err = s.View(ctx, func(tx *Tx) error {
-		t = Tally{Counts: make([]int64, steps)}
+		t, read = Tally{Counts: make([]int64, steps)}, written{}
 		low, high, err := tx.span(q)
 		if err != nil || high <= low {
 			return err
@@ -174,6 +180,17 @@ func (s *Store) Tally(ctx context.Context, q LogQuery, steps int) (t Tally, err 
 			low, t.Looked = high-q.Look, q.Look
 			if t.Oldest, err = tx.recordedAt(low); err != nil {
 				return err
+			}
+		}
+		if q.plain() && high-low <= keepWritten {
+			ats, ok, err := tx.writtenAt(known, low, high)
+			if err != nil {
+				return err
+			}
+			if ok {
+				read = ats
+				t.count(ats.at[low-ats.first:high-ats.first], q.Since.UnixMilli(), q.Until.UnixMilli(), step)
+				return nil
 			}
 		}
 		q.After, q.Before = low-1, high

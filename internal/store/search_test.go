@@ -115,3 +115,52 @@ func held(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestTallyTwice: what is counted from what is known is what the database counts, also after
+// more was written, and from further back; and what is known is not believed where the log
+// has another record in that place.
+func TestTallyTwice(t *testing.T) {
+	onBoth(t, func(t *testing.T, d *database) {
+		s, key := opened(t, d), newLogKey(t)
+		now, n := storeNow(t, s), 0
+		write := func(count int) {
+			var events []access.Event
+			for range count {
+				n++
+				events = append(events, access.Event{Type: "request.submitted", At: now.Add(-time.Duration(n*7%120) * time.Minute), Entity: fmt.Sprintf("req_%d", n), Version: 1, Actor: access.System})
+			}
+			update(t, s, func(tx *store.Tx) error { return tx.Append(events...) })
+			key.sequence(t, s)
+		}
+		tally := func(since time.Duration, look int64, where audit.Filter) store.Tally {
+			t.Helper()
+			got, err := s.Tally(t.Context(), store.LogQuery{After: -1, Look: look, Where: where, Since: now.Add(-since), Until: now.Add(-3 * time.Minute)}, 7)
+			held(t, err)
+			return got
+		}
+		same := func(since time.Duration, look int64) {
+			t.Helper()
+			got, want := tally(since, look, audit.Filter{}), tally(since, look, audit.Filter{Noun: "request"}) // which the database counts
+			if fmt.Sprint(got) != fmt.Sprint(want) || got.Total == 0 {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		}
+		write(60)
+		same(2*time.Hour, 0)
+		same(2*time.Hour, 0)
+		write(5)
+		same(2*time.Hour, 0)
+		same(2*time.Hour, 20)
+		write(1)
+		same(time.Hour, 30)
+		same(3*time.Hour, 0)
+		if known := s.Spoil(true); known != 66 {
+			t.Errorf("%d records are known, of 66", known)
+		}
+		if got := tally(2*time.Hour, 0, audit.Filter{}); got.Total != 0 {
+			t.Errorf("what is known is read again: %+v", got)
+		}
+		s.Spoil(false)
+		same(2*time.Hour, 0)
+	})
+}

@@ -64,6 +64,7 @@ type Store struct {
 	records signal // audit records were committed
 	numbers signal // records were numbered
 	told    atomic.Pointer[Replica]
+	written writtenCache
 
 	mu     sync.Mutex // guards closed
 	closed bool

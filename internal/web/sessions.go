@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net/url"
 
 	"github.com/a-h/templ"
 
@@ -12,22 +13,27 @@ import (
 
 // Counter is what the pages of open sessions need of the control plane.
 type Counter interface {
-	// Sessions are the active grants that the visitor may see, with what is open under them.
-	Sessions(ctx context.Context, v Visitor) ([]views.OpenSession, error)
+	// Sessions are active grants that the visitor may see, the newest first, with what is
+	// open under them: a page of them, of those before one.
+	Sessions(ctx context.Context, v Visitor, before string) (views.OpenSessions, error)
 	// Session is one of them.
 	Session(ctx context.Context, v Visitor, id string) (views.OpenSession, error)
 }
 
 func (s *Site) showSessions(v *visit) error {
-	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
+	all, err := s.doors.Sessions(v.r.Context(), v.Visitor, v.r.URL.Query().Get("before"))
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: words.SessionsTitle, lede: words.SessionsLede, nav: "sessions", live: "sessions"}, views.SessionsPage(all))
+	live := "sessions"
+	if all.Before != "" {
+		live += "&before=" + url.QueryEscape(all.Before)
+	}
+	return s.show(v, sheet{title: words.SessionsTitle, lede: words.SessionsLede, nav: "sessions", live: live}, views.SessionsPage(all))
 }
 
 func (s *Site) sessionsLive(v *visit) (templ.Component, error) {
-	all, err := s.doors.Sessions(v.r.Context(), v.Visitor)
+	all, err := s.doors.Sessions(v.r.Context(), v.Visitor, v.r.URL.Query().Get("before"))
 	if err != nil {
 		return nil, err
 	}

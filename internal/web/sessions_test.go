@@ -10,11 +10,11 @@ import (
 	"stint/internal/web/views"
 )
 
-func (s *stand) Sessions(context.Context, Visitor) ([]views.OpenSession, error) {
+func (s *stand) Sessions(context.Context, Visitor, string) (views.OpenSessions, error) {
 	x, err := s.Session(context.Background(), Visitor{}, "x")
 	y := x
 	y.Open, y.Mine, y.LastActive = 2, true, time.Now()
-	return []views.OpenSession{x, y}, err
+	return views.OpenSessions{Items: []views.OpenSession{x, y}, Before: nasty, Next: nasty}, err
 }
 
 func (s *stand) Session(context.Context, Visitor, string) (views.OpenSession, error) {

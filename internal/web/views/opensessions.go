@@ -1,6 +1,7 @@
 package views
 
 import (
+	"net/url"
 	"time"
 
 	"stint/internal/web/ui"
@@ -17,6 +18,15 @@ type OpenSession struct {
 	OnIdle     string    // and so does so long without use; empty: not
 	Mine       bool      // the visitor holds it
 }
+
+// OpenSessions are a page of them, the newest first: those before one, and where the next
+// page begins; either may be empty.
+type OpenSessions struct {
+	Items        []OpenSession
+	Before, Next string
+}
+
+func (m OpenSessions) older() string { return "/sessions?before=" + url.QueryEscape(m.Next) }
 
 func (x OpenSession) state() (ui.Tone, string) {
 	switch {

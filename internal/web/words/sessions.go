@@ -29,6 +29,9 @@ const (
 	SessionTake           = "Take it away: see its request"
 	SessionLog            = "In the log"
 	SessionState          = "Open"
+	SessionsPages         = "More active grants"
+	SessionsNewest        = "Newest"
+	SessionsOlder         = "Older"
 )
 
 // SessionOf is the heading of one.
@@ -38,6 +41,11 @@ func SessionOf(who, resource string) string {
 
 // SessionsOpen is how many there are.
 func SessionsOpen(n int) string { return Count(n, "open", "open") }
+
+// SessionsHere says that what is open was counted of these alone.
+func SessionsHere(n int) string {
+	return "Of " + Count(n, "active grant", "active grants") + " on this page"
+}
 
 // SessionEndings says what ends a grant, besides its end.
 func SessionEndings(onLogout bool, idle string) string {
