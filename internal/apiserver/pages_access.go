@@ -228,17 +228,26 @@ func (d doors) Extend(ctx context.Context, v web.Visitor, id, by, why string) (a
 }
 
 // Voted are requests that the visitor voted on.
-func (d doors) Voted(ctx context.Context, v web.Visitor) ([]api.Request, error) {
+func (d doors) Voted(ctx context.Context, v web.Visitor, before string) ([]api.Request, string, error) {
 	c, err := d.caller(ctx, v)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	vs, err := d.broker.Voted(ctx, callBy(c).asked(nil), shownOwn)
-	out := make([]api.Request, 0, len(vs))
+	vs, err := d.broker.Voted(ctx, callBy(c).asked(nil), access.RequestID(before), shownOwn+1)
+	all, next := ownPage(vs)
+	return all, next, err
+}
+
+// ownPage is one page of requests, and where the next one begins.
+func ownPage(vs []broker.View) (all []api.Request, next string) {
+	if len(vs) > shownOwn {
+		vs = vs[:shownOwn]
+		next = string(vs[shownOwn-1].Request.ID)
+	}
 	for _, x := range vs {
-		out = append(out, toRequest(x))
+		all = append(all, toRequest(x))
 	}
-	return out, err
+	return all, next
 }
 
 // Favourites are what the visitor keeps, by name.

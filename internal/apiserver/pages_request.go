@@ -12,7 +12,7 @@ import (
 	"stint/internal/web"
 )
 
-// shownOwn is how many of the visitor's own requests the page lists.
+// shownOwn is how many of the visitor's own requests a page lists.
 const shownOwn = 30
 
 // callBy is the visitor's call as the doors of the API have it.
@@ -20,25 +20,28 @@ func callBy(c ident.Caller) call {
 	return call{Caller: c, source: access.Source{IP: c.Actor.Address, Device: c.Login.Device, Auth: c.Login.Auth}}
 }
 
-// Requests are the visitor's own, and those that wait for them.
-func (d doors) Requests(ctx context.Context, v web.Visitor) (own, waiting []api.Request, err error) {
+// Waiting are the requests that wait for the visitor.
+func (d doors) Waiting(ctx context.Context, v web.Visitor) (all []api.Request, err error) {
 	c, err := d.caller(ctx, v)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	who := callBy(c).asked(nil)
-	inbox, err := d.broker.Inbox(ctx, who)
-	if err != nil {
-		return nil, nil, err
-	}
+	inbox, err := d.broker.Inbox(ctx, callBy(c).asked(nil))
 	for _, x := range inbox {
-		waiting = append(waiting, toRequest(x))
+		all = append(all, toRequest(x))
 	}
-	mine, err := d.broker.Requests(ctx, who, access.RequestQuery{Principal: c.Principal.ID, Limit: shownOwn})
-	for _, x := range mine {
-		own = append(own, toRequest(x))
+	return all, err
+}
+
+// Own are the visitor's own.
+func (d doors) Own(ctx context.Context, v web.Visitor, before string) ([]api.Request, string, error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return nil, "", err
 	}
-	return own, waiting, err
+	mine, err := d.broker.Requests(ctx, callBy(c).asked(nil), access.RequestQuery{Principal: c.Principal.ID, Before: access.RequestID(before), Limit: shownOwn + 1})
+	all, next := ownPage(mine)
+	return all, next, err
 }
 
 // Request is one, as the visitor sees it.

@@ -11,6 +11,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/store"
+	"stint/internal/web/views"
 )
 
 var (
@@ -146,6 +147,42 @@ func TestSessionsInPages(t *testing.T) {
 		t.Errorf("the stream of the second page has %d rows", len(got))
 	}
 	if p := root.get("/sessions?before=x"); p.status != http.StatusUnprocessableEntity && p.status != http.StatusBadRequest {
+		t.Errorf("a bad page is answered with %d", p.status)
+	}
+}
+
+// TestApprovalsInPages: what waits for an approver comes in pages, each once and the oldest
+// first, and so does what somebody asked for; the number on the tab is of all that waits.
+func TestApprovalsInPages(t *testing.T) {
+	const many = 2*views.InboxEach + 3
+	w, admin := populated(t)
+	unlimited(w)
+	gus := w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}})
+	w.as(admin, api.UserAdd{Name: "omar", Groups: []string{"dba"}})
+	r, err := gus.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "1h", Reason: "order 4711"}, api.Wait{})
+	check(t, err)
+	var like access.Request
+	check(t, w.store.View(t.Context(), func(tx *store.Tx) (err error) {
+		like, err = tx.Request(access.RequestID(r.ID))
+		return err
+	}))
+	fill(t, w.store, like, many-1, waiting)
+	omar, guest := w.guest("omar"), w.guest("gus")
+	row := regexp.MustCompile(`id="q-(req_\w+)"`)
+	ids := through(t, omar, "/requests", row, views.InboxEach, fmt.Sprintf(" of %d", many))
+	each(t, ids, many)
+	if !slices.IsSorted(ids) {
+		t.Error("the oldest is not the first")
+	}
+	_, said := omar.stream(t.Context(), t, "requests&tab=for-me&after="+ids[views.InboxEach-1])
+	if got := rowsOf(row, <-said); !slices.Equal(got, ids[views.InboxEach:2*views.InboxEach]) {
+		t.Errorf("the stream of the second page has %d rows", len(got))
+	}
+	each(t, through(t, guest, "/requests?tab=own", row, shownOwn), many)
+	if got := rowsOf(row, guest.get("/requests").text); len(got) != 0 {
+		t.Errorf("%d requests wait for who asked", len(got))
+	}
+	if p := omar.get("/requests?after=x"); p.status == http.StatusOK || p.status == http.StatusInternalServerError {
 		t.Errorf("a bad page is answered with %d", p.status)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"stint/internal/access"
 )
 
-// Voted lists requests that the caller voted on, the newest first.
-func (b *Broker) Voted(ctx context.Context, c Caller, limit int) (vs []View, err error) {
+// Voted lists requests that the caller voted on, the newest first, those before one.
+func (b *Broker) Voted(ctx context.Context, c Caller, before access.RequestID, limit int) (vs []View, err error) {
 	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		vs = nil
-		rs, err := tx.Requests(access.RequestQuery{Voter: c.Principal.ID, Limit: limit})
+		rs, err := tx.Requests(access.RequestQuery{Voter: c.Principal.ID, Before: before, Limit: limit})
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func limited(asked, usual, most int) int {
 
 // oftenAsked are the limits of pages and of our own loops. What a caller of the API chose is
 // bound, or there would be as many statements to keep as there are numbers.
-var oftenAsked = []int{1, 20, 30, 50, 51, 100, 200, 1000}
+var oftenAsked = []int{1, 20, 31, 50, 51, 100, 200, 1000}
 
 // atMost ends a query with a limit.
 func (p *plan) atMost(n int) string {

@@ -20,8 +20,9 @@ type Holder interface {
 	Access(ctx context.Context, v Visitor, after string) (views.Access, error)
 	// Extend asks for more time on a grant of theirs, which is a request of its own.
 	Extend(ctx context.Context, v Visitor, id, by, why string) (api.Request, error)
-	// Voted are requests that the visitor voted on, the newest first.
-	Voted(ctx context.Context, v Visitor) ([]api.Request, error)
+	// Voted are requests that the visitor voted on, the newest first: those before one. It gives
+	// where older ones begin; empty after the last.
+	Voted(ctx context.Context, v Visitor, before string) (all []api.Request, next string, err error)
 	// Favourites are what they keep, by name; Keep and Forget are about those.
 	Favourites(ctx context.Context, v Visitor) ([]views.Favourite, error)
 	Keep(ctx context.Context, v Visitor, name string, w views.Wish) error

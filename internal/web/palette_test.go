@@ -131,6 +131,7 @@ func TestManyItems(t *testing.T) {
 		if err := views.AccessPage(a.At(now)).Render(t.Context(), &access); err != nil {
 			t.Fatal(err)
 		}
+		m.Waits = n
 		if err := views.InboxPage(m).Render(t.Context(), &inbox); err != nil {
 			t.Fatal(err)
 		}

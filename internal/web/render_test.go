@@ -93,8 +93,11 @@ func (s *stand) request() api.Request {
 	r.Remarks = []api.Remark{{Principal: nasty, Text: nasty}}
 	return r
 }
-func (s *stand) Requests(context.Context, Visitor) (own, waiting []api.Request, err error) {
-	return []api.Request{{ID: "req_2", Role: nasty, Resource: nasty, State: api.RequestDenied}}, []api.Request{s.request()}, nil
+func (s *stand) Own(context.Context, Visitor, string) ([]api.Request, string, error) {
+	return []api.Request{{ID: "req_2", Role: nasty, Resource: nasty, State: api.RequestDenied}}, nasty, nil
+}
+func (s *stand) Waiting(context.Context, Visitor) ([]api.Request, error) {
+	return []api.Request{s.request()}, nil
 }
 func (s *stand) Request(context.Context, Visitor, string) (Case, error) {
 	return Case{Request: s.request(), Where: nasty, Rights: []string{nasty, "b"}, Grade: nasty, Decide: true, Level: "passkey", Keys: 1, End: "revoke", Known: &views.Known{Times: 1, OnCall: []string{nasty}, Ticket: nasty, Env: nasty, Grade: nasty}}, nil
@@ -147,8 +150,8 @@ func (s *stand) Review(context.Context, Visitor, string) (views.Review, error) {
 	over.State, over.Grant = api.RequestApproved, &api.Grant{State: api.GrantEnded, Detail: nasty, ResidueNote: nasty, Residue: api.ResidueUnknowable, Traces: []api.Trace{{Kind: nasty, Database: nasty, What: nasty, By: nasty, Undo: nasty}}}
 	return views.Review{Review: api.Review{ID: "rev_1", State: "open", Request: "req_1", Principal: nasty, Person: nasty, Resource: nasty, Role: nasty, Reason: s.reason, Codes: []string{nasty}, Yours: true, Drill: true, Overdue: true}, Done: &over}, nil
 }
-func (s *stand) Voted(context.Context, Visitor) ([]api.Request, error) {
-	return []api.Request{s.request()}, nil
+func (s *stand) Voted(context.Context, Visitor, string) ([]api.Request, string, error) {
+	return []api.Request{s.request()}, nasty, nil
 }
 func (s *stand) Catalogue(context.Context, Visitor) ([]views.Choice, []views.NamedBundle, error) {
 	return []views.Choice{{Name: nasty, Description: nasty, Type: nasty, Env: nasty, Grade: nasty, Owners: []string{nasty}, Roles: []views.RoleChoice{{Name: nasty, Description: nasty, Longest: time.Hour}}}},
@@ -270,7 +273,7 @@ func TestEveryPageIsTame(t *testing.T) {
 			t.Errorf("%s: two answers have one nonce", p.pattern)
 		}
 	}
-	for _, at := range []string{"/policies/x?view=form", "/policies/x?view=source", "/policies/x?view=tests", "/policies/x?view=who", "/policies/x?view=try", "/new-policy?view=source", "/request?resource=" + url.QueryEscape(nasty), "/request?bundle=" + url.QueryEscape(nasty), "/requests?tab=done", "/requests?tab=own", "/break-glass", "/reviews?tab=closed", "/audit?type=bad", "/audit?type=none"} {
+	for _, at := range []string{"/policies/x?view=form", "/policies/x?view=source", "/policies/x?view=tests", "/policies/x?view=who", "/policies/x?view=try", "/new-policy?view=source", "/request?resource=" + url.QueryEscape(nasty), "/request?bundle=" + url.QueryEscape(nasty), "/requests?tab=done&after=req_%22%3E%3Cimg%20src%3Dx%3E", "/requests?tab=own", "/requests?after=req_0", "/break-glass", "/reviews?tab=closed", "/audit?type=bad", "/audit?type=none"} {
 		w := newStand().get(t, at)
 		m := regexp.MustCompile(`'nonce-([\w-]{22})'`).FindStringSubmatch(w.Header().Get("Content-Security-Policy"))
 		if w.Code != http.StatusOK || m == nil {

@@ -17,8 +17,10 @@ import (
 
 // Desk is what the pages of requests need of the control plane.
 type Desk interface {
-	// Requests are the visitor's own, the newest first, and those that wait for them.
-	Requests(ctx context.Context, v Visitor) (own, waiting []api.Request, err error)
+	// Own are the visitor's own, the newest first: those before one. It gives where older ones
+	// begin; empty after the last. Waiting are those that wait for the visitor.
+	Own(ctx context.Context, v Visitor, before string) (all []api.Request, next string, err error)
+	Waiting(ctx context.Context, v Visitor) ([]api.Request, error)
 	Request(ctx context.Context, v Visitor, id string) (Case, error)
 	// AskVote says what a passkey must sign for a vote; nothing where none has to.
 	AskVote(ctx context.Context, v Visitor, id string, b Ballot) (Step, error)
@@ -103,7 +105,11 @@ func (s *Site) listRequests(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: words.TitleApprovals, lede: words.LedeApprovals, nav: "requests", live: "requests&tab=" + string(m.View)}, views.InboxPage(m))
+	live := "requests&tab=" + string(m.View)
+	if m.After != "" {
+		live += "&after=" + url.QueryEscape(m.After)
+	}
+	return s.show(v, sheet{title: words.TitleApprovals, lede: words.LedeApprovals, nav: "requests", live: live}, views.InboxPage(m))
 }
 
 // requestsLive is what changes on that page.
@@ -114,17 +120,21 @@ func (s *Site) requestsLive(v *visit) (templ.Component, error) {
 
 // inboxOf is the list that the visitor looks at.
 func (s *Site) inboxOf(v *visit) (m views.Inbox, err error) {
-	m.View = views.ForMe
+	m.View, m.After = views.ForMe, v.r.URL.Query().Get("after")
+	if m.After != "" && (!strings.HasPrefix(m.After, "req_") || len(m.After) > 64) {
+		return m, &api.Error{Kind: api.Invalid, Code: "bad-cursor", Message: words.InboxNoPage, Next: words.InboxNoPageNext}
+	}
 	switch t := views.InboxView(v.r.URL.Query().Get("tab")); t {
 	case views.Decided:
 		m.View = t
-		m.Items, err = s.doors.Voted(v.r.Context(), v.Visitor)
+		m.Items, m.Next, err = s.doors.Voted(v.r.Context(), v.Visitor, m.After)
 	case views.Own:
 		m.View = t
-		m.Items, _, err = s.doors.Requests(v.r.Context(), v.Visitor)
+		m.Items, m.Next, err = s.doors.Own(v.r.Context(), v.Visitor, m.After)
 	default:
-		_, m.Items, err = s.doors.Requests(v.r.Context(), v.Visitor)
-		slices.SortStableFunc(m.Items, func(a, b api.Request) int { return a.CreatedAt.Compare(b.CreatedAt.Time) })
+		m.Items, err = s.doors.Waiting(v.r.Context(), v.Visitor)
+		slices.SortFunc(m.Items, func(a, b api.Request) int { return strings.Compare(a.ID, b.ID) }) // which is the order of their times
+		m = m.Window()
 	}
 	return m, err
 }

@@ -1,6 +1,8 @@
 package views
 
 import (
+	"net/url"
+
 	"stint/internal/api"
 	"stint/internal/moment"
 	"stint/internal/web/words"
@@ -9,7 +11,40 @@ import (
 // Inbox is one view of requests.
 type Inbox struct {
 	View  InboxView
-	Items []api.Request
+	Items []api.Request // a window of them
+	// Waits is how many wait for the reader in all. The window begins after After, and the
+	// next one after Next; either may be empty.
+	Waits       int
+	After, Next string
+}
+
+// InboxEach is how many requests are on one page.
+const InboxEach = 50
+
+// Window keeps of all that wait those after After, as many as a page has: what was decided
+// meanwhile moves nothing out of sight.
+func (m Inbox) Window() Inbox {
+	m.Waits = len(m.Items)
+	from := 0
+	for from < len(m.Items) && m.After != "" && m.Items[from].ID <= m.After {
+		from++
+	}
+	if m.Items = m.Items[from:]; len(m.Items) > InboxEach {
+		m.Items = m.Items[:InboxEach]
+		m.Next = m.Items[InboxEach-1].ID
+	}
+	return m
+}
+
+func (m Inbox) link(after string) string {
+	q := url.Values{}
+	if m.View != ForMe {
+		q.Set("tab", string(m.View))
+	}
+	if after != "" {
+		q.Set("after", after)
+	}
+	return (&url.URL{Path: "/requests", RawQuery: q.Encode()}).String()
 }
 
 // InboxView says which.

@@ -1,5 +1,7 @@
 package words
 
+import "strconv"
+
 // Words of the list of what waits for a decision.
 const (
 	InboxApprovals                  = "Approvals"
@@ -39,4 +41,12 @@ const (
 	InboxEnding                     = "ending"
 	InboxNotSetUp                   = "not set up"
 	InboxEnded                      = "ended"
+	InboxPages                      = "More requests"
+	InboxFirst                      = "From the beginning"
+	InboxNext                       = "Next ones"
+	InboxNoPage                     = "that is no page of this list"
+	InboxNoPageNext                 = "begin with the first: /requests"
 )
+
+// InboxShown says how many of all that wait stand on the page.
+func InboxShown(shown, all int) string { return strconv.Itoa(shown) + " of " + strconv.Itoa(all) }
