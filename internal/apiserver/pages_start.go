@@ -78,7 +78,7 @@ func (d doors) startResource(ctx context.Context, who broker.Caller, set *policy
 
 // startApprovers: two persons who can sign in are named by approvals of policies.
 func (d doors) startApprovers(ctx context.Context, _ broker.Caller, set *policy.Set) (views.StartLine, error) {
-	l := views.StartLine{Key: "approvers", Title: words.StartApprove, Note: words.StartApproveN, Command: "stint get policies"}
+	l := views.StartLine{Key: "approvers", Title: words.StartApprove, Note: words.StartApproveN, Href: "/policies", Label: words.Policies}
 	people, err := d.broker.People(ctx)
 	if err != nil {
 		return l, err
@@ -109,7 +109,7 @@ func (d doors) startApprovers(ctx context.Context, _ broker.Caller, set *policy.
 
 // startMessage: a test message was sent and arrived, by an integration that is still there.
 func (d doors) startMessage(ctx context.Context, _ broker.Caller, set *policy.Set) (views.StartLine, error) {
-	l := views.StartLine{Key: "message", Title: words.StartMessage, Note: words.StartMessageN, Command: "stint admin integration test NAME"}
+	l := views.StartLine{Key: "message", Title: words.StartMessage, Note: words.StartMessageN, Href: "/settings", Label: words.Settings}
 	err := d.inLog(ctx, LogQuery{Type: broker.IntegrationTested, Kind: broker.NoteKind}, func(ev access.Event) {
 		if i, ok := set.Integration(ev.Facts["integration"]); ok {
 			if l.Done = l.Done || ev.Facts["ok"] == "yes"; l.Done {
@@ -139,7 +139,7 @@ func (d doors) startRequest(ctx context.Context, who broker.Caller, _ *policy.Se
 
 // startRestore: the log has a restore.
 func (d doors) startRestore(ctx context.Context, _ broker.Caller, _ *policy.Set) (views.StartLine, error) {
-	l := views.StartLine{Key: "restore", Title: words.StartRestore, Note: words.StartRestoreN, Command: "stint admin backup --to stint.backup"}
+	l := views.StartLine{Key: "restore", Title: words.StartRestore, Note: words.StartRestoreN, Command: "stint admin backup --out stint.backup"}
 	err := d.inLog(ctx, LogQuery{Type: broker.InstallationRestored, Entity: broker.Installation}, func(access.Event) { l.Done = true })
 	return l, err
 }

@@ -183,7 +183,7 @@ func (s *Site) showPasskey(v *visit) error {
 	}
 	m := views.Key{ID: k.ID, Principal: k.Principal, Person: k.Person, State: k.State, Origin: k.Origin, Anchor: k.Anchor, Digest: k.Digest,
 		Expires: k.ExpiresAt.Time, Mine: k.Mine, Vouch: k.Vouch, MayClient: k.Client, Client: k.Passkey.Client}
-	return s.show(v, sheet{title: words.TitlePasskey(k.Name, k.Principal), nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: words.TitlePasskeys}}, signing: true}, views.Passkey(m))
+	return s.show(v, sheet{title: words.TitlePasskey(k.Name, words.Subject(k.Principal)), nav: "passkeys", up: []ui.Crumb{{Href: "/passkeys", Label: words.TitlePasskeys}}, signing: true}, views.Passkey(m))
 }
 
 func (s *Site) askVouch(v *visit) error {

@@ -132,10 +132,10 @@ func railOf(p Person) []ui.Group {
 			{Key: "home", Href: "/", Icon: "key-round", Label: words.RailAccess, Shortcut: "a"},
 			{Key: "ask", Href: "/request", Icon: "plus", Label: words.RailAsk, Shortcut: "n"},
 			{Key: "requests", Href: "/requests", Icon: "inbox", Label: words.RailApprovals, Shortcut: "p"},
-			{Key: "sessions", Href: "/sessions", Icon: "activity", Label: words.SessionsTitle, Shortcut: "s"},
+			{Key: "sessions", Href: "/sessions", Icon: "terminal", Label: words.SessionsTitle, Shortcut: "s"},
 		}},
 		{Name: words.RailYours, Links: []ui.Link{{Key: "you", Href: "/you", Icon: "user", Label: words.RailYou}, keys, logins,
-			{Key: "device", Href: "/device", Icon: "terminal", Label: words.RailDevice}}},
+			{Key: "device", Href: "/device", Icon: "monitor", Label: words.RailDevice}}},
 	}
 	if p.Glass {
 		out[0].Links = append(out[0].Links, ui.Link{Key: "glass", Href: "/break-glass", Icon: "siren", Label: words.GlassNav, Shortcut: "b"})
@@ -165,7 +165,6 @@ func railOf(p Person) []ui.Group {
 		out[1].Links = append(out[1].Links, log)
 	}
 	if p.Admin {
-		govern.Links = append(govern.Links, ui.Link{Key: "kit", Href: "/_ui", Icon: "palette", Label: words.RailKit})
 		govern.Links = append(govern.Links, ui.Link{Key: "settings", Href: "/settings", Icon: "settings", Label: words.Settings})
 	}
 	return append(out, govern)

@@ -41,10 +41,12 @@ func (r *reader) unbroken(name string) {
 	}
 }
 
+// scheme has the reader's system be light or dark. It wants no motion either: no picture is
+// taken between two pages.
 func (r *reader) scheme(value string) {
 	r.t.Helper()
 	_, err := chromedp.Run(r.tab, chromedp.Action[string](func(ctx context.Context, at *chromedp.Target) (string, error) {
-		_, err := cdp.Call(ctx, at, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}}})
+		_, err := cdp.Call(ctx, at, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 		return "", err
 	}))
 	must(r.t, err)
@@ -124,7 +126,8 @@ func TestConsole(t *testing.T) {
 	root.axe("login")
 	root.unbroken("login")
 	root.begins(codeOf(t, s, "admin", "user", "enroll", "root"))
-	for _, p := range []struct{ at, name, says string }{{"/_ui", "kit", "On its way"}, {"/", "home-admin", "My access"}, {"/requests", "requests-empty", "Nothing waits for you"}, {"/passkeys", "passkeys-first", "Make one"}} {
+	for _, p := range []struct{ at, name, says string }{{"/_ui", "kit", "On its way"}, {"/", "home-admin", "My access"}, {"/requests", "requests-empty", "Nothing waits for you"}, {"/passkeys", "passkeys-first", "Make one"},
+		{"/sessions", "sessions-empty", "Sessions"}, {"/you", "you", "You hear of"}, {"/device", "device", "code"}, {"/recovery", "recovery-make", "Make recovery codes"}} {
 		root.open(p.at)
 		root.see(p.says)
 		root.shoot(p.name)

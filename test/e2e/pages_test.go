@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
@@ -58,6 +57,7 @@ func readers(t *testing.T, home string, names ...string) map[string]*reader {
 		}))
 		must(t, err)
 		all[name] = &reader{t, name, home, tab}
+		all[name].scheme("light")
 	}
 	return all
 }
@@ -130,11 +130,7 @@ func (r *reader) shoot(name string) {
 			continue
 		}
 		for _, scheme := range []string{"light", "dark"} {
-			_, err := chromedp.Run(r.tab, chromedp.Action[[]byte](func(ctx context.Context, at *chromedp.Target) ([]byte, error) {
-				_, err := cdp.Call(ctx, at, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-				return nil, err
-			}))
-			must(r.t, err)
+			r.scheme(scheme)
 			png, err := chromedp.Run(r.tab, chromedp.CaptureScreenshot())
 			must(r.t, err)
 			must(r.t, os.WriteFile(filepath.Join(dir, name+"-"+strconv.FormatInt(width, 10)+"-"+scheme+".png"), png, 0o600))

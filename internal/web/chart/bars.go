@@ -137,7 +137,7 @@ func (c Bars) grid() (out []line) {
 	end, step := c.end()
 	for i := 0; float64(i)*step <= end*1.0001 && i <= 10; i++ {
 		v := float64(i) * step
-		out = append(out, line{y(v, end), strconv.FormatFloat(v, 'f', -1, 64)})
+		out = append(out, line{y(v, end), strconv.FormatFloat(math.Round(v*1e6)/1e6, 'f', -1, 64)}) // 3 times 0.2 is a little more than 0.6
 	}
 	return out
 }

@@ -20,7 +20,8 @@ const (
 type Step struct {
 	Name  string
 	Note  string
-	State string // done, now, todo, bad
+	State string    // done, now, todo, bad
+	At    time.Time // when it was done, if that is known; after the note
 }
 
 // Fact is a line of what is known, with a verdict of one word.

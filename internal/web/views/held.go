@@ -188,13 +188,13 @@ func (h Held) Wish() Wish { return Wish{Resource: h.Resource, Role: h.Role, For:
 // Steps are sent, approval, set-up, ready: where the request is. Nothing is said to be
 // done that was not confirmed.
 func (h Held) Steps() []ui.Step {
-	all := []ui.Step{{Name: words.HeldSent, State: "done", Note: hour(h.CreatedAt)}, {Name: words.HeldApproval, State: "todo"}, {Name: words.HeldSetUp, State: "todo"}, {Name: words.HeldReady, State: "todo"}}
+	all := []ui.Step{{Name: words.HeldSent, State: "done", At: h.CreatedAt.Time}, {Name: words.HeldApproval, State: "todo"}, {Name: words.HeldSetUp, State: "todo"}, {Name: words.HeldReady, State: "todo"}}
 	approval, setup, ready := &all[1], &all[2], &all[3]
 	if h.State == api.RequestPending {
 		approval.State, approval.Note = "now", words.HeldAsked+askedText(h.Decision.Approvals)
 		return all
 	}
-	approval.State, approval.Note = "done", h.By()+", "+hour(h.DecidedAt)
+	approval.State, approval.Note, approval.At = "done", h.By()+", ", h.DecidedAt.Time
 	setup.State = "now"
 	switch g := h.Grant; {
 	case g == nil:
@@ -202,21 +202,13 @@ func (h Held) Steps() []ui.Step {
 	case g.State == api.GrantScheduled:
 		setup.Note = words.HeldBegins + moment.Ago(h.Start.Time, h.Now)
 	case g.State == api.GrantActive:
-		setup.State, ready.State, ready.Note = "done", "done", hour(g.ActiveAt)
+		setup.State, ready.State, ready.At = "done", "done", g.ActiveAt.Time
 	case g.Detail != "":
 		setup.Note = g.Detail
 	default:
 		setup.Note = words.HeldTheTargetIsBeingTold
 	}
 	return all
-}
-
-// hour is a time of day that readers in several zones share.
-func hour(t api.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(words.Held1504UTC)
 }
 
 // askedText is whom approvals wait for: "1 of group:dba".

@@ -91,7 +91,7 @@ func (r Resources) tabs() (out []ui.Tab) {
 func (r ResourceRow) sub() string {
 	parts := []string{typeName(r.Type), r.Address}
 	if len(r.Owners) > 0 {
-		parts = append(parts, words.ResourceOwnedBy(strings.Join(r.Owners, ", ")))
+		parts = append(parts, words.ResourceOwnedBy(strings.Join(plainSubjects(r.Owners), ", ")))
 	}
 	return strings.Join(append(parts, r.Labels...), " · ")
 }
@@ -117,7 +117,7 @@ type Reach struct{ Subject, Role, Policy, Effect, Longest string }
 
 func (r Resource) reach() (rows [][]string) {
 	for _, x := range r.Reach {
-		rows = append(rows, []string{x.Subject, x.Role, x.Effect, x.Longest, x.Policy})
+		rows = append(rows, []string{words.Subject(x.Subject), x.Role, x.Effect, spoken(x.Longest), x.Policy})
 	}
 	return rows
 }

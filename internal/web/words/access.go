@@ -67,7 +67,6 @@ const (
 	HeldBeginsInAMoment               = "begins in a moment"
 	HeldBegins                        = "begins "
 	HeldTheTargetIsBeingTold          = "the target is being told"
-	Held1504UTC                       = "15:04 UTC"
 	HeldOf                            = " of "
 	HeldOr                            = " or "
 	HeldAnd                           = ", and "

@@ -60,7 +60,7 @@ const (
 // Words of asking until a time of day, and whom a no points to.
 const (
 	AskUntilWord = "until"
-	AskUntilHint = "A time as 45m or 2d, or until 18:00: by your clock, or in UTC without scripts."
+	AskUntilHint = "45m, 2d, or until 18:00 by your clock (by UTC where no script runs)."
 	AskOwnersCan = "Who owns it can change that: "
 )
 

@@ -66,6 +66,7 @@ const (
 	ReviewWhat       = "What"
 	ReviewCodes      = "Opened with codes"
 	ReviewRequest    = "Request"
+	ReviewSee        = "See the request"
 	ReviewDueAt      = "Review by"
 	ReviewAbout      = "What it is about"
 	ReviewState      = "Review"

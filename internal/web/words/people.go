@@ -138,7 +138,12 @@ func PersonGiven(source string) string {
 func PersonBy(provider string) string { return "by " + provider + ", " }
 
 // PersonFrom says where it was made.
-func PersonFrom(address string) string { return " from " + address }
+func PersonFrom(address string) string {
+	if address == "" {
+		return ""
+	}
+	return " from " + address
+}
 
 // PersonWaitingFor says whose word is missing.
 func PersonWaitingFor(target string) string { return "waiting for " + target + " to confirm" }

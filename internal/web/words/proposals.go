@@ -1,5 +1,7 @@
 package words
 
+import "strings"
+
 // The pages of proposals.
 const (
 	Proposals            = "Proposals"
@@ -39,6 +41,21 @@ const (
 	ProposalAnswerNeeded = "the form says neither yes nor no"
 	ProposalReload       = "load the page again"
 )
+
+// ProposalSummary is what a proposal does: as a wish while it waits.
+func ProposalSummary(s, state string) string {
+	if state == "pending" {
+		for _, act := range []string{"create", "change", "delete"} {
+			if rest, ok := strings.CutPrefix(s, act+"d "); ok {
+				s = act + " " + rest
+			}
+		}
+	}
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
 
 // ProposalState is a state in a word or two.
 func ProposalState(s string) string {

@@ -114,6 +114,8 @@ const (
 
 // Words of the wizard.
 const (
+	ResourceChecked   = "checked "
+	ResourceCheckedBy = "by "
 	WizardTitle       = "Add a resource"
 	WizardLede        = "Nothing is kept until the live check has passed."
 	WizardChoose      = "What is it?"
@@ -147,7 +149,7 @@ const (
 	WizardPassedHint  = "Stint can make access there and take it away. Nothing was kept: type the password again and add it."
 	WizardFailed      = "The check failed. Nothing was kept"
 	WizardStepFailed  = "Failed: "
-	WizardMend        = "On the target, this mends it:"
+	WizardMend        = "This mends it:"
 	WizardDefault     = "default"
 	WizardRequired    = "needed"
 	WizardNoRole      = "a role needs at least one group"
@@ -170,7 +172,7 @@ const (
 	StartUnknown  = "cannot be told"
 	StartAllDone  = "Everything is in place"
 	StartPutAway  = "Put this list away"
-	StartBack     = "It stays at /start."
+	StartBack     = "The list stays at /start."
 	StartHow      = "How"
 	StartSignIn   = "People can sign in"
 	StartSignInN  = "Register a passkey for yourself, or connect your identity provider."
@@ -207,6 +209,9 @@ func StandingOf(edges, accounts int) string {
 
 // StandingOn says on which resource.
 func StandingOn(account, privilege string) string { return account + ", " + privilege }
+
+// ResourceLong stands for a text that is too long to be read at once.
+func ResourceLong(n int) string { return "Show the text, " + strconv.Itoa(n) + " characters" }
 
 // StartOf says how far it is.
 func StartOf(done, all int) string { return strconv.Itoa(done) + " of " + strconv.Itoa(all) + " done" }

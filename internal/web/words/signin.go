@@ -35,7 +35,7 @@ const (
 	SignInThatIsRightForAServer            = ". That is right for a server elsewhere, and wrong for a machine beside you."
 	SignInThereAndItShowsTheSame           = "there, and it shows the same code and mark."
 	SignInYesItIsMine                      = "Yes, it is mine"
-	SignInsInAllWhatYouHoldGoes            = "in all. What you hold goes on when a session ends; give it back with"
+	SignInsInAllWhatYouHoldGoes            = "in all. What you hold goes on when a session ends; give it back under"
 	SignInsThisOne                         = "this one"
 	SignInsEndIt                           = "End it"
 	SignInsBy                              = "by "

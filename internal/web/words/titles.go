@@ -42,7 +42,6 @@ const (
 	RailSignIns   = "Sign-ins"
 	RailDevice    = "Sign in a device"
 	RailGovern    = "Govern"
-	RailKit       = "Parts of the pages"
 
 	RankRecovers = "came with a recovery code"
 	RankAdmin    = "administrator"

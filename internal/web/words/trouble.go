@@ -3,7 +3,7 @@ package words
 // Words of what went wrong.
 const (
 	TroubleTrace                  = " · trace "
-	TroubleToTheBeginning         = "To the beginning"
+	TroubleToTheBeginning         = "To My access"
 	TroubleSignIn                 = "Sign in"
 	TroubleWhatYouCanDo           = "What you can do: "
 	TroubleYouAreTakenOnIfNothing = "You are taken on. If nothing happens:"
