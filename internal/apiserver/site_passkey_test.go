@@ -193,7 +193,7 @@ func TestPasskeySignIn(t *testing.T) {
 	check(t, err)
 	mine, err := admin.Passkey(t.Context(), root.id)
 	check(t, err)
-	root.get("/passkeys").want(t, http.StatusOK, "They wait for your word", "user:noor")
+	root.get("/passkeys").want(t, http.StatusOK, "They wait for your word", "of noor")
 	root.vouches(noor.id, mine.Digest).want(t, http.StatusForbidden, "not the passkey that the person has told you of")
 	root.vouches(noor.id, p.Digest).want(t, http.StatusSeeOther)
 	if p, err = admin.Passkey(t.Context(), noor.id); err != nil || p.State != "active" || p.Anchor != "admin" {

@@ -88,13 +88,13 @@ func TestPolicyProposal(t *testing.T) {
 	mira.get(to).want(t, http.StatusNotFound)
 	mira.post(to, url.Values{"answer": {"deny"}, "note": {"no"}}).want(t, http.StatusNotFound)
 
-	bea.get("/proposals").want(t, http.StatusOK, "updated Policy at-once", "yours to decide")
+	bea.get("/proposals").want(t, http.StatusOK, "Update Policy at-once", "yours to decide")
 	seen := bea.get(to).want(t, http.StatusOK, "mira: reader on db", "dl came", "Approve and put it in force")
 	bea.post(to, url.Values{"answer": {"approve"}, "digest": {"sha256:" + strings.Repeat("0", 64)}}).want(t, http.StatusConflict)
 	bea.post(to, url.Values{"answer": {"deny"}}).want(t, http.StatusUnprocessableEntity)
 	bea.post(to, url.Values{"answer": {"approve"}, "digest": {seen.form().Get("digest")}}).want(t, http.StatusSeeOther)
 	bea.get(to).want(t, http.StatusOK, "in force")
-	bea.get("/proposals?tab=done").want(t, http.StatusOK, "updated Policy at-once")
+	bea.get("/proposals?tab=done").want(t, http.StatusOK, "Updated Policy at-once")
 	bea.get("/policies/at-once").want(t, http.StatusOK, "after 1 approval from group dba", "all.yaml:17")
 
 	// Whoever had it open is told, with what they typed.

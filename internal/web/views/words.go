@@ -26,30 +26,6 @@ func spoken(text string) string {
 	return moment.Rough(d)
 }
 
-// program is what somebody signed in with, in the words of people; what is not known stays.
-func program(client string) string {
-	if !strings.HasPrefix(client, "Mozilla/") {
-		return client
-	}
-	name, on := "", ""
-	for _, x := range [][2]string{{"Edg/", words.ProgramEdge}, {"OPR/", words.ProgramOpera}, {"Firefox/", words.ProgramFirefox}, {"Chrome/", words.ProgramChrome}, {"CriOS/", words.ProgramChrome}, {"Safari/", words.ProgramSafari}} {
-		if strings.Contains(client, x[0]) {
-			name = x[1]
-			break
-		}
-	}
-	for _, x := range [][2]string{{"iPhone", words.ProgramIPhone}, {"iPad", words.ProgramIPad}, {"Android", words.ProgramAndroid}, {"Windows", words.ProgramWindows}, {"Macintosh", words.ProgramMac}, {"CrOS", words.ProgramChromeOS}, {"Linux", words.ProgramLinux}} {
-		if strings.Contains(client, x[0]) {
-			on = x[1]
-			break
-		}
-	}
-	if name == "" || on == "" {
-		return client
-	}
-	return name + words.ProgramOn + on
-}
-
 func typeName(kind string) string { return words.TypeName(kind) }
 
 func typeIcon(kind string) string {

@@ -45,7 +45,7 @@ const (
 // ProposalSummary is what a proposal does: as a wish while it waits.
 func ProposalSummary(s, state string) string {
 	if state == "pending" {
-		for _, act := range []string{"create", "change", "delete"} {
+		for _, act := range []string{"create", "update", "delete"} {
 			if rest, ok := strings.CutPrefix(s, act+"d "); ok {
 				s = act + " " + rest
 			}
