@@ -93,7 +93,7 @@ func TestConsolePolicies(t *testing.T) {
 
 	bea.sized(390, 844)
 	bea.open("/proposals")
-	bea.see("created Policy vera-reads")
+	bea.see("Create Policy vera-reads")
 	look(bea, "proposals")
 	bea.sized(390, 844)
 	bea.open(bea.js(`document.querySelector("main .list a").getAttribute("href")`))
