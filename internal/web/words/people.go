@@ -28,7 +28,7 @@ const (
 	PeopleNoGroups = "in no group"
 
 	PersonState      = "Who this is"
-	PersonKind       = "Kind"
+	PersonKind       = "In policies"
 	PersonGroups     = "Groups"
 	PersonByAdmins   = "given by administrators"
 	PersonManager    = "Manager"

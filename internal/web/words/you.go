@@ -9,7 +9,7 @@ const (
 	YouYouCameWithARecoveryCode     = "You came with a recovery code:"
 	YouMakeAPasskey                 = "make a passkey"
 	YouNow                          = "now."
-	YouAskForAccessInATerminal      = "Ask for access in a terminal:"
+	YouAskForAccessInATerminal      = "The same in a terminal:"
 	YouThen                         = ", then"
 	YouTellMeAllOfIt                = "Tell me all of it"
 	YouTellMeOfTroubleOnly          = "Tell me of trouble only"
