@@ -90,7 +90,7 @@ func TestConsoleJourney(t *testing.T) {
 	omar.see("Your decision")
 	omar.press("Approve 15 min")
 	omar.see("signed by a passkey")
-	omar.open("/requests?view=done")
+	omar.open("/requests?tab=done")
 	omar.see("vera")
 	omar.shoot("inbox-done")
 	omar.axe("inbox-done")
