@@ -91,6 +91,8 @@ func (d doors) startApprovers(ctx context.Context, _ broker.Caller, set *policy.
 			}
 		}
 	}
+	slices.Sort(asked) // the same few are named for many resources
+	asked = slices.Compact(asked)
 	persons := map[access.Person]bool{}
 	var names []string
 	for _, p := range people {
