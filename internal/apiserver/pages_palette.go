@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"stint/internal/access"
 	"stint/internal/broker"
@@ -39,4 +40,32 @@ func (d doors) Shortcuts(ctx context.Context, v web.Visitor) (out views.Shortcut
 	out.Again = again(newest)
 	out.Favourites, err = d.favourites(ctx, who)
 	return out, err
+}
+
+// Named are people and policies by name: those whom the visitor may see on their pages, and
+// what policies there are, which everybody may read in words.
+func (d doors) Named(ctx context.Context, v web.Visitor, parts []string, most int) (out views.Named, err error) {
+	c, err := d.caller(ctx, v)
+	if err != nil {
+		return out, err
+	}
+	out.All = c.Principal.Admin || c.Principal.Auditor
+	people, err := d.broker.Named(ctx, callBy(c).asked(nil), parts, most)
+	if err != nil {
+		return out, err
+	}
+	for _, p := range people {
+		out.People = append(out.People, toUser(p, 0))
+	}
+	set, err := d.broker.Documents(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, r := range set.Policies() {
+		name := string(r.Name)
+		if len(out.Policies) < most && !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(name, part) }) {
+			out.Policies = append(out.Policies, name)
+		}
+	}
+	return out, nil
 }

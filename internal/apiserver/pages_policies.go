@@ -227,6 +227,9 @@ func (d doors) CheckPolicy(ctx context.Context, v web.Visitor, e views.PolicyEdi
 	if err != nil {
 		return e, err
 	}
+	if e.Mode == views.PolicyDeletes {
+		return d.checkDeletion(ctx, who, set, e)
+	}
 	if e.Mode == "form" {
 		e.Text = shapeOf(e.Form).Text()
 		_, e.Lacks = policy.ShapeOf(e.Text)
@@ -272,6 +275,31 @@ func (d doors) CheckPolicy(ctx context.Context, v web.Visitor, e views.PolicyEdi
 		ch.MayNot = problemOf(err, "")
 	}
 	ch.Alone = done.Alone
+	e.Changes = ch
+	return e, nil
+}
+
+// checkDeletion works out what deleting a policy would do.
+func (d doors) checkDeletion(ctx context.Context, who broker.Caller, set *policy.Set, e views.PolicyEdit) (views.PolicyEdit, error) {
+	doc, ok := set.Document(policy.KindPolicy, e.Name)
+	if !ok {
+		return e, noPolicy()
+	}
+	if e.Text, e.File, e.First = doc.Text, doc.File, doc.Line; hashText(doc.Text) != e.Was {
+		e.Current, e.Was = doc.Text, hashText(doc.Text)
+		return e, nil
+	}
+	e.Base = set.Version()
+	w, err := d.broker.WithoutPolicy(ctx, who, access.PolicyName(e.Name))
+	if err != nil {
+		return problemInEdit(e, err, frameOf(ctx).trace)
+	}
+	ch := &views.PolicyChanges{Diff: *toDiff(w.Version, w.Diff, w.Ends), Replay: toReplay(w.Replay), Tests: testsOf(w.Tests), Alone: w.Alone,
+		Checked: hashText(fmt.Sprintf("%d\ndelete %s\n%s", e.Base, e.Name, doc.Text))}
+	ch.Diff.Partial, ch.Diff.TwoPersons, ch.Diff.Second, ch.Diff.Warnings = w.Partial, w.InForce, graves(w.Grave), problems(w.Warnings)
+	if w.MayNot != nil {
+		ch.MayNot = problemOf(w.MayNot, "")
+	}
 	e.Changes = ch
 	return e, nil
 }
@@ -352,11 +380,16 @@ func (d doors) ApplyPolicy(ctx context.Context, v web.Visitor, e views.PolicyEdi
 	if err != nil {
 		return "", "", err
 	}
-	file, name, err := d.policyFile(set, &e)
-	if err != nil {
-		return "", "", err
+	var done broker.Applied
+	if e.Mode == views.PolicyDeletes {
+		done, err = d.broker.DeletePolicyOn(ctx, who, access.PolicyName(e.Name), e.Base)
+	} else {
+		var file policy.File
+		if file, name, err = d.policyFile(set, &e); err != nil {
+			return "", "", err
+		}
+		done, err = d.broker.ApplyOn(ctx, who, []policy.File{file}, e.Base)
 	}
-	done, err := d.broker.ApplyOn(ctx, who, []policy.File{file}, e.Base)
 	if err != nil {
 		return "", "", err
 	}

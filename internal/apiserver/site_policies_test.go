@@ -202,3 +202,81 @@ func TestPolicyTestsAndTries(t *testing.T) {
 	try.Set("oncall", "none")
 	root.post(at+"/try", try).want(t, http.StatusNotFound)
 }
+
+// deleting is the form by which a policy is deleted, as its page has it.
+func (p shown) deleting(act string) url.Values {
+	f := url.Values{"mode": {"delete"}, "act": {act}}
+	for _, name := range []string{"base", "was", "checked"} {
+		if v := p.form().Get(name); v != "" {
+			f.Set(name, v)
+		}
+	}
+	return f
+}
+
+// TestPolicyDeletion: whoever may delete a policy sees first what that changes; where it
+// takes a second person it is proposed, and nobody deletes what they were not shown.
+func TestPolicyDeletion(t *testing.T) {
+	w, root := openHouse(t)
+	for _, u := range []api.UserAdd{{Name: "ada", Admin: true}, {Name: "bea", Admin: true}, {Name: "axel", Auditor: true}, {Name: "mira", Groups: []string{"platform"}}} {
+		w.as(root, u)
+	}
+	ada, bea, axel, mira := w.guest("ada"), w.guest("bea"), w.guest("axel"), w.guest("mira")
+	at := "/policies/at-once"
+	there := func() bool { return ada.get(at).status == http.StatusOK }
+	ada.get(at+"?view=source").want(t, http.StatusOK, at+"?view=delete")
+	page := ada.get(at+"?view=delete").want(t, http.StatusOK, "Delete at-once?", "See what deleting it changes")
+	if p := mira.get(at + "?view=delete"); p.status != http.StatusOK || strings.Contains(p.text, "deleting it changes") {
+		t.Error("mira may write none, and is offered to delete one")
+	}
+	ada.post(at+"/tests", url.Values{"text": {"tests:\n- name: platform reads at once\n  principal: {name: mira, groups: [platform]}\n  resource: db\n  role: reader\n  for: 1h\n  expect: allow\n"}, "act": {"save"}}).want(t, http.StatusSeeOther)
+
+	seen := ada.post(at, page.deleting("check")).want(t, http.StatusOK, "Delete at-once?", "mira: reader on db", "What would change", "No tests are kept with the other")
+	axel.post(at, page.deleting("check")).want(t, http.StatusOK, "You may not make this change")
+	axel.post(at, seen.deleting("apply")).want(t, http.StatusForbidden)
+	mira.post(at, page.deleting("check")).want(t, http.StatusForbidden)
+	mira.post(at, seen.deleting("apply")).want(t, http.StatusForbidden)
+	unchecked := seen.deleting("apply")
+	unchecked.Set("checked", strings.Repeat("0", 64))
+	ada.post(at, unchecked).want(t, http.StatusConflict)
+	other := seen.deleting("apply")
+	ada.post("/policies/with-approval", other).want(t, http.StatusConflict)
+	ada.post("/new-policy", seen.deleting("apply")).want(t, http.StatusUnprocessableEntity)
+	ada.get(at+"?view=delete&act=apply&mode=delete&checked="+seen.deleting("apply").Get("checked")).want(t, http.StatusOK)
+	if !there() {
+		t.Fatal("it was deleted by somebody who may not, by something that was not checked, or by an address")
+	}
+
+	proposes := strings.Contains(seen.text, "Propose its deletion")
+	to := ada.post(at, seen.deleting("apply")).want(t, http.StatusSeeOther).header.Get("Location")
+	if proposes != strings.HasPrefix(to, "/proposals/") || proposes != there() {
+		t.Fatalf("it was said that a second person is needed: %v, and it went to %s", proposes, to)
+	}
+	if proposes {
+		digest := bea.get(to).want(t, http.StatusOK, "deleted Policy at-once", "mira: reader on db").form().Get("digest")
+		ada.post(to, url.Values{"answer": {"approve"}, "digest": {digest}}).want(t, http.StatusForbidden)
+		bea.post(to, url.Values{"answer": {"approve"}, "digest": {digest}}).want(t, http.StatusSeeOther)
+	}
+	ada.get(at).want(t, http.StatusNotFound)
+	ada.post(at, seen.deleting("apply")).want(t, http.StatusNotFound)
+}
+
+// TestPolicyDeletionMoved: what was changed meanwhile is not deleted.
+func TestPolicyDeletionMoved(t *testing.T) {
+	w, root := openHouse(t)
+	w.as(root, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	g, at := w.guest("root"), "/policies/at-once"
+	page := g.get(at + "?view=delete")
+	seen := g.post(at, page.deleting("check")).want(t, http.StatusOK, "Delete it")
+	_, err := root.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "b.yaml", Text: "kind: Policy\nname: b\nsubjects: [group:platform]\nroles: [reader]\n"}}})
+	check(t, err)
+	g.post(at, seen.deleting("apply")).want(t, http.StatusConflict, "The documents changed since you looked")
+	_, err = root.Apply(t.Context(), api.Apply{Files: []api.File{{Name: "all.yaml", Text: slower}}})
+	check(t, err)
+	g.post(at, seen.deleting("apply")).want(t, http.StatusConflict, "Somebody changed this policy since you opened it")
+	again := g.post(at, g.get(at+"?view=delete").deleting("check")).want(t, http.StatusOK, "Delete it")
+	if to := g.post(at, again.deleting("apply")).want(t, http.StatusSeeOther).header.Get("Location"); to != "/policies" {
+		t.Errorf("it went to %s", to)
+	}
+	g.get(at).want(t, http.StatusNotFound)
+}

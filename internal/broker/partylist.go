@@ -25,6 +25,26 @@ func (b *Broker) Agents(ctx context.Context, c Caller, human access.PrincipalID)
 	})
 }
 
+// Named are so many of those whose id has all the parts in it, as far as the caller may see
+// them in lists: administrators and auditors everybody, others whom they answer for.
+func (b *Broker) Named(ctx context.Context, c Caller, parts []string, most int) (ps []access.Principal, err error) {
+	if c.Glass != nil {
+		return nil, errGlassOnly
+	}
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
+		if c.Principal.Admin || c.Principal.Auditor {
+			ps, err = tx.PrincipalsNamed(parts, most)
+			return err
+		}
+		ps, err = tx.PrincipalsOf(c.Principal.ID)
+		return err
+	})
+	ps = slices.DeleteFunc(ps, func(p access.Principal) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(string(p.ID), part) })
+	})
+	return ps[:min(len(ps), most)], err
+}
+
 // parties reads those for whom somebody answers, as far as the caller may see them.
 func (b *Broker) parties(ctx context.Context, c Caller, kind access.PrincipalKind, by access.PrincipalID, are func(access.Principal) bool) (ps []access.Principal, err error) {
 	if c.Glass != nil {

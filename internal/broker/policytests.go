@@ -158,6 +158,12 @@ func (b *Broker) RunPolicyTests(ctx context.Context, c Caller, only access.Polic
 	if err != nil {
 		return nil, err
 	}
+	return b.runTests(ctx, set, kept, only, instead != nil)
+}
+
+// runTests runs tests under a set. Those that were typed just now are refused where they
+// cannot be understood; of those that are kept it is said.
+func (b *Broker) runTests(ctx context.Context, set *policy.Set, kept map[access.PolicyName]PolicyTest, only access.PolicyName, typed bool) (out []PolicyTestRun, err error) {
 	now := time.Now()
 	if err := b.Store.View(ctx, func(tx Tx) error { now = tx.Now(); return nil }); err != nil {
 		return nil, err
@@ -168,7 +174,7 @@ func (b *Broker) RunPolicyTests(ctx context.Context, c Caller, only access.Polic
 		}
 		run := PolicyTestRun{Policy: name}
 		if run.Results, err = policy.RunTests(set, []policy.File{testFile(name, kept[name].Text)}, now); err != nil {
-			if instead != nil {
+			if typed {
 				return nil, err
 			}
 			run.Problem = err.Error()

@@ -171,6 +171,8 @@ type principals interface {
 	Principal(id access.PrincipalID) (access.Principal, error)
 	SavePrincipals(ps ...access.Principal) error
 	Principals(kind access.PrincipalKind) ([]access.Principal, error)
+	// PrincipalsNamed are so many of those whose id has all the parts in it, by name.
+	PrincipalsNamed(parts []string, limit int) ([]access.Principal, error)
 	// PrincipalsOf are the vendors and agents that a principal answers for.
 	PrincipalsOf(by access.PrincipalID) ([]access.Principal, error)
 	// DueContracts are the vendors whose contract is over and who are not disabled yet.

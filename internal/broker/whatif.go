@@ -44,6 +44,10 @@ func (b *Broker) WhatIf(ctx context.Context, c Caller, files []policy.File) (out
 	if err != nil {
 		return out, err
 	}
+	return b.whatIf(ctx, c, before, after, changes)
+}
+
+func (b *Broker) whatIf(ctx context.Context, c Caller, before, after *policy.Set, changes []policy.Change) (out WhatIf, err error) {
 	var people []access.Principal
 	err = b.Store.View(ctx, func(tx Tx) error {
 		if people, err = usable(tx); err != nil {
@@ -148,6 +152,10 @@ func (b *Broker) Replay(ctx context.Context, c Caller, files []policy.File, sinc
 	if err != nil {
 		return out, err
 	}
+	return b.replay(ctx, c, before, after, since)
+}
+
+func (b *Broker) replay(ctx context.Context, c Caller, before, after *policy.Set, since time.Duration) (out Rerun, err error) {
 	var past []policy.Past
 	err = b.Store.View(ctx, func(tx Tx) error {
 		tx = &knowing{Tx: tx, people: map[access.PrincipalID]access.Principal{}}

@@ -1,6 +1,11 @@
 package store
 
-import "stint/internal/access"
+import (
+	"fmt"
+	"strings"
+
+	"stint/internal/access"
+)
 
 var principalTable = table{
 	name: "principals", noun: "principal", keys: 1, versioned: true,
@@ -180,6 +185,22 @@ func (tx *Tx) Principals(kind access.PrincipalKind) ([]access.Principal, error) 
 		return list(tx, scanPrincipal, principalColumns+" ORDER BY id")
 	}
 	return list(tx, scanPrincipal, principalColumns+" WHERE kind = $1 ORDER BY id", string(kind))
+}
+
+// PrincipalsNamed lists so many of those whose id has all the parts in it, by name. A part
+// is of the alphabet of ids, or nobody has it.
+func (tx *Tx) PrincipalsNamed(parts []string, limit int) ([]access.Principal, error) {
+	q, args := principalColumns, []any{}
+	for i, p := range parts {
+		for _, c := range p {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune(":._-", c) {
+				return nil, nil
+			}
+		}
+		q += []string{" WHERE ", " AND "}[min(i, 1)] + fmt.Sprintf(`id LIKE $%d ESCAPE '\'`, i+1)
+		args = append(args, "%"+strings.ReplaceAll(p, "_", `\_`)+"%")
+	}
+	return list(tx, scanPrincipal, q+" ORDER BY id"+first(limit), args...)
 }
 
 // PrincipalsOf lists the vendors and agents that a principal answers for, by name.

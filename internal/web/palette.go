@@ -18,12 +18,17 @@ import (
 type Finder interface {
 	// Shortcuts are what the visitor holds and may want again.
 	Shortcuts(ctx context.Context, v Visitor) (views.Shortcuts, error)
+	// Named are people and policies by all the words of a name, so many of each and as far
+	// as the visitor may see them on their pages.
+	Named(ctx context.Context, v Visitor, parts []string, most int) (views.Named, error)
 }
 
 const (
-	// mostLines bounds each group of the palette, and mostQuery what is looked for.
+	// mostLines bounds each group of the palette, mostQuery what is looked for, and
+	// mostParts how many words of it a name is asked about.
 	mostLines = 7
 	mostQuery = 80
+	mostParts = 6
 )
 
 // palette shows what the visitor could go to or ask for. It does nothing: each line leads
@@ -44,6 +49,13 @@ func (s *Site) palette(v *visit) error {
 			return err
 		}
 		p.Groups = append(ownLines(mine, query), askLines(all, kits, query)...)
+		if parts := strings.Fields(strings.ToLower(query)); len(parts) > 0 {
+			named, err := s.doors.Named(v.r.Context(), v.Visitor, parts[:min(len(parts), mostParts)], mostLines)
+			if err != nil {
+				return err
+			}
+			p.Groups = append(p.Groups, namedLines(named)...)
+		}
 	}
 	p.Groups = append(p.Groups, pageLines(railOf(v.person), query)...)
 	p.Groups = slices.DeleteFunc(p.Groups, func(g views.PaletteGroup) bool { return len(g.Items) == 0 })
@@ -135,6 +147,22 @@ func askLines(all []views.Choice, kits []views.NamedBundle, query string) []view
 		}
 	}
 	return []views.PaletteGroup{{Key: "ask", Name: words.PaletteAsk, Items: few(append(begins, other...))}, {Key: "kits", Name: words.PaletteBundles, Items: few(bundles)}}
+}
+
+// namedLines are people and policies that were looked for by name.
+func namedLines(n views.Named) []views.PaletteGroup {
+	var people, rules []views.PaletteItem
+	for _, p := range n.People {
+		href := views.PersonLink(p.ID)
+		if !n.All { // whose page is not theirs to see, whose line in the list is
+			href = "/people?" + url.Values{"tab": {string(views.TabOf(p))}, "q": {p.ID}}.Encode()
+		}
+		people = append(people, views.PaletteItem{Icon: views.KindIcon(p.ID), Title: p.Name, Note: views.WhoNote(p), Href: href})
+	}
+	for _, name := range n.Policies {
+		rules = append(rules, views.PaletteItem{Icon: "scroll-text", Title: name, Href: "/policies/" + url.PathEscape(name)})
+	}
+	return []views.PaletteGroup{{Key: "people", Name: words.PalettePeople, Items: few(people)}, {Key: "policies", Name: words.PalettePolicies, Items: few(rules)}}
 }
 
 // searched are the pages of the rail that take a query of their own.

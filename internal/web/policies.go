@@ -24,7 +24,7 @@ type Policymaker interface {
 	// CheckPolicy works out what a change would do. It changes nothing.
 	CheckPolicy(ctx context.Context, v Visitor, e views.PolicyEdit) (views.PolicyEdit, error)
 	// ApplyPolicy makes a change that was checked or, where that takes a second person,
-	// proposes it.
+	// proposes it. Of a deletion there is no name.
 	ApplyPolicy(ctx context.Context, v Visitor, e views.PolicyEdit) (name, proposal string, err error)
 	// PolicyTests are the tests of a policy, or others instead, and how they come out.
 	PolicyTests(ctx context.Context, v Visitor, name string, instead *string) (views.PolicyTests, error)
@@ -53,7 +53,7 @@ func (s *Site) listPolicies(v *visit) error {
 }
 
 // policyViews are the views of a policy that an address may name.
-var policyViews = []string{"", "form", "source", "tests", "who", "try"}
+var policyViews = []string{"", "form", "source", "tests", "who", "try", views.PolicyDeletes}
 
 func (s *Site) showPolicy(v *visit) error {
 	ctx, q := v.r.Context(), v.r.URL.Query()
@@ -69,7 +69,7 @@ func (s *Site) showPolicy(v *visit) error {
 		first = p.Reach[0]
 	}
 	switch p.View {
-	case "form", "source":
+	case "form", "source", views.PolicyDeletes:
 		p.Edit.Mode = p.View
 	case "tests":
 		p.Tests, err = s.doors.PolicyTests(ctx, v.Visitor, p.Card.Name, nil)
@@ -120,7 +120,7 @@ func editOf(f url.Values) (e views.PolicyEdit, checked string, err error) {
 		}
 	}
 	base, failed := strconv.ParseInt(f.Get("base"), 10, 64)
-	if e.Mode = f.Get("mode"); failed != nil || base < 0 || e.Mode != "form" && e.Mode != "source" {
+	if e.Mode = f.Get("mode"); failed != nil || base < 0 || e.Mode != "form" && e.Mode != "source" && e.Mode != views.PolicyDeletes {
 		return e, "", bad
 	}
 	e.Base, e.Was, e.Anyway, e.First = base, f.Get("was"), f.Get("anyway") == "yes", 1
@@ -155,7 +155,9 @@ func (s *Site) makePolicy(v *visit) error {
 	if err != nil {
 		return err
 	}
-	e.New = true
+	if e.New = true; e.Mode == views.PolicyDeletes {
+		return &api.Error{Kind: api.Invalid, Code: "bad-form", Message: words.PolicyFormRefused, Next: words.PolicyFormRefusedNext}
+	}
 	return s.changePolicy(v, e, checked, func(status int, e views.PolicyEdit) error { return s.newPolicyPage(v, status, e) })
 }
 
@@ -195,7 +197,11 @@ func (s *Site) changePolicy(v *visit, e views.PolicyEdit, checked string, show f
 		v.redirect("/proposals/" + url.PathEscape(proposal))
 		return nil
 	}
-	v.redirect("/policies/" + url.PathEscape(name))
+	to := "/policies"
+	if name != "" {
+		to += "/" + url.PathEscape(name)
+	}
+	v.redirect(to)
 	return nil
 }
 

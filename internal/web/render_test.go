@@ -167,6 +167,9 @@ func (s *stand) Shortcuts(context.Context, Visitor) (views.Shortcuts, error) {
 	wish := views.Wish{Resource: nasty, Role: nasty, For: "30m"}
 	return views.Shortcuts{Held: []views.Held{{Request: s.request(), Env: nasty, Grade: nasty}}, Favourites: []views.Favourite{{Name: nasty, Wish: wish}}, Again: []views.Wish{wish}}, nil
 }
+func (s *stand) Named(context.Context, Visitor, []string, int) (views.Named, error) {
+	return views.Named{People: []api.User{{ID: nasty, Name: nasty, Kind: "user", Disabled: true}}, Policies: []string{nasty}}, nil
+}
 func (s *stand) Mark(context.Context) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,7 +207,7 @@ var everyPage = map[string]string{
 	"GET /settings": "/settings", "GET /settings/checks": "/settings/checks",
 	"GET /{$}": "/", "GET /login": "/login?ended", "GET /device": "/device?code=" + url.QueryEscape(nasty), "GET /signins": "/signins", "GET /enroll": "/enroll",
 	"GET /passkeys": "/passkeys", "GET /passkeys/{id}": "/passkeys/x", "GET /recovery": "/recovery", "GET /requests": "/requests", "GET /r/{id}": "/r/x", "GET /_ui": "/_ui",
-	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette",
+	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette?q=x",
 	"GET /policies": "/policies?q=" + url.QueryEscape(nasty), "GET /policies/{name}": "/policies/x", "GET /new-policy": "/new-policy", "GET /proposals": "/proposals", "GET /proposals/{id}": "/proposals/x",
 	"GET /sessions": "/sessions", "GET /sessions/{id}": "/sessions/x",
 	"GET /audit": auditAttack, "GET /audit/{seq}": "/audit/7",
@@ -273,7 +276,7 @@ func TestEveryPageIsTame(t *testing.T) {
 			t.Errorf("%s: two answers have one nonce", p.pattern)
 		}
 	}
-	for _, at := range []string{"/policies/x?view=form", "/policies/x?view=source", "/policies/x?view=tests", "/policies/x?view=who", "/policies/x?view=try", "/new-policy?view=source", "/request?resource=" + url.QueryEscape(nasty), "/request?bundle=" + url.QueryEscape(nasty), "/requests?tab=done&after=req_%22%3E%3Cimg%20src%3Dx%3E", "/requests?tab=own", "/requests?after=req_0", "/break-glass", "/reviews?tab=closed", "/audit?type=bad", "/audit?type=none"} {
+	for _, at := range []string{"/policies/x?view=form", "/policies/x?view=source", "/policies/x?view=tests", "/policies/x?view=who", "/policies/x?view=try", "/policies/x?view=delete", "/palette?q=x", "/new-policy?view=source", "/request?resource=" + url.QueryEscape(nasty), "/request?bundle=" + url.QueryEscape(nasty), "/requests?tab=done&after=req_%22%3E%3Cimg%20src%3Dx%3E", "/requests?tab=own", "/requests?after=req_0", "/break-glass", "/reviews?tab=closed", "/audit?type=bad", "/audit?type=none"} {
 		w := newStand().get(t, at)
 		m := regexp.MustCompile(`'nonce-([\w-]{22})'`).FindStringSubmatch(w.Header().Get("Content-Security-Policy"))
 		if w.Code != http.StatusOK || m == nil {

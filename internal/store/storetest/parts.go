@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,38 @@ func identities(t *testing.T, s Store) {
 	missing(a)
 	update(t, s, func(tx Tx) error { return tx.SavePrincipals(eve) })
 	found(a, eve)
+}
+
+func principalsNamed(t *testing.T, s Store) {
+	var all []access.Principal
+	for _, id := range []access.PrincipalID{"user:omar", "user:om_r", "service:omar", "agent:fix-omar.2", "user:zoe"} {
+		all = append(all, access.Principal{ID: id, Person: "omar", CreatedAt: storeNow(t, s), Version: 1})
+	}
+	update(t, s, func(tx Tx) error { return tx.SavePrincipals(all...) })
+	for _, c := range []struct {
+		parts []string
+		most  int
+		want  string
+	}{
+		{[]string{"omar"}, 9, "agent:fix-omar.2 service:omar user:omar"},
+		{[]string{"omar", "user"}, 9, "user:omar"},
+		{[]string{"om_r"}, 9, "user:om_r"}, // and no sign for any letter
+		{[]string{"%"}, 9, ""},
+		{[]string{`\`}, 9, ""},
+		{[]string{"' OR 1=1 --"}, 9, ""},
+		{[]string{"OMAR"}, 9, ""},
+		{[]string{"omar\x00"}, 9, ""},
+		{[]string{"om"}, 2, "agent:fix-omar.2 service:omar"},
+		{nil, 1, "agent:fix-omar.2"},
+	} {
+		var got []string
+		for _, p := range read(t, s, func(tx Tx) ([]access.Principal, error) { return tx.PrincipalsNamed(c.parts, c.most) }) {
+			got = append(got, string(p.ID))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%q, %d: %v", c.parts, c.most, got)
+		}
+	}
 }
 
 func principalsAndLogins(t *testing.T, s Store) {

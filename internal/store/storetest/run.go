@@ -117,7 +117,7 @@ var cases = []struct {
 	{"ExtensionRaisesTheEnd", extensionRaisesTheEnd},
 	{"Rules", rules},
 	{"Reviews", reviews},
-	{"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
+	{"PrincipalsNamed", principalsNamed}, {"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
 	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
 	{"Tallies", tallies},
 	{"Held", held},

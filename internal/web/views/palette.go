@@ -1,6 +1,11 @@
 package views
 
-import "time"
+import (
+	"time"
+
+	"stint/internal/api"
+	"stint/internal/web/words"
+)
 
 // Palette is what one can go to or ask for, as far as a few words match.
 type Palette struct {
@@ -26,6 +31,39 @@ type Shortcuts struct {
 	Held       []Held
 	Favourites []Favourite
 	Again      []Wish
+}
+
+// Named are people and policies that were looked for by name. All says that the visitor may
+// see the pages of the people, and not just their lines in the lists.
+type Named struct {
+	All      bool
+	People   []api.User
+	Policies []string
+}
+
+// KindIcon is the picture of a kind of principal.
+func KindIcon(id string) string { return kindIcon(id) }
+
+// TabOf is the list in which somebody stands.
+func TabOf(u api.User) PeopleTab {
+	switch {
+	case u.Kind == "agent":
+		return TabAgents
+	case u.Kind == "service":
+		return TabServices
+	case u.Sponsor != "":
+		return TabVendors
+	}
+	return TabPeople
+}
+
+// WhoNote says what kind of principal somebody is.
+func WhoNote(u api.User) string {
+	note := words.PaletteKinds[string(TabOf(u))]
+	if u.Disabled {
+		note += " · " + words.PeopleDisabled
+	}
+	return note
 }
 
 // TypeIcon is the picture of a kind of target.

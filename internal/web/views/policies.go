@@ -107,11 +107,14 @@ func (p PolicyPage) tabs() (out []ui.Tab) {
 	return out
 }
 
+// PolicyDeletes is the mode of an edit that deletes the policy.
+const PolicyDeletes = "delete"
+
 // PolicyEdit is a policy as it is being changed, in a form or as source.
 type PolicyEdit struct {
 	New    bool
 	Name   string // of the policy that is changed
-	Mode   string // form or source
+	Mode   string // form, source or PolicyDeletes
 	Form   PolicyForm
 	Lacks  []string // what the form has no place for; then there is none
 	Text   string
@@ -132,6 +135,23 @@ func (e PolicyEdit) action() string {
 		return "/new-policy"
 	}
 	return "/policies/" + url.PathEscape(e.Name)
+}
+
+// deletes reports whether the change is that it goes.
+func (e PolicyEdit) deletes() bool { return e.Mode == PolicyDeletes }
+
+// does is the button that makes the change.
+func (e PolicyEdit) does() string {
+	second := len(e.Changes.Diff.Second) > 0 && e.Changes.Diff.TwoPersons
+	switch {
+	case e.deletes() && second:
+		return words.PolicyProposeDeletion
+	case e.deletes():
+		return words.PolicyDelete
+	case second:
+		return words.PolicyPropose
+	}
+	return words.PolicyApply
 }
 
 // lines are the numbers beside the text, as many as it may come to have.

@@ -14,6 +14,8 @@ const (
 	PaletteAgain       = "Again"
 	PaletteAsk         = "Request"
 	PaletteBundles     = "Bundles"
+	PalettePeople      = "People & agents"
+	PalettePolicies    = "Policies"
 	PalettePages       = "Pages"
 	PaletteLook        = "Look further"
 	PaletteNothing     = "Nothing matches. Less is more: try a part of the name."
@@ -67,3 +69,6 @@ func PaletteLookFor(query, page string) string { return "Look for “" + query +
 
 // PaletteUntil is when something ends.
 func PaletteUntil(text string) string { return "until " + text }
+
+// PaletteKinds are the kinds of those whom one can look for, one of them.
+var PaletteKinds = map[string]string{"people": "person", "vendors": "vendor", "services": "service", "agents": "agent"}

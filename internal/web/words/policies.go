@@ -242,3 +242,18 @@ const PolicyTestExample = "tests:\n- name: guests wait for a yes\n  principal: {
 func PolicyAsked(who, role, resource string) string {
 	return Subject(who) + ", " + role + " on " + resource
 }
+
+// Words of deleting a policy.
+const (
+	PolicyDeleteIs        = "Delete this policy…"
+	PolicyDeleteLook      = "See what deleting it changes"
+	PolicyDeleteWhat      = "You see first who would lose or gain what, and which live grants would end. Tests that are kept with it do not count: they go with it."
+	PolicyDeleteNoTests   = "No tests are kept with the other policies."
+	PolicyDeleteMoved     = "Look at what deleting it as it stands now changes."
+	PolicyDelete          = "Delete it"
+	PolicyProposeDeletion = "Propose its deletion to a second person"
+	PolicyKeepIt          = "Keep it"
+)
+
+// PolicyDeleteAsk asks whether one is meant to go.
+func PolicyDeleteAsk(name string) string { return "Delete " + name + "?" }

@@ -3,9 +3,18 @@ package simstore
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"stint/internal/access"
 )
+
+// PrincipalsNamed lists so many of those whose id has all the parts in it, by name.
+func (tx *Tx) PrincipalsNamed(parts []string, limit int) ([]access.Principal, error) {
+	found, err := tx.partiesThat(func(p access.Principal) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(string(p.ID), part) })
+	})
+	return found[:min(len(found), limit)], err
+}
 
 // PrincipalsOf lists the vendors and agents that a principal answers for, by name.
 func (tx *Tx) PrincipalsOf(by access.PrincipalID) ([]access.Principal, error) {
