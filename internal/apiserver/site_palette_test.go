@@ -56,7 +56,7 @@ func TestPaletteNames(t *testing.T) {
 			t.Errorf("%s finds a policy by its text", g.name)
 		}
 	}
-	for _, q := range []string{"%", "_", "%%%", "user:_", "' OR '1'='1", `\`, `"; DROP TABLE principals; --`, "*", "<script>alert(1)</script>", "\x00", "\xff\xfe", "ｍｉｒａ", "user:mira%", strings.Repeat("a ", 4000), strings.Repeat("%", 5000)} {
+	for _, q := range []string{"%", "_", "%%%", "user:_", "' OR '1'='1", `\`, `"; DROP TABLE principals; --`, "*", "<script>alert(1)</script>", "\x00", "\xff\xfe", "ｍｉｒａ", "user:mira%", strings.Repeat("zq ", 4000), strings.Repeat("%", 5000)} {
 		for _, g := range []*guest{root, mira} {
 			p := find(g, q)
 			if strings.Contains(p, `href="/people/user:`) && q != ":" || strings.Contains(p, "<script>alert") {

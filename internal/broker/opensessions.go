@@ -57,13 +57,18 @@ func (c *countCache) put(es []access.Entitlement, seen []connector.Observation, 
 	}
 }
 
-// OpenSessions lists so many active grants that the caller may see, the newest first, with
-// the sessions that their targets have open for them now. It asks the targets and changes
+// OpenSessions lists so many grants that the caller may see and that are active, or ended
+// and not read back as gone, the newest first, with the sessions that their targets have
+// open for them now. Owners see those at what they own. It asks the targets and changes
 // nothing; one that does not answer is not known, and keeps none of the others. next is
 // the before of what is older; empty after the last.
 func (b *Broker) OpenSessions(ctx context.Context, c Caller, before access.GrantID, n int) (all []Open, next access.GrantID, err error) {
 	n = min(n, openAtMost)
-	vs, err := b.Grants(ctx, c, access.GrantQuery{States: []access.GrantState{access.Active}, Before: before, Limit: n + 1})
+	q := access.GrantQuery{States: []access.GrantState{access.Active, access.Ending}, Before: before, Limit: n + 1}
+	vs, err := b.Grants(ctx, c, q)
+	if err == nil && !c.Principal.Admin && !c.Principal.Auditor && c.Glass == nil {
+		vs, err = b.openAtOwned(ctx, c, q, vs)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -91,7 +96,14 @@ func (b *Broker) OpenSession(ctx context.Context, c Caller, id access.RequestID)
 		if err != nil {
 			return err
 		}
-		if g.Request != r.ID || g.State != access.Active || !c.Principal.Admin && !c.Principal.Auditor && g.Principal != c.Principal.ID {
+		set, err := b.documents(tx)
+		if err != nil {
+			return err
+		}
+		if g.Request != r.ID || g.State != access.Active && g.State != access.Ending {
+			return errNotFound
+		}
+		if !c.Principal.Admin && !c.Principal.Auditor && g.Principal != c.Principal.ID && !c.ownsAll(set, r.Targets) {
 			return errNotFound
 		}
 		vs, err = grantViews(tx, []access.Grant{g})
@@ -108,6 +120,36 @@ func (b *Broker) OpenSession(ctx context.Context, c Caller, id access.RequestID)
 		return Open{}, err
 	}
 	return all[0], nil
+}
+
+// ownedAtMost is at how many resources of an owner is looked.
+const ownedAtMost = 100
+
+// openAtOwned adds the grants on resources that the caller owns.
+func (b *Broker) openAtOwned(ctx context.Context, c Caller, q access.GrantQuery, vs []View) ([]View, error) {
+	set, err := b.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	looked := 0
+	for _, r := range set.Resources() {
+		if looked == ownedAtMost {
+			break
+		}
+		if !c.owns(set, r.Name) {
+			continue
+		}
+		looked++
+		q.Resource = r.Name
+		more, err := b.Grants(ctx, c, q)
+		if err != nil {
+			return nil, err
+		}
+		vs = append(vs, more...)
+	}
+	slices.SortFunc(vs, func(x, y View) int { return strings.Compare(string(y.Grant.ID), string(x.Grant.ID)) })
+	vs = slices.CompactFunc(vs, func(x, y View) bool { return x.Grant.ID == y.Grant.ID })
+	return vs[:min(len(vs), q.Limit)], nil
 }
 
 func (b *Broker) countOpen(ctx context.Context, vs []View) ([]Open, error) {

@@ -207,7 +207,7 @@ var everyPage = map[string]string{
 	"GET /settings": "/settings", "GET /settings/checks": "/settings/checks",
 	"GET /{$}": "/", "GET /login": "/login?ended", "GET /device": "/device?code=" + url.QueryEscape(nasty), "GET /signins": "/signins", "GET /enroll": "/enroll",
 	"GET /passkeys": "/passkeys", "GET /passkeys/{id}": "/passkeys/x", "GET /recovery": "/recovery", "GET /requests": "/requests", "GET /r/{id}": "/r/x", "GET /_ui": "/_ui",
-	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette?q=x",
+	"GET /you": "/you", "GET /request": "/request", "GET /palette": "/palette",
 	"GET /policies": "/policies?q=" + url.QueryEscape(nasty), "GET /policies/{name}": "/policies/x", "GET /new-policy": "/new-policy", "GET /proposals": "/proposals", "GET /proposals/{id}": "/proposals/x",
 	"GET /sessions": "/sessions", "GET /sessions/{id}": "/sessions/x",
 	"GET /audit": auditAttack, "GET /audit/{seq}": "/audit/7",

@@ -14,7 +14,10 @@ func (s *stand) Sessions(context.Context, Visitor, string) (views.OpenSessions, 
 	x, err := s.Session(context.Background(), Visitor{}, "x")
 	y := x
 	y.Open, y.Mine, y.LastActive = 2, true, time.Now()
-	return views.OpenSessions{Items: []views.OpenSession{x, y}, Before: nasty, Next: nasty}, err
+	z, g := y, *y.Grant
+	g.State = api.GrantEnding
+	z.Grant, z.Open = &g, -1
+	return views.OpenSessions{Items: []views.OpenSession{x, y, z}, Before: nasty, Next: nasty}, err
 }
 
 func (s *stand) Session(context.Context, Visitor, string) (views.OpenSession, error) {
@@ -30,6 +33,9 @@ func TestSessions(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
+	}
+	if strings.Count(text, "End the grant") != 1 || strings.Count(text, ">ending<") != 1 {
+		t.Error("what was ended is not said to be ending, or can be ended again")
 	}
 	if strings.Contains(text, "none open") || strings.Contains(text, "disabled") {
 		t.Error("the page says what nobody knows, or has a dead button")

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"time"
 
+	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/words"
 )
@@ -30,6 +31,8 @@ func (m OpenSessions) older() string { return "/sessions?before=" + url.QueryEsc
 
 func (x OpenSession) state() (ui.Tone, string) {
 	switch {
+	case x.ending():
+		return ui.Warn, words.SessionsEnding
 	case x.Open < 0:
 		return ui.Warn, words.SessionsUnknown
 	case x.Open == 0:
@@ -37,6 +40,9 @@ func (x OpenSession) state() (ui.Tone, string) {
 	}
 	return ui.Good, words.SessionsOpen(x.Open)
 }
+
+// ending reports whether it was ended, and the target has not said yet that it is gone.
+func (x OpenSession) ending() bool { return x.Grant != nil && x.Grant.State == api.GrantEnding }
 
 func (x OpenSession) href() string { return "/sessions/" + x.ID }
 

@@ -14,6 +14,8 @@ const (
 	SessionsRecordingNote = "Nothing is recorded so far: people connect straight to the target. Stint asks the target what is open, and has it closed at the end. Recording comes with gateways."
 	SessionsIdle          = "none open"
 	SessionsUnknown       = "not known"
+	SessionsEnding        = "ending"
+	SessionEndingNote     = "It was ended. It stays here until the target has said that nothing of it is left."
 	SessionsUnknownNote   = "The target did not say. What ends the grant ends them all the same."
 	SessionLast           = "Last active"
 	SessionRead           = "Asked"
