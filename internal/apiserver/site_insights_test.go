@@ -1,10 +1,13 @@
 package apiserver
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"stint/internal/api"
 )
@@ -43,6 +46,30 @@ func TestInsights(t *testing.T) {
 		t.Errorf("numbers lead to %d lists: %v", len(seen), seen)
 	}
 	root.get("/insights/list?of=requests&outcome=denied").want(t, http.StatusOK, "gus", asked)
+	// Where the log has just that, the number leads there, too.
+	log := regexp.MustCompile(`href="(/audit\?[^"]*)"`)
+	for at, says := range map[string]string{"/insights": "mira", "/insights/list?of=requests&outcome=denied": "denied", "/insights/list?of=removals": "is gone",
+		"/insights/list?of=requests&day=" + time.Now().UTC().Format(time.DateOnly): "asked for"} {
+		found := false
+		for _, l := range log.FindAllStringSubmatch(root.get(at).want(t, http.StatusOK).text, -1) {
+			if to := html.UnescapeString(l[1]); strings.Contains(to, "type=") {
+				found = true
+				root.until(to, says)
+				gus.get(to).want(t, http.StatusOK)
+				if x := gus.get(to).text; strings.Contains(x, "mira has") || strings.Contains(x, "of mira") || strings.Contains(x, "4711") {
+					t.Errorf("gus sees records of others at %s", to)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s does not lead to the log", at)
+		}
+	}
+	for _, at := range []string{"outcome=automatic", "outcome=failed", "bin=1"} {
+		if p := root.get("/insights/list?of=requests&" + at); strings.Contains(p.text, "The records of these days") {
+			t.Errorf("%s leads to a search that finds something else", at)
+		}
+	}
 	root.get("/insights/list?of=requests&outcome=expired").want(t, http.StatusOK, "There is nothing in these days that fits")
 	for _, bad := range []string{"", "?of=votes", "?of=requests&outcome=%3Cscript%3E", "?of=requests&day=2026-13-01", "?of=requests&day=tomorrow", "?of=requests&bin=-1", "?of=requests&bin=99",
 		"?of=removals&from=-1", "?of=removals&from=99999999999999999999"} {

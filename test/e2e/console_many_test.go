@@ -172,6 +172,7 @@ func TestConsoleManyStreams(t *testing.T) {
 	}
 	omar.keys("ga")
 	omar.see("You hold no privileges right now.")
+	omar.until("it hears keys", `document.readyState === "complete" && location.pathname === "/" ? "yes" : "no"`)
 	omar.keys("gp")
 	omar.see("Nothing waits for you")
 	omar.unbroken("beside fifty streams")

@@ -43,6 +43,7 @@ func TestConsoleSessions(t *testing.T) {
 			psql := s.As("mira").Command(lasts, "db", "orders-db", "--as", "reader", "--for", "30m", "--why", "order 4711 hangs, "+l.name, "--", "-c", "select pg_sleep(600)")
 			var said strings.Builder
 			psql.Stdout, psql.Stderr = &said, &said
+			psql.WaitDelay = 5 * time.Second
 			must(t, psql.Start())
 			done := make(chan error, 1)
 			go func() { done <- psql.Wait() }()

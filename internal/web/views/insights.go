@@ -126,6 +126,32 @@ func (x Insight) removals(day string, over, open bool) string {
 	return InsightQuery{Of: "removals", Days: x.Days, Day: day, Bin: -1, Over: over, Open: open}.Address()
 }
 
+// dayLog is the log of one day, of one kind of record.
+func dayLog(day time.Time, kind string) string {
+	from := day.UTC().Truncate(24 * time.Hour)
+	return AuditQuery{Since: from.Format(time.RFC3339), Until: from.AddDate(0, 0, 1).Format(time.RFC3339), Fields: map[string]string{"type": kind}}.Href()
+}
+
+// logTypes are the records of an outcome, where there is one kind of them. What was granted
+// at once is no kind of its own, nor is what could not be set up.
+var logTypes = map[string]string{"": "request.submitted", "approved": "request.approved", "denied": "request.denied", "expired": "request.expired", "withdrawn": "request.cancelled",
+	"break-glass": "breakglass.opened", "waiting": "request.submitted"}
+
+// log is where the log has what the list is about; empty where no search finds just that.
+func (q InsightQuery) log() string {
+	kind := logTypes[q.Outcome]
+	if q.Of == "removals" {
+		kind = "grant.ended"
+	}
+	if kind == "" || q.Bin >= 0 || q.Over || q.Open {
+		return ""
+	}
+	if day, err := time.Parse(time.DateOnly, q.Day); err == nil {
+		return dayLog(day, kind)
+	}
+	return AuditQuery{Range: strconv.Itoa(q.Days) + "d", Fields: map[string]string{"type": kind}}.Href()
+}
+
 func isoDay(t time.Time) string   { return t.UTC().Format("2006-01-02") }
 func shortDay(t time.Time) string { return t.UTC().Format("2 Jan") }
 
@@ -191,7 +217,12 @@ func (x Insight) hours() (c chart.Bars, caption string, columns []ui.Column, row
 		}
 		total += d.JIT
 		c.Bars = append(c.Bars, chart.Bar{Label: shortDay(d.At), Title: words.InsightsHoursTitle(shortDay(d.At), d.JIT, stand, d.Known), Values: []float64{stand, d.JIT}})
-		rows = append(rows, []Cell{{Text: isoDay(d.At)}, {Text: text, Number: true}, {Text: words.Hours(d.JIT), Number: true}})
+		day := Cell{Text: isoDay(d.At)}
+		if d.JIT > 0 { // what came and went on that day
+			day.Href = dayLog(d.At, "grant")
+			c.Bars[len(c.Bars)-1].Href = day.Href
+		}
+		rows = append(rows, []Cell{day, {Text: text, Number: true}, {Text: words.Hours(d.JIT), Number: true}})
 	}
 	if then == x.Standing {
 		since = ""

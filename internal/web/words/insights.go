@@ -72,6 +72,9 @@ const (
 	InsightsBadListNext  = "go back to /insights and follow a number there"
 )
 
+// InsightsInLog leads to the records.
+const InsightsInLog = "The records of these days in the log, by when they were written"
+
 // InsightsOutcomeNames are what became of requests, by key.
 var InsightsOutcomeNames = map[string]string{"automatic": "At once", "approved": "Approved", "denied": "Denied", "expired": "Nobody answered",
 	"withdrawn": "Withdrawn", "failed": "Failed to set up", "break-glass": "Break glass", "waiting": "Waiting"}
