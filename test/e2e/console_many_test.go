@@ -179,7 +179,8 @@ func TestConsoleManyStreams(t *testing.T) {
 }
 
 // TestConsoleManyGrants has one person hold 500 grants on a real database, and looks at
-// their page: it is no wider than the screen, can be used, and its clocks go.
+// their page: it shows the first of them and leads to the others, is no wider than the
+// screen, can be used, and its clocks go.
 func TestConsoleManyGrants(t *testing.T) {
 	ctx, s := manyStage(t)
 	const many = 500
@@ -257,6 +258,16 @@ func TestConsoleManyGrants(t *testing.T) {
 	vic.keys("\r")
 	vic.see("read back as gone")
 	vic.see("499")
+	first50 := vic.js(`[...document.querySelectorAll("#held [data-item]")].map((e) => e.dataset.item).join()`)
+	if n := strings.Count(first50, ",") + 1; n != 50 {
+		t.Errorf("%d of 499 grants are on the first page", n)
+	}
+	vic.tabTo(`#held a[rel=next]`)
+	vic.keys("\r")
+	vic.until("the next ones", `location.search && document.querySelector("#held [data-item]") ? "yes" : "no"`)
+	if vic.js(`[...document.querySelectorAll("#held [data-item]")].map((e) => e.dataset.item).join()`) == first50 {
+		t.Error("the next ones are the first again")
+	}
 	vic.unbroken("500 grants")
 }
 

@@ -98,7 +98,7 @@ func TestConsoleSessions(t *testing.T) {
 				paused = false
 				omar.see("Nothing is active.")
 			} else {
-				omar.see("read back as gone")
+				omar.see("Read back as gone")
 				omar.open("/sessions")
 				omar.see("Nothing is active.")
 			}
