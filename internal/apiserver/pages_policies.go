@@ -98,8 +98,15 @@ func (d doors) Policies(ctx context.Context, v web.Visitor, query string, after 
 	all := set.Policies()
 	out.Empty = len(all) == 0
 	wanted := strings.Fields(strings.ToLower(query))
+	sources := d.broker.MayDocument(ctx, who) == nil
 	all = slices.DeleteFunc(all, func(r policy.Rule) bool {
-		text := strings.ToLower(docs[string(r.Name)].Text + " " + docs[string(r.Name)].File)
+		doc := docs[string(r.Name)]
+		text := doc.Text
+		if !sources { // what they may not read they do not find either
+			c := policyCard(r, doc)
+			text = strings.Join(append(c.Lines, c.Name, c.Description, c.Sentence), " ")
+		}
+		text = strings.ToLower(text + " " + doc.File)
 		return slices.ContainsFunc(wanted, func(w string) bool { return !strings.Contains(text, w) })
 	})
 	out.Total = len(all)
@@ -271,8 +278,8 @@ func (d doors) CheckPolicy(ctx context.Context, v web.Visitor, e views.PolicyEdi
 	}
 	ch.Tests = testsOf(runs)
 	done, err := d.broker.Apply(ctx, who, files, true)
-	if err != nil {
-		ch.MayNot = problemOf(err, "")
+	if ch.MayNot, err = refusal(err); err != nil {
+		return e, err
 	}
 	ch.Alone = done.Alone
 	e.Changes = ch
@@ -297,11 +304,21 @@ func (d doors) checkDeletion(ctx context.Context, who broker.Caller, set *policy
 	ch := &views.PolicyChanges{Diff: *toDiff(w.Version, w.Diff, w.Ends), Replay: toReplay(w.Replay), Tests: testsOf(w.Tests), Alone: w.Alone,
 		Checked: hashText(fmt.Sprintf("%d\ndelete %s\n%s", e.Base, e.Name, doc.Text))}
 	ch.Diff.Partial, ch.Diff.TwoPersons, ch.Diff.Second, ch.Diff.Warnings = w.Partial, w.InForce, graves(w.Grave), problems(w.Warnings)
-	if w.MayNot != nil {
-		ch.MayNot = problemOf(w.MayNot, "")
+	if ch.MayNot, err = refusal(w.MayNot); err != nil {
+		return e, err
 	}
 	e.Changes = ch
 	return e, nil
+}
+
+// refusal is why somebody may not make a change, or may not make this one; what is wrong
+// with the store or with us is no such thing.
+func refusal(err error) (*api.Error, error) {
+	switch access.KindOf(err) {
+	case access.Denied, access.Conflict, access.Invalid:
+		return problemOf(err, ""), nil
+	}
+	return nil, err
 }
 
 // problemInEdit shows what is wrong with documents beside the text; what is wrong with the

@@ -74,7 +74,7 @@ func (d doors) Request(ctx context.Context, v web.Visitor, id string) (web.Case,
 			return web.Case{}, err
 		}
 	}
-	if x.Grant != nil && !x.Grant.Over() {
+	if x.Grant != nil && !x.Grant.Over() && x.Grant.State != access.Ending { // it was ended: a button would say that it was not
 		switch {
 		case out.Mine:
 			out.End = "end"

@@ -30,11 +30,11 @@ func (d doors) Sessions(ctx context.Context, v web.Visitor, before string) (view
 	if err != nil {
 		return out, err
 	}
-	all, next, err := d.broker.OpenSessions(ctx, callBy(c).asked(nil), access.GrantID(before), shownOpen)
-	for _, x := range all {
+	l, err := d.broker.OpenSessions(ctx, callBy(c).asked(nil), access.GrantID(before), shownOpen)
+	for _, x := range l.Open {
 		out.Items = append(out.Items, d.openSession(set, c, x))
 	}
-	out.Next = string(next)
+	out.Next, out.Cut = string(l.Next), l.Cut
 	return out, err
 }
 

@@ -48,7 +48,7 @@ func TestInsights(t *testing.T) {
 	root.get("/insights/list?of=requests&outcome=denied").want(t, http.StatusOK, "gus", asked)
 	// Where the log has just that, the number leads there, too.
 	log := regexp.MustCompile(`href="(/audit\?[^"]*)"`)
-	for at, says := range map[string]string{"/insights": "mira", "/insights/list?of=requests&outcome=denied": "denied", "/insights/list?of=removals": "is gone",
+	for at, says := range map[string]string{"/insights": "mira", "/insights/list?of=removals": "is gone",
 		"/insights/list?of=requests&day=" + time.Now().UTC().Format(time.DateOnly): "asked for"} {
 		found := false
 		for _, l := range log.FindAllStringSubmatch(root.get(at).want(t, http.StatusOK).text, -1) {
@@ -65,7 +65,7 @@ func TestInsights(t *testing.T) {
 			t.Errorf("%s does not lead to the log", at)
 		}
 	}
-	for _, at := range []string{"outcome=automatic", "outcome=failed", "bin=1"} {
+	for _, at := range []string{"outcome=automatic", "outcome=denied", "outcome=failed", "outcome=waiting", "bin=1"} {
 		if p := root.get("/insights/list?of=requests&" + at); strings.Contains(p.text, "The records of these days") {
 			t.Errorf("%s leads to a search that finds something else", at)
 		}

@@ -329,6 +329,9 @@ func (b *Broker) change(ctx context.Context, e editing) (out Applied, err error)
 		if err := tx.SaveDocuments(v+1, body); err != nil {
 			return err
 		}
+		if err := forgetTests(tx, fx, changes, e.by.Actor); err != nil {
+			return err
+		}
 		facts := map[string]string{"changes": describe(changes)}
 		maps.Copy(facts, e.facts)
 		if out.Alone {

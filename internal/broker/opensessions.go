@@ -59,26 +59,80 @@ func (c *countCache) put(es []access.Entitlement, seen []connector.Observation, 
 	}
 }
 
+// OpenList is a part of the open grants that somebody may see.
+type OpenList struct {
+	Open []Open
+	Next access.GrantID // the before of what is older; empty after the last
+	// Cut tells that the caller owns more resources than were looked at.
+	Cut bool
+}
+
 // OpenSessions lists so many grants that the caller may see and that are active, or ended
 // and not read back as gone, the newest first, with the sessions that their targets have
 // open for them now. Owners see those at what they own. It asks the targets and changes
-// nothing; one that does not answer is not known, and keeps none of the others. next is
-// the before of what is older; empty after the last.
-func (b *Broker) OpenSessions(ctx context.Context, c Caller, before access.GrantID, n int) (all []Open, next access.GrantID, err error) {
+// nothing; one that does not answer is not known, and keeps none of the others.
+func (b *Broker) OpenSessions(ctx context.Context, c Caller, before access.GrantID, n int) (l OpenList, err error) {
 	n = min(n, openAtMost)
 	q := access.GrantQuery{States: []access.GrantState{access.Active, access.Ending}, Before: before, Limit: n + 1}
-	vs, err := b.Grants(ctx, c, q)
-	if err == nil && !c.Principal.Admin && !c.Principal.Auditor && c.Glass == nil {
-		vs, err = b.openAtOwned(ctx, c, q, vs)
-	}
+	var vs []View
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) (err error) {
+		l, vs = OpenList{}, nil
+		var gs []access.Grant
+		if c.Principal.Admin || c.Principal.Auditor {
+			gs, err = tx.Grants(q)
+		} else {
+			gs, l.Cut, err = b.openFor(tx, c, q)
+		}
+		if err != nil {
+			return err
+		}
+		if len(gs) > n {
+			gs, l.Next = gs[:n], gs[n-1].ID
+		}
+		vs, err = grantViews(tx, gs)
+		return err
+	})
 	if err != nil {
-		return nil, "", err
+		return OpenList{}, err
 	}
-	if len(vs) > n {
-		vs, next = vs[:n], vs[n-1].Grant.ID
+	l.Open, err = b.countOpen(ctx, c.only(vs))
+	return l, err
+}
+
+// ownedAtMost is at how many resources of an owner is looked.
+const ownedAtMost = 100
+
+// openFor are the caller's own grants and those at what they own.
+func (b *Broker) openFor(tx Tx, c Caller, q access.GrantQuery) (gs []access.Grant, cut bool, err error) {
+	own := q
+	own.Principal = c.Principal.ID
+	if gs, err = tx.Grants(own); err != nil || c.Glass != nil {
+		return gs, false, err
 	}
-	all, err = b.countOpen(ctx, vs)
-	return all, next, err
+	set, err := b.documents(tx)
+	if err != nil {
+		return nil, false, err
+	}
+	looked := 0
+	for _, r := range set.Resources() {
+		if !c.owns(set, r.Name) {
+			continue
+		}
+		if looked == ownedAtMost {
+			cut = true
+			break
+		}
+		looked++
+		q.Resource = r.Name
+		more, err := tx.Grants(q)
+		if err != nil {
+			return nil, false, err
+		}
+		gs = append(gs, more...)
+	}
+	slices.SortFunc(gs, func(x, y access.Grant) int { return strings.Compare(string(y.ID), string(x.ID)) })
+	gs = slices.CompactFunc(gs, func(x, y access.Grant) bool { return x.ID == y.ID })
+	return gs[:min(len(gs), q.Limit)], cut, nil
 }
 
 // OpenSession is the one of the request, which the caller sees where they would see it among
@@ -122,36 +176,6 @@ func (b *Broker) OpenSession(ctx context.Context, c Caller, id access.RequestID)
 		return Open{}, err
 	}
 	return all[0], nil
-}
-
-// ownedAtMost is at how many resources of an owner is looked.
-const ownedAtMost = 100
-
-// openAtOwned adds the grants on resources that the caller owns.
-func (b *Broker) openAtOwned(ctx context.Context, c Caller, q access.GrantQuery, vs []View) ([]View, error) {
-	set, err := b.Documents(ctx)
-	if err != nil {
-		return nil, err
-	}
-	looked := 0
-	for _, r := range set.Resources() {
-		if looked == ownedAtMost {
-			break
-		}
-		if !c.owns(set, r.Name) {
-			continue
-		}
-		looked++
-		q.Resource = r.Name
-		more, err := b.Grants(ctx, c, q)
-		if err != nil {
-			return nil, err
-		}
-		vs = append(vs, more...)
-	}
-	slices.SortFunc(vs, func(x, y View) int { return strings.Compare(string(y.Grant.ID), string(x.Grant.ID)) })
-	vs = slices.CompactFunc(vs, func(x, y View) bool { return x.Grant.ID == y.Grant.ID })
-	return vs[:min(len(vs), q.Limit)], nil
 }
 
 func (b *Broker) countOpen(ctx context.Context, vs []View) ([]Open, error) {

@@ -124,6 +124,39 @@ func (b *Broker) SavePolicyTests(ctx context.Context, c Caller, name access.Poli
 	})
 }
 
+// forgetTests drops the tests that are kept with policies that are deleted: nobody could
+// change them any more, and they would fail with every other change.
+func forgetTests(tx Tx, fx *effects, changes []policy.Change, by access.Actor) error {
+	var t policyTests
+	for _, c := range changes {
+		if c.Op != policy.Deleted || !strings.EqualFold(c.Kind, policy.KindPolicy) {
+			continue
+		}
+		if t.Of == nil {
+			var err error
+			if t, err = readPolicyTests(tx); err != nil {
+				return err
+			}
+		}
+		name := access.PolicyName(c.Name)
+		if _, ok := t.Of[name]; !ok {
+			continue
+		}
+		delete(t.Of, name)
+		t.Version++
+		fx.event(access.Event{Type: PolicyTestsSaved, At: tx.Now(), Entity: policyTestsSetting, Version: t.Version, Actor: by,
+			Facts: map[string]string{"policy": c.Name, "bytes": "0"}})
+		body, err := json.Marshal(t)
+		if err != nil {
+			return err
+		}
+		if err := tx.SaveSetting(policyTestsSetting, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func testFile(name access.PolicyName, text string) policy.File {
 	return policy.File{Name: string(name) + policy.TestSuffix, Text: text}
 }

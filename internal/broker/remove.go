@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	if err != nil {
 		b.storeTrouble(ctx, "claiming removals", err)
 		b.giveBack(ctx, owner)
+	}
+	if err == nil && len(es) > 0 && time.Since(asked) >= lease {
+		es = b.stillDue(ctx, es)
 	}
 	if err != nil || len(es) == 0 {
 		done()
@@ -84,6 +88,31 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 	})
 	cut.Wait()
 	return true
+}
+
+// stillDue leaves out what need not be removed any more, of a claim that was heard of when
+// its lease was over: a failover may have taken back why it was to be removed, and somebody
+// hold it again. Where the store does not answer all of it stays: what is over has to go.
+func (b *Broker) stillDue(ctx context.Context, es []access.Entitlement) []access.Entitlement {
+	ctx, done := context.WithTimeout(ctx, lookWithin)
+	defer done()
+	ids := make([]access.EntitlementID, len(es))
+	for i, e := range es {
+		ids[i] = e.ID
+	}
+	held := map[access.EntitlementID]bool{}
+	err := b.Store.View(ctx, func(tx Tx) error {
+		clear(held)
+		now, err := tx.EntitlementsOf(ids...)
+		for _, e := range now {
+			held[e.ID] = e.State != access.Removing
+		}
+		return err
+	})
+	if err != nil {
+		return es
+	}
+	return slices.DeleteFunc(es, func(e access.Entitlement) bool { return held[e.ID] })
 }
 
 // byConnection parts entitlements by the connection that they were made with:
@@ -160,10 +189,12 @@ func (b *Broker) keepLeases(ctx context.Context, owner string, lease time.Durati
 					lease = b.waits.lease(asked)
 					return tx.RenewLeases(owner, tx.Now().Add(lease))
 				})
+				next := lease / 2
 				if err != nil && ctx.Err() == nil {
 					b.Log.Warn("a lease was not renewed; another may do the same work", "error", err)
+					next = lease / 6 // while there is still some of it
 				}
-				tick.Reset(lease / 2)
+				tick.Reset(next)
 			}
 		}
 	}()

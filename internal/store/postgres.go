@@ -359,6 +359,8 @@ func (db *pgSession) classify(err error) error {
 		return rowTaken(err)
 	case "25006": // read-only transaction
 		return unavailable("store-read-only", "the database takes no changes", err)
+	case "22021", "22P05": // bytes that are no text; an address can hold them
+		return access.Fail(access.Invalid, "no-text", "what was sent is no text").Because("it has a zero byte, or bytes that are not UTF-8").Wrap(err)
 	case "57014", "25P03", "55P03": // cancelled, idle too long, lock not available
 		return gaveUp(err)
 	}

@@ -133,9 +133,8 @@ func dayLog(day time.Time, kind string) string {
 }
 
 // logTypes are the records of an outcome, where there is one kind of them. What was granted
-// at once is no kind of its own, nor is what could not be set up.
-var logTypes = map[string]string{"": "request.submitted", "approved": "request.approved", "denied": "request.denied", "expired": "request.expired", "withdrawn": "request.cancelled",
-	"break-glass": "breakglass.opened", "waiting": "request.submitted"}
+// or denied at once is no kind of its own, nor is what could not be set up or still waits.
+var logTypes = map[string]string{"": "request.submitted", "approved": "request.approved", "expired": "request.expired", "withdrawn": "request.cancelled", "break-glass": "breakglass.opened"}
 
 // log is where the log has what the list is about; empty where no search finds just that.
 func (q InsightQuery) log() string {

@@ -25,6 +25,7 @@ type OpenSession struct {
 type OpenSessions struct {
 	Items        []OpenSession
 	Before, Next string
+	Cut          bool // the visitor owns more resources than were looked at
 }
 
 func (m OpenSessions) older() string { return "/sessions?before=" + url.QueryEscape(m.Next) }

@@ -34,6 +34,7 @@ const (
 	SessionsPages         = "More active grants"
 	SessionsNewest        = "Newest"
 	SessionsOlder         = "Older"
+	SessionsCut           = "You own more than 100 resources, and this page looks at 100 of them. Administrators and auditors see all."
 )
 
 // SessionOf is the heading of one.
