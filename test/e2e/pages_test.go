@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
@@ -45,6 +46,10 @@ func readers(t *testing.T, home string, names ...string) map[string]*reader {
 		t.Cleanup(end)
 		must(t, chromedp.Do(tab, chromedp.Navigate("about:blank")))
 		_, err := chromedp.Run(tab, chromedp.Action[string](func(ctx context.Context, at *chromedp.Target) (string, error) {
+			// Each of them looks at their page: one that is hidden is not followed until it is seen again.
+			if _, err := cdp.Call(ctx, at, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+				return "", err
+			}
 			if _, err := cdp.Call(ctx, at, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 				return "", err
 			}
