@@ -28,18 +28,24 @@ func rowsOf(row *regexp.Regexp, text string) (ids []string) {
 	return ids
 }
 
+// alike is a request as the store has it, for others to be like it.
+func alike(t *testing.T, w *world, c *api.Client) (like access.Request) {
+	t.Helper()
+	r, err := c.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "1h", Reason: "order 4711"}, api.Wait{})
+	check(t, err)
+	check(t, w.store.View(t.Context(), func(tx *store.Tx) (err error) {
+		like, err = tx.Request(access.RequestID(r.ID))
+		return err
+	}))
+	return like
+}
+
 // holder is a world in which mira holds n grants.
 func holder(t *testing.T, n int) (*world, *api.Client, *guest) {
 	w, admin := populated(t)
 	unlimited(w)
 	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
-	r, err := mira.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "1h", Reason: "order 4711"}, api.Wait{})
-	check(t, err)
-	var like access.Request
-	check(t, w.store.View(t.Context(), func(tx *store.Tx) (err error) {
-		like, err = tx.Request(access.RequestID(r.ID))
-		return err
-	}))
+	like := alike(t, w, mira)
 	w.guest("mira").until("/", "stint db db") // the first is active: nothing begins meanwhile
 	fill(t, w.store, like, n-1, live)
 	return w, admin, w.guest("mira")
@@ -159,13 +165,7 @@ func TestApprovalsInPages(t *testing.T) {
 	unlimited(w)
 	gus := w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}})
 	w.as(admin, api.UserAdd{Name: "omar", Groups: []string{"dba"}})
-	r, err := gus.Submit(t.Context(), api.Ask{Resource: "db", Role: "reader", Duration: "1h", Reason: "order 4711"}, api.Wait{})
-	check(t, err)
-	var like access.Request
-	check(t, w.store.View(t.Context(), func(tx *store.Tx) (err error) {
-		like, err = tx.Request(access.RequestID(r.ID))
-		return err
-	}))
+	like := alike(t, w, gus)
 	fill(t, w.store, like, many-1, waiting)
 	omar, guest := w.guest("omar"), w.guest("gus")
 	row := regexp.MustCompile(`id="q-(req_\w+)"`)

@@ -279,7 +279,7 @@ func TestReplay(t *testing.T) {
 	if *shardFlag != "" || *seedFlag != 0 {
 		t.Skip("only in an ordinary run of the tests")
 	}
-	seeds := []uint64{101, 103}
+	seeds := []uint64{101, 102, 103}
 	if testing.Short() {
 		seeds = seeds[:1]
 	}

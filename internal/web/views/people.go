@@ -34,7 +34,7 @@ type People struct {
 	From  int  // how many come before these
 	Total int  // that match
 	All   bool // the reader sees all there are, and not only those whom they answer for
-	Many  bool // that grants are counted among the newest alone
+	Many  bool // that grants are counted among so many alone
 	Size  int  // of a page
 	Now   time.Time
 }
