@@ -301,6 +301,9 @@ type Capabilities struct {
 	Sweepable    bool // Inventory finds everything of ours
 	NativeExpiry bool // the target refuses new sessions by itself after the end
 	SessionKill  bool // TerminateSessions works
+	// Certificates says that sessions open with a certificate that Stint signs. A
+	// credential then says where to go and as whom, and holds no secret.
+	Certificates bool
 	MinTTL       time.Duration
 }
 

@@ -1,0 +1,229 @@
+package host
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"stint/internal/access"
+	"stint/internal/connector/linux"
+)
+
+// hookWithin is how long a log-in may wait for the hook.
+const hookWithin = 20 * time.Second
+
+// PAMSession is what the PAM service of sshd calls, by pam_exec as root, when a session
+// opens and when it closes; env is the environment it is given. An error refuses the
+// session. (pam_exec is part of Linux-PAM, pam_exec(8); sshd tells how it authenticated
+// somebody in SSH_AUTH_INFO_0.)
+//
+// The hook stands twice in the file: as the first line of the session stack, where the
+// environment is still sshd's own (pam_env can let people write into it later), and as
+// the last, because pam_systemd, between the two, moves the session into a cgroup of its
+// own. What the first call found is kept in a file; later calls believe that file and
+// not the environment.
+//
+// It fails closed: a session under a certificate of ours opens in its order's cgroup or
+// not at all. What was authenticated in another way passes untouched.
+func PAMSession(c Config, env []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), hookWithin)
+	defer cancel()
+	return New(c).admit(ctx, env, os.Getppid())
+}
+
+func (c *Connector) admit(ctx context.Context, env []string, sshd int) error {
+	session, err := sessionOf(sshd)
+	if err != nil {
+		return err
+	}
+	switch variable(env, "PAM_TYPE") {
+	case "open_session":
+	case "close_session":
+		return c.dropEntry(session)
+	default:
+		return access.Fail(access.Invalid, "not-a-session", "the hook belongs into the session stack of sshd's PAM service, and nowhere else")
+	}
+	login := variable(env, "PAM_USER")
+	tag, again, err := c.readEntry(session)
+	if err != nil {
+		return err
+	}
+	if !again {
+		if tag, err = c.authenticated(variable(env, "SSH_AUTH_INFO_0")); err != nil || tag == "" {
+			return err
+		}
+	}
+	if err := checkName("account", login); err != nil {
+		return err
+	}
+	return c.locked(ctx, exclusive, func() error {
+		if err := c.stillOpen(login, tag); err != nil {
+			return err
+		}
+		if !again {
+			if err := c.writeEntry(session, tag); err != nil {
+				return err
+			}
+		}
+		return c.enter(tag, session, sshd)
+	})
+}
+
+// stillOpen checks that the line which sshd found is still there.
+func (c *Connector) stillOpen(login string, tag access.Tag) error {
+	lines, err := c.readPrincipals(login)
+	if err != nil {
+		return err
+	}
+	for _, text := range marked(lines, tag) {
+		if l, ok := parseLine(text); ok && l.ends.After(c.Now()) {
+			return nil
+		}
+	}
+	return access.Fail(access.Expired, "access-ended", "the access to "+login+" that this certificate was for has ended")
+}
+
+// authenticated reads from what sshd says how somebody was authenticated whose order it
+// was under; empty when it was not by a certificate of ours. Each line is a method and,
+// for keys, the key.
+func (c *Connector) authenticated(info string) (access.Tag, error) {
+	if strings.TrimSpace(info) == "" {
+		return "", access.Fail(access.Denied, "no-auth-info", "sshd does not say how this session was authenticated").
+			Try("call the hook from the PAM service of an OpenSSH server alone, as the first session line")
+	}
+	var found access.Tag
+	for l := range strings.Lines(info) {
+		f := strings.Fields(l)
+		if len(f) < 3 || f[0] != "publickey" || !strings.Contains(f[1], "-cert-v") {
+			continue
+		}
+		tag, err := c.certified(f[2])
+		switch {
+		case err != nil:
+			return "", err
+		case tag == "":
+		case found != "" && found != tag:
+			return "", access.Fail(access.Denied, "two-orders", "the session was authenticated by certificates for two orders")
+		default:
+			found = tag
+		}
+	}
+	return found, nil
+}
+
+// certified is the order that a certificate is for; empty when it is not of ours. A
+// certificate that cannot be read could be.
+func (c *Connector) certified(text string) (access.Tag, error) {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return "", access.Fail(access.Denied, "bad-certificate", "the certificate cannot be read").Wrap(err)
+	}
+	key, err := ssh.ParsePublicKey(raw)
+	cert, ok := key.(*ssh.Certificate)
+	if err != nil || !ok {
+		return "", access.Fail(access.Denied, "bad-certificate", "the certificate cannot be read").Wrap(err)
+	}
+	ours, err := c.ourKeys()
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(ours, string(cert.SignatureKey.Marshal())) {
+		return "", nil
+	}
+	if cert.CertType == ssh.UserCert && len(cert.ValidPrincipals) == 1 {
+		if tag, ok := linux.PrincipalTag(cert.ValidPrincipals[0]); ok {
+			return tag, nil
+		}
+	}
+	return "", access.Fail(access.Denied, "bad-certificate", "the certificate is not for one order")
+}
+
+// userCA is the file of the keys that sign certificates of people.
+const userCA = "user_ca.pub"
+
+// ourKeys are those, in their wire form.
+func (c *Connector) ourKeys() (keys []string, err error) {
+	text, err := os.ReadFile(filepath.Join(c.Keys, userCA))
+	if err != nil {
+		return nil, err
+	}
+	for l := range strings.Lines(string(text)) {
+		if l = strings.TrimSpace(l); l == "" || l[0] == '#' {
+			continue
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l))
+		if err != nil {
+			return nil, access.Fail(access.Unavailable, "bad-ca", userCA+" has a line that is not a public key").Wrap(err)
+		}
+		keys = append(keys, string(key.Marshal()))
+	}
+	return keys, nil
+}
+
+// An entry is what the first call found, in a file named after the session. It stays
+// until the session closes, or until its process is seen to be gone.
+
+func (c *Connector) entry(session string) string { return filepath.Join(c.Run, session) }
+
+func (c *Connector) readEntry(session string) (tag access.Tag, ok bool, err error) {
+	b, err := os.ReadFile(c.entry(session))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if tag = access.Tag(b); err == nil && !linux.ValidTag(tag) {
+		err = access.Fail(access.Unavailable, "bad-entry", "what is noted of the session cannot be read")
+	}
+	return tag, err == nil, err
+}
+
+// writeEntry needs no fsync: after a restart of the host there is no such session.
+func (c *Connector) writeEntry(session string, tag access.Tag) error {
+	if err := ensureFolder(c.Run, 0o700); err != nil {
+		return err
+	}
+	es, err := os.ReadDir(c.Run)
+	if err != nil {
+		return err
+	}
+	for _, e := range es { // of sshd processes that were killed
+		if pid, ok := entryPID(e.Name()); ok {
+			if now, err := sessionOf(pid); err != nil || now != e.Name() {
+				_ = c.dropEntry(e.Name()) // one too many does no harm
+			}
+		}
+	}
+	return os.WriteFile(c.entry(session), []byte(tag), 0o600)
+}
+
+func entryPID(name string) (int, bool) {
+	rest, ok := strings.CutPrefix(name, sessionPrefix)
+	text, _, _ := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(text)
+	return pid, ok && err == nil
+}
+
+func (c *Connector) dropEntry(session string) error {
+	if err := os.Remove(c.entry(session)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// variable is the value in an environment, empty without it.
+func variable(env []string, name string) string {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}

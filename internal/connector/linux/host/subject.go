@@ -1,0 +1,67 @@
+package host
+
+import (
+	"strconv"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+	"stint/internal/connector/linux"
+)
+
+// subject is an order, understood.
+type subject struct {
+	order connector.Order
+	opt   linux.Options
+	// login is the account; empty for what a sweep found without one, which is then
+	// looked for in every account.
+	login string
+	uid   int   // of the account that was there when this was asked for; -1 while not known
+	err   error // why nothing can be done for it
+}
+
+func newSubject(o connector.Order) *subject {
+	s := &subject{order: o, login: o.Account, uid: -1}
+	s.err = s.read()
+	return s
+}
+
+func (s *subject) read() error {
+	o := s.order
+	if !linux.ValidTag(o.Tag) {
+		return access.Fail(access.Invalid, "bad-tag", "the order's tag does not have the form of a tag")
+	}
+	if o.Mechanism != access.Token {
+		return access.Fail(access.Invalid, "bad-mechanism", "a Linux host does not serve the mechanism "+string(o.Mechanism))
+	}
+	var err error
+	if s.opt, err = linux.ParseOptions(o.Options); err != nil {
+		return err
+	}
+	if s.login != "" {
+		if err := checkName("account", s.login); err != nil {
+			return err
+		}
+	}
+	if o.Creation != "" {
+		n, err := strconv.ParseUint(o.Creation, 10, 31)
+		if err != nil || strconv.FormatUint(n, 10) != o.Creation {
+			return access.Fail(access.Invalid, "bad-creation", "the order's creation identity is not a uid")
+		}
+		s.uid = int(n)
+	}
+	if len(o.Rights) > 0 {
+		return access.Fail(access.Invalid, "bad-right", "a session has no groups of its own: it has those of the account")
+	}
+	return nil
+}
+
+// checkName refuses names that would have to be quoted in the files they go into.
+func checkName(what, name string) error {
+	if linux.ValidName(name) {
+		return nil
+	}
+	return access.Fail(access.Invalid, "bad-name", strconv.Quote(short(name))+" cannot be the name of an "+what).
+		Because("names have 1 to 32 letters, digits, and the marks _ - . after the first")
+}
+
+func short(s string) string { return s[:min(len(s), 64)] }

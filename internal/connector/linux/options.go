@@ -1,0 +1,90 @@
+package linux
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stint/internal/access"
+)
+
+// What a session may forward.
+const (
+	ForwardPorts = "ports"
+	ForwardAgent = "agent"
+	ForwardX11   = "x11"
+)
+
+const (
+	// An address or a network; netip decides which of these texts are.
+	addressPattern = `[0-9a-fA-F.:]{2,39}(/[0-9]{1,3})?`
+	// In the options of a line sshd reads \" as a quote, so that a backslash before the
+	// closing one would open the text again.
+	commandPattern = `[^\x00-\x1f\x7f]{0,999}[^\x00-\x1f\x7f\\]`
+)
+
+// Options are a role's settings, parsed.
+type Options struct {
+	SourceAddress []netip.Prefix // sorted as given; empty: from anywhere
+	ForceCommand  string         // empty: what the person wants
+	Forwarding    []string       // of ForwardPorts, ForwardAgent, ForwardX11
+}
+
+// ParseOptions reads the settings. Documents were checked against the schema; what gets
+// here regardless is refused, with an *access.Error of kind Invalid.
+func ParseOptions(m map[string]string) (Options, error) {
+	var o Options
+	for _, text := range items(m["sourceAddress"]) {
+		p, err := parseNetwork(text)
+		if err != nil {
+			return Options{}, err
+		}
+		o.SourceAddress = append(o.SourceAddress, p)
+	}
+	for _, text := range items(m["forwarding"]) {
+		if !slices.Contains([]string{ForwardPorts, ForwardAgent, ForwardX11}, text) {
+			return Options{}, bad("forwarding", text, "a list of "+ForwardPorts+", "+ForwardAgent+", "+ForwardX11)
+		}
+		if !slices.Contains(o.Forwarding, text) {
+			o.Forwarding = append(o.Forwarding, text)
+		}
+	}
+	o.ForceCommand = m["forceCommand"]
+	if !validCommand(o.ForceCommand) {
+		return Options{}, bad("forceCommand", o.ForceCommand, "one line of at most 1000 bytes that does not end in a backslash")
+	}
+	return o, nil
+}
+
+// parseNetwork reads an address or a network whose host bits are zero: sshd refuses a
+// line with others, and would with it refuse everybody.
+func parseNetwork(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if a, e := netip.ParseAddr(text); e == nil {
+		p, err = netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	if err != nil || p.Addr().Zone() != "" || p != p.Masked() {
+		return netip.Prefix{}, bad("sourceAddress", text, "a list of addresses, or of networks like 10.0.0.0/8 without bits behind the mask")
+	}
+	return p, nil
+}
+
+// validCommand reports whether a line of sshd's can carry the command as it is.
+func validCommand(text string) bool {
+	if len(text) > 1000 || strings.HasSuffix(text, `\`) {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
+func items(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+func bad(name, text, want string) error {
+	return access.Fail(access.Invalid, "bad-option", name+" is "+want).Because("it is " + strconv.Quote(text))
+}
