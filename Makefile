@@ -8,6 +8,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
+# A blank, to write lists as patterns.
+space := $(subst ,, )
+
 STORE  ?= sqlite
 TRIALS ?= 50
 N      ?= 20
@@ -20,7 +23,7 @@ PAIRS  ?= 10m
 UPGRADES ?= 1
 RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
 
-.PHONY: all help build generate setup demo test check unit race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
+.PHONY: all help build generate setup demo test check unit rest race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 
 all: build
 
@@ -45,9 +48,9 @@ setup:
 demo: setup build
 	$(GO) run ./test/demo -bin bin -store $(STORE) $(if $(AUTO),-auto)
 
-## Every test. About 40 minutes on two cores with warm caches, of them fifteen for
-## browsers and five for 200 seeds of the simulation.
-test: setup check build cross unit race e2e
+## Every test. About half an hour on two cores with warm caches, of them ten for
+## browsers and four for 200 seeds of the simulation.
+test: setup check build cross rest race e2e
 	@$(MAKE) --no-print-directory sim SEEDS=200
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=sqlite
 	@$(MAKE) --no-print-directory chaos TRIALS=10 STORE=postgres
@@ -65,6 +68,14 @@ check:
 unit:
 	$(GO) test -timeout 30m ./...
 
+# What the race detector runs only a part of, since it takes minutes there and finds
+# nothing more in the rest; a test keeps the list.
+SAMPLED := TestEverySingleFault TestEndsWithoutTheStore TestRedTeam TestAttacksInTexts
+## What unit runs and race does not: all other packages, and whole what race does in part.
+rest:
+	$(GO) test -timeout 30m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(RACED))")
+	$(GO) test -timeout 30m -run '^($(subst $(space),|,$(SAMPLED)))$$' $(RACED)
+
 ## The packages with goroutines, under the race detector. SQLite itself, C that was
 ## translated, is left out of it: nothing is looked for there, and it takes four times as long.
 race:
@@ -80,9 +91,16 @@ bin/dex: tools/dex/main.go tools/dex/go.mod
 ## what reads directories against a real domain controller, which takes the ports of LDAP.
 ## Pictures of the pages are left in bin/pages, light and dark, for desks and telephones.
 PAGES ?= bin/pages
+# These wait for clocks, disks and directories most of their time: they run beside the others.
+WAITING := TestClockSteps TestTwoAdministratorsAcceptTheClock TestWebhook TestDiskFull TestDatabaseAway TestDiskErrors TestAuditFileFull \
+	TestSequencerBlocked TestNoTemporaryFolder TestDirectoryByThePage TestWhoLeavesIsCut TestPartiesAreCut TestTargetDownAndBack
 e2e: build bin/dex
 	@mkdir -p $(PAGES)
-	PAGES='$(abspath $(PAGES))' $(GO) test -count=1 -tags e2e -timeout 40m ./test/e2e
+	$(GO) test -c -tags e2e -o bin/e2e.test ./test/e2e
+	@cd test/e2e; export PAGES='$(abspath $(PAGES))'; waiting='^($(subst $(space),|,$(strip $(WAITING))))$$'; log=$$(mktemp); \
+	../../bin/e2e.test -test.timeout 40m -test.run "$$waiting" >$$log 2>&1 & beside=$$!; \
+	../../bin/e2e.test -test.timeout 40m -test.skip "$$waiting"; code=$$?; \
+	wait $$beside || code=1; cat $$log; rm -f $$log; exit $$code
 	$(GO) test -count=1 -tags e2e -timeout 10m -run ActiveDirectory ./internal/directory
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.

@@ -1,12 +1,14 @@
 package stint
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -111,4 +113,68 @@ func TestNoCrowdedRooms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestSampledUnderRace checks that `make test` runs whole, in its rest, exactly what
+// the race detector runs only a part of. Otherwise a part would never be run.
+func TestSampledUnderRace(t *testing.T) {
+	text, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(name string) []string {
+		_, after, ok := strings.Cut(string(text), "\n"+name+" ")
+		_, after, assigned := strings.Cut(after, ":= ")
+		line, _, ended := strings.Cut(after, "\n")
+		if !ok || !assigned || !ended {
+			t.Fatalf("the Makefile has no line %s :=", name)
+		}
+		return strings.Fields(line)
+	}
+	sampled := list("SAMPLED")
+	slices.Sort(sampled)
+	var found []string
+	for _, folder := range list("RACED") {
+		folder, deep := strings.CutSuffix(folder, "/...")
+		folder = filepath.Clean(folder)
+		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() && path != folder && !deep {
+				return cmp.Or(err, fs.SkipDir)
+			}
+			if !d.IsDir() && strings.HasSuffix(path, "_test.go") {
+				found = append(found, testsThatAskShort(t, path)...)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(found)
+	if found = slices.Compact(found); !slices.Equal(found, sampled) {
+		t.Errorf("the race detector runs only a part of %v, and `make rest` runs whole %v; mend SAMPLED in the Makefile", found, sampled)
+	}
+}
+
+// testsThatAskShort lists the tests of a file that call testing.Short.
+func testsThatAskShort(t *testing.T, path string) (names []string) {
+	tree, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range tree.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Short" {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "testing" {
+					names = append(names, f.Name.Name)
+				}
+			}
+			return true
+		})
+	}
+	return names
 }
