@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"crypto/ed25519"
+	"net/http"
+	"time"
+)
+
+// MaxHostAnswers is how many answers one poll of an agent brings.
+const MaxHostAnswers = 256
+
+// HostEnrolment is a one-time code with which the agent of a host enrols.
+type HostEnrolment struct {
+	Host      string `json:"host" doc:"The host, by the address of its resources"`
+	Code      Secret `json:"code" doc:"Good once, for stint-agent enroll on that host; it also names the key that orders are signed with"`
+	ExpiresAt Time   `json:"expires_at" doc:"When the code ends"`
+}
+
+// Host is one host with an agent, or with a code for one.
+type Host struct {
+	Host       string   `json:"host" doc:"The address of its resources"`
+	Resources  []string `json:"resources" nullable:"false" doc:"The resources at that address"`
+	State      string   `json:"state" enum:"waiting,enrolled,revoked" doc:"Whether its agent has enrolled"`
+	Agent      string   `json:"agent,omitempty" doc:"The thumbprint of the agent's key"`
+	Version    string   `json:"version,omitempty" doc:"The agent's version"`
+	EnrolledAt Time     `json:"enrolled_at,omitzero" doc:"When it enrolled"`
+	SeenAt     Time     `json:"seen_at,omitzero" doc:"When it asked for orders last; up to half a minute old"`
+	CodeUntil  Time     `json:"code_until,omitzero" doc:"Until when the code that was given out is good"`
+	Silent     bool     `json:"silent" doc:"Whether an enrolled agent has not asked for longer than it should"`
+}
+
+// HostEnroll is what an agent brings to enrol.
+type HostEnroll struct {
+	Code      Secret `json:"code" doc:"The one-time code"`
+	DeviceJWK JWK    `json:"device_jwk" doc:"The agent's public key; the call's proof is by it"`
+	Version   string `json:"version" maxLength:"100" doc:"The agent's version"`
+}
+
+// HostEnrolled is what an agent has to know.
+type HostEnrolled struct {
+	Host         string `json:"host" doc:"What calls for it name"`
+	Installation string `json:"installation" doc:"Whose calls it takes"`
+	OrdersKey    []byte `json:"orders_key" doc:"The public key, Ed25519, that calls are signed with"`
+}
+
+// HostPoll brings answers of an agent and asks for calls.
+type HostPoll struct {
+	Answers    []string `json:"answers,omitempty" maxItems:"256" doc:"Signed answers to calls"`
+	RoomToEnd  int      `json:"room_to_end,omitempty" minimum:"0" maximum:"1024" doc:"How many calls that end access it takes now"`
+	Room       int      `json:"room,omitempty" minimum:"0" maximum:"1024" doc:"How many other calls it takes now"`
+	WaitMillis int64    `json:"wait_ms,omitempty" minimum:"0" maximum:"30000" doc:"How long to wait for calls when there are none"`
+	Version    string   `json:"version,omitempty" maxLength:"100" doc:"The agent's version"`
+}
+
+// HostCalls are calls for the agent that asked.
+type HostCalls struct {
+	Now   Time       `json:"now" doc:"The server's time"`
+	Calls []HostCall `json:"calls" nullable:"false" doc:"Those that end access first"`
+	Rolls []string   `json:"rolls,omitempty" doc:"Signed words of orders keys about those that followed them"`
+}
+
+// HostCall is one signed call.
+type HostCall struct {
+	Call       string `json:"call" doc:"The signed call"`
+	LeftMillis int64  `json:"left_ms" doc:"How long it is good for"`
+}
+
+// EnrollAsHost exchanges a code for the pins of an agent.
+func (c *Client) EnrollAsHost(ctx context.Context, e HostEnroll) (out HostEnrolled, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"host", "enroll"}, in: e, out: &out, noToken: true})
+}
+
+// PollHost brings answers, and fetches calls, for which it waits a while. It makes
+// one attempt: the agent itself tries again.
+func (c *Client) PollHost(ctx context.Context, p HostPoll) (out HostCalls, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"host", "poll"}, in: p, out: &out, noToken: true, wait: time.Duration(p.WaitMillis) * time.Millisecond})
+}
+
+// EnrollHost makes a code for the agent of a resource's host; administrators only.
+func (c *Client) EnrollHost(ctx context.Context, resource string) (out HostEnrolment, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"admin", "hosts", resource, "enroll"}, out: &out})
+}
+
+// RevokeHost ends the enrolment of a host's agent; administrators only.
+func (c *Client) RevokeHost(ctx context.Context, resource string) (out Host, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"admin", "hosts", resource, "revoke"}, out: &out})
+}
+
+// Hosts lists the hosts with agents.
+func (c *Client) Hosts(ctx context.Context) (out Page[Host], err error) {
+	return out, c.do(ctx, call{method: http.MethodGet, path: []string{"admin", "hosts"}, out: &out})
+}
+
+// Sign signs a message by which the device speaks for itself, and not in a call. What
+// kind of message, it says itself, in a form that no proof has.
+func (d *Device) Sign(message []byte) []byte { return ed25519.Sign(d.sign, message) }
+
+// Public is the public half of the signing key.
+func (d *Device) Public() ed25519.PublicKey { return d.sign.Public().(ed25519.PublicKey) }
