@@ -119,7 +119,7 @@ func (d doors) tests(ctx context.Context, since time.Time) (map[string]views.Con
 	out := map[string]views.ConnectionTest{}
 	after := int64(-1)
 	for {
-		recs, err := d.audit.Records(ctx, LogQuery{After: after, Kind: broker.NoteKind, Type: broker.IntegrationTested, Since: since, Limit: testsRead})
+		recs, err := d.audit.Records(ctx, LogQuery{After: after, Type: broker.IntegrationTested, Since: since, Limit: testsRead})
 		if err != nil {
 			return nil, err
 		}

@@ -112,7 +112,7 @@ func (d doors) startApprovers(ctx context.Context, _ broker.Caller, set *policy.
 // startMessage: a test message was sent and arrived, by an integration that is still there.
 func (d doors) startMessage(ctx context.Context, _ broker.Caller, set *policy.Set) (views.StartLine, error) {
 	l := views.StartLine{Key: "message", Title: words.StartMessage, Note: words.StartMessageN, Href: "/settings", Label: words.Settings}
-	err := d.inLog(ctx, LogQuery{Type: broker.IntegrationTested, Kind: broker.NoteKind}, func(ev access.Event) {
+	err := d.inLog(ctx, LogQuery{Type: broker.IntegrationTested}, func(ev access.Event) {
 		if i, ok := set.Integration(ev.Facts["integration"]); ok {
 			if l.Done = l.Done || ev.Facts["ok"] == "yes"; l.Done {
 				l.Said = i.Name
@@ -146,8 +146,7 @@ func (d doors) startRestore(ctx context.Context, _ broker.Caller, _ *policy.Set)
 	return l, err
 }
 
-// inLog tells of the records that a query selects, of the first so many. It names what
-// the records are about, without which the whole log is read for them.
+// inLog tells of the records that a query selects, of the first so many.
 func (d doors) inLog(ctx context.Context, q LogQuery, tell func(access.Event)) error {
 	q.After, q.Limit = -1, startLooks
 	recs, err := d.audit.Records(ctx, q)

@@ -79,8 +79,12 @@ func (tx *Tx) logConds(q LogQuery) (conds []string, args []any) {
 	if q.Before > 0 {
 		where("seq < $?", q.Before)
 	}
-	if q.Type != "" {
+	switch {
+	case q.Type == "":
+	case q.Entity+q.Kind+string(q.Person)+string(q.Resource) == "":
 		where("type = $?", string(q.Type))
+	default: // there are fewer of those than of a type, which SQLite does not know
+		where("type || '' = $?", string(q.Type))
 	}
 	if q.Entity != "" {
 		where("entity = $?", q.Entity)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -209,13 +210,30 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 		p.where("id IN (SELECT id FROM requests WHERE extends <> '' AND extends = $%d)", string(q.Extends))
 	}
 	if q.Voter != "" {
-		p.where("id IN (SELECT request_id FROM votes WHERE voter = $%d)", string(q.Voter))
+		p.votedOn(q)
 	}
 	found, err := page(tx, p, scanRequest, func(r storedRequest) string { return string(r.ID) })
 	if err != nil {
 		return nil, err
 	}
 	return tx.withVotes(found)
+}
+
+// votedOn selects what somebody voted on. Where nothing else selects, a page of their votes
+// is read, and not all that they ever gave.
+func (p *plan) votedOn(q access.RequestQuery) {
+	bound := func(v string) string {
+		p.args = append(p.args, v)
+		return fmt.Sprintf("$%d", len(p.args))
+	}
+	votes := "SELECT request_id FROM votes WHERE voter = " + bound(string(q.Voter))
+	if len(q.States) == 0 && string(q.Principal)+string(q.Person)+string(q.Resource)+string(q.Role)+string(q.Extends) == "" {
+		if q.Before != "" {
+			votes += " AND request_id < " + bound(string(q.Before))
+		}
+		votes += " ORDER BY request_id DESC" + p.atMost(p.limit)
+	}
+	p.conds = append(p.conds, "id IN ("+votes+")")
 }
 
 // DueRequests are pending ones whose DueAt has come: first those whose time is up,

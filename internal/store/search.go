@@ -38,8 +38,8 @@ func (d dialect) clause(c audit.Clause, n int) (string, []any) {
 			}
 			all = append(all, "type IN ("+strings.Join(in, ", ")+")")
 		}
-		if x.Noun != "" { // a slash comes after a dot
-			all = append(all, "type >= "+arg(x.Noun+".")+" AND type < "+arg(x.Noun+"/"))
+		if x.Noun != "" { // a slash comes after a dot; not by the index of types, which has all of them and not those of the stretch
+			all = append(all, "type || '' >= "+arg(x.Noun+".")+" AND type || '' < "+arg(x.Noun+"/"))
 		}
 		for _, b := range x.Holds {
 			if d.arrays {
@@ -163,7 +163,7 @@ func (s *Store) Tally(ctx context.Context, q LogQuery, steps int) (t Tally, err 
 		return t, access.Fail(access.Invalid, "bad-time", "what is counted has a beginning and a later end")
 	}
 	step := (span + int64(steps) - 1) / int64(steps)
-	known, read := s.written.get(), written{}
+	var read written
 	defer func() {
 		if err == nil {
 			s.written.keep(read)
@@ -183,7 +183,7 @@ func (s *Store) Tally(ctx context.Context, q LogQuery, steps int) (t Tally, err 
 			}
 		}
 		if q.plain() && high-low <= keepWritten {
-			ats, ok, err := tx.writtenAt(known, low, high)
+			ats, ok, err := tx.writtenAt(s.written.from(low), low, high)
 			if err != nil {
 				return err
 			}

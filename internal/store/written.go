@@ -9,8 +9,12 @@ import (
 // read once: to count twenty thousand for the picture over the log took the database 25 ms
 // each time.
 
-// keepWritten bounds the records of which that is kept; eight bytes each.
-const keepWritten = 50_000
+// keepWritten bounds the records of which that is kept in one piece, eight bytes each, and
+// keepSpans the pieces: pages that look at different times take turns.
+const (
+	keepWritten = 50_000
+	keepSpans   = 4
+)
 
 // written is when records were written, in milliseconds, from the number first on.
 type written struct {
@@ -21,26 +25,39 @@ type written struct {
 
 func (w written) end() int64 { return w.first + int64(len(w.at)) }
 
-// writtenCache keeps what was read last. The zero value is ready. What it has given is
-// never written to.
+// writtenCache keeps what was used last, that first. The zero value is ready. What it has
+// given is never written to.
 type writtenCache struct {
-	mu sync.Mutex // nothing is called under it
-	w  written
+	mu    sync.Mutex // nothing is called under it
+	spans []written
 }
 
-func (c *writtenCache) get() written {
+// from is what is known from the record low on; nothing where that is not known.
+func (c *writtenCache) from(low int64) (best written) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.w
+	for _, w := range c.spans {
+		if w.first <= low && low < w.end() && w.end() > best.end() {
+			best = w
+		}
+	}
+	return best
 }
 
+// keep keeps a piece in the place of those that it has in it.
 func (c *writtenCache) keep(w written) {
 	if len(w.at) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.w = w
+	spans := []written{w}
+	for _, x := range c.spans {
+		if len(spans) < keepSpans && (x.first < w.first || x.end() > w.end()) {
+			spans = append(spans, x)
+		}
+	}
+	c.spans = spans
 }
 
 // plain reports whether a query selects by time and number alone.
@@ -53,7 +70,7 @@ func (q LogQuery) plain() bool {
 // number. What is known is believed only if its last record still has that number: a database
 // that was failed over may have lost the end of the log, and got another.
 func (tx *Tx) writtenAt(known written, low, high int64) (written, bool, error) {
-	if len(known.at) > 0 && known.first <= low && known.end() > low && known.end() <= high {
+	if len(known.at) > 0 {
 		ids, err := list(tx, scanText[string], "SELECT id FROM audit_records WHERE seq = $1", known.end()-1)
 		if err != nil {
 			return known, false, err
@@ -61,15 +78,11 @@ func (tx *Tx) writtenAt(known written, low, high int64) (written, bool, error) {
 		if len(ids) != 1 || ids[0] != known.last {
 			known = written{}
 		}
-	} else {
-		known = written{}
 	}
 	if len(known.at) == 0 {
 		known = written{first: low}
-	} else if low > known.first { // what is older was asked for before, and may be again
-		if drop := high - keepWritten - known.first; drop > 0 {
-			known = written{first: known.first + drop, at: known.at[drop:], last: known.last}
-		}
+	} else if drop := high - keepWritten - known.first; drop > 0 && known.first+drop <= low { // what is older was asked for before, and may be again
+		known = written{first: known.first + drop, at: known.at[drop:], last: known.last}
 	}
 	w := written{first: known.first, at: slices.Clip(known.at), last: known.last} // what is added goes elsewhere
 	if w.end() < high {
@@ -87,7 +100,7 @@ func (tx *Tx) writtenAt(known written, low, high int64) (written, bool, error) {
 			return w, false, err
 		}
 	}
-	return w, w.end() == high && w.first <= low, nil
+	return w, w.end() >= high && w.first <= low, nil
 }
 
 // count adds those between two times, by step from the first on.

@@ -45,8 +45,10 @@ func (b *bench) pages(ctx context.Context, _ []string) error {
 			continue
 		}
 		page := strings.ReplaceAll(strings.TrimPrefix(name, "BenchmarkPages/"), "_", " ")
-		b.add(row{name: fmt.Sprintf("page %q p50 / p95; of the processor %.1f ms; a first load %.0f kB", page, m["cpu-ms"], m["load-kB"]), n: group(int(m["n"])), stint: took,
-			goal: "p95 ≤ 50 ms, ≤ 100 kB", met: reached(m["p95-ms"] <= pageWithin && m["load-kB"] <= loadWithin)})
+		b.add(row{name: fmt.Sprintf("page %q p50 / p95; of the processor %.1f ms", page, m["cpu-ms"]), n: group(int(m["n"])), stint: took,
+			goal: fmt.Sprintf("p95 ≤ %d ms", pageWithin), met: reached(m["p95-ms"] <= pageWithin)})
+		b.add(row{name: fmt.Sprintf("page %q: a first load, the page alone", page), stint: fmt.Sprintf("%.0f kB, %.0f kB", m["load-kB"], m["page-kB"]),
+			goal: fmt.Sprintf("≤ %d kB", loadWithin), met: reached(m["load-kB"] <= loadWithin)})
 	}
 	return nil
 }
