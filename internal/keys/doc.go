@@ -8,6 +8,7 @@
 //	key file ── seal key ─┬─ HKDF per purpose ─► AES-256-GCM ─► sealed values
 //	                      │                                       ├ connector credentials
 //	                      │                                       ├ checkpoint key (Ed25519)
+//	                      │                                       ├ authorities of SSH certificates (Ed25519)
 //	                      │                                       └ tag key (HMAC-SHA256)
 //	                      └─ HKDF ─► key id, in the head of each sealed value
 //
