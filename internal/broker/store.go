@@ -48,6 +48,7 @@ type Tx interface {
 	delegations
 	standings
 	tallies
+	certificates
 }
 
 type requests interface {
@@ -262,6 +263,19 @@ type standings interface {
 
 	// LiveByResource counts the grants that are not over.
 	LiveByResource() (map[access.ResourceName]int, error)
+}
+
+// certificates are those that were made, by their serials.
+type certificates interface {
+	// SaveCertificates writes down new ones; access.Conflict where a serial is there.
+	SaveCertificates(cs ...access.Certificate) error
+	// RevokeCertificate notes that one was taken back by itself.
+	RevokeCertificate(c access.Certificate) error
+	// Certificates lists them, what ends first first.
+	Certificates(q access.CertificateQuery) ([]access.Certificate, error)
+	// RevokedCertificates are those whose end has not come and that are good no more:
+	// they were taken back, or their grant is not active.
+	RevokedCertificates() ([]access.Certificate, error)
 }
 
 // tallies are what is added up: lines of many, the newest first.

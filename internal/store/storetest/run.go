@@ -119,6 +119,7 @@ var cases = []struct {
 	{"Reviews", reviews},
 	{"PrincipalsNamed", principalsNamed}, {"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
 	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
+	{"Certificates", certificates},
 	{"Tallies", tallies},
 	{"Held", held},
 	{"ViewsDoNotWrite", viewsDoNotWrite},

@@ -47,6 +47,7 @@ type Store struct {
 	surveys      map[access.ResourceName]access.Survey
 	days         map[dayKey]access.StandingDay
 	probes       map[access.ResourceName]access.Probe
+	certificates map[access.Serial]access.Certificate
 	// ticketWatches are by grant.
 	ticketWatches map[access.GrantID]access.TicketWatch
 	log           []access.Event
@@ -79,8 +80,9 @@ func New(now func() time.Time) *Store {
 		favourites:   map[favouriteKey]access.Favourite{}, ticketWatches: map[access.GrantID]access.TicketWatch{},
 		standing: map[access.StandingKey]access.Standing{}, surveys: map[access.ResourceName]access.Survey{},
 		days: map[dayKey]access.StandingDay{}, probes: map[access.ResourceName]access.Probe{},
-		versions: map[string]int64{},
-		odd:      map[record]bool{},
+		certificates: map[access.Serial]access.Certificate{},
+		versions:     map[string]int64{},
+		odd:          map[record]bool{},
 	}
 }
 
