@@ -75,7 +75,7 @@ func whileInUse(command string, err error) error {
 		return ours.Try("ask the one that runs: stint admin doctor")
 	case "backup":
 		return ours.Try("stint admin backup does it while it runs")
-	case "restored", "restore", "rotate-key":
+	case "restored", "restore", "rotate-key", "retire-key":
 		return ours.Try("stop it first")
 	}
 	return err
@@ -186,7 +186,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 		}}
 	f.on(ill)
 	ill.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	fresh := &cobra.Command{Use: "rotate-key seal|log|tags", Short: "Replace a key of the installation", Long: rotateHelp,
+	fresh := &cobra.Command{Use: "rotate-key seal|log|tags|ssh-users|ssh-hosts", Short: "Replace a key of the installation", Long: rotateHelp,
 		ValidArgs: rotated, Args: oneKey,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(f, env)
@@ -196,7 +196,17 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return rotate(c.Context(), cfg, args[0], c.OutOrStdout())
 		}}
 	f.on(fresh)
-	root.AddCommand(serve, keep, back, again, fresh, ill, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
+	old := &cobra.Command{Use: "retire-key ssh-users|ssh-hosts", Short: "Give up the earlier keys of an authority", Long: retireHelp,
+		ValidArgs: retired, Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			return retire(c.Context(), cfg, args[0], c.OutOrStdout())
+		}}
+	f.on(old)
+	root.AddCommand(serve, keep, back, again, fresh, old, ill, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err

@@ -24,7 +24,19 @@ start them again afterwards.
   log   the key that signs the audit log. Old checkpoints stay valid under the old
         public key, which the log's key text lists after the new one. Whoever
         verifies is told that the key has changed and has to accept it.
-  tags  the key of the marks on targets. What carries an old mark stays ours.`
+  tags  the key of the marks on targets. What carries an old mark stays ours.
+  ssh-users, ssh-hosts
+        the authority of SSH certificates of people, or of hosts. The old private key is
+        gone then; hosts, or clients, go on trusting its public key beside the new one
+        until stintd retire-key gives it up.`
+
+const retireHelp = `Give up the earlier keys of an authority of SSH certificates, which rotate-key
+replaced: what they signed is believed no more. Wait until every host has fetched the
+new key and no certificate by the old one is left: an hour for those of people, a week
+for those of hosts. Stop every stintd first, and start them again afterwards.`
+
+// authorityOf is the setting of an authority, by what the command line calls it.
+var authorityOf = map[string]string{"ssh-users": settingUserAuthority, "ssh-hosts": settingHostAuthority}
 
 // rotate replaces one kind of key.
 func rotate(ctx context.Context, s settings, what string, out io.Writer) (err error) {
@@ -64,6 +76,8 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 			err = prepend(tx, settingCheckpointKey, have.checkpoint, func() ([]byte, error) { return vault.NewCheckpointKey(id.origin) })
 		case "tags":
 			err = prepend(tx, settingTagKey, have.tags, vault.NewTagKey)
+		case "ssh-users", "ssh-hosts":
+			err = rotateAuthority(tx, vault, authorityOf[what])
 		}
 		if err != nil {
 			return err
@@ -122,6 +136,9 @@ func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
 	if err := errors.Join(writeKeys(tx, settingCheckpointKey, have.checkpoint), writeKeys(tx, settingTagKey, have.tags)); err != nil {
 		return err
 	}
+	if err := resealAuthorities(tx, vault); err != nil {
+		return err
+	}
 	cs, err := tx.Credentials()
 	if err != nil {
 		return err
@@ -138,6 +155,25 @@ func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
 		}
 	}
 	return nil
+}
+
+// retire gives the earlier keys of an authority up.
+func retire(ctx context.Context, s settings, what string, out io.Writer) (err error) {
+	st, err := store.Open(ctx, store.Config{Path: s.file(), URL: s.database})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	if err := st.Update(ctx, func(tx *store.Tx) error {
+		if err := retireAuthority(tx, authorityOf[what]); err != nil {
+			return err
+		}
+		return noteRotation(tx, "earlier "+what)
+	}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "the earlier keys of %s are given up; start stintd\n", what)
+	return err
 }
 
 // settingRotations counts the rotations, as the version of what the log says

@@ -125,6 +125,10 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	if p.identity, err = openIdentity(ctx, st, s.sealKey); err != nil {
 		return nil, err
 	}
+	users, hosts, err := openAuthorities(ctx, st, p.identity.vault)
+	if err != nil {
+		return nil, err
+	}
 	id := ident.New(forIdent(st))
 	id.TakesTwo = func(tx ident.Tx) (bool, error) { return broker.OfficesTakeTwo(tx) }
 	var peers broker.Peers // stays nil with SQLite: a nil *Replica in it would be one
@@ -155,6 +159,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 		Outside: egress.New(s.egress).HTTP(),
+		SSH:     apiserver.Authorities{Users: users, Hosts: hosts},
 	})
 	if err != nil {
 		return nil, err

@@ -57,12 +57,15 @@ func oneFile(c *cobra.Command, args []string) error {
 }
 
 // rotated are the keys that can be replaced.
-var rotated = []string{"seal", "log", "tags"}
+var rotated = []string{"seal", "log", "tags", "ssh-users", "ssh-hosts"}
+
+// retired are those of which the earlier ones can be given up by a command.
+var retired = []string{"ssh-users", "ssh-hosts"}
 
 func oneKey(c *cobra.Command, args []string) error {
 	switch {
 	case len(args) != 1:
-		return usage(c, "rotate-key needs one of seal, log and tags", "")
+		return usage(c, "rotate-key needs one of seal, log, tags, ssh-users and ssh-hosts", "")
 	case !slices.Contains(rotated, args[0]):
 		return usage(c, fmt.Sprintf("there is no key %q: rotate-key needs one of seal, log and tags", args[0]), policy.DidYouMean(args[0], rotated))
 	}

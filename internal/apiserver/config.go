@@ -104,6 +104,9 @@ type Config struct {
 	// Chat takes what chats send to /chat/…; nil: nothing.
 	Chat http.Handler
 
+	// SSH signs certificates of people and hosts; nil authorities: none is made.
+	SSH Authorities
+
 	// Outside calls identity providers. nil: none can be reached.
 	Outside *http.Client
 

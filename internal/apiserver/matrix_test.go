@@ -82,6 +82,8 @@ var samples = map[string]struct{ path, body string }{
 	"delegate": {"/v1/delegations", `{"to":"none","for":"1h","why":"test"}`}, "list-delegations": {"/v1/delegations", ""}, "end-delegation": {"/v1/delegations/dlg_0/end", ""},
 	"approvals": {"/v1/approvals", ""}, "explain": {"/v1/explain", `{"ask":{"resource":"none","role":"none","duration":"5m","reason":"none"}}`},
 	"list-grants": {"/v1/grants", ""}, "credential": {"/v1/requests/req_0/credential", ""}, "extend": {"/v1/requests/req_0/extend", `{"for":"5m","why":"more"}`},
+	"certificate":     {"/v1/grants/req_0/certificate", `{"public_key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
+	"ssh-authorities": {"/v1/ssh/ca", ""}, "ssh-revoked": {"/v1/ssh/krl", ""},
 	"end": {"/v1/requests/req_0/end", ""}, "revoke": {"/v1/revoke", `{"grant":"grt_0","why":"test"}`}, "get-stop": {"/v1/stop", ""},
 	"set-stop":       {"/v1/stop", `{"stopped":false,"why":"test"}`},
 	"apply":          {"/v1/apply", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},

@@ -84,6 +84,12 @@ func (s *Server) addRoutes() {
 		summary: "Requests that have a grant, newest first", detail: "Administrators and auditors see all, owners those on their resource, everybody else their own."}, s.listGrants)
 	register(s, route{name: "credential", method: post, path: "/v1/requests/{id}/credential", who: anyone, glass: true, tag: "Grants",
 		summary: "The credential of an active grant, sealed to the device that asked", detail: "Only its holder. Every showing is in the log first."}, s.credential)
+	register(s, route{name: "certificate", method: post, path: "/v1/grants/{id}/certificate", who: anyone, glass: true, body: maxCode, tag: "Grants",
+		summary: "An SSH certificate for one's own key, for an active grant", detail: "Only its holder, on the device that asked, for a role with the mechanism token on a host. It ends with the grant, and after an hour; then ask again. It is in the log first."}, s.certificate)
+	register(s, route{name: "ssh-authorities", method: get, path: "/v1/ssh/ca", who: public, tag: "SSH",
+		summary: "The keys that sign SSH certificates", detail: "Those of users, which hosts trust, and those of hosts, which clients trust; the ones in use first."}, s.showAuthorities)
+	register(s, route{name: "ssh-revoked", method: get, path: "/v1/ssh/krl", who: public, urgent: true, tag: "SSH",
+		summary: "Which certificates ended early", detail: "A key revocation list of OpenSSH, for RevokedKeys and RevokedHostKeys. At most a second old."}, s.showRevoked)
 	register(s, route{name: "extend", method: post, path: "/v1/requests/{id}/extend", who: anyone, tag: "Grants",
 		summary: "Ask for more time on an active grant", detail: "Only its holder; a new request, which policy decides."}, s.extend)
 	register(s, route{name: "end", method: post, path: "/v1/requests/{id}/end", who: anyone, urgent: true, glass: true, tag: "Grants",

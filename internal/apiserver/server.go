@@ -78,11 +78,14 @@ type Server struct {
 	services   *rates // of outside services, by integration
 	exchanges  *rates // of workloads that sign in, by address
 	exchanging room   // of those, at a time: issuers may be slow
+	certs      *rates // certificates, by principal
 	work       room
 	waits      room
 	own        shares // of waits, by principal
 
 	checked logCheck
+	ssh     Authorities
+	krl     revocations
 
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.
@@ -109,6 +112,8 @@ func New(c Config) (*Server, error) {
 		exchanges: newRates(5, 100, time.Now),
 		views:     newRates(20, 200, time.Now),
 		looks:     newRates(l.ReadsPerSecond, l.Burst, time.Now),
+		certs:     newRates(l.WritesPerSecond/4, l.Burst, time.Now),
+		ssh:       c.SSH,
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }

@@ -94,7 +94,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	check(t, err)
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b, err := broker.New(broker.Config{
-		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
+		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}, "linux": &hosts{target{accounts: map[string]string{}}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
 		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema(), provision.SignalsSchema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema()},
 	})
 	check(t, err)
@@ -102,7 +102,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	w.ident.TakesTwo = func(tx ident.Tx) (bool, error) { return broker.OfficesTakeTwo(tx) }
 	c := Config{
 		Broker: b, Logins: credential.New(loginStore{st}), Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
-		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st}, Outside: &http.Client{},
+		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st}, Outside: &http.Client{}, SSH: authorities(t, vault),
 	}
 	for _, f := range bend {
 		f(&c)
