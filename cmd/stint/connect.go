@@ -11,7 +11,7 @@ import (
 	"stint/internal/api"
 )
 
-// db, ssh and run have one shape: get an active grant, fetch its credential if it
+// db, ssh (see ssh.go) and run have one shape: get an active grant, fetch its credential if it
 // has one, run a program with it. Whatever fails before the program starts is exit code
 // 125, so that the program's own codes keep their meaning.
 
@@ -41,32 +41,6 @@ func (c *cli) dbCmd() *cobra.Command {
 	}
 	ask.flags(cmd, c)
 	ask.glassFlag(cmd)
-	cmd.ValidArgsFunction = c.completeResources
-	return cmd
-}
-
-func (c *cli) sshCmd() *cobra.Command {
-	var ask asking
-	cmd := &cobra.Command{
-		Use:         "ssh RESOURCE [--as ROLE --for DURATION --why TEXT] [-- command]",
-		Short:       "Connect to a host, asking for access when needed",
-		Long:        "Connect to a host. It needs resources of type ssh, which servers of this version do\nnot have a connector for; it says so before it asks anybody for anything.",
-		Args:        connectArgs,
-		Annotations: map[string]string{startsChild: ""},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.connecting(func() error {
-				_, res, err := c.reach(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				if res.Type != "ssh" {
-					return wrong("not-ssh", args[0]+" is of type "+res.Type+", not ssh", "no ssh connector is available on this server", instead(res))
-				}
-				return wrong("no-ssh-client", "stint cannot connect to "+args[0]+" yet", "this version of stint has no ssh client", "use a newer version of stint")
-			})
-		},
-	}
-	ask.flags(cmd, c)
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
 }
@@ -140,8 +114,11 @@ func (c *cli) reach(ctx context.Context, resource string) (*connection, api.Reso
 
 // instead is the command for a resource of this type.
 func instead(r api.Resource) string {
-	if r.Type == "postgres" {
+	switch r.Type {
+	case "postgres":
 		return "use stint db " + r.Name
+	case "linux":
+		return "use stint ssh " + r.Name
 	}
 	return "use stint run " + r.Name
 }
@@ -159,25 +136,8 @@ func (c *cli) db(ctx context.Context, resource string, args []string, ask *askin
 	if err != nil {
 		return err
 	}
-	r, err := c.held(ctx, conn, resource, ask)
+	r, err := c.obtain(ctx, conn, resource, ask)
 	if err != nil {
-		return err
-	}
-	if r.Grant != nil && r.Grant.State == api.GrantScheduled { // it can be hours away
-		if !ask.said() {
-			return &api.Error{Kind: api.Pending, Code: "not-yet", Message: "access to " + resource + " " + doing(r, c.now()),
-				Next: "wait for it with stint wait " + r.ID + ", or ask for access now: add --as ROLE --for DURATION --why TEXT"}
-		}
-		r = api.Request{}
-	}
-	if r.ID == "" {
-		if r, err = c.askFor(ctx, conn, resource, ask); err != nil {
-			return err
-		}
-	}
-	if r, err = c.ready(ctx, conn, r, 0); errors.Is(err, context.Canceled) {
-		return c.settle(r, untilReady, err)
-	} else if err != nil {
 		return err
 	}
 	env, as, err := c.psqlEnv(ctx, conn, r)
@@ -191,6 +151,31 @@ func (c *cli) db(ctx context.Context, resource string, args []string, ask *askin
 	}
 	c.hint("access goes on until " + clock(r.Grant.ExpiresAt.Time, c.now()) + "; give it back with stint end " + printable(r.ID))
 	return ended{code}
+}
+
+// obtain finds the active grant that the caller has on a resource, or asks for one and
+// waits for it.
+func (c *cli) obtain(ctx context.Context, conn *connection, resource string, ask *asking) (api.Request, error) {
+	r, err := c.held(ctx, conn, resource, ask)
+	if err != nil {
+		return r, err
+	}
+	if r.Grant != nil && r.Grant.State == api.GrantScheduled { // it can be hours away
+		if !ask.said() {
+			return r, &api.Error{Kind: api.Pending, Code: "not-yet", Message: "access to " + resource + " " + doing(r, c.now()),
+				Next: "wait for it with stint wait " + r.ID + ", or ask for access now: add --as ROLE --for DURATION --why TEXT"}
+		}
+		r = api.Request{}
+	}
+	if r.ID == "" {
+		if r, err = c.askFor(ctx, conn, resource, ask); err != nil {
+			return r, err
+		}
+	}
+	if r, err = c.ready(ctx, conn, r, 0); errors.Is(err, context.Canceled) {
+		return r, c.settle(r, untilReady, err)
+	}
+	return r, err
 }
 
 // psqlEnv is psql's environment, and as whom it will connect. The password of

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"stint/internal/api"
 )
 
@@ -43,6 +45,7 @@ type fake struct {
 	provider   bool     // a browser can sign in
 	polls      []string // what a polling device is told, one after the other; then it is signed in
 	favourites []api.Favourite
+	authority  ssh.Signer // of certificates; made when it is first needed
 }
 
 // fakeAuthority stands for a certificate authority; nobody checks it here.
@@ -183,7 +186,7 @@ func (f *fake) submit(who fakeLogin, r *http.Request, body []byte) (any, error) 
 	if err := json.Unmarshal(body, &ask); err != nil {
 		return nil, err
 	}
-	if ask.Resource != "orders-db" {
+	if ask.Resource != "orders-db" && ask.Resource != hostResource {
 		return nil, &api.Error{Kind: api.NotFound, Code: "unknown-resource", Message: "there is no resource " + ask.Resource, Next: "did you mean orders-db?"}
 	}
 	f.mu.Lock()

@@ -60,6 +60,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 	}))
 	f.route(mux, "POST /v1/requests/{id}/extend", f.extend)
 	f.route(mux, "POST /v1/requests/{id}/credential", f.credential)
+	f.route(mux, "POST /v1/grants/{id}/certificate", f.certificate)
 	f.route(mux, "POST /v1/revoke", f.revoke)
 	f.route(mux, "POST /v1/stop", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 		f.mu.Lock()
@@ -157,12 +158,13 @@ func (f *fake) revoke(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 func (f *fake) documents(mux *http.ServeMux) {
 	orders := api.Resource{Name: "orders-db", Type: "postgres", Criticality: "high", Labels: map[string]string{"team": "orders", "env": "prod"},
 		Owners: []string{"group:dba"}, Address: "db1:5432", Connection: map[string]string{"database": "orders", "ca": fakeAuthority}, Source: "resources.yaml:1"}
+	host := api.Resource{Name: hostResource, Type: "linux", Labels: map[string]string{}, Criticality: "low", Owners: []string{}, Address: "web1.example.com:2222", Connection: map[string]string{}, Source: "resources.yaml:9"}
 	reader := api.Role{Name: "reader", Description: "Read the orders tables", Mechanism: "account", Rights: []string{"orders_read"},
 		Resources: api.Selector{Type: "postgres"}, MaxDuration: "4h", Source: "roles.yaml:1"}
 	lent := reader
 	lent.Name, lent.Mechanism, lent.Options = "lent", "group", map[string]string{"account": "{{ .person }}"}
 	read := api.Policy{Name: "orders-read", Effect: "allow", Subjects: []string{"group:platform"}, Roles: []string{"reader"}, Source: "policy.yaml:31"}
-	serve(f, mux, "resources", func(r api.Resource) string { return r.Name }, orders)
+	serve(f, mux, "resources", func(r api.Resource) string { return r.Name }, orders, host)
 	serve(f, mux, "roles", func(r api.Role) string { return r.Name }, reader, lent)
 	serve(f, mux, "policies", func(p api.Policy) string { return p.Name }, read)
 	serve(f, mux, "users", func(u api.User) string { return u.Name }, api.User{ID: "user:mira", Name: "mira", Kind: "user", Person: "mira", Groups: []string{"platform"}})

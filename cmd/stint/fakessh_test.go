@@ -1,0 +1,66 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"stint/internal/api"
+)
+
+// hostResource is a host that OpenSSH connects to. For the role writer its account is
+// one that no program may be told.
+const hostResource = "web1"
+
+// certificate signs as a server does, with an authority of its own for users and hosts.
+func (f *fake) certificate(who fakeLogin, hr *http.Request, body []byte) (any, error) {
+	var ask api.CertificateAsk
+	if err := json.Unmarshal(body, &ask); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, err := f.find(hr.PathValue("id"))
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Principal != who.principal:
+		return nil, &api.Error{Kind: api.Denied, Code: "not-yours", Message: "a certificate is only for the holder of the grant"}
+	case r.Grant == nil || r.Grant.State != api.GrantActive:
+		return nil, &api.Error{Kind: api.Conflict, Code: "not-active", Message: "the grant is not active"}
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(ask.PublicKey))
+	if err != nil {
+		return nil, err
+	}
+	if f.authority == nil {
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		if f.authority, err = ssh.NewSignerFromKey(private); err != nil {
+			return nil, err
+		}
+	}
+	ends := r.Grant.ExpiresAt.Truncate(time.Second)
+	cert := &ssh.Certificate{Key: key, Serial: uint64(len(f.seen)), CertType: ssh.UserCert, KeyId: "stint", ValidPrincipals: []string{"stint-x"},
+		ValidAfter: uint64(time.Now().Add(-time.Minute).Unix()), ValidBefore: uint64(ends.Unix())}
+	if err := cert.SignCert(rand.Reader, f.authority); err != nil {
+		return nil, err
+	}
+	line := func(k ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k))) }
+	account := "deploy"
+	if r.Role == "hostile" {
+		account = "-oProxyCommand=id"
+	}
+	return api.Certificate{Request: r.ID, Grant: r.Grant.ID, Certificate: line(cert), Serial: fmt.Sprint(cert.Serial), KeyID: "stint", Principals: cert.ValidPrincipals,
+		Fingerprint: ssh.FingerprintSHA256(key), ValidAfter: api.At(time.Now()), ValidBefore: api.At(ends), ExpiresAt: r.Grant.ExpiresAt,
+		Logins: []api.SSHLogin{{Resource: hostResource, Address: "web1.example.com:2222", Account: account}},
+		Hosts:  []api.SSHAuthority{{PublicKey: line(f.authority.PublicKey()), Fingerprint: ssh.FingerprintSHA256(f.authority.PublicKey()), Signs: true}}}, nil
+}
