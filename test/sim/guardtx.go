@@ -19,6 +19,7 @@ var transactions = []protection{
 	{"many at a time always lose against others", 60 * time.Second, true, crowded},
 	{"revoked while the target keeps its answer back", 40 * time.Second, true, answerKept},
 	{"the word that it is gone waits for the store", 40 * time.Second, true, wordWaits},
+	{"a claim is heard of late, and why was taken back", 40 * time.Second, true, claimHeardLate},
 }
 
 func init() { protections = append(protections, transactions...) }
@@ -181,6 +182,68 @@ func wordWaits(w *world) {
 	w.in(25*time.Second, "look", "", func() {
 		if w.expect("L-01", g, access.Ended, access.Failed); w.usable() > 0 {
 			w.fail("I-01", "it was read back before the call landed, and counts as gone")
+		}
+	})
+}
+
+// lateWord is a store whose first claim of removals, once it is armed, is heard of only
+// when the word is let through.
+type lateWord struct {
+	broker.Store
+	armed atomic.Bool
+	word  chan struct{}
+}
+
+type claimingTx struct {
+	broker.Tx
+	claimed int
+}
+
+func (tx *claimingTx) Claim(w access.Work, owner string, until time.Time, limit int) ([]access.Entitlement, error) {
+	es, err := tx.Tx.Claim(w, owner, until, limit)
+	if w.Removals {
+		tx.claimed += len(es)
+	}
+	return es, err
+}
+
+func (s *lateWord) Update(ctx context.Context, fn func(broker.Tx) error) error {
+	var claimed int
+	err := s.Store.Update(ctx, func(tx broker.Tx) error {
+		c := &claimingTx{Tx: tx}
+		err := fn(c)
+		claimed = c.claimed
+		return err
+	})
+	if err == nil && claimed > 0 && s.armed.CompareAndSwap(true, false) {
+		<-s.word
+	}
+	return err
+}
+
+// claimHeardLate: a replica hears of a claim of removals when its lease is long over, and
+// when a failover has taken the revocation back. By what the store says, and what they were
+// told, somebody has the access again; it stays.
+func claimHeardLate(w *world) {
+	s := &lateWord{Store: w.store, word: make(chan struct{})}
+	b := w.process("a", s, nil, &wire{})
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.soon(8*time.Second, "revoke", func() {
+		s.armed.Store(true)
+		w.revokes(b, g)
+	})
+	w.in(9*time.Second, "failover", "", func() {
+		if s.armed.Load() || !w.is(g, access.Ending) || w.usable() != 1 {
+			w.fail("story", "no claim waits for its word")
+		}
+		for !w.is(g, access.Active) && w.store.Lose(1) > 0 {
+		}
+	})
+	w.in(20*time.Second, "word", "", func() { close(s.word) })
+	w.in(30*time.Second, "look", "", func() {
+		if w.expect("promise", g, access.Active); w.usable() != 1 {
+			w.fail("promise", "a grant is active, and its access was taken away by a claim of which the store knows nothing any more")
 		}
 	})
 }
