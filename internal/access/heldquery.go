@@ -2,7 +2,8 @@ package access
 
 import "time"
 
-// EndQuery selects grants of one principal in one state, what ends first first.
+// EndQuery selects grants of one principal in one state that is not over, what ends first
+// first.
 type EndQuery struct {
 	Principal PrincipalID
 	State     GrantState

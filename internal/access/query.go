@@ -12,7 +12,9 @@ type RequestQuery struct {
 	Extends   GrantID     // only extensions of this grant
 	Voter     PrincipalID // only those with a vote of this principal's
 	Before    RequestID   // cursor: only those with a smaller id
-	Limit     int         // 1 to 1000; 0 means 100
+	Oldest    bool        // the oldest first, and only those with a greater id than After
+	After     RequestID
+	Limit     int // 1 to 1000; 0 means 100
 }
 
 // GrantQuery selects grants, newest first. Zero fields do not select.

@@ -110,17 +110,14 @@ type listReviewsIn struct {
 }
 
 func (s *Server) listReviews(ctx context.Context, c call, in *listReviewsIn) (*reply[api.Page[api.Review]], error) {
-	vs, err := s.broker.Reviews(ctx, c.asked(nil), access.ReviewQuery{State: access.ReviewState(in.State), Resource: access.ResourceName(in.Resource),
+	vs, next, err := s.broker.Reviews(ctx, c.asked(nil), access.ReviewQuery{State: access.ReviewState(in.State), Resource: access.ResourceName(in.Resource),
 		Before: access.ReviewID(in.Cursor), Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
-	page := api.Page[api.Review]{Items: []api.Review{}}
+	page := api.Page[api.Review]{Items: []api.Review{}, Next: string(next)}
 	for _, v := range vs {
 		page.Items = append(page.Items, toReview(v))
-	}
-	if len(vs) == in.Limit && in.Limit > 0 {
-		page.Next = string(vs[len(vs)-1].ID)
 	}
 	return answer(page), nil
 }

@@ -242,11 +242,15 @@ func (s *Server) answerQuestion(ctx context.Context, c call, in *remarkIn) (*rep
 }
 
 func (s *Server) approvals(ctx context.Context, c call, in *Paging) (*reply[api.Page[api.Request]], error) {
-	vs, err := s.broker.Inbox(ctx, c.asked(nil))
+	found, err := s.broker.Inbox(ctx, c.asked(nil), broker.InboxQuery{From: access.RequestID(in.Cursor), Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(vs, *in, toRequest)
+	page := api.Page[api.Request]{Items: []api.Request{}, Next: string(found.Next)}
+	for _, x := range found.Views {
+		page.Items = append(page.Items, toRequest(x))
+	}
+	return answer(page), nil
 }
 
 func (s *Server) explain(ctx context.Context, c call, in *struct{ Body api.ExplainAsk }) (*reply[api.Explanation], error) {

@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	// shownHeld bounds how many grants the page of somebody shows: nobody holds more, but by
-	// mistake. shownAtOnce is how many of each kind are in a window of the page of one's own.
-	shownHeld, shownAtOnce = 1000, 50
+	// shownAtOnce is how many of each kind are in a window of what somebody holds.
+	shownAtOnce = 50
 	// shownEnded is how many of those that are over it shows, and shownAgain how many
 	// different things it offers to ask for again, of the newest amongAgain requests.
 	shownEnded, shownAgain, amongAgain = 5, 5, 100

@@ -103,19 +103,16 @@ func (d doors) Reviews(ctx context.Context, v web.Visitor, closed bool, after st
 	if closed {
 		q.State = access.ReviewClosed
 	}
-	vs, err := d.broker.Reviews(ctx, callBy(c).asked(nil), q)
+	vs, next, err := d.broker.Reviews(ctx, callBy(c).asked(nil), q)
 	if err != nil {
 		return out, err
 	}
-	out.Closed, out.Later = closed, after != ""
+	out.Closed, out.Later, out.Next = closed, after != "", string(next)
 	for _, r := range vs {
 		x := toReview(r)
 		if out.Items = append(out.Items, x); x.Yours && !closed {
 			out.Mine++
 		}
-	}
-	if len(vs) == q.Limit {
-		out.Next = string(vs[len(vs)-1].ID)
 	}
 	return out, nil
 }

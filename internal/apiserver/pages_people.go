@@ -76,7 +76,7 @@ func (d doors) People(ctx context.Context, v web.Visitor, tab views.PeopleTab, q
 
 // Dossier is all there is to know of somebody, as far as the API tells it to the same
 // reader: administrators and auditors.
-func (d doors) Dossier(ctx context.Context, v web.Visitor, id string, from int, live bool) (out views.Dossier, err error) {
+func (d doors) Dossier(ctx context.Context, v web.Visitor, id, after string, from int, live bool) (out views.Dossier, err error) {
 	c, err := d.caller(ctx, v)
 	if err != nil {
 		return out, err
@@ -98,7 +98,7 @@ func (d doors) Dossier(ctx context.Context, v web.Visitor, id string, from int, 
 		return out, err
 	}
 	out = views.Dossier{User: toUser(p, 0), Mail: p.Attributes[access.MailAttribute], Now: d.now(), Acts: c.Principal.Admin, Self: p.ID == c.Principal.ID}
-	if err := d.holdings(ctx, who, set, p, &out); err != nil {
+	if err := d.holdings(ctx, who, set, p, after, &out); err != nil {
 		return out, err
 	}
 	logins, err := d.ident.SessionsOf(ctx, c, p.ID)
@@ -160,12 +160,12 @@ func choiceOf(o policy.Open) views.Choice {
 	return x
 }
 
-// holdings are what somebody holds, a user with all that they answer for, and what ended
-// lately.
-func (d doors) holdings(ctx context.Context, who broker.Caller, set *policy.Set, p access.Principal, out *views.Dossier) error {
-	q := access.GrantQuery{Principal: p.ID, Limit: shownHeld}
+// holdings are what somebody holds, a user with all that they answer for: a window of it
+// after a mark; and what ended lately.
+func (d doors) holdings(ctx context.Context, who broker.Caller, set *policy.Set, p access.Principal, after string, out *views.Dossier) error {
+	q := access.GrantQuery{Principal: p.ID}
 	if p.ID.Kind() == access.User {
-		q = access.GrantQuery{Person: p.Person, Limit: shownHeld}
+		q = access.GrantQuery{Person: p.Person}
 	}
 	gone, err := d.broker.EndedSince(ctx, who, q, out.Now.Add(-shownGone))
 	if err != nil {
@@ -175,22 +175,29 @@ func (d doors) holdings(ctx context.Context, who broker.Caller, set *policy.Set,
 		out.Gone = append(out.Gone, toHeld(set, x, out.Now))
 	}
 	slices.SortStableFunc(out.Gone, func(a, b views.Held) int { return b.Over().Compare(a.Over().Time) })
-	q.States = liveStates
-	held, err := d.broker.Grants(ctx, who, q)
-	slices.SortStableFunc(held, func(a, b broker.View) int {
-		return cmp.Or(-cmp.Compare(b2i(a.Grant.State == access.Ending), b2i(b.Grant.State == access.Ending)), a.Grant.ExpiresAt.Compare(b.Grant.ExpiresAt))
-	})
-	for _, x := range held {
+	mark, err := endMark(after)
+	if err != nil {
+		return err
+	}
+	held, err := d.broker.HeldBy(ctx, who, p.ID, mark, shownAtOnce)
+	for _, x := range held.Going {
+		out.Going = append(out.Going, toHeld(set, x, out.Now))
+	}
+	for _, x := range held.Active {
 		out.Held = append(out.Held, toHeld(set, x, out.Now))
 	}
-	return err
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
+	if after == "" {
+		for _, x := range held.Coming {
+			out.Held = append(out.Held, toHeld(set, x, out.Now))
+		}
 	}
-	return 0
+	out.After, out.Next, out.Ending = after, ofEndMark(held.Next), held.N[access.Ending]
+	for state, n := range held.N {
+		if state != access.Ending {
+			out.Holds += n
+		}
+	}
+	return err
 }
 
 // officeWaits is the proposal about somebody that waits for another administrator; empty

@@ -10,6 +10,7 @@ import (
 	"stint/internal/broker"
 	"stint/internal/ident"
 	"stint/internal/web"
+	"stint/internal/web/views"
 )
 
 // shownOwn is how many of the visitor's own requests a page lists.
@@ -21,16 +22,18 @@ func callBy(c ident.Caller) call {
 }
 
 // Waiting are the requests that wait for the visitor.
-func (d doors) Waiting(ctx context.Context, v web.Visitor) (all []api.Request, err error) {
+func (d doors) Waiting(ctx context.Context, v web.Visitor, after string) (views.Inbox, error) {
+	out := views.Inbox{View: views.ForMe, After: after}
 	c, err := d.caller(ctx, v)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	inbox, err := d.broker.Inbox(ctx, callBy(c).asked(nil))
-	for _, x := range inbox {
-		all = append(all, toRequest(x))
+	found, err := d.broker.Inbox(ctx, callBy(c).asked(nil), broker.InboxQuery{Oldest: true, From: access.RequestID(after), Limit: views.InboxEach})
+	for _, x := range found.Views {
+		out.Items = append(out.Items, toRequest(x))
 	}
-	return all, err
+	out.Next, out.Waits, out.AtLeast = string(found.Next), found.Waits, found.AtLeast
+	return out, err
 }
 
 // Own are the visitor's own.

@@ -169,7 +169,8 @@ func TestApprovalsInPages(t *testing.T) {
 	fill(t, w.store, like, many-1, waiting)
 	omar, guest := w.guest("omar"), w.guest("gus")
 	row := regexp.MustCompile(`id="q-(req_\w+)"`)
-	ids := through(t, omar, "/requests", row, views.InboxEach, fmt.Sprintf(" of %d", many))
+	omar.get("/requests").want(t, http.StatusOK, fmt.Sprintf("%d of %d", views.InboxEach, many), fmt.Sprintf("%d for you", many))
+	ids := through(t, omar, "/requests", row, views.InboxEach)
 	each(t, ids, many)
 	if !slices.IsSorted(ids) {
 		t.Error("the oldest is not the first")
@@ -184,5 +185,57 @@ func TestApprovalsInPages(t *testing.T) {
 	}
 	if p := omar.get("/requests?after=x"); p.status == http.StatusOK || p.status == http.StatusInternalServerError {
 		t.Errorf("a bad page is answered with %d", p.status)
+	}
+}
+
+// TestPersonInWindows: what somebody holds comes in windows on the page of theirs that
+// administrators have, too, each once; the number is of all.
+func TestPersonInWindows(t *testing.T) {
+	const many = 2*shownAtOnce + 7
+	w, admin, _ := holder(t, many)
+	w.agent(admin, "fixer", "mira")
+	root := w.guest("root")
+	row := regexp.MustCompile(`id="p-(grt_\w+)"`)
+	ids := through(t, root, "/people/user:mira", row, shownAtOnce, fmt.Sprintf("of %d, in the order", many), fmt.Sprintf(">%d<", many))
+	each(t, ids, many)
+	_, said := root.stream(t.Context(), t, "person&id=user%3Amira")
+	if got := rowsOf(row, <-said); !slices.Equal(got, ids[:shownAtOnce]) {
+		t.Errorf("the stream says %d rows, of which the page has not the same", len(got))
+	}
+	root.get("/people/agent:fixer").want(t, http.StatusOK, "Holds nothing right now.")
+	if p := root.get("/people/user:mira?after=x"); p.status == http.StatusOK || p.status == http.StatusInternalServerError {
+		t.Errorf("a bad window is answered with %d", p.status)
+	}
+	root.post("/people/user:mira/end", map[string][]string{"why": {"laptop stolen"}}).want(t, http.StatusSeeOther)
+	root.until("/people/user:mira", "0 grants are live")
+}
+
+// TestInboxInWindows: the API gives what waits in pages, too, the newest first, each once.
+func TestInboxInWindows(t *testing.T) {
+	w, admin := populated(t)
+	unlimited(w)
+	gus := w.as(admin, api.UserAdd{Name: "gus", Groups: []string{"guests"}})
+	omar := w.as(admin, api.UserAdd{Name: "omar", Groups: []string{"dba"}})
+	fill(t, w.store, alike(t, w, gus), 24, waiting)
+	var ids []string
+	for cursor, pages := "", 0; ; pages++ {
+		p, err := omar.Approvals(t.Context(), api.List{Cursor: cursor, Limit: 10})
+		check(t, err)
+		for _, r := range p.Items {
+			ids = append(ids, r.ID)
+		}
+		if cursor = p.Next; cursor == "" {
+			if pages != 2 {
+				t.Errorf("%d pages", pages+1)
+			}
+			break
+		}
+	}
+	each(t, ids, 25)
+	if !slices.IsSortedFunc(ids, func(a, b string) int { return strings.Compare(b, a) }) {
+		t.Error("the newest is not the first")
+	}
+	if p, err := gus.Approvals(t.Context(), api.List{}); err != nil || len(p.Items) != 0 || p.Next != "" {
+		t.Errorf("for who asked wait %d, and then %q, %v", len(p.Items), p.Next, err)
 	}
 }

@@ -120,7 +120,7 @@ func (h *glassHouse) smash(c broker.Caller, bend ...func(*broker.Glass)) (broker
 
 func (h *glassHouse) review(r access.RequestID) access.Review {
 	h.t.Helper()
-	vs, err := h.Reviews(h.t.Context(), h.as("root"), access.ReviewQuery{})
+	vs, _, err := h.Reviews(h.t.Context(), h.as("root"), access.ReviewQuery{})
 	must(h.t, err)
 	for _, v := range vs {
 		if v.Request == r {
@@ -406,7 +406,7 @@ func TestGlassLogin(t *testing.T) {
 	if len(gs) != 1 || gs[0].Request.ID != v.Request.ID || err != nil {
 		t.Errorf("it lists %d grants, %v", len(gs), err)
 	}
-	vs, err := h.Reviews(ctx, c, access.ReviewQuery{})
+	vs, _, err := h.Reviews(ctx, c, access.ReviewQuery{})
 	if len(vs) != 1 || vs[0].ID != rev.ID || vs[0].Mine || err != nil {
 		t.Errorf("it lists %d reviews, %v", len(vs), err)
 	}

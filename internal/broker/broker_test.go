@@ -344,9 +344,9 @@ func TestApprovalByAnotherPerson(t *testing.T) {
 	if _, err := in.Vote(t.Context(), in.as("omar"), id, forged); !errors.Is(err, access.Conflict) {
 		t.Errorf("another digest: %v", err)
 	}
-	inbox, err := in.Inbox(t.Context(), in.as("omar"))
+	inbox, err := in.Inbox(t.Context(), in.as("omar"), broker.InboxQuery{Limit: 10})
 	must(t, err)
-	if len(inbox) != 1 || inbox[0].Request.ID != v.Request.ID {
+	if len(inbox.Views) != 1 || inbox.Views[0].Request.ID != v.Request.ID {
 		t.Errorf("inbox %v", inbox)
 	}
 	if _, err := in.Vote(t.Context(), in.as("omar"), id, yes); err != nil {

@@ -31,17 +31,24 @@ func (b *Broker) AnsweredBy(ctx context.Context, c Caller, p access.Principal) (
 		return nil, err
 	}
 	err = b.Store.View(ctx, func(tx Tx) error {
-		if ps, err = tx.PrincipalsOf(p.ID); err != nil {
-			return err
-		}
-		all, err := tx.Principals(access.Service)
-		for _, s := range all {
-			if s.Person == p.Person {
-				ps = append(ps, s)
-			}
-		}
+		ps, err = answersFor(tx, p)
 		return err
 	})
+	return ps, err
+}
+
+// answersFor are the vendors, agents and services that a user answers for.
+func answersFor(tx Tx, p access.Principal) ([]access.Principal, error) {
+	ps, err := tx.PrincipalsOf(p.ID)
+	if err != nil {
+		return nil, err
+	}
+	all, err := tx.Principals(access.Service)
+	for _, s := range all {
+		if s.Person == p.Person {
+			ps = append(ps, s)
+		}
+	}
 	return ps, err
 }
 

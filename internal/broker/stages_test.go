@@ -46,9 +46,12 @@ func (in *installation) yes(name string, v broker.View) (broker.View, error) {
 
 func (in *installation) waiting(name string) int {
 	in.t.Helper()
-	vs, err := in.Inbox(in.t.Context(), in.as(name))
+	found, err := in.Inbox(in.t.Context(), in.as(name), broker.InboxQuery{Limit: 100})
 	must(in.t, err)
-	return len(vs)
+	if found.Waits != len(found.Views) || found.Next != "" {
+		in.t.Errorf("%d wait for %s, of which there are %d, and then %q", found.Waits, name, len(found.Views), found.Next)
+	}
+	return found.Waits
 }
 
 // guests is a policy for gus, with approvals.

@@ -243,34 +243,6 @@ func (c Caller) only(vs []View) []View {
 	return slices.DeleteFunc(vs, func(v View) bool { return !c.opened(v.Request) })
 }
 
-// Inbox lists what the caller is asked to decide.
-func (b *Broker) Inbox(ctx context.Context, c Caller) (vs []View, err error) {
-	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
-		vs = nil
-		me, err := b.as(tx, b.documentsOrNone(tx), c.Principal)
-		if err != nil {
-			return err
-		}
-		q := access.RequestQuery{States: []access.RequestState{access.RequestPending}, Limit: 1000}
-		for {
-			rs, err := tx.Requests(q)
-			if err != nil {
-				return err
-			}
-			for _, r := range rs {
-				if r.MayDecide(me) {
-					vs = append(vs, View{Request: r, Have: r.Have(), Now: tx.Now()})
-				}
-			}
-			if len(rs) < q.Limit {
-				return nil
-			}
-			q.Before = rs[len(rs)-1].ID
-		}
-	})
-	return vs, err
-}
-
 // WhoHas lists the live grants on a resource; for administrators, auditors and
 // the resource's owners.
 func (b *Broker) WhoHas(ctx context.Context, c Caller, resource access.ResourceName) (vs []View, err error) {

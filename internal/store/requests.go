@@ -196,10 +196,13 @@ func (tx *Tx) SaveRequests(rs ...access.Request) error {
 	return tx.save(requestTable, rows)
 }
 
-// Requests lists requests, newest first.
+// Requests lists requests, newest first, or the oldest first.
 func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	limit := limited(q.Limit, 100, 1000)
 	p := plan{columns: requestColumns, targets: "request_targets", resource: string(q.Resource), down: true, cursor: string(q.Before), limit: limit}
+	if q.Oldest {
+		p.down, p.cursor = false, string(q.After)
+	}
 	for _, s := range q.States {
 		p.states = append(p.states, string(s))
 	}
@@ -227,7 +230,7 @@ func (p *plan) votedOn(q access.RequestQuery) {
 		return fmt.Sprintf("$%d", len(p.args))
 	}
 	votes := "SELECT request_id FROM votes WHERE voter = " + bound(string(q.Voter))
-	if len(q.States) == 0 && string(q.Principal)+string(q.Person)+string(q.Resource)+string(q.Role)+string(q.Extends) == "" {
+	if !q.Oldest && len(q.States) == 0 && string(q.Principal)+string(q.Person)+string(q.Resource)+string(q.Role)+string(q.Extends) == "" {
 		if q.Before != "" {
 			votes += " AND request_id < " + bound(string(q.Before))
 		}

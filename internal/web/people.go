@@ -20,8 +20,9 @@ type Personnel interface {
 	// People is a page of those of a kind that match a query, from so many on.
 	People(ctx context.Context, v Visitor, tab views.PeopleTab, query string, from int) (views.People, error)
 	// Dossier is all there is to know of somebody; what changes by itself alone, if only
-	// that is asked for. from is where the page of what they may ask for begins.
-	Dossier(ctx context.Context, v Visitor, id string, from int, live bool) (views.Dossier, error)
+	// that is asked for. What they hold is a window after a mark, and what they may ask for
+	// one from so many on.
+	Dossier(ctx context.Context, v Visitor, id, after string, from int, live bool) (views.Dossier, error)
 	// EndAll ends all that somebody and those they answer for hold.
 	EndAll(ctx context.Context, v Visitor, id, why string) error
 	// Offboard disables somebody, and ends all that they have.
@@ -55,7 +56,8 @@ func (s *Site) listPeople(v *visit) error {
 }
 
 func (s *Site) showPerson(v *visit) error {
-	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, v.r.PathValue("principal"), number(v.r.URL.Query().Get("open")), false)
+	q := v.r.URL.Query()
+	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, v.r.PathValue("principal"), q.Get("after"), number(q.Get("open")), false)
 	if err != nil {
 		return err
 	}
@@ -63,13 +65,17 @@ func (s *Site) showPerson(v *visit) error {
 }
 
 func (s *Site) showDossier(v *visit, status int, d views.Dossier) error {
-	return s.show(v, sheet{title: d.Name, nav: "people", status: status, up: []ui.Crumb{{Href: "/people", Label: words.PeopleTitle}},
-		live: "person&id=" + url.QueryEscape(d.ID)}, views.PersonPage(d.At(v.at)))
+	live := "person&id=" + url.QueryEscape(d.ID)
+	if d.After != "" {
+		live += "&after=" + url.QueryEscape(d.After)
+	}
+	return s.show(v, sheet{title: d.Name, nav: "people", status: status, up: []ui.Crumb{{Href: "/people", Label: words.PeopleTitle}}, live: live}, views.PersonPage(d.At(v.at)))
 }
 
 // personLive is what changes on that page.
 func (s *Site) personLive(v *visit) (templ.Component, error) {
-	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, v.r.URL.Query().Get("id"), 0, true)
+	q := v.r.URL.Query()
+	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, q.Get("id"), q.Get("after"), 0, true)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +94,7 @@ func (s *Site) did(v *visit, id string, err error) error {
 		s.refuse(v, problem)
 		return nil
 	}
-	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, id, 0, false)
+	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, id, "", 0, false)
 	if err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (s *Site) endAllOf(v *visit) error {
 // offboard does it, once the name was typed.
 func (s *Site) offboard(v *visit) error {
 	id := v.r.PathValue("principal")
-	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, id, 0, false)
+	d, err := s.doors.Dossier(v.r.Context(), v.Visitor, id, "", 0, false)
 	if err != nil {
 		return err
 	}

@@ -96,8 +96,8 @@ func (s *stand) request() api.Request {
 func (s *stand) Own(context.Context, Visitor, string) ([]api.Request, string, error) {
 	return []api.Request{{ID: "req_2", Role: nasty, Resource: nasty, State: api.RequestDenied}}, nasty, nil
 }
-func (s *stand) Waiting(context.Context, Visitor) ([]api.Request, error) {
-	return []api.Request{s.request()}, nil
+func (s *stand) Waiting(_ context.Context, _ Visitor, after string) (views.Inbox, error) {
+	return views.Inbox{View: views.ForMe, Items: []api.Request{s.request()}, Waits: 120, After: after, Next: nasty}, nil
 }
 func (s *stand) Request(context.Context, Visitor, string) (Case, error) {
 	return Case{Request: s.request(), Where: nasty, Rights: []string{nasty, "b"}, Grade: nasty, Decide: true, Level: "passkey", Keys: 1, End: "revoke", Known: &views.Known{Times: 1, OnCall: []string{nasty}, Ticket: nasty, Env: nasty, Grade: nasty}}, nil
@@ -123,13 +123,13 @@ func (s *stand) user() api.User {
 	return api.User{ID: nasty, Name: nasty, Kind: "user", Person: nasty, Groups: []string{nasty}, Manager: nasty, Disabled: true, DisabledBy: nasty, Sponsor: nasty, Company: nasty, Responsible: nasty,
 		Identities: []api.Identity{{Provider: nasty, Subject: nasty}}, Provided: map[string][]string{nasty: {nasty}}, Live: 3}
 }
-func (s *stand) Dossier(ctx context.Context, v Visitor, _ string, _ int, _ bool) (views.Dossier, error) {
+func (s *stand) Dossier(ctx context.Context, v Visitor, _, after string, _ int, _ bool) (views.Dossier, error) {
 	a, err := s.Access(ctx, v, "")
 	all, _, _ := s.Catalogue(ctx, v)
 	logins, _ := s.SignIns(ctx, v)
 	going := a.Going[0]
 	going.Grant = &api.Grant{ID: "grt_3", State: api.GrantEnding, Detail: nasty, Overdue: true}
-	return views.Dossier{User: s.user(), Mail: nasty, Acts: true, Office: nasty, Held: append(a.Active, going), Gone: a.Ended, Behind: []api.User{s.user()}, Open: all, OpenAll: 30, Owns: []string{nasty},
+	return views.Dossier{User: s.user(), Mail: nasty, Acts: true, Office: nasty, Held: a.Active, Going: []views.Held{going}, Holds: 500, Ending: 60, After: nasty, Next: nasty, Gone: a.Ended, Behind: []api.User{s.user()}, Open: all, OpenAll: 30, Owns: []string{nasty},
 		Approves: []string{nasty}, Logins: logins, Keys: []views.KeyLine{{ID: nasty, Name: nasty, State: nasty}}, Tasks: []api.Task{{Task: nasty}}, Asked: a.Ended, Wrong: nasty, Problem: &api.Error{Message: nasty, Why: nasty, Next: nasty}}, err
 }
 func (s *stand) Emergencies(ctx context.Context, v Visitor) ([]views.Choice, error) {

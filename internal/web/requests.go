@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -18,9 +17,10 @@ import (
 // Desk is what the pages of requests need of the control plane.
 type Desk interface {
 	// Own are the visitor's own, the newest first: those before one. It gives where older ones
-	// begin; empty after the last. Waiting are those that wait for the visitor.
+	// begin; empty after the last. Waiting are those that wait for the visitor, the oldest
+	// first: a window of them after one.
 	Own(ctx context.Context, v Visitor, before string) (all []api.Request, next string, err error)
-	Waiting(ctx context.Context, v Visitor) ([]api.Request, error)
+	Waiting(ctx context.Context, v Visitor, after string) (views.Inbox, error)
 	Request(ctx context.Context, v Visitor, id string) (Case, error)
 	// AskVote says what a passkey must sign for a vote; nothing where none has to.
 	AskVote(ctx context.Context, v Visitor, id string, b Ballot) (Step, error)
@@ -132,9 +132,7 @@ func (s *Site) inboxOf(v *visit) (m views.Inbox, err error) {
 		m.View = t
 		m.Items, m.Next, err = s.doors.Own(v.r.Context(), v.Visitor, m.After)
 	default:
-		m.Items, err = s.doors.Waiting(v.r.Context(), v.Visitor)
-		slices.SortFunc(m.Items, func(a, b api.Request) int { return strings.Compare(a.ID, b.ID) }) // which is the order of their times
-		m = m.Window()
+		m, err = s.doors.Waiting(v.r.Context(), v.Visitor, m.After)
 	}
 	return m, err
 }

@@ -47,7 +47,7 @@ func (w *world) reviewed(a *ask) {
 	var id access.ReviewID
 	err, _ := by.call(func(ctx context.Context, r *replica) error {
 		id = ""
-		vs, err := r.Reviews(ctx, caller1("root"), access.ReviewQuery{Person: access.Person(a.who), Limit: 1000})
+		vs, _, err := r.Reviews(ctx, caller1("root"), access.ReviewQuery{Person: access.Person(a.who), Limit: 1000})
 		for _, v := range vs {
 			if v.Request == a.id {
 				id = v.ID

@@ -72,6 +72,11 @@ func held(t *testing.T, s Store) {
 		return errors.Join(err, tx.SaveGrants(g), tx.DropSealed(g.ID), tx.Append(ev))
 	})
 	diff(t, counts(access.LiveQuery{Principal: who}), []access.LiveCount{{Principal: who, State: access.Active, N: 7}})
+	if gs := read(t, s, func(tx Tx) ([]access.Grant, error) {
+		return tx.GrantsByEnd(access.EndQuery{Principal: who, State: access.Ended})
+	}); len(gs) != 0 {
+		t.Errorf("%d grants that are over", len(gs))
+	}
 	if few := counts(access.LiveQuery{Limit: 3}); len(few) != 1 || few[0].N != 3 {
 		t.Errorf("of three at most: %+v", few)
 	}

@@ -12,28 +12,28 @@ import (
 type Inbox struct {
 	View  InboxView
 	Items []api.Request // a window of them
-	// Waits is how many wait for the reader in all. The window begins after After, and the
-	// next one after Next; either may be empty.
+	// Waits is how many wait for the reader, or at least wait; it is counted for the first
+	// window alone. The window begins after After, and the next one after Next; either may be
+	// empty.
 	Waits       int
+	AtLeast     bool
 	After, Next string
 }
 
 // InboxEach is how many requests are on one page.
 const InboxEach = 50
 
-// Window keeps of all that wait those after After, as many as a page has: what was decided
-// meanwhile moves nothing out of sight.
-func (m Inbox) Window() Inbox {
-	m.Waits = len(m.Items)
-	from := 0
-	for from < len(m.Items) && m.After != "" && m.Items[from].ID <= m.After {
-		from++
+// shown says how many of those that wait are on the page, where that is known.
+func (m Inbox) shown() string {
+	switch {
+	case m.View != ForMe || m.After != "":
+		return ""
+	case m.AtLeast && len(m.Items) == 0:
+		return words.InboxNoneSoFar
+	case m.AtLeast:
+		return words.InboxAtLeast(len(m.Items), m.Waits)
 	}
-	if m.Items = m.Items[from:]; len(m.Items) > InboxEach {
-		m.Items = m.Items[:InboxEach]
-		m.Next = m.Items[InboxEach-1].ID
-	}
-	return m
+	return words.InboxShown(len(m.Items), m.Waits)
 }
 
 func (m Inbox) link(after string) string {

@@ -131,8 +131,12 @@ type Dossier struct {
 	Self   bool   // the reader is it
 	Office string // of a proposal that waits for another administrator: its id
 
-	Held []Held // live, and being taken away; what ends first comes first
-	Gone []Held // ended in the last hour, the newest first
+	Going []Held // being taken away, the newest of Ending
+	Held  []Held // live: a window of the Holds, what ends first first, and what is being set up
+	Gone  []Held // ended in the last hour, the newest first
+	// The window begins after After, and the next one after Next; either may be empty.
+	After, Next   string
+	Holds, Ending int
 
 	Behind   []api.User // for whom it answers
 	Open     []Choice   // one page of what it may ask for
@@ -154,7 +158,7 @@ type Dossier struct {
 // At is the same at another moment.
 func (d Dossier) At(now time.Time) Dossier {
 	d.Now = now
-	for _, hs := range [][]Held{d.Held, d.Gone, d.Asked} {
+	for _, hs := range [][]Held{d.Going, d.Held, d.Gone, d.Asked} {
 		for i := range hs {
 			hs[i].Now = now
 		}
@@ -162,23 +166,14 @@ func (d Dossier) At(now time.Time) Dossier {
 	return d
 }
 
-func (d Dossier) going() (n int) {
-	for _, h := range d.Held {
-		if h.Grant.State == api.GrantEnding {
-			n++
-		}
-	}
-	return n
-}
-
 func (d Dossier) progress() string {
-	if len(d.Held)+len(d.Gone) == 0 {
+	if d.Holds+d.Ending+len(d.Gone) == 0 {
 		if d.Disabled {
 			return words.PersonAllGone
 		}
 		return ""
 	}
-	return words.PersonProgress(len(d.Held)-d.going(), d.going(), len(d.Gone))
+	return words.PersonProgress(d.Holds, d.Ending, len(d.Gone))
 }
 
 // given are its groups by who gave them.
@@ -288,6 +283,13 @@ func (d Dossier) ref() string {
 		return d.Name
 	}
 	return d.ID
+}
+
+// rest is how many are being taken away that are not on the page.
+func (d Dossier) rest() int { return d.Ending - len(d.Going) }
+
+func (d Dossier) heldLink(after string) string {
+	return PersonLink(d.ID) + "?after=" + url.QueryEscape(after) + "#person-holds"
 }
 
 func (d Dossier) openLink(from int) string {

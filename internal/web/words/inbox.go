@@ -44,9 +44,15 @@ const (
 	InboxPages                      = "More requests"
 	InboxFirst                      = "From the beginning"
 	InboxNext                       = "Next ones"
+	InboxNoneSoFar                  = "None of the oldest thousand that are pending waits for you."
 	InboxNoPage                     = "that is no page of this list"
 	InboxNoPageNext                 = "begin with the first: /requests"
 )
+
+// InboxAtLeast says the same where not all that wait were counted.
+func InboxAtLeast(shown, counted int) string {
+	return strconv.Itoa(shown) + " of at least " + strconv.Itoa(counted)
+}
 
 // InboxShown says how many of all that wait stand on the page.
 func InboxShown(shown, all int) string { return strconv.Itoa(shown) + " of " + strconv.Itoa(all) }

@@ -45,6 +45,7 @@ const (
 	PersonSince      = "Since"
 	PersonHolds      = "Holds now"
 	PersonHoldsNone  = "Holds nothing right now."
+	PersonWindow     = "More of what they hold"
 	PersonGone       = "Ended in the last hour"
 	PersonLagText    = "read back as gone"
 	PersonNothing    = "nothing had been set up"

@@ -8,12 +8,15 @@ import (
 	"stint/internal/access"
 )
 
-// GrantsByEnd lists grants of one principal in one state, what ends first first.
+// GrantsByEnd lists grants of one principal in one state that is not over, what ends first first.
 func (tx *Tx) GrantsByEnd(q access.EndQuery) (found []access.Grant, err error) {
 	if tx.err != nil {
 		return nil, tx.err
 	}
 	past := func(g access.Grant) bool {
+		if g.State == access.Ended || g.State == access.Failed {
+			return false
+		}
 		ends := cmp.Compare(g.ExpiresAt.UnixMilli(), q.After.ExpiresAt.UnixMilli())
 		return q.After.ExpiresAt.IsZero() || ends > 0 || ends == 0 && g.ID > q.After.Grant
 	}

@@ -2,6 +2,7 @@ package simstore
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -205,7 +206,7 @@ func (tx *Tx) saveVotes(r access.Request) error {
 	return nil
 }
 
-// Requests lists requests, newest first.
+// Requests lists requests, newest first, or the oldest first.
 func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 	if tx.err != nil {
 		return nil, tx.err
@@ -219,12 +220,20 @@ func (tx *Tx) Requests(q access.RequestQuery) ([]access.Request, error) {
 			sets = append(sets, t.states[s])
 		}
 	}
-	ids := newest(sets, string(q.Before), limit, func(id string) bool {
+	before, most := string(q.Before), limit
+	if q.Oldest {
+		before, most = "", math.MaxInt
+	}
+	ids := newest(sets, before, most, func(id string) bool {
 		r := t.rows[access.RequestID(id)]
-		return (q.Principal == "" || r.Principal == q.Principal) && (q.Person == "" || r.Person == q.Person) &&
+		return (!q.Oldest || id > string(q.After)) && (q.Principal == "" || r.Principal == q.Principal) && (q.Person == "" || r.Person == q.Person) &&
 			(q.Role == "" || r.Role == q.Role) && (q.Extends == "" || r.Extends == q.Extends) && (q.Resource == "" || on(r.Targets, q.Resource)) &&
 			(q.Voter == "" || tx.voted(access.RequestID(id), q.Voter))
 	})
+	if q.Oldest {
+		slices.Reverse(ids)
+		ids = ids[:min(limit, len(ids))]
+	}
 	var found []access.Request
 	for _, id := range ids {
 		r, err := tx.complete(t.rows[access.RequestID(id)])
