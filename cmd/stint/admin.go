@@ -16,7 +16,7 @@ import (
 func (c *cli) adminCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, credentials, integrations, break-glass codes, stop switch, doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
-	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(),
+	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(), c.userLockCmd(), c.userUnlockCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
 	service := &cobra.Command{Use: "service", Short: "Services: programs that ask for access"}
 	service.AddCommand(c.serviceAddCmd(), c.serviceListCmd())

@@ -310,6 +310,16 @@ func (f *fake) administration(mux *http.ServeMux) {
 	f.route(mux, "POST /v1/admin/users/{name}/disable", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		return api.Disabled{Principal: "user:" + r.PathValue("name"), Grants: []string{"grt_1"}}, nil
 	})
+	f.route(mux, "POST /v1/admin/users/{name}/lock", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		return api.Disabled{Principal: "user:" + r.PathValue("name"), Grants: []string{"grt_1"}}, nil
+	})
+	f.route(mux, "POST /v1/admin/users/{name}/unlock", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+		u := api.User{ID: "user:" + r.PathValue("name"), Name: r.PathValue("name"), Kind: "user", Groups: []string{}}
+		if u.Name == "ada" { // who holds an office
+			u.Proposal = &api.Proposal{ID: "prp_7", Kind: "office", Why: []string{"two"}}
+		}
+		return u, nil
+	})
 	f.route(mux, "POST /v1/admin/services", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 		var in api.ServiceAdd
 		if err := json.Unmarshal(body, &in); err != nil {

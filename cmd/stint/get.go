@@ -244,6 +244,8 @@ func userState(u api.User, now time.Time) string {
 	switch {
 	case u.Disabled:
 		return "disabled"
+	case u.Lock != nil:
+		return "locked"
 	case u.Until.IsZero():
 		return "ok"
 	case u.Until.Before(now):

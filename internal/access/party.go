@@ -103,8 +103,11 @@ func (p Principal) Answered(by *Principal, now time.Time) error {
 	}
 	if err := by.MayAnswer(now); err != nil {
 		why := string(by.ID) + " does so and cannot any more"
-		if by.Disabled {
+		switch {
+		case by.Disabled:
 			why = string(by.ID) + " is disabled"
+		case by.Lock.Is():
+			why = string(by.ID) + " is locked"
 		}
 		return no.Because(why).Try(p.nextAnswer()).Wrap(err)
 	}

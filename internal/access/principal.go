@@ -30,6 +30,8 @@ type Principal struct {
 	// DisabledBy is the provider that disabled it, empty for an administrator. Only
 	// who disabled a principal enables it again.
 	DisabledBy string
+	// Lock keeps it out until an administrator takes that away, whatever Disabled says.
+	Lock Lock
 	// Until is when the principal itself ends; zero for users without an end.
 	Until     time.Time
 	CreatedAt time.Time
@@ -66,6 +68,9 @@ func (p Principal) In(s Subject) bool {
 func (p Principal) Usable(now time.Time) error {
 	if p.Disabled {
 		return Fail(Unauthenticated, "principal-disabled", string(p.ID)+" is disabled")
+	}
+	if p.Lock.Is() {
+		return Fail(Unauthenticated, "principal-locked", string(p.ID)+" is locked").Try("ask an administrator")
 	}
 	if !p.Until.IsZero() && !now.Before(p.Until) {
 		return Fail(Unauthenticated, "principal-ended", string(p.ID)+" ended").Because("its time was up at " + moment.At(p.Until))

@@ -129,6 +129,19 @@ type Disabled struct {
 	Grants    []string `json:"grants" nullable:"false" doc:"The ids of the grants that are ending"`
 }
 
+// Lock says that somebody is locked out, and why.
+type Lock struct {
+	With string `json:"with" doc:"Whose lock it is: its own, or that of the user who answers for it" example:"user:mira"`
+	By   string `json:"by" example:"user:root"`
+	Why  string `json:"why" example:"laptop stolen, ticket 4711"`
+	At   Time   `json:"at" format:"date-time"`
+}
+
+// LockAsk says why somebody is locked out, or let in again.
+type LockAsk struct {
+	Why string `json:"why" minLength:"1" maxLength:"1000" example:"laptop stolen, ticket 4711"`
+}
+
 // CredentialSet registers the credential a connector logs in with, or Stint at an
 // integration. It is bound to type and address, so that no document can send it
 // elsewhere.

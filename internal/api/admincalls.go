@@ -139,6 +139,16 @@ func (c *Client) DisableUser(ctx context.Context, name string) (Disabled, error)
 	return get[Disabled](ctx, c, call{method: http.MethodPost, path: []string{"admin", "users", name, "disable"}})
 }
 
+// LockUser locks a user, service or agent out and ends all it holds.
+func (c *Client) LockUser(ctx context.Context, name, why string) (Disabled, error) {
+	return get[Disabled](ctx, c, call{method: http.MethodPost, path: []string{"admin", "users", name, "lock"}, in: LockAsk{Why: why}})
+}
+
+// UnlockUser lets it in again; where that takes a second administrator, it is proposed.
+func (c *Client) UnlockUser(ctx context.Context, name, why string) (User, error) {
+	return get[User](ctx, c, call{method: http.MethodPost, path: []string{"admin", "users", name, "unlock"}, in: LockAsk{Why: why}})
+}
+
 // AddService creates a service.
 func (c *Client) AddService(ctx context.Context, s ServiceAdd) (ServiceAdded, error) {
 	return get[ServiceAdded](ctx, c, call{method: http.MethodPost, path: []string{"admin", "services"}, in: s})

@@ -125,6 +125,8 @@ func TestCalls(t *testing.T) {
 		"GET /v1/who-has?resource=a%26b":                                               func() error { _, err := c.WhoHas(background, "a&b", api.List{}); return err },
 		`POST /v1/admin/users {"name":"mira"}`:                                         func() error { _, err := c.AddUser(background, api.UserAdd{Name: "mira"}); return err },
 		"POST /v1/admin/users/mira/disable":                                            func() error { _, err := c.DisableUser(background, "mira"); return err },
+		`POST /v1/admin/users/mira/lock {"why":"w"}`:                                   func() error { _, err := c.LockUser(background, "mira", "w"); return err },
+		`POST /v1/admin/users/service:ci/unlock {"why":"w"}`:                           func() error { _, err := c.UnlockUser(background, "service:ci", "w"); return err },
 		`POST /v1/admin/services {"name":"ci","owner":"mira","for":"2d"}`: func() error {
 			_, err := c.AddService(background, api.ServiceAdd{Name: "ci", Owner: "mira", For: "2d"})
 			return err

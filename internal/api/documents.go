@@ -193,6 +193,7 @@ type User struct {
 	Responsible string `json:"responsible,omitempty" doc:"Of an agent: its human" example:"ana"`
 
 	DisabledBy string              `json:"disabled_by,omitempty" doc:"The provider that disabled it; absent for an administrator" example:"corp-scim"`
+	Lock       *Lock               `json:"lock,omitempty" doc:"While it is locked out"`
 	Identities []Identity          `json:"identities,omitempty" nullable:"false" doc:"Who it is elsewhere"`
 	Provided   map[string][]string `json:"provided,omitempty" doc:"Of its groups, those that providers gave"`
 

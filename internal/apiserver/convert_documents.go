@@ -102,6 +102,9 @@ func toUser(p access.Principal, live int) api.User {
 		Admin: p.Admin, Auditor: p.Auditor, Author: p.Author, Disabled: p.Disabled, Until: api.At(p.Until), CreatedAt: api.At(p.CreatedAt), Live: live,
 		DisabledBy: p.DisabledBy, Sponsor: p.Sponsor.Name(), Company: p.Company, Responsible: p.Responsible.Name(),
 	}
+	if p.Lock.Is() {
+		u.Lock = &api.Lock{With: string(p.Lock.With), By: string(p.Lock.By), Why: p.Lock.Why, At: api.At(p.Lock.At)}
+	}
 	for _, i := range p.Identities {
 		u.Identities = append(u.Identities, api.Identity(i))
 	}

@@ -213,3 +213,33 @@ func (s *Server) disableUser(ctx context.Context, c call, in *ByName) (*reply[ap
 	}
 	return answer(api.Disabled{Principal: string(id), Grants: grants}), nil
 }
+
+type lockUserIn struct {
+	ByName
+	Body api.LockAsk
+}
+
+func (s *Server) lockUser(ctx context.Context, c call, in *lockUserIn) (*reply[api.Disabled], error) {
+	id, who := principalID(in.Name), c.asked(nil)
+	if err := s.broker.Lock(ctx, who, id, in.Body.Why); err != nil {
+		return nil, err
+	}
+	grants, err := s.grantIDs(ctx, who, access.GrantQuery{Principal: id, States: []access.GrantState{access.Ending}, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.Disabled{Principal: string(id), Grants: grants}), nil
+}
+
+func (s *Server) unlockUser(ctx context.Context, c call, in *lockUserIn) (*reply[api.User], error) {
+	id := principalID(in.Name)
+	waits, err := s.broker.Unlock(ctx, c.asked(nil), id, in.Body.Why)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.getUser(ctx, c, &ByName{Name: string(id)})
+	if err == nil && waits != nil {
+		out.Body.Proposal = toProposal(broker.ProposalView{Proposal: *waits, State: waits.State})
+	}
+	return out, err
+}

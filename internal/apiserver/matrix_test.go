@@ -101,6 +101,7 @@ var samples = map[string]struct{ path, body string }{
 	"who-can":          {"/v1/who-can?resource=none", ""}, "who-has": {"/v1/who-has?resource=none", ""},
 	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "list-user-sessions": {"/v1/users/none/sessions", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},
 	"set-user": {"/v1/admin/users/none", `{"auditor":true}`}, "enroll-user": {"/v1/admin/users/none/enroll", ""}, "disable-user": {"/v1/admin/users/none/disable", ""},
+	"lock-user": {"/v1/admin/users/none/lock", `{"why":"test"}`}, "unlock-user": {"/v1/admin/users/none/unlock", `{"why":"test"}`},
 	"add-token": {"/v1/admin/integrations/none/tokens", `{"for":"1h"}`}, "list-tokens": {"/v1/admin/integrations/none/tokens", ""}, "end-tokens": {"/v1/admin/integrations/none/tokens/end", ""},
 	"link-user": {"/v1/admin/users/none/link", `{"provider":"corp","subject":"1"}`}, "unlink-user": {"/v1/admin/users/none/unlink", `{"provider":"corp","subject":"1"}`},
 	"add-service":      {"/v1/admin/services", `{"name":"x","owner":"none","for":"1h"}`},

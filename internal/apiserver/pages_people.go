@@ -240,6 +240,30 @@ func (d doors) Offboard(ctx context.Context, v web.Visitor, id string) error {
 	return d.broker.Disable(ctx, callBy(c).asked(nil), principalID(id), "disabled by "+string(c.Principal.ID))
 }
 
+// Lock locks somebody out, and Unlock lets them in again, as the API does.
+func (d doors) Lock(ctx context.Context, v web.Visitor, id, why string) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.urgent.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	return d.broker.Lock(ctx, callBy(c).asked(nil), principalID(id), why)
+}
+
+func (d doors) Unlock(ctx context.Context, v web.Visitor, id, why string) error {
+	c, err := d.caller(ctx, v)
+	if err == nil {
+		err = d.writes.take(string(c.Principal.ID))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = d.broker.Unlock(ctx, callBy(c).asked(nil), principalID(id), why)
+	return err
+}
+
 // Enable lets a user in again, as the API does: at once, or by a proposal.
 func (d doors) Enable(ctx context.Context, v web.Visitor, id string) error {
 	c, err := d.caller(ctx, v)

@@ -31,6 +31,8 @@ var pageActs = []struct {
 	{what: "check a resource", path: "/resources/db/check", form: ""},
 	{what: "survey a resource", path: "/resources/db/survey", form: ""},
 	{what: "end all of somebody", path: "/people/user:{user}/end", form: "why=they+left"},
+	{what: "lock somebody", path: "/people/user:{user}/lock", form: "why=a+doubt"},
+	{what: "unlock somebody", path: "/people/user:{locked}/unlock", form: "why=no+doubt"},
 	{what: "offboard somebody", path: "/people/user:{user}/offboard", form: "typed={user}"},
 	{what: "enable somebody", path: "/people/user:{user}/enable", form: ""},
 	{what: "put the list of new installations away", path: "/start/away", form: ""},

@@ -108,6 +108,8 @@ var objects = map[string][]sampleOf{
 		{what: "to administer", path: "/v1/admin/users/{user}", body: `{"admin":true}`}},
 	"enroll-user":   {{path: "/v1/admin/users/{user}/enroll"}},
 	"disable-user":  {{path: "/v1/admin/users/{user}/disable"}},
+	"lock-user":     {{path: "/v1/admin/users/{user}/lock", body: `{"why":"a doubt"}`}},
+	"unlock-user":   {{path: "/v1/admin/users/{locked}/unlock", body: `{"why":"no doubt"}`}},
 	"add-service":   {{path: "/v1/admin/services", body: `{"name":"{new}","owner":"olga","for":"1h"}`}},
 	"add-agent":     {{path: "/v1/admin/agents", body: `{"name":"{new}","responsible":"olga","for":"1h"}`}},
 	"invite-vendor": {{path: "/v1/admin/vendors", body: `{"name":"{new}","sponsor":"olga","company":"Acme","until":"{tomorrow}"}`}},
@@ -354,6 +356,13 @@ func (s *scene) fill(text string) string {
 	put("{grant}", func(string) string { return s.active() })
 	put("{new}", func(name string) string { return name })
 	put("{key}", func(string) string { return base64.StdEncoding.EncodeToString(s.cast["service"].Device.SealKey()) })
+	put("{locked}", func(name string) string {
+		_, err := s.root.AddUser(ctx, api.UserAdd{Name: name})
+		check(s.t, err)
+		_, err = s.root.LockUser(ctx, name, "a doubt")
+		check(s.t, err)
+		return name
+	})
 	put("{user}", func(name string) string {
 		_, err := s.root.AddUser(ctx, api.UserAdd{Name: name})
 		check(s.t, err)

@@ -195,6 +195,10 @@ func (s *Server) addRoutes() {
 		summary: "A fresh one-time code for an existing user", detail: "For a new device, or when the last login has ended. Unused codes from before are worthless from then on."}, s.enrollUser)
 	register(s, route{name: "disable-user", method: post, path: "/v1/admin/users/{name}/disable", who: admins, urgent: true, tag: "Administration",
 		summary: "Disable a principal and end all it holds"}, s.disableUser)
+	register(s, route{name: "lock-user", method: post, path: "/v1/admin/users/{name}/lock", who: admins, urgent: true, tag: "Administration",
+		summary: "Lock a principal out and end all it holds", detail: "With the services and agents that a user answers for. Nothing else is taken away: what is unlocked is as it was, but for what ended."}, s.lockUser)
+	register(s, route{name: "unlock-user", method: post, path: "/v1/admin/users/{name}/unlock", who: admins, tag: "Administration",
+		summary: "Let a locked principal in again", detail: "Who holds an office is let in by two administrators, where there are two: the answer has the proposal."}, s.unlockUser)
 	register(s, route{name: "link-user", method: post, path: "/v1/admin/users/{name}/link", who: admins, tag: "Administration",
 		summary: "Say that a user is a subject of a provider", detail: "Whoever signs in there as that subject is this user. A subject is one user's."}, s.linkUser)
 	register(s, route{name: "unlink-user", method: post, path: "/v1/admin/users/{name}/unlink", who: admins, urgent: true, tag: "Administration",

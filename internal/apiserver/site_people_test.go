@@ -111,6 +111,72 @@ func TestOffboardOnPage(t *testing.T) {
 	}
 }
 
+// TestLockOnPage locks somebody on their page and lets them in again: they are out at once,
+// lose what they hold and nothing else, and it is said who did it and why.
+func TestLockOnPage(t *testing.T) {
+	w, admin := openHouse(t)
+	ctx := t.Context()
+	mira := w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	w.agent(admin, "fixer", "mira")
+	root, self := w.guest("root"), w.guest("mira")
+	r, err := mira.Submit(ctx, api.Ask{Resource: resourceOf, Role: "reader", Duration: "30m", Reason: "check order 4711"}, api.Wait{For: api.Ready, Time: 20 * time.Second})
+	check(t, err)
+	const at = "/people/user:mira"
+	root.get(at).want(t, http.StatusOK, "Lock now", at+"/lock", "stint admin user lock mira --why")
+	root.post(at+"/lock", nil).want(t, http.StatusUnprocessableEntity, "needs a reason")
+	if p := root.post(at+"/lock", url.Values{"why": {strings.Repeat("x", 1001)}}); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text, strings.Repeat("x", 1001)) {
+		t.Errorf("a long reason: %d, and what was typed is lost", p.status)
+	}
+	self.get("/").want(t, http.StatusOK)
+	root.post(at+"/lock", url.Values{"why": {"<b>laptop</b> stolen"}}).want(t, http.StatusSeeOther)
+	self.get("/").want(t, http.StatusSeeOther) // signed out
+	if _, err := mira.Whoami(ctx); problemOf(err, "").Kind != api.Unauthenticated {
+		t.Errorf("who is locked is answered: %v", err)
+	}
+	root.until(at, "0 grants are live")
+	p := root.get(at).want(t, http.StatusOK, "locked", "&lt;b&gt;laptop&lt;/b&gt; stolen", "by root", at+"/unlock", "Signed in nowhere.")
+	if strings.Contains(p.text, at+"/lock\"") {
+		t.Error("who is locked can be locked again")
+	}
+	root.get("/people/agent:fixer").want(t, http.StatusOK, "with mira, who answers for it", "static token")
+	root.post("/people/agent:fixer/unlock", url.Values{"why": {"x"}}).want(t, http.StatusConflict, "is locked with user:mira")
+	if done, err := admin.Request(ctx, r.ID, api.Wait{}); err != nil || done.Grant.State == api.GrantActive {
+		t.Errorf("what they held goes on: %+v, %v", done.Grant, err)
+	}
+	root.post(at+"/unlock", url.Values{"why": {"found again"}}).want(t, http.StatusSeeOther)
+	u, err := admin.User(ctx, "mira")
+	check(t, err)
+	if u.Lock != nil || u.Disabled || len(u.Groups) != 1 {
+		t.Errorf("unlocked: %+v", u)
+	}
+	w.guest("mira").get("/").want(t, http.StatusOK)
+	root.get("/people/agent:fixer").want(t, http.StatusOK, "static token")
+}
+
+// TestUnlockTakesTwo: who holds an office is let in again by two administrators.
+func TestUnlockTakesTwo(t *testing.T) {
+	w, admin := openHouse(t)
+	ada := w.as(admin, api.UserAdd{Name: "ada", Admin: true})
+	w.as(admin, api.UserAdd{Name: "axel", Auditor: true})
+	root := w.guest("root")
+	root.post("/people/user:axel/lock", url.Values{"why": {"odd sign-ins"}}).want(t, http.StatusSeeOther)
+	root.post("/people/user:axel/unlock", url.Values{"why": {"it was axel"}}).want(t, http.StatusSeeOther)
+	root.get("/people/user:axel").want(t, http.StatusOK, "locked", "Another administrator has to agree", "prp_")
+	waits, err := ada.Proposals(t.Context(), "pending", api.List{})
+	check(t, err)
+	if len(waits.Items) != 1 || !strings.Contains(waits.Items[0].Summary, "it was axel") {
+		t.Fatalf("what waits: %+v", waits.Items)
+	}
+	if _, err := admin.DecideProposal(t.Context(), waits.Items[0].ID, true, api.ProposalVote{Digest: waits.Items[0].Digest}); err == nil {
+		t.Error("who proposed it approved it")
+	}
+	_, err = ada.DecideProposal(t.Context(), waits.Items[0].ID, true, api.ProposalVote{Digest: waits.Items[0].Digest})
+	check(t, err)
+	if u, err := admin.User(t.Context(), "axel"); err != nil || u.Lock != nil {
+		t.Errorf("two agreed: %+v, %v", u.Lock, err)
+	}
+}
+
 // TestEnableTakesTwo: who holds an office comes back by the word of two administrators.
 func TestEnableTakesTwo(t *testing.T) {
 	w, admin := openHouse(t)

@@ -45,7 +45,7 @@ type people struct {
 func newPeople(ps []access.Principal, at time.Time) *people {
 	r := &people{at: at, byID: map[access.PrincipalID]int{}, byGroup: map[access.Group][]int{}}
 	for _, p := range ps {
-		if p.Disabled || p.Person == "" {
+		if p.Disabled || p.Lock.Is() || p.Person == "" {
 			continue
 		}
 		r.users = append(r.users, p)

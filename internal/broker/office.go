@@ -26,12 +26,15 @@ type Office struct {
 	Auditor bool               `json:"auditor,omitempty"`
 	Author  bool               `json:"author,omitempty"`
 	Enable  bool               `json:"enable,omitempty"`
+	Unlock  bool               `json:"unlock,omitempty"`
+	Why     string             `json:"why,omitempty"` // of the unlocking
 }
 
 // gains leaves of the office what the user does not have yet.
 func (o Office) gains(p access.Principal) Office {
 	o.Admin, o.Auditor, o.Author = o.Admin && !p.Admin, o.Auditor && !p.Auditor, o.Author && !p.Author
-	o.Enable = o.Enable && p.Disabled && (p.Admin || p.Auditor || p.Author || o.any())
+	holds := p.Admin || p.Auditor || p.Author || o.any()
+	o.Enable, o.Unlock = o.Enable && p.Disabled && holds, o.Unlock && p.Lock.Is() && holds
 	return o
 }
 
@@ -43,7 +46,7 @@ func (o Office) words() string {
 	for _, x := range []struct {
 		is   bool
 		word string
-	}{{o.Admin, "administers Stint"}, {o.Auditor, "reads the whole log"}, {o.Author, "writes policies"}, {o.Enable, "can sign in again"}} {
+	}{{o.Admin, "administers Stint"}, {o.Auditor, "reads the whole log"}, {o.Author, "writes policies"}, {o.Enable, "can sign in again"}, {o.Unlock, "is let in again: " + o.Why}} {
 		if x.is {
 			to = append(to, x.word)
 		}
@@ -130,6 +133,8 @@ func (b *Broker) give(tx Tx, fx *effects, p access.Proposal, by access.Actor) er
 		return err
 	case by.Person == who.Person:
 		return access.Fail(access.Denied, "own-office", "nobody approves an office for themselves").Try("ask another administrator")
+	case o.Unlock:
+		return b.unlock(tx, fx, who, o.Why, map[string]string{"proposal": string(p.ID), "proposer": string(p.Principal)}, by)
 	case who.Disabled && !o.Enable:
 		return access.Fail(access.Conflict, "principal-disabled", string(o.User)+" is disabled")
 	case who.DisabledBy != "":

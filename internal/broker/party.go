@@ -241,10 +241,10 @@ func eachLive(tx Tx, id access.PrincipalID, do func([]access.Grant) error) error
 	}
 }
 
-// strand ends what the vendors of a sponsor hold who was disabled, in the same
+// strand ends what the vendors of a sponsor hold who was disabled or locked, in the same
 // transaction. They keep their logins and can do nothing with them: what they ask for is
 // refused until an administrator names another sponsor, who knows what they answer for.
-func (b *Broker) strand(tx Tx, fx *effects, sponsor access.Principal, actor access.Actor) error {
+func (b *Broker) strand(tx Tx, fx *effects, sponsor access.Principal, was string, actor access.Actor) error {
 	of, err := tx.PrincipalsOf(sponsor.ID)
 	if err != nil {
 		return err
@@ -253,7 +253,7 @@ func (b *Broker) strand(tx Tx, fx *effects, sponsor access.Principal, actor acce
 		if v.Sponsor != sponsor.ID {
 			continue // an agent: disabled with its human
 		}
-		why := string(sponsor.ID) + ", who sponsors " + string(v.ID) + ", was disabled"
+		why := string(sponsor.ID) + ", who sponsors " + string(v.ID) + ", was " + was
 		if err := b.refuseAll(tx, fx, v.ID, why, actor); err != nil {
 			return err
 		}

@@ -55,6 +55,9 @@ func (b *Broker) disable(tx Tx, fx *effects, p access.Principal, by, why string,
 		return err
 	}
 	for _, q := range all {
+		if by == "" && q.Lock.With == p.ID { // to enable them is one act; what a provider says leaves a lock alone
+			q.Lock = access.Lock{}
+		}
 		q.Disabled = true
 		if q.ID == p.ID {
 			q.DisabledBy = by
@@ -72,7 +75,7 @@ func (b *Broker) disable(tx Tx, fx *effects, p access.Principal, by, why string,
 			return err
 		}
 	}
-	return b.strand(tx, fx, p, actor)
+	return b.strand(tx, fx, p, "disabled", actor)
 }
 
 // behind is a principal with the services and agents that it answers for.
@@ -101,6 +104,11 @@ func (b *Broker) endAll(tx Tx, fx *effects, id access.PrincipalID, why string, a
 	if err := tx.DropLogins(id); err != nil {
 		return err
 	}
+	return b.endHeld(tx, fx, id, why, actor)
+}
+
+// endHeld refuses what a principal asks for, and ends what it holds.
+func (b *Broker) endHeld(tx Tx, fx *effects, id access.PrincipalID, why string, actor access.Actor) error {
 	if err := b.refuseAll(tx, fx, id, why, actor); err != nil {
 		return err
 	}

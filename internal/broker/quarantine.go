@@ -480,7 +480,9 @@ func (b *Broker) firstOfTwo(ctx context.Context, c Caller, q Quarantine, why str
 		if err != nil {
 			return err
 		}
-		other := func(p access.Principal) bool { return p.Admin && !p.Disabled && p.Person != c.Principal.Person }
+		other := func(p access.Principal) bool {
+			return p.Admin && !p.Disabled && !p.Lock.Is() && p.Person != c.Principal.Person
+		}
 		now, err := readQuarantine(tx, QuarantineSetting)
 		if err != nil {
 			return err

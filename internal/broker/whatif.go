@@ -204,11 +204,11 @@ func (b *Broker) replay(ctx context.Context, c Caller, before, after *policy.Set
 }
 
 func pastOf(tx Tx, r access.Request, who access.Principal) (policy.Past, error) {
-	who.Disabled, who.Until = false, time.Time{}
+	who.Disabled, who.Lock, who.Until = false, access.Lock{}, time.Time{}
 	ask, err := answering(tx, policy.Ask{Principal: who, Resource: r.Targets[0].Resource, Role: r.Role,
 		Duration: r.Duration, Start: r.Start, Reason: r.Reason, Ticket: r.Ticket, Source: r.Source, Emergency: r.Emergency.Is(), Task: r.Task})
 	if ask.Answers != nil {
-		ask.Answers.Disabled = false
+		ask.Answers.Disabled, ask.Answers.Lock = false, access.Lock{}
 	}
 	ask.EndsBy = time.Time{}
 	return policy.Past{Request: r.ID, At: r.CreatedAt, Was: r.Decision.Effect, Ask: ask}, err

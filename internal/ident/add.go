@@ -134,6 +134,8 @@ func reissue(tx Tx, p access.Principal, same func(old access.Principal) bool) (a
 	switch old, err := tx.Principal(p.ID); {
 	case err == nil && (old.Disabled || !same(old)):
 		return p, event, taken(p.ID)
+	case err == nil && old.Lock.Is():
+		return p, event, access.Fail(access.Conflict, "principal-locked", string(p.ID)+" is locked").Try("unlock it first: stint admin user unlock " + string(old.Lock.With))
 	case err == nil:
 		p.CreatedAt, p.Version, event = old.CreatedAt, old.Version+1, PrincipalUpdated
 		if err := tx.DropLogins(p.ID); err != nil {
@@ -296,7 +298,7 @@ func badName(what, name string) error {
 }
 
 func administers(c Caller) error {
-	if c.Principal.Admin && !c.Principal.Disabled && c.Principal.ID.Kind() == access.User {
+	if c.Principal.Admin && !c.Principal.Disabled && !c.Principal.Lock.Is() && c.Principal.ID.Kind() == access.User {
 		return nil
 	}
 	return access.Fail(access.Denied, "not-an-administrator", "only administrators add and change principals")

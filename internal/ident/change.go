@@ -108,6 +108,9 @@ func (c UserChange) apply(p access.Principal) (access.Principal, error) {
 		return p, access.Fail(access.Conflict, "contract-ended", "the contract of "+string(p.ID)+" has ended").
 			Because("it ended at " + stamp(p.Until)).Try("extend it: stint admin vendor set " + p.ID.Name() + " --until DATE")
 	}
+	if c.Enable && !p.Disabled && p.Lock.Is() {
+		return p, access.Fail(access.Conflict, "principal-locked", string(p.ID)+" is locked, and not disabled").Try("unlock them: stint admin user unlock " + p.ID.Name())
+	}
 	if c.Enable && p.Disabled {
 		if p.DisabledBy != "" {
 			return p, access.Fail(access.Conflict, "disabled-elsewhere", string(p.ID)+" was disabled by "+p.DisabledBy).

@@ -28,6 +28,16 @@ type linkedBody struct {
 	Provided   map[string][]access.Group `json:"provided,omitempty"`
 	DisabledBy string                    `json:"disabled_by,omitempty"`
 	Author     bool                      `json:"author,omitempty"` // of policies
+	// Lock is here, too: a version that does not know it does not let anybody in whom it
+	// cannot read.
+	Lock *lockBody `json:"lock,omitempty"`
+}
+
+type lockBody struct {
+	With string `json:"with"`
+	By   string `json:"by"`
+	Why  string `json:"why"`
+	At   stamp  `json:"at"`
 }
 
 type identityBody struct {
@@ -37,12 +47,15 @@ type identityBody struct {
 
 // linkedText is empty for those of whom there is nothing in it.
 func linkedText(p access.Principal) (string, error) {
-	if len(p.Identities) == 0 && len(p.Provided) == 0 && p.DisabledBy == "" && !p.Author {
+	if len(p.Identities) == 0 && len(p.Provided) == 0 && p.DisabledBy == "" && !p.Author && !p.Lock.Is() {
 		return "", nil
 	}
 	b := linkedBody{Provided: p.Provided, DisabledBy: p.DisabledBy, Author: p.Author}
 	for _, i := range p.Identities {
 		b.Identities = append(b.Identities, identityBody(i))
+	}
+	if p.Lock.Is() {
+		b.Lock = &lockBody{string(p.Lock.With), string(p.Lock.By), p.Lock.Why, stampOf(p.Lock.At)}
 	}
 	return encode(b)
 }
@@ -128,6 +141,9 @@ func scanPrincipal(row row) (access.Principal, error) {
 	p.Provided, p.DisabledBy, p.Author = l.Provided, l.DisabledBy, l.Author
 	for _, i := range l.Identities {
 		p.Identities = append(p.Identities, access.Identity(i))
+	}
+	if l.Lock != nil {
+		p.Lock = access.Lock{With: access.PrincipalID(l.Lock.With), By: access.PrincipalID(l.Lock.By), Why: l.Lock.Why, At: l.Lock.At.time()}
 	}
 	return p, nil
 }

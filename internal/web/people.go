@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,9 @@ type Personnel interface {
 	Dossier(ctx context.Context, v Visitor, id, after string, from int, live bool) (views.Dossier, error)
 	// EndAll ends all that somebody and those they answer for hold.
 	EndAll(ctx context.Context, v Visitor, id, why string) error
+	// Lock keeps somebody out and ends all that they hold, until Unlock.
+	Lock(ctx context.Context, v Visitor, id, why string) error
+	Unlock(ctx context.Context, v Visitor, id, why string) error
 	// Offboard disables somebody, and ends all that they have.
 	Offboard(ctx context.Context, v Visitor, id string) error
 	// Enable lets somebody in again, or proposes it where that takes two.
@@ -98,13 +102,23 @@ func (s *Site) did(v *visit, id string, err error) error {
 	if err != nil {
 		return err
 	}
-	d.Problem, d.Why = problem, v.r.PostForm.Get("why")
+	d.Problem, d.Why, d.Tried = problem, v.r.PostForm.Get("why"), path.Base(v.r.URL.Path)
 	return s.showDossier(v, problem.Status, d)
 }
 
 func (s *Site) endAllOf(v *visit) error {
 	id := v.r.PathValue("principal")
 	return s.did(v, id, s.doors.EndAll(v.r.Context(), v.Visitor, id, strings.TrimSpace(v.r.PostForm.Get("why"))))
+}
+
+func (s *Site) lock(v *visit) error {
+	id := v.r.PathValue("principal")
+	return s.did(v, id, s.doors.Lock(v.r.Context(), v.Visitor, id, strings.TrimSpace(v.r.PostForm.Get("why"))))
+}
+
+func (s *Site) unlock(v *visit) error {
+	id := v.r.PathValue("principal")
+	return s.did(v, id, s.doors.Unlock(v.r.Context(), v.Visitor, id, strings.TrimSpace(v.r.PostForm.Get("why"))))
 }
 
 // offboard does it, once the name was typed.

@@ -120,7 +120,7 @@ func (s *stand) People(context.Context, Visitor, views.PeopleTab, string, int) (
 	return views.People{Tab: views.TabPeople, Query: nasty, Items: []api.User{s.user()}, Total: 200, From: 50, Size: 50, All: true, Now: time.Now()}, nil
 }
 func (s *stand) user() api.User {
-	return api.User{ID: nasty, Name: nasty, Kind: "user", Person: nasty, Groups: []string{nasty}, Manager: nasty, Disabled: true, DisabledBy: nasty, Sponsor: nasty, Company: nasty, Responsible: nasty,
+	return api.User{ID: nasty, Name: nasty, Kind: "user", Person: nasty, Groups: []string{nasty}, Manager: nasty, Disabled: true, DisabledBy: nasty, Lock: &api.Lock{With: nasty, By: nasty, Why: nasty}, Sponsor: nasty, Company: nasty, Responsible: nasty,
 		Identities: []api.Identity{{Provider: nasty, Subject: nasty}}, Provided: map[string][]string{nasty: {nasty}}, Live: 3}
 }
 func (s *stand) Dossier(ctx context.Context, v Visitor, _, after string, _ int, _ bool) (views.Dossier, error) {

@@ -82,6 +82,8 @@ func pages() []page {
 		{pattern: "POST /people/{principal}/end", serve: (*Site).endAllOf},
 		{pattern: "POST /people/{principal}/offboard", serve: (*Site).offboard},
 		{pattern: "POST /people/{principal}/enable", serve: (*Site).enable},
+		{pattern: "POST /people/{principal}/lock", serve: (*Site).lock},
+		{pattern: "POST /people/{principal}/unlock", serve: (*Site).unlock},
 		{pattern: "GET /break-glass", serve: (*Site).glassPage},
 		{pattern: "POST /break-glass", serve: (*Site).breakGlass},
 		{pattern: "GET /reviews", serve: (*Site).listReviews},

@@ -16,7 +16,7 @@ func identities(t *testing.T, s Store) {
 	now := storeNow(t, s)
 	a, b := access.Identity{Provider: "corp", Subject: "1"}, access.Identity{Provider: "corp", Subject: "2"}
 	mira := access.Principal{ID: "user:mira", Person: "mira", Identities: []access.Identity{a, b}, Groups: []access.Group{"dba", "web"},
-		Provided: map[string][]access.Group{"": {"dba"}, "corp": {"web"}}, Disabled: true, DisabledBy: "corp", CreatedAt: now, Version: 1}
+		Provided: map[string][]access.Group{"": {"dba"}, "corp": {"web"}}, Disabled: true, DisabledBy: "corp", Lock: access.Lock{With: "user:mira", By: "user:root", Why: "laptop stolen", At: now}, CreatedAt: now, Version: 1}
 	omar := access.Principal{ID: "user:omar", Person: "omar", CreatedAt: now, Version: 1}
 	update(t, s, func(tx Tx) error { return tx.SavePrincipals(mira, omar) })
 	by := func(i access.Identity) (access.Principal, error) {

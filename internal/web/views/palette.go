@@ -63,6 +63,9 @@ func WhoNote(u api.User) string {
 	if u.Disabled {
 		note += " · " + words.PeopleDisabled
 	}
+	if u.Lock != nil {
+		note += " · " + words.PeopleLocked
+	}
 	return note
 }
 

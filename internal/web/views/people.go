@@ -114,6 +114,7 @@ func marks(u api.User, now time.Time) (out []mark) {
 		}
 	}
 	add(u.Disabled, ui.Bad, words.PeopleDisabled)
+	add(u.Lock != nil, ui.Bad, words.PeopleLocked)
 	add(!u.Disabled && !u.Until.IsZero() && !now.Before(u.Until.Time), ui.Bad, words.PeopleEnded)
 	add(u.Admin, ui.Accent, words.PeopleAdmin)
 	add(u.Auditor, ui.Accent, words.PeopleAuditor)
@@ -153,6 +154,7 @@ type Dossier struct {
 	Wrong   string     // with the name that was typed
 	Problem *api.Error // why an act was not done
 	Why     string     // what was typed
+	Tried   string     // the act: end, lock, unlock
 }
 
 // At is the same at another moment.
@@ -168,8 +170,11 @@ func (d Dossier) At(now time.Time) Dossier {
 
 func (d Dossier) progress() string {
 	if d.Holds+d.Ending+len(d.Gone) == 0 {
-		if d.Disabled {
+		switch {
+		case d.Disabled:
 			return words.PersonAllGone
+		case d.Lock != nil:
+			return words.PersonAllLocked
 		}
 		return ""
 	}
@@ -267,10 +272,32 @@ func (d Dossier) enables() (command, why string) {
 	return "", ""
 }
 
+// typed is the reason that was typed for an act that was refused.
+func (d Dossier) typed(act string) string {
+	if d.Tried != act {
+		return ""
+	}
+	return d.Why
+}
+
+// locked says who locked it, and why.
+func (d Dossier) locked() string {
+	by := plainSubjects([]string{d.Lock.By})[0]
+	if d.Lock.With != d.ID {
+		return words.PersonLockedWith(plainSubjects([]string{d.Lock.With})[0], by, d.Lock.Why)
+	}
+	return words.PersonLockedBy(by, d.Lock.Why)
+}
+
+// unlocks reports whether it is let in by itself, and not with who answers for it.
+func (d Dossier) unlocks() bool { return d.Lock != nil && d.Lock.With == d.ID }
+
 func (d Dossier) command(act string) string {
 	switch act {
 	case "end":
-		return shell.Line("stint", "revoke", "--user", d.Name, "--why", d.Why)
+		return shell.Line("stint", "revoke", "--user", d.Name, "--why", d.typed(act))
+	case "lock", "unlock":
+		return shell.Line("stint", "admin", "user", act, d.ref(), "--why", d.typed(act))
 	case "enable":
 		return shell.Line("stint", "admin", "user", "set", d.Name, "--enable")
 	}

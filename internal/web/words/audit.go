@@ -350,6 +350,8 @@ var auditEvents = map[string]string{
 	"principal.linked":    "{actor} linked {entity} to {subject} of {provider}",
 	"principal.unlinked":  "{actor} took {subject} of {provider} away from {entity}",
 	"principal.disabled":  "{actor} disabled {entity}[: {why}]",
+	"principal.locked":    "{actor} locked {entity}[: {why}]",
+	"principal.unlocked":  "{actor} unlocked {entity}[: {why}]",
 	"principal.kept":      "{entity} left, and is the last administrator[: {why}]",
 	"principal.ended":     "What {entity} had was ended[: {why}]",
 	"directory.stale":     "The directory {integration} cannot be read[: {why}]",

@@ -24,6 +24,7 @@ const (
 	PeopleAuditor  = "auditor"
 	PeopleAuthor   = "policy author"
 	PeopleDisabled = "disabled"
+	PeopleLocked   = "locked"
 	PeopleEnded    = "time is up"
 	PeopleNoGroups = "in no group"
 
@@ -80,8 +81,16 @@ const (
 	PersonEndAllHint = "Each live grant, also of services and agents they answer for. They stay signed in and may ask again."
 	PersonEndWhy     = "Why; they and the log see it"
 	PersonEndDo      = "End all of it"
+	PersonLock       = "Lock"
+	PersonLockHint   = "At once, and until somebody unlocks them: sign-ins end, what waits is refused, every live grant is taken away, also of services and agents they answer for. Nothing else is lost: groups, passkeys and tokens stay."
+	PersonLockDo     = "Lock now"
+	PersonLocked     = "Locked"
+	PersonUnlock     = "Unlock"
+	PersonUnlockHint = "They may sign in and ask again, with services and agents that were locked with them. What ended stays ended. Who holds an office is unlocked by two administrators, where there are two."
+	PersonUnlockDo   = "Unlock"
+	PersonAllLocked  = "Locked. Nothing is held, and nothing is left to remove."
 	PersonOff        = "Offboard"
-	PersonOffHint    = "Disables the account at once: sign-ins and codes end, what waits is refused, every live grant is taken away, also of services and agents they answer for. It is the lock, too: until they are enabled nothing new is granted."
+	PersonOffHint    = "For good, for somebody who leaves: the account is disabled, sign-ins, codes and tokens end, what waits is refused, every live grant is taken away, also of services and agents they answer for, which do not come back. For a doubt, lock."
 	PersonOffDo      = "Offboard now"
 	PersonOn         = "Enable again"
 	PersonOnHint     = "They may sign in again, with a fresh code. Nothing that ended comes back, nor do services and agents. Who holds an office is enabled by two administrators, where there are two."
@@ -133,6 +142,14 @@ func PersonGiven(source string) string {
 		return PersonByAdmins
 	}
 	return "given by " + source
+}
+
+// PersonLockedBy says who locked somebody, and why.
+func PersonLockedBy(by, why string) string { return "by " + by + ": " + why }
+
+// PersonLockedWith says with whom somebody is locked.
+func PersonLockedWith(whom, by, why string) string {
+	return "with " + whom + ", who answers for it; by " + by + ": " + why
 }
 
 // PersonBy says who vouched for a sign-in.
