@@ -7,6 +7,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/directory"
 	"stint/internal/policy"
+	"stint/internal/provision"
 )
 
 func (s *Server) showDirectory(ctx context.Context, _ call, in *ByName) (*reply[api.Directory], error) {
@@ -59,16 +60,9 @@ type tryIn struct {
 const problemsShown = 20
 
 func (s *Server) tryDirectory(ctx context.Context, c call, in *tryIn) (*reply[api.DirectoryTested], error) {
-	i, err := s.directory(ctx, in.Name)
+	t, _, err := s.readDirectory(ctx, c, in.Name, in.Body.Name)
 	if err != nil {
 		return nil, err
-	}
-	t, failed := s.people.Try(ctx, i, in.Body.Name)
-	if err := s.broker.TriedIntegration(ctx, c.asked(nil), in.Name, failed); err != nil {
-		return nil, err
-	}
-	if failed != nil {
-		return nil, failed
 	}
 	out := api.DirectoryTested{Integration: in.Name, Users: t.Users, Active: t.Active, Groups: t.Groups, Memberships: t.Memberships,
 		TookMS: t.Took.Milliseconds(), Found: []api.DirectoryPerson{}}
@@ -82,6 +76,19 @@ func (s *Server) tryDirectory(ctx context.Context, c call, in *tryIn) (*reply[ap
 		out.Found = append(out.Found, api.DirectoryPerson{Name: u.Name, Subject: u.Subject, Active: u.Active, Groups: append([]string{}, t.In...)})
 	}
 	return answer(out), nil
+}
+
+// readDirectory reads one as a trial, and reports whether there is a record of it.
+func (s *Server) readDirectory(ctx context.Context, c call, name, user string) (t provision.Trial, recorded bool, err error) {
+	i, err := s.directory(ctx, name)
+	if err != nil {
+		return t, false, err
+	}
+	t, failed := s.people.Try(ctx, i, user)
+	if err := s.broker.TriedIntegration(ctx, c.asked(nil), name, failed); err != nil {
+		return t, false, err
+	}
+	return t, true, failed
 }
 
 // directory is the integration of that name, if it is one that is read.

@@ -50,20 +50,25 @@ func (s *Server) deleteIntegration(ctx context.Context, c call, in *ByName) (*re
 // testIntegration sends a message that says who tries it out. That it was tried, and
 // how it went, is in the log.
 func (s *Server) testIntegration(ctx context.Context, c call, in *ByName) (*reply[api.IntegrationTested], error) {
-	if s.channels == nil {
-		return nil, access.Fail(access.Invalid, "no-channel", "this server sends no messages")
-	}
-	failed := s.channels.Try(ctx, c.Principal.ID, in.Name)
-	if kind := access.KindOf(failed); kind == access.NotFound {
-		return nil, failed
-	}
-	if err := s.broker.TriedIntegration(ctx, c.asked(nil), in.Name, failed); err != nil {
+	if _, err := s.tryChannel(ctx, c, in.Name); err != nil {
 		return nil, err
 	}
-	if failed != nil {
-		return nil, failed
-	}
 	return answer(api.IntegrationTested{Name: in.Name}), nil
+}
+
+// tryChannel does it, and reports whether there is a record of it.
+func (s *Server) tryChannel(ctx context.Context, c call, name string) (recorded bool, err error) {
+	if s.channels == nil {
+		return false, access.Fail(access.Invalid, "no-channel", "this server sends no messages")
+	}
+	failed := s.channels.Try(ctx, c.Principal.ID, name)
+	if kind := access.KindOf(failed); kind == access.NotFound {
+		return false, failed
+	}
+	if err := s.broker.TriedIntegration(ctx, c.asked(nil), name, failed); err != nil {
+		return false, err
+	}
+	return true, failed
 }
 
 func toIntegration(i policy.Integration, t Trouble) api.Integration {

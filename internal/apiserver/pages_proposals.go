@@ -50,7 +50,7 @@ func (d doors) Proposal(ctx context.Context, v web.Visitor, id string) (out view
 	if p.Compared {
 		out.Diff = toDiff(p.Base, p.Diff, p.Ends)
 	}
-	if p.Kind != access.ProposesDocuments || p.State != access.ProposalPending {
+	if p.Kind != access.ProposesDocuments || p.State != access.ProposalPending || v.Watches { // a page that is open has them already
 		return out, nil
 	}
 	set, err := d.broker.Documents(ctx)

@@ -156,12 +156,13 @@ func (d doors) TestConnection(ctx context.Context, v web.Visitor, name string) e
 	if err != nil {
 		return err
 	}
+	recorded := false
 	if i, ok := set.Integration(name); ok && i.Type == directory.Type {
-		_, err = d.tryDirectory(ctx, callBy(c), &tryIn{ByName: ByName{Name: name}, Body: api.DirectoryTest{}})
+		_, recorded, err = d.readDirectory(ctx, callBy(c), name, "")
 	} else {
-		_, err = d.testIntegration(ctx, callBy(c), &ByName{Name: name})
+		recorded, err = d.tryChannel(ctx, callBy(c), name)
 	}
-	if access.KindOf(err) != access.NotFound { // of what is not there, nothing was tried
+	if recorded {
 		d.untilTested(ctx, name, since, last[name])
 	}
 	return err

@@ -100,7 +100,7 @@ func TestOffboardOnPage(t *testing.T) {
 	if strings.Contains(p.text, at+"/offboard") {
 		t.Error("who is disabled can be offboarded again")
 	}
-	root.get("/people/service:ci").want(t, http.StatusOK, "disabled", "stint admin service add ci --owner mira")
+	root.get("/people/service:ci").want(t, http.StatusOK, "disabled", "does not come back", "stint admin service add NAME --owner mira")
 	root.post("/people/service:ci/enable", nil).want(t, http.StatusUnprocessableEntity, "not a user")
 	root.post(at+"/enable", nil).want(t, http.StatusSeeOther)
 	if u, err := admin.User(ctx, "mira"); err != nil || u.Disabled {

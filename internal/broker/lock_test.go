@@ -33,7 +33,7 @@ func TestLockEndsAndKeeps(t *testing.T) {
 	if own := in.principal("service:own"); own.Lock.With != "service:own" {
 		t.Errorf("what was locked for itself: %+v", own.Lock)
 	}
-	wantCode(t, errOf(in.Submit(t.Context(), in.as("mira"), broker.Ask{Resource: "orders-db", Role: "reader", Duration: time.Minute, Reason: "order 4711 hangs"})), "principal-locked")
+	wantCode(t, onlyErr(in.Submit(t.Context(), in.as("mira"), broker.Ask{Resource: "orders-db", Role: "reader", Duration: time.Minute, Reason: "order 4711 hangs"})), "principal-locked")
 	// A provider's word neither lets them in nor is lost.
 	must(t, in.Leave(t.Context(), corp, "user:mira", "corp", "corp says that they left"))
 	if p := in.principal("user:mira"); !p.Disabled || p.DisabledBy != "corp" || !p.Lock.Is() {
@@ -53,7 +53,7 @@ func TestLockEndsAndKeeps(t *testing.T) {
 		}
 		return nil
 	}))
-	wantCode(t, errOf(in.Unlock(t.Context(), root, "service:ci", "x")), "locked-with")
+	wantCode(t, onlyErr(in.Unlock(t.Context(), root, "service:ci", "x")), "locked-with")
 	waits, err := in.Unlock(t.Context(), root, "user:mira", "found again")
 	must(t, err)
 	if waits != nil {
@@ -65,7 +65,7 @@ func TestLockEndsAndKeeps(t *testing.T) {
 	if ci, own := in.principal("service:ci"), in.principal("service:own"); ci.Lock.Is() || !own.Lock.Is() {
 		t.Errorf("unlocked with them: %+v; and for itself: %+v", ci.Lock, own.Lock)
 	}
-	wantCode(t, errOf(in.Unlock(t.Context(), root, "user:mira", "again")), "not-locked")
+	wantCode(t, onlyErr(in.Unlock(t.Context(), root, "user:mira", "again")), "not-locked")
 	if e := in.Stats().Events; e[broker.PrincipalLocked] != 3 || e[broker.PrincipalUnlocked] != 2 {
 		t.Errorf("%d were locked and %d unlocked in the log", e[broker.PrincipalLocked], e[broker.PrincipalUnlocked])
 	}
@@ -80,7 +80,7 @@ func TestLockIsForAdministrators(t *testing.T) {
 	root := in.as("root")
 	for _, who := range []string{"mira", "omar"} {
 		wantCode(t, in.Lock(t.Context(), in.as(who), "user:mira", "x"), "not-yours")
-		wantCode(t, errOf(in.Unlock(t.Context(), in.as(who), "user:mira", "x")), "not-yours")
+		wantCode(t, onlyErr(in.Unlock(t.Context(), in.as(who), "user:mira", "x")), "not-yours")
 	}
 	wantCode(t, in.Lock(t.Context(), root, "user:root", "x"), "own-account")
 	wantCode(t, in.Lock(t.Context(), root, "user:mira", " \n"), "no-reason")
@@ -96,7 +96,7 @@ func TestLockIsForAdministrators(t *testing.T) {
 	}
 }
 
-func errOf[T any](_ T, err error) error { return err }
+func onlyErr[T any](_ T, err error) error { return err }
 
 func groupNames(p access.Principal) (all []string) {
 	for _, g := range p.Groups {

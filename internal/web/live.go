@@ -32,6 +32,11 @@ func streams() map[string]func(*Site, *visit) (templ.Component, error) {
 		"person":   (*Site).personLive,
 		"reviews":  (*Site).reviewsLive,
 		"review":   (*Site).reviewLive,
+
+		"proposal":  (*Site).proposalLive,
+		"proposals": (*Site).proposalsLive,
+		"resource":  (*Site).resourceLive,
+		"resources": (*Site).resourcesLive,
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/a-h/templ"
+
 	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
@@ -27,7 +29,18 @@ func (s *Site) listProposals(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: words.Proposals, lede: words.ProposalsLede, nav: "proposals"}, views.ProposalsPage(p))
+	live := "proposals&" + url.Values{"tab": {q.Get("tab")}, "before": {q.Get("before")}}.Encode()
+	return s.show(v, sheet{title: words.Proposals, lede: words.ProposalsLede, nav: "proposals", live: live}, views.ProposalsPage(p))
+}
+
+// proposalsLive is what changes on that page.
+func (s *Site) proposalsLive(v *visit) (templ.Component, error) {
+	q := v.r.URL.Query()
+	p, err := s.doors.Proposals(v.r.Context(), v.Visitor, q.Get("tab") == "done", q.Get("before"))
+	if err != nil {
+		return nil, err
+	}
+	return views.ProposalsLive(p), nil
 }
 
 func (s *Site) showProposal(v *visit) error {
@@ -35,7 +48,17 @@ func (s *Site) showProposal(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: words.ProposalTitle + name(p.Principal), nav: "proposals", up: []ui.Crumb{{Href: "/proposals", Label: words.Proposals}}}, views.ProposalOne(p))
+	return s.show(v, sheet{title: words.ProposalTitle + name(p.Principal), nav: "proposals", up: []ui.Crumb{{Href: "/proposals", Label: words.Proposals}},
+		live: "proposal&id=" + url.QueryEscape(p.ID)}, views.ProposalOne(p))
+}
+
+// proposalLive is what changes on the page of one proposal.
+func (s *Site) proposalLive(v *visit) (templ.Component, error) {
+	p, err := s.doors.Proposal(v.r.Context(), v.Visitor, v.r.URL.Query().Get("id"))
+	if err != nil {
+		return nil, err
+	}
+	return views.ProposalLive(p), nil
 }
 
 func (s *Site) decideProposal(v *visit) error {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/a-h/templ"
+
 	"stint/internal/api"
 	"stint/internal/web/ui"
 	"stint/internal/web/views"
@@ -53,7 +55,28 @@ func (s *Site) listResources(v *visit) error {
 		return err
 	}
 	r.Proposed = proposedIn(q)
-	return s.show(v, sheet{title: words.ResourcesTitle, lede: words.ResourcesLede, nav: "resources"}, views.ResourcesPage(r))
+	live := "resources&" + url.Values{"q": {q.Get("q")}, "tab": {q.Get("view")}, "after": {q.Get("after")}}.Encode()
+	return s.show(v, sheet{title: words.ResourcesTitle, lede: words.ResourcesLede, nav: "resources", live: live}, views.ResourcesPage(r))
+}
+
+// resourcesLive is what changes on that page. Its own view is the tab of the stream, whose
+// view it is.
+func (s *Site) resourcesLive(v *visit) (templ.Component, error) {
+	q := v.r.URL.Query()
+	r, err := s.doors.Resources(v.r.Context(), v.Visitor, strings.TrimSpace(q.Get("q")), q.Get("tab"), q.Get("after"))
+	if err != nil {
+		return nil, err
+	}
+	return views.ResourcesLive(r), nil
+}
+
+// resourceLive is what changes on the page of one resource.
+func (s *Site) resourceLive(v *visit) (templ.Component, error) {
+	r, err := s.doors.Resource(v.r.Context(), v.Visitor, v.r.URL.Query().Get("id"))
+	if err != nil {
+		return nil, err
+	}
+	return views.ResourceLive(r), nil
 }
 
 // proposedIn is the proposal that an address says something became.
@@ -76,7 +99,7 @@ func (s *Site) resourcePage(v *visit, problem *api.Error, typed *views.ResourceE
 	if err != nil {
 		return err
 	}
-	sh := sheet{title: r.Name, nav: "resources", up: resourcesUp()}
+	sh := sheet{title: r.Name, nav: "resources", up: resourcesUp(), live: "resource&id=" + url.QueryEscape(r.Name)}
 	if r.Problem = problem; problem != nil {
 		sh.status = problem.Status
 	}

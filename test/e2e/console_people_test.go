@@ -185,6 +185,31 @@ func TestConsoleOffboard(t *testing.T) {
 	root.axe("person")
 	root.unbroken("person")
 
+	// Locked out, and let in again: nothing else is lost.
+	must(t, s.Enrol(ctx, "zoe", "--group", "platform"))
+	must(t, s.As("zoe").Run(ctx, "request", "orders-db", "--as", "reader", "--for", "30m", "--why", "order 4711 hangs").Failed())
+	root.sized(1440, 844)
+	root.open("/people/user:zoe")
+	root.js(`(() => { for (const d of document.querySelectorAll("#person-acts details:not(.cli)")) d.open = true; return "" })()`)
+	root.shoot("person-lock")
+	root.axe("person-lock")
+	root.sized(1440, 844)
+	root.fill("why-lock", "laptop stolen")
+	root.press("Lock now")
+	root.see("by root: laptop stolen")
+	root.see("0 grants are live, 0 are being removed, 1 ended in the last hour.")
+	if r := s.As("zoe").Run(ctx, "status"); r.Code == 0 {
+		t.Error("who was locked is still signed in at the command line")
+	}
+	root.shoot("person-locked")
+	root.axe("person-locked")
+	root.sized(1440, 844)
+	root.fill("why-unlock", "found again")
+	root.press("Unlock")
+	root.until("unlocked", `document.querySelector("#why-lock") ? "yes" : "no"`)
+	root.unbroken("person-lock")
+	root.open("/people/user:mira")
+
 	must(t, s.Target.Pause())
 	paused := true
 	t.Cleanup(func() {

@@ -117,6 +117,15 @@ func TestConsoleJourney(t *testing.T) {
 
 	// At once, longer, and back.
 	mira.enters(codeOf(t, s, "admin", "user", "enroll", "mira"))
+	mira.open("/request?resource=orders-db&role=reader")
+	mira.see("Say a little more")
+	mira.js(`document.querySelector("button.star[value=reader]").click(), ""`)
+	mira.until("a star", `document.querySelector("button.star.on") ? "yes" : "no"`)
+	mira.shoot("request-star")
+	mira.open("/request")
+	mira.see("Favourites")
+	mira.shoot("request-favourites")
+	mira.axe("request-favourites")
 	mira.open("/request?resource=orders-db")
 	mira.see("Say a little more")
 	mira.shoot("request-lacks")

@@ -258,14 +258,13 @@ func (d Dossier) outcomes() string {
 
 // enables says how it comes back: by the button here, or by a command.
 func (d Dossier) enables() (command, why string) {
-	name := d.Name
 	switch {
 	case d.Kind == "service":
-		return shell.Line("stint", "admin", "service", "add", name, "--owner", d.Person), words.PersonOnRenew
+		return shell.Line("stint", "admin", "service", "add", "NAME", "--owner", d.Person), words.PersonOnRenew
 	case d.Kind == "agent":
-		return shell.Line("stint", "admin", "agent", "add", name, "--responsible", d.Responsible), words.PersonOnRenew
+		return shell.Line("stint", "admin", "agent", "add", "NAME", "--responsible", d.Responsible), words.PersonOnRenew
 	case d.Sponsor != "" && !d.Until.IsZero() && !d.Now.Before(d.Until.Time):
-		return shell.Line("stint", "admin", "vendor", "set", name, "--until", "DATE"), words.PersonOnContract
+		return shell.Line("stint", "admin", "vendor", "set", d.Name, "--until", "DATE"), words.PersonOnContract
 	case d.DisabledBy != "":
 		return "", words.PersonOnBy + " " + d.DisabledBy
 	}

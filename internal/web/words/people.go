@@ -96,7 +96,7 @@ const (
 	PersonOnHint     = "They may sign in again, with a fresh code. Nothing that ended comes back, nor do services and agents. Who holds an office is enabled by two administrators, where there are two."
 	PersonOnDo       = "Enable"
 	PersonOnBy       = "Only who disabled them enables them again:"
-	PersonOnRenew    = "A service or an agent comes back when it is renewed at the command line:"
+	PersonOnRenew    = "A service or an agent that was disabled does not come back. Make another one at the command line:"
 	PersonOnContract = "The contract is over. Extend it at the command line:"
 	PersonSelf       = "Nobody ends or disables themselves here. Ask another administrator."
 	PersonReadOnly   = "Acts are for administrators."
