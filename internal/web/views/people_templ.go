@@ -2841,7 +2841,7 @@ func personActs(d Dossier) templ.Component {
 			}
 		} else {
 			if d.unlocks() {
-				templ_7745c5c3_Err = personWhy(d, "unlock", words.PersonUnlock, words.PersonUnlockHint, words.PersonUnlockDo, "btn primary wide").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = personWhy(d, "unlock", words.PersonUnlock, words.PersonUnlockHint, words.PersonUnlockDo).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -2850,7 +2850,7 @@ func personActs(d Dossier) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = personWhy(d, "end", words.PersonEndAll, words.PersonEndAllHint, words.PersonEndDo, "btn danger wide").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = personWhy(d, "end", words.PersonEndAll, words.PersonEndAllHint, words.PersonEndDo).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -2859,7 +2859,7 @@ func personActs(d Dossier) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if d.Lock == nil && !d.Disabled {
-				templ_7745c5c3_Err = personWhy(d, "lock", words.PersonLock, words.PersonLockHint, words.PersonLockDo, "btn danger wide").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = personWhy(d, "lock", words.PersonLock, words.PersonLockHint, words.PersonLockDo).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -2985,7 +2985,7 @@ func personActs(d Dossier) templ.Component {
 }
 
 // personWhy is an act that takes a reason and nothing else.
-func personWhy(d Dossier, act, title, hint, do, class string) templ.Component {
+func personWhy(d Dossier, act, title, hint, do string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -3120,7 +3120,7 @@ func personWhy(d Dossier, act, title, hint, do, class string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		var templ_7745c5c3_Var154 = []any{class}
+		var templ_7745c5c3_Var154 = []any{"btn", "wide", templ.KV("primary", act == "unlock"), templ.KV("danger", act != "unlock")}
 		templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var154...)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -3145,7 +3145,7 @@ func personWhy(d Dossier, act, title, hint, do, class string) templ.Component {
 		var templ_7745c5c3_Var156 string
 		templ_7745c5c3_Var156, templ_7745c5c3_Err = templ.JoinStringErrs(do)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/people.templ`, Line: 542, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/people.templ`, Line: 542, Col: 114}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var156))
 		if templ_7745c5c3_Err != nil {
