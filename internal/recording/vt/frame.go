@@ -26,8 +26,8 @@ type Run struct {
 func (t *Terminal) Frame() Frame {
 	f := Frame{Columns: t.columns, Rows: t.rows, CursorX: t.cursor.x, CursorY: t.cursor.y, Cursor: !t.hideCursor}
 	f.Lines = make([]Line, t.rows)
-	for y, line := range t.lines {
-		f.Lines[y] = runs(line)
+	for y := range t.lines {
+		f.Lines[y] = runs(t.lines[y].all())
 	}
 	return f
 }

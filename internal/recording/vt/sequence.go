@@ -5,10 +5,8 @@ func (t *Terminal) escape(inter, final byte) {
 	case inter == '(' || inter == ')':
 		t.cursor.set[inter-'('] = final == '0'
 	case inter == '#' && final == '8': // a screen full of E, to adjust the tube
-		for _, line := range t.lines {
-			for x := range line {
-				line[x] = cell{r: 'E'}
-			}
+		for y := range t.lines {
+			t.lines[y].wipe(cell{r: 'E'})
 		}
 		t.move(0, 0)
 	case inter != 0:
@@ -84,7 +82,7 @@ func (t *Terminal) sequence(p *parser, final byte) {
 	case 'K':
 		t.eraseLine(p.param(0, 0))
 	case 'X':
-		t.erase(t.lines[c.y], c.x, c.x+n)
+		t.erase(t.lines[c.y].all(), c.x, c.x+n)
 		c.wrap = false
 	case '@':
 		t.shiftRight(c.x, n)
@@ -150,22 +148,20 @@ func (t *Terminal) eraseScreen(what int) {
 	from, to := y, y // of whole lines
 	switch what {
 	case 0:
-		t.erase(t.lines[y], t.cursor.x, t.columns)
+		t.erase(t.lines[y].all(), t.cursor.x, t.columns)
 		from, to = y+1, t.rows
 	case 1:
-		t.erase(t.lines[y], 0, t.cursor.x+1)
+		t.erase(t.lines[y].all(), 0, t.cursor.x+1)
 		from, to = 0, y
 	case 2:
 		from, to = 0, t.rows
 	}
-	for _, line := range t.lines[from:to] {
-		t.erase(line, 0, t.columns)
-	}
+	t.wipe(t.lines[from:to])
 	t.cursor.wrap = false
 }
 
 func (t *Terminal) eraseLine(what int) {
-	line := t.lines[t.cursor.y]
+	line := t.lines[t.cursor.y].all()
 	switch what {
 	case 0:
 		t.erase(line, t.cursor.x, t.columns)

@@ -12,8 +12,8 @@ const (
 type Terminal struct {
 	columns, rows int
 	parser        parser
-	lines         [][]cell // of the screen that is shown
-	other         [][]cell // of the one that is not; nil: never used
+	lines         []row // of the screen that is shown
+	other         []row // of the one that is not; nil: never used
 	alternate     bool
 	cursor        cursor
 	saved         [2]cursor // of each screen
@@ -23,7 +23,6 @@ type Terminal struct {
 	noWrap        bool
 	hideCursor    bool
 	last          rune // for REP
-	writes        uint64
 }
 
 // cursor is where the next character goes, and how.
@@ -47,16 +46,40 @@ func New(columns, rows int) *Terminal {
 func clamp(v, low, high int) int { return max(low, min(v, high)) }
 
 func (t *Terminal) reset() {
-	*t = Terminal{columns: t.columns, rows: t.rows, bottom: t.rows - 1, writes: t.writes}
-	t.lines = blank(t.columns, t.rows)
-	t.tabs = tabs(t.columns)
+	lines := t.lines
+	*t = Terminal{columns: t.columns, rows: t.rows, bottom: t.rows - 1, tabs: tabs(t.columns)}
+	if lines == nil {
+		lines = blank(t.columns, t.rows)
+	}
+	for y := range lines {
+		lines[y].wipe(cell{})
+	}
+	t.lines = lines
 }
 
-func blank(columns, rows int) [][]cell {
+// row is a line of the screen. Behind used it is fill, whatever the cells hold: so a line is wiped,
+// as a program may have a whole screen of them be with four bytes, without touching its cells.
+type row struct {
+	cells []cell
+	used  int
+	fill  cell
+}
+
+func (r *row) wipe(with cell) { r.used, r.fill = 0, with }
+
+// all is the row's cells, to read and to write.
+func (r *row) all() []cell {
+	for ; r.used < len(r.cells); r.used++ {
+		r.cells[r.used] = r.fill
+	}
+	return r.cells
+}
+
+func blank(columns, rows int) []row {
 	all := make([]cell, columns*rows)
-	lines := make([][]cell, rows)
+	lines := make([]row, rows)
 	for i := range lines {
-		lines[i] = all[i*columns : (i+1)*columns : (i+1)*columns]
+		lines[i] = row{cells: all[i*columns : (i+1)*columns : (i+1)*columns], used: columns}
 	}
 	return lines
 }
@@ -71,7 +94,6 @@ func tabs(columns int) []bool {
 
 // Write shows bytes. It never fails.
 func (t *Terminal) Write(b []byte) (int, error) {
-	t.writes++
 	t.parser.feed(b, t)
 	return len(b), nil
 }
@@ -100,12 +122,13 @@ func (t *Terminal) Resize(columns, rows int) {
 	}
 }
 
-func resized(lines [][]cell, columns, rows, up int) [][]cell {
+func resized(lines []row, columns, rows, up int) []row {
 	out := blank(columns, rows)
 	for y := 0; y < rows && y+up < len(lines); y++ {
-		n := copy(out[y], lines[y+up])
-		if n < len(lines[y+up]) && n > 0 && lines[y+up][n].r == behind {
-			out[y][n-1] = cell{} // half of a wide character
+		from, to := lines[y+up].all(), out[y].cells
+		n := copy(to, from)
+		if n < len(from) && from[n].r == behind {
+			to[n-1] = cell{} // half of a wide character
 		}
 	}
 	return out
@@ -133,7 +156,7 @@ func (t *Terminal) print(r rune) {
 		}
 		c.wrap = false
 	}
-	line := t.lines[c.y]
+	line := t.lines[c.y].all()
 	if t.insert {
 		t.shiftRight(c.x, w)
 	}
@@ -158,7 +181,7 @@ func (t *Terminal) mark(r rune) {
 	if t.cursor.wrap {
 		x++
 	}
-	line := t.lines[t.cursor.y]
+	line := t.lines[t.cursor.y].all()
 	if x > 0 && line[x].r == behind {
 		x--
 	}
@@ -237,22 +260,32 @@ func (t *Terminal) reverseFeed() {
 
 // scrollUp moves the lines from top to the end of the region up.
 func (t *Terminal) scrollUp(top, n int) {
-	n = min(n, t.bottom-top+1)
-	for ; n > 0; n-- {
-		first := t.lines[top]
-		copy(t.lines[top:t.bottom], t.lines[top+1:t.bottom+1])
-		t.lines[t.bottom] = first
-		t.erase(first, 0, t.columns)
-	}
+	region := t.lines[top : t.bottom+1]
+	n = min(n, len(region))
+	gone := append([]row(nil), region[:n]...)
+	copy(region, region[n:])
+	copy(region[len(region)-n:], gone)
+	t.wipe(region[len(region)-n:])
 }
 
 func (t *Terminal) scrollDown(top, n int) {
-	n = min(n, t.bottom-top+1)
-	for ; n > 0; n-- {
-		last := t.lines[t.bottom]
-		copy(t.lines[top+1:t.bottom+1], t.lines[top:t.bottom])
-		t.lines[top] = last
-		t.erase(last, 0, t.columns)
+	region := t.lines[top : t.bottom+1]
+	n = min(n, len(region))
+	gone := append([]row(nil), region[len(region)-n:]...)
+	copy(region[n:], region)
+	copy(region, gone)
+	t.wipe(region[:n])
+}
+
+// background is a blank cell in the background that is in force.
+func (t *Terminal) background() cell {
+	return cell{style: Style{Background: t.cursor.style.Background}}
+}
+
+// wipe makes whole lines blank.
+func (t *Terminal) wipe(lines []row) {
+	for y := range lines {
+		lines[y].wipe(t.background())
 	}
 }
 
@@ -262,13 +295,13 @@ func (t *Terminal) erase(line []cell, from, to int) {
 	t.cut(line, from)
 	t.cut(line, to)
 	for x := from; x < to; x++ {
-		line[x] = cell{style: Style{Background: t.cursor.style.Background}}
+		line[x] = t.background()
 	}
 }
 
 // shiftRight and shiftLeft move the rest of the cursor's line.
 func (t *Terminal) shiftRight(x, n int) {
-	line := t.lines[t.cursor.y]
+	line := t.lines[t.cursor.y].all()
 	n = min(n, t.columns-x)
 	t.cut(line, x)
 	t.cut(line, t.columns-n)
@@ -277,7 +310,7 @@ func (t *Terminal) shiftRight(x, n int) {
 }
 
 func (t *Terminal) shiftLeft(x, n int) {
-	line := t.lines[t.cursor.y]
+	line := t.lines[t.cursor.y].all()
 	n = min(n, t.columns-x)
 	t.cut(line, x)
 	t.cut(line, x+n)
@@ -323,9 +356,7 @@ func (t *Terminal) show(alternate, clear bool) {
 	t.lines, t.other = t.other, t.lines
 	t.alternate = alternate
 	if alternate && clear {
-		for _, line := range t.lines {
-			t.erase(line, 0, t.columns)
-		}
+		t.wipe(t.lines)
 	}
 }
 
@@ -350,7 +381,7 @@ func (t *Terminal) Line(y int) string {
 		y = t.cursor.y
 	}
 	var b strings.Builder
-	for _, c := range t.lines[y] {
+	for _, c := range t.lines[y].all() {
 		c.appendTo(&b)
 	}
 	return strings.TrimRight(b.String(), " ")
