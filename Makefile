@@ -21,9 +21,9 @@ MINUTES ?= 10
 SEEDS  ?= 200
 PAIRS  ?= 10m
 UPGRADES ?= 1
-RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/connector/... ./internal/pgtest
+RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/recording ./internal/connector/... ./internal/pgtest
 
-.PHONY: all help build generate setup demo test check unit rest race dex e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
+.PHONY: all help build generate setup demo test check unit rest race dex s3 e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 
 all: build
 
@@ -102,6 +102,13 @@ e2e: build bin/dex
 	../../bin/e2e.test -test.timeout 40m -test.skip "$$waiting"; code=$$?; \
 	wait $$beside || code=1; cat $$log; rm -f $$log; exit $$code
 	$(GO) test -count=1 -tags e2e -timeout 10m -run ActiveDirectory ./internal/directory
+
+## Recordings kept in a bucket of a real S3 server, which is built in a module of its own; the
+## first time takes minutes of a processor.
+s3: bin/versitygw
+	$(GO) test -count=1 -tags e2e -timeout 10m -run S3Server ./internal/recording
+bin/versitygw: tools/s3/go.mod
+	cd tools/s3 && $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
 
 ## kill -9 at random moments, with an oracle that reads the target by itself.
 chaos: build

@@ -26,7 +26,7 @@ func NewDisk(dir string) (*Disk, error) {
 	return &Disk{dir}, nil
 }
 
-func (d *Disk) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+func (d *Disk) Put(ctx context.Context, name string, size int64, r io.ReadSeeker) error {
 	if !validObject(name) {
 		return errObject(name)
 	}

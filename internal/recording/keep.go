@@ -19,7 +19,7 @@ type Store interface {
 	// Put keeps what r gives, of that size, and returns nil only when it is kept as a whole and would
 	// survive a crash. It never replaces: where there is something of that name, the error is ErrExists.
 	// When it fails, there may be nothing or all, and never a part.
-	Put(ctx context.Context, name string, size int64, r io.Reader) error
+	Put(ctx context.Context, name string, size int64, r io.ReadSeeker) error
 
 	// Get gives what is kept, or ErrNotFound.
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
@@ -221,10 +221,10 @@ func (k *Keep) Delete(ctx context.Context, name string, m Act) (Deletion, error)
 	trust := k.trust
 	trust.Name = name
 	report, damage := Verify(ctx, counted, trust)
-	if damage != nil && ctx.Err() != nil {
-		return Deletion{}, errors.Join(ctx.Err(), r.Close())
+	if x := (*Damage)(nil); damage != nil && !errors.As(damage, &x) {
+		return Deletion{}, fmt.Errorf("read the recording %s before it is deleted: %w", name, errors.Join(damage, r.Close()))
 	}
-	_, err = io.Copy(io.Discard, counted)
+	_, err = io.Copy(io.Discard, counted) // behind what is damaged
 	if err = errors.Join(err, r.Close()); err != nil {
 		return Deletion{}, fmt.Errorf("read the recording %s before it is deleted: %w", name, err)
 	}
