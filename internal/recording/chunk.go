@@ -39,6 +39,8 @@ func (c *chunk) add(kind Kind, channel uint32, at uint64, body []byte) {
 	c.records++
 }
 
+func microseconds(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
+
 var errChunk = errors.New("what it holds is not of its form")
 
 // decodeChunk calls each for the records of a chunk, whose first must have that number. It
@@ -61,7 +63,7 @@ func decodeChunk(b []byte, first uint64, notBefore time.Duration, each func(Reco
 			return n, last, errChunk
 		}
 		at += later
-		last = time.Duration(at) * time.Microsecond
+		last = microseconds(at)
 		if last < notBefore {
 			return n, last, errors.New("its time is before that of the chunk before it")
 		}

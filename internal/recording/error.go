@@ -49,6 +49,8 @@ var (
 type Damage struct {
 	Frame uint64 // the first frame that is not right; 0 is the head
 	What  string // what is wrong with it
+
+	cut bool // the recording ends in it
 }
 
 func (d *Damage) Error() string {

@@ -45,7 +45,7 @@ func newFrames(r io.Reader) (*frames, error) {
 // whole, or not the one that follows.
 func (f *frames) next() (frame, error) {
 	number := f.number + 1
-	damage := func(what string) (frame, error) { return frame{}, &Damage{number, what} }
+	damage := func(what string) (frame, error) { return frame{}, &Damage{Frame: number, What: what} }
 	if cap(f.buf) < frameHead {
 		f.buf = make([]byte, frameHead, 4<<10)
 	}
@@ -92,7 +92,7 @@ func (f *frames) next() (frame, error) {
 func (f *frames) cut(number uint64, err error) (frame, error) {
 	err = short(err, "it is cut off")
 	if d := (*Damage)(nil); errors.As(err, &d) {
-		d.Frame = number
+		d.Frame, d.cut = number, true
 	}
 	return frame{}, err
 }
@@ -101,10 +101,10 @@ func (f *frames) cut(number uint64, err error) (frame, error) {
 func (f *frames) checkSeal(fr frame) (seal, error) {
 	s, body, ok := decodeSeal(fr.payload)
 	if !ok {
-		return s, &Damage{fr.number, "it is not of a seal's form"}
+		return s, &Damage{Frame: fr.number, What: "it is not of a seal's form"}
 	}
 	if !verify(s.key, signed(f.head.id, fr.before, fr.number, body), s.signature) {
-		return s, &Damage{fr.number, "its signature is not of what stands before it"}
+		return s, &Damage{Frame: fr.number, What: "its signature is not of what stands before it"}
 	}
 	return s, nil
 }

@@ -79,7 +79,10 @@ func NewReader(r io.Reader, trust Trust, openers ...*Opener) (*Reader, error) {
 func (d *Reader) Name() string     { return d.report.Name }
 func (d *Reader) Began() time.Time { return d.report.Began }
 
-// Records gives the records. What it gives was decrypted, so that nobody but the writer made it; whether
+// errLeft says that reading was given up in the middle, from where it cannot go on.
+var errLeft = errors.New("the recording was not read to its end; read it from the beginning")
+
+// Records gives the records, once. What it gives was decrypted, so that nobody but the writer made it; whether
 // it is all, and sealed, is known at the end: when an error comes last, it is not. The
 // bytes of a record are valid until the next one.
 func (d *Reader) Records() iter.Seq2[Record, error] {
@@ -119,6 +122,7 @@ func (d *Reader) read(each func(Record) error) error {
 		more, err := d.step(each)
 		d.report.Bytes = d.fs.offset
 		if s := (stop{}); errors.As(err, &s) {
+			d.done, d.err = true, errLeft
 			return s.error
 		}
 		if err != nil || !more {
@@ -134,15 +138,18 @@ func (d *Reader) step(each func(Record) error) (more bool, err error) {
 	if errors.Is(err, io.EOF) {
 		return false, d.end()
 	}
+	if cut := (*Damage)(nil); d.trust.Live && errors.As(err, &cut) && cut.cut { // it is being written
+		return false, d.end()
+	}
 	if err != nil {
 		return false, err
 	}
 	if d.report.State != Unended {
-		return false, &Damage{fr.number, "it stands behind the final seal"}
+		return false, &Damage{Frame: fr.number, What: "it stands behind the final seal"}
 	}
 	d.report.Anchor = Anchor{fr.number, fr.link}
 	if a := d.trust.Anchor; a != nil && fr.number == a.Frames && fr.link != a.Root {
-		return false, &Damage{fr.number, "the audit log knows another recording: this one was replaced"}
+		return false, &Damage{Frame: fr.number, What: "the audit log knows another recording: this one was replaced"}
 	}
 	if fr.kind == frameSeal {
 		return true, d.seal(fr)
@@ -153,12 +160,12 @@ func (d *Reader) step(each func(Record) error) (more bool, err error) {
 	nonce := nonceOf(fr.number)
 	d.plain, err = d.aead.Open(d.plain[:0], nonce[:], fr.payload, boundTo(d.fs.first, fr.head))
 	if err != nil {
-		return false, &Damage{fr.number, "it does not open: it was changed, or is of another recording"}
+		return false, &Damage{Frame: fr.number, What: "it does not open: it was changed, or is of another recording"}
 	}
 	n, last, err := decodeChunk(d.plain, d.report.Records, d.report.Length, each)
 	if err != nil {
 		if s := (stop{}); !errors.As(err, &s) {
-			err = &Damage{fr.number, err.Error()}
+			err = &Damage{Frame: fr.number, What: err.Error()}
 		}
 		return false, err
 	}
@@ -177,7 +184,7 @@ func (d *Reader) seal(fr frame) error {
 		known = known || k.Equal(s.key)
 	}
 	if !known {
-		return &Damage{fr.number, fmt.Sprintf("it is sealed with the key %x…, which is of no gateway that is known", []byte(s.key[:4]))}
+		return &Damage{Frame: fr.number, What: fmt.Sprintf("it is sealed with the key %x…, which is of no gateway that is known", []byte(s.key[:4]))}
 	}
 	d.report.State, d.report.Reason, d.report.Ended, d.report.Sealed = s.state, s.reason, s.at, fr.number
 	d.report.By = append(d.report.By[:0], s.key...)
@@ -189,14 +196,14 @@ func (d *Reader) end() error {
 	next := d.fs.number + 1
 	if a := d.trust.Anchor; a != nil {
 		if next <= a.Frames {
-			return &Damage{next, fmt.Sprintf("it is missing: the audit log knows %d, and the recording was cut off or rolled back", a.Frames)}
+			return &Damage{Frame: next, What: fmt.Sprintf("it is missing: the audit log knows %d, and the recording was cut off or rolled back", a.Frames)}
 		}
 		if !d.trust.Live && next != a.Frames+1 {
-			return &Damage{a.Frames + 1, fmt.Sprintf("the audit log knows %d chunks, and there are more", a.Frames)}
+			return &Damage{Frame: a.Frames + 1, What: fmt.Sprintf("the audit log knows %d chunks, and there are more", a.Frames)}
 		}
 	}
 	if d.report.State == Unended && !d.trust.Live {
-		return &Damage{next, "it is missing: the recording has no final seal, so its end was cut off, or it is still being written"}
+		return &Damage{Frame: next, What: "it is missing: the recording has no final seal, so its end was cut off, or it is still being written"}
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type Writer struct {
 	ended   bool // the final seal is on the disk
 	cut     bool // likewise, but the writer could not go on
 	err     error
+	watches map[*Watch]struct{}
 	changed chan struct{} // closed when durable, ended or err change; nil: nobody waits
 
 	// Of whoever set busy.
@@ -157,6 +158,7 @@ func (w *Writer) put(ctx context.Context, channel uint32, kind Kind, body []byte
 	}
 	w.plain.add(kind, channel, at, body)
 	w.spool.total.Add(int64(len(w.plain.b) - had))
+	w.tellAll(kind, channel, body)
 	w.next++
 	if w.mode == Strict || len(w.plain.b) >= bulk {
 		w.wakeLoop()
@@ -253,6 +255,7 @@ func (w *Writer) end(ctx context.Context, as State, why string) error {
 	defer w.mu.Unlock()
 	if w.ending == Unended && w.err == nil {
 		w.ending, w.why = as, why
+		w.endWatches()
 		w.wakeLoop()
 	}
 	for !w.ended && w.err == nil {
@@ -359,8 +362,8 @@ func (w *Writer) cutOff(cause error) {
 func (w *Writer) flushed(f *flush, err error) {
 	w.spool.total.Add(-int64(len(f.plain.b)))
 	if cap(f.plain.b) <= 2*backlog {
-		f.plain.b = f.plain.b[:0]
-		plains.Put(&f.plain.b)
+		b := f.plain.b[:0] // and not a part of f, which has the writer
+		plains.Put(&b)
 	}
 	if err != nil {
 		w.fail(cannotRecord(w.name, err))
@@ -397,6 +400,7 @@ func (w *Writer) fail(err error) {
 		return
 	}
 	w.err = err
+	w.endWatches()
 	close(w.failure)
 	w.spool.total.Add(-int64(len(w.plain.b)))
 	w.plain = chunk{}
