@@ -31,13 +31,16 @@ func busy(t testing.TB, k keyring, name string) ([]byte, Anchor) {
 // seal has a seal written now.
 func (w *Writer) seal(t testing.TB) {
 	t.Helper()
-	w.mu.Lock()
-	w.unsealed = time.Now().Add(-time.Hour)
-	w.wakeLoop()
-	w.mu.Unlock()
+	asked := false
 	for ctx := quick(t); ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		w.mu.Lock()
-		sealed := w.unsealed.IsZero() && !w.busy
+		sealed := false
+		if !w.busy { // else what follows is the loop's
+			if sealed = w.unsealed.IsZero(); !sealed && !asked {
+				w.unsealed, asked = time.Now().Add(-time.Hour), true
+				w.wakeLoop()
+			}
+		}
 		w.mu.Unlock()
 		if sealed {
 			return
