@@ -60,7 +60,7 @@ type Target struct {
 // Permissions is what a role allows on each target.
 type Permissions struct {
 	Mechanism Mechanism
-	Rights    []string          // sorted, no duplicates: the groups joined
+	Rights    []string          // sorted, no duplicates: the groups joined, the commands of elevate
 	Options   map[string]string // how, never how much: "sessions", "scramIterations"
 	Exclusive bool              // one person at a time (enable, checkout)
 }
@@ -116,8 +116,14 @@ type Endings struct {
 type Schema struct {
 	Type       string
 	Mechanisms []Mechanism
-	Role       map[string]Option // besides account and memberOf
+	Role       map[string]Option // besides account, memberOf and commands
 	Connection map[string]Option // besides address and credential
+	// Alone are mechanisms whose roles must be exclusive: what one person was given could
+	// not be taken from them while another has it.
+	Alone []Mechanism
+	// Rights says what one right of a mechanism looks like, a group or a command; those
+	// of mechanisms that it leaves out may be any text.
+	Rights map[Mechanism]Option
 
 	// Integration are the options of an integration besides address and credential;
 	// nil for a type of resource. A type is of one or of the other.

@@ -21,6 +21,9 @@ func toResource(r policy.Resource, live int) api.Resource {
 		if len(c.MemberOf) > 0 {
 			out.Ceiling.Limits["memberOf"] = slices.Clone(c.MemberOf)
 		}
+		if len(c.Commands) > 0 {
+			out.Ceiling.Limits["commands"] = slices.Clone(c.Commands)
+		}
 		if len(c.Accounts) > 0 {
 			out.Ceiling.Limits["accounts"] = slices.Clone(c.Accounts)
 		}

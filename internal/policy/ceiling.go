@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"slices"
+
+	"stint/internal/access"
 )
 
 // breaches lists what of a role a ceiling does not allow: "mechanism enable".
@@ -10,10 +12,11 @@ func (c *Ceiling) breaches(role *Role) (out []string) {
 	if c.boundsMechanisms && !slices.Contains(c.Mechanisms, role.Mechanism) {
 		out = append(out, fmt.Sprintf("mechanism %s", role.Mechanism))
 	}
-	if c.boundsMemberOf {
-		for _, g := range role.Rights {
-			if !slices.Contains(c.MemberOf, g) {
-				out = append(out, "memberOf "+g)
+	field := rightsField(role.Mechanism)
+	if allowed, bounds := c.rights(role); bounds {
+		for _, r := range role.Rights {
+			if !slices.Contains(allowed, r) {
+				out = append(out, field+" "+r)
 			}
 		}
 	}
@@ -23,14 +26,22 @@ func (c *Ceiling) breaches(role *Role) (out []string) {
 	return out
 }
 
+// rights are those that the ceiling lists of the kind that the role gives.
+func (c *Ceiling) rights(role *Role) (allowed []string, bounds bool) {
+	if role.Mechanism == access.Elevate {
+		return c.Commands, c.boundsCommands
+	}
+	return c.MemberOf, c.boundsMemberOf
+}
+
 // unlisted lists what a role uses and a ceiling leaves open. Roles of owners may
 // use only what is listed: leaving a list out must not hand them everything.
 func (c *Ceiling) unlisted(role *Role) (out []string) {
 	if !c.boundsMechanisms {
 		out = append(out, "mechanisms")
 	}
-	if !c.boundsMemberOf && len(role.Rights) > 0 {
-		out = append(out, "memberOf")
+	if _, bounds := c.rights(role); !bounds && len(role.Rights) > 0 {
+		out = append(out, rightsField(role.Mechanism))
 	}
 	if !c.boundsAccounts && role.namesAccount() {
 		out = append(out, "accounts")

@@ -33,12 +33,13 @@ type Resource struct {
 type Ceiling struct {
 	Mechanisms  []access.Mechanism
 	MemberOf    []string
+	Commands    []string // of the mechanism elevate
 	Accounts    []string // accounts a role may name; the person's own is not meant
 	MaxDuration time.Duration
 
 	// A list that is given and empty allows nothing.
-	boundsMechanisms, boundsMemberOf, boundsAccounts bool
-	line                                             int
+	boundsMechanisms, boundsMemberOf, boundsCommands, boundsAccounts bool
+	line                                                             int
 }
 
 // At is the file and the line of the resource's document.
@@ -187,6 +188,10 @@ func readCeiling(f *form) *Ceiling {
 	c.boundsMemberOf = f.has("memberOf")
 	for _, it := range f.texts("memberOf") {
 		c.MemberOf = append(c.MemberOf, it.text)
+	}
+	c.boundsCommands = f.has("commands")
+	for _, it := range f.texts("commands") {
+		c.Commands = append(c.Commands, it.text)
 	}
 	c.boundsAccounts = f.has("accounts")
 	for _, it := range f.texts("accounts") {

@@ -18,7 +18,7 @@ type Role struct {
 	Type        string
 	Mechanism   access.Mechanism
 	Account     string   // may hold {{ .person }} once
-	Rights      []string // memberOf, sorted
+	Rights      []string // memberOf or commands, sorted
 	Options     map[string]string
 	Exclusive   bool
 	MaxDuration time.Duration
@@ -110,11 +110,14 @@ func readSection(f *form, r *Role, schemas map[string]access.Schema) {
 		f.skip(r.Type)
 		return
 	}
+	if slices.Contains(schema.Alone, r.Mechanism) && !r.Exclusive {
+		f.r.add(r.lineMechanism, "add exclusive: true", "mechanism %s of type %s is for one person at a time", r.Mechanism, r.Type)
+	}
 	s := f.sub(r.Type)
 	r.lineAccount, r.lineRights = f.line, f.line
 	if s != nil {
-		r.lineAccount, r.lineRights = s.lineOf("account"), s.lineOf("memberOf")
-		readRights(s, r)
+		r.lineAccount, r.lineRights = s.lineOf("account"), s.lineOf(rightsField(r.Mechanism))
+		readRights(s, r, schema.Rights[r.Mechanism])
 		r.Options = readOptions(s, schema.Role, known)
 		s.close()
 	} else if known {
@@ -143,10 +146,24 @@ func sectionName(f *form, schemas map[string]access.Schema) string {
 	return ""
 }
 
-func readRights(s *form, r *Role) {
-	for _, it := range s.texts("memberOf") {
-		if it.text == "" || len(it.text) > 255 || strings.ContainsAny(it.text, "\n\t") {
-			s.r.add(it.line, "", "%q cannot be the name of a group", it.text)
+// rightsField is the field in which the rights of a mechanism stand, in roles and in
+// ceilings.
+func rightsField(m access.Mechanism) string {
+	if m == access.Elevate {
+		return "commands"
+	}
+	return "memberOf"
+}
+
+func readRights(s *form, r *Role, looks access.Option) {
+	field, what := rightsField(r.Mechanism), "the name of a group"
+	if field == "commands" {
+		what = "a command"
+	}
+	for _, it := range s.texts(field) {
+		if it.text == "" || len(it.text) > 255 || strings.ContainsAny(it.text, "\n\t") ||
+			looks.Pattern != "" && !matches(looks.Pattern, it.text) {
+			s.r.add(it.line, looks.Form, "%q cannot be %s", it.text, what)
 			continue
 		}
 		r.Rights = append(r.Rights, it.text)
@@ -183,9 +200,12 @@ func checkMechanism(f *form, r *Role) {
 	case access.Member:
 		needs("account", r.Account != "")
 		needs("memberOf", len(r.Rights) > 0)
-	case access.Enable:
+	case access.Enable, access.Token:
 		needs("account", r.Account != "")
 		refuses("memberOf", r.lineRights, len(r.Rights) > 0)
+	case access.Elevate:
+		needs("account", r.Account != "")
+		needs("commands", len(r.Rights) > 0)
 	}
 }
 

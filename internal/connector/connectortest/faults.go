@@ -12,7 +12,7 @@ import (
 // failedNotDone: the connection breaks before the target has seen anything.
 func failedNotDone(s *scene, m access.Mechanism) {
 	t, faults := s.Faulty()
-	s.warm(t)
+	s.warm(t, m)
 	o := s.order(m)
 	faults.CutBefore()
 	_, err := s.Connector().Provision(s.ctx, t, o)
@@ -27,7 +27,7 @@ func failedNotDone(s *scene, m access.Mechanism) {
 // failedButDone: the target did it, and nobody heard.
 func failedButDone(s *scene, m access.Mechanism) {
 	t, faults := s.Faulty()
-	s.warm(t)
+	s.warm(t, m)
 	o := s.order(m)
 	faults.CutAfter()
 	_, err := s.Connector().Provision(s.ctx, t, o)
@@ -55,7 +55,7 @@ func wantUncertain(s *scene, err error) {
 // nothing is taken for known.
 func silent(s *scene, m access.Mechanism) {
 	t, faults := s.Faulty()
-	s.warm(t)
+	s.warm(t, m)
 	o, r := s.provision(s.order(m))
 	faults.Hang()
 	ctx, cancel := context.WithTimeout(s.ctx, 300*time.Millisecond)
@@ -83,9 +83,12 @@ func silent(s *scene, m access.Mechanism) {
 }
 
 // warm opens the connections that a fault is to break.
-func (s *scene) warm(t connector.Target) {
+func (s *scene) warm(t connector.Target, m access.Mechanism) {
 	s.Helper()
-	o := s.Order(access.Account)
+	if s.serves(access.Account) {
+		m = access.Account
+	}
+	o := s.order(m)
 	r, err := s.Connector().Provision(s.ctx, t, o)
 	if err != nil {
 		s.Fatalf("provision through the fault proxy: %v", err)

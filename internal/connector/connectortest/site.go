@@ -197,7 +197,7 @@ func claimRace(s *scene) {
 
 func forget(s *scene) {
 	t := s.Target()
-	o, r := s.provision(s.order(access.Account))
+	o, r := s.provision(s.order(s.Connector().Capabilities().Mechanisms[0]))
 	s.Connector().Forget(t.Connection)
 	s.wantPresent(o, r, 0) // it connects anew
 	s.end(o)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,19 @@ func newScene(t *testing.T, w World) *scene {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	t.Cleanup(cancel)
 	return &scene{t, w, ctx}
+}
+
+func (s *scene) serves(m access.Mechanism) bool {
+	return slices.Contains(s.Connector().Capabilities().Mechanisms, m)
+}
+
+// lends reports whether a receipt of the mechanism says how to log in.
+func (s *scene) lends(m access.Mechanism) bool { return m != access.Member && m != access.Elevate }
+
+// secret reports whether what it says is a secret, so that a fresh one takes the place
+// of the one before.
+func (s *scene) secret(m access.Mechanism) bool {
+	return s.lends(m) && !s.Connector().Capabilities().Certificates
 }
 
 // order is an observed order.

@@ -1,6 +1,8 @@
 package linux
 
 import (
+	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 const Type = "linux"
 
 // served are the mechanisms that are whole: the conformance suite passes for them.
-var served = []access.Mechanism{access.Token}
+var served = []access.Mechanism{access.Account, access.Member, access.Enable, access.Token, access.Elevate}
 
 // Schema says what documents may contain for a host.
 func Schema() access.Schema {
@@ -20,11 +22,26 @@ func Schema() access.Schema {
 		Type:       Type,
 		Mechanisms: served,
 		Connection: map[string]access.Option{},
+		// A certificate that somebody holds opens an enabled account for as long as the line
+		// for it is there.
+		Alone: []access.Mechanism{access.Enable},
+		Rights: map[access.Mechanism]access.Option{
+			access.Account: {Pattern: namePattern, Form: nameForm},
+			access.Member:  {Pattern: namePattern, Form: nameForm},
+			access.Elevate: {Pattern: rightPattern, Form: CommandForm},
+		},
 		Role: map[string]access.Option{
 			"sourceAddress": {Doc: "where sessions may come from; without it, from anywhere", Many: true,
 				Pattern: addressPattern, Form: "an address, or a network like 10.0.0.0/8"},
 			"forceCommand": {Doc: "the one command that a session runs, whatever was asked for; without it, what the person wants",
 				Pattern: commandPattern, Form: "one line that does not end in a backslash"},
+			"sessions": {Doc: "what becomes of the account's processes that still act as a group when it leaves it",
+				Values: []string{"end", "keep"}, Default: "end"},
+			"home": {Doc: "what becomes of the home of an account that was made for a grant; archives are kept on the host, in /var/lib/stint-agent/homes",
+				Values: []string{HomeRemove, HomeArchive}, Default: HomeRemove},
+			"runAs": {Doc: "whom the commands of an elevation run as", Pattern: namePattern, Form: nameForm, Default: defaultRunAs},
+			"shell": {Doc: "the shell of an account that is made for a grant", Pattern: shellPattern, Form: "the path of a program, like /bin/bash",
+				Default: defaultShell},
 			"forwarding": {Doc: "what a session may forward; without it, nothing", Many: true,
 				Values: []string{ForwardPorts, ForwardAgent, ForwardX11}},
 		},
@@ -79,6 +96,28 @@ func ValidTag(t access.Tag) bool {
 	}
 	return true
 }
+
+// rightPattern is ValidCommand for documents.
+const (
+	rightPattern = `/[A-Za-z0-9_./+-]*[A-Za-z0-9_+-]( [A-Za-z0-9_./+@%=-]+[A-Za-z0-9_./+@%=:-]*)*`
+	CommandForm  = "the path of a program, and its exact arguments, each after one space, of letters, digits and _ . / + @ % = : -"
+)
+
+var right = regexp.MustCompile("^(?:" + rightPattern + ")$")
+
+// ValidCommand reports whether a command can be lent: the clean path of a program with
+// exact arguments. What sudo or a shell would take for more than itself (wildcards,
+// quotes, lists, a folder for all that is in it) cannot.
+func ValidCommand(text string) bool {
+	program, _, _ := strings.Cut(text, " ")
+	return len(text) <= 255 && right.MatchString(text) && path.Clean(program) == program && path.Base(program) != "sudoedit"
+}
+
+// namePattern is ValidName for documents.
+const (
+	namePattern = `[a-zA-Z_][a-zA-Z0-9_.-]{0,31}`
+	nameForm    = "1 to 32 letters, digits, and the marks _ - . after the first"
+)
 
 // ValidName reports whether an account or group of this name can be acted on: the
 // portable names, as useradd makes them. Other names exist (a directory's "DOM\user"),

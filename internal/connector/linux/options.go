@@ -1,7 +1,9 @@
 package linux
 
 import (
+	"cmp"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +18,20 @@ const (
 	ForwardX11   = "x11"
 )
 
+// What becomes of a home.
 const (
+	HomeRemove  = "remove"
+	HomeArchive = "archive"
+)
+
+const (
+	defaultShell = "/bin/sh"
+	defaultRunAs = "root"
+)
+
+const (
+	shellPattern = `/[a-zA-Z0-9_/.-]{1,126}`
+
 	// An address or a network; netip decides which of these texts are.
 	addressPattern = `[0-9a-fA-F.:]{2,39}(/[0-9]{1,3})?`
 	// In the options of a line sshd reads \" as a quote, so that a backslash before the
@@ -24,17 +39,32 @@ const (
 	commandPattern = `[^\x00-\x1f\x7f]{0,999}[^\x00-\x1f\x7f\\]`
 )
 
+var shellForm = regexp.MustCompile("^(?:" + shellPattern + ")$")
+
 // Options are a role's settings, parsed.
 type Options struct {
 	SourceAddress []netip.Prefix // sorted as given; empty: from anywhere
 	ForceCommand  string         // empty: what the person wants
 	Forwarding    []string       // of ForwardPorts, ForwardAgent, ForwardX11
+	KeepSessions  bool           // of a membership
+	Home          string         // HomeRemove or HomeArchive
+	Shell         string
+	RunAs         string // whom commands run as
 }
 
 // ParseOptions reads the settings. Documents were checked against the schema; what gets
 // here regardless is refused, with an *access.Error of kind Invalid.
 func ParseOptions(m map[string]string) (Options, error) {
-	var o Options
+	o := Options{KeepSessions: m["sessions"] == "keep", Home: cmp.Or(m["home"], HomeRemove), Shell: cmp.Or(m["shell"], defaultShell), RunAs: cmp.Or(m["runAs"], defaultRunAs)}
+	if o.Home != HomeRemove && o.Home != HomeArchive {
+		return Options{}, bad("home", o.Home, HomeRemove+" or "+HomeArchive)
+	}
+	if !shellForm.MatchString(o.Shell) {
+		return Options{}, bad("shell", o.Shell, "the path of a program")
+	}
+	if !ValidName(o.RunAs) {
+		return Options{}, bad("runAs", o.RunAs, "the name of an account")
+	}
 	for _, text := range items(m["sourceAddress"]) {
 		p, err := parseNetwork(text)
 		if err != nil {
@@ -61,10 +91,10 @@ func ParseOptions(m map[string]string) (Options, error) {
 // line with others, and would with it refuse everybody.
 func parseNetwork(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
-	if a, e := netip.ParseAddr(text); e == nil {
+	if a, e := netip.ParseAddr(text); e == nil && a.Zone() == "" { // a prefix would lose the zone
 		p, err = netip.PrefixFrom(a, a.BitLen()), nil
 	}
-	if err != nil || p.Addr().Zone() != "" || p != p.Masked() {
+	if err != nil || p != p.Masked() {
 		return netip.Prefix{}, bad("sourceAddress", text, "a list of addresses, or of networks like 10.0.0.0/8 without bits behind the mask")
 	}
 	return p, nil

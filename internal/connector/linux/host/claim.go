@@ -83,6 +83,27 @@ func (c *Connector) judge(h held, t connector.Target) error {
 		Try("find out who wrote " + c.claimFile() + " on the host, then remove it there")
 }
 
+// checkEnabled refuses to disable an account of which nothing is noted where a later life
+// of this Stint holds the host: that life may have ended the order, and somebody enabled
+// the account since. Everything else that is an order's is known by its mark, and ends
+// whoever holds the host.
+func (c *Connector) checkEnabled(t connector.Target, s *subject) error {
+	if s.order.Mechanism != access.Enable {
+		return nil
+	}
+	if _, noted, err := c.readNote(s.order.Tag); noted || err != nil {
+		return err
+	}
+	h, err := c.readClaim()
+	if err != nil {
+		return nil // whose host it is cannot be read: that keeps nothing from ending
+	}
+	if h.Installation == t.Claim.Installation && h.Epoch > t.Claim.Epoch && t.Genuine != nil && t.Genuine(h.claim()) {
+		return c.judge(h, t)
+	}
+	return nil
+}
+
 // Claim marks the host as ours.
 func (c *Connector) Claim(ctx context.Context, t connector.Target, want connector.Claim) error {
 	if want.Installation == "" || want.Epoch < 0 {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"stint/internal/wholefile"
 )
 
@@ -80,4 +82,23 @@ func ensureFolder(path string, mode fs.FileMode) error {
 		return err
 	}
 	return errors.Join(os.Chmod(path, mode), wholefile.SyncFolder(filepath.Dir(path)))
+}
+
+// readPlain reads a file that somebody else may have made: a link, a pipe or a device is
+// not followed, waited for or read.
+func readPlain(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // read only
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", &fs.PathError{Op: "read", Path: path, Err: errors.New("it is not a file")}
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	return string(b), err
 }

@@ -36,6 +36,8 @@ func result(err error) connector.Result {
 	switch {
 	case err == nil:
 		return connector.Result{Outcome: connector.Done}
+	case errors.As(err, new(foreignError)):
+		return connector.Result{Outcome: connector.NotDone, Foreign: true, Err: err}
 	case errors.As(err, &ce):
 		return connector.Result{Outcome: ce.Outcome, Err: err}
 	case errors.As(err, &e) && e.Kind != access.Internal:

@@ -23,6 +23,12 @@ type Config struct {
 	Cgroup string // stint, in the hierarchy of version 2
 	// Run is kept until the host restarts: the log-ins that are under way.
 	Run string // /run/stint
+	// Homes is where homes of accounts are made, and Spool has timed jobs.
+	Homes, Spool string // /home, /var/spool
+	// Walk are the folders in which programs with powers of their own are looked for.
+	Walk []string // /
+	// Lastlog is where log-ins are kept.
+	Lastlog string // /var/log/lastlog
 	// Etc has passwd, group, shadow and what else belongs to accounts.
 	Etc string // /etc
 	// SSHD is sshd's program and SSHDConfig the file that it is started with.
@@ -43,7 +49,7 @@ func (c Config) filled() Config {
 		field *string
 		usual string
 	}{
-		{&c.Keys, "/etc/ssh/stint"}, {&c.State, "/var/lib/stint-agent"}, {&c.Run, "/run/stint"}, {&c.Etc, "/etc"}, {&c.SSHD, "/usr/sbin/sshd"},
+		{&c.Keys, "/etc/ssh/stint"}, {&c.State, "/var/lib/stint-agent"}, {&c.Run, "/run/stint"}, {&c.Etc, "/etc"}, {&c.Homes, "/home"}, {&c.Spool, "/var/spool"}, {&c.Lastlog, "/var/log/lastlog"}, {&c.SSHD, "/usr/sbin/sshd"},
 		{&c.SSHDConfig, "/etc/ssh/sshd_config"}, {&c.PAM, "/etc/pam.d/sshd"}, {&c.Hook, "/usr/bin/stint-agent"},
 	} {
 		if *f.field == "" {
@@ -56,6 +62,9 @@ func (c Config) filled() Config {
 			c.Cgroup = filepath.Join("/sys/fs/cgroup/unified", cgroupName)
 		}
 	}
+	if c.Walk == nil {
+		c.Walk = []string{"/"}
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -65,17 +74,45 @@ func (c Config) filled() Config {
 // Connector acts on the host that it runs on.
 type Connector struct {
 	Config
-	disk disk
+	disk  disk
+	tools tools
 }
 
 var (
 	_ connector.Connector = (*Connector)(nil)
 	_ connector.Beacon    = (*Connector)(nil)
+	_ connector.Surveyor  = (*Connector)(nil)
+	_ connector.Examiner  = (*Connector)(nil)
 )
 
 // New makes the connector of this host. It touches nothing before the first call.
 func New(c Config) *Connector {
-	return &Connector{Config: c.filled(), disk: disk{replace: replaceFile}}
+	return &Connector{Config: c.filled(), disk: disk{replace: replaceFile}, tools: tools{run: runTool}}
+}
+
+// work is how the steps of one mechanism are done. All but terminate run under the lock.
+type work struct {
+	observe   func(*subject) (connector.Before, error)
+	provision func(context.Context, connector.Target, *subject) (connector.Receipt, error)
+	revoke    func(context.Context, *subject) (foreign bool, err error)
+	terminate func(context.Context, *subject) error
+	remove    func(context.Context, *subject) error
+	verify    func(*subject) (connector.Observation, error)
+}
+
+func (c *Connector) work(s *subject) work {
+	switch s.order.Mechanism {
+	case access.Account:
+		none := func(*subject) (connector.Before, error) { return connector.Before{}, nil } // it changes nothing that is there
+		return work{none, c.provisionAccount, c.revokeAccount, c.terminateAccount, c.removeAccount, c.verifyAccount}
+	case access.Member:
+		return work{c.observeGroup, c.provisionGroup, c.revokeGroup, c.terminateGroup, c.removeGroup, c.verifyGroup}
+	case access.Enable:
+		return work{c.observeEnable, c.provisionEnable, c.revokeEnable, c.terminateEnable, c.removeEnable, c.verifyEnable}
+	case access.Elevate:
+		return work{c.observeElevate, c.provisionElevate, c.revokeElevate, c.terminateElevate, c.removeElevate, c.verifyElevate}
+	}
+	return work{c.observeToken, c.provisionToken, c.revokeToken, c.terminateToken, c.removeToken, c.verifyToken}
 }
 
 // Type is "linux".
@@ -101,7 +138,7 @@ func (c *Connector) Observe(ctx context.Context, _ connector.Target, o connector
 	}
 	var b connector.Before
 	err := c.locked(ctx, shared, func() (err error) {
-		b, err = c.observeToken(s)
+		b, err = c.work(s).observe(s)
 		return err
 	})
 	return b, err
@@ -122,11 +159,11 @@ func (c *Connector) Provision(ctx context.Context, t connector.Target, o connect
 			return err
 		}
 		var err error
-		r, err = c.provisionToken(t, s)
+		r, err = c.work(s).provision(ctx, t, s)
 		return err
 	})
 	if err == nil && o.Renew == connector.Rotate {
-		err = c.kill(ctx, o.Tag)
+		err = c.work(s).terminate(ctx, s)
 	}
 	if err != nil {
 		return connector.Receipt{}, failure(err)
@@ -135,28 +172,40 @@ func (c *Connector) Provision(ctx context.Context, t connector.Target, o connect
 }
 
 // Revoke makes certificates useless.
-func (c *Connector) Revoke(ctx context.Context, _ connector.Target, os []connector.Order) []connector.Result {
-	return c.each(ctx, os, func(ctx context.Context, s *subject) error {
-		return c.locked(ctx, exclusive, func() error { return c.revokeToken(s) })
+func (c *Connector) Revoke(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	return c.each(ctx, os, func(ctx context.Context, s *subject) (foreign bool, err error) {
+		err = c.locked(ctx, exclusive, func() error {
+			if err := c.checkEnabled(t, s); err != nil {
+				return err
+			}
+			foreign, err = c.work(s).revoke(ctx, s)
+			return err
+		})
+		return foreign, err
 	})
 }
 
 // TerminateSessions ends the live sessions.
 func (c *Connector) TerminateSessions(ctx context.Context, _ connector.Target, os []connector.Order) []connector.Result {
-	return c.each(ctx, os, func(ctx context.Context, s *subject) error {
-		// What the lock guards is not touched; a host that hangs is told from one that
-		// has ended them all the same.
+	return c.each(ctx, os, func(ctx context.Context, s *subject) (bool, error) {
+		// Ending sessions takes its time and is not done under the lock. A host that hangs
+		// is told from one that has ended them all the same.
 		if err := c.locked(ctx, shared, func() error { return nil }); err != nil {
-			return err
+			return false, err
 		}
-		return c.kill(ctx, s.order.Tag)
+		return false, c.work(s).terminate(ctx, s)
 	})
 }
 
 // Remove takes away what is left.
 func (c *Connector) Remove(ctx context.Context, _ connector.Target, os []connector.Order) []connector.Result {
-	return c.each(ctx, os, func(ctx context.Context, s *subject) error {
-		return c.locked(ctx, exclusive, func() error { return c.removeToken(s) })
+	return c.each(ctx, os, func(ctx context.Context, s *subject) (bool, error) {
+		if s.order.Mechanism == access.Account {
+			if err := c.clearAccount(ctx, s); err != nil {
+				return false, err
+			}
+		}
+		return false, c.locked(ctx, exclusive, func() error { return c.work(s).remove(ctx, s) })
 	})
 }
 
@@ -168,7 +217,7 @@ func (c *Connector) Verify(ctx context.Context, _ connector.Target, os []connect
 		err := s.err
 		if err == nil {
 			err = c.locked(ctx, shared, func() (err error) {
-				found[i], err = c.verifyToken(s)
+				found[i], err = c.work(s).verify(s)
 				return err
 			})
 		}
@@ -181,15 +230,16 @@ func (c *Connector) Verify(ctx context.Context, _ connector.Target, os []connect
 
 // each runs one step of the way out for the orders that make sense, one by one, and
 // gives each of those that do not its own error.
-func (c *Connector) each(ctx context.Context, os []connector.Order, step func(context.Context, *subject) error) []connector.Result {
+func (c *Connector) each(ctx context.Context, os []connector.Order, step func(context.Context, *subject) (foreign bool, err error)) []connector.Result {
 	rs := make([]connector.Result, len(os))
 	for i, o := range os {
 		s := newSubject(o)
-		err := s.err
+		foreign, err := false, s.err
 		if err == nil {
-			err = step(ctx, s)
+			foreign, err = step(ctx, s)
 		}
 		rs[i] = result(err)
+		rs[i].Foreign = rs[i].Foreign || foreign
 	}
 	return rs
 }

@@ -46,18 +46,61 @@ func (c *Connector) list() (found []connector.Artefact, err error) {
 		}
 	}
 	lined := map[access.Tag]bool{}
+	notes, err := c.notes()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		if tag, ok := accountTag(a); ok && !lined[tag] {
+			lined[tag] = true
+			found = append(found, connector.Artefact{Mechanism: access.Account, Account: a.name, Tag: tag, Creation: strconv.Itoa(a.uid),
+				Ours: true, Detail: "an account made for a grant"})
+		}
+	}
+	elevations, err := c.rules()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range elevations {
+		if !lined[a.Tag] {
+			lined[a.Tag] = true
+			found = append(found, a)
+		}
+	}
+	for tag, n := range notes {
+		if lined[tag] {
+			continue
+		}
+		lined[tag] = true
+		a := connector.Artefact{Mechanism: n.Mechanism, Account: n.Account, Tag: tag, Creation: strconv.Itoa(n.UID), Ours: true}
+		switch n.Mechanism {
+		case access.Member:
+			a.Detail = "a standing account that is lent a group"
+			for _, a.Right = range n.Rights {
+				found = append(found, a)
+			}
+			if len(n.Rights) > 0 {
+				continue
+			}
+		case access.Enable:
+			a.Detail = "a dormant account that is enabled"
+		default:
+			a.Detail = "what is left of an account made for a grant"
+		}
+		found = append(found, a)
+	}
+	here := map[access.Tag]bool{}
 	for _, login := range logins {
 		lines, err := c.readPrincipals(login)
 		if err != nil {
 			return nil, err
 		}
-		here := map[access.Tag]bool{}
 		for _, text := range lines {
 			tag, ok := markOf(text)
-			if !ok || here[tag] {
+			if !ok || here[tag] || lined[tag] {
 				continue
 			}
-			lined[tag], here[tag] = true, true
+			here[tag] = true
 			found = append(found, connector.Artefact{Mechanism: access.Token, Account: login, Tag: tag, Creation: uids[login],
 				Ours: true, Detail: "a line by which a certificate opens sessions of " + login})
 		}
@@ -67,7 +110,7 @@ func (c *Connector) list() (found []connector.Artefact, err error) {
 		return nil, err
 	}
 	for _, tag := range tags {
-		if !lined[tag] {
+		if !lined[tag] && !here[tag] {
 			found = append(found, connector.Artefact{Mechanism: access.Token, Tag: tag, Ours: true, Detail: "the cgroup of sessions whose line is gone"})
 		}
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -22,15 +23,15 @@ import (
 const hookWithin = 20 * time.Second
 
 // PAMSession is what the PAM service of sshd calls, by pam_exec as root, when a session
-// opens and when it closes; env is the environment it is given. An error refuses the
+// opens (and when it closes: whether it does is not asked, because people can say so in
+// the environment); env is the environment it is given. An error refuses the
 // session. (pam_exec is part of Linux-PAM, pam_exec(8); sshd tells how it authenticated
 // somebody in SSH_AUTH_INFO_0.)
 //
 // The hook stands twice in the file: as the first line of the session stack, where the
 // environment is still sshd's own (pam_env can let people write into it later), and as
 // the last, because pam_systemd, between the two, moves the session into a cgroup of its
-// own. What the first call found is kept in a file; later calls believe that file and
-// not the environment.
+// own. What the first call found is kept in a file; later calls believe that file alone.
 //
 // It fails closed: a session under a certificate of ours opens in its order's cgroup or
 // not at all. What was authenticated in another way passes untouched.
@@ -41,40 +42,38 @@ func PAMSession(c Config, env []string) error {
 }
 
 func (c *Connector) admit(ctx context.Context, env []string, sshd int) error {
-	session, err := sessionOf(sshd)
-	if err != nil {
-		return err
-	}
-	switch variable(env, "PAM_TYPE") {
-	case "open_session":
-	case "close_session":
-		return c.dropEntry(session)
-	default:
-		return access.Fail(access.Invalid, "not-a-session", "the hook belongs into the session stack of sshd's PAM service, and nowhere else")
-	}
-	login := variable(env, "PAM_USER")
-	tag, again, err := c.readEntry(session)
-	if err != nil {
-		return err
-	}
-	if !again {
-		if tag, err = c.authenticated(variable(env, "SSH_AUTH_INFO_0")); err != nil || tag == "" {
+	session, unseen := sessionOf(sshd)
+	var e entry
+	var again bool
+	if unseen == nil {
+		var err error
+		if e, again, err = c.readEntry(session); err != nil {
 			return err
 		}
 	}
-	if err := checkName("account", login); err != nil {
+	if !again {
+		tag, err := c.authenticated(variable(env, "SSH_AUTH_INFO_0"))
+		if err != nil || tag == "" {
+			return err
+		}
+		e = entry{Login: variable(env, "PAM_USER"), Tag: tag}
+	}
+	if unseen != nil {
+		return unseen
+	}
+	if err := checkName("account", e.Login); err != nil {
 		return err
 	}
 	return c.locked(ctx, exclusive, func() error {
-		if err := c.stillOpen(login, tag); err != nil {
+		if err := c.stillOpen(e.Login, e.Tag); err != nil {
 			return err
 		}
 		if !again {
-			if err := c.writeEntry(session, tag); err != nil {
+			if err := c.writeEntry(session, e); err != nil {
 				return err
 			}
 		}
-		return c.enter(tag, session, sshd)
+		return c.enter(e.Tag, session, sshd)
 	})
 }
 
@@ -169,39 +168,50 @@ func (c *Connector) ourKeys() (keys []string, err error) {
 	return keys, nil
 }
 
-// An entry is what the first call found, in a file named after the session. It stays
-// until the session closes, or until its process is seen to be gone.
+// entry is what the first call found, in a file named after the session. It stays until
+// the session's process is seen to be gone.
+type entry struct {
+	Login string     `json:"login"`
+	Tag   access.Tag `json:"tag"`
+}
 
-func (c *Connector) entry(session string) string { return filepath.Join(c.Run, session) }
+func (c *Connector) entryFile(session string) string { return filepath.Join(c.Run, session) }
 
-func (c *Connector) readEntry(session string) (tag access.Tag, ok bool, err error) {
-	b, err := os.ReadFile(c.entry(session))
+func (c *Connector) readEntry(session string) (e entry, ok bool, err error) {
+	b, err := os.ReadFile(c.entryFile(session))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", false, nil
+		return e, false, nil
 	}
-	if tag = access.Tag(b); err == nil && !linux.ValidTag(tag) {
+	if err == nil {
+		err = json.Unmarshal(b, &e)
+	}
+	if err == nil && !linux.ValidTag(e.Tag) {
 		err = access.Fail(access.Unavailable, "bad-entry", "what is noted of the session cannot be read")
 	}
-	return tag, err == nil, err
+	return e, err == nil, err
 }
 
 // writeEntry needs no fsync: after a restart of the host there is no such session.
-func (c *Connector) writeEntry(session string, tag access.Tag) error {
+func (c *Connector) writeEntry(session string, e entry) error {
 	if err := ensureFolder(c.Run, 0o700); err != nil {
 		return err
 	}
-	es, err := os.ReadDir(c.Run)
+	old, err := os.ReadDir(c.Run)
 	if err != nil {
 		return err
 	}
-	for _, e := range es { // of sshd processes that were killed
-		if pid, ok := entryPID(e.Name()); ok {
-			if now, err := sessionOf(pid); err != nil || now != e.Name() {
-				_ = c.dropEntry(e.Name()) // one too many does no harm
+	for _, o := range old { // of sessions that are over
+		if pid, ok := entryPID(o.Name()); ok {
+			if now, err := sessionOf(pid); err != nil || now != o.Name() {
+				_ = os.Remove(c.entryFile(o.Name())) // one too many does no harm
 			}
 		}
 	}
-	return os.WriteFile(c.entry(session), []byte(tag), 0o600)
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.entryFile(session), b, 0o600)
 }
 
 func entryPID(name string) (int, bool) {
@@ -209,13 +219,6 @@ func entryPID(name string) (int, bool) {
 	text, _, _ := strings.Cut(rest, "-")
 	pid, err := strconv.Atoi(text)
 	return pid, ok && err == nil
-}
-
-func (c *Connector) dropEntry(session string) error {
-	if err := os.Remove(c.entry(session)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // variable is the value in an environment, empty without it.

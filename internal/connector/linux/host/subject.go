@@ -1,7 +1,9 @@
 package host
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"stint/internal/access"
 	"stint/internal/connector"
@@ -14,9 +16,10 @@ type subject struct {
 	opt   linux.Options
 	// login is the account; empty for what a sweep found without one, which is then
 	// looked for in every account.
-	login string
-	uid   int   // of the account that was there when this was asked for; -1 while not known
-	err   error // why nothing can be done for it
+	login  string
+	uid    int // of the account that was there when this was asked for; -1 while not known
+	before before
+	err    error // why nothing can be done for it
 }
 
 func newSubject(o connector.Order) *subject {
@@ -30,12 +33,21 @@ func (s *subject) read() error {
 	if !linux.ValidTag(o.Tag) {
 		return access.Fail(access.Invalid, "bad-tag", "the order's tag does not have the form of a tag")
 	}
-	if o.Mechanism != access.Token {
+	if !slices.Contains(linux.Capabilities().Mechanisms, o.Mechanism) {
 		return access.Fail(access.Invalid, "bad-mechanism", "a Linux host does not serve the mechanism "+string(o.Mechanism))
 	}
 	var err error
+	if s.before, err = readBefore(o.Before); err != nil {
+		return err
+	}
 	if s.opt, err = linux.ParseOptions(o.Options); err != nil {
 		return err
+	}
+	if o.Mechanism == access.Account && s.login == "" {
+		s.login = accountName(o.Person, o.Tag)
+	}
+	if o.Mechanism == access.Account && !strings.HasSuffix(s.login, "-"+macOf(o.Tag)) {
+		return access.Fail(access.Invalid, "bad-account", "the account's name does not carry the order's tag")
 	}
 	if s.login != "" {
 		if err := checkName("account", s.login); err != nil {
@@ -49,8 +61,30 @@ func (s *subject) read() error {
 		}
 		s.uid = int(n)
 	}
-	if len(o.Rights) > 0 {
-		return access.Fail(access.Invalid, "bad-right", "a session has no groups of its own: it has those of the account")
+	if s.uid < 0 {
+		s.uid = s.before.UID
+	}
+	return s.readRights()
+}
+
+func (s *subject) readRights() error {
+	switch m := s.order.Mechanism; m {
+	case access.Token, access.Enable:
+		if len(s.order.Rights) > 0 {
+			return access.Fail(access.Invalid, "bad-right", "a session has no groups of its own: it has those of the account")
+		}
+	case access.Elevate:
+		for _, r := range s.order.Rights {
+			if !linux.ValidCommand(r) {
+				return access.Fail(access.Invalid, "bad-command", strconv.Quote(short(r))+" cannot be a command").Because(linux.CommandForm)
+			}
+		}
+	default:
+		for _, r := range s.order.Rights {
+			if err := checkGroup(r); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

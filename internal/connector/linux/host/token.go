@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"strconv"
@@ -41,7 +42,7 @@ func (c *Connector) open(s *subject) (account, error) {
 	case a.expired(c.Now()):
 		return a, access.Fail(access.Denied, "account-expired", s.login+" has expired on the host").Try("let an administrator of the host run: chage -E -1 " + s.login)
 	case a.noShell():
-		return a, access.Fail(access.Denied, "no-shell", s.login+" has no shell to log in to").Because("its shell is " + a.shell)
+		return a, noShell(a)
 	}
 	return a, nil
 }
@@ -53,14 +54,18 @@ func (c *Connector) observeToken(s *subject) (connector.Before, error) {
 	return connector.Before{}, err
 }
 
-// provisionToken puts the order's line where sshd reads it. The cgroup comes first: a
-// host that cannot end sessions opens none.
-func (c *Connector) provisionToken(t connector.Target, s *subject) (connector.Receipt, error) {
+func (c *Connector) provisionToken(_ context.Context, t connector.Target, s *subject) (connector.Receipt, error) {
 	a, err := c.open(s)
 	if err != nil {
 		return connector.Receipt{}, err
 	}
-	r := connector.Receipt{Account: a.name, Creation: strconv.Itoa(a.uid)}
+	return c.writeLine(t, s, a)
+}
+
+// writeLine puts the order's line where sshd reads it. The cgroup comes first: a host
+// that cannot end sessions opens none.
+func (c *Connector) writeLine(t connector.Target, s *subject, a account) (r connector.Receipt, err error) {
+	r = connector.Receipt{Account: a.name, Creation: strconv.Itoa(a.uid)}
 	if s.order.Renew != connector.Extend {
 		if r.Credential, err = place(t, s); err != nil {
 			return connector.Receipt{}, err
@@ -72,7 +77,7 @@ func (c *Connector) provisionToken(t connector.Target, s *subject) (connector.Re
 	}
 	ours := marked(lines, s.order.Tag)
 	if len(ours) == 0 && s.order.Renew != connector.Keep {
-		return connector.Receipt{}, refuse("there is nothing of this order on the host that could be renewed", "ask anew")
+		return connector.Receipt{}, nothingToRenew()
 	}
 	want := line{tag: s.order.Tag, ends: s.order.ExpiresAt.UTC().Truncate(time.Second), opt: s.opt}
 	for _, text := range ours { // an end is never lowered: a call can arrive late
@@ -86,13 +91,24 @@ func (c *Connector) provisionToken(t connector.Target, s *subject) (connector.Re
 	if len(ours) == 1 && ours[0] == want.String() {
 		return r, nil
 	}
-	lines = append(unmarked(lines, s.order.Tag), want.String())
-	return r, c.writePrincipals(s.login, lines)
+	return r, c.writePrincipals(s.login, append(unmarked(lines, s.order.Tag), want.String()))
 }
 
-// revokeToken takes the line away. A log-in that has not passed the PAM hook by then is
+func (c *Connector) revokeToken(_ context.Context, s *subject) (foreign bool, err error) {
+	return false, c.revokeLines(s)
+}
+
+func (c *Connector) terminateToken(ctx context.Context, s *subject) error {
+	return c.kill(ctx, s.order.Tag)
+}
+
+func (c *Connector) removeToken(_ context.Context, s *subject) error { return c.removeSessions(s) }
+
+func (c *Connector) verifyToken(s *subject) (connector.Observation, error) { return c.verifyLine(s) }
+
+// revokeLines takes the line away. A log-in that has not passed the PAM hook by then is
 // refused there.
-func (c *Connector) revokeToken(s *subject) error {
+func (c *Connector) revokeLines(s *subject) error {
 	logins, err := c.where(s)
 	if err != nil {
 		return err
@@ -113,8 +129,8 @@ func (c *Connector) revokeToken(s *subject) error {
 	return nil
 }
 
-// removeToken takes away the empty cgroup.
-func (c *Connector) removeToken(s *subject) error {
+// removeSessions takes away the empty cgroup.
+func (c *Connector) removeSessions(s *subject) error {
 	found, err := c.lines(s)
 	if err != nil {
 		return err
@@ -145,9 +161,9 @@ func (c *Connector) lines(s *subject) (found []string, err error) {
 	return found, err
 }
 
-// verifyToken reads the line and the cgroup back. It is strict on both sides: a line
+// verifyLine reads the line and the cgroup back. It is strict on both sides: a line
 // that is there and not as ordered is neither present nor gone.
-func (c *Connector) verifyToken(s *subject) (connector.Observation, error) {
+func (c *Connector) verifyLine(s *subject) (connector.Observation, error) {
 	found, err := c.lines(s)
 	if err != nil {
 		return connector.Observation{}, err

@@ -1,0 +1,355 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+	"stint/internal/connector/linux"
+)
+
+// An elevation is a file in sudoers.d, sudoers(5). Accounts stand in it by their number,
+// so that no name can be read as an alias or as ALL, and commands with all that sudo
+// would read otherwise refused beforehand:
+//
+//	Cmnd_Alias STINT_TAG = /usr/bin/systemctl restart web, /usr/bin/id ""
+//	Defaults!STINT_TAG env_reset, !setenv, env_file="/var/lib/stint-agent/env/TAG"
+//	#1001 ALL = (#0) NOTAFTER=20261123160000Z NOPASSWD: STINT_TAG
+//
+// The file of the environment gives what such a command runs, and all that it starts, a
+// mark by which it is ended.
+const (
+	sudoersPrefix = "stint-"
+	orderVariable = "STINT_ORDER"
+	notAfter      = "20060102150405Z"
+)
+
+func (c *Connector) sudoersFile(tag access.Tag) string {
+	return filepath.Join(c.Etc, "sudoers.d", sudoersPrefix+string(tag))
+}
+
+func (c *Connector) envFile(tag access.Tag) string { return filepath.Join(c.State, "env", string(tag)) }
+
+// rule is what the file of an order says.
+type rule struct {
+	tag      access.Tag
+	account  string // for people; its uid counts
+	uid      int
+	as       int // whom the commands run as
+	ends     time.Time
+	commands []string
+	env      string
+}
+
+const ruleHead = "# Made by Stint for one order, and removed with it: "
+
+func (r rule) String() string {
+	alias := "STINT_" + strings.ToUpper(string(r.tag))
+	commands := make([]string, len(r.commands))
+	for i, text := range r.commands {
+		path, args, has := strings.Cut(text, " ")
+		if !has {
+			args = `""` // without it sudo takes any arguments
+		}
+		commands[i] = path + " " + sudoersQuote.Replace(args)
+	}
+	return ruleHead + r.account + "\n" +
+		"Cmnd_Alias " + alias + " = " + strings.Join(commands, ", ") + "\n" +
+		"Defaults!" + alias + " env_reset, !setenv, env_file=\"" + r.env + "\"\n" +
+		"#" + strconv.Itoa(r.uid) + " ALL = (#" + strconv.Itoa(r.as) + ") NOTAFTER=" + r.ends.UTC().Format(notAfter) + " NOPASSWD: " + alias + "\n"
+}
+
+// sudoersQuote quotes what linux.ValidCommand lets through and sudo would read as its own.
+var sudoersQuote = strings.NewReplacer("=", `\=`, ":", `\:`)
+
+// parseRule reads what String wrote, and nothing else.
+func parseRule(text string) (r rule, ok bool) {
+	lines := strings.Split(text, "\n")
+	if len(lines) != 5 || lines[4] != "" {
+		return r, false
+	}
+	if r.account, ok = strings.CutPrefix(lines[0], ruleHead); !ok || !linux.ValidName(r.account) {
+		return r, false
+	}
+	alias, list, ok := strings.Cut(strings.TrimPrefix(lines[1], "Cmnd_Alias "), " = ")
+	if !ok {
+		return r, false
+	}
+	lower, ok := strings.CutPrefix(alias, "STINT_")
+	if r.tag = access.Tag(strings.ToLower(lower)); !ok || !linux.ValidTag(r.tag) {
+		return r, false
+	}
+	unquote := strings.NewReplacer(`\=`, "=", `\:`, ":")
+	for item := range strings.SplitSeq(list, ", ") {
+		r.commands = append(r.commands, strings.TrimSuffix(unquote.Replace(item), ` ""`))
+	}
+	if _, quoted, found := strings.Cut(lines[2], `env_file="`); found {
+		r.env = strings.TrimSuffix(quoted, `"`)
+	}
+	f := strings.Fields(lines[3])
+	if len(f) != 7 {
+		return r, false
+	}
+	var err1, err2, err3 error
+	r.uid, err1 = strconv.Atoi(strings.TrimPrefix(f[0], "#"))
+	r.as, err2 = strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(f[3], "(#"), ")"))
+	r.ends, err3 = time.Parse(notAfter, strings.TrimPrefix(f[4], "NOTAFTER="))
+	for _, text := range r.commands {
+		if !linux.ValidCommand(text) {
+			return r, false
+		}
+	}
+	return r, err1 == nil && err2 == nil && err3 == nil && r.String() == text
+}
+
+// mayElevate finds the accounts of an order, and checks that its commands are what they
+// seem: one that somebody else may write is anything that they want.
+func (c *Connector) mayElevate(s *subject) (a account, as int, err error) {
+	if a, err = c.standing(s); err != nil {
+		return a, 0, err
+	}
+	target, ok, err := c.account(s.opt.RunAs)
+	switch {
+	case err != nil:
+		return a, 0, err
+	case !ok:
+		return a, 0, access.Fail(access.NotFound, "no-such-account", "there is no account "+s.opt.RunAs+" on the host to run commands as")
+	case len(s.order.Rights) == 0:
+		return a, 0, access.Fail(access.Invalid, "no-rights", "there is no command to run")
+	}
+	for _, text := range s.order.Rights {
+		path, _, _ := strings.Cut(text, " ")
+		if err := checkProgram(path); err != nil {
+			return a, 0, err
+		}
+	}
+	return a, target.uid, nil
+}
+
+// checkProgram refuses a program that others than root can change, or a folder on the
+// way to it that they can.
+func checkProgram(path string) error {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return access.Fail(access.NotFound, "no-such-command", "there is no program "+path+" on the host")
+	}
+	if err != nil {
+		return err
+	}
+	for p, first := real, true; ; p, first = filepath.Dir(p), false {
+		var st unix.Stat_t
+		if err := unix.Stat(p, &st); err != nil {
+			return &fs.PathError{Op: "look at", Path: p, Err: err}
+		}
+		sticky := !first && st.Mode&unix.S_ISVTX != 0
+		switch {
+		case first && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0):
+			return access.Fail(access.Invalid, "no-program", path+" is not a program")
+		case st.Uid != 0, st.Mode&0o022 != 0 && !sticky:
+			return access.Fail(access.Denied, "loose-program", path+" can be changed by others than root").
+				Because(fmt.Sprintf("%s belongs to uid %d with mode %04o", p, st.Uid, st.Mode&0o7777)).
+				Try("on the host: chown root " + p + " && chmod go-w " + p)
+		}
+		if p == filepath.Dir(p) {
+			return nil
+		}
+	}
+}
+
+func (c *Connector) observeElevate(s *subject) (connector.Before, error) {
+	_, _, err := c.mayElevate(s)
+	return connector.Before{}, err
+}
+
+func (c *Connector) provisionElevate(ctx context.Context, _ connector.Target, s *subject) (connector.Receipt, error) {
+	a, as, err := c.mayElevate(s)
+	if err != nil {
+		return connector.Receipt{}, err
+	}
+	text, err := readFile(c.sudoersFile(s.order.Tag))
+	if err != nil {
+		return connector.Receipt{}, err
+	}
+	if text == "" && s.order.Renew != connector.Keep {
+		return connector.Receipt{}, nothingToRenew()
+	}
+	want := rule{tag: s.order.Tag, account: a.name, uid: a.uid, as: as, ends: s.order.ExpiresAt.UTC().Truncate(time.Second),
+		commands: s.order.Rights, env: c.envFile(s.order.Tag)}
+	if r, ok := parseRule(text); ok && r.ends.After(want.ends) { // never lowered: a call can arrive late
+		want.ends = r.ends
+	}
+	r := connector.Receipt{Account: a.name, Creation: strconv.Itoa(a.uid)}
+	if text == want.String() {
+		return r, nil
+	}
+	if err := c.checkSudoers(ctx, s.order.Tag, want.String()); err != nil {
+		return connector.Receipt{}, err
+	}
+	if err := ensureFolder(filepath.Dir(want.env), 0o700); err != nil {
+		return connector.Receipt{}, err
+	}
+	if err := c.disk.replace(want.env, 0o600, []byte(orderVariable+"="+string(s.order.Tag)+"\n")); err != nil {
+		return connector.Receipt{}, err
+	}
+	return r, c.disk.replace(c.sudoersFile(s.order.Tag), 0o440, []byte(want.String()))
+}
+
+// checkSudoers lets visudo read what is about to be installed: one file that sudo cannot
+// read, and nobody on the host can use sudo.
+func (c *Connector) checkSudoers(ctx context.Context, tag access.Tag, text string) error {
+	path := filepath.Join(c.State, "check-"+string(tag))
+	if err := os.WriteFile(path, []byte(text), 0o440); err != nil {
+		return err
+	}
+	err := errors.Join(runTool(ctx, "visudo", "--check", "--quiet", "--file="+path), removeFile(path))
+	var said *toolError
+	if errors.As(err, &said) {
+		return access.Fail(access.Invalid, "bad-sudoers", "sudo does not accept the rule of this order").Because(said.said)
+	}
+	return err
+}
+
+func (c *Connector) revokeElevate(_ context.Context, s *subject) (foreign bool, err error) {
+	return false, removeFile(c.sudoersFile(s.order.Tag))
+}
+
+// elevated matches what runs under an order: whatever has its mark in the environment it
+// was started with.
+func elevated(tag access.Tag) func(identity) bool {
+	want := []byte(orderVariable + "=" + string(tag))
+	return func(i identity) bool {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(i.pid) + "/environ")
+		return err == nil && slices.ContainsFunc(bytes.Split(b, []byte{0}), func(v []byte) bool { return bytes.Equal(v, want) })
+	}
+}
+
+// undecided matches the sudo of an account that has not started its command yet: it may
+// have read the rule before it was removed.
+func undecided(uid int) func(identity) bool {
+	return func(i identity) bool {
+		for p := i; ; {
+			if exe, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/exe"); err != nil || filepath.Base(exe) != "sudo" {
+				return false
+			}
+			kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", i.pid, i.pid))
+			if err != nil || len(bytes.TrimSpace(kids)) > 0 {
+				return false
+			}
+			parent, ok := readIdentity(p.parent)
+			if p.is(uid) || ok && parent.is(uid) {
+				return true
+			}
+			if !ok || p.parent <= 1 {
+				return false
+			}
+			p = parent
+		}
+	}
+}
+
+func (c *Connector) terminateElevate(ctx context.Context, s *subject) error {
+	a, ok, err := c.account(s.login)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := end(ctx, undecided(a.uid)); err != nil {
+			return err
+		}
+	}
+	return end(ctx, elevated(s.order.Tag))
+}
+
+func (c *Connector) removeElevate(_ context.Context, s *subject) error {
+	text, err := readFile(c.sudoersFile(s.order.Tag))
+	switch {
+	case err != nil:
+		return err
+	case text != "":
+		return access.Fail(access.Conflict, "not-revoked", "the order's rule is still in sudoers.d")
+	}
+	ps, err := processes(elevated(s.order.Tag))
+	switch {
+	case err != nil:
+		return err
+	case len(ps) > 0:
+		return access.Fail(access.Conflict, "sessions-open", "commands of the order still run: "+strconv.Itoa(len(ps)))
+	}
+	return removeFile(c.envFile(s.order.Tag))
+}
+
+func (c *Connector) verifyElevate(s *subject) (o connector.Observation, err error) {
+	text, err := readFile(c.sudoersFile(s.order.Tag))
+	if err != nil {
+		return o, err
+	}
+	ps, err := processes(elevated(s.order.Tag))
+	if err != nil {
+		return o, err
+	}
+	o.Sessions, o.LastActive = roots(ps), lastStart(ps).UTC()
+	if text == "" {
+		if o.Presence = connector.Absent; fileExists(c.envFile(s.order.Tag)) {
+			o.Presence, o.Err = connector.NotKnown, access.Fail(access.Pending, "mark-left", "the rule is gone, and its mark is still there")
+		}
+		return o, nil
+	}
+	r, ok := parseRule(text)
+	a, e := c.standing(s)
+	switch {
+	case !ok || r.tag != s.order.Tag || !s.order.ExpiresAt.IsZero() && !slices.Equal(r.commands, s.order.Rights):
+		o.Err = access.Fail(access.Conflict, "rule-changed", "the order's rule is not as it was ordered")
+	case e != nil:
+		o.Err = e
+	case a.uid != r.uid:
+		o.Err = access.Fail(access.Conflict, "another-account", "the order's rule is not for "+s.login)
+	case !r.ends.After(c.Now()):
+		o.Err = access.Fail(access.Expired, "rule-expired", "the order's rule has expired")
+	case !fileExists(r.env):
+		o.Err = access.Fail(access.Conflict, "mark-missing", "the order's rule is there without the mark of what it runs")
+	default:
+		o.Presence, o.Ends = connector.Present, r.ends
+	}
+	return o, nil
+}
+
+func fileExists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// rules lists the orders that have a rule.
+func (c *Connector) rules() (found []connector.Artefact, err error) {
+	es, err := os.ReadDir(filepath.Join(c.Etc, "sudoers.d"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range es {
+		tag, ok := linux.PrincipalTag(e.Name()) // the same prefix
+		if !ok {
+			continue
+		}
+		text, err := readFile(c.sudoersFile(tag))
+		if err != nil {
+			return nil, err
+		}
+		a := connector.Artefact{Mechanism: access.Elevate, Tag: tag, Ours: true, Detail: "a rule by which an account runs commands with more privilege"}
+		if r, ok := parseRule(text); ok {
+			a.Account, a.Creation = r.account, strconv.Itoa(r.uid)
+		}
+		found = append(found, a)
+	}
+	return found, nil
+}

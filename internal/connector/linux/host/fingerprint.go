@@ -1,0 +1,261 @@
+package host
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"stint/internal/access"
+	"stint/internal/connector"
+)
+
+// fingerprint is what carries power on a host past a session, beside what Stint made. It
+// is stored: fields are only added.
+type fingerprint struct {
+	Lines []trail `json:"lines"` // sorted
+	// Rooted are the accounts that can be root by themselves, each with how.
+	Rooted map[string]string `json:"rooted,omitempty"`
+	Gaps   []string          `json:"gaps,omitempty"` // what could not be read
+}
+
+// trail is one thing that carries power. Whatever makes a difference is part of the key.
+type trail struct {
+	Kind string `json:"kind"`
+	Path string `json:"path"`
+	Key  string `json:"key"`
+	UID  int    `json:"uid"` // whose it is
+}
+
+// The kinds of trails.
+const (
+	trailSetuid  = "setuid"
+	trailCaps    = "capabilities"
+	trailKeys    = "authorized keys"
+	trailCron    = "cron"
+	trailAt      = "at"
+	trailUnit    = "systemd unit"
+	trailLinger  = "linger"
+	trailPAM     = "PAM"
+	trailSudo    = "sudoers"
+	trailSSHD    = "sshd"
+	trailStart   = "start-up file"
+	trailAccount = "account"
+	trailMember  = "membership"
+	trailProcess = "process"
+)
+
+// watched are the files of the host that let somebody do something later. Only root can
+// change them; who was root for a moment may have.
+func (c *Connector) watched() []struct{ kind, pattern string } {
+	etc := func(name string) string { return filepath.Join(c.Etc, name) }
+	spool := func(name string) string { return filepath.Join(c.Spool, name) }
+	return []struct{ kind, pattern string }{
+		{trailCron, etc("crontab")}, {trailCron, etc("cron.*/*")}, {trailCron, etc("anacrontab")},
+		{trailCron, spool("cron/crontabs/*")}, {trailCron, spool("cron/*")}, {trailAt, spool("cron/atjobs/*")}, {trailAt, spool("at/*")},
+		{trailUnit, etc("systemd/system/*")}, {trailUnit, etc("systemd/system/*/*")}, {trailUnit, etc("systemd/user/*")},
+		{trailLinger, "/var/lib/systemd/linger/*"},
+		{trailPAM, etc("pam.d/*")}, {trailPAM, etc("security/*")},
+		{trailSudo, etc("sudoers")}, {trailSudo, etc("sudoers.d/*")},
+		{trailSSHD, etc("ssh/sshd_config")}, {trailSSHD, etc("ssh/sshd_config.d/*")}, {trailSSHD, filepath.Join(c.Keys, userCA)},
+		{trailStart, etc("ld.so.preload")}, {trailStart, etc("rc.local")}, {trailStart, etc("profile")}, {trailStart, etc("profile.d/*")}, {trailStart, etc("init.d/*")},
+	}
+}
+
+// ofHomes are those of an account, below its home.
+var ofHomes = []struct{ kind, pattern string }{
+	{trailKeys, ".ssh/authorized_keys"}, {trailKeys, ".ssh/authorized_keys2"}, {trailKeys, ".ssh/rc"},
+	{trailUnit, ".config/systemd/user/*"}, {trailUnit, ".config/systemd/user/*/*"},
+	{trailStart, ".profile"}, {trailStart, ".bashrc"}, {trailStart, ".bash_profile"}, {trailStart, ".bash_login"}, {trailStart, ".zshrc"}, {trailStart, ".zshenv"},
+	{trailStart, ".pam_environment"}, {trailStart, ".config/autostart/*"},
+}
+
+// Fingerprint lists what carries power on the host. It only reads.
+func (c *Connector) Fingerprint(ctx context.Context, _ connector.Target) ([]byte, error) {
+	f := fingerprint{Rooted: map[string]string{}, Lines: []trail{}}
+	err := c.locked(ctx, shared, func() error {
+		v, err := c.view()
+		if err != nil {
+			return err
+		}
+		c.readWatched(&f, v)
+		if err := readProcesses(&f); err != nil {
+			return err
+		}
+		return c.readPowers(ctx, &f, v)
+	})
+	if err != nil {
+		return nil, access.Fail(access.Unavailable, "host-unreadable", "what carries power on the host cannot be read").Because(said(err)).Wrap(err)
+	}
+	for _, root := range c.Walk { // this takes its time, and not the lock
+		f.walk(ctx, root)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("look for programs with powers of their own: %w", ctx.Err())
+	}
+	slices.SortFunc(f.Lines, compareTrails)
+	f.Lines = slices.Compact(f.Lines)
+	slices.Sort(f.Gaps)
+	return json.Marshal(f)
+}
+
+func compareTrails(a, b trail) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Key, b.Key), cmp.Compare(a.UID, b.UID))
+}
+
+func (c *Connector) readWatched(f *fingerprint, v *view) {
+	ours := map[string]bool{}
+	if es, err := c.rules(); err == nil {
+		for _, a := range es {
+			ours[c.sudoersFile(a.Tag)] = true
+		}
+	}
+	add := func(kind, pattern string) {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Gaps = append(f.Gaps, pattern)
+		}
+		for _, path := range paths {
+			if !ours[path] {
+				f.file(kind, path)
+			}
+		}
+	}
+	for _, w := range c.watched() {
+		add(w.kind, w.pattern)
+	}
+	for _, a := range v.accounts {
+		f.Lines = append(f.Lines, trail{trailAccount, a.name, strconv.Itoa(a.uid), 0})
+		for _, w := range ofHomes {
+			if strings.HasPrefix(a.home, "/") && a.home != "/" {
+				add(w.kind, filepath.Join(globQuote.Replace(a.home), w.pattern))
+			}
+		}
+	}
+	for _, g := range v.groups {
+		for _, m := range g.members {
+			i := slices.IndexFunc(v.accounts, func(a account) bool { return a.name == m })
+			if i >= 0 && !v.byStint(m, g.name) {
+				f.Lines = append(f.Lines, trail{trailMember, m + " in " + g.name, "", 0})
+			}
+		}
+	}
+}
+
+var globQuote = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`)
+
+// file adds one file, a link, or a folder by its name. What cannot be read is told by what
+// can be seen of it.
+func (f *fingerprint) file(kind, path string) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		if !errors.Is(err, unix.ENOENT) {
+			f.Gaps = append(f.Gaps, path)
+		}
+		return
+	}
+	key := fmt.Sprintf("%o %d:%d", st.Mode, st.Uid, st.Gid)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return // what is in it counts
+	case unix.S_IFLNK:
+		to, _ := os.Readlink(path)
+		key += " -> " + to
+	case unix.S_IFREG:
+		text, err := readPlain(path)
+		if err != nil {
+			f.Gaps = append(f.Gaps, path)
+			return
+		}
+		sum := sha256.Sum256([]byte(text))
+		key += fmt.Sprintf(" %d %s", st.Size, hex.EncodeToString(sum[:12]))
+	}
+	f.Lines = append(f.Lines, trail{kind, path, key, int(st.Uid)})
+}
+
+// readProcesses adds what runs as somebody and belongs to no log-in: its parent is init.
+func readProcesses(f *fingerprint) error {
+	ps, err := processes(func(i identity) bool { return i.parent <= 1 && i.uids[0] != 0 })
+	for _, p := range ps {
+		name, _ := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/comm")
+		_, ticks, ok := readProcess(p.pid)
+		if ok {
+			f.Lines = append(f.Lines, trail{trailProcess, strconv.Itoa(p.pid) + " " + strings.TrimSpace(string(name)), ticks, p.uids[0]})
+		}
+	}
+	return err
+}
+
+// readPowers notes who can be root without Stint.
+func (c *Connector) readPowers(ctx context.Context, f *fingerprint, v *view) error {
+	for _, part := range []func(context.Context, *view) ([]connector.Stand, error){c.rooted, v.members(nil), c.ruled} {
+		found, err := part(ctx, v)
+		if err != nil {
+			return err
+		}
+		for _, s := range found {
+			f.Rooted[s.Account] = s.Privilege
+		}
+	}
+	return nil
+}
+
+// unwalked are the file systems that hold no programs of the host's own: those of the
+// kernel, and of other hosts, which may not answer. (statfs(2) has the numbers.)
+var unwalked = []int64{unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEVPTS_SUPER_MAGIC,
+	unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC}
+
+// walk looks for programs that have powers of their own.
+func (f *fingerprint) walk(ctx context.Context, root string) {
+	devices := map[uint64]bool{} // whether to look there
+	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return fs.SkipAll
+		}
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				f.Gaps = append(f.Gaps, path)
+			}
+			return nil
+		}
+		var st unix.Stat_t
+		if !d.IsDir() && !d.Type().IsRegular() || unix.Lstat(path, &st) != nil {
+			return nil
+		}
+		if d.IsDir() {
+			look, known := devices[st.Dev]
+			if !known {
+				var fsys unix.Statfs_t
+				look = unix.Statfs(path, &fsys) == nil && !slices.Contains(unwalked, int64(fsys.Type)) && fsys.Flags&unix.ST_NOSUID == 0
+				devices[st.Dev] = look
+			}
+			if !look {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if st.Mode&0o111 == 0 {
+			return nil
+		}
+		if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+			f.Lines = append(f.Lines, trail{trailSetuid, path, fmt.Sprintf("%o %d:%d %d", st.Mode, st.Uid, st.Gid, st.Size), int(st.Uid)})
+		}
+		var caps [64]byte
+		if n, err := unix.Lgetxattr(path, "security.capability", caps[:]); err == nil && n > 0 {
+			f.Lines = append(f.Lines, trail{trailCaps, path, hex.EncodeToString(bytes.Clone(caps[:n])), int(st.Uid)})
+		}
+		return nil
+	})
+}
