@@ -2,7 +2,6 @@ package host
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,41 +19,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
-)
-
-// fingerprint is what carries power on a host past a session, beside what Stint made. It
-// is stored: fields are only added.
-type fingerprint struct {
-	Lines []trail `json:"lines"` // sorted
-	// Rooted are the accounts that can be root by themselves, each with how.
-	Rooted map[string]string `json:"rooted,omitempty"`
-	Gaps   []string          `json:"gaps,omitempty"` // what could not be read
-}
-
-// trail is one thing that carries power. Whatever makes a difference is part of the key.
-type trail struct {
-	Kind string `json:"kind"`
-	Path string `json:"path"`
-	Key  string `json:"key"`
-	UID  int    `json:"uid"` // whose it is
-}
-
-// The kinds of trails.
-const (
-	trailSetuid  = "setuid"
-	trailCaps    = "capabilities"
-	trailKeys    = "authorized keys"
-	trailCron    = "cron"
-	trailAt      = "at"
-	trailUnit    = "systemd unit"
-	trailLinger  = "linger"
-	trailPAM     = "PAM"
-	trailSudo    = "sudoers"
-	trailSSHD    = "sshd"
-	trailStart   = "start-up file"
-	trailAccount = "account"
-	trailMember  = "membership"
-	trailProcess = "process"
+	"stint/internal/connector/linux"
 )
 
 // watched are the files of the host that let somebody do something later. Only root can
@@ -63,28 +28,28 @@ func (c *Connector) watched() []struct{ kind, pattern string } {
 	etc := func(name string) string { return filepath.Join(c.Etc, name) }
 	spool := func(name string) string { return filepath.Join(c.Spool, name) }
 	return []struct{ kind, pattern string }{
-		{trailCron, etc("crontab")}, {trailCron, etc("cron.*/*")}, {trailCron, etc("anacrontab")},
-		{trailCron, spool("cron/crontabs/*")}, {trailCron, spool("cron/*")}, {trailAt, spool("cron/atjobs/*")}, {trailAt, spool("at/*")},
-		{trailUnit, etc("systemd/system/*")}, {trailUnit, etc("systemd/system/*/*")}, {trailUnit, etc("systemd/user/*")},
-		{trailLinger, "/var/lib/systemd/linger/*"},
-		{trailPAM, etc("pam.d/*")}, {trailPAM, etc("security/*")},
-		{trailSudo, etc("sudoers")}, {trailSudo, etc("sudoers.d/*")},
-		{trailSSHD, etc("ssh/sshd_config")}, {trailSSHD, etc("ssh/sshd_config.d/*")}, {trailSSHD, filepath.Join(c.Keys, userCA)},
-		{trailStart, etc("ld.so.preload")}, {trailStart, etc("rc.local")}, {trailStart, etc("profile")}, {trailStart, etc("profile.d/*")}, {trailStart, etc("init.d/*")},
+		{linux.TrailCron, etc("crontab")}, {linux.TrailCron, etc("cron.*/*")}, {linux.TrailCron, etc("anacrontab")},
+		{linux.TrailCron, spool("cron/crontabs/*")}, {linux.TrailCron, spool("cron/*")}, {linux.TrailAt, spool("cron/atjobs/*")}, {linux.TrailAt, spool("at/*")},
+		{linux.TrailUnit, etc("systemd/system/*")}, {linux.TrailUnit, etc("systemd/system/*/*")}, {linux.TrailUnit, etc("systemd/user/*")},
+		{linux.TrailLinger, "/var/lib/systemd/linger/*"},
+		{linux.TrailPAM, etc("pam.d/*")}, {linux.TrailPAM, etc("security/*")},
+		{linux.TrailSudo, etc("sudoers")}, {linux.TrailSudo, etc("sudoers.d/*")},
+		{linux.TrailSSHD, etc("ssh/sshd_config")}, {linux.TrailSSHD, etc("ssh/sshd_config.d/*")}, {linux.TrailSSHD, filepath.Join(c.Keys, userCA)},
+		{linux.TrailStart, etc("ld.so.preload")}, {linux.TrailStart, etc("rc.local")}, {linux.TrailStart, etc("profile")}, {linux.TrailStart, etc("profile.d/*")}, {linux.TrailStart, etc("init.d/*")},
 	}
 }
 
 // ofHomes are those of an account, below its home.
 var ofHomes = []struct{ kind, pattern string }{
-	{trailKeys, ".ssh/authorized_keys"}, {trailKeys, ".ssh/authorized_keys2"}, {trailKeys, ".ssh/rc"},
-	{trailUnit, ".config/systemd/user/*"}, {trailUnit, ".config/systemd/user/*/*"},
-	{trailStart, ".profile"}, {trailStart, ".bashrc"}, {trailStart, ".bash_profile"}, {trailStart, ".bash_login"}, {trailStart, ".zshrc"}, {trailStart, ".zshenv"},
-	{trailStart, ".pam_environment"}, {trailStart, ".config/autostart/*"},
+	{linux.TrailKeys, ".ssh/authorized_keys"}, {linux.TrailKeys, ".ssh/authorized_keys2"}, {linux.TrailKeys, ".ssh/rc"},
+	{linux.TrailUnit, ".config/systemd/user/*"}, {linux.TrailUnit, ".config/systemd/user/*/*"},
+	{linux.TrailStart, ".profile"}, {linux.TrailStart, ".bashrc"}, {linux.TrailStart, ".bash_profile"}, {linux.TrailStart, ".bash_login"}, {linux.TrailStart, ".zshrc"}, {linux.TrailStart, ".zshenv"},
+	{linux.TrailStart, ".pam_environment"}, {linux.TrailStart, ".config/autostart/*"},
 }
 
 // Fingerprint lists what carries power on the host. It only reads.
 func (c *Connector) Fingerprint(ctx context.Context, _ connector.Target) ([]byte, error) {
-	f := fingerprint{Rooted: map[string]string{}, Lines: []trail{}}
+	f := reading{linux.Fingerprint{Rooted: map[string]string{}, Lines: []linux.Trail{}}}
 	err := c.locked(ctx, shared, func() error {
 		v, err := c.view()
 		if err != nil {
@@ -105,42 +70,39 @@ func (c *Connector) Fingerprint(ctx context.Context, _ connector.Target) ([]byte
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("look for programs with powers of their own: %w", ctx.Err())
 	}
-	slices.SortFunc(f.Lines, compareTrails)
-	f.Lines = slices.Compact(f.Lines)
-	slices.Sort(f.Gaps)
-	return json.Marshal(f)
+	f.Sort()
+	return json.Marshal(f.Fingerprint)
 }
 
-func compareTrails(a, b trail) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Key, b.Key), cmp.Compare(a.UID, b.UID))
-}
+// reading is a fingerprint that is being taken.
+type reading struct{ linux.Fingerprint }
 
-func (c *Connector) readWatched(f *fingerprint, v *view) {
+func (c *Connector) readWatched(f *reading, v *view) {
 	ours := map[string]bool{}
 	if es, err := c.rules(); err == nil {
 		for _, a := range es {
 			ours[c.sudoersFile(a.Tag)] = true
 		}
 	}
-	add := func(kind, pattern string) {
+	add := func(kind, pattern, of string) {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Gaps = append(f.Gaps, pattern)
 		}
 		for _, path := range paths {
 			if !ours[path] {
-				f.file(kind, path)
+				f.file(kind, path, of)
 			}
 		}
 	}
 	for _, w := range c.watched() {
-		add(w.kind, w.pattern)
+		add(w.kind, w.pattern, "")
 	}
 	for _, a := range v.accounts {
-		f.Lines = append(f.Lines, trail{trailAccount, a.name, strconv.Itoa(a.uid), 0})
+		f.Lines = append(f.Lines, linux.Trail{Kind: linux.TrailAccount, Path: a.name, Key: strconv.Itoa(a.uid), UID: 0})
 		for _, w := range ofHomes {
 			if strings.HasPrefix(a.home, "/") && a.home != "/" {
-				add(w.kind, filepath.Join(globQuote.Replace(a.home), w.pattern))
+				add(w.kind, filepath.Join(globQuote.Replace(a.home), w.pattern), a.name)
 			}
 		}
 	}
@@ -148,7 +110,7 @@ func (c *Connector) readWatched(f *fingerprint, v *view) {
 		for _, m := range g.members {
 			i := slices.IndexFunc(v.accounts, func(a account) bool { return a.name == m })
 			if i >= 0 && !v.byStint(m, g.name) {
-				f.Lines = append(f.Lines, trail{trailMember, m + " in " + g.name, "", 0})
+				f.Lines = append(f.Lines, linux.Trail{Kind: linux.TrailMember, Path: m + " in " + g.name, Key: "", UID: 0})
 			}
 		}
 	}
@@ -158,7 +120,7 @@ var globQuote = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`)
 
 // file adds one file, a link, or a folder by its name. What cannot be read is told by what
 // can be seen of it.
-func (f *fingerprint) file(kind, path string) {
+func (f *reading) file(kind, path, of string) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		if !errors.Is(err, unix.ENOENT) {
@@ -182,24 +144,24 @@ func (f *fingerprint) file(kind, path string) {
 		sum := sha256.Sum256([]byte(text))
 		key += fmt.Sprintf(" %d %s", st.Size, hex.EncodeToString(sum[:12]))
 	}
-	f.Lines = append(f.Lines, trail{kind, path, key, int(st.Uid)})
+	f.Lines = append(f.Lines, linux.Trail{Kind: kind, Path: path, Key: key, UID: int(st.Uid)})
 }
 
 // readProcesses adds what runs as somebody and belongs to no log-in: its parent is init.
-func readProcesses(f *fingerprint) error {
+func readProcesses(f *reading) error {
 	ps, err := processes(func(i identity) bool { return i.parent <= 1 && i.uids[0] != 0 })
 	for _, p := range ps {
 		name, _ := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/comm")
 		_, ticks, ok := readProcess(p.pid)
 		if ok {
-			f.Lines = append(f.Lines, trail{trailProcess, strconv.Itoa(p.pid) + " " + strings.TrimSpace(string(name)), ticks, p.uids[0]})
+			f.Lines = append(f.Lines, linux.Trail{Kind: linux.TrailProcess, Path: strconv.Itoa(p.pid) + " " + strings.TrimSpace(string(name)), Key: ticks, UID: p.uids[0]})
 		}
 	}
 	return err
 }
 
 // readPowers notes who can be root without Stint.
-func (c *Connector) readPowers(ctx context.Context, f *fingerprint, v *view) error {
+func (c *Connector) readPowers(ctx context.Context, f *reading, v *view) error {
 	for _, part := range []func(context.Context, *view) ([]connector.Stand, error){c.rooted, v.members(nil), c.ruled} {
 		found, err := part(ctx, v)
 		if err != nil {
@@ -218,7 +180,7 @@ var unwalked = []int64{unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPE
 	unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC}
 
 // walk looks for programs that have powers of their own.
-func (f *fingerprint) walk(ctx context.Context, root string) {
+func (f *reading) walk(ctx context.Context, root string) {
 	devices := map[uint64]bool{} // whether to look there
 	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
@@ -250,12 +212,17 @@ func (f *fingerprint) walk(ctx context.Context, root string) {
 			return nil
 		}
 		if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-			f.Lines = append(f.Lines, trail{trailSetuid, path, fmt.Sprintf("%o %d:%d %d", st.Mode, st.Uid, st.Gid, st.Size), int(st.Uid)})
+			f.Lines = append(f.Lines, linux.Trail{Kind: linux.TrailSetuid, Path: path, Key: fmt.Sprintf("%o %d:%d %d", st.Mode, st.Uid, st.Gid, st.Size), UID: int(st.Uid)})
 		}
 		var caps [64]byte
 		if n, err := unix.Lgetxattr(path, "security.capability", caps[:]); err == nil && n > 0 {
-			f.Lines = append(f.Lines, trail{trailCaps, path, hex.EncodeToString(bytes.Clone(caps[:n])), int(st.Uid)})
+			f.Lines = append(f.Lines, linux.Trail{Kind: linux.TrailCaps, Path: path, Key: hex.EncodeToString(bytes.Clone(caps[:n])), UID: int(st.Uid)})
 		}
 		return nil
 	})
+}
+
+// Residue compares two fingerprints, as the control plane does.
+func (*Connector) Residue(before, after []byte, os []connector.Order) ([]connector.Residue, error) {
+	return linux.Residue(before, after, os)
 }

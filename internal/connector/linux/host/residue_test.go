@@ -78,8 +78,8 @@ func TestResidue(t *testing.T) {
 		t.Fatalf("got %+v", r)
 	}
 	for kind, what := range map[string]string{
-		trailSetuid: "/srv/open/suid-", trailKeys: "/.ssh/authorized_keys", trailUnit: "back.service", trailStart: ".profile",
-		trailCron: "/crontabs/", trailAt: "a0001", trailProcess: "sleep",
+		linux.TrailSetuid: "/srv/open/suid-", linux.TrailKeys: "/.ssh/authorized_keys", linux.TrailUnit: "back.service", linux.TrailStart: ".profile",
+		linux.TrailCron: "/crontabs/", linux.TrailAt: "a0001", linux.TrailProcess: "sleep",
 	} {
 		if !slices.ContainsFunc(r.Traces, func(x access.Trace) bool { return x.Kind == kind && strings.Contains(x.What, what) && x.Undo != "" }) {
 			t.Errorf("%s of %s is not found: %+v", kind, what, r.Traces)
@@ -123,7 +123,9 @@ func TestResidueOfRoot(t *testing.T) {
 	w.write("/etc/cron.d/back-"+filepath.Base(w.base), "* * * * * root true\n", 0o644)
 	t.Cleanup(func() { _ = os.Remove("/etc/cron.d/back-" + filepath.Base(w.base)) })
 	r := w.residue(before, w.fingerprint(), o)
-	if !slices.ContainsFunc(r.Traces, func(x access.Trace) bool { return x.Kind == trailCron && strings.Contains(x.What, "/etc/cron.d/back-") }) {
+	if !slices.ContainsFunc(r.Traces, func(x access.Trace) bool {
+		return x.Kind == linux.TrailCron && strings.Contains(x.What, "/etc/cron.d/back-")
+	}) {
 		t.Errorf("a line of cron is not told: %+v", r)
 	}
 }
@@ -144,7 +146,7 @@ func TestResidueOfAccount(t *testing.T) {
 	t.Cleanup(func() { _ = os.Remove("/srv/open/left") })
 	w.end(o)
 	got := w.residue(before, w.fingerprint(), o)
-	if got.State != access.ResidueFound || len(got.Traces) != 1 || got.Traces[0].Kind != trailSetuid || got.Traces[0].Undo != "chmod a-s /srv/open/left" {
+	if got.State != access.ResidueFound || len(got.Traces) != 1 || got.Traces[0].Kind != linux.TrailSetuid || got.Traces[0].Undo != "chmod a-s /srv/open/left" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -190,9 +192,8 @@ func TestSurveyFinds(t *testing.T) {
 func FuzzFingerprint(f *testing.F) {
 	f.Add([]byte(`{"lines":[{"kind":"cron","path":"/a","key":"b","uid":1}],"rooted":{"mira":"uid 0"}}`), []byte(`{}`), "1", "mira")
 	f.Add([]byte("null"), []byte("[]"), "-1", "")
-	c := New(Config{})
 	f.Fuzz(func(t *testing.T, before, after []byte, creation, account string) {
-		rs, err := c.Residue(before, after, []connector.Order{{Mechanism: access.Token, Account: account, Creation: creation}})
+		rs, err := linux.Residue(before, after, []connector.Order{{Mechanism: access.Token, Account: account, Creation: creation}})
 		if err == nil && (len(rs) != 1 || rs[0].State == "" || rs[0].State == access.ResiduePending) {
 			t.Fatalf("%+v", rs)
 		}

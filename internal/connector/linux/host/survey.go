@@ -19,11 +19,8 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
+	"stint/internal/connector/linux"
 )
-
-// powerful are the groups whose members are as good as root, or read what only root may,
-// on the distributions there are.
-var powerful = []string{"root", "sudo", "wheel", "admin", "disk", "shadow", "docker", "lxd", "incus", "incus-admin", "libvirt"}
 
 // dormantAfter is how long nobody has used an account that can log in, for it to be told.
 const dormantAfter = 90 * day
@@ -102,7 +99,7 @@ func (*Connector) rooted(_ context.Context, v *view) (found []connector.Stand, e
 func (v *view) members(lent []string) func(context.Context, *view) ([]connector.Stand, error) {
 	return func(context.Context, *view) (found []connector.Stand, err error) {
 		for _, g := range v.groups {
-			if !slices.Contains(powerful, g.name) && !slices.Contains(lent, g.name) {
+			if !slices.Contains(linux.Powerful, g.name) && !slices.Contains(lent, g.name) {
 				continue
 			}
 			for _, a := range v.accounts {

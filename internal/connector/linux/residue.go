@@ -1,4 +1,4 @@
-package host
+package linux
 
 import (
 	"encoding/json"
@@ -9,7 +9,6 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
-	"stint/internal/connector/linux"
 )
 
 // mostTraces is how many are told of one order.
@@ -18,7 +17,7 @@ const mostTraces = 100
 // Residue says which differences between two fingerprints each order can have made: what
 // is its account's, or in that one's home. Whoever could be root can have made all of
 // them, and others that nobody finds: that is never known.
-func (c *Connector) Residue(before, after []byte, os []connector.Order) ([]connector.Residue, error) {
+func Residue(before, after []byte, os []connector.Order) ([]connector.Residue, error) {
 	b, err := readFingerprint(before)
 	if err != nil {
 		return nil, err
@@ -27,7 +26,7 @@ func (c *Connector) Residue(before, after []byte, os []connector.Order) ([]conne
 	if err != nil {
 		return nil, err
 	}
-	var fresh []trail
+	var fresh []Trail
 	for _, t := range a.Lines {
 		if _, was := slices.BinarySearchFunc(b.Lines, t, compareTrails); !was {
 			fresh = append(fresh, t)
@@ -35,31 +34,28 @@ func (c *Connector) Residue(before, after []byte, os []connector.Order) ([]conne
 	}
 	rs := make([]connector.Residue, len(os))
 	for i, o := range os {
-		rs[i] = c.residueOf(o, b, a, fresh)
+		rs[i] = residueOf(o, b, a, fresh)
 	}
 	return rs, nil
 }
 
-func readFingerprint(text []byte) (f fingerprint, err error) {
+func readFingerprint(text []byte) (f Fingerprint, err error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return f, access.Fail(access.Invalid, "bad-fingerprint", "a fingerprint of the host cannot be read").Wrap(err)
 	}
-	slices.SortFunc(f.Lines, compareTrails) // it was stored by somebody else
+	f.Sort() // it was stored by somebody else
 	return f, nil
 }
 
-func (c *Connector) residueOf(o connector.Order, before, after fingerprint, fresh []trail) (r connector.Residue) {
+func residueOf(o connector.Order, before, after Fingerprint, fresh []Trail) (r connector.Residue) {
 	uid, err := strconv.Atoi(o.Creation)
 	if err != nil {
 		uid = -1
 	}
 	name := o.Account
-	if name == "" && o.Mechanism == access.Account && linux.ValidTag(o.Tag) {
-		name = accountName(o.Person, o.Tag)
-	}
 	why := beRoot(o, name, before, after)
 	for _, t := range fresh {
-		mine := uid > 0 && t.UID == uid || name != "" && strings.HasPrefix(t.Path, c.home(name)+"/") || name != "" && filepath.Base(t.Path) == name
+		mine := uid > 0 && t.UID == uid || name != "" && (t.Of == name || filepath.Base(t.Path) == name)
 		if why != "" || mine {
 			if len(r.Traces) < mostTraces {
 				r.Traces = append(r.Traces, t.trace())
@@ -82,12 +78,12 @@ func (c *Connector) residueOf(o connector.Order, before, after fingerprint, fres
 }
 
 // beRoot says why an order's holder could have been root; empty when not.
-func beRoot(o connector.Order, name string, fs ...fingerprint) string {
+func beRoot(o connector.Order, name string, fs ...Fingerprint) string {
 	if o.Mechanism == access.Elevate {
 		return "commands ran as " + orElse(o.Options["runAs"], "root") + ", and what they changed cannot be told"
 	}
 	for _, right := range o.Rights {
-		if slices.Contains(powerful, right) {
+		if slices.Contains(Powerful, right) {
 			return "the group " + right + " can become root"
 		}
 	}
@@ -107,24 +103,24 @@ func orElse(s, without string) string {
 }
 
 // trace tells a trail to people, with what takes it away.
-func (t trail) trace() access.Trace {
+func (t Trail) trace() access.Trace {
 	x := access.Trace{Kind: t.Kind, What: t.Path, By: "uid " + strconv.Itoa(t.UID)}
 	switch t.Kind {
-	case trailSetuid:
+	case TrailSetuid:
 		x.Undo = "chmod a-s " + shellQuote(t.Path)
-	case trailCaps:
+	case TrailCaps:
 		x.Undo = "setcap -r " + shellQuote(t.Path)
-	case trailProcess:
+	case TrailProcess:
 		pid, _, _ := strings.Cut(t.Path, " ")
 		x.Undo = "kill " + pid
-	case trailAccount:
+	case TrailAccount:
 		x.Undo = "usermod --lock --expiredate 1 " + shellQuote(t.Path)
-	case trailMember:
+	case TrailMember:
 		who, group, _ := strings.Cut(t.Path, " in ")
 		x.Undo = "gpasswd --delete " + shellQuote(who) + " " + shellQuote(group)
-	case trailLinger:
+	case TrailLinger:
 		x.Undo = "loginctl disable-linger " + shellQuote(filepath.Base(t.Path))
-	case trailCron, trailAt, trailKeys, trailUnit, trailStart, trailSudo, trailPAM, trailSSHD:
+	case TrailCron, TrailAt, TrailKeys, TrailUnit, TrailStart, TrailSudo, TrailPAM, TrailSSHD:
 		x.Undo = "less " + shellQuote(t.Path) // whether it is to go is for somebody to judge
 	}
 	return x
