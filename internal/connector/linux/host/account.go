@@ -290,7 +290,9 @@ func (c *Connector) removeAccount(ctx context.Context, s *subject) error {
 		if err := c.removeJobs(a); err != nil {
 			return err
 		}
-		if err := c.tools.run(ctx, "userdel", a.name); err != nil {
+		// It would refuse for a process that has ended and was not waited for: nothing else
+		// runs, as was just seen.
+		if err := c.tools.run(ctx, "userdel", "--force", a.name); err != nil {
 			return err
 		}
 		if err := c.removeOwnGroup(ctx, a); err != nil {

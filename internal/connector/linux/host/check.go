@@ -36,6 +36,8 @@ func (c *Connector) Check(ctx context.Context, t connector.Target) connector.Rep
 		{"a line can be written and removed", "a canary was written, read back and removed", c.checkLine},
 		{"a session can be ended", "a canary process was killed with its cgroup", c.checkKill},
 		{"sshd asks for the line", "sshd -T shows Stint's settings", c.checkSSHD},
+		{"accounts and groups can be changed", "the host has the programs for it", c.checkTools},
+		{"sudo reads the rules of orders", "sudoers includes sudoers.d, and visudo takes it all", c.checkSudo},
 		{"PAM puts sessions into their cgroup", "the hook is the first and the last line of the session stack", c.checkPAM},
 	} {
 		step := connector.Step{Name: s.name, OK: true, Detail: s.good}
@@ -192,6 +194,36 @@ func (c *Connector) checkSSHD(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (c *Connector) checkTools(context.Context) error {
+	for _, name := range []string{"useradd", "usermod", "userdel", "groupdel", "gpasswd", "tar"} {
+		if _, err := findTool(name); err != nil {
+			return access.Fail(access.Unavailable, "no-tool", err.Error()).Try("install it (Debian: passwd, tar; Red Hat: shadow-utils, tar)")
+		}
+	}
+	return nil
+}
+
+var includesRules = regexp.MustCompile(`(?m)^[@#]includedir[ \t]+(\S+)[ \t]*$`)
+
+func (c *Connector) checkSudo(ctx context.Context) error {
+	for _, name := range []string{"sudo", "visudo", "cvtsudoers"} {
+		if _, err := findTool(name); err != nil {
+			return access.Fail(access.Unavailable, "no-sudo", err.Error()).Try("install sudo")
+		}
+	}
+	path := filepath.Join(c.Etc, "sudoers")
+	text, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	for _, m := range includesRules.FindAllStringSubmatch(text, -1) {
+		if filepath.Clean(m[1]) == filepath.Join(c.Etc, "sudoers.d") {
+			return runTool(ctx, "visudo", "--check", "--quiet", "--file="+path)
+		}
+	}
+	return access.Fail(access.Unavailable, "no-includedir", path+" does not include sudoers.d").Try("put this at the end of it, with visudo: @includedir " + filepath.Join(c.Etc, "sudoers.d"))
 }
 
 func (c *Connector) checkPAM(context.Context) error {

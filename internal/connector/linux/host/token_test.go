@@ -452,7 +452,13 @@ func TestCheckFinds(t *testing.T) {
 		"settings that sshd does not take": func(w *world) { w.set("UsePAM", "perhaps") },
 		"a folder that others write":       func(w *world) { must(w.t, os.Chmod(w.base+"/keys", 0o777)) },
 		"no sshd":                          func(w *world) { w.c.SSHD = "/bin/true" },
-		"no cgroups":                       func(w *world) { w.c.Cgroup = w.base },
+		"rules that sudo does not read": func(w *world) {
+			text, err := os.ReadFile("/etc/sudoers")
+			must(w.t, err)
+			w.t.Cleanup(func() { w.write("/etc/sudoers", string(text), 0o440) })
+			w.write("/etc/sudoers", strings.ReplaceAll(string(text), "@includedir", "## "), 0o440)
+		},
+		"no cgroups": func(w *world) { w.c.Cgroup = w.base },
 		"another's host": func(w *world) {
 			must(w.t, w.c.Claim(w.t.Context(), w.Target(), connector.Claim{Installation: "another", Epoch: 1}))
 		},

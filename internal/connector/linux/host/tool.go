@@ -33,18 +33,21 @@ func (e *toolError) Error() string {
 	return fmt.Sprintf("%s ended with %d: %s", e.name, e.code, e.said)
 }
 
+func findTool(name string) (string, error) {
+	for _, dir := range toolPath {
+		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("the host has no program %s", name)
+}
+
 // runTool runs one to its end. It is asked to stop, and not killed, when the time is
 // over: killed in the middle it would leave the files locked.
 func runTool(ctx context.Context, name string, args ...string) error {
-	path := ""
-	for _, dir := range toolPath {
-		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		return fmt.Errorf("the host has no program %s", name)
+	path, err := findTool(name)
+	if err != nil {
+		return err
 	}
 	var said bytes.Buffer
 	p := exec.CommandContext(ctx, path, args...)
@@ -52,7 +55,7 @@ func runTool(ctx context.Context, name string, args ...string) error {
 	p.WaitDelay = 2 * time.Second
 	p.Env = []string{"PATH=" + strings.Join(toolPath, ":"), "LC_ALL=C"}
 	p.Stdout, p.Stderr, p.Dir = &said, &said, "/"
-	err := p.Run()
+	err = p.Run()
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", name, ctx.Err())
 	}
