@@ -68,7 +68,7 @@ func (r rule) String() string {
 	return ruleHead + r.account + "\n" +
 		"Cmnd_Alias " + alias + " = " + strings.Join(commands, ", ") + "\n" +
 		"Defaults!" + alias + " env_reset, !setenv, env_file=\"" + r.env + "\"\n" +
-		"#" + strconv.Itoa(r.uid) + " ALL = (#" + strconv.Itoa(r.as) + ") NOTAFTER=" + r.ends.UTC().Format(notAfter) + " NOPASSWD: " + alias + "\n"
+		"#" + strconv.Itoa(r.uid) + " ALL = (#" + strconv.Itoa(r.as) + ") NOTAFTER=" + lastSecond(r.ends).Format(notAfter) + " NOPASSWD: " + alias + "\n"
 }
 
 // sudoersQuote quotes what linux.ValidCommand lets through and sudo would read as its own.
@@ -106,6 +106,7 @@ func parseRule(text string) (r rule, ok bool) {
 	r.uid, err1 = strconv.Atoi(strings.TrimPrefix(f[0], "#"))
 	r.as, err2 = strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(f[3], "(#"), ")"))
 	r.ends, err3 = time.Parse(notAfter, strings.TrimPrefix(f[4], "NOTAFTER="))
+	r.ends = r.ends.Add(time.Second)
 	for _, text := range r.commands {
 		if !linux.ValidCommand(text) {
 			return r, false
@@ -209,6 +210,9 @@ func (c *Connector) provisionElevate(ctx context.Context, _ connector.Target, s 
 // checkSudoers lets visudo read what is about to be installed: one file that sudo cannot
 // read, and nobody on the host can use sudo.
 func (c *Connector) checkSudoers(ctx context.Context, tag access.Tag, text string) error {
+	if err := ensureFolder(c.State, 0o700); err != nil {
+		return err
+	}
 	path := filepath.Join(c.State, "check-"+string(tag))
 	if err := os.WriteFile(path, []byte(text), 0o440); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // of authorized_keys, sshd(8).
 type line struct {
 	tag  access.Tag
-	ends time.Time // whole seconds
+	ends time.Time // whole seconds; from then on sshd refuses it
 	opt  linux.Options
 }
 
@@ -23,6 +23,10 @@ const (
 	lineStart = `expiry-time="`
 	lineBase  = `",restrict,pty`
 )
+
+// lastSecond is what sshd and sudo are told: both still let somebody in during the second
+// that they are given as the end.
+func lastSecond(end time.Time) time.Time { return end.UTC().Add(-time.Second) }
 
 // What a role may forward, as sshd calls it.
 var forwardings = []struct{ option, sshd string }{
@@ -33,7 +37,7 @@ var forwardings = []struct{ option, sshd string }{
 // that one set of options has one text.
 func (l line) String() string {
 	var b strings.Builder
-	b.WriteString(lineStart + l.ends.UTC().Format(endForm) + lineBase)
+	b.WriteString(lineStart + lastSecond(l.ends).Format(endForm) + lineBase)
 	for _, f := range forwardings {
 		if slices.Contains(l.opt.Forwarding, f.option) {
 			b.WriteString("," + f.sshd)
@@ -71,6 +75,7 @@ func parseLine(text string) (l line, ok bool) {
 	if l.ends, err = time.Parse(endForm, rest[:len(endForm)]); err != nil {
 		return line{}, false
 	}
+	l.ends = l.ends.Add(time.Second)
 	if rest, ok = strings.CutPrefix(rest[len(endForm):], lineBase); !ok {
 		return line{}, false
 	}

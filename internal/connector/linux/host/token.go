@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"strconv"
 	"time"
@@ -91,7 +92,12 @@ func (c *Connector) writeLine(t connector.Target, s *subject, a account) (r conn
 	if len(ours) == 1 && ours[0] == want.String() {
 		return r, nil
 	}
-	return r, c.writePrincipals(s.login, append(unmarked(lines, s.order.Tag), want.String()))
+	if err := c.writePrincipals(s.login, append(unmarked(lines, s.order.Tag), want.String())); err != nil {
+		// Without the line the cgroup says nothing; where the line is there all the same, the
+		// hook makes it anew.
+		return connector.Receipt{}, errors.Join(err, c.removeCgroup(s.order.Tag))
+	}
+	return r, nil
 }
 
 func (c *Connector) revokeToken(_ context.Context, s *subject) (foreign bool, err error) {

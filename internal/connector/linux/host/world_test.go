@@ -142,7 +142,7 @@ func (w *world) close() {
 			w.t.Errorf("clean up: %v", err)
 		}
 	}
-	if err := os.Remove(w.config.Cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(w.c.Cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.t.Errorf("clean up: %v", err)
 	}
 }
@@ -262,6 +262,7 @@ func (w *world) State(o connector.Order, r connector.Receipt) connectortest.Stat
 		}
 		s.Ends, err = time.Parse("20060102150405Z", string(m[1]))
 		must(w.t, err)
+		s.Ends = s.Ends.Add(time.Second)                                       // sudo still runs it in the second that it is given
 		out, _ := exec.Command("sudo", "-l", "-U", o.Account).CombinedOutput() // what sudo itself says
 		s.Exists, s.Usable = true, strings.Contains(string(out), "/usr/bin/id -u")
 		return s
@@ -317,6 +318,7 @@ func (w *world) lineEnds(tag access.Tag) (ends time.Time, usable bool) {
 			}
 			ends, err = time.Parse("20060102150405", m[1])
 			must(w.t, err)
+			ends = ends.Add(time.Second) // sshd still takes it in the second that it is given
 			usable = ends.After(time.Now())
 		}
 	}
