@@ -223,6 +223,7 @@ func (c *Connector) removeGroup(_ context.Context, s *subject) error {
 	switch {
 	case err != nil:
 		return err
+	case len(n.Rights) == 0: // others had given all of it
 	case o.Presence == connector.Present || o.Presence == connector.NotKnown && o.in > 0:
 		return access.Fail(access.Conflict, "not-revoked", n.Account+" is still in a group that the order gave")
 	case o.Sessions > 0:
