@@ -97,15 +97,20 @@ func (b *Broker) heldForCertificate(tx Tx, c Caller, id string) (access.Grant, e
 		return g, err
 	}
 	switch {
-	case g.Permissions.Mechanism != access.Token || slices.ContainsFunc(g.Targets, func(t access.Target) bool { return t.Connection.Type != hostType }):
+	case !certified(g.Permissions.Mechanism) || slices.ContainsFunc(g.Targets, func(t access.Target) bool { return t.Connection.Type != hostType }):
 		return g, access.Fail(access.Conflict, "no-certificate", "this grant comes without a certificate").
-			Because("one is for roles with the mechanism token on resources of type " + hostType).Try("see what it gives with: stint status " + string(r.ID))
+			Because("one is for roles with the mechanism token, account or enable on resources of type " + hostType).Try("see what it gives with: stint status " + string(r.ID))
 	case g.State != access.Active:
 		return g, access.Fail(access.Conflict, "not-active", "the grant is "+string(g.State)+"; there is no certificate")
 	case g.ExpiresAt.Sub(tx.Now()) < worthwhile:
 		return g, access.Fail(access.Expired, "grant-ended", "the grant has ended, or ends at this moment")
 	}
 	return g, b.certain(tx)
+}
+
+// certified reports whether sessions of a host open with a certificate under a mechanism.
+func certified(m access.Mechanism) bool {
+	return m == access.Token || m == access.Account || m == access.Enable
 }
 
 // orderCertificate says what a certificate for the grant may be, from the rows alone.
@@ -127,7 +132,7 @@ func (b *Broker) orderCertificate(tx Tx, g access.Grant, ask CertificateAsk) (Ce
 		return out, err
 	}
 	for _, e := range es {
-		if e.Mechanism != access.Token || e.State != access.Present && e.State != access.Refreshing {
+		if !certified(e.Mechanism) || e.State != access.Present && e.State != access.Refreshing {
 			continue
 		}
 		out.Principals = append(out.Principals, "stint-"+string(e.Tag))

@@ -239,26 +239,30 @@ func elevated(tag access.Tag) func(identity) bool {
 	}
 }
 
-// undecided matches the sudo of an account that has not started its command yet: it may
-// have read the rule before it was removed.
+// undecided matches a sudo that an account started and that has not started its command
+// yet: it may have read the rule before it was removed. sudo runs as root by then, so that
+// only what it descends from tells whose it is; one whose parent is gone may be.
 func undecided(uid int) func(identity) bool {
 	return func(i identity) bool {
+		if exe, err := os.Readlink("/proc/" + strconv.Itoa(i.pid) + "/exe"); err != nil || filepath.Base(exe) != "sudo" {
+			return false
+		}
+		kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", i.pid, i.pid))
+		if err != nil || len(bytes.TrimSpace(kids)) > 0 {
+			return false
+		}
 		for p := i; ; {
-			if exe, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/exe"); err != nil || filepath.Base(exe) != "sudo" {
-				return false
-			}
-			kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", i.pid, i.pid))
-			if err != nil || len(bytes.TrimSpace(kids)) > 0 {
-				return false
-			}
-			parent, ok := readIdentity(p.parent)
-			if p.is(uid) || ok && parent.is(uid) {
+			if p.is(uid) {
 				return true
 			}
-			if !ok || p.parent <= 1 {
-				return false
+			if p.parent <= 1 {
+				exe, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/exe")
+				return err == nil && filepath.Base(exe) == "sudo"
 			}
-			p = parent
+			var ok bool
+			if p, ok = readIdentity(p.parent); !ok {
+				return false // ended meanwhile; the next look finds its child elsewhere
+			}
 		}
 	}
 }

@@ -45,6 +45,7 @@ func (c *Connector) admit(ctx context.Context, env []string, sshd int) error {
 	session, unseen := sessionOf(sshd)
 	var e entry
 	var again bool
+	var of []access.Tag // the orders that a certificate is for, one on each host
 	if unseen == nil {
 		var err error
 		if e, again, err = c.readEntry(session); err != nil {
@@ -52,11 +53,11 @@ func (c *Connector) admit(ctx context.Context, env []string, sshd int) error {
 		}
 	}
 	if !again {
-		tag, err := c.authenticated(variable(env, "SSH_AUTH_INFO_0"))
-		if err != nil || tag == "" {
+		tags, err := c.authenticated(variable(env, "SSH_AUTH_INFO_0"))
+		if err != nil || len(tags) == 0 {
 			return err
 		}
-		e = entry{Login: variable(env, "PAM_USER"), Tag: tag}
+		e.Login, of = variable(env, "PAM_USER"), tags
 	}
 	if unseen != nil {
 		return unseen
@@ -65,7 +66,11 @@ func (c *Connector) admit(ctx context.Context, env []string, sshd int) error {
 		return err
 	}
 	return c.locked(ctx, exclusive, func() error {
-		if err := c.stillOpen(e.Login, e.Tag); err != nil {
+		if again {
+			of = []access.Tag{e.Tag}
+		}
+		var err error
+		if e.Tag, err = c.stillOpen(e.Login, of); err != nil {
 			return err
 		}
 		if !again {
@@ -77,73 +82,80 @@ func (c *Connector) admit(ctx context.Context, env []string, sshd int) error {
 	})
 }
 
-// stillOpen checks that the line which sshd found is still there.
-func (c *Connector) stillOpen(login string, tag access.Tag) error {
+// stillOpen finds the line which sshd found, if it is still there.
+func (c *Connector) stillOpen(login string, tags []access.Tag) (access.Tag, error) {
 	lines, err := c.readPrincipals(login)
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, text := range marked(lines, tag) {
-		if l, ok := parseLine(text); ok && l.ends.After(c.Now()) {
-			return nil
+	for _, tag := range tags {
+		for _, text := range marked(lines, tag) {
+			if l, ok := parseLine(text); ok && l.ends.After(c.Now()) {
+				return tag, nil
+			}
 		}
 	}
-	return access.Fail(access.Expired, "access-ended", "the access to "+login+" that this certificate was for has ended")
+	return "", access.Fail(access.Expired, "access-ended", "the access to "+login+" that this certificate was for has ended")
 }
 
-// authenticated reads from what sshd says how somebody was authenticated whose order it
-// was under; empty when it was not by a certificate of ours. Each line is a method and,
-// for keys, the key.
-func (c *Connector) authenticated(info string) (access.Tag, error) {
+// authenticated reads from what sshd says how somebody was authenticated which
+// orders it was under; none when it was not by a certificate of ours. Each line is a method
+// and, for keys, the key.
+func (c *Connector) authenticated(info string) (found []access.Tag, err error) {
 	if strings.TrimSpace(info) == "" {
-		return "", access.Fail(access.Denied, "no-auth-info", "sshd does not say how this session was authenticated").
+		return nil, access.Fail(access.Denied, "no-auth-info", "sshd does not say how this session was authenticated").
 			Try("call the hook from the PAM service of an OpenSSH server alone, as the first session line")
 	}
-	var found access.Tag
 	for l := range strings.Lines(info) {
 		f := strings.Fields(l)
 		if len(f) < 3 || f[0] != "publickey" || !strings.Contains(f[1], "-cert-v") {
 			continue
 		}
-		tag, err := c.certified(f[2])
+		tags, err := c.certified(f[2])
 		switch {
 		case err != nil:
-			return "", err
-		case tag == "":
-		case found != "" && found != tag:
-			return "", access.Fail(access.Denied, "two-orders", "the session was authenticated by certificates for two orders")
-		default:
-			found = tag
+			return nil, err
+		case len(tags) > 0 && len(found) > 0:
+			return nil, access.Fail(access.Denied, "two-certificates", "the session was authenticated by two certificates of Stint's")
+		case len(tags) > 0:
+			found = tags
 		}
 	}
 	return found, nil
 }
 
-// certified is the order that a certificate is for; empty when it is not of ours. A
-// certificate that cannot be read could be.
-func (c *Connector) certified(text string) (access.Tag, error) {
+// certified are the orders that a certificate is for; none when it is not of ours. A
+// certificate that cannot be read could be. A grant for several hosts has one certificate,
+// with a principal for each.
+func (c *Connector) certified(text string) (tags []access.Tag, err error) {
 	raw, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return "", access.Fail(access.Denied, "bad-certificate", "the certificate cannot be read").Wrap(err)
+		return nil, access.Fail(access.Denied, "bad-certificate", "the certificate cannot be read").Wrap(err)
 	}
 	key, err := ssh.ParsePublicKey(raw)
 	cert, ok := key.(*ssh.Certificate)
 	if err != nil || !ok {
-		return "", access.Fail(access.Denied, "bad-certificate", "the certificate cannot be read").Wrap(err)
+		return nil, access.Fail(access.Denied, "bad-certificate", "the certificate cannot be read").Wrap(err)
 	}
 	ours, err := c.ourKeys()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if !slices.Contains(ours, string(cert.SignatureKey.Marshal())) {
-		return "", nil
+		return nil, nil
 	}
-	if cert.CertType == ssh.UserCert && len(cert.ValidPrincipals) == 1 {
-		if tag, ok := linux.PrincipalTag(cert.ValidPrincipals[0]); ok {
-			return tag, nil
+	for _, p := range cert.ValidPrincipals {
+		tag, ok := linux.PrincipalTag(p)
+		if !ok {
+			tags = nil
+			break
 		}
+		tags = append(tags, tag)
 	}
-	return "", access.Fail(access.Denied, "bad-certificate", "the certificate is not for one order")
+	if cert.CertType != ssh.UserCert || len(tags) == 0 { // without principals it would be for everybody
+		return nil, access.Fail(access.Denied, "bad-certificate", "the certificate is not for orders of Stint's")
+	}
+	return tags, nil
 }
 
 // userCA is the file of the keys that sign certificates of people.

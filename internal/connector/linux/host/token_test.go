@@ -74,9 +74,9 @@ func TestCertificates(t *testing.T) {
 		{"a certificate without a principal", func() *ssh.Certificate { c := w.certificate(mine); c.ValidPrincipals = nil; return c }()},
 		{"a certificate for everybody", w.certificate("*")},
 		{"a certificate for everybody of ours", w.certificate("stint-*")},
-		{"a certificate for two orders", func() *ssh.Certificate {
+		{"a certificate for the order and more", func() *ssh.Certificate {
 			c := w.certificate(mine)
-			c.ValidPrincipals = append(c.ValidPrincipals, linux.Principal(other.Tag))
+			c.ValidPrincipals = append(c.ValidPrincipals, "root")
 			return c
 		}()},
 		{"a host's certificate", func() *ssh.Certificate { c := w.certificate(mine); c.CertType = ssh.HostCert; return c }()},
@@ -102,6 +102,22 @@ func TestCertificates(t *testing.T) {
 	s, err := w.ssh(o.Account, w.certificate(mine))
 	must(t, err)
 	s.Close()
+	// A grant for two hosts has one certificate; here it is for two accounts.
+	both := func() *ssh.Certificate {
+		c := w.certificate(linux.Principal(other.Tag))
+		c.ValidPrincipals = append(c.ValidPrincipals, mine)
+		return c
+	}
+	for _, x := range []connector.Order{o, other} {
+		s, err := w.ssh(x.Account, both())
+		must(t, err)
+		defer s.Close()
+		if v := w.c.Verify(t.Context(), w.Target(), []connector.Order{x})[0]; v.Sessions != 1 {
+			t.Errorf("%s by a certificate for two: %+v", x.Account, v)
+		}
+	}
+	w.end(o)
+	w.refused("a certificate of which one order is left", o.Account, both())
 }
 
 // TestOwnEnd: sshd itself refuses sessions after the end in the line, with the agent and
