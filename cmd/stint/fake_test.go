@@ -46,6 +46,8 @@ type fake struct {
 	polls      []string // what a polling device is told, one after the other; then it is signed in
 	favourites []api.Favourite
 	authority  ssh.Signer // of certificates; made when it is first needed
+	address    string     // of the host that they are for, and its account; "": one that is not there
+	account    string
 }
 
 // fakeAuthority stands for a certificate authority; nobody checks it here.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
@@ -39,14 +40,8 @@ func (f *fake) certificate(who fakeLogin, hr *http.Request, body []byte) (any, e
 	if err != nil {
 		return nil, err
 	}
-	if f.authority == nil {
-		_, private, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		if f.authority, err = ssh.NewSignerFromKey(private); err != nil {
-			return nil, err
-		}
+	if err := f.makeAuthority(); err != nil {
+		return nil, err
 	}
 	ends := r.Grant.ExpiresAt.Truncate(time.Second)
 	cert := &ssh.Certificate{Key: key, Serial: uint64(len(f.seen)), CertType: ssh.UserCert, KeyId: "stint", ValidPrincipals: []string{"stint-x"},
@@ -55,12 +50,24 @@ func (f *fake) certificate(who fakeLogin, hr *http.Request, body []byte) (any, e
 		return nil, err
 	}
 	line := func(k ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k))) }
-	account := "deploy"
+	account, address := cmp.Or(f.account, "deploy"), cmp.Or(f.address, "web1.example.com:2222")
 	if r.Role == "hostile" {
 		account = "-oProxyCommand=id"
 	}
 	return api.Certificate{Request: r.ID, Grant: r.Grant.ID, Certificate: line(cert), Serial: fmt.Sprint(cert.Serial), KeyID: "stint", Principals: cert.ValidPrincipals,
 		Fingerprint: ssh.FingerprintSHA256(key), ValidAfter: api.At(time.Now()), ValidBefore: api.At(ends), ExpiresAt: r.Grant.ExpiresAt,
-		Logins: []api.SSHLogin{{Resource: hostResource, Address: "web1.example.com:2222", Account: account}},
+		Logins: []api.SSHLogin{{Resource: hostResource, Address: address, Account: account}},
 		Hosts:  []api.SSHAuthority{{PublicKey: line(f.authority.PublicKey()), Fingerprint: ssh.FingerprintSHA256(f.authority.PublicKey()), Signs: true}}}, nil
+}
+
+// makeAuthority makes the one authority of users and hosts; f.mu is held.
+func (f *fake) makeAuthority() error {
+	if f.authority != nil {
+		return nil
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err == nil {
+		f.authority, err = ssh.NewSignerFromKey(private)
+	}
+	return err
 }
