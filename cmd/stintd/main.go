@@ -197,7 +197,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 		}}
 	f.on(fresh)
 	old := &cobra.Command{Use: "retire-key ssh-users|ssh-hosts", Short: "Give up the earlier keys of an authority", Long: retireHelp,
-		ValidArgs: retired, Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: retired, Args: oneAuthority,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(f, env)
 			if err != nil {

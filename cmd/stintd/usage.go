@@ -63,11 +63,19 @@ var rotated = []string{"seal", "log", "tags", "ssh-users", "ssh-hosts"}
 var retired = []string{"ssh-users", "ssh-hosts"}
 
 func oneKey(c *cobra.Command, args []string) error {
+	return oneOf(c, args, rotated, "rotate-key needs one of seal, log, tags, ssh-users and ssh-hosts")
+}
+
+func oneAuthority(c *cobra.Command, args []string) error {
+	return oneOf(c, args, retired, "retire-key needs one of ssh-users and ssh-hosts")
+}
+
+func oneOf(c *cobra.Command, args, known []string, needs string) error {
 	switch {
 	case len(args) != 1:
-		return usage(c, "rotate-key needs one of seal, log, tags, ssh-users and ssh-hosts", "")
-	case !slices.Contains(rotated, args[0]):
-		return usage(c, fmt.Sprintf("there is no key %q: rotate-key needs one of seal, log and tags", args[0]), policy.DidYouMean(args[0], rotated))
+		return usage(c, needs, "")
+	case !slices.Contains(known, args[0]):
+		return usage(c, fmt.Sprintf("there is no key %q: %s", args[0], needs), policy.DidYouMean(args[0], known))
 	}
 	return nil
 }

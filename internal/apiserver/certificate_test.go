@@ -19,6 +19,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/audit"
+	"stint/internal/broker"
 	"stint/internal/connector"
 	"stint/internal/keys"
 	"stint/internal/sshcert"
@@ -358,5 +359,31 @@ func TestRevokedIsCheap(t *testing.T) {
 	now = now.Add(revokedFor)
 	if fetch() == first {
 		t.Error("not made anew after a second")
+	}
+}
+
+// TestCertificateMeanwhile: what ends after it was looked at, and before the certificate
+// is written down, has none.
+func TestCertificateMeanwhile(t *testing.T) {
+	w, _, mira := withHost(t)
+	ctx := t.Context()
+	r := active(t, mira, "web1", "deploy", "20m")
+	c := broker.Caller{Source: access.Source{Device: access.DeviceID(mira.Device.ID())}}
+	check(t, w.store.View(ctx, func(tx *store.Tx) (err error) { c.Principal, err = tx.Principal("user:mira"); return err }))
+	c.Actor = access.Actor{Principal: c.Principal.ID, Person: c.Principal.Person}
+	prepared := 0
+	_, err := w.server.broker.Certify(ctx, c, r.ID, broker.CertificateAsk{Fingerprint: "SHA256:f", Authority: "SHA256:a", Prepare: func(broker.CertificateOrder) error {
+		if prepared++; prepared == 1 {
+			_, err := mira.End(ctx, r.ID)
+			return err
+		}
+		return nil
+	}})
+	var refused *access.Error
+	if !errors.As(err, &refused) || refused.Code != "not-active" {
+		t.Errorf("got %v", err)
+	}
+	if evs := w.events(access.CertificateIssued); prepared != 1 || len(evs) != 0 {
+		t.Errorf("prepared %d times, %d in the log", prepared, len(evs))
 	}
 }

@@ -56,25 +56,50 @@ type HostLogin struct {
 // the device that asked for it. When it returns, that it is made is in the log; only
 // then may the caller sign it.
 func (b *Broker) Certify(ctx context.Context, c Caller, id string, ask CertificateAsk) (out CertificateOrder, err error) {
-	err = b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
-		out = CertificateOrder{}
-		g, err := b.heldForCertificate(tx, c, id)
+	// What there is to find out is found out where many can read at a time; where one
+	// writes after the other, only that nothing has changed since.
+	ctx = onBehalf(ctx, c.Principal.Person)
+	var decided CertificateOrder
+	if err := b.Store.View(ctx, func(tx Tx) error { decided, err = b.decideCertificate(tx, c, id, ask); return err }); err != nil {
+		return CertificateOrder{}, err
+	}
+	err = b.update(ctx, func(tx Tx, fx *effects) error {
+		out = decided
+		g, err := tx.Grant(out.Held.ID)
 		if err != nil {
 			return err
 		}
-		if out, err = b.orderCertificate(tx, g, ask); err != nil {
+		if now := tx.Now(); g.Version != out.Held.Version || !now.Before(g.ExpiresAt) || now.Sub(out.IssuedAt) > decidedWithin {
+			if out, err = b.decideCertificate(tx, c, id, ask); err != nil {
+				return err
+			}
+		} else if err := b.certain(tx); err != nil {
 			return err
 		}
-		if err := ask.Prepare(out); err != nil {
-			return err
-		}
-		fx.event(out.Issued(c.Actor, &g))
+		out.IssuedAt = tx.Now()
+		fx.event(out.Issued(c.Actor, &out.Held))
 		return tx.SaveCertificates(out.Certificate)
 	})
 	if err != nil {
 		return CertificateOrder{}, err
 	}
 	return out, nil
+}
+
+// decidedWithin is how long what was decided may wait to be written down.
+const decidedWithin = 5 * time.Second
+
+// decideCertificate says what a certificate may be, and has it built and checked.
+func (b *Broker) decideCertificate(tx Tx, c Caller, id string, ask CertificateAsk) (CertificateOrder, error) {
+	g, err := b.heldForCertificate(tx, c, id)
+	if err != nil {
+		return CertificateOrder{}, err
+	}
+	out, err := b.orderCertificate(tx, g, ask)
+	if err != nil {
+		return CertificateOrder{}, err
+	}
+	return out, ask.Prepare(out)
 }
 
 // heldForCertificate is the grant, if the caller may have a certificate for it now.

@@ -55,7 +55,7 @@ type options struct {
 }
 
 // parts in the order in which they run.
-var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit", "crowd", "doors", "pages"}
+var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit", "crowd", "doors", "certificates", "pages"}
 
 // alone are the parts that run only when they are asked for.
 var alone = []string{"soak"}
@@ -175,6 +175,7 @@ func (b *bench) all(ctx context.Context) error {
 		{[]string{"policy"}, b.policy},
 		{[]string{"crowd"}, func(ctx context.Context, _ []string) error { return b.crowd(ctx) }},
 		{[]string{"doors"}, b.doors},
+		{[]string{"certificates"}, b.certificates},
 		{[]string{"pages"}, b.pages},
 		{[]string{"live", "audit"}, b.withMany},
 	} {
