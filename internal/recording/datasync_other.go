@@ -2,6 +2,11 @@
 
 package recording
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 func datasync(f *os.File) error { return f.Sync() }
+
+func syncAll(*os.File) error { return errors.ErrUnsupported }

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -33,6 +34,10 @@ const (
 	// DefaultLog is the size of each half.
 	DefaultLog = 16 << 20
 	minLog     = 4 << 20 // two entries of the largest chunk with seals
+
+	// manyFiles are synced with their whole disk: one commit of the file system instead of as many
+	// as there are files, for which the log's own syncs would wait.
+	manyFiles = 32
 
 	// maxBatch is what one write takes at most, if more than one entry is in it.
 	maxBatch = 1 << 20
@@ -105,6 +110,7 @@ type half struct {
 // log belongs to the spool's loop, but for what mu guards.
 type log struct {
 	dir     string
+	folder  *os.File // dir, open from the beginning, so that no error of the disk is missed
 	size    int64
 	halves  [2]*half
 	current int
@@ -118,6 +124,10 @@ type log struct {
 // makeLog replaces what log there is. Everything in it must be in the recordings, and durable.
 func makeLog(dir string, size int64, generation uint64, fault fault) (*log, error) {
 	l := &log{dir: dir, size: size, erased: generation}
+	var err error
+	if l.folder, err = os.Open(dir); err != nil {
+		return nil, err
+	}
 	done := make(chan struct{})
 	close(done)
 	for i, path := range logPaths(dir) {
@@ -205,10 +215,8 @@ func (l *log) turn() {
 func (l *log) erase(h *half, done chan<- struct{}) {
 	defer close(done)
 	err := l.trouble()
-	for w := range h.touched {
-		if err == nil {
-			err = w.syncFile()
-		}
+	if err == nil {
+		err = l.syncTouched(h.touched)
 	}
 	if err == nil {
 		err = wholefile.SyncFolder(l.dir) // the names of new recordings
@@ -227,6 +235,20 @@ func (l *log) erase(h *half, done chan<- struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.erased = h.generation
+}
+
+func (l *log) syncTouched(touched map[*Writer]struct{}) error {
+	if len(touched) > manyFiles {
+		if err := syncAll(l.folder); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	for w := range touched {
+		if err := w.syncFile(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // erasedUpTo is the generation up to which nothing is in the log any more.
@@ -260,6 +282,9 @@ func (l *log) close() error {
 }
 
 func (l *log) closeWith(err error) error {
+	if e := l.folder.Close(); err == nil {
+		err = e
+	}
 	for _, h := range l.halves {
 		if h != nil {
 			if e := h.file.Close(); err == nil {
