@@ -1,0 +1,195 @@
+package sshgate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stint/internal/gateway"
+	"stint/internal/recording"
+)
+
+// Spooled is a Recorder that writes recordings, each named after its session.
+func Spooled(s *recording.Spool) Recorder { return spooled{s} }
+
+type spooled struct{ spool *recording.Spool }
+
+// endWithin is how long the last seal of a recording may take.
+const endWithin = 30 * time.Second
+
+// reel is a Tape in a recording.
+type reel struct {
+	w    *recording.Writer
+	omit bool // what is typed at a terminal
+	last atomic.Uint32
+}
+
+// Begin starts a recording. Its first record says what session this is.
+func (r spooled) Begin(s *gateway.Session, from Client) (Tape, error) {
+	mode := recording.Normal
+	if s.Recording.Strict {
+		mode = recording.Strict
+	}
+	w, err := r.spool.New(string(s.ID), mode)
+	if err != nil {
+		return nil, err
+	}
+	t := &reel{w: w, omit: s.Recording.OmitTyped}
+	err = t.add(0, recording.Start{Facts: []recording.Fact{
+		{Name: recording.FactProtocol, Value: "ssh"}, {Name: recording.FactSession, Value: string(s.ID)},
+		{Name: recording.FactGrant, Value: string(s.Grant)}, {Name: recording.FactPerson, Value: s.Person},
+		{Name: recording.FactResource, Value: string(s.Resource)}, {Name: recording.FactAccount, Value: s.Target.Login},
+		{Name: recording.FactTarget, Value: s.Target.Address}, {Name: recording.FactClient, Value: from.Source.String()},
+		{Name: "program", Value: from.Version},
+	}})
+	if err != nil {
+		ctx, done := context.WithTimeout(context.Background(), endWithin)
+		defer done()
+		return nil, errors.Join(err, w.Close(ctx, string(gateway.Unrecorded)))
+	}
+	return t, nil
+}
+
+func (t *reel) add(channel uint32, events ...recording.Event) error {
+	return t.w.Append(context.Background(), channel, events...)
+}
+
+// Channel writes what the channel is for, all at once, so that in strict mode a command
+// waits for the disk once before it starts.
+func (t *reel) Channel(c Channel) (Track, error) {
+	s := &strand{t: t, number: t.last.Add(1), typed: c.Terminal != nil && t.omit}
+	var es []recording.Event
+	switch c.Kind {
+	case "shell", "exec", "sftp":
+		es = append(es, recording.Open{Type: "session"})
+		if c.Terminal != nil {
+			es = append(es, recording.Terminal{Term: c.Terminal.Term, Columns: c.Terminal.Columns, Rows: c.Terminal.Rows})
+		}
+		for _, v := range c.Env {
+			es = append(es, recording.Environment{Name: v[0], Value: v[1]})
+		}
+		e := recording.Exec{Type: c.Kind, Command: c.Command}
+		if c.Kind == "sftp" {
+			e = recording.Exec{Type: "subsystem", Command: c.Kind}
+		}
+		es = append(es, e)
+	default:
+		es = append(es, recording.Open{Type: c.Kind, From: c.Origin, To: c.Address})
+	}
+	return s, t.add(s.number, es...)
+}
+
+// Note keeps what belongs to no channel.
+func (t *reel) Note(e Event) error {
+	out := written(e)
+	if out == nil {
+		return fmt.Errorf("an event %T has no place in a recording", e)
+	}
+	return t.add(0, out)
+}
+
+// Close seals the recording, with why the session ended.
+func (t *reel) Close(why *gateway.Ended) error {
+	ctx, done := context.WithTimeout(context.Background(), endWithin)
+	defer done()
+	reason := string(why.Reason)
+	if why.Reason != gateway.ClientGone {
+		_ = t.add(0, recording.Note{What: recording.NoteCut, Text: reason + ": " + plain(why.Error())}) // the seal says the reason, too
+	}
+	return t.w.Close(ctx, reason)
+}
+
+// strand is a Track in a recording.
+type strand struct {
+	t      *reel
+	number uint32
+	typed  bool // what comes from the person is left out
+
+	sent, received atomic.Uint64
+	once           sync.Once
+}
+
+// Data keeps what passes.
+func (s *strand) Data(stream Stream, p []byte) error {
+	switch stream {
+	case In:
+		s.sent.Add(uint64(len(p)))
+		if s.typed {
+			return nil
+		}
+		return s.t.add(s.number, recording.Input{Data: p})
+	case Err:
+		s.received.Add(uint64(len(p)))
+		return s.t.add(s.number, recording.Problem{Data: p})
+	}
+	s.received.Add(uint64(len(p)))
+	return s.t.add(s.number, recording.Output{Data: p})
+}
+
+// Event keeps what happens.
+func (s *strand) Event(e Event) error {
+	switch e := e.(type) {
+	case Transferred:
+		var es []recording.Event
+		for _, m := range []struct {
+			op     string
+			bytes  uint64
+			digest string
+		}{{"read", e.Read, e.ReadSHA256}, {"write", e.Written, e.WrittenSHA256}} {
+			if m.bytes > 0 {
+				to := ""
+				if m.digest != "" {
+					to = "sha256:" + m.digest
+				}
+				es = append(es, recording.File{Op: m.op, Path: e.Path, To: to, Bytes: m.bytes})
+			}
+		}
+		return s.t.add(s.number, append(es, recording.File{Op: "close", Path: e.Path})...)
+	default:
+		out := written(e)
+		if out == nil {
+			return fmt.Errorf("an event %T has no place in a recording", e)
+		}
+		return s.t.add(s.number, out)
+	}
+}
+
+// Close says that the channel is closed, once.
+func (s *strand) Close() (err error) {
+	s.once.Do(func() {
+		err = s.t.add(s.number, recording.Close{Sent: s.sent.Load(), Received: s.received.Load()})
+	})
+	return err
+}
+
+// written is an event as a recording has it; nil for one that it has not.
+func written(e Event) recording.Event {
+	switch e := e.(type) {
+	case Resize:
+		return recording.Resize{Columns: e.Columns, Rows: e.Rows}
+	case Signal:
+		return recording.Signal{Name: e.Name}
+	case Exit:
+		return recording.Exit{Status: e.Status, Signal: e.Signal}
+	case File:
+		op := e.Operation
+		if e.Flags != "" {
+			op += " " + e.Flags
+		}
+		return recording.File{Op: op, Path: e.Path, To: e.To}
+	case Failed:
+		return recording.File{Op: e.Operation, Path: e.Path, Outcome: fmt.Sprintf("status %d", e.Status)}
+	case Refused:
+		return recording.Note{What: recording.NoteRefused, Text: e.What + ": " + e.Why}
+	case Matched:
+		return recording.Note{What: recording.NoteAlarm, Text: e.Pattern + ": " + plain(e.Text)}
+	case Listening:
+		return recording.Note{What: "listening", Text: e.Address}
+	case Told:
+		return recording.Note{What: recording.NoteWarning, Text: e.Text}
+	}
+	return nil
+}
