@@ -117,7 +117,11 @@ func (s *Spool) mend(name, path string) (Recovered, error) {
 		return x, err
 	}
 	defer func() { _ = f.Close() }() // synced below
-	t, err := lastWhole(f)
+	info, err := f.Stat()
+	if err != nil {
+		return x, err
+	}
+	t, err := lastWhole(f, info.Size())
 	if d := (*Damage)(nil); errors.As(err, &d) && d.Frame == 0 && t.size <= int64(headFixed+maxName+linkSize) {
 		x.Cut = t.size // not even its head is whole, so nothing of it was promised to anybody
 		return x, os.Remove(path)
@@ -166,12 +170,8 @@ type tail struct {
 
 // lastWhole finds the last whole frame. A damaged frame with whole ones behind it is no work
 // of a crash in strict mode: nothing is taken away then, and Verify finds it.
-func lastWhole(f *os.File) (t tail, err error) {
-	info, err := f.Stat()
-	if err != nil {
-		return t, err
-	}
-	t.size = info.Size()
+func lastWhole(f io.ReaderAt, size int64) (t tail, err error) {
+	t.size = size
 	fs, err := newFrames(io.NewSectionReader(f, 0, t.size))
 	if err != nil {
 		return t, err
@@ -212,7 +212,7 @@ func lastWhole(f *os.File) (t tail, err error) {
 
 // skip looks for a whole frame behind a damaged one, and goes there.
 func (f *frames) skip(r io.ReaderAt, size int64) bool {
-	const window = 1 << 20
+	const window = 64 << 10
 	b := make([]byte, window+linkSize+frameHead)
 	for at := f.offset; at < size; at += window {
 		n, _ := r.ReadAt(b, at)
