@@ -191,6 +191,8 @@ func BenchmarkCutAll(b *testing.B) {
 		w.control.cut(gateway.Cut{All: true, Reason: gateway.Revoked})
 		all.Wait()
 		report(b, times)
+		// A cut meets what is asked for within the second after it, too.
+		time.Sleep(1100 * time.Millisecond)
 	}
 }
 
