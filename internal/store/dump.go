@@ -16,8 +16,8 @@ import (
 
 // notDumped are the tables whose rows mean nothing beyond this process and this
 // moment: marks of commits, proofs that were used,
-// sign-ins that were begun, tokens that were shown, which replicas live and what their clocks say, the schema's own.
-var notDumped = []string{"schema_version", "commits", "proofs", "attempts", "exchanges", "marks", "replicas", "clocks"}
+// sign-ins that were begun, tokens that were shown, calls on their way to hosts, which replicas live and what their clocks say, the schema's own.
+var notDumped = []string{"schema_version", "commits", "proofs", "attempts", "exchanges", "marks", "replicas", "clocks", "host_calls"}
 
 // dumpFirst is the order in which tables that refer to each other are written;
 // all others follow by name.

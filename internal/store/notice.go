@@ -16,6 +16,8 @@ type notice struct {
 	Due      stamp              `json:"d,omitempty"`
 	Again    bool               `json:"a,omitempty"`
 	Numbered bool               `json:"n,omitempty"` // the log has grown
+	Hosts    []string           `json:"h,omitempty"` // there are calls for their agents
+	Answered []string           `json:"o,omitempty"` // ids of calls with an answer
 }
 
 const (
@@ -55,8 +57,10 @@ func (r *Replica) tell(ctx context.Context) {
 			return
 		case n = <-r.notices:
 		}
-		sleep(ctx, tellEvery)
-		for more := true; more && len(n.Requests) < perTell; {
+		if len(n.Hosts)+len(n.Answered) == 0 { // somebody waits for these
+			sleep(ctx, tellEvery)
+		}
+		for more := true; more && len(n.Requests) < perTell && len(n.Hosts)+len(n.Answered) < perHint; {
 			select {
 			case next := <-r.notices:
 				n.add(next)
@@ -82,7 +86,24 @@ func (n *notice) add(m notice) {
 	}
 	n.Again = n.Again || m.Again
 	n.Numbered = n.Numbered || m.Numbered
+	n.Hosts, n.Answered = append(n.Hosts, m.Hosts...), append(n.Answered, m.Answered...)
 }
+
+// perHint bounds the names of hosts and ids of calls in one payload.
+const perHint = 50
+
+// TellHosts says to the other replicas that there are calls for the agents of hosts,
+// and answers to calls: soon, or never.
+func (r *Replica) TellHosts(hosts, answered []string) {
+	for len(hosts)+len(answered) > 0 {
+		n := notice{Hosts: hosts[:min(len(hosts), perHint)], Answered: answered[:min(len(answered), perHint)]}
+		hosts, answered = hosts[len(n.Hosts):], answered[len(n.Answered):]
+		r.send(n)
+	}
+}
+
+// HearHosts has what others tell of hosts passed on. It is called before Run.
+func (r *Replica) HearHosts(hear func(hosts, answered []string)) { r.hosts = hear }
 
 // payloads cuts a hint into pieces that PostgreSQL takes.
 func (n notice) payloads() (texts []string) {
@@ -97,6 +118,11 @@ func (n notice) payloads() (texts []string) {
 	for {
 		n.Requests = ids[:min(len(ids), perPayload)]
 		ids = ids[len(n.Requests):]
+		if len(n.Hosts)+len(n.Answered) > 0 && len(n.Requests) > 0 { // together they could be too long
+			apart := notice{From: n.From, Hosts: n.Hosts, Answered: n.Answered}
+			n.Hosts, n.Answered = nil, nil
+			texts = append(texts, apart.payloads()...)
+		}
 		text, err := json.Marshal(n)
 		if err != nil {
 			panic("store: a notice of strings and numbers is not JSON: " + err.Error())
@@ -117,6 +143,9 @@ func (r *Replica) hear(m Member, payload string) {
 	}
 	if n.Numbered {
 		r.s.numbers.send()
+	}
+	if r.hosts != nil && len(n.Hosts)+len(n.Answered) > 0 {
+		r.hosts(n.Hosts, n.Answered)
 	}
 	if len(n.Requests) > 0 || n.Due != 0 || n.Again {
 		m.Hear(access.Notice{Requests: n.Requests, Due: n.Due.time(), Again: n.Again})

@@ -20,7 +20,7 @@ func (s *Store) SeenProof(ctx context.Context, jti string, expires time.Time) (f
 
 // Prune removes what is of no more use: proofs that expired, marks of commits
 // that nobody asks about any more, answers to calls of the day before, sign-ins that
-// were not finished, tokens of workloads that have expired, certificates a day after their end, logins and codes a month after their end, standing privileges that
+// were not finished, tokens of workloads that have expired, certificates a day after their end, calls to hosts nobody waits for, logins and codes a month after their end, standing privileges that
 // were taken away a year ago, what stood in messages
 // long after what they tell of. Nothing else is ever removed.
 func (s *Store) Prune(ctx context.Context) error {
@@ -36,6 +36,7 @@ func (s *Store) Prune(ctx context.Context) error {
 			{"DELETE FROM glass_logins WHERE expires_at < $1", 30 * 24 * time.Hour},
 			{"DELETE FROM glass_codes WHERE expires_at < $1", 30 * 24 * time.Hour},
 			{"DELETE FROM exchanges WHERE expires_at < $1", 10 * time.Minute},
+			{"DELETE FROM host_calls WHERE due_at < $1", 10 * time.Minute},
 			{"DELETE FROM attempts WHERE expires_at < $1", 10 * time.Minute},
 			{"DELETE FROM enrolments WHERE expires_at < $1", 30 * 24 * time.Hour},
 			{"DELETE FROM certificates WHERE ends_at < $1", 24 * time.Hour},

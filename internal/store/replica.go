@@ -68,7 +68,8 @@ type Replica struct {
 	beat    atomic.Int64 // start of the last answered beat, or -1 while there is no session
 	others  atomic.Int64 // how many lived at the last beat
 	notices chan notice
-	burying sync.Map // names
+	burying sync.Map                       // names
+	hosts   func(hosts, answered []string) // or nil
 }
 
 // Replica is how this process belongs to the others; nil with SQLite, where there
