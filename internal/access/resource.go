@@ -124,6 +124,9 @@ type Schema struct {
 	// Rights says what one right of a mechanism looks like, a group or a command; those
 	// of mechanisms that it leaves out may be any text.
 	Rights map[Mechanism]Option
+	// NoCredential says that a resource of this type names no credential: Stint signs
+	// in nowhere, an agent there asks for its orders.
+	NoCredential bool
 
 	// Integration are the options of an integration besides address and credential;
 	// nil for a type of resource. A type is of one or of the other.

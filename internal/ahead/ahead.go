@@ -169,7 +169,8 @@ func (a *Ends) followed(c Commit) {
 		case len(a.items) < 2*Most:
 			a.item(e)
 		}
-		if _, ok := a.logins[e.Target.Connection.Credential]; !ok {
+		name := e.Target.Connection.Credential
+		if _, ok := a.logins[name]; !ok && name != "" {
 			a.stale = true
 		}
 	}

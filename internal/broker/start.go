@@ -145,6 +145,9 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 // away again. It reads the row, so that of an intent and a deletion at the same time the
 // store lets only one pass. A login that is yet to be registered is none that was lost.
 func registered(tx Tx, at access.Connection) error {
+	if at.Credential == "" {
+		return nil
+	}
 	c, err := tx.Credential(at.Credential)
 	switch {
 	case err == nil && c.Gone():

@@ -83,6 +83,9 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 	if !ok {
 		return nil, connector.Target{}, access.Fail(access.Invalid, "no-connector", "this server has no connector for "+at.Type)
 	}
+	if b.schemas[at.Type].NoCredential {
+		return conn, b.unsigned(at), nil
+	}
 	c, ok := b.logins.get(at.Credential, time.Now())
 	if !ok {
 		err := b.Store.View(ctx, func(tx Tx) (err error) { c.cred, err = tx.Credential(at.Credential); return err })
@@ -107,6 +110,9 @@ func (b *Broker) target(ctx context.Context, at access.Connection) (connector.Co
 // endingTarget is target for what is taken away: where the store does not give
 // the login, the one last read from it serves.
 func (b *Broker) endingTarget(ctx context.Context, at access.Connection) (connector.Connector, connector.Target, error) {
+	if b.schemas[at.Type].NoCredential {
+		return b.target(ctx, at)
+	}
 	known, ok := b.ahead.Login(at.Credential)
 	if !ok || !b.pulse.isAway() {
 		conn, t, err := b.target(ctx, at)
@@ -123,6 +129,11 @@ func (b *Broker) endingTarget(ctx context.Context, at access.Connection) (connec
 		return nil, connector.Target{}, err
 	}
 	return b.signIn(conn, at, known, password)
+}
+
+// unsigned is the target of a connection that takes no login.
+func (b *Broker) unsigned(at access.Connection) connector.Target {
+	return connector.Target{Connection: at, Claim: b.signed(b.Epoch), Genuine: b.signedByUs}
 }
 
 // isDeleted reports whether an error is that of deleted. Where what must be taken away

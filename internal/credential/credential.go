@@ -165,7 +165,7 @@ func Doubts(set *policy.Set, c access.Credential) (doubts []policy.Problem) {
 			if r.Connection.Type != c.Type || r.Connection.Address != c.Address {
 				doubts = append(doubts, bound(r, c))
 			}
-		case r.Connection.Address == c.Address:
+		case r.Connection.Address == c.Address && r.Connection.Credential != "":
 			elsewhere = fmt.Sprintf("resource %s, at that address, names the credential %q", r.Name, r.Connection.Credential)
 		}
 	}
@@ -210,6 +210,9 @@ func Missing(set *policy.Set, registered []access.Credential) (problems []policy
 	}
 	for _, r := range set.Resources() {
 		at := r.Connection
+		if at.Credential == "" { // of a type that needs none
+			continue
+		}
 		c, ok := known[at.Credential]
 		switch {
 		case !ok:

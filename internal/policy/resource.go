@@ -128,8 +128,14 @@ func readConnection(f *form, typ string, schemas map[string]access.Schema) acces
 			f.r.add(it.line, `write it as "db1:5432"`, "%q is not host:port", it.text)
 		}
 	}
-	c.Credential = f.name("credential")
 	schema, known := schemas[typ] // an unknown type is reported already
+	if schema.NoCredential {
+		if it, ok := f.scalar("credential"); ok {
+			f.r.add(it.line, "leave it out, and enrol the host: stint admin host enroll", "a resource of type %s has no credential: an agent on the host carries out what is ordered", typ)
+		}
+	} else if schemas != nil || f.has("credential") { // who knows no types cannot tell
+		c.Credential = f.name("credential")
+	}
 	c.Options = readOptions(f, schema.Connection, known)
 	if c.Options["sslmode"] == "disable" && !loopback(c.Address) {
 		f.r.add(f.lineOf("sslmode"), "use verify-full", "sslmode disable is for loopback addresses only, and %s is not one", c.Address)
