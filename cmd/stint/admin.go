@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, credentials, integrations, break-glass codes, stop switch, doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, hosts, credentials, integrations, break-glass codes, stop switch, doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(), c.userLockCmd(), c.userUnlockCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
@@ -28,7 +28,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
 	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
-	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.standingCmd(), c.adminGlassCmd())
+	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.hostCmd(), c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.standingCmd(), c.adminGlassCmd())
 	return cmd
 }
 

@@ -84,6 +84,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.backupsOf(ctx, x)
 	p.twoPersonsOf(ctx, x)
 	p.servicesOf(ctx, x)
+	p.hostsOf(ctx, x)
 	return x.checks
 }
 

@@ -9,7 +9,7 @@ that it is gone.
   stintd restore      put a backup into an empty store
   stintd restored     say that the data came from a backup, before it runs again
   stintd doctor       say what is wrong with a server that does not start
-  stintd rotate-key   replace the seal key, the log's, the tags', or those of SSH certificates
+  stintd rotate-key   replace a key: seal, log, tags, orders, or those of SSH certificates
   stintd retire-key   give up the earlier keys of SSH certificates
 
 The command line for people is stint.`

@@ -186,7 +186,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 		}}
 	f.on(ill)
 	ill.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	fresh := &cobra.Command{Use: "rotate-key seal|log|tags|ssh-users|ssh-hosts", Short: "Replace a key of the installation", Long: rotateHelp,
+	fresh := &cobra.Command{Use: "rotate-key seal|log|tags|orders|ssh-users|ssh-hosts", Short: "Replace a key of the installation", Long: rotateHelp,
 		ValidArgs: rotated, Args: oneKey,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(f, env)

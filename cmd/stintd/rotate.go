@@ -25,6 +25,10 @@ start them again afterwards.
         public key, which the log's key text lists after the new one. Whoever
         verifies is told that the key has changed and has to accept it.
   tags  the key of the marks on targets. What carries an old mark stays ours.
+  orders
+        the key that signs what agents of hosts are told to do. The old key vouches for
+        the new one, which agents take up when they ask next. If the old one was stolen,
+        enrol the hosts anew.
   ssh-users, ssh-hosts
         the authority of SSH certificates of people, or of hosts. The old private key is
         gone then; hosts, or clients, go on trusting its public key beside the new one
@@ -76,6 +80,8 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 			err = prepend(tx, settingCheckpointKey, have.checkpoint, func() ([]byte, error) { return vault.NewCheckpointKey(id.origin) })
 		case "tags":
 			err = prepend(tx, settingTagKey, have.tags, vault.NewTagKey)
+		case "orders":
+			err = rotateOrders(tx, vault, id.installation)
 		case "ssh-users", "ssh-hosts":
 			err = rotateAuthority(tx, vault, authorityOf[what])
 		}
@@ -111,6 +117,15 @@ func logPrint(tx *store.Tx, vault *keys.Keys) (string, error) {
 	return api.LogKey{Key: id.verifier}.Fingerprint(), err
 }
 
+// rotateOrders replaces the orders key, or makes the first.
+func rotateOrders(tx *store.Tx, vault *keys.Keys, installation string) error {
+	have, err := readKeys(tx, settingOrdersKey)
+	if err != nil {
+		return err
+	}
+	return prepend(tx, settingOrdersKey, have, func() ([]byte, error) { return vault.NewOrdersKey(installation) })
+}
+
 func prepend(tx *store.Tx, name string, have [][]byte, fresh func() ([]byte, error)) error {
 	key, err := fresh()
 	if err != nil {
@@ -136,7 +151,16 @@ func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
 	if err := errors.Join(writeKeys(tx, settingCheckpointKey, have.checkpoint), writeKeys(tx, settingTagKey, have.tags)); err != nil {
 		return err
 	}
-	if err := resealAuthorities(tx, vault); err != nil {
+	orders, err := readKeys(tx, settingOrdersKey)
+	for i := range orders {
+		if err == nil {
+			orders[i], err = vault.ResealOrdersKey(id.installation, orders[i])
+		}
+	}
+	if err == nil && len(orders) > 0 {
+		err = writeKeys(tx, settingOrdersKey, orders)
+	}
+	if err := errors.Join(err, resealAuthorities(tx, vault)); err != nil {
 		return err
 	}
 	cs, err := tx.Credentials()

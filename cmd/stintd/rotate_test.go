@@ -36,7 +36,7 @@ func TestRotateKeys(t *testing.T) {
 	before := open(t, data)
 	tag := before.tagger.Tag(before.installation, "postgres://x", 1, "ent_01J8ZQ5T3M8W6Y2X4V9N7K1B5C")
 	for range 2 {
-		for _, what := range []string{"seal", "tags", "log"} {
+		for _, what := range []string{"seal", "tags", "log", "orders"} {
 			code, out := run(t, "rotate-key", what, "--data", data)
 			if code != exitDone {
 				t.Fatalf("rotate %s: exit %d\n%s", what, code, out)
@@ -88,7 +88,7 @@ func TestRotateKeys(t *testing.T) {
 	must(t, c.AuditExport(t.Context(), &log))
 	report, err := audit.Verify(&log, after.verifier, nil)
 	must(t, err)
-	if report.Types["key.rotated"] != 6 {
+	if report.Types["key.rotated"] != 8 {
 		t.Errorf("%d rotations in the log", report.Types["key.rotated"])
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"stint/internal/connector/all"
 	"stint/internal/credential"
 	"stint/internal/egress"
+	"stint/internal/hosts"
 	"stint/internal/ident"
 	"stint/internal/journal"
 	"stint/internal/keys"
@@ -107,23 +108,31 @@ type process struct {
 	messages   *notify.Service
 	people     *provision.Directories
 	connectors []all.Connector
+	hosts      *hosts.Register
 	log        *slog.Logger
 }
 
 // assemble wires the packages together.
 func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journal, log *slog.Logger) (*process, error) {
-	p := &process{settings: s, store: st, journal: j, log: log, connectors: all.List(), replica: st.Replica(log.With("part", "replicas"))}
+	p := &process{settings: s, store: st, journal: j, log: log, replica: st.Replica(log.With("part", "replicas"))}
 	p.protection = &protection{store: st, replica: p.replica, wanted: s.highAvailability, accepted: s.acceptUnprotected, log: log}
 	if err := p.protection.admit(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.identity, err = openIdentity(ctx, st, s.sealKey); err != nil {
+		return nil, err
+	}
+	served, remote, err := p.newHosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p.connectors, err = all.List(remote); err != nil {
 		return nil, err
 	}
 	connectors := map[string]connector.Connector{}
 	for _, c := range p.connectors {
 		connectors[c.Type()] = c
-	}
-	var err error
-	if p.identity, err = openIdentity(ctx, st, s.sealKey); err != nil {
-		return nil, err
 	}
 	users, hosts, err := openAuthorities(ctx, st, p.identity.vault)
 	if err != nil {
@@ -160,6 +169,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 		Outside: egress.New(s.egress).HTTP(),
 		SSH:     apiserver.Authorities{Users: users, Hosts: hosts},
+		Hosts:   served,
 	})
 	if err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ func oneFile(c *cobra.Command, args []string) error {
 }
 
 // rotated are the keys that can be replaced.
-var rotated = []string{"seal", "log", "tags", "ssh-users", "ssh-hosts"}
+var rotated = []string{"seal", "log", "tags", "orders", "ssh-users", "ssh-hosts"}
 
 // retired are those of which the earlier ones can be given up by a command.
 var retired = []string{"ssh-users", "ssh-hosts"}

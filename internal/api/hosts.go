@@ -14,19 +14,19 @@ const MaxHostAnswers = 256
 type HostEnrolment struct {
 	Host      string `json:"host" doc:"The host, by the address of its resources"`
 	Code      Secret `json:"code" doc:"Good once, for stint-agent enroll on that host; it also names the key that orders are signed with"`
-	ExpiresAt Time   `json:"expires_at" doc:"When the code ends"`
+	ExpiresAt Time   `json:"expires_at" format:"date-time" doc:"When the code ends"`
 }
 
 // Host is one host with an agent, or with a code for one.
 type Host struct {
 	Host       string   `json:"host" doc:"The address of its resources"`
 	Resources  []string `json:"resources" nullable:"false" doc:"The resources at that address"`
-	State      string   `json:"state" enum:"waiting,enrolled,revoked" doc:"Whether its agent has enrolled"`
+	State      string   `json:"state" enum:"none,waiting,enrolled,revoked" doc:"Whether its agent has enrolled"`
 	Agent      string   `json:"agent,omitempty" doc:"The thumbprint of the agent's key"`
 	Version    string   `json:"version,omitempty" doc:"The agent's version"`
-	EnrolledAt Time     `json:"enrolled_at,omitzero" doc:"When it enrolled"`
-	SeenAt     Time     `json:"seen_at,omitzero" doc:"When it asked for orders last; up to half a minute old"`
-	CodeUntil  Time     `json:"code_until,omitzero" doc:"Until when the code that was given out is good"`
+	EnrolledAt Time     `json:"enrolled_at,omitzero" nullable:"true" format:"date-time" doc:"When it enrolled"`
+	SeenAt     Time     `json:"seen_at,omitzero" nullable:"true" format:"date-time" doc:"When it asked for orders last; up to half a minute old"`
+	CodeUntil  Time     `json:"code_until,omitzero" nullable:"true" format:"date-time" doc:"Until when the code that was given out is good"`
 	Silent     bool     `json:"silent" doc:"Whether an enrolled agent has not asked for longer than it should"`
 }
 
@@ -55,7 +55,7 @@ type HostPoll struct {
 
 // HostCalls are calls for the agent that asked.
 type HostCalls struct {
-	Now   Time       `json:"now" doc:"The server's time"`
+	Now   Time       `json:"now" format:"date-time" doc:"The server's time"`
 	Calls []HostCall `json:"calls" nullable:"false" doc:"Those that end access first"`
 	Rolls []string   `json:"rolls,omitempty" doc:"Signed words of orders keys about those that followed them"`
 }

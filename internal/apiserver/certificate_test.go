@@ -27,19 +27,19 @@ import (
 	"stint/internal/store"
 )
 
-// hosts are simulated targets of the type that certificates are for.
-type hosts struct{ target }
+// sshHosts are simulated targets of the type that certificates are for.
+type sshHosts struct{ target }
 
-func (*hosts) Type() string { return "linux" }
-func (*hosts) Schema() access.Schema {
+func (*sshHosts) Type() string { return "linux" }
+func (*sshHosts) Schema() access.Schema {
 	return access.Schema{Type: "linux", Mechanisms: []access.Mechanism{access.Token}, Role: map[string]access.Option{
 		"sourceAddress": {Doc: "from where", Many: true}, "forceCommand": {Doc: "what"}, "forwarding": {Doc: "what", Many: true, Values: []string{"ports", "agent", "x11"}}}}
 }
-func (*hosts) Capabilities() connector.Capabilities {
+func (*sshHosts) Capabilities() connector.Capabilities {
 	return connector.Capabilities{Mechanisms: []access.Mechanism{access.Token}, Sweepable: true, SessionKill: true}
 }
 
-func (h *hosts) Provision(ctx context.Context, t connector.Target, o connector.Order) (connector.Receipt, error) {
+func (h *sshHosts) Provision(ctx context.Context, t connector.Target, o connector.Order) (connector.Receipt, error) {
 	r, err := h.target.Provision(ctx, t, o)
 	r.Account, r.Credential = o.Account, access.NewSecret([]byte(`{"type":"linux"}`))
 	return r, err

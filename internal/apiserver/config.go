@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/credential"
+	"stint/internal/hosts"
 	"stint/internal/ident"
 	"stint/internal/provision"
 )
@@ -106,6 +108,8 @@ type Config struct {
 
 	// SSH signs certificates of people and hosts; nil authorities: none is made.
 	SSH Authorities
+	// Hosts are served by agents; a zero one: none is.
+	Hosts Hosts
 
 	// Outside calls identity providers. nil: none can be reached.
 	Outside *http.Client
@@ -115,6 +119,15 @@ type Config struct {
 	PublicURL *url.URL
 	// Proxies are believed about whom they forward for; usually none.
 	Proxies []netip.Prefix
+}
+
+// Hosts is what the doors need for the agents of hosts.
+type Hosts struct {
+	Register     *hosts.Register
+	Desk         *hosts.Desk
+	Installation string
+	Orders       ed25519.PublicKey // that calls are signed with
+	Rolls        []string          // the words of earlier orders keys about those that followed
 }
 
 // Channels are the integrations that messages go to.
@@ -191,6 +204,9 @@ const (
 	maxHeader = 32 << 10
 	maxBody   = 1 << 20
 	maxCode   = 16 << 10 // of enrolment, whose callers nobody knows yet
+	// maxAnswers bounds what the agent of a host brings at once: an answer of any size
+	// that one may have, as a JSON text.
+	maxAnswers = 6 << 20
 	// maxDocuments bounds the body of apply: several files, each bounded by policy.
 	maxDocuments = 8 << 20
 )

@@ -72,6 +72,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, 
 			return c, err
 		}
 	}
+	if rt.who == host {
+		if err := s.strangers.take(from.String()); err != nil {
+			return c, err
+		}
+	}
 	proved, err := s.prove(w, r, rt, &c)
 	if err != nil {
 		return c, err
@@ -91,7 +96,7 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 		return proved, access.Fail(access.Invalid, "bad-idempotency-key", "the idempotency key is too long")
 	}
 	var token api.Secret
-	if rt.who != device {
+	if rt.who != device && rt.who != host {
 		if token, _, err = api.ReadToken(r.Header); err != nil {
 			return proved, err
 		}
@@ -111,6 +116,9 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	c.source.Device = access.DeviceID(proved.Thumbprint)
 	if rt.who == device {
 		return proved, s.fresh(r.Context(), w, proved)
+	}
+	if rt.who == host {
+		return proved, s.ofHost(r.Context(), w, c, proved)
 	}
 	if c.Caller, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
 		return proved, err

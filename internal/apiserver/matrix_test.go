@@ -56,6 +56,7 @@ func (w *world) callers(admin *api.Client) map[string]*api.Client {
 var mayPass = map[who][]string{
 	public:   {"nobody", "admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor", "disabled", "expired", "loggedout"},
 	device:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor", "disabled", "expired", "loggedout"},
+	host:     {}, // none of them is the agent of a host; TestHostDoors has one
 	anyone:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor"},
 	auditors: {"admin", "auditor"},
 	admins:   {"admin"},
@@ -124,6 +125,9 @@ var samples = map[string]struct{ path, body string }{
 	"make-glass-codes": {"/v1/admin/break-glass/codes", `{"user":"none","count":1}`},
 	"list-glass-codes": {"/v1/admin/break-glass/codes", ""}, "revoke-glass-code": {"/v1/admin/break-glass/codes/code_7", ""},
 	"logout":         {"/v1/logout", ""},
+	"enroll-as-host": {"/v1/host/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"version":"v1"}`},
+	"poll-host":      {"/v1/host/poll", `{"room":1}`}, "list-hosts": {"/v1/admin/hosts", ""},
+	"enroll-host": {"/v1/admin/hosts/none/enroll", ""}, "revoke-host": {"/v1/admin/hosts/none/revoke", ""},
 	"policy-diff":    {"/v1/policy/diff", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"policy-replay":  {"/v1/policy/replay", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"list-proposals": {"/v1/proposals", ""}, "get-proposal": {"/v1/proposals/prp_00000", ""},
@@ -149,7 +153,7 @@ func TestMatrix(t *testing.T) {
 		}
 		for kind, c := range cs {
 			r := w.raw(c, rt.method, sample.path, sample.body)
-			if rt.who == device {
+			if rt.who == device || rt.who == host {
 				r.token = ""
 			}
 			if c.Service {

@@ -442,7 +442,7 @@ func (s *scene) restore() {
 func (s *scene) call(rt route, role, path, body string) (answer string, g got) {
 	s.t.Helper()
 	r := s.raw(s.cast[role], rt.method, path, body)
-	if rt.who == device {
+	if rt.who == device || rt.who == host {
 		r.token = ""
 	}
 	if s.cast[role].Service {

@@ -23,6 +23,7 @@ const (
 	nobody   who = iota
 	public       // no sign-in
 	device       // a proof by a device, without a token
+	host         // a proof by the agent of a host that is enrolled
 	anyone       // whoever is signed in
 	auditors     // auditors and administrators
 	admins       // administrators
@@ -30,6 +31,7 @@ const (
 
 var whoWords = [...]string{
 	nobody: "nobody", public: "everybody, without signing in", device: "any device, by a proof of its key",
+	host:   "the agent of a host, by a proof of its key",
 	anyone: "whoever is signed in", auditors: "auditors and administrators", admins: "administrators",
 }
 
@@ -72,7 +74,8 @@ type call struct {
 	body   access.Digest
 	key    string // Idempotency-Key
 	source access.Source
-	base   string // scheme and host as the client sees them
+	host   access.Host // whose agent makes it
+	base   string      // scheme and host as the client sees them
 	trace  string
 }
 
@@ -131,7 +134,7 @@ func (r route) operation() huma.Operation {
 	switch r.who {
 	case public:
 		op.Security = []map[string][]string{}
-	case device:
+	case device, host:
 		op.Security = []map[string][]string{{"proof": {}}}
 	default:
 		op.Security = []map[string][]string{{"proof": {}, "token": {}}}

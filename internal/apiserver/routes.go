@@ -251,4 +251,5 @@ func (s *Server) addRoutes() {
 
 	s.addGlassRoutes()
 	s.addPartyRoutes()
+	s.addHostRoutes()
 }

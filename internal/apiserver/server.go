@@ -79,6 +79,9 @@ type Server struct {
 	exchanges  *rates // of workloads that sign in, by address
 	exchanging room   // of those, at a time: issuers may be slow
 	certs      *rates // certificates, by principal
+	hosts      Hosts
+	strangers  *rates // of agents of hosts, by address: many may share one
+	agents     *rates // of agents of hosts, by agent
 	work       room
 	waits      room
 	own        shares // of waits, by principal
@@ -114,6 +117,7 @@ func New(c Config) (*Server, error) {
 		looks:     newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		certs:     newRates(l.WritesPerSecond/4, l.Burst, time.Now),
 		ssh:       c.SSH,
+		strangers: newRates(500, 5000, time.Now), agents: newRates(100, 1000, time.Now), hosts: c.Hosts,
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -23,7 +24,10 @@ import (
 	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/connector/linux"
 	"stint/internal/credential"
+	"stint/internal/envelope"
+	"stint/internal/hosts"
 	"stint/internal/ident"
 	"stint/internal/keys"
 	"stint/internal/oidc"
@@ -67,6 +71,8 @@ type world struct {
 	http   *httptest.Server
 	store  *store.Store
 	ident  *ident.Ident
+	orders *keys.OrdersSigner
+	desk   *hosts.Desk
 	log    *lockedBuffer
 	path   string        // of the database
 	skew   time.Duration // of the clients' clocks; ahead, because a server that just began wants new proofs
@@ -93,8 +99,16 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	tagger, err := vault.Tagger(tagKey)
 	check(t, err)
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	sealedOrders, err := vault.NewOrdersKey("test")
+	check(t, err)
+	orders, err := vault.OrdersSigner("test", sealedOrders)
+	check(t, err)
+	register := hosts.NewRegister(hostStore{st}, orders.Public())
+	w.orders, w.desk = orders, hosts.NewDesk(register, hostStore{st}, nil, log)
+	remote, err := linux.NewFor(linux.Config{Courier: courier{w.desk}, Signer: orders, Installation: "test", Epoch: 1, Distrust: w.desk.Distrust}, hosted{})
+	check(t, err)
 	b, err := broker.New(broker.Config{
-		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}, "linux": &hosts{target{accounts: map[string]string{}}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
+		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}, "linux": &sshHosts{target{accounts: map[string]string{}}}, "hosted": remote}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
 		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema(), provision.SignalsSchema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema()},
 	})
 	check(t, err)
@@ -104,6 +118,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 		Broker: b, Logins: credential.New(loginStore{st}), Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
 		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st}, Outside: &http.Client{}, SSH: authorities(t, vault),
 	}
+	c.Hosts = Hosts{Register: register, Desk: w.desk, Installation: "test", Orders: orders.Public()}
 	for _, f := range bend {
 		f(&c)
 	}
@@ -245,6 +260,24 @@ func (s loginStore) Update(ctx context.Context, fn func(credential.Tx) error) er
 
 func (s loginStore) View(ctx context.Context, fn func(credential.Tx) error) error {
 	return s.Store.View(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+type hostStore struct{ *store.Store }
+
+func (s hostStore) Update(ctx context.Context, fn func(hosts.Tx) error) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+func (s hostStore) View(ctx context.Context, fn func(hosts.Tx) error) error {
+	return s.Store.View(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+// courier carries calls to hosts, as stintd's does.
+type courier struct{ desk *hosts.Desk }
+
+func (c courier) Carry(ctx context.Context, p linux.Parcel) (envelope.Sealed, ed25519.PublicKey, error) {
+	text, key, err := c.desk.Carry(ctx, access.HostCall{ID: p.ID, Host: p.Host, Call: string(p.Call), Ends: p.Ends, DueAt: p.Due})
+	return envelope.Sealed(text), key, err
 }
 
 type testLog struct{ store *store.Store }

@@ -4,6 +4,7 @@ package all
 
 import (
 	"stint/internal/connector"
+	"stint/internal/connector/linux"
 	"stint/internal/connector/postgres"
 )
 
@@ -14,9 +15,15 @@ type Connector interface {
 	Close()
 }
 
-// List makes one connector of each type.
-func List() []Connector {
+// List makes one connector of each type. What reaches hosts needs somebody who carries
+// its calls there; without one, it only tells its schema.
+func List(hosts linux.Config) ([]Connector, error) {
+	remote, err := linux.New(hosts)
+	if err != nil {
+		return nil, err
+	}
 	return []Connector{
 		postgres.New(),
-	}
+		linux.Beacon{Remote: remote},
+	}, nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"stint/internal/connector/linux"
 )
 
 // unfinished are those of which one half is there: what works on an endpoint, and not
@@ -33,7 +35,11 @@ func TestComplete(t *testing.T) {
 // it takes to check documents against it.
 func TestTypes(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range List() {
+	all, err := List(linux.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
 		t.Cleanup(c.Close)
 		s := c.Schema()
 		if c.Type() == "" || seen[c.Type()] || s.Type != c.Type() {

@@ -30,6 +30,7 @@ func Schema() access.Schema {
 			access.Member:  {Pattern: namePattern, Form: nameForm},
 			access.Elevate: {Pattern: rightPattern, Form: CommandForm},
 		},
+		NoCredential: true,
 		Role: map[string]access.Option{
 			"sourceAddress": {Doc: "where sessions may come from; without it, from anywhere", Many: true,
 				Pattern: addressPattern, Form: "an address, or a network like 10.0.0.0/8"},
