@@ -31,7 +31,7 @@ all: build
 help:
 	@awk '/^## ?/ {sub(/^## ?/, ""); text = text "\n        " $$0; next} /^[a-z-]+:/ && text {sub(/:.*/, ""); print $$0 text; text = ""; next} {if (!/^[A-Z]+ *\?=/) text = ""}' Makefile
 
-## The three programs, in bin/.
+## The programs, in bin/.
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 

@@ -152,3 +152,22 @@ func (a *Agent) takeAway(ctx context.Context, t connector.Target, os []connector
 		a.Log.Error("what ended is not in the ledger as such; it is looked at again after a restart", "error", err)
 	}
 }
+
+// EndAll takes away everything that is there, now, and gives back what it could not.
+// It is for an agent that does not run.
+func (a *Agent) EndAll(ctx context.Context) []Held {
+	for range 5 {
+		var tags []access.Tag
+		for _, h := range a.Ledger.live() {
+			tags = append(tags, h.Tag)
+		}
+		for part := range slices.Chunk(tags, ownTogether) {
+			a.endOwn(ctx, part)
+		}
+		if len(a.Ledger.live()) == 0 || ctx.Err() != nil {
+			break
+		}
+		pause(ctx, againFirst)
+	}
+	return a.Ledger.live()
+}

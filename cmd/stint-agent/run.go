@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/agent"
+	"stint/internal/api"
+	"stint/internal/connector/linux/host"
+)
+
+// refreshEvery is how soon a new authority for certificates is on the host.
+const refreshEvery = time.Minute
+
+// open makes the agent on what is in the state folder.
+func (f flags) open(log *slog.Logger) (*agent.Agent, *agent.Ledger, *api.Client, error) {
+	p, err := f.readPins()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	device, err := api.LoadDevice(f.path(keyFile))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err := client(p.Server, p.CA, device)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	clock := agent.SystemClock()
+	ledger, err := agent.OpenLedger(f.path(ledgerFile), clock)
+	if errors.Is(err, agent.ErrRunning) {
+		err = access.Fail(access.Conflict, "running", "the agent runs already").Try("stop it first: systemctl stop stint-agent")
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	a, err := agent.New(agent.Config{
+		Connector: host.New(host.Config{State: f.state, Hook: program}), Line: c, Signer: device, Ledger: ledger, Clock: clock, Log: log, Pins: p.Pins, Username: "root", Version: versionText(),
+		SavePins: func(now agent.Pins) error { p.Pins = now; return f.writePins(p) },
+	})
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, ledger.Close())
+	}
+	return a, ledger, c, nil
+}
+
+func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	a, ledger, c, err := f.open(log)
+	if err != nil {
+		return err
+	}
+	defer func() { c.Close(); err = errors.Join(err, ledger.Close()) }()
+	log.Info("working", "server", c.Server.String(), "held", len(ledger.Held()), "version", versionText())
+	refreshed := make(chan struct{})
+	go func() { defer close(refreshed); refresh(ctx, c, log) }()
+	err = a.Run(ctx)
+	<-refreshed
+	log.Info("stopped", "held", len(ledger.Held()))
+	return err
+}
+
+// refresh keeps the authorities that sshd trusts as the server says they are.
+func refresh(ctx context.Context, c *api.Client, log *slog.Logger) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(sshFolder); err == nil { // else somebody else sets sshd up
+			keys, err := authorities(ctx, c)
+			if err == nil {
+				err = keep(keys)
+			}
+			if err != nil && ctx.Err() == nil {
+				log.Warn("the authorities for certificates are not refreshed; tried again", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func keep(keys []byte) error {
+	was, err := save(authority)
+	if err != nil || bytes.Equal(was.text, keys) {
+		return err
+	}
+	return put(authority, keys, 0o644) // sshd reads it at each log-in
+}
+
+func (f flags) status(out io.Writer) error {
+	p, err := f.readPins()
+	if err != nil {
+		return err
+	}
+	runs := "no"
+	clock := agent.SystemClock()
+	l, err := agent.OpenLedger(f.path(ledgerFile), clock)
+	switch {
+	case errors.Is(err, agent.ErrRunning):
+		runs = "yes"
+		if l, err = agent.ReadLedger(f.path(ledgerFile), clock); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		defer func() { _ = l.Close() }() // nothing was put
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "host          %s\ninstallation  %s\nserver        %s\norders key    %s\nruns          %s\n", p.Pins.Host, p.Pins.Installation, p.Server, agent.Print(p.Pins.Orders), runs)
+	if why := l.Trouble(); why != "" {
+		fmt.Fprintf(&b, "ledger        %s\n", why)
+	}
+	held := l.Held()
+	fmt.Fprintf(&b, "lent          %d\n", len(held))
+	for _, h := range held {
+		left := "over; being taken away"
+		if h.Left > 0 {
+			left = "ends in " + h.Left.Round(time.Second).String()
+		}
+		fmt.Fprintf(&b, "  %s  %s %s for %s, %s (%s)\n", h.Tag, h.Mechanism, h.Account, h.Person, left, h.Until.UTC().Format(time.RFC3339))
+	}
+	if _, err := io.WriteString(out, b.String()); err != nil {
+		return err
+	}
+	if runs == "no" {
+		return access.Fail(access.Unavailable, "not-running", "the agent does not run: what is lent does not end by itself").Try("systemctl start stint-agent")
+	}
+	return nil
+}
+
+func (f flags) uninstall(ctx context.Context, out, stderr io.Writer) error {
+	a, ledger, c, err := f.open(slog.New(slog.NewTextHandler(stderr, nil)))
+	if err != nil && access.KindOf(err) != access.Invalid { // one that never enrolled has nothing to take away
+		return err
+	}
+	if err == nil {
+		c.Close()
+		left := a.EndAll(ctx)
+		if err := ledger.Close(); err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return access.Fail(access.Unavailable, "not-gone", fmt.Sprintf("%d privileges could not be taken away", len(left))).
+				Because("the first is " + string(left[0].Tag)).Try("see above what stands in the way, and run it again; the ledger is kept")
+		}
+	}
+	if !f.noSSHD {
+		if err := takeBackSSHD(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{pinsFile, keyFile, ledgerFile, ledgerFile + ".lock", "claim"} {
+		if err := os.Remove(f.path(name)); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	_, err = fmt.Fprintln(out, "taken away; reload sshd, and revoke the agent: stint admin host revoke RESOURCE")
+	return err
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/wholefile"
+)
+
+// Where sshd and PAM look.
+const (
+	sshFolder  = "/etc/ssh/stint"
+	authority  = sshFolder + "/user_ca.pub"
+	dropIn     = "/etc/ssh/sshd_config.d/00-stint.conf"
+	pamFile    = "/etc/pam.d/sshd"
+	sshd       = "/usr/sbin/sshd"
+	hookRemark = "# Stint: "
+)
+
+// program is where this program is: sshd's PAM service calls it.
+var program = func() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "/usr/bin/stint-agent"
+	}
+	return path
+}()
+
+// hook is the line of the PAM service.
+var hook = "session required pam_exec.so quiet " + program + " pam-session"
+
+// settings are sshd's. The file sorts before others, and the first value counts.
+const settings = `# Made by stint-agent enroll; stint-agent uninstall takes it away.
+UsePAM yes
+TrustedUserCAKeys ` + authority + `
+AuthorizedPrincipalsFile ` + sshFolder + `/principals/%u
+`
+
+// authorities are the keys that certificates of people are signed with.
+func authorities(ctx context.Context, c *api.Client) ([]byte, error) {
+	var got struct {
+		Users []struct {
+			PublicKey string `json:"public_key"`
+		} `json:"users"`
+	}
+	if err := c.Do(ctx, http.MethodGet, "/ssh/ca", nil, &got); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	for _, k := range got.Users {
+		line := strings.TrimSpace(k.PublicKey)
+		if line == "" || strings.ContainsAny(line, "\r\n\x00") || !strings.HasPrefix(line, "ssh-") && !strings.HasPrefix(line, "ecdsa-") && !strings.HasPrefix(line, "sk-") {
+			return nil, access.Fail(access.Unavailable, "bad-authority", "what the server says is a key is none")
+		}
+		fmt.Fprintln(&b, line)
+	}
+	if b.Len() == 0 {
+		return nil, access.Fail(access.Unavailable, "no-authority", "the server has no authority for SSH certificates").Try("update stintd")
+	}
+	return b.Bytes(), nil
+}
+
+// saved is a file as it was.
+type saved struct {
+	path string
+	text []byte
+	mode fs.FileMode
+	was  bool
+}
+
+func save(path string) (saved, error) {
+	s := saved{path: path, mode: 0o644}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	} else if err != nil {
+		return s, err
+	}
+	s.was, s.mode = true, info.Mode().Perm()
+	s.text, err = os.ReadFile(path)
+	return s, err
+}
+
+func (s saved) back() error {
+	if !s.was {
+		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return put(s.path, s.text, s.mode)
+}
+
+// put replaces a file that others may read.
+func put(path string, text []byte, mode fs.FileMode) error {
+	return wholefile.Replace(path, func(f *os.File) error {
+		if err := f.Chmod(mode); err != nil {
+			return err
+		}
+		_, err := f.Write(text)
+		return err
+	})
+}
+
+// setUpSSHD writes what sshd and PAM need, and has sshd check it. What does not pass is
+// put back as it was; so it is by undo.
+func setUpSSHD(ctx context.Context, c *api.Client) (undo func() error, err error) {
+	keys, err := authorities(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var all []saved
+	undo = func() (err error) {
+		for i := len(all) - 1; i >= 0; i-- {
+			err = errors.Join(err, all[i].back())
+		}
+		return err
+	}
+	fail := func(err error) (func() error, error) { return nil, errors.Join(cannotSetUp(err), undo()) }
+	for _, dir := range []string{sshFolder, sshFolder + "/principals", filepath.Dir(dropIn)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fail(err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
+			return fail(err)
+		}
+	}
+	for _, x := range []struct {
+		path string
+		text func(old string) string
+	}{
+		{authority, func(string) string { return string(keys) }},
+		{pamFile, withHook},
+		{dropIn, func(string) string { return settings }},
+	} {
+		was, err := save(x.path)
+		if err != nil {
+			return fail(err)
+		}
+		all = append(all, was)
+		if err := put(x.path, []byte(x.text(string(was.text))), was.mode); err != nil {
+			return fail(err)
+		}
+	}
+	if err := checkSSHD(ctx); err != nil {
+		return fail(err)
+	}
+	return undo, nil
+}
+
+func cannotSetUp(err error) error {
+	var ours *access.Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	return access.Fail(access.Unavailable, "sshd", "sshd could not be set up; everything is as it was").Because(err.Error()).Try("run it as root, with openssh-server installed")
+}
+
+// checkSSHD has sshd look at its settings.
+func checkSSHD(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, sshd, "-t").CombinedOutput()
+	if err != nil {
+		return access.Fail(access.Unavailable, "sshd", "sshd does not accept the settings; they are as they were").
+			Because(strings.TrimSpace(string(said) + " " + err.Error())).Try("see what it says with " + sshd + " -t, mend that, and enrol again")
+	}
+	return nil
+}
+
+// withHook puts the hook before the first line of the session stack, where nothing has
+// changed the environment yet, and behind the last, where nothing moves the session any
+// more.
+func withHook(text string) string {
+	lines := strings.Split(strings.TrimRight(withoutHook(text), "\n"), "\n")
+	at := len(lines)
+	for i, l := range lines {
+		f := strings.Fields(l)
+		if len(f) > 1 && (strings.TrimPrefix(f[0], "-") == "session" || f[0] == "@include" && strings.HasSuffix(f[1], "session")) {
+			at = i
+			break
+		}
+	}
+	out := append([]string{}, lines[:at]...)
+	out = append(out, hookRemark+"what a certificate lends runs in a cgroup of its own", hook)
+	out = append(out, lines[at:]...)
+	return strings.Join(append(out, hookRemark+"once more, behind what moves sessions elsewhere", hook), "\n") + "\n"
+}
+
+// withoutHook takes the lines away again.
+func withoutHook(text string) string {
+	var b strings.Builder
+	for l := range strings.Lines(text) {
+		if t := strings.TrimSpace(l); t != hook && !strings.HasPrefix(t, hookRemark) {
+			b.WriteString(l)
+		}
+	}
+	return b.String()
+}
+
+// takeBackSSHD takes away what setUpSSHD wrote.
+func takeBackSSHD(ctx context.Context) error {
+	was, err := save(pamFile)
+	if err == nil && was.was {
+		if text := withoutHook(string(was.text)); text != string(was.text) {
+			err = put(pamFile, []byte(text), was.mode)
+		}
+	}
+	if e := os.Remove(dropIn); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	if err == nil {
+		err = checkSSHD(ctx)
+	}
+	return errors.Join(err, os.RemoveAll(sshFolder))
+}
