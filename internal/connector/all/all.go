@@ -24,6 +24,6 @@ func List(hosts linux.Config) ([]Connector, error) {
 	}
 	return []Connector{
 		postgres.New(),
-		linux.Beacon{Remote: remote},
+		linux.Agents{Remote: remote},
 	}, nil
 }

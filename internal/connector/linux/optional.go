@@ -63,3 +63,31 @@ func (r *Remote) Print(ctx context.Context, t connector.Target) ([]byte, error) 
 	}
 	return a.Fingerprint, nil
 }
+
+// Agents is a Remote whose agents run package host, with all that it does.
+type Agents struct{ *Remote }
+
+// ReadBeat is Beacon's.
+func (a Agents) ReadBeat(ctx context.Context, t connector.Target) (connector.Beat, error) {
+	return Beacon(a).ReadBeat(ctx, t)
+}
+
+// SwapBeat is Beacon's.
+func (a Agents) SwapBeat(ctx context.Context, t connector.Target, old, next connector.Beat) (bool, error) {
+	return Beacon(a).SwapBeat(ctx, t, old, next)
+}
+
+// Fingerprint is Examiner's.
+func (a Agents) Fingerprint(ctx context.Context, t connector.Target) ([]byte, error) {
+	return Examiner(a).Fingerprint(ctx, t)
+}
+
+// Residue is Examiner's.
+func (a Agents) Residue(before, after []byte, os []connector.Order) ([]connector.Residue, error) {
+	return Examiner(a).Residue(before, after, os)
+}
+
+// Survey is Surveyor's.
+func (a Agents) Survey(ctx context.Context, t connector.Target, lent []string, most int) ([]connector.Stand, bool, error) {
+	return Surveyor(a).Survey(ctx, t, lent, most)
+}
