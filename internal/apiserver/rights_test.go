@@ -129,6 +129,11 @@ func apply(text string) string {
 // barren are the routes on which nobody of the matrix is answered well, and why
 // that proves something all the same. The test of the gate says who gets in.
 var barren = map[string]string{
+	"enroll-as-host":    "a code of a host is good once; TestHostDoors has one",
+	"poll-host":         "for the agents of hosts; TestHostDoors has one",
+	"enroll-host":       "for resources that are served by an agent; TestHostDoors has one",
+	"revoke-host":       "for resources that are served by an agent; TestHostDoors has one",
+	"certificate":       "for grants on hosts; TestCertificate has one",
 	"enroll":            "the code is no code",
 	"end-task":          "there is none; TestTaskEnds says who may",
 	"accept-clock":      "the clock is in no doubt",
