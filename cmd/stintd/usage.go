@@ -63,7 +63,7 @@ var rotated = []string{"seal", "log", "tags", "orders", "ssh-users", "ssh-hosts"
 var retired = []string{"ssh-users", "ssh-hosts"}
 
 func oneKey(c *cobra.Command, args []string) error {
-	return oneOf(c, args, rotated, "rotate-key needs one of seal, log, tags, ssh-users and ssh-hosts")
+	return oneOf(c, args, rotated, "rotate-key needs one of seal, log, tags, orders, ssh-users and ssh-hosts")
 }
 
 func oneAuthority(c *cobra.Command, args []string) error {
