@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, hosts, credentials, integrations, break-glass codes, stop switch, doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, hosts, credentials, integrations, break-glass codes, doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(), c.userLockCmd(), c.userUnlockCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())

@@ -48,7 +48,7 @@ func (s *Server) ofHost(ctx context.Context, w http.ResponseWriter, c *call, p a
 }
 
 func noHosts() error {
-	return access.Fail(access.NotFound, "no-hosts", "this server serves no hosts")
+	return access.Fail(access.NotFound, "no-hosts", "this server serves no hosts").Try("an administrator looks at how it was started")
 }
 
 func (s *Server) enrollAsHost(ctx context.Context, c call, in *struct{ Body api.HostEnroll }) (*reply[api.HostEnrolled], error) {

@@ -190,6 +190,7 @@ func (d doors) holdings(ctx context.Context, who broker.Caller, set *policy.Set,
 		for _, x := range held.Coming {
 			out.Held = append(out.Held, toHeld(set, x, out.Now))
 		}
+		out.MoreComing = held.N[access.Scheduled] + held.N[access.Provisioning] - len(held.Coming)
 	}
 	out.After, out.Next, out.Ending = after, ofEndMark(held.Next), held.N[access.Ending]
 	for state, n := range held.N {

@@ -45,6 +45,19 @@ func (c Caller) admin() error {
 	return access.Fail(access.Denied, "not-yours", "this is for administrators").Because(string(c.Principal.ID) + " is not one")
 }
 
+// still refuses who was an administrator at the door and is none any more, or is kept out by
+// now: of two who shut each other out at once, one stays.
+func (c Caller) still(tx Tx) error {
+	p, err := tx.Principal(c.Principal.ID)
+	if err != nil {
+		return err
+	}
+	if err := p.Usable(tx.Now()); err != nil {
+		return err
+	}
+	return Caller{Principal: p}.admin()
+}
+
 // owns reports whether the caller owns the resource.
 func (c Caller) owns(set *policy.Set, name access.ResourceName) bool {
 	r, ok := set.Resource(name)

@@ -30,6 +30,9 @@ func (b *Broker) Lock(ctx context.Context, c Caller, id access.PrincipalID, why 
 	}
 	defer b.PeopleChanged()
 	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
+		if err := c.still(tx); err != nil {
+			return err
+		}
 		p, err := tx.Principal(id)
 		if err != nil {
 			return err

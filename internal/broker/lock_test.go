@@ -104,3 +104,18 @@ func groupNames(p access.Principal) (all []string) {
 	}
 	return all
 }
+
+// TestShutOutAtOnce: of two administrators who shut each other out at the same moment, one
+// stays: what counts is who they are when it is done, and not when they came in.
+func TestShutOutAtOnce(t *testing.T) {
+	in := newInstallation(t)
+	root, rita := in.as("root"), in.as("root")
+	rita.Principal.ID, rita.Principal.Person, rita.Principal.Version = "user:rita", "rita", 1
+	must(t, in.store.Update(t.Context(), func(tx *store.Tx) error { return tx.SavePrincipals(rita.Principal) }))
+	must(t, in.Lock(t.Context(), root, "user:rita", "an exercise"))
+	wantCode(t, in.Lock(t.Context(), rita, "user:root", "an exercise"), "principal-locked")
+	wantCode(t, in.Disable(t.Context(), rita, "user:root", "an exercise"), "principal-locked")
+	if p := in.principal("user:root"); p.Lock.Is() || p.Disabled {
+		t.Errorf("nobody is left: %+v", p)
+	}
+}

@@ -36,6 +36,9 @@ func (b *Broker) Disable(ctx context.Context, c Caller, id access.PrincipalID, w
 	}
 	defer b.PeopleChanged()
 	return b.update(ending(ctx, 1), func(tx Tx, fx *effects) error {
+		if err := c.still(tx); err != nil {
+			return err
+		}
 		p, err := tx.Principal(id)
 		if err != nil {
 			return err

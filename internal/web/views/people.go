@@ -138,6 +138,8 @@ type Dossier struct {
 	// The window begins after After, and the next one after Next; either may be empty.
 	After, Next   string
 	Holds, Ending int
+	// MoreComing are scheduled or being set up, and not among Held.
+	MoreComing int
 
 	Behind   []api.User // for whom it answers
 	Open     []Choice   // one page of what it may ask for

@@ -21,7 +21,7 @@ var parties = []mutant{
 	{"contract-moved-access-stays", "Q-07: the contract ends sooner, and what is held goes on", one(brk+"party.go",
 		"shorten(tx, fx, g, v.Until, access.DisabledByContract, c.Actor)", "_ = g")},
 	{"sponsor-goes-vendor-stays", "Q-07: nobody answers for the vendor any more, who goes on", []edit{
-		{brk + "people.go", "return b.strand(tx, fx, p, actor)", "return nil"},
+		{brk + "people.go", "return b.strand(tx, fx, p, \"disabled\", actor)", "return nil"},
 		{"internal/policy/party.go", "if err := p.Answered(w.facts.ask.Answers, now); err != nil {", "if err := p.Answered(w.facts.ask.Answers, now); err != nil && p.Sponsor == \"\" {"}}},
 	{"agent-outlives-human", "T-13: the human is disabled, and the agent goes on", []edit{
 		{brk + "people.go", "if s.Person == p.Person && !s.Disabled {", "if s.Person == p.Person && !s.Disabled && kind != access.Agent {"},
