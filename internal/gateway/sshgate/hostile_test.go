@@ -44,7 +44,7 @@ func TestA1OfferedIsNotProven(t *testing.T) {
 		r.service()
 		return r
 	}
-	opened := func() int { w.control.mu.Lock(); defer w.control.mu.Unlock(); return len(w.facts) }
+	opened := func() int { return len(w.control.asked()) }
 
 	r := begin()
 	if got := r.offer("web1", keys["admin"].PublicKey()); got != pkOK {
@@ -283,8 +283,8 @@ func TestA4BeforeSigningIn(t *testing.T) {
 			}
 		}
 	}
-	if len(w.facts) != 0 {
-		t.Errorf("the control plane was asked: %+v", w.facts)
+	if asked := w.control.asked(); len(asked) != 0 {
+		t.Errorf("the control plane was asked: %+v", asked)
 	}
 }
 
@@ -296,8 +296,8 @@ func TestBadUserNames(t *testing.T) {
 			t.Errorf("%q signed in", name)
 		}
 	}
-	if len(w.facts) != 0 {
-		t.Errorf("the control plane was asked: %+v", w.facts)
+	if asked := w.control.asked(); len(asked) != 0 {
+		t.Errorf("the control plane was asked: %+v", asked)
 	}
 	if _, errs, status := w.run(t, w.ssh("ssh", "db9@127.0.0.1", "id")); status != 255 || !strings.Contains(errs, "no such resource") {
 		t.Errorf("got %d, %q", status, errs)

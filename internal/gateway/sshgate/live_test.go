@@ -125,9 +125,7 @@ func TestC1LiveSessions(t *testing.T) {
 			w.clock.ahead.Store(int64(gateway.Freshness))
 		}, 2 * time.Second},
 		{gateway.Unrecorded, func(w *world) {
-			w.memory.mu.Lock()
-			defer w.memory.mu.Unlock()
-			w.memory.fail = errors.New("disk full")
+			w.memory.failing(errors.New("disk full"))
 		}, time.Second},
 		{gateway.Stopping, func(w *world) { w.stop() }, 2 * time.Second},
 	}
@@ -271,7 +269,7 @@ func TestStrictForwardsNothingBeforeItIsDurable(t *testing.T) {
 // TestWithoutRecorder opens nothing that cannot be recorded.
 func TestWithoutRecorder(t *testing.T) {
 	w := newWorld(t, nil)
-	w.memory.fail = errors.New("disk full")
+	w.memory.failing(errors.New("disk full"))
 	out, errs, status := w.run(t, w.ssh("ssh", there, "echo in"))
 	if status == 0 || out != "" || !strings.Contains(errs, "could not be recorded") {
 		t.Errorf("got %d, %q, %q", status, out, errs)

@@ -313,9 +313,7 @@ func (p *program) pass(kind, command string) bool {
 func (p *program) flow(track Track, kind string) {
 	p.work.Go(func() { // the end of the stream is for both: nothing may be written after it
 		p.pumps.Wait()
-		if p.session.Over() == nil {
-			_ = p.person.CloseWrite()
-		}
+		p.out.end(p.person)
 	})
 	p.work.Go(func() {
 		defer p.pumps.Done()

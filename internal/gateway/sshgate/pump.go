@@ -101,6 +101,16 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return o.to.Write(p)
 }
 
+// end says that the target sends no more. It takes its turn as bytes do, since nothing may
+// be written after it; where the session is over the gateway still has to say why.
+func (o *outlet) end(person interface{ CloseWrite() error }) {
+	<-o.turn
+	defer func() { o.turn <- struct{}{} }()
+	if o.over() == nil {
+		_ = person.CloseWrite()
+	}
+}
+
 // say writes what make makes of the terminal's state, when its turn comes, and not after
 // ctx is done.
 func (o *outlet) say(ctx context.Context, text func(screen) string) error {

@@ -248,6 +248,13 @@ type control struct {
 	signWith ssh.Signer
 }
 
+// asked are the sessions that were asked for so far.
+func (c *control) asked() []gateway.Facts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.facts)
+}
+
 func (c *control) Open(_ context.Context, f gateway.Facts) (gateway.Permit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -339,6 +346,13 @@ type track struct {
 	passed [4]int // bytes, of which data keeps the first
 	events []Event
 	closed bool
+}
+
+// failing has nothing recorded any more.
+func (m *memory) failing(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
 }
 
 func (m *memory) Begin(_ *gateway.Session, from Client) (Tape, error) {
