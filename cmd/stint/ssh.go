@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -218,6 +220,23 @@ func (c *cli) hostConnection(ctx context.Context, resource string) (*connection,
 	return conn, nil
 }
 
+// What the server says of where to go is put into arguments and files of OpenSSH's, whose
+// lines can run programs. Nothing in these forms is an option, a pattern or a second line.
+var (
+	sshAccount  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
+	sshHostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
+)
+
+func sshHost(text string) bool {
+	a, err := netip.ParseAddr(text)
+	return sshHostName.MatchString(text) || err == nil && a.Zone() == ""
+}
+
+func sshPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == text
+}
+
 // login is what the programs are told of a certificate.
 func (f sshFiles) login() (sshLogin, error) {
 	if len(f.cert.Logins) != 1 {
@@ -225,7 +244,7 @@ func (f sshFiles) login() (sshLogin, error) {
 	}
 	at := f.cert.Logins[0]
 	host, port, err := net.SplitHostPort(at.Address)
-	if err != nil || host == "" || strings.HasPrefix(host, "-") || strings.HasPrefix(at.Account, "-") || at.Account == "" {
+	if err != nil || !sshHost(host) || !sshPort(port) || !sshAccount.MatchString(at.Account) {
 		return sshLogin{}, &api.Error{Kind: api.Internal, Code: "bad-login", Message: "the server says no address and account to connect to"}
 	}
 	l := sshLogin{host: host, port: port, account: at.Account}

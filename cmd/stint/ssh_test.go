@@ -1,8 +1,11 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"stint/internal/api"
 )
 
 func TestNextWarning(t *testing.T) {
@@ -38,6 +41,30 @@ func TestSSHPath(t *testing.T) {
 	for in, want := range map[string]string{"/a b/c": `"/a b/c"`, `/100%/"x"\`: `"/100%%/\"x\"\\"`} {
 		if got := sshPath(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestHostileLogin: what a server says of where to go is a host, a port and an account,
+// or nothing is written.
+func TestHostileLogin(t *testing.T) {
+	for _, x := range []struct {
+		address, account string
+		ok               bool
+	}{
+		{"web1.example.com:22", "deploy", true}, {"10.0.0.7:2222", "s-mira-3k7q0000aaaabbbb", true}, {"[2001:db8::7]:22", "_apt", true}, {"web_1:22", "a.b", true},
+		{"web1:22", "deploy\nProxyCommand id", false}, {"web1:22", "deploy\r", false}, {"web1:22", "-oProxyCommand=id", false}, {"web1:22", "", false},
+		{"web1:22", "a b", false}, {"web1:22", "a@b", false}, {"web1:22", "%u", false}, {"web1:22", `a"b`, false}, {"web1:22", "deploy\n", false},
+		{"web1:22", strings.Repeat("a", 33), false},
+		{"web1\nProxyCommand id:22", "deploy", false}, {"-oProxyCommand=id:22", "deploy", false}, {"*:22", "deploy", false}, {"web1,*:22", "deploy", false},
+		{"!web1:22", "deploy", false}, {"web1 web2:22", "deploy", false}, {"web1#:22", "deploy", false}, {"%h:22", "deploy", false}, {"user@web1:22", "deploy", false},
+		{"[fe80::1%eth0]:22", "deploy", false}, {":22", "deploy", false}, {"web1\n:22", "deploy", false},
+		{"web1:22\nProxyCommand id", "deploy", false}, {"web1:ssh", "deploy", false}, {"web1:0", "deploy", false}, {"web1:65536", "deploy", false}, {"web1:-1", "deploy", false},
+		{"web1:+22", "deploy", false}, {"web1:", "deploy", false}, {"web1", "deploy", false},
+	} {
+		l, err := sshFiles{cert: api.Certificate{Logins: []api.SSHLogin{{Resource: "web1", Address: x.address, Account: x.account}}}}.login()
+		if (err == nil) != x.ok {
+			t.Errorf("%q, %q: %+v, %v; want good %v", x.address, x.account, l, err, x.ok)
 		}
 	}
 }

@@ -98,6 +98,25 @@ func ValidTag(t access.Tag) bool {
 	return true
 }
 
+// AccountPrefix begins the name of every account that is made for a grant.
+const (
+	AccountPrefix = "s-"
+	slugLen       = 10
+)
+
+// AccountName is the name of the account that is made for one order, of a valid tag: at
+// most 2 + 10 + 1 + 16 bytes. Both ends make it, so that neither need believe the other.
+func AccountName(p access.Person, tag access.Tag) string {
+	slug := []byte(strings.ToLower(string(p)))
+	slug = slug[:min(len(slug), slugLen)]
+	for i, c := range slug {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			slug[i] = '_'
+		}
+	}
+	return AccountPrefix + string(slug) + "-" + string(tag[ulidLen+1:])
+}
+
 // rightPattern is ValidCommand for documents.
 const (
 	rightPattern = `/[A-Za-z0-9_./+-]*[A-Za-z0-9_+-]( [A-Za-z0-9_./+@%=-]+[A-Za-z0-9_./+@%=:-]*)*`

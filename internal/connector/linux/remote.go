@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +66,7 @@ type Remote struct {
 	typ          string
 	schema       func() access.Schema
 	capabilities func() connector.Capabilities
+	made         func(access.Person, access.Tag) string // the name of a made account; nil for connectors with names of their own
 }
 
 // New makes the connector.
@@ -79,7 +81,7 @@ func New(c Config) (*Remote, error) {
 	if c.Distrust == nil {
 		c.Distrust = func(string, error) {}
 	}
-	return &Remote{Config: c, recipient: r, typ: Type, schema: Schema, capabilities: Capabilities}, nil
+	return &Remote{Config: c, recipient: r, typ: Type, schema: Schema, capabilities: Capabilities, made: AccountName}, nil
 }
 
 // NewFor makes the connector for agents that run another one than linux's: the suite
@@ -87,7 +89,7 @@ func New(c Config) (*Remote, error) {
 func NewFor(c Config, like connector.Connector) (*Remote, error) {
 	r, err := New(c)
 	if err == nil {
-		r.typ, r.schema, r.capabilities = like.Type(), like.Schema, like.Capabilities
+		r.typ, r.schema, r.capabilities, r.made = like.Type(), like.Schema, like.Capabilities, nil
 	}
 	return r, err
 }
@@ -228,12 +230,35 @@ func (r *Remote) Provision(ctx context.Context, t connector.Target, o connector.
 		}
 		return connector.Receipt{}, &connector.Error{Message: "the agent of the host failed", Cause: err}
 	}
+	if err := r.checkAccount(o, a.Receipt.Account); err != nil {
+		r.Distrust(t.Connection.Address, err)
+		return connector.Receipt{}, &connector.Error{Message: err.Message, Next: err.Next, Cause: err}
+	}
 	secret, err := r.recipient.Open(a.ID, a.Receipt.Sealed)
 	if err != nil {
 		r.Distrust(t.Connection.Address, err)
 		return connector.Receipt{}, &connector.Error{Message: "the credential that the agent sent does not open", Cause: err}
 	}
 	return connector.Receipt{Account: a.Receipt.Account, Creation: a.Receipt.Creation, Credential: secret}, nil
+}
+
+// checkAccount holds the account of a receipt against the order. Programs on people's
+// machines are told it, by an agent that need not be honest any more: it is the account
+// that was ordered, or no account.
+func (r *Remote) checkAccount(o connector.Order, said string) *access.Error {
+	if r.made == nil {
+		return nil
+	}
+	want := o.Account
+	if want == "" && o.Mechanism == access.Account && ValidTag(o.Tag) {
+		want = r.made(o.Person, o.Tag)
+	}
+	if ValidName(said) && said == want {
+		return nil
+	}
+	return access.Fail(access.Denied, "other-account", "the agent says that it lent another account than was ordered").
+		Because("it says " + strconv.Quote(said[:min(len(said), 64)])).
+		Try("look at the host, and take the agent away if it is not to be trusted: stint admin host revoke")
 }
 
 // Revoke makes the credentials useless.

@@ -28,23 +28,9 @@ import (
 // gone through and nothing runs as it: what an account left in /tmp is not the next
 // one's.
 const (
-	accountPrefix = "s-"
-	slugLen       = 10
-	firstUID      = 70000 // between those of distributions and those of containers, systemd's UIDS-GIDS
-	lastUID       = 99999
+	firstUID = 70000 // between those of distributions and those of containers, systemd's UIDS-GIDS
+	lastUID  = 99999
 )
-
-// accountName is the name of the account of one order: at most 2 + 10 + 1 + 16 bytes.
-func accountName(p access.Person, tag access.Tag) string {
-	slug := []byte(strings.ToLower(string(p)))
-	slug = slug[:min(len(slug), slugLen)]
-	for i, c := range slug {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			slug[i] = '_'
-		}
-	}
-	return accountPrefix + string(slug) + "-" + macOf(tag)
-}
 
 func macOf(tag access.Tag) string { return string(tag[len(tag)-16:]) }
 
@@ -53,7 +39,7 @@ func macOf(tag access.Tag) string { return string(tag[len(tag)-16:]) }
 func accountTag(a account) (access.Tag, bool) {
 	comment, _, _ := strings.Cut(a.gecos, ",") // people may fill in what follows, chfn(1)
 	tag, ok := linux.PrincipalTag(comment)
-	return tag, ok && strings.HasPrefix(a.name, accountPrefix) && strings.HasSuffix(a.name, "-"+macOf(tag))
+	return tag, ok && strings.HasPrefix(a.name, linux.AccountPrefix) && strings.HasSuffix(a.name, "-"+macOf(tag))
 }
 
 // made finds an order's account. foreign says that something else has its name, or its

@@ -44,7 +44,7 @@ func (s *subject) read() error {
 		return err
 	}
 	if o.Mechanism == access.Account && s.login == "" {
-		s.login = accountName(o.Person, o.Tag)
+		s.login = linux.AccountName(o.Person, o.Tag)
 	}
 	if o.Mechanism == access.Account && !strings.HasSuffix(s.login, "-"+macOf(o.Tag)) {
 		return access.Fail(access.Invalid, "bad-account", "the account's name does not carry the order's tag")

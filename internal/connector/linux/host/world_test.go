@@ -149,7 +149,7 @@ func (w *world) close() {
 	}
 	as, _ := w.c.accounts()
 	for _, a := range as {
-		if _, ours := accountTag(a); ours || strings.HasPrefix(a.name, accountPrefix) {
+		if _, ours := accountTag(a); ours || strings.HasPrefix(a.name, linux.AccountPrefix) {
 			_ = w.c.endAccount(ctx, a.name, a.uid)
 			_ = exec.Command("userdel", "--force", a.name).Run()
 		}
