@@ -343,7 +343,7 @@ func (c *Connector) removeHome(ctx context.Context, s *subject, a account) error
 // spools belong to the account alone; jobs elsewhere are residue, and told as such.
 func (c *Connector) removeJobs(a account) error {
 	for _, path := range []string{"cron/crontabs/" + a.name, "cron/" + a.name} {
-		if err := os.Remove(filepath.Join(c.Spool, path)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		if err := removeJob(filepath.Join(c.Spool, path)); err != nil {
 			return err
 		}
 	}
@@ -356,16 +356,29 @@ func (c *Connector) removeJobs(a account) error {
 			path := filepath.Join(c.Spool, dir, e.Name())
 			var st unix.Stat_t
 			if unix.Lstat(path, &st) == nil && int(st.Uid) == a.uid && st.Mode&unix.S_IFMT == unix.S_IFREG {
-				if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				if err := removeJob(path); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	for _, path := range []string{"/var/lib/systemd/linger/" + a.name, "/var/mail/" + a.name} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		if err := removeJob(path); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// removeJob takes a file away that may well not be there. It looks first: where the
+// folder cannot be written, removing nothing is an error too.
+func removeJob(path string) error {
+	absent := func(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
+	if _, err := os.Lstat(path); absent(err) {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !absent(err) {
+		return err
 	}
 	return nil
 }
