@@ -132,41 +132,71 @@ func (c *Connector) mayElevate(s *subject) (a account, as int, err error) {
 	}
 	for _, text := range s.order.Rights {
 		path, _, _ := strings.Cut(text, " ")
-		if err := checkProgram(path); err != nil {
+		if err := CheckProgram(path); err != nil {
 			return a, 0, err
 		}
 	}
 	return a, target.uid, nil
 }
 
-// checkProgram refuses a program that others than root can change, or a folder on the
-// way to it that they can.
-func checkProgram(path string) error {
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
+// mostLinks is how many links lead to one program at most, path_resolution(7).
+const mostLinks = 40
+
+// CheckProgram refuses a program that others than root can change, or a folder or a link
+// on the way to it that they can: the path is written down, and followed again each time.
+func CheckProgram(path string) error {
+	if !filepath.IsAbs(path) {
+		return access.Fail(access.Invalid, "no-program", path+" is no path of a program")
+	}
+	here, names, links := "/", strings.Split(path, "/"), 0
+	st, err := rootsAlone(path, here)
+	for ; err == nil && len(names) > 0; names = names[1:] {
+		switch names[0] {
+		case "", ".":
+			continue
+		case "..":
+			here = filepath.Dir(here) // it is no link
+			continue
+		}
+		next := filepath.Join(here, names[0])
+		if st, err = rootsAlone(path, next); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			here = next
+			continue
+		}
+		if links++; links > mostLinks {
+			return access.Fail(access.Invalid, "no-program", path+" leads through too many links")
+		}
+		to, e := os.Readlink(next)
+		if filepath.IsAbs(to) {
+			here = "/"
+		}
+		names, err = append([]string{""}, append(strings.Split(to, "/"), names[1:]...)...), e
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return access.Fail(access.NotFound, "no-such-command", "there is no program "+path+" on the host")
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0:
+		return access.Fail(access.Invalid, "no-program", path+" is not a program")
 	}
-	for p, first := real, true; ; p, first = filepath.Dir(p), false {
-		var st unix.Stat_t
-		if err := unix.Stat(p, &st); err != nil {
-			return &fs.PathError{Op: "look at", Path: p, Err: err}
-		}
-		sticky := !first && st.Mode&unix.S_ISVTX != 0
-		switch {
-		case first && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0):
-			return access.Fail(access.Invalid, "no-program", path+" is not a program")
-		case st.Uid != 0, st.Mode&0o022 != 0 && !sticky:
-			return access.Fail(access.Denied, "loose-program", path+" can be changed by others than root").
-				Because(fmt.Sprintf("%s belongs to uid %d with mode %04o", p, st.Uid, st.Mode&0o7777)).
-				Try("on the host: chown root " + p + " && chmod go-w " + p)
-		}
-		if p == filepath.Dir(p) {
-			return nil
-		}
+	return nil
+}
+
+// rootsAlone looks at one part of the way to a program: what is not root's, or what others
+// may write, is refused. In a sticky folder nobody else moves what is root's.
+func rootsAlone(program, part string) (st unix.Stat_t, err error) {
+	if err := unix.Lstat(part, &st); err != nil {
+		return st, &fs.PathError{Op: "look at", Path: part, Err: err}
 	}
+	form := st.Mode & unix.S_IFMT
+	sticky := form == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0
+	if st.Uid != 0 || form != unix.S_IFLNK && st.Mode&0o022 != 0 && !sticky {
+		return st, access.Fail(access.Denied, "loose-program", program+" can be changed by others than root").
+			Because(fmt.Sprintf("%s belongs to uid %d with mode %04o", part, st.Uid, st.Mode&0o7777)).
+			Try("on the host: chown --no-dereference root " + part + " && chmod go-w " + part)
+	}
+	return st, nil
 }
 
 func (c *Connector) observeElevate(s *subject) (connector.Before, error) {

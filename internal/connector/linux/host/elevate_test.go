@@ -297,3 +297,41 @@ func FuzzRule(f *testing.F) {
 		}
 	})
 }
+
+// TestProgramsThroughLinks: a link that somebody else can turn leads to whatever they
+// want, wherever it leads to now.
+func TestProgramsThroughLinks(t *testing.T) {
+	base, err := os.MkdirTemp("/srv", "links-")
+	must(t, err)
+	must(t, os.Chmod(base, 0o755))
+	at := func(name string) string { return filepath.Join(base, name) }
+	folder := func(name string, mode os.FileMode, uid int) {
+		must(t, os.Mkdir(at(name), 0o755))
+		must(t, os.Chmod(at(name), mode))
+		must(t, os.Chown(at(name), uid, 0))
+	}
+	folder("ours", 0o755, 0)
+	folder("theirs", 0o755, 4711)
+	folder("open", 0o777, 0)
+	folder("sticky", 0o777|os.ModeSticky, 0)
+	for _, dir := range []string{"ours", "theirs", "open", "sticky"} {
+		must(t, os.Symlink("/usr/bin/id", at(dir+"/id")))
+	}
+	must(t, os.Symlink("../ours/id", at("sticky/up")))
+	must(t, os.Symlink("/usr/bin/id", at("sticky/turned")))
+	must(t, os.Lchown(at("sticky/turned"), 4711, 0))
+	must(t, os.Symlink(at("theirs"), at("ours/bin")))
+	must(t, os.Symlink(at("theirs/id"), at("ours/far")))
+	must(t, os.Symlink("round", at("ours/round")))
+	must(t, os.Symlink("nowhere", at("ours/dead")))
+	for path, want := range map[string]access.Kind{
+		"/usr/bin/id": 0, "/bin/id": 0, at("ours/id"): 0, at("sticky/id"): 0, at("sticky/up"): 0,
+		at("theirs/id"): access.Denied, at("open/id"): access.Denied, at("sticky/turned"): access.Denied, at("ours/bin/id"): access.Denied, at("ours/far"): access.Denied,
+		base + "/ours/bin/../ours/id": access.Denied, at("ours/round"): access.Invalid, at("ours"): access.Invalid, "/": access.Invalid, "id": access.Invalid,
+		"/etc/passwd": access.Invalid, at("ours/dead"): access.NotFound, at("ours/none"): access.NotFound,
+	} {
+		if err := CheckProgram(path); (err == nil) != (want == 0) || err != nil && access.KindOf(err) != want {
+			t.Errorf("%s: %v, want kind %v", path, err, want)
+		}
+	}
+}
