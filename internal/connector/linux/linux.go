@@ -35,7 +35,7 @@ func Schema() access.Schema {
 			"sourceAddress": {Doc: "where sessions may come from; without it, from anywhere", Many: true,
 				Pattern: addressPattern, Form: "an address, or a network like 10.0.0.0/8"},
 			"forceCommand": {Doc: "the one command that a session runs, whatever was asked for; without it, what the person wants",
-				Pattern: commandPattern, Form: "one line that does not end in a backslash"},
+				Pattern: commandPattern, Form: "one line, without #, that does not end in a backslash"},
 			"sessions": {Doc: "what becomes of the account's processes that still act as a group when it leaves it",
 				Values: []string{"end", "keep"}, Default: "end"},
 			"home": {Doc: "what becomes of the home of an account that was made for a grant; archives are kept on the host, in /var/lib/stint-agent/homes",

@@ -30,6 +30,8 @@ func TestOptions(t *testing.T) {
 		{"forceCommand", `a\b`, true},
 		{"forceCommand", `a\`, false},
 		{"forceCommand", "a\nb", false},
+		{"forceCommand", "echo '#1'", false}, // sshd reads no further
+		{"forceCommand", "uptime # now and then", false},
 		{"forceCommand", "a\x00", false},
 		{"forceCommand", "a\x7f", false},
 		{"forceCommand", strings.Repeat("a", 1001), false},

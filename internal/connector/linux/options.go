@@ -35,8 +35,8 @@ const (
 	// An address or a network; netip decides which of these texts are.
 	addressPattern = `[0-9a-fA-F.:]{2,39}(/[0-9]{1,3})?`
 	// In the options of a line sshd reads \" as a quote, so that a backslash before the
-	// closing one would open the text again.
-	commandPattern = `[^\x00-\x1f\x7f]{0,999}[^\x00-\x1f\x7f\\]`
+	// closing one would open the text again. At a # it cuts the line, quoted or not.
+	commandPattern = `[^\x00-\x1f\x7f#]{0,999}[^\x00-\x1f\x7f#\\]`
 )
 
 var shellForm = regexp.MustCompile("^(?:" + shellPattern + ")$")
@@ -82,7 +82,7 @@ func ParseOptions(m map[string]string) (Options, error) {
 	}
 	o.ForceCommand = m["forceCommand"]
 	if !validCommand(o.ForceCommand) {
-		return Options{}, bad("forceCommand", o.ForceCommand, "one line of at most 1000 bytes that does not end in a backslash")
+		return Options{}, bad("forceCommand", o.ForceCommand, "one line of at most 1000 bytes, without #, that does not end in a backslash")
 	}
 	return o, nil
 }
@@ -105,7 +105,7 @@ func validCommand(text string) bool {
 	if len(text) > 1000 || strings.HasSuffix(text, `\`) {
 		return false
 	}
-	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
+	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == '#' })
 }
 
 func items(text string) []string {
