@@ -10,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/connector/linux/host"
 	"stint/internal/wholefile"
 )
 
@@ -113,9 +116,85 @@ func put(path string, text []byte, mode fs.FileMode) error {
 	})
 }
 
+// plainPath is a path that a line of PAM's takes as it is.
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9_./+-]+$`)
+
+// mayBeHook refuses to have every log-in call a program that others than root can change:
+// it is run as root.
+func mayBeHook(program string) error {
+	if !plainPath.MatchString(program) {
+		return access.Fail(access.Invalid, "bad-path", "PAM cannot call "+strconv.Quote(program)).
+			Because("its path has marks that a line of PAM's does not carry").Try("put stint-agent into /usr/bin, and enrol with that one")
+	}
+	if err := host.CheckProgram(program); err != nil {
+		return access.Fail(access.Denied, "loose-program", "sshd would call "+program+" as root at every log-in, and it is not safe").
+			Because(err.Error()).Try("put stint-agent into /usr/bin, as root's and writable by nobody else, and enrol with that one")
+	}
+	return nil
+}
+
+// mayHaveHook refuses where sshd's PAM service has no file: one with our lines alone would
+// let everybody in, or nobody.
+func mayHaveHook(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return access.Fail(access.NotFound, "no-pam", "there is no "+path).Because("sshd asks PAM by it, and Stint adds two lines to what is there").
+			Try("install openssh-server from the distribution, or enrol with --no-sshd and set PAM up by other means")
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return access.Fail(access.Invalid, "no-pam", path+" is not a file").Try("make it one, or enrol with --no-sshd")
+	}
+	return nil
+}
+
+// mayChange refuses settings of sshd's that ours would turn off without a word: effective
+// is what sshd -T prints.
+func mayChange(effective string) error {
+	ours := map[string][]string{}
+	for line := range strings.Lines(settings) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], "/") {
+			ours[strings.ToLower(f[0])] = f
+		}
+	}
+	for line := range strings.Lines(effective) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if f, is := ours[name]; is && value != "none" && value != "" && value != f[1] {
+			return access.Fail(access.Conflict, "sshd-settings", "sshd is set to "+f[0]+" "+value).
+				Because("the setting for Stint, " + f[1] + ", would take its place, and what logs in by it now would not any more").
+				Try("take that line away where nobody logs in by it any more; or enrol with --no-sshd and put both into one file yourself")
+		}
+	}
+	return nil
+}
+
+// checkFirst says why sshd may not be set up here; nothing is changed.
+func checkFirst(ctx context.Context) error {
+	if err := mayBeHook(program); err != nil {
+		return err
+	}
+	if err := mayHaveHook(pamFile); err != nil {
+		return err
+	}
+	if err := checkSSHD(ctx); err != nil { // as it is; what it prints otherwise says nothing
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	effective, err := exec.CommandContext(ctx, sshd, "-T").Output()
+	if err != nil {
+		return access.Fail(access.Unavailable, "sshd", "sshd does not say how it is set").Because(err.Error()).Try("see what it says with " + sshd + " -T")
+	}
+	return mayChange(string(effective))
+}
+
 // setUpSSHD writes what sshd and PAM need, and has sshd check it. What does not pass is
 // put back as it was; so it is by undo.
 func setUpSSHD(ctx context.Context, c *api.Client) (undo func() error, err error) {
+	if err := checkFirst(ctx); err != nil {
+		return nil, err
+	}
 	keys, err := authorities(ctx, c)
 	if err != nil {
 		return nil, err
