@@ -139,6 +139,9 @@ func AnswerID(text Sealed) (string, error) {
 	if err := strictly(content, &a); err != nil {
 		return "", err
 	}
+	if !validID(a.ID) {
+		return "", malformed("the id of its call is none")
+	}
 	return a.ID, nil
 }
 

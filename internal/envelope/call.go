@@ -108,6 +108,12 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// validID reports whether NewID makes such an id.
+func validID(id string) bool {
+	raw, err := hex.DecodeString(id)
+	return err == nil && len(raw) == idBytes && hex.EncodeToString(raw) == id
+}
+
 // Seal signs the call.
 func (c Call) Seal(s Signer) (Sealed, error) {
 	c.Version = version
@@ -133,11 +139,10 @@ func OpenCall(text Sealed, trusted ...ed25519.PublicKey) (Call, error) {
 
 // check holds a call against the bounds.
 func (c Call) check() error {
-	raw, err := hex.DecodeString(c.ID)
 	switch {
 	case c.Version != version:
 		return malformed("it is of another version")
-	case err != nil || len(raw) != idBytes || hex.EncodeToString(raw) != c.ID:
+	case !validID(c.ID):
 		return malformed("its id is not 128 bits in hex")
 	case !slices.Contains(methods, c.Method):
 		return malformed("its method is not known")

@@ -162,6 +162,12 @@ func TestAnswer(t *testing.T) {
 	if id, err := AnswerID(text); err != nil || id != c.ID {
 		t.Errorf("its id is %q, %v", id, err)
 	}
+	for _, id := range []string{"", "a", strings.Repeat("g", 32), strings.ToUpper(c.ID[:31] + "f"), c.ID + "0", c.ID[:31] + "\n", strings.Repeat("0", 1<<20)} {
+		forged := must(Answer{ID: id, Host: c.Host, At: noon}.Seal(sent, agent))
+		if got, err := AnswerID(forged); err == nil {
+			t.Errorf("%.40q is taken for the id of a call", got)
+		}
+	}
 	again := c
 	again.ID = NewID()
 	resent := must(again.Seal(orders))

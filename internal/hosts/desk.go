@@ -263,6 +263,20 @@ func (d *Desk) collect(ctx context.Context) {
 	for id, text := range found {
 		d.deliver(want[id], id, text)
 	}
+	if len(found) == 0 {
+		return
+	}
+	// They take the place of others; what is not dropped now is pruned later.
+	if err := d.store.Update(ctx, func(tx Tx) error {
+		for id := range found {
+			if _, err := tx.DropHostCall(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		d.log.Debug("answers that were fetched are not dropped", "error", err)
+	}
 }
 
 // Waiting is how many calls wait for an answer here, and how many agents ask here.

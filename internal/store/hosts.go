@@ -109,9 +109,27 @@ func scanHostCall(row row) (access.HostCall, error) {
 	return c, err
 }
 
+// What an agent may leave here, of answers to calls that are not here: a call that a
+// replica handed over itself never was, so that an agent can claim that there was one.
+const (
+	answersAtMost     = 256
+	answerBytesAtMost = 16 << 20
+)
+
 // AnswerHostCall leaves an answer for the replica that waits for it. The first counts,
-// and only the host's own.
+// and only the host's own. Of a host that leaves too many, no more are taken until they
+// are fetched or pruned.
 func (tx *Tx) AnswerHostCall(host, id, answer string) error {
+	var count, bytes int64
+	if err := tx.each("SELECT COUNT(*), COALESCE(SUM(LENGTH(answer)), 0) FROM host_calls WHERE host = $1 AND call = '' AND id <> $2", []any{host, id}, func(row row) error {
+		return row.Scan(&count, &bytes)
+	}); err != nil {
+		return err
+	}
+	if count >= answersAtMost || bytes+int64(len(answer)) > answerBytesAtMost {
+		_, err := tx.exec("UPDATE host_calls SET answer = $3 WHERE id = $1 AND host = $2 AND answer IS NULL", id, host, answer)
+		return err
+	}
 	_, err := tx.exec(`INSERT INTO host_calls (id, host, call, ends, due_at, taken, answer) VALUES ($1, $2, '', FALSE, $3, TRUE, $4)
 		ON CONFLICT (id) DO UPDATE SET answer = excluded.answer WHERE host_calls.host = excluded.host AND host_calls.answer IS NULL`,
 		id, host, tx.now.UnixMilli(), answer)

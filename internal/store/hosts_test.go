@@ -5,6 +5,8 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,5 +137,25 @@ func TestHostCalls(t *testing.T) {
 		if got := take("h2", 5, 5); got != "" {
 			t.Errorf("took what was dropped: %q", got)
 		}
+		// An agent that answers what nobody asked fills its own place, and no more; calls
+		// that were asked are answered all the same.
+		update(t, s, func(tx *store.Tx) error {
+			err := tx.PutHostCall(access.HostCall{ID: "asked", Host: "h3", Call: "A", DueAt: tx.Now().Add(time.Minute)})
+			for i := range 300 {
+				err = errors.Join(err, tx.AnswerHostCall("h3", fmt.Sprint("made-up-", i), "x"))
+			}
+			return errors.Join(err, tx.AnswerHostCall("h3", "asked", "yes"), tx.AnswerHostCall("h4", "late", "yes"), tx.AnswerHostCall("h4", "huge", strings.Repeat("x", 16<<20)))
+		})
+		view(t, s, func(tx *store.Tx) error {
+			all := map[string]string{"asked": "h3", "late": "h4", "huge": "h4"}
+			for i := range 300 {
+				all[fmt.Sprint("made-up-", i)] = "h3"
+			}
+			got, err := tx.HostAnswers(all)
+			if err != nil || len(got) != 258 || got["asked"] != "yes" || got["late"] != "yes" || got["huge"] != "" {
+				t.Errorf("%d answers are there, %v", len(got), err)
+			}
+			return nil
+		})
 	})
 }
