@@ -50,12 +50,12 @@ var ofHomes = []struct{ kind, pattern string }{
 // Fingerprint lists what carries power on the host. It only reads.
 func (c *Connector) Fingerprint(ctx context.Context, _ connector.Target) ([]byte, error) {
 	f := reading{linux.Fingerprint{Rooted: map[string]string{}, Lines: []linux.Trail{}}}
-	err := c.locked(ctx, shared, func() error {
-		v, err := c.view()
-		if err != nil {
+	var v *view
+	err := c.locked(ctx, shared, func() (err error) {
+		if v, err = c.view(); err != nil {
 			return err
 		}
-		c.readWatched(&f, v)
+		f.standing(v)
 		if err := readProcesses(&f); err != nil {
 			return err
 		}
@@ -64,11 +64,18 @@ func (c *Connector) Fingerprint(ctx context.Context, _ connector.Target) ([]byte
 	if err != nil {
 		return nil, access.Fail(access.Unavailable, "host-unreadable", "what carries power on the host cannot be read").Because(said(err)).Wrap(err)
 	}
-	for _, root := range c.Walk { // this takes its time, and not the lock
+	// The rest takes its time, which people can make long, and not the lock.
+	c.readWatched(ctx, &f)
+	for _, a := range v.accounts {
+		if strings.HasPrefix(a.home, "/") && a.home != "/" {
+			f.home(ctx, a)
+		}
+	}
+	for _, root := range c.Walk {
 		f.walk(ctx, root)
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("look for programs with powers of their own: %w", ctx.Err())
+		return nil, fmt.Errorf("look for what carries power on the host: %w", ctx.Err())
 	}
 	f.Sort()
 	return json.Marshal(f.Fingerprint)
@@ -77,34 +84,29 @@ func (c *Connector) Fingerprint(ctx context.Context, _ connector.Target) ([]byte
 // reading is a fingerprint that is being taken.
 type reading struct{ linux.Fingerprint }
 
-func (c *Connector) readWatched(f *reading, v *view) {
-	ours := map[string]bool{}
-	if es, err := c.rules(); err == nil {
-		for _, a := range es {
-			ours[c.sudoersFile(a.Tag)] = true
-		}
-	}
-	add := func(kind, pattern, of string) {
-		paths, err := filepath.Glob(pattern)
+// readWatched adds the files that are root's to change.
+func (c *Connector) readWatched(ctx context.Context, f *reading) {
+	for _, w := range c.watched() {
+		paths, err := filepath.Glob(w.pattern)
 		if err != nil {
-			f.Gaps = append(f.Gaps, pattern)
+			f.Gaps = append(f.Gaps, w.pattern)
 		}
 		for _, path := range paths {
-			if !ours[path] {
-				f.file(kind, path, of)
+			if ctx.Err() != nil {
+				return
 			}
+			if tag, ok := linux.PrincipalTag(filepath.Base(path)); ok && path == c.sudoersFile(tag) {
+				continue // an order's
+			}
+			f.file(w.kind, path)
 		}
 	}
-	for _, w := range c.watched() {
-		add(w.kind, w.pattern, "")
-	}
+}
+
+// standing adds the accounts, and the memberships that are not Stint's.
+func (f *reading) standing(v *view) {
 	for _, a := range v.accounts {
 		f.Lines = append(f.Lines, linux.Trail{Kind: linux.TrailAccount, Path: a.name, Key: strconv.Itoa(a.uid), UID: 0})
-		for _, w := range ofHomes {
-			if strings.HasPrefix(a.home, "/") && a.home != "/" {
-				add(w.kind, filepath.Join(globQuote.Replace(a.home), w.pattern), a.name)
-			}
-		}
 	}
 	for _, g := range v.groups {
 		for _, m := range g.members {
@@ -116,11 +118,9 @@ func (c *Connector) readWatched(f *reading, v *view) {
 	}
 }
 
-var globQuote = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`)
-
 // file adds one file, a link, or a folder by its name. What cannot be read is told by what
 // can be seen of it.
-func (f *reading) file(kind, path, of string) {
+func (f *reading) file(kind, path string) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		if !errors.Is(err, unix.ENOENT) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"stint/internal/access"
 	"stint/internal/connector"
 	"stint/internal/connector/linux"
@@ -186,6 +188,61 @@ func TestSurveyFinds(t *testing.T) {
 		}
 	}
 	w.end(elevated)
+}
+
+// TestHostileHomes: what people put into their homes is read without waiting for it, and
+// where it is not all read the print says so.
+func TestHostileHomes(t *testing.T) {
+	for name, x := range map[string]struct {
+		make func(home string)
+		gap  string // "" where nothing is missed
+	}{
+		"plain":           {func(home string) { must(t, os.WriteFile(home+"/.profile", []byte("x"), 0o644)) }, ""},
+		"a pipe":          {func(home string) { must(t, unix.Mkfifo(home+"/.bashrc", 0o666)) }, ""},
+		"a link":          {func(home string) { must(t, os.Symlink("/dev/zero", home+"/.zshrc")) }, ""},
+		"a linked folder": {func(home string) { must(t, os.Symlink("/proc/self/fd", home+"/.config")) }, "/.config/"},
+		"a link within": {func(home string) {
+			must(t, os.MkdirAll(home+"/dots/autostart", 0o755))
+			must(t, os.WriteFile(home+"/dots/autostart/x", nil, 0o644))
+			must(t, os.Symlink("dots", home+"/.config"))
+		}, ""},
+		"a folder of keys": {func(home string) { must(t, os.MkdirAll(home+"/.ssh/authorized_keys", 0o700)) }, ""},
+		"many files": {func(home string) {
+			must(t, os.MkdirAll(home+"/.config/autostart", 0o755))
+			for i := range homeFiles + 1 {
+				must(t, os.WriteFile(home+"/.config/autostart/"+strconv.Itoa(i), nil, 0o644))
+			}
+		}, ": more than is looked at"},
+		"a large file": {func(home string) {
+			must(t, os.WriteFile(home+"/.zshenv", nil, 0o644))
+			must(t, os.Truncate(home+"/.zshenv", homeBytes+1))
+		}, ": more than is looked at"},
+		"another file system": {func(home string) {
+			must(t, os.Mkdir(home+"/.ssh", 0o755))
+			must(t, unix.Mount("tmpfs", home+"/.ssh", "tmpfs", 0, ""))
+			t.Cleanup(func() { must(t, unix.Unmount(home+"/.ssh", 0)) })
+		}, "/.ssh/"},
+	} {
+		home := t.TempDir()
+		x.make(home)
+		var f reading
+		f.home(t.Context(), account{name: "mira", home: home})
+		told := strings.Join(f.Gaps, "\n")
+		if (told == "") != (x.gap == "") || !strings.Contains(told, home+x.gap) && x.gap != "" {
+			t.Errorf("%s: the gaps are %q, want one with %q", name, told, x.gap)
+		}
+		if wants := !strings.Contains(name, "folder") && x.gap == ""; wants != (len(f.Lines) == 1) {
+			t.Errorf("%s: got %+v", name, f.Lines)
+		}
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	home := t.TempDir()
+	must(t, os.WriteFile(home+"/.profile", nil, 0o644))
+	var f reading
+	if f.home(over, account{name: "mira", home: home}); len(f.Lines) != 0 {
+		t.Errorf("read after the end: %+v", f.Lines)
+	}
 }
 
 // FuzzFingerprint: whatever a store gives back, comparing it ends in an answer or an error.
