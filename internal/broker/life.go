@@ -145,7 +145,7 @@ func (b *Broker) inherit(ctx context.Context) error {
 			return err
 		}
 		for i := range es {
-			es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay))
+			es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay)).AwaitLost()
 		}
 		return tx.SaveEntitlements(es...)
 	})

@@ -68,6 +68,8 @@ func (a *ask) endTask() {
 			}
 		}
 	}
+	w.saying[a.errand()]++
+	defer func() { w.saying[a.errand()]-- }()
 	err, _ := by.call(func(ctx context.Context, r *replica) error {
 		_, _, err := r.EndTask(ctx, caller1(a.who), access.PrincipalID("agent:"+a.agent), a.task, "done")
 		return err
@@ -82,6 +84,14 @@ func (a *ask) endTask() {
 		}
 	}
 }
+
+// errand is an agent's task, whoever asks for it.
+type errand struct {
+	agent string
+	task  access.TaskID
+}
+
+func (a *ask) errand() errand { return errand{a.agent, a.task} }
 
 // outlived counts what a disabled human's agents had until then.
 func (w *world) outlived(who string) {

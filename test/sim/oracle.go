@@ -57,13 +57,16 @@ type oracle struct {
 	reported map[access.EntitlementID]bool
 	alarmed  map[access.GrantID]bool    // break-glass access that everybody was told of
 	strays   map[access.Place]time.Time // when something last landed later than the contract allows
-	changes  int64
-	asked    int // requests that the list knows of
-	looked   time.Time
-	deep     time.Time
-	tracked  []tracked
-	first    map[string]time.Time
-	numbers  map[access.RequestID]int
+	// setBack has the end to which a call that landed later than the contract allows set
+	// the target's own back.
+	setBack map[access.EntitlementID]time.Time
+	changes int64
+	asked   int // requests that the list knows of
+	looked  time.Time
+	deep    time.Time
+	tracked []tracked
+	first   map[string]time.Time
+	numbers map[access.RequestID]int
 }
 
 // moved is a change of a grant's end. It is unheard where the process that made it
@@ -87,7 +90,7 @@ type tracked struct {
 func (o *oracle) begin(w *world) {
 	*o = oracle{w: w, disturbed: map[access.Place]time.Time{}, versions: map[string]int64{}, last: map[string]access.EventType{}, shows: map[string]int{},
 		expiry: map[access.GrantID]time.Time{}, moved: map[access.GrantID]moved{}, owners: map[access.EntitlementID][]*ask{}, doubted: map[access.EntitlementID]bool{},
-		strays: map[access.Place]time.Time{}, taken: map[string]time.Time{}, reported: map[access.EntitlementID]bool{}, alarmed: map[access.GrantID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
+		strays: map[access.Place]time.Time{}, setBack: map[access.EntitlementID]time.Time{}, taken: map[string]time.Time{}, reported: map[access.EntitlementID]bool{}, alarmed: map[access.GrantID]bool{}, first: map[string]time.Time{}, numbers: map[access.RequestID]int{}}
 }
 
 // look is called after every step.
@@ -382,6 +385,27 @@ func (o *oracle) strayed(detail string) {
 
 func (o *oracle) stray(p access.Place, t time.Time) { o.strays[p] = t }
 
+// setsBack is told of a call that lands later than the contract allows, just before.
+func (o *oracle) setsBack(q connector.Order) {
+	for _, p := range o.w.targets.Privileges() {
+		if id, ok := o.w.entitlementOf(p.Place, p.Tag); ok && id == q.Entitlement && q.ExpiresAt.Before(p.Ends) {
+			o.setBack[id] = q.ExpiresAt
+		}
+	}
+}
+
+// endsByStray reports whether what is there is out of use only because a call that
+// landed later than any connector may be set the target's own end back to the one that it
+// was sent with. Nobody waits for such a call, and it takes away and gives nothing.
+func (o *oracle) endsByStray(p simtarget.Privilege) bool {
+	id, ok := o.w.entitlementOf(p.Place, p.Tag)
+	if !ok || p.Usable {
+		return false
+	}
+	end, strayed := o.setBack[id]
+	return strayed && p.Ends.Equal(end) && !end.After(o.w.now())
+}
+
 // known reports whether a row stands behind a privilege.
 func (o *oracle) known(p simtarget.Privilege) bool {
 	id, ok := o.w.entitlementOf(p.Place, p.Tag)
@@ -511,6 +535,9 @@ func (o *oracle) promises(now time.Time) {
 	w := o.w
 	have := map[string]bool{}
 	for _, p := range w.targets.Privileges() {
+		if o.endsByStray(p) {
+			have[string(p.Place)+" "+p.Account+" "+p.Right] = true
+		}
 		if p.Usable || o.slack > 0 { // where the clock of the store was set back, the target ends access before it
 			have[string(p.Place)+" "+p.Account+" "+p.Right] = true
 		}

@@ -186,6 +186,9 @@ func (w *world) anyAsk() *ask {
 func (w *world) ask(a *ask) *ask {
 	a.w, a.n = w, len(w.asks)
 	a.rng = rand.New(rand.NewPCG(w.seed, uint64(5000+a.n)))
+	// Who is saying that the task is done may be heard after this one: by a replica that
+	// wakes, or the next time they say it.
+	a.returning = a.agent != "" && w.saying[a.errand()] > 0
 	w.asks = append(w.asks, a)
 	w.people.Go(a.live)
 	return a

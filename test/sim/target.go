@@ -196,6 +196,9 @@ func (x targetSeam) Provision(ctx context.Context, t connector.Target, o connect
 		op = "rotate"
 	}
 	h, _ := x.call(ctx, op, t.Connection, about(o), 1, func(int) {
+		if until, ok := ctx.Deadline(); ok && x.r.w.now().After(until.Add(connector.Late)) {
+			x.r.w.oracle.setsBack(o)
+		}
 		r, err = x.base.Provision(context.Background(), t, o)
 		x.r.w.made(t.Connection.Place(), o, r, err)
 	})

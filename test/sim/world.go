@@ -63,6 +63,7 @@ type world struct {
 	storeBack time.Time // the store is away until then
 	back      map[access.Place]time.Time
 	listed    map[access.Place][]connector.Artefact
+	saying    map[errand]int // how many are saying now that a task is done
 
 	mu     sync.Mutex // people's goroutines and the scheduler's
 	counts map[string]int64
@@ -85,7 +86,7 @@ var sets = shelf.New(32)
 
 func newWorld(seed uint64) *world {
 	w := &world{sched: newSched(seed), seed: seed, counts: map[string]int64{}, tagger: newTagger(fmt.Sprint("tag key of ", seed)),
-		desk: &desk{tickets: map[string]*ticket{}}, back: map[access.Place]time.Time{}, listed: map[access.Place][]connector.Artefact{}}
+		desk: &desk{tickets: map[string]*ticket{}}, back: map[access.Place]time.Time{}, listed: map[access.Place][]connector.Artefact{}, saying: map[errand]int{}}
 	w.swarm = newSwarm(w.sched)
 	return w
 }
