@@ -266,7 +266,7 @@ func TestHost(t *testing.T) {
 
 // eventually tries until it succeeds, for half a minute.
 func eventually(ctx context.Context, try func() error) (err error) {
-	within, cancel := context.WithTimeout(ctx, 30*time.Second)
+	within, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for within.Err() == nil {
 		if err = try(); err == nil {
