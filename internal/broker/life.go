@@ -145,7 +145,7 @@ func (b *Broker) inherit(ctx context.Context) error {
 			return err
 		}
 		for i := range es {
-			es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay)).AwaitLost()
+			es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay))
 		}
 		return tx.SaveEntitlements(es...)
 	})
