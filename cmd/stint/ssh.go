@@ -181,15 +181,7 @@ func (c *cli) overSSH(ctx context.Context, program, resource string, ask *asking
 	if err != nil {
 		return err
 	}
-	r, err := c.obtain(ctx, conn, resource, ask)
-	if err != nil {
-		return err
-	}
-	files, err := c.certify(ctx, conn, r)
-	if err != nil {
-		return err
-	}
-	login, err := files.login()
+	r, _, login, err := c.certified(ctx, conn, resource, ask)
 	if err != nil {
 		return err
 	}
@@ -206,6 +198,18 @@ func (c *cli) overSSH(ctx context.Context, program, resource string, ask *asking
 	}
 	c.hint("access goes on until " + clock(r.Grant.ExpiresAt.Time, c.now()) + "; give it back with stint end " + printable(r.ID))
 	return ended{code}
+}
+
+// certified obtains access and a certificate for it, and says how to log in by it.
+func (c *cli) certified(ctx context.Context, conn *connection, resource string, ask *asking) (r api.Request, files sshFiles, login sshLogin, err error) {
+	if r, err = c.obtain(ctx, conn, resource, ask); err != nil {
+		return r, files, login, err
+	}
+	if files, err = c.certify(ctx, conn, r); err != nil {
+		return r, files, login, err
+	}
+	login, err = files.login()
+	return r, files, login, err
 }
 
 // hostConnection makes the connection and sees that the resource is a host.

@@ -148,15 +148,7 @@ func (c *cli) prepareHost(ctx context.Context, resource string, ask *asking) err
 		return &api.Error{Kind: api.Denied, Code: "no-access", Message: "you have no access to " + resource,
 			Why: "to ask for it takes a reason in " + whyVariable + ", and --as and --for when the configuration is written", Next: "ask with stint request " + resource + " --as ROLE --for DURATION --why TEXT, and connect again"}
 	}
-	r, err := c.obtain(ctx, conn, resource, ask)
-	if err != nil {
-		return err
-	}
-	files, err := c.certify(ctx, conn, r)
-	if err != nil {
-		return err
-	}
-	login, err := files.login()
+	_, files, login, err := c.certified(ctx, conn, resource, ask)
 	if err != nil {
 		return err
 	}
