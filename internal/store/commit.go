@@ -25,6 +25,7 @@ const (
 	conflict                // not committed, because another was; worth another run
 	lost                    // not committed, because the connection broke
 	taken                   // not committed, because a row is there already
+	held                    // not committed: it was ahead of all others and had to wait for a lock
 )
 
 // update runs fn, with others where it ends access, or alone.
@@ -38,14 +39,16 @@ func (e *postgresEngine) update(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // alone runs fn in transactions of its own until it is committed, refused, or
-// hopeless.
+// hopeless. What ends access has lost in a convoy before, or was held up there.
 func (e *postgresEngine) alone(ctx context.Context, fn func(*Tx) error) error {
-	most := contended
+	most, first := contended, inTurn
 	if _, ends := endsOf(ctx); ends {
-		most = math.MaxInt
+		most, first = math.MaxInt, goAhead
 	}
+	when := first
 	for conflicts, breaks, takes := 0, 0, 0; ; {
-		result, err := e.attempt(ctx, fn)
+		result, err := e.attempt(ctx, when, fn)
+		when = first
 		switch {
 		case result == final || ctx.Err() != nil:
 			return err
@@ -57,6 +60,8 @@ func (e *postgresEngine) alone(ctx context.Context, fn func(*Tx) error) error {
 			if takes++; takes > takenAgain {
 				return err
 			}
+		case result == held:
+			when = noTurn
 		default:
 			if conflicts++; conflicts > most {
 				return err
@@ -83,7 +88,7 @@ func pause(ctx context.Context, conflicts int) bool {
 }
 
 // attempt runs fn once, when it is its turn, and finds out what became of it.
-func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outcome, error) {
+func (e *postgresEngine) attempt(ctx context.Context, when turn, fn func(*Tx) error) (outcome, error) {
 	_, turns := e.pool(ctx)
 	if err := turns.enter(ctx); err != nil {
 		return final, gaveUp(err)
@@ -93,7 +98,7 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outco
 	if err != nil {
 		return final, err
 	}
-	db, at, err := e.begin(ctx, "ISOLATION LEVEL SERIALIZABLE", id)
+	db, at, err := e.begin(ctx, "ISOLATION LEVEL SERIALIZABLE", when, id)
 	if err != nil {
 		return final, err // it has tried every connection
 	}
@@ -109,6 +114,8 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) (outco
 	if err != nil {
 		db.rollback()
 		switch {
+		case db.held:
+			return held, err
 		case db.repeat:
 			return conflict, err
 		case db.lost && tx.err != nil:
@@ -201,7 +208,7 @@ func (e *postgresEngine) number(ctx context.Context, fn func(*Tx) error) (held b
 	if err != nil {
 		return false, err
 	}
-	db, at, err := e.begin(ctx, "ISOLATION LEVEL READ COMMITTED; "+byIndex, id)
+	db, at, err := e.begin(ctx, "ISOLATION LEVEL READ COMMITTED; "+byIndex, noTurn, id)
 	if err != nil {
 		return false, err
 	}

@@ -206,7 +206,11 @@ func (c *convoy) attempt(members []*job, more bool) (all []*job, how fate, apart
 	if err != nil {
 		return members, scattered, nil
 	}
-	db, at, err := e.begin(first.ctx, "ISOLATION LEVEL SERIALIZABLE", id)
+	when := inTurn
+	if !more { // they have lost already
+		when = goAhead
+	}
+	db, at, err := e.begin(first.ctx, "ISOLATION LEVEL SERIALIZABLE", when, id)
 	if err != nil {
 		return members, scattered, nil
 	}

@@ -35,13 +35,19 @@ func main() {
 	store := flag.String("store", "sqlite", "where stintd keeps its state: sqlite or postgres")
 	trials := flag.Int("trials", 50, "how many times to kill it")
 	seed := flag.Uint64("seed", 0, "of the random moments and choices; 0 for another one each time")
-	worlds := flag.Int("worlds", 3, "how many installations are killed side by side")
+	worlds := flag.Int("worlds", 0, "how many installations are killed side by side; 0 for three on sqlite, and one on postgres,\nwhich is three stintd and two database servers: more of them wait for processors, and not for Stint")
 	results := flag.String("evidence", "", "folder for the result, for the assurance report")
 	keep := flag.Bool("keep", false, "leave the state also when nothing is wrong")
 	flag.Parse()
-	if flag.NArg() > 0 || *trials < 1 || *worlds < 1 {
+	if flag.NArg() > 0 || *trials < 1 || *worlds < 0 {
 		fmt.Fprintln(os.Stderr, "chaos: usage: chaos -bin DIR -store sqlite|postgres -trials N -seed N")
 		os.Exit(2)
+	}
+	if *worlds == 0 {
+		*worlds = 3
+		if *store == "postgres" {
+			*worlds = 1
+		}
 	}
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano()) % 1_000_000
