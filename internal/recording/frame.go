@@ -116,6 +116,13 @@ func aeadOf(key []byte) cipher.AEAD {
 }
 
 func (h head) encode() []byte {
+	b := h.body()
+	link := headLink(b)
+	return append(b, link[:]...)
+}
+
+// body is the head before its link.
+func (h head) body() []byte {
 	b := make([]byte, 0, headFixed+len(h.name)+linkSize)
 	b = append(b, magic...)
 	b = append(b, h.id[:]...)
@@ -124,9 +131,7 @@ func (h head) encode() []byte {
 	b = append(b, h.recipient[:]...)
 	b = append(b, h.wrapped[:]...)
 	b = append(b, byte(len(h.name)))
-	b = append(b, h.name...)
-	link := headLink(b)
-	return append(b, link[:]...)
+	return append(b, h.name...)
 }
 
 func headLink(b []byte) Link {

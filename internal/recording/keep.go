@@ -70,11 +70,17 @@ func NewKeep(store Store, trust Trust) *Keep {
 	return &Keep{store, trust}
 }
 
-// Ship moves a recording that ended from the spool: it is put into the store, read back from there byte by byte,
-// and only when it is the same and verifies is it removed from the spool. What fails can be
+// Origin is where a recording is that ended, and is to be kept: a Spool, or an Inbox.
+type Origin interface {
+	OpenFile(name string) (*os.File, error)
+	Remove(name string) error
+}
+
+// Ship moves a recording that ended from where it is: it is put into the store, read back from there byte by byte,
+// and only when it is the same and verifies is it removed there. What fails can be
 // tried again at any time. A recording that does not verify is kept in both places, and
 // the error is a *Damage.
-func (k *Keep) Ship(ctx context.Context, s *Spool, name string) (Report, error) {
+func (k *Keep) Ship(ctx context.Context, s Origin, name string) (Report, error) {
 	failed := func(what string, err error) (Report, error) {
 		return Report{}, fmt.Errorf("move the recording %s: %s: %w", name, what, err)
 	}

@@ -30,8 +30,9 @@ type Writer struct {
 	busy    bool       // the loop, or a goroutine of it, is at what follows
 	ending  State      // Unended: it goes on
 	why     string
-	ended   bool // the final seal is on the disk
-	cut     bool // likewise, but the writer could not go on
+	ended   bool  // the final seal is on the disk
+	cut     bool  // likewise, but the writer could not go on
+	safe    int64 // bytes of the file that are on the disk, or in the log that is: what may be sent elsewhere
 	err     error
 	watches map[*Watch]struct{}
 	changed chan struct{} // closed when durable, ended or err change; nil: nobody waits
@@ -371,7 +372,7 @@ func (w *Writer) flushed(f *flush, err error) {
 	w.mu.Lock()
 	w.busy = false
 	if w.err == nil {
-		w.durable = f.mark
+		w.durable, w.safe = f.mark, w.size
 		w.ended = f.final != Unended
 		switch {
 		case w.ended:
