@@ -344,6 +344,16 @@ func (e Entitlement) AllLandBy(t time.Time) Entitlement {
 	return e
 }
 
+// AwaitLost puts the next call off until those of which nobody heard have landed or never
+// will, where it makes a credential: one that landed after it would put another in its
+// place, which nobody knows. What takes a credential from somebody does not wait.
+func (e Entitlement) AwaitLost() Entitlement {
+	if (e.Mechanism == Account || e.Mechanism == Enable) && (e.State == Intended || e.State == Refreshing && e.Renew == RenewSecret) {
+		e.NextAt = latest(e.NextAt, e.CallUntil)
+	}
+	return e
+}
+
 func earliest(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

@@ -180,7 +180,7 @@ var enableBut = map[EntitlementState]map[string]string{
 
 func TestEntitlementTransitions(t *testing.T) {
 	checkTable(t, entitlementTable, entitlementInputs)
-	checkMethods[Entitlement](t, entitlementInputs, "Calling", "Settle", "LandsBy", "AllLandBy", "Retry", "Quarantined", "Wanted")
+	checkMethods[Entitlement](t, entitlementInputs, "Calling", "Settle", "LandsBy", "AllLandBy", "AwaitLost", "Retry", "Quarantined", "Wanted")
 	checkMethods[Hold](t, map[string]bool{"Ready": true, "Settle": true})
 	for _, m := range []Mechanism{Member, Enable} {
 		for s, row := range entitlementTable {

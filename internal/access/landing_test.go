@@ -30,3 +30,28 @@ func TestLandsBy(t *testing.T) {
 		}
 	}
 }
+
+// TestAwaitLost: what makes a credential waits for lost calls, and nothing else does.
+func TestAwaitLost(t *testing.T) {
+	soon, lands := t0.Add(time.Second), t0.Add(4*time.Second)
+	for name, c := range map[string]struct {
+		e    Entitlement
+		want time.Time
+	}{
+		"an account that is to be made": {Entitlement{Mechanism: Account, State: Intended, CallUntil: lands}, lands},
+		"one that is to be enabled":     {Entitlement{Mechanism: Enable, State: Intended, CallUntil: lands}, lands},
+		"a fresh credential":            {Entitlement{Mechanism: Enable, State: Refreshing, Renew: RenewSecret, CallUntil: lands}, lands},
+		"the lost call is over":         {Entitlement{Mechanism: Account, State: Intended, CallUntil: t0}, soon},
+		"nothing is lost":               {Entitlement{Mechanism: Account, State: Intended}, soon},
+		"a membership":                  {Entitlement{Mechanism: Member, State: Intended, CallUntil: lands}, soon},
+		"a token, which is no password": {Entitlement{Mechanism: Token, State: Intended, CallUntil: lands}, soon},
+		"a later end":                   {Entitlement{Mechanism: Account, State: Refreshing, Renew: RenewExpiry, CallUntil: lands}, soon},
+		"somebody leaves":               {Entitlement{Mechanism: Enable, State: Refreshing, Renew: RenewAll, CallUntil: lands}, soon},
+		"a removal":                     {Entitlement{Mechanism: Account, State: Removing, CallUntil: lands}, soon},
+	} {
+		c.e.NextAt = soon
+		if got := c.e.AwaitLost().NextAt; !got.Equal(c.want) {
+			t.Errorf("%s: the next call is at %s, want %s", name, got, c.want)
+		}
+	}
+}

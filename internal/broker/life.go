@@ -125,7 +125,7 @@ func (b *Broker) Bury(ctx context.Context, name string) error {
 			return err
 		}
 		for _, e := range es {
-			fx.entitlement(e.LandsBy(tx.Now().Add(callSlack)))
+			fx.entitlement(e.LandsBy(tx.Now().Add(callSlack)).AwaitLost())
 		}
 		taken = len(es)
 		return nil
@@ -145,7 +145,7 @@ func (b *Broker) inherit(ctx context.Context) error {
 			return err
 		}
 		for i := range es {
-			es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay))
+			es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay)).AwaitLost()
 		}
 		return tx.SaveEntitlements(es...)
 	})

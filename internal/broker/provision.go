@@ -361,7 +361,7 @@ func (b *Broker) provisionFailed(ctx context.Context, owner string, e access.Ent
 			cur = cur.LandsBy(tx.Now().Add(callSlack)) // the call is over: what it sent was sent before now
 		}
 		if cur.State != access.Removing {
-			cur = cur.Retry(said, tx.Now())
+			cur = cur.Retry(said, tx.Now()).AwaitLost()
 		}
 		fx.entitlement(cur)
 		if ce.Permanent && cur.State != access.Removing {

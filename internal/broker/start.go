@@ -22,17 +22,28 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 	if err != nil {
 		return r, err
 	}
+	// It is made as what it is from its first version on: a grant that has begun never
+	// goes back, and what shortens it makes a second one.
+	if g.State == access.Provisioning {
+		busy, err := b.beingRemoved(tx, g)
+		if err != nil {
+			return r, err
+		}
+		if busy {
+			g = g.Defer(tx.Now())
+			ev.Facts["state"] = string(g.State) // it waits, and the record says so
+		}
+	}
 	fx.request(r)
 	fx.grant(g)
 	fx.event(ev)
-	created := len(fx.events) - 1
 	if err := b.watchTicket(tx, set, r, g); err != nil {
 		return r, err
 	}
 	if g, err = b.bounded(tx, fx, g); err != nil {
 		return r, err
 	}
-	if g.State == access.Scheduled {
+	if g.State == access.Scheduled { // decided again when it begins
 		return r, nil
 	}
 	if later {
@@ -42,16 +53,6 @@ func (b *Broker) carryOut(tx Tx, fx *effects, r access.Request, set *policy.Set,
 		}
 		g = g.Depends(lasting)
 		fx.grant(g)
-	}
-	busy, err := b.beingRemoved(tx, g)
-	switch {
-	case err != nil:
-		return r, err
-	case busy:
-		g = g.Defer(tx.Now())
-		fx.grant(g)
-		fx.events[created].Facts["state"] = string(g.State) // it waits, and the record says so
-		return r, nil
 	}
 	err = b.intend(tx, fx, g)
 	if err != nil && later {

@@ -16,6 +16,7 @@ import (
 // longer, and as long as it lives.
 var beginnings = []protection{
 	{"asked for what is just being removed", 90 * time.Second, true, askedWhileRemoved},
+	{"asked for what is just being removed, by who has a contract", 60 * time.Second, true, vendorAskedWhileRemoved},
 	{"begins later", 100 * time.Second, true, beginsLater},
 	{"extended when others may approve", 60 * time.Second, true, extendedLater},
 	{"what lasts only as long as conditions do", 150 * time.Second, true, lasting},
@@ -58,6 +59,27 @@ func askedWhileRemoved(w *world) {
 		w.expect("promise", g, access.Active)
 		w.expect("promise", ahead, access.Active)
 	})
+}
+
+// vendorAskedWhileRemoved: what waits for a removal and is shortened, because the contract
+// may end first, waits like any other.
+func vendorAskedWhileRemoved(w *world) {
+	at := &wire{}
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(3*time.Second, "ask", func() { w.submit(b, "vera", "owner", 10*time.Second) })
+	w.in(9*time.Second, "stick", "", func() { at.stick("app_owner") })
+	w.soon(20*time.Second, "ask", func() {
+		end := w.store.Now().Add(10*time.Minute + 20*time.Second)
+		_, err := b.SetContract(context.Background(), caller1("root"), "vera", broker.Contract{Until: &end, Why: "done early"})
+		w.insist(err)
+		g = w.submit(b, "vera", "owner", 10*time.Minute)
+		if now, _ := w.store.Grant(g); now.State != access.Scheduled || now.ExpiresAt.After(end) {
+			w.fail("Q-07", "what waits is %s until %s, and the contract ends at %s", now.State, now.ExpiresAt, end)
+		}
+	})
+	w.in(25*time.Second, "look", "", func() { at.stick("") })
+	w.in(50*time.Second, "look", "", func() { w.expect("promise", g, access.Active) })
 }
 
 // beginsLater: a grant that begins later is decided again then, and waits for a short time

@@ -20,6 +20,8 @@ var transactions = []protection{
 	{"revoked while the target keeps its answer back", 40 * time.Second, true, answerKept},
 	{"the word that it is gone waits for the store", 40 * time.Second, true, wordWaits},
 	{"a claim is heard of late, and why was taken back", 40 * time.Second, true, claimHeardLate},
+	{"a lost call lands after it was tried again", 40 * time.Second, true, lostCredential},
+	{"a call of the process before lands after a restart", 40 * time.Second, true, inheritedCredential},
 }
 
 func init() { protections = append(protections, transactions...) }
@@ -246,4 +248,65 @@ func claimHeardLate(w *world) {
 			w.fail("promise", "a grant is active, and its access was taken away by a claim of which the store knows nothing any more")
 		}
 	})
+}
+
+// landsLate lets an order land on the target by itself, and looks at last whether the
+// credential works that the given process was told of.
+func (w *world) landsLate(after time.Duration, lost *atomic.Pointer[connector.Order], at *wire, g *access.GrantID) {
+	w.in(after, "land", "", func() {
+		o := lost.Load()
+		if o == nil {
+			w.fail("story", "nothing was called")
+			return
+		}
+		_, err := w.targets.Connector().Provision(context.Background(), w.target(), *o)
+		w.insist(err)
+	})
+	w.in(30*time.Second, "look", "", func() {
+		w.expect("promise", *g, access.Active)
+		l := at.login()
+		if _, err := w.targets.SignIn(w.places[0].Place(), l.Username, l.Password); err != nil {
+			w.fail("promise", "a grant is active, and its credential does not work: %v", err)
+		}
+	})
+}
+
+// lostCredential: a call of which nobody heard lands after the next one would have been
+// made. Whichever is last says what the password is, and nobody knows that of the lost one.
+func lostCredential(w *world) {
+	at, lost := &wire{}, &atomic.Pointer[connector.Order]{}
+	at.meet(func(call string, o connector.Order) error {
+		if call == "provision" && lost.CompareAndSwap(nil, &o) {
+			return &connector.Error{Outcome: connector.Unknown, Message: "sim: no answer"}
+		}
+		return nil
+	})
+	b := w.process("a", w.store, nil, at)
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", 10*time.Minute) })
+	w.landsLate(7*time.Second, lost, at, &g)
+}
+
+// inheritedCredential: the same of a call whose process died, where the next one takes up
+// what it was doing.
+func inheritedCredential(w *world) {
+	lost, over := &atomic.Pointer[connector.Order]{}, make(chan struct{})
+	here, next := &wire{alone: true}, &wire{alone: true}
+	here.meet(func(call string, o connector.Order) error {
+		if call == "provision" && lost.CompareAndSwap(nil, &o) {
+			<-over
+			return errors.New("sim: the process is dead")
+		}
+		return nil
+	})
+	first := &mortal{Store: w.store}
+	a := w.process("a", first, nil, here)
+	var g access.GrantID
+	w.soon(5*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", 10*time.Minute) })
+	w.in(6*time.Second, "restart", "", func() {
+		first.die()
+		w.process("b", w.store, nil, next)
+	})
+	w.landsLate(8*time.Second, lost, next, &g)
+	w.in(12*time.Second, "over", "", func() { close(over) })
 }

@@ -605,7 +605,7 @@ func lostCall(w *world) {
 	b := w.process("a", w.store, nil, at)
 	var g access.GrantID
 	w.in(4*time.Second, "hang", "", func() { at.hang() })
-	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "reader", time.Minute) })
+	w.soon(5*time.Second, "ask", func() { g = w.submit(b, "mira", "owner", time.Minute) }) // which has no credential, and waits for none
 	w.in(8*time.Second, "go on", "", func() { at.next() })
 	var lost time.Time
 	w.soon(10*time.Second, "revoke", func() {

@@ -11,15 +11,18 @@ import (
 
 // takeover: another replica takes the work of one that died over at once, and lets one
 // that lives alone. What the dead one sent may still land: until then no absence is
-// believed.
+// believed, and no password is made that it could spoil.
 func (w *world) takeover(dead, revoked bool) {
 	here, there := &wire{}, &wire{}
 	a, _ := w.life("a", w.store, &peers{vouched: true}, here)
 	name := a.Join()
 	b, _ := w.life("b", burying{w.store, dead}, &peers{vouched: true}, there)
 	w.in(4*time.Second, "hang", "", func() { here.hang() })
-	var g access.GrantID
+	var g, membership access.GrantID
 	w.soon(5*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", time.Minute) })
+	if dead && !revoked {
+		w.soon(5500*time.Millisecond, "ask", func() { membership = w.submit(a, "pia", "owner", time.Minute) })
+	}
 	var at time.Time
 	w.soon(6*time.Second, "bury", func() {
 		at = time.Now()
@@ -37,8 +40,13 @@ func (w *world) takeover(dead, revoked bool) {
 	})
 	w.in(7950*time.Millisecond, "go on", "", func() { here.goOn() })
 	w.in(9*time.Second, "look", "", func() {
-		if got, _ := w.store.Grant(g); dead && !revoked && (got.State != access.Active || there.tried == 0) {
+		if got, _ := w.store.Grant(membership); dead && !revoked && (got.State != access.Active || there.tried == 0) {
 			w.fail("takeover", "three seconds after its replica died a grant is %s", got.State)
+		}
+	})
+	w.in(11500*time.Millisecond, "look", "", func() {
+		if got, _ := w.store.Grant(g); dead && !revoked && got.State != access.Active {
+			w.fail("takeover", "a second after what a dead replica sent can land no more, a grant with a password is %s", got.State)
 		}
 	})
 	w.in(50*time.Second, "look", "", func() {

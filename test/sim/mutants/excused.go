@@ -78,7 +78,6 @@ var excused = []excuse{
 	{"broker/life.go:whileAlive", "stop()", "lets a call go that is over"},
 	{"broker/life.go:Bury", "taken = ", "is for the server's log"},
 	{"broker/life.go:inherit", "if err != nil || len(es) == 0 {", nothing},
-	{"broker/life.go:inherit", "es[i] = es[i].AllLandBy(", "lets a quarantine end before the time on record, which is the safe one"},
 	{"broker/life.go:Hear", "b.watch.changed(", hint},
 	{"broker/life.go:Hear", "b.alarm.set(", hint},
 	{"broker/life.go:Hear", "b.again.Store(", hint},
