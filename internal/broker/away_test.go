@@ -192,7 +192,7 @@ func TestEndsWithoutTheStore(t *testing.T) {
 					limit += 6 * time.Second // it is noticed when nothing answers for a while
 				}
 				w.within(time.Until(v.Grant.ExpiresAt)+limit, "gone from the target", func() bool { return len(w.target.left()) == 0 })
-				w.within(time.Second, "without sessions", func() bool {
+				w.within(10*time.Second, "without sessions", func() bool {
 					w.target.mu.Lock()
 					defer w.target.mu.Unlock()
 					return lent.sessions == 0
@@ -203,17 +203,17 @@ func TestEndsWithoutTheStore(t *testing.T) {
 				if !errors.Is(err, access.Unavailable) {
 					t.Errorf("a new request: %v", err)
 				}
-				w.within(5*time.Second, "in the journal", func() bool { n, err := w.journal.Waiting(); return n >= 2 && err == nil })
+				w.within(15*time.Second, "in the journal", func() bool { n, err := w.journal.Waiting(); return n >= 2 && err == nil })
 				w.store.set(well)
 				v = w.until("mira", string(v.Request.ID), access.Ended)
 				if v.Grant.EndReason != access.ByTime {
 					t.Errorf("ended as %s", v.Grant.EndReason)
 				}
-				w.within(10*time.Second, "merged", func() bool { n, _ := w.journal.Waiting(); return n == 0 })
+				w.within(30*time.Second, "merged", func() bool { n, _ := w.journal.Waiting(); return n == 0 })
 				if n := w.events(); n[broker.JournalRemoving] != 1 || n[broker.JournalRemoved] != 1 || n[access.GrantEnded] != 1 {
 					t.Errorf("%v", n)
 				}
-				w.within(5*time.Second, "open for requests", func() bool {
+				w.within(15*time.Second, "open for requests", func() bool {
 					_, err := w.Submit(t.Context(), w.as("noor"), ask("reader", time.Minute))
 					return err == nil
 				})
