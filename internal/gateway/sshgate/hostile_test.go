@@ -502,9 +502,7 @@ func TestF10SlowHandshakes(t *testing.T) {
 		silent = append(silent, c)
 	}
 	eventually(t, "the room is full and no fuller", func() bool {
-		w.server.room.mu.Lock()
-		defer w.server.room.mu.Unlock()
-		return w.server.room.total == 64
+		return w.server.door.Waiting() == 64
 	})
 	start := time.Now()
 	c := w.client(t)

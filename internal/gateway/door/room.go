@@ -1,4 +1,4 @@
-package sshgate
+package door
 
 import (
 	"net"
@@ -71,21 +71,11 @@ func (r *room) remove(from netip.Prefix, c net.Conn) net.Conn {
 // neighbourhood is whom an address is counted with: itself, or in IPv6 its /64, of
 // which one host has as many as it likes.
 func neighbourhood(a net.Addr) netip.Prefix {
-	addr := addressOf(a).Addr().Unmap()
+	addr := AddressOf(a).Addr().Unmap()
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
 	}
 	p, _ := addr.WithZone("").Prefix(bits)
-	return p
-}
-
-// addressOf is an address of the network, or the zero value for what is none.
-func addressOf(a net.Addr) netip.AddrPort {
-	if t, ok := a.(*net.TCPAddr); ok {
-		p := t.AddrPort()
-		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
-	}
-	p, _ := netip.ParseAddrPort(a.String())
 	return p
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package sshgate
+package door
 
 import (
 	"net"
