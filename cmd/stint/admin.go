@@ -28,7 +28,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
 	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
-	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.hostCmd(), c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.standingCmd(), c.adminGlassCmd())
+	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.hostCmd(), c.gatewayCmd(), c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.standingCmd(), c.adminGlassCmd())
 	return cmd
 }
 

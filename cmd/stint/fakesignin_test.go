@@ -53,18 +53,18 @@ func (f *fake) signIn(mux *http.ServeMux) {
 		}
 		return nil, &api.Error{Kind: api.Denied, Code: said, Message: "the person refused this device"}
 	})
-	f.route(mux, "GET /v1/sessions", func(fakeLogin, *http.Request, []byte) (any, error) {
+	f.route(mux, "GET /v1/logins", func(fakeLogin, *http.Request, []byte) (any, error) {
 		at := api.At(time.Now())
-		return api.Page[api.Session]{Items: []api.Session{
+		return api.Page[api.Login]{Items: []api.Login{
 			{ID: "3f9c0e2ab174d5e60891", Kind: "device", This: true, Client: "stint on laptop", Address: "10.0.0.7", Provider: "corp-sso", MFA: true, Methods: []string{}, CreatedAt: at, ExpiresAt: at},
 			{ID: "77aa0e2ab174d5e60891", Kind: "browser", Client: "Mozilla\x1b[2J", Provider: "corp-sso", Methods: []string{}, CreatedAt: at, ExpiresAt: at},
 		}}, nil
 	})
-	f.route(mux, "DELETE /v1/sessions/{id}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
+	f.route(mux, "DELETE /v1/logins/{id}", func(_ fakeLogin, r *http.Request, _ []byte) (any, error) {
 		if r.PathValue("id") != "77aa" {
 			return nil, &api.Error{Kind: api.NotFound, Code: "no-such-session", Message: "you have no such session"}
 		}
-		return api.Session{ID: "77aa0e2ab174d5e60891", Kind: "browser", Methods: []string{}}, nil
+		return api.Login{ID: "77aa0e2ab174d5e60891", Kind: "browser", Methods: []string{}}, nil
 	})
 }
 

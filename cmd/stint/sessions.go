@@ -25,9 +25,9 @@ func (c *cli) sessionsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list := conn.Sessions
+			list := conn.Logins
 			if of != "" {
-				list = func(ctx context.Context) (api.Page[api.Session], error) { return conn.SessionsOf(ctx, of) }
+				list = func(ctx context.Context) (api.Page[api.Login], error) { return conn.LoginsOf(ctx, of) }
 			}
 			page, err := list(cmd.Context())
 			if err != nil {
@@ -53,7 +53,7 @@ func (c *cli) sessionsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := conn.EndSession(cmd.Context(), args[0])
+			s, err := conn.EndLogin(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ func (c *cli) sessionsCmd() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) sessionTable(all []api.Session) (names []string, t *table) {
+func (c *cli) sessionTable(all []api.Login) (names []string, t *table) {
 	t = newTable("!ID", "USED BY", "SIGNED IN BY", "SINCE", "FROM", "UNTIL")
 	for _, s := range all {
 		names = append(names, s.ID)

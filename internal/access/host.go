@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Host is a host whose agent carries out what is ordered for the resources on it, or
 // one for which a code was given out. Its name is the address of those resources.
@@ -19,7 +22,19 @@ type Host struct {
 	EnrolledAt time.Time
 	RevokedAt  time.Time
 	SeenAt     time.Time // when it asked for calls last, about; kept beside the version
+	// Address is where persons reach a gateway, host and port; of a gateway only.
+	Address string
 }
+
+// gatewayPrefix begins the names of gateways, which stand beside hosts because they
+// enrol as hosts do. No address has a slash, so that none is a host's.
+const gatewayPrefix = "gateway/"
+
+// GatewayHost is the name under which a gateway stands beside hosts.
+func GatewayHost(gateway string) string { return gatewayPrefix + gateway }
+
+// Gateway is the name of the gateway that this is; is says whether it is one.
+func (h Host) Gateway() (name string, is bool) { return strings.CutPrefix(h.Name, gatewayPrefix) }
 
 // Enrolled reports whether an agent may act for the host.
 func (h Host) Enrolled() bool { return h.Agent != "" }

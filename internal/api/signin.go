@@ -48,8 +48,8 @@ const (
 	CodeSlowDown = "slow_down"
 )
 
-// Session is one login of the caller's.
-type Session struct {
+// Login is where the caller, or somebody else, is signed in.
+type Login struct {
 	ID        string   `json:"id" doc:"Names it; not secret" example:"3f9c0e2ab174d5e60891"`
 	Kind      string   `json:"kind" enum:"device,browser,service" doc:"What it is used by"`
 	This      bool     `json:"this" doc:"It makes this very call"`
@@ -112,17 +112,17 @@ func (c *Client) RedeemDevice(ctx context.Context, code Secret) (LoginResult, er
 	return get[LoginResult](ctx, c, call{method: http.MethodPost, path: []string{"login", "device", "token"}, in: in, noToken: true})
 }
 
-// Sessions lists the caller's logins, the newest first.
-func (c *Client) Sessions(ctx context.Context) (Page[Session], error) {
-	return get[Page[Session]](ctx, c, call{method: http.MethodGet, path: []string{"sessions"}})
+// Logins lists the caller's logins, the newest first.
+func (c *Client) Logins(ctx context.Context) (Page[Login], error) {
+	return get[Page[Login]](ctx, c, call{method: http.MethodGet, path: []string{"logins"}})
 }
 
-// SessionsOf lists where somebody else is signed in.
-func (c *Client) SessionsOf(ctx context.Context, name string) (Page[Session], error) {
-	return get[Page[Session]](ctx, c, call{method: http.MethodGet, path: []string{"users", name, "sessions"}})
+// LoginsOf lists where somebody else is signed in.
+func (c *Client) LoginsOf(ctx context.Context, name string) (Page[Login], error) {
+	return get[Page[Login]](ctx, c, call{method: http.MethodGet, path: []string{"users", name, "logins"}})
 }
 
-// EndSession ends one of the caller's logins.
-func (c *Client) EndSession(ctx context.Context, id string) (Session, error) {
-	return get[Session](ctx, c, call{method: http.MethodDelete, path: []string{"sessions", id}})
+// EndLogin ends one of the caller's logins.
+func (c *Client) EndLogin(ctx context.Context, id string) (Login, error) {
+	return get[Login](ctx, c, call{method: http.MethodDelete, path: []string{"logins", id}})
 }

@@ -72,7 +72,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, 
 			return c, err
 		}
 	}
-	if rt.who == host {
+	if rt.who == host || rt.who == gateway {
 		if err := s.strangers.take(from.String()); err != nil {
 			return c, err
 		}
@@ -96,7 +96,7 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 		return proved, access.Fail(access.Invalid, "bad-idempotency-key", "the idempotency key is too long")
 	}
 	var token api.Secret
-	if rt.who != device && rt.who != host {
+	if rt.who != device && rt.who != host && rt.who != gateway {
 		if token, _, err = api.ReadToken(r.Header); err != nil {
 			return proved, err
 		}
@@ -119,6 +119,9 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 	}
 	if rt.who == host {
 		return proved, s.ofHost(r.Context(), w, c, proved)
+	}
+	if rt.who == gateway {
+		return proved, s.ofGateway(r.Context(), w, c, proved)
 	}
 	if c.Caller, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
 		return proved, err

@@ -89,16 +89,16 @@ func (s *Server) notSignedIn(trace string, err error) {
 	s.log.Info("not signed in", "trace", trace, "code", code)
 }
 
-func (s *Server) listSessions(ctx context.Context, c call, _ *empty) (*reply[api.Page[api.Session]], error) {
+func (s *Server) listLogins(ctx context.Context, c call, _ *empty) (*reply[api.Page[api.Login]], error) {
 	all, err := s.sessions(ctx, c.Caller)
 	if err != nil {
 		return nil, err
 	}
-	return answer(api.Page[api.Session]{Items: all}), nil
+	return answer(api.Page[api.Login]{Items: all}), nil
 }
 
 // userSessions are somebody's live logins.
-func (s *Server) userSessions(ctx context.Context, c call, in *ByName) (*reply[api.Page[api.Session]], error) {
+func (s *Server) userSessions(ctx context.Context, c call, in *ByName) (*reply[api.Page[api.Login]], error) {
 	u, err := s.getUser(ctx, c, in) // who is not there has none, and is told so
 	if err != nil {
 		return nil, err
@@ -107,39 +107,39 @@ func (s *Server) userSessions(ctx context.Context, c call, in *ByName) (*reply[a
 	if err != nil {
 		return nil, err
 	}
-	page := api.Page[api.Session]{Items: []api.Session{}}
+	page := api.Page[api.Login]{Items: []api.Login{}}
 	for _, l := range live {
-		page.Items = append(page.Items, toSession(l, c.Login.Token))
+		page.Items = append(page.Items, toLogin(l, c.Login.Token))
 	}
 	return answer(page), nil
 }
 
-func (s *Server) sessions(ctx context.Context, c ident.Caller) ([]api.Session, error) {
+func (s *Server) sessions(ctx context.Context, c ident.Caller) ([]api.Login, error) {
 	live, err := s.ident.Sessions(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]api.Session, len(live))
+	all := make([]api.Login, len(live))
 	for i, l := range live {
-		all[i] = toSession(l, c.Login.Token)
+		all[i] = toLogin(l, c.Login.Token)
 	}
 	return all, nil
 }
 
-type endSessionIn struct {
-	ID string `path:"id" maxLength:"64" doc:"The id of a session, or an unambiguous beginning" example:"3f9c0e2ab174d5e60891"`
+type endLoginIn struct {
+	ID string `path:"id" maxLength:"64" doc:"The id of a login, or an unambiguous beginning" example:"3f9c0e2ab174d5e60891"`
 }
 
-func (s *Server) endSession(ctx context.Context, c call, in *endSessionIn) (*reply[api.Session], error) {
+func (s *Server) endLogin(ctx context.Context, c call, in *endLoginIn) (*reply[api.Login], error) {
 	l, err := s.ident.EndSession(ctx, c.Caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return answer(toSession(l, c.Login.Token)), nil
+	return answer(toLogin(l, c.Login.Token)), nil
 }
 
-func toSession(l access.Login, this access.Digest) api.Session {
-	out := api.Session{ID: l.Name(), Kind: string(l.Is()), This: l.Token == this, Client: l.Client, Provider: l.Auth.Provider, Methods: []string{}, Class: l.Auth.Class,
+func toLogin(l access.Login, this access.Digest) api.Login {
+	out := api.Login{ID: l.Name(), Kind: string(l.Is()), This: l.Token == this, Client: l.Client, Provider: l.Auth.Provider, Methods: []string{}, Class: l.Auth.Class,
 		MFA: l.Auth.MFA, AuthTime: api.At(l.Auth.At), CreatedAt: api.At(l.CreatedAt), SeenAt: api.At(l.SeenAt), ExpiresAt: api.At(l.ExpiresAt), BreakGlass: l.Glass != nil}
 	out.Methods = append(out.Methods, l.Auth.Methods...)
 	if l.Is() == access.DeviceLogin {

@@ -57,6 +57,7 @@ var mayPass = map[who][]string{
 	public:   {"nobody", "admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor", "disabled", "expired", "loggedout"},
 	device:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor", "disabled", "expired", "loggedout"},
 	host:     {}, // none of them is the agent of a host; TestHostDoors has one
+	gateway:  {}, // nor a gateway; TestGatewayDoors has one
 	anyone:   {"admin", "member", "guest", "owner", "approver", "auditor", "service", "agent", "vendor"},
 	auditors: {"admin", "auditor"},
 	admins:   {"admin"},
@@ -68,7 +69,7 @@ var samples = map[string]struct{ path, body string }{
 	"health": {"/healthz", ""}, "ready": {"/readyz", ""}, "metrics": {"/metrics", ""}, "openapi": {"/openapi.json", ""}, "log-key": {"/v1/log/key", ""},
 	"enroll":  {"/v1/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
 	"whoami":  {"/v1/whoami", ""},
-	"sign-in": {"/v1/sign-in", ""}, "list-sessions": {"/v1/sessions", ""}, "end-session": {"/v1/sessions/none", ""},
+	"sign-in": {"/v1/sign-in", ""}, "list-logins": {"/v1/logins", ""}, "end-login": {"/v1/logins/none", ""},
 	"redeem-terminal": {"/v1/login/terminal", `{"code":"x","code_verifier":"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv","seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
 	"ask-device":      {"/v1/login/device", `{}`},
 	"redeem-device":   {"/v1/login/device/token", `{"device_code":"x","seal_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
@@ -100,7 +101,7 @@ var samples = map[string]struct{ path, body string }{
 	"try-directory":    {"/v1/admin/integrations/none/directory/test", `{}`},
 	"test-integration": {"/v1/admin/integrations/none/test", ""},
 	"who-can":          {"/v1/who-can?resource=none", ""}, "who-has": {"/v1/who-has?resource=none", ""},
-	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "list-user-sessions": {"/v1/users/none/sessions", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},
+	"list-users": {"/v1/users", ""}, "get-user": {"/v1/users/none", ""}, "list-user-logins": {"/v1/users/none/logins", ""}, "add-user": {"/v1/admin/users", `{"name":"Not A Name"}`},
 	"set-user": {"/v1/admin/users/none", `{"auditor":true}`}, "enroll-user": {"/v1/admin/users/none/enroll", ""}, "disable-user": {"/v1/admin/users/none/disable", ""},
 	"lock-user": {"/v1/admin/users/none/lock", `{"why":"test"}`}, "unlock-user": {"/v1/admin/users/none/unlock", `{"why":"test"}`},
 	"add-token": {"/v1/admin/integrations/none/tokens", `{"for":"1h"}`}, "list-tokens": {"/v1/admin/integrations/none/tokens", ""}, "end-tokens": {"/v1/admin/integrations/none/tokens/end", ""},
@@ -127,6 +128,10 @@ var samples = map[string]struct{ path, body string }{
 	"logout":         {"/v1/logout", ""},
 	"enroll-as-host": {"/v1/host/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"version":"v1"}`},
 	"poll-host":      {"/v1/host/poll", `{"room":1}`}, "list-hosts": {"/v1/admin/hosts", ""},
+	"enroll-as-gateway": {"/v1/gateway/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"version":"v1"}`},
+	"gateway-settings":  {"/v1/gateway/settings", ""}, "list-gateways": {"/v1/admin/gateways", ""}, "revoke-gateway": {"/v1/admin/gateways/none/revoke", ""},
+	"enroll-gateway": {"/v1/admin/gateways/Not/enroll", `{"address":"gw:1"}`},
+	"list-sessions":  {"/v1/sessions", ""}, "get-session": {"/v1/sessions/none", ""}, "end-session": {"/v1/sessions/none/end", `{"why":"test"}`},
 	"enroll-host": {"/v1/admin/hosts/none/enroll", ""}, "revoke-host": {"/v1/admin/hosts/none/revoke", ""},
 	"policy-diff":    {"/v1/policy/diff", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"policy-replay":  {"/v1/policy/replay", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
@@ -153,7 +158,7 @@ func TestMatrix(t *testing.T) {
 		}
 		for kind, c := range cs {
 			r := w.raw(c, rt.method, sample.path, sample.body)
-			if rt.who == device || rt.who == host {
+			if rt.who == device || rt.who == host || rt.who == gateway {
 				r.token = ""
 			}
 			if c.Service {

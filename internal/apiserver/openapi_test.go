@@ -96,7 +96,7 @@ func page(s *Server) string {
 	for _, rt := range s.routes {
 		byTag[rt.tag] = append(byTag[rt.tag], rt)
 	}
-	for _, tag := range []string{"Health", "Sign-in", "Passkeys", "Requests", "Grants", "SSH", "Break-glass", "Documents", "Administration", "Hosts", "Audit"} {
+	for _, tag := range []string{"Health", "Sign-in", "Passkeys", "Requests", "Grants", "SSH", "Break-glass", "Documents", "Administration", "Hosts", "Gateways", "Sessions", "Audit"} {
 		b.WriteString("\n## " + tag + "\n\n| Call | Who | What it does |\n|---|---|---|\n")
 		routes := byTag[tag]
 		delete(byTag, tag)

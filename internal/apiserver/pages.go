@@ -264,7 +264,7 @@ func (d doors) SignOut(ctx context.Context, v web.Visitor) error {
 }
 
 // SignIns are the visitor's logins.
-func (d doors) SignIns(ctx context.Context, v web.Visitor) ([]api.Session, error) {
+func (d doors) SignIns(ctx context.Context, v web.Visitor) ([]api.Login, error) {
 	c, err := d.enroller(ctx, v)
 	if err != nil {
 		return nil, err

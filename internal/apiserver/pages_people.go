@@ -106,7 +106,7 @@ func (d doors) Dossier(ctx context.Context, v web.Visitor, id, after string, fro
 		return out, err
 	}
 	for _, l := range logins {
-		out.Logins = append(out.Logins, toSession(l, c.Login.Token))
+		out.Logins = append(out.Logins, toLogin(l, c.Login.Token))
 	}
 	if p.ID.Kind() == access.Agent {
 		page, err := d.listTasks(ctx, callBy(c), &listTasksIn{Agent: string(p.ID), Limit: 100})

@@ -69,7 +69,7 @@ var objects = map[string][]sampleOf{
 	"close-review":       {{path: "/v1/reviews/{review}/close", body: `{"finding":"justified","note":"checkout was down"}`}},
 	"make-glass-codes":   {{path: "/v1/admin/break-glass/codes", body: `{"user":"gus","count":1}`}},
 	"revoke-glass-code":  {{path: "/v1/admin/break-glass/codes/{code}"}},
-	"end-session":        {{path: "/v1/sessions/{session}"}},
+	"end-login":          {{path: "/v1/logins/{session}"}},
 	"link-user":          {{path: "/v1/admin/users/{user}/link", body: `{"provider":"people","subject":"{new}"}`}},
 	"unlink-user":        {{path: "/v1/admin/users/{linked}/unlink", body: `{"provider":"people","subject":"{linked}"}`}},
 	"submit-bundle":      {{path: "/v1/requests/bundle", body: `{"parts":[{"resource":"db","role":"reader","duration":"5m"},{"resource":"lab","role":"lab","duration":"5m"}],"reason":"look at it","possible":true,"seal_key":"{key}"}`}},
@@ -88,19 +88,19 @@ var objects = map[string][]sampleOf{
 	"end-tokens":         {{path: "/v1/admin/integrations/people/tokens/end"}},
 	"set-two-persons": {{what: "more often", path: "/v1/two-persons", body: `{"mode":"on","why":"test"}`},
 		{what: "never", path: "/v1/two-persons", body: `{"mode":"off","why":"test"}`}},
-	"get-resource":       {{path: "/v1/resources/db"}},
-	"check-resource":     {{path: "/v1/resources/db/check"}},
-	"sweep-resource":     {{what: "look", path: "/v1/resources/db/sweep", body: `{}`}, {what: "remove", path: "/v1/resources/db/sweep", body: `{"remove":1,"why":"test"}`}},
-	"list-standing":      {{what: "of all", path: "/v1/standing"}, {what: "of one", path: "/v1/standing?resource=db"}},
-	"delete-resource":    {{path: "/v1/resources/spare"}},
-	"get-role":           {{path: "/v1/roles/reader"}},
-	"delete-role":        {{path: "/v1/roles/spare"}},
-	"get-policy":         {{path: "/v1/policies/at-once"}},
-	"delete-policy":      {{path: "/v1/policies/spare"}},
-	"who-can":            {{path: "/v1/who-can?resource=db"}},
-	"who-has":            {{path: "/v1/who-has?resource=db"}},
-	"get-user":           {{path: "/v1/users/olga"}},
-	"list-user-sessions": {{path: "/v1/users/olga/sessions"}},
+	"get-resource":     {{path: "/v1/resources/db"}},
+	"check-resource":   {{path: "/v1/resources/db/check"}},
+	"sweep-resource":   {{what: "look", path: "/v1/resources/db/sweep", body: `{}`}, {what: "remove", path: "/v1/resources/db/sweep", body: `{"remove":1,"why":"test"}`}},
+	"list-standing":    {{what: "of all", path: "/v1/standing"}, {what: "of one", path: "/v1/standing?resource=db"}},
+	"delete-resource":  {{path: "/v1/resources/spare"}},
+	"get-role":         {{path: "/v1/roles/reader"}},
+	"delete-role":      {{path: "/v1/roles/spare"}},
+	"get-policy":       {{path: "/v1/policies/at-once"}},
+	"delete-policy":    {{path: "/v1/policies/spare"}},
+	"who-can":          {{path: "/v1/who-can?resource=db"}},
+	"who-has":          {{path: "/v1/who-has?resource=db"}},
+	"get-user":         {{path: "/v1/users/olga"}},
+	"list-user-logins": {{path: "/v1/users/olga/logins"}},
 	"add-user": {{what: "a member", path: "/v1/admin/users", body: `{"name":"{new}"}`},
 		{what: "an administrator", path: "/v1/admin/users", body: `{"name":"{new}","admin":true}`}},
 	"set-user": {{what: "groups", path: "/v1/admin/users/{user}", body: `{"groups":["x"]}`},
@@ -116,6 +116,7 @@ var objects = map[string][]sampleOf{
 	"set-vendor": {{what: "the contract's end", path: "/v1/admin/vendors/bo", body: `{"until":"{tomorrow}"}`},
 		{what: "the sponsor", path: "/v1/admin/vendors/bo", body: `{"sponsor":"omar"}`}},
 	"end-task":          {{path: "/v1/tasks/end", body: `{"agent":"fixer","task":"{new}"}`}},
+	"enroll-gateway":    {{path: "/v1/admin/gateways/{new}/enroll", body: `{"address":"gw.example:2022"}`}},
 	"set-credential":    {{path: "/v1/admin/credentials/{new}", body: `{"type":"fake","address":"127.0.0.1:9","username":"u","password":"p"}`}},
 	"delete-credential": {{path: "/v1/admin/credentials/{cred}"}},
 }
@@ -131,6 +132,11 @@ func apply(text string) string {
 var barren = map[string]string{
 	"enroll-as-host":    "a code of a host is good once; TestHostDoors has one",
 	"poll-host":         "for the agents of hosts; TestHostDoors has one",
+	"enroll-as-gateway": "a code of a gateway is good once; TestGatewayDoors has one",
+	"gateway-settings":  "for gateways; TestGatewayDoors has one",
+	"revoke-gateway":    "there is none; TestGatewayDoors has one",
+	"get-session":       "there is none; TestGatewayDoors has one",
+	"end-session":       "there is none; TestGatewayDoors has one",
 	"enroll-host":       "for resources that are served by an agent; TestHostDoors has one",
 	"revoke-host":       "for resources that are served by an agent; TestHostDoors has one",
 	"certificate":       "for grants on hosts; TestCertificate has one",
@@ -323,9 +329,9 @@ func (s *scene) session() string {
 	s.done(g)
 	var added api.UserAdded
 	check(s.t, json.Unmarshal(g.body, &added))
-	page, err := s.enroll(added.EnrollToken.Reveal(), "").Sessions(s.t.Context())
+	page, err := s.enroll(added.EnrollToken.Reveal(), "").Logins(s.t.Context())
 	check(s.t, err)
-	i := slices.IndexFunc(page.Items, func(x api.Session) bool { return x.This })
+	i := slices.IndexFunc(page.Items, func(x api.Login) bool { return x.This })
 	return page.Items[i].ID
 }
 
@@ -447,7 +453,7 @@ func (s *scene) restore() {
 func (s *scene) call(rt route, role, path, body string) (answer string, g got) {
 	s.t.Helper()
 	r := s.raw(s.cast[role], rt.method, path, body)
-	if rt.who == device || rt.who == host {
+	if rt.who == device || rt.who == host || rt.who == gateway {
 		r.token = ""
 	}
 	if s.cast[role].Service {

@@ -24,6 +24,7 @@ const (
 	public       // no sign-in
 	device       // a proof by a device, without a token
 	host         // a proof by the agent of a host that is enrolled
+	gateway      // a proof by a gateway that is enrolled
 	anyone       // whoever is signed in
 	auditors     // auditors and administrators
 	admins       // administrators
@@ -31,7 +32,7 @@ const (
 
 var whoWords = [...]string{
 	nobody: "nobody", public: "everybody, without signing in", device: "any device, by a proof of its key",
-	host:   "the agent of a host, by a proof of its key",
+	host: "the agent of a host, by a proof of its key", gateway: "a gateway, by a proof of its key",
 	anyone: "whoever is signed in", auditors: "auditors and administrators", admins: "administrators",
 }
 
@@ -74,9 +75,11 @@ type call struct {
 	body   access.Digest
 	key    string // Idempotency-Key
 	source access.Source
-	host   access.Host // whose agent makes it
-	base   string      // scheme and host as the client sees them
-	trace  string
+	host   access.Host // whose agent, or which gateway, makes it
+	// gateway is the name of the gateway that makes it; empty where none does.
+	gateway string
+	base    string // scheme and host as the client sees them
+	trace   string
 }
 
 // asked is the caller as the broker knows it. A service names its seal key in
@@ -134,7 +137,7 @@ func (r route) operation() huma.Operation {
 	switch r.who {
 	case public:
 		op.Security = []map[string][]string{}
-	case device, host:
+	case device, host, gateway:
 		op.Security = []map[string][]string{{"proof": {}}}
 	default:
 		op.Security = []map[string][]string{{"proof": {}, "token": {}}}

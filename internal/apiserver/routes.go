@@ -32,10 +32,10 @@ func (s *Server) addRoutes() {
 		summary: "Begin to sign in a device that has no browser", detail: "RFC 8628. A person confirms the user code at /device."}, s.askDevice)
 	register(s, route{name: "redeem-device", method: post, path: "/v1/login/device/token", who: device, browser: true, body: maxCode, tag: "Sign-in",
 		summary: "Poll for the login of such a device", detail: "Until it is there the code is authorization_pending, slow_down, access_denied or expired_token (RFC 8628)."}, s.redeemDevice)
-	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, urgent: true, enrols: true, tag: "Sign-in",
-		summary: "The caller's own logins, newest first"}, s.listSessions)
-	register(s, route{name: "end-session", method: del, path: "/v1/sessions/{id}", who: anyone, urgent: true, enrols: true, tag: "Sign-in",
-		summary: "End one of the caller's own logins"}, s.endSession)
+	register(s, route{name: "list-logins", method: get, path: "/v1/logins", who: anyone, urgent: true, enrols: true, tag: "Sign-in",
+		summary: "The caller's own logins, newest first"}, s.listLogins)
+	register(s, route{name: "end-login", method: del, path: "/v1/logins/{id}", who: anyone, urgent: true, enrols: true, tag: "Sign-in",
+		summary: "End one of the caller's own logins"}, s.endLogin)
 	register(s, route{name: "whoami", method: get, path: "/v1/whoami", who: anyone, glass: true, enrols: true, tag: "Sign-in",
 		summary: "Who the caller is"}, s.whoami)
 	register(s, route{name: "logout", method: post, path: "/v1/logout", who: anyone, urgent: true, status: http.StatusNoContent, glass: true, enrols: true, tag: "Sign-in",
@@ -185,7 +185,7 @@ func (s *Server) addRoutes() {
 	// Principals and connector credentials.
 	register(s, route{name: "list-users", method: get, path: "/v1/users", who: auditors, tag: "Administration", summary: "All users, services and agents"}, s.listUsers)
 	register(s, route{name: "get-user", method: get, path: "/v1/users/{name}", who: auditors, tag: "Administration", summary: "One user, service or agent"}, s.getUser)
-	register(s, route{name: "list-user-sessions", method: get, path: "/v1/users/{name}/sessions", who: auditors, tag: "Administration",
+	register(s, route{name: "list-user-logins", method: get, path: "/v1/users/{name}/logins", who: auditors, tag: "Administration",
 		summary: "Where a user, service or agent is signed in, newest first", detail: "Static tokens of services and agents are among them."}, s.userSessions)
 	register(s, route{name: "add-user", method: post, path: "/v1/admin/users", who: admins, tag: "Administration",
 		summary: "Make a local user, and the code for the first sign-in"}, s.addUser)
@@ -252,4 +252,5 @@ func (s *Server) addRoutes() {
 	s.addGlassRoutes()
 	s.addPartyRoutes()
 	s.addHostRoutes()
+	s.addGatewayRoutes()
 }

@@ -106,7 +106,7 @@ func TestOffboardOnPage(t *testing.T) {
 	if u, err := admin.User(ctx, "mira"); err != nil || u.Disabled {
 		t.Errorf("enabled: %+v, %v", u, err)
 	}
-	if _, err := axel.SessionsOf(ctx, "mira"); err != nil {
+	if _, err := axel.LoginsOf(ctx, "mira"); err != nil {
 		t.Error(err)
 	}
 }

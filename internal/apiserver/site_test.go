@@ -508,7 +508,7 @@ func TestTerminal(t *testing.T) {
 	if me.Principal != "user:mira" || me.Provider != "corp" || strings.Join(me.Methods, " ") != "otp pwd" || !me.MFA {
 		t.Errorf("got %+v", me)
 	}
-	all, err := c.Sessions(t.Context())
+	all, err := c.Logins(t.Context())
 	check(t, err)
 	if len(all.Items) != 2 || !all.Items[0].This || all.Items[0].Kind != "device" || all.Items[1].Kind != "browser" || all.Items[0].ExpiresAt.After(all.Items[1].ExpiresAt.Time) ||
 		all.Items[0].Class != "high" || all.Items[0].AuthTime.IsZero() {
@@ -517,17 +517,17 @@ func TestTerminal(t *testing.T) {
 	// Whoever ends the browser's session before the code was redeemed ends that, too.
 	form.Set("answer", "yes")
 	late := api.Secret(brought("yes").Get("code"))
-	_, err = c.EndSession(t.Context(), all.Items[1].ID[:8])
+	_, err = c.EndLogin(t.Context(), all.Items[1].ID[:8])
 	check(t, err)
 	wrong("of a session that ended", c, late, api.Secret(verifier))
 	b.get("/").want(t, http.StatusSeeOther)
-	if _, err := c.EndSession(t.Context(), all.Items[1].ID); problemOf(err, "").Kind != api.NotFound {
+	if _, err := c.EndLogin(t.Context(), all.Items[1].ID); problemOf(err, "").Kind != api.NotFound {
 		t.Errorf("ended twice: %v", err)
 	}
-	if _, err := admin.EndSession(t.Context(), all.Items[0].ID); problemOf(err, "").Kind != api.NotFound {
+	if _, err := admin.EndLogin(t.Context(), all.Items[0].ID); problemOf(err, "").Kind != api.NotFound {
 		t.Errorf("another's session: %v", err)
 	}
-	_, err = c.EndSession(t.Context(), all.Items[0].ID)
+	_, err = c.EndLogin(t.Context(), all.Items[0].ID)
 	check(t, err)
 	if _, err := c.Whoami(t.Context()); problemOf(err, "").Kind != api.Unauthenticated {
 		t.Errorf("the ended session: %v", err)

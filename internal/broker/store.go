@@ -49,6 +49,7 @@ type Tx interface {
 	standings
 	tallies
 	certificates
+	sessions
 }
 
 type requests interface {
@@ -276,6 +277,24 @@ type certificates interface {
 	// RevokedCertificates are those whose end has not come and that are good no more:
 	// they were taken back, or their grant is not active.
 	RevokedCertificates() ([]access.Certificate, error)
+}
+
+// sessions are those that gateways carry.
+type sessions interface {
+	SaveSessions(ss ...access.Session) error
+	// SaveTape notes what is known of a session's recording, beside its version.
+	SaveTape(id access.SessionID, t access.Tape) error
+	Session(id access.SessionID) (access.Session, error)
+	// FindSession resolves a full or partial id; access.Conflict when it is ambiguous.
+	FindSession(prefix string) (access.Session, error)
+	Sessions(q access.SessionQuery) ([]access.Session, error)
+	// LiveSessions are those of a gateway that are not closed, with what their grants say.
+	LiveSessions(gateway string) ([]access.LiveSession, error)
+	// RenewSessions notes that a gateway is heard of, and so are the sessions it has.
+	RenewSessions(gateway string) error
+	// LostSessions are open ones that were not named since, and that do not go on without
+	// being named, or whose grant is over anyway.
+	LostSessions(since time.Time, limit int) ([]access.Session, error)
 }
 
 // tallies are what is added up: lines of many, the newest first.

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,14 +25,40 @@ const (
 	HostRevoked  access.EventType = "host.revoked"  // its agent may act no more
 	// HostDoubted is an answer that an honest agent does not give.
 	HostDoubted access.EventType = "host.doubted"
+
+	GatewayInvited  access.EventType = "gateway.invited"
+	GatewayEnrolled access.EventType = "gateway.enrolled"
+	GatewayRevoked  access.EventType = "gateway.revoked"
 )
+
+// kind is what enrols. A key of one kind is worth nothing as the other's, and neither is
+// a code.
+type kind struct {
+	code                       string // begins its codes
+	entity                     string // begins its name in the log
+	noun, enroll, again, other string // for people
+	invited, enrolled, revoked access.EventType
+}
+
+var (
+	agents = kind{code: "stint-host-", entity: "host:", noun: "agent", enroll: "stint admin host enroll RESOURCE", again: "enrol it: stint admin host enroll RESOURCE, then stint-agent enroll on the host",
+		other: "remove its key with stint-agent uninstall, then enrol anew", invited: HostInvited, enrolled: HostEnrolled, revoked: HostRevoked}
+	gateways = kind{code: "stint-gateway-", entity: "gateway:", noun: "gateway", enroll: "stint admin gateway enroll NAME", again: "enrol it: stint admin gateway enroll NAME, then stint-gateway enroll",
+		other: "remove the folder of the gateway, then enrol anew", invited: GatewayInvited, enrolled: GatewayEnrolled, revoked: GatewayRevoked}
+)
+
+func kindOf(h access.Host) kind {
+	if _, is := h.Gateway(); is {
+		return gateways
+	}
+	return agents
+}
 
 // CodeFor is how long a code is good: somebody stands at the host with it.
 const CodeFor = 15 * time.Minute
 
 const (
-	codePrefix = "stint-host-"
-	codeBytes  = 32
+	codeBytes = 32
 	// keepHost is how long it takes until a replica has noticed that another one
 	// revoked an agent.
 	keepHost = 5 * time.Second
@@ -96,33 +123,57 @@ type Code struct {
 // worth nothing from then on; an agent that is enrolled stays so until the new one
 // takes its place.
 func (r *Register) Invite(ctx context.Context, by access.Actor, host string) (Code, error) {
+	return r.invite(ctx, by, access.Host{Name: host})
+}
+
+// InviteGateway makes a code for a gateway, which persons reach at address. It is as with
+// Invite, but that the address counts from now on.
+func (r *Register) InviteGateway(ctx context.Context, by access.Actor, name, address string) (Code, error) {
+	if !access.ValidName(name) {
+		return Code{}, access.Fail(access.Invalid, "bad-name", "the gateway needs a name of letters, digits, dots, dashes and underscores")
+	}
+	return r.invite(ctx, by, access.Host{Name: access.GatewayHost(name), Address: address})
+}
+
+func (r *Register) invite(ctx context.Context, by access.Actor, which access.Host) (Code, error) {
+	k := kindOf(which)
 	raw := make([]byte, codeBytes)
 	_, _ = rand.Read(raw) // never fails
-	text := codePrefix + base64.RawURLEncoding.EncodeToString(raw) + "." + envelope.Pin(r.orders)
-	out := Code{Host: host, Text: access.NewSecret([]byte(text))}
+	text := k.code + base64.RawURLEncoding.EncodeToString(raw) + "." + envelope.Pin(r.orders)
+	out := Code{Host: which.Name, Text: access.NewSecret([]byte(text))}
 	err := r.store.Update(ctx, func(tx Tx) error {
-		h, err := tx.Host(host)
+		h, err := tx.Host(which.Name)
 		if access.KindOf(err) == access.NotFound && err != nil {
-			h = access.Host{Name: host}
+			h = access.Host{Name: which.Name}
 		} else if err != nil {
 			return err
 		}
 		h.Version++
+		h.Address = which.Address
 		h.Code, h.CodeUntil = sha256.Sum256([]byte(text)), tx.Now().Add(CodeFor)
 		out.Until = h.CodeUntil
 		if err := tx.SaveHost(h); err != nil {
 			return err
 		}
-		return tx.Append(event(HostInvited, h, by, tx.Now()))
+		return tx.Append(event(k.invited, h, by, tx.Now()))
 	})
 	return out, err
 }
 
 // Enrol exchanges a code for the enrolment of the agent with this key.
 func (r *Register) Enrol(ctx context.Context, code access.Secret, agent access.DeviceID, key ed25519.PublicKey, program string, from netip.Addr) (access.Host, error) {
+	return r.enrol(ctx, agents, code, agent, key, program, from)
+}
+
+// EnrolGateway exchanges a code for the enrolment of the gateway with this key.
+func (r *Register) EnrolGateway(ctx context.Context, code access.Secret, gateway access.DeviceID, key ed25519.PublicKey, program string, from netip.Addr) (access.Host, error) {
+	return r.enrol(ctx, gateways, code, gateway, key, program, from)
+}
+
+func (r *Register) enrol(ctx context.Context, k kind, code access.Secret, agent access.DeviceID, key ed25519.PublicKey, program string, from netip.Addr) (access.Host, error) {
 	text := strings.TrimSpace(string(code.Reveal()))
-	if !strings.HasPrefix(text, codePrefix) || agent == "" || len(key) != ed25519.PublicKeySize {
-		return access.Host{}, badCode()
+	if !strings.HasPrefix(text, k.code) || agent == "" || len(key) != ed25519.PublicKeySize {
+		return access.Host{}, k.badCode()
 	}
 	digest := access.Digest(sha256.Sum256([]byte(text)))
 	var was access.DeviceID
@@ -131,17 +182,17 @@ func (r *Register) Enrol(ctx context.Context, code access.Secret, agent access.D
 		h, err := tx.HostByCode(digest)
 		switch {
 		case err != nil && access.KindOf(err) == access.NotFound:
-			return badCode()
+			return k.badCode()
 		case err != nil:
 			return err
-		case subtle.ConstantTimeCompare(h.Code[:], digest[:]) != 1:
-			return badCode()
+		case subtle.ConstantTimeCompare(h.Code[:], digest[:]) != 1, kindOf(h) != k:
+			return k.badCode()
 		case !tx.Now().Before(h.CodeUntil):
 			return access.Fail(access.Unauthenticated, "code-expired", "the code has expired").Because("it was good until " + h.CodeUntil.Format(time.RFC3339)).
-				Try("have an administrator make a new one: stint admin host enroll RESOURCE")
+				Try("have an administrator make a new one: " + k.enroll)
 		}
 		if other, err := tx.HostByAgent(agent); err == nil && other.Name != h.Name {
-			return access.Fail(access.Conflict, "other-host", "this agent is enrolled for another host").Because(other.Name).Try("remove its key with stint-agent uninstall, then enrol anew")
+			return access.Fail(access.Conflict, "other-host", "this key is enrolled for another host or gateway").Because(other.Name).Try(k.other)
 		} else if err != nil && access.KindOf(err) != access.NotFound {
 			return err
 		}
@@ -155,7 +206,7 @@ func (r *Register) Enrol(ctx context.Context, code access.Secret, agent access.D
 		out = h
 		by := access.System
 		by.Device, by.Address = agent, from
-		return tx.Append(event(HostEnrolled, h, by, tx.Now()))
+		return tx.Append(event(k.enrolled, h, by, tx.Now()))
 	})
 	if err != nil {
 		return access.Host{}, err
@@ -164,19 +215,29 @@ func (r *Register) Enrol(ctx context.Context, code access.Secret, agent access.D
 	return out, nil
 }
 
-func badCode() error {
+func (k kind) badCode() error {
 	return access.Fail(access.Unauthenticated, "bad-code", "the code is not valid").Because("it is wrong, was used, or another was made after it").
-		Try("have an administrator make a new one: stint admin host enroll RESOURCE")
+		Try("have an administrator make a new one: " + k.enroll)
 }
 
 // Revoke ends the enrolment of a host's agent, and makes an open code worthless.
 func (r *Register) Revoke(ctx context.Context, by access.Actor, host string) (access.Host, error) {
+	return r.revoke(ctx, agents, by, host)
+}
+
+// RevokeGateway ends the enrolment of a gateway, and makes an open code worthless. Its
+// sessions are not renewed any more.
+func (r *Register) RevokeGateway(ctx context.Context, by access.Actor, name string) (access.Host, error) {
+	return r.revoke(ctx, gateways, by, access.GatewayHost(name))
+}
+
+func (r *Register) revoke(ctx context.Context, k kind, by access.Actor, host string) (access.Host, error) {
 	var was access.DeviceID
 	var out access.Host
 	err := r.store.Update(ctx, func(tx Tx) error {
 		h, err := tx.Host(host)
 		if err != nil && access.KindOf(err) == access.NotFound {
-			return access.Fail(access.NotFound, "no-agent", "no agent is enrolled for "+host).Try("stint admin host list says which there are")
+			return access.Fail(access.NotFound, "no-"+k.noun, "no "+k.noun+" is enrolled for "+strings.TrimPrefix(host, access.GatewayHost(""))).Try("stint admin " + strings.TrimSuffix(k.entity, ":") + " list says which there are")
 		} else if err != nil {
 			return err
 		}
@@ -190,7 +251,7 @@ func (r *Register) Revoke(ctx context.Context, by access.Actor, host string) (ac
 			return err
 		}
 		out = h
-		return tx.Append(event(HostRevoked, h, by, tx.Now()))
+		return tx.Append(event(k.revoked, h, by, tx.Now()))
 	})
 	if err == nil {
 		r.forget(host, was, "")
@@ -199,17 +260,27 @@ func (r *Register) Revoke(ctx context.Context, by access.Actor, host string) (ac
 }
 
 // List gives all hosts, by name.
-func (r *Register) List(ctx context.Context) (all []access.Host, err error) {
+func (r *Register) List(ctx context.Context) ([]access.Host, error) { return r.list(ctx, agents) }
+
+// Gateways gives all gateways, by name.
+func (r *Register) Gateways(ctx context.Context) ([]access.Host, error) {
+	return r.list(ctx, gateways)
+}
+
+func (r *Register) list(ctx context.Context, k kind) (all []access.Host, err error) {
 	err = r.store.View(ctx, func(tx Tx) (err error) { all, err = tx.Hosts(); return err })
-	return all, err
+	return slices.DeleteFunc(all, func(h access.Host) bool { return kindOf(h) != k }), err
 }
 
 func event(t access.EventType, h access.Host, by access.Actor, at time.Time) access.Event {
 	facts := map[string]string{}
+	if h.Address != "" {
+		facts["address"] = h.Address
+	}
 	if h.Agent != "" {
 		facts["agent"], facts["program"] = string(h.Agent), h.Program
 	}
-	return access.Event{Type: t, At: at, Entity: "host:" + h.Name, Version: h.Version, Actor: by, Facts: facts}
+	return access.Event{Type: t, At: at, Entity: kindOf(h).entity + strings.TrimPrefix(h.Name, access.GatewayHost("")), Version: h.Version, Actor: by, Facts: facts}
 }
 
 // Doubt puts an answer that an honest agent does not give into the log, and no more
@@ -277,6 +348,29 @@ func (r *Register) named(ctx context.Context, name string) (access.Host, error) 
 
 // Of is the host that an agent is enrolled for.
 func (r *Register) Of(ctx context.Context, agent access.DeviceID) (access.Host, error) {
+	return r.of(ctx, agents, agent)
+}
+
+// OfGateway is the gateway that a key is enrolled for.
+func (r *Register) OfGateway(ctx context.Context, key access.DeviceID) (access.Host, error) {
+	return r.of(ctx, gateways, key)
+}
+
+// of is the one that a key is enrolled for. Where the store does not answer, what it
+// said last counts.
+func (r *Register) of(ctx context.Context, k kind, agent access.DeviceID) (access.Host, error) {
+	h, err := r.enrolled(ctx, k, agent)
+	if err == nil && kindOf(h) != k {
+		return access.Host{}, k.notEnrolled()
+	}
+	return h, err
+}
+
+func (k kind) notEnrolled() error {
+	return access.Fail(access.Unauthenticated, "not-enrolled", "this "+k.noun+" is not enrolled, or not any more").Try(k.again)
+}
+
+func (r *Register) enrolled(ctx context.Context, k kind, agent access.DeviceID) (access.Host, error) {
 	r.mu.Lock()
 	c, ok := r.agents[agent]
 	r.mu.Unlock()
@@ -297,8 +391,7 @@ func (r *Register) Of(ctx context.Context, agent access.DeviceID) (access.Host, 
 		r.mu.Lock()
 		delete(r.agents, agent)
 		r.mu.Unlock()
-		return access.Host{}, access.Fail(access.Unauthenticated, "not-enrolled", "this agent is not enrolled, or not any more").
-			Try("enrol it: stint admin host enroll RESOURCE, then stint-agent enroll on the host")
+		return access.Host{}, k.notEnrolled()
 	case ok:
 		return c.host, nil
 	}

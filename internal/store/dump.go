@@ -21,7 +21,7 @@ var notDumped = []string{"schema_version", "commits", "proofs", "attempts", "exc
 
 // dumpFirst is the order in which tables that refer to each other are written;
 // all others follow by name.
-var dumpFirst = []string{"requests", "request_targets", "votes", "grants", "grant_targets", "entitlements", "holds", "principals", "identities"}
+var dumpFirst = []string{"requests", "request_targets", "votes", "grants", "grant_targets", "entitlements", "holds", "principals", "identities", "sessions"}
 
 // Dump writes a backup of the whole store, as of one snapshot, to out. What the
 // manifest says of program, installation and epoch comes from m. The snapshot is

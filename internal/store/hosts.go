@@ -4,13 +4,13 @@ import (
 	"stint/internal/access"
 )
 
-const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at FROM hosts"
+const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address FROM hosts"
 
 func scanHost(row row) (access.Host, error) {
 	var h access.Host
 	var code []byte
 	var until, enrolled, revoked, seen *int64
-	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen)
+	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address)
 	h.Code, h.CodeUntil, h.EnrolledAt, h.RevokedAt, h.SeenAt = digestOf(code), instantOf(until), instantOf(enrolled), instantOf(revoked), instantOf(seen)
 	return h, err
 }
@@ -47,11 +47,11 @@ func (tx *Tx) SaveHost(h access.Host) error {
 	if key == nil {
 		key = []byte{}
 	}
-	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt)}
-	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING`
+	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address}
+	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING`
 	if h.Version > 1 {
-		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9
+		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10
 			WHERE name = $1 AND version = $2 - 1`
 	}
 	n, err := tx.exec(q, args...)

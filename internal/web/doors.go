@@ -32,7 +32,7 @@ type Doors interface {
 	SignOut(ctx context.Context, v Visitor) error
 
 	// SignIns are the sessions that the visitor signed in to; EndSignIn ends one.
-	SignIns(ctx context.Context, v Visitor) ([]api.Session, error)
+	SignIns(ctx context.Context, v Visitor) ([]api.Login, error)
 	EndSignIn(ctx context.Context, v Visitor, id string) error
 
 	// AllowTerminal makes the code by which a command line signs in as the visitor.

@@ -74,8 +74,8 @@ func (s *stand) Person(context.Context, Visitor) (Person, error) {
 func (s *stand) Ways(context.Context) ([]Way, bool, error) {
 	return []Way{{Name: nasty, Title: nasty}}, true, nil
 }
-func (s *stand) SignIns(context.Context, Visitor) ([]api.Session, error) {
-	return []api.Session{{ID: nasty, Kind: nasty, Client: nasty, Provider: nasty, Address: nasty, This: true}}, nil
+func (s *stand) SignIns(context.Context, Visitor) ([]api.Login, error) {
+	return []api.Login{{ID: nasty, Kind: nasty, Client: nasty, Provider: nasty, Address: nasty, This: true}}, nil
 }
 func (s *stand) Passkeys(context.Context, Visitor) (Keyring, error) {
 	k := api.Passkey{ID: nasty, Name: nasty, Principal: nasty, State: "proposed"}

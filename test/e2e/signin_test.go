@@ -110,7 +110,7 @@ func TestSignInByThePage(t *testing.T) {
 	if !strings.Contains(said, "as user:mira") {
 		t.Fatalf("stint login --device: %s", said)
 	}
-	var all []api.Session
+	var all []api.Login
 	must(t, far.JSON(ctx, &all, "sessions"))
 	if len(all) != 4 { // two browsers, two command lines
 		t.Errorf("%d sessions, want 4: %+v", len(all), all)

@@ -120,6 +120,7 @@ var cases = []struct {
 	{"PrincipalsNamed", principalsNamed}, {"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
 	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
 	{"Certificates", certificates},
+	{"Sessions", sessions},
 	{"Tallies", tallies},
 	{"Held", held},
 	{"ViewsDoNotWrite", viewsDoNotWrite},
@@ -177,7 +178,7 @@ func diff(tb testing.TB, got, want any) {
 
 // Diff compares rows: an empty list or map is as good as none.
 func Diff(got, want any) string {
-	return cmp.Diff(got, want, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }))
+	return cmp.Diff(got, want, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }))
 }
 
 // storeNow is the store's time.

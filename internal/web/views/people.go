@@ -147,7 +147,7 @@ type Dossier struct {
 	OpenAll  int
 	Owns     []string
 	Approves []string
-	Logins   []api.Session
+	Logins   []api.Login
 	Keys     []KeyLine
 	Tasks    []api.Task
 	Asked    []Held // of the last 90 days, the newest first
@@ -324,7 +324,7 @@ func (d Dossier) openLink(from int) string {
 	return PersonLink(d.ID) + "?open=" + strconv.Itoa(from) + "#person-open"
 }
 
-func loginKind(s api.Session) string {
+func loginKind(s api.Login) string {
 	if s.Kind == "service" {
 		return words.PersonToken
 	}

@@ -48,6 +48,7 @@ type Store struct {
 	days         map[dayKey]access.StandingDay
 	probes       map[access.ResourceName]access.Probe
 	certificates map[access.Serial]access.Certificate
+	sessions     map[access.SessionID]access.Session
 	// ticketWatches are by grant.
 	ticketWatches map[access.GrantID]access.TicketWatch
 	log           []access.Event
@@ -80,9 +81,9 @@ func New(now func() time.Time) *Store {
 		favourites:   map[favouriteKey]access.Favourite{}, ticketWatches: map[access.GrantID]access.TicketWatch{},
 		standing: map[access.StandingKey]access.Standing{}, surveys: map[access.ResourceName]access.Survey{},
 		days: map[dayKey]access.StandingDay{}, probes: map[access.ResourceName]access.Probe{},
-		certificates: map[access.Serial]access.Certificate{},
-		versions:     map[string]int64{},
-		odd:          map[record]bool{},
+		certificates: map[access.Serial]access.Certificate{}, sessions: map[access.SessionID]access.Session{},
+		versions: map[string]int64{},
+		odd:      map[record]bool{},
 	}
 }
 

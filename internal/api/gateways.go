@@ -1,0 +1,79 @@
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+// GatewayInvite says where persons will reach a gateway.
+type GatewayInvite struct {
+	Address string `json:"address" maxLength:"255" doc:"Host and port by which persons reach it" example:"gw.example:2022"`
+}
+
+// GatewayEnrolment is a one-time code with which a gateway enrols.
+type GatewayEnrolment struct {
+	Gateway   string `json:"gateway" example:"edge"`
+	Address   string `json:"address" example:"gw.example:2022"`
+	Code      Secret `json:"code" doc:"Good once, for stint-gateway enroll"`
+	ExpiresAt Time   `json:"expires_at" format:"date-time" doc:"When the code ends"`
+}
+
+// Gateway is one gateway, or a code for one.
+type Gateway struct {
+	Gateway    string `json:"gateway" example:"edge"`
+	Address    string `json:"address" doc:"Where persons reach it" example:"gw.example:2022"`
+	State      string `json:"state" enum:"none,waiting,enrolled,revoked" doc:"Whether it has enrolled"`
+	Key        string `json:"key,omitempty" doc:"The thumbprint of its key"`
+	Version    string `json:"version,omitempty"`
+	EnrolledAt Time   `json:"enrolled_at,omitzero" nullable:"true" format:"date-time" doc:"When it enrolled"`
+	SeenAt     Time   `json:"seen_at,omitzero" nullable:"true" format:"date-time" doc:"When it renewed its sessions last"`
+	CodeUntil  Time   `json:"code_until,omitzero" nullable:"true" format:"date-time" doc:"Until when the code that was given out is good"`
+	Silent     bool   `json:"silent" doc:"Whether an enrolled gateway has not been heard of for longer than it should"`
+}
+
+// GatewayEnroll is what a gateway brings to enrol.
+type GatewayEnroll struct {
+	Code      Secret `json:"code" doc:"The one-time code"`
+	DeviceJWK JWK    `json:"device_jwk" doc:"The gateway's public key; the call's proof is by it"`
+	Version   string `json:"version" maxLength:"100" doc:"The gateway's version"`
+}
+
+// GatewayEnrolled is what it is from then on.
+type GatewayEnrolled struct {
+	Gateway      string `json:"gateway"`
+	Address      string `json:"address" doc:"Where persons will look for it"`
+	Installation string `json:"installation"`
+}
+
+// GatewaySettings are what a gateway has to know of its installation.
+type GatewaySettings struct {
+	Gateway      string         `json:"gateway"`
+	Address      string         `json:"address"`
+	Installation string         `json:"installation"`
+	Hosts        []SSHAuthority `json:"hosts" nullable:"false" doc:"The keys that sign certificates of hosts, its own among them"`
+}
+
+// EnrollAsGateway exchanges a code for the enrolment of this device as a gateway.
+func (c *Client) EnrollAsGateway(ctx context.Context, e GatewayEnroll) (out GatewayEnrolled, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"gateway", "enroll"}, in: e, out: &out, noToken: true})
+}
+
+// GatewaySettings are what this gateway has to know.
+func (c *Client) GatewaySettings(ctx context.Context) (out GatewaySettings, err error) {
+	return out, c.do(ctx, call{method: http.MethodGet, path: []string{"gateway", "settings"}, out: &out, noToken: true})
+}
+
+// EnrollGateway makes a code for a gateway; administrators only.
+func (c *Client) EnrollGateway(ctx context.Context, name string, in GatewayInvite) (out GatewayEnrolment, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"admin", "gateways", name, "enroll"}, in: in, out: &out})
+}
+
+// RevokeGateway ends the enrolment of a gateway; administrators only.
+func (c *Client) RevokeGateway(ctx context.Context, name string) (out Gateway, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"admin", "gateways", name, "revoke"}, out: &out})
+}
+
+// Gateways lists the gateways.
+func (c *Client) Gateways(ctx context.Context) (out Page[Gateway], err error) {
+	return out, c.do(ctx, call{method: http.MethodGet, path: []string{"admin", "gateways"}, out: &out})
+}

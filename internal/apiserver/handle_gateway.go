@@ -1,0 +1,220 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/policy"
+)
+
+// gatewaySilent is when an enrolled gateway is called silent: it renews every 10 s.
+const gatewaySilent = time.Minute
+
+func (s *Server) addGatewayRoutes() {
+	register(s, route{name: "enroll-as-gateway", method: post, path: "/v1/gateway/enroll", who: device, body: maxCode, tag: "Gateways",
+		summary: "Exchange a one-time code for the enrolment of a gateway", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enrollAsGateway)
+	register(s, route{name: "gateway-settings", method: get, path: "/v1/gateway/settings", who: gateway, urgent: true, tag: "Gateways",
+		summary: "What a gateway has to know of its installation"}, s.gatewaySettings)
+	register(s, route{name: "list-gateways", method: get, path: "/v1/admin/gateways", who: auditors, tag: "Gateways",
+		summary: "Gateways, and whether they are heard of"}, s.listGateways)
+	register(s, route{name: "enroll-gateway", method: post, path: "/v1/admin/gateways/{name}/enroll", who: admins, tag: "Gateways",
+		summary: "A one-time code for a gateway", detail: "Codes from before are worthless from then on; a gateway that is enrolled stays so until another one takes its place. Its address counts from now on."}, s.enrollGateway)
+	register(s, route{name: "revoke-gateway", method: post, path: "/v1/admin/gateways/{name}/revoke", who: admins, urgent: true, tag: "Gateways",
+		summary: "End the enrolment of a gateway", detail: "It opens no session any more, and its sessions are not renewed: they end within half a minute, or, where their role lets them go on, with their grants."}, s.revokeGateway)
+
+	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, tag: "Sessions",
+		summary: "Sessions through gateways, newest first", detail: "Administrators and auditors see all, owners those on a resource of theirs that they name, everybody else their own."}, s.listSessions)
+	register(s, route{name: "get-session", method: get, path: "/v1/sessions/{id}", who: anyone, tag: "Sessions",
+		summary: "One session", detail: "Whose it is, owners of the resource, administrators, auditors."}, s.getSession)
+	register(s, route{name: "end-session", method: post, path: "/v1/sessions/{id}/end", who: anyone, urgent: true, body: maxCode, tag: "Sessions",
+		summary: "End one session now", detail: "Whose it is, owners of the resource, administrators. Its grant goes on."}, s.endSession)
+}
+
+// ofGateway finds out which gateway a call is by. Unlike an agent's, its calls may lead to
+// access: a proof that may have been used before is refused.
+func (s *Server) ofGateway(ctx context.Context, w http.ResponseWriter, c *call, p api.Proof) (err error) {
+	if s.hosts.Register == nil {
+		return noGateways()
+	}
+	if err := s.fresh(ctx, w, p); err != nil {
+		return err
+	}
+	if c.host, err = s.hosts.Register.OfGateway(ctx, access.DeviceID(p.Thumbprint)); err != nil {
+		return err
+	}
+	c.gateway, _ = c.host.Gateway()
+	return s.agents.take(p.Thumbprint)
+}
+
+func noGateways() error {
+	return access.Fail(access.NotFound, "no-gateways", "this server serves no gateways").Try("an administrator looks at how it was started")
+}
+
+func (s *Server) enrollAsGateway(ctx context.Context, c call, in *struct{ Body api.GatewayEnroll }) (*reply[api.GatewayEnrolled], error) {
+	if s.hosts.Register == nil {
+		return nil, noGateways()
+	}
+	id, err := in.Body.DeviceJWK.Thumbprint()
+	if err != nil {
+		return nil, err
+	}
+	if access.DeviceID(id) != c.source.Device {
+		return nil, &api.Error{Kind: api.Unauthenticated, Code: api.CodeBadProof, Message: "the proof of the call is not by the device it brings"}
+	}
+	key, err := base64.RawURLEncoding.DecodeString(in.Body.DeviceJWK.X) // which Thumbprint has looked at
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.hosts.Register.EnrolGateway(ctx, access.NewSecret([]byte(in.Body.Code.Reveal())), c.source.Device, ed25519.PublicKey(key), in.Body.Version, c.source.IP)
+	if err != nil {
+		return nil, err
+	}
+	name, _ := h.Gateway()
+	return answer(api.GatewayEnrolled{Gateway: name, Address: h.Address, Installation: s.hosts.Installation}), nil
+}
+
+func (s *Server) gatewaySettings(_ context.Context, c call, _ *empty) (*reply[api.GatewaySettings], error) {
+	if s.ssh.Users == nil || s.ssh.Hosts == nil {
+		return nil, noAuthority()
+	}
+	return answer(api.GatewaySettings{Gateway: c.gateway, Address: c.host.Address, Installation: s.hosts.Installation, Hosts: toAuthorities(s.ssh.Hosts)}), nil
+}
+
+func (s *Server) listGateways(ctx context.Context, _ call, _ *empty) (*reply[api.Page[api.Gateway]], error) {
+	out := api.Page[api.Gateway]{Items: []api.Gateway{}}
+	if s.hosts.Register == nil {
+		return answer(out), nil
+	}
+	all, err := s.hosts.Register.Gateways(ctx)
+	for _, h := range all {
+		out.Items = append(out.Items, s.toGateway(h))
+	}
+	return answer(out), err
+}
+
+type enrollGatewayIn struct {
+	ByName
+	Body api.GatewayInvite
+}
+
+func (s *Server) enrollGateway(ctx context.Context, c call, in *enrollGatewayIn) (*reply[api.GatewayEnrolment], error) {
+	if s.hosts.Register == nil {
+		return nil, noGateways()
+	}
+	if !policy.ValidAddress(in.Body.Address) {
+		return nil, access.Fail(access.Invalid, "bad-address", "that is no address").Because("an address is a host and a port").Try("say where persons reach the gateway, like gw.example:2022")
+	}
+	code, err := s.hosts.Register.InviteGateway(ctx, c.asked(nil).Actor, in.Name, in.Body.Address)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.GatewayEnrolment{Gateway: in.Name, Address: in.Body.Address, Code: api.Secret(code.Text.Reveal()), ExpiresAt: api.At(code.Until)}), nil
+}
+
+func (s *Server) revokeGateway(ctx context.Context, c call, in *ByName) (*reply[api.Gateway], error) {
+	if s.hosts.Register == nil {
+		return nil, noGateways()
+	}
+	h, err := s.hosts.Register.RevokeGateway(ctx, c.asked(nil).Actor, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s.toGateway(h)), nil
+}
+
+func (s *Server) toGateway(h access.Host) api.Gateway {
+	now := s.now()
+	name, _ := h.Gateway()
+	out := api.Gateway{Gateway: name, Address: h.Address, State: "none", Key: string(h.Agent), Version: h.Program, SeenAt: api.At(h.SeenAt)}
+	switch {
+	case h.Enrolled():
+		out.State, out.EnrolledAt = "enrolled", api.At(h.EnrolledAt)
+		out.Silent = now.Sub(h.SeenAt) > gatewaySilent && now.Sub(h.EnrolledAt) > gatewaySilent
+	case now.Before(h.CodeUntil):
+		out.State = "waiting"
+	case !h.RevokedAt.IsZero():
+		out.State = "revoked"
+	}
+	if now.Before(h.CodeUntil) {
+		out.CodeUntil = api.At(h.CodeUntil)
+	}
+	return out
+}
+
+type sessionsIn struct {
+	Paging
+	Live     bool   `query:"live" doc:"Only those that are not closed"`
+	Person   string `query:"person" maxLength:"64"`
+	Resource string `query:"resource" maxLength:"80"`
+	Grant    string `query:"grant" maxLength:"64" doc:"A whole id"`
+	Since    string `query:"since" maxLength:"40" doc:"Only those opened since: a time" example:"2026-03-01T17:30:00Z"`
+}
+
+func (s *Server) listSessions(ctx context.Context, c call, in *sessionsIn) (*reply[api.Page[api.Session]], error) {
+	var since api.Time
+	if err := since.UnmarshalText([]byte(in.Since)); err != nil {
+		return nil, err
+	}
+	q := access.SessionQuery{Live: in.Live, Person: access.Person(in.Person), Resource: access.ResourceName(in.Resource), Grant: access.GrantID(in.Grant), Since: since.Time,
+		Before: access.SessionID(in.Cursor), Limit: min(in.Limit, 999) + 1}
+	found, err := s.broker.Sessions(ctx, c.asked(nil), q)
+	if err != nil {
+		return nil, err
+	}
+	page := api.Page[api.Session]{Items: []api.Session{}}
+	for i, x := range found {
+		if i == q.Limit-1 { // there is more
+			page.Next = page.Items[i-1].ID
+			break
+		}
+		page.Items = append(page.Items, s.toSession(x))
+	}
+	return answer(page), nil
+}
+
+func (s *Server) getSession(ctx context.Context, c call, in *bySession) (*reply[api.Session], error) {
+	x, err := s.broker.Session(ctx, c.asked(nil), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s.toSession(x)), nil
+}
+
+type bySession struct {
+	ID string `path:"id" maxLength:"64" doc:"The id of a session, or an unambiguous beginning" example:"ses_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+}
+
+type endSessionIn struct {
+	ID   string `path:"id" maxLength:"64" doc:"The id of a session, or an unambiguous beginning" example:"ses_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
+	Body api.SessionEnd
+}
+
+func (s *Server) endSession(ctx context.Context, c call, in *endSessionIn) (*reply[api.Session], error) {
+	x, err := s.broker.EndSession(ctx, c.asked(nil), in.ID, in.Body.Why)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s.toSession(x)), nil
+}
+
+func (s *Server) toSession(x access.LiveSession) api.Session {
+	out := api.Session{ID: string(x.ID), State: "live", Gateway: x.Gateway, Protocol: string(x.Protocol), Grant: string(x.Grant), Request: string(x.Request), Principal: string(x.Principal),
+		Person: string(x.Person), Role: string(x.Role), Resource: string(x.Resource), Address: x.Address, Account: x.Account, Source: x.Source.String(), Key: x.Key, Strict: x.Strict,
+		OpenedAt: api.At(x.OpenedAt), OverAt: api.At(x.ExpiresAt), ClosedAt: api.At(x.ClosedAt), Reason: x.Reason, Text: x.Text, EndedBy: string(x.EndingBy), EndNote: x.EndNote, Alarms: x.Alarms,
+		Recording: api.SessionRecording{ID: x.Recording.ID, State: string(x.Recording.State), Bytes: x.Recording.Bytes, Commands: x.Recording.Commands}}
+	if out.Recording.State == "" {
+		out.Recording.State = "none"
+	}
+	switch {
+	case !x.ClosedAt.IsZero():
+		out.State = "closed"
+	case x.Over(s.now()):
+		out.State = "ending"
+	}
+	return out
+}

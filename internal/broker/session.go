@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"context"
+
+	"stint/internal/access"
+	"stint/internal/policy"
+)
+
+var errNoSession = access.Fail(access.NotFound, "not-found", "there is no such session, or it is not yours to see")
+
+// Sessions lists sessions through gateways, newest first, and says what time it is.
+// Administrators and auditors see all, owners those on a resource of theirs that they
+// name, everybody their own.
+func (b *Broker) Sessions(ctx context.Context, c Caller, q access.SessionQuery) (found []access.LiveSession, err error) {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
+		q := q
+		if !c.Principal.Admin && !c.Principal.Auditor && (q.Resource == "" || !c.owns(b.documentsOrNone(tx), q.Resource)) {
+			if q.Person != "" && q.Person != c.Principal.Person {
+				return access.Fail(access.Denied, "not-yours", "the sessions of others are for administrators, auditors and owners").Try("owners name their resource")
+			}
+			q.Person = c.Principal.Person
+		}
+		ss, err := tx.Sessions(q)
+		if err != nil {
+			return err
+		}
+		found, err = withGrants(tx, ss)
+		return err
+	})
+	return found, err
+}
+
+// withGrants adds what the grants of sessions say.
+func withGrants(tx Tx, ss []access.Session) ([]access.LiveSession, error) {
+	var ids []access.GrantID
+	for _, s := range ss {
+		ids = append(ids, s.Grant)
+	}
+	known, err := byKey(ids, tx.GrantsOf, tx.Grant, func(g access.Grant) access.GrantID { return g.ID })
+	if err != nil {
+		return nil, err
+	}
+	out := make([]access.LiveSession, len(ss))
+	for i, s := range ss {
+		g := known[s.Grant]
+		out[i] = access.LiveSession{Session: s, State: g.State, ExpiresAt: g.ExpiresAt}
+	}
+	return out, nil
+}
+
+// Session shows one session, by a full or partial id.
+func (b *Broker) Session(ctx context.Context, c Caller, id string) (out access.LiveSession, err error) {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
+		s, err := b.findSession(tx, c, id, Caller.seesSession)
+		if err != nil {
+			return err
+		}
+		all, err := withGrants(tx, []access.Session{s})
+		if err == nil {
+			out = all[0]
+		}
+		return err
+	})
+	return out, err
+}
+
+// EndSession ends one session: its holder, administrators, and owners of the resource.
+// Its grant goes on.
+func (b *Broker) EndSession(ctx context.Context, c Caller, id, why string) (out access.LiveSession, err error) {
+	err = b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
+		s, err := b.findSession(tx, c, id, Caller.endsSession)
+		if err != nil {
+			return err
+		}
+		if s.EndingAt.IsZero() || !s.ClosedAt.IsZero() {
+			var ev access.Event
+			if s, ev, err = s.End(c.Actor, why, tx.Now()); err != nil {
+				return err
+			}
+			fx.event(ev)
+			fx.changed = append(fx.changed, s.Request) // wakes the streams of cuts, here and at other replicas
+			if err := tx.SaveSessions(s); err != nil {
+				return err
+			}
+		}
+		all, err := withGrants(tx, []access.Session{s})
+		if err == nil {
+			out = all[0]
+		}
+		return err
+	})
+	return out, err
+}
+
+// findSession resolves an id to a session of which may holds; of what is not theirs
+// nobody hears.
+func (b *Broker) findSession(tx Tx, c Caller, id string, may func(Caller, *policy.Set, access.Session) bool) (access.Session, error) {
+	s, err := tx.FindSession(id)
+	if missing(err) {
+		return s, errNoSession
+	}
+	if err != nil {
+		return s, err
+	}
+	set := b.documentsOrNone(tx)
+	if !c.seesSession(set, s) {
+		return access.Session{}, errNoSession
+	}
+	if !may(c, set, s) {
+		return access.Session{}, access.Fail(access.Denied, "not-yours", "a session is ended by who has it, by owners of the resource and by administrators")
+	}
+	return s, nil
+}
+
+func (c Caller) seesSession(set *policy.Set, s access.Session) bool {
+	return c.Glass == nil && (c.Principal.Auditor || c.endsSession(set, s))
+}
+
+func (c Caller) endsSession(set *policy.Set, s access.Session) bool {
+	return c.Glass == nil && (c.Principal.Admin || s.Person == c.Principal.Person || c.owns(set, s.Resource))
+}
