@@ -20,6 +20,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/connector/linux/host"
+	"stint/internal/elevate"
 )
 
 func main() {
@@ -74,6 +75,8 @@ and takes that away on time when Stint cannot be reached, and after a reboot.
 
   stint-agent enroll      make this host one of Stint's, once, with a one-time code
   stint-agent run         work until SIGTERM
+  stint-agent elevate     run commands for people who have roles of the mechanism
+                          elevate, recorded, until SIGTERM
   stint-agent status      what it trusts, whether it runs, and what is lent here
   stint-agent unit        print a unit for systemd
   stint-agent uninstall   take away everything that is lent, and the agent's settings
@@ -91,8 +94,8 @@ Exit codes
 
 // flags are the settings.
 type flags struct {
-	state, server, code, ca string
-	noSSHD                  bool
+	state, server, code, ca, socket string
+	noSSHD                          bool
 }
 
 func command(stderr io.Writer) *cobra.Command {
@@ -120,15 +123,32 @@ func command(stderr io.Writer) *cobra.Command {
 		Long: "Take away everything that is lent on this host, sshd's settings and the PAM lines, and the\nagent's key. Stop the agent first. What cannot be taken away stays, with the ledger, and\nthe command fails. Then revoke the agent: stint admin host revoke RESOURCE.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.uninstall(c.Context(), c.OutOrStdout(), stderr) }}
 	uninstall.Flags().BoolVar(&f.noSSHD, "no-sshd", false, "leave sshd and PAM as they are")
-	for _, c := range []*cobra.Command{enroll, run, status, uninstall} {
+	elevated := &cobra.Command{Use: "elevate", Short: "Run commands for people with more privilege, recorded, until SIGTERM", Args: noArgs,
+		Long: "Serve the socket by which stint elevate runs one command with more privilege: exactly what\nthe person's role names, as long as the agent's ledger says, recorded, and ended with\neverything that it started. It is a unit of its own beside the agent: what it runs must not\nbe in the agent's sandbox.",
+		RunE: func(c *cobra.Command, _ []string) error { return f.elevate(c.Context(), stderr) }}
+	elevated.Flags().StringVar(&f.socket, "socket", elevate.Socket, "the socket; in the same folder it says which host this is")
+	for _, c := range []*cobra.Command{enroll, run, elevated, status, uninstall} {
 		c.Flags().StringVar(&f.state, "state", "/var/lib/stint-agent", "the folder of the agent: key, pins and ledger")
 		c.Flags().SortFlags = false
 	}
-	root.AddCommand(enroll, run, status, uninstall,
+	root.AddCommand(enroll, run, elevated, status, uninstall,
 		&cobra.Command{Use: "pam-session", Short: "What sshd's PAM service calls when a session opens and closes", Args: noArgs, Hidden: true,
 			RunE: func(*cobra.Command, []string) error { return host.PAMSession(host.Config{}, os.Environ()) }},
-		&cobra.Command{Use: "unit", Short: "Print a unit for systemd", Args: noArgs,
-			RunE: func(c *cobra.Command, _ []string) error { _, err := io.WriteString(c.OutOrStdout(), unit); return err }},
+		&cobra.Command{Use: "unit [elevate]", Short: "Print a unit for systemd: the agent's, or that of stint-agent elevate",
+			Args: func(_ *cobra.Command, args []string) error {
+				if len(args) == 1 && args[0] == elevateFolder {
+					return nil
+				}
+				return noArgs(nil, args)
+			},
+			RunE: func(c *cobra.Command, args []string) error {
+				text := unit
+				if len(args) > 0 {
+					text = elevateUnit
+				}
+				_, err := io.WriteString(c.OutOrStdout(), text)
+				return err
+			}},
 		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				_, err := fmt.Fprintln(c.OutOrStdout(), versionText())

@@ -66,6 +66,10 @@ func (p *process) newHosts(ctx context.Context) (served apiserver.Hosts, remote 
 	if err != nil {
 		return served, remote, err
 	}
+	recordings, err := openRecordingsKey(ctx, p.store, p.identity.vault)
+	if err != nil {
+		return served, remote, err
+	}
 	st := storeAs[hosts.Tx]{p.store, func(tx *store.Tx) hosts.Tx { return tx }}
 	p.hosts = hosts.NewRegister(st, signer.Public())
 	var peers hosts.Peers // stays nil with SQLite: a nil *Replica in it would be one
@@ -77,7 +81,7 @@ func (p *process) newHosts(ctx context.Context) (served apiserver.Hosts, remote 
 		p.replica.HearHosts(desk.Hear)
 	}
 	served = apiserver.Hosts{Register: p.hosts, Desk: desk, Installation: p.identity.installation, Orders: signer.Public(), Rolls: rolls}
-	remote = linux.Config{Courier: courier{desk}, Signer: signer, Installation: p.identity.installation, Epoch: p.identity.epoch, Distrust: desk.Distrust}
+	remote = linux.Config{Courier: courier{desk}, Signer: signer, Installation: p.identity.installation, Epoch: p.identity.epoch, Distrust: desk.Distrust, Recordings: recordings}
 	return served, remote, nil
 }
 

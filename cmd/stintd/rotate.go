@@ -160,7 +160,7 @@ func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
 	if err == nil && len(orders) > 0 {
 		err = writeKeys(tx, settingOrdersKey, orders)
 	}
-	if err := errors.Join(err, resealAuthorities(tx, vault)); err != nil {
+	if err := errors.Join(err, resealAuthorities(tx, vault), resealRecordingsKeys(tx, vault)); err != nil {
 		return err
 	}
 	cs, err := tx.Credentials()

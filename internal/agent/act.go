@@ -192,7 +192,7 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 	case !there && !a.Ledger.room():
 		return none("ledger-full", fmt.Sprintf("the agent keeps %d privileges and takes no more", maxEntries), "end some of them")
 	}
-	next := entry{Tag: o.Tag, State: intended, Order: c.Orders[0], Connection: maps.Clone(c.Options), Claim: c.Claim, End: end}
+	next := entry{Tag: o.Tag, State: intended, Order: c.Orders[0], Connection: maps.Clone(c.Options), Claim: c.Claim, End: end, Recordings: c.Recordings}
 	if there {
 		next.State = known.State
 		if !end.At.After(known.End.At) {

@@ -38,6 +38,8 @@ type entry struct {
 	Connection map[string]string `json:"connection,omitempty"` // its options
 	Claim      envelope.Claim    `json:"claim"`
 	End        deadline          `json:"end"`
+	// Recordings is the public key to which commands under the order are recorded.
+	Recordings []byte `json:"recordings,omitempty"`
 	// Keep is until when a tombstone stays.
 	Keep time.Time `json:"keep,omitzero"`
 }

@@ -66,6 +66,45 @@ type HostCall struct {
 	LeftMillis int64  `json:"left_ms" doc:"How long it is good for"`
 }
 
+// MaxHostCommands is how many commands one call of a host tells of.
+const MaxHostCommands = 64
+
+// HostCommand is a command that a host ran for a person with more privilege, by stint
+// elevate. It is told of twice: before it runs, and when it has ended.
+type HostCommand struct {
+	ID          string `json:"id" maxLength:"64" doc:"The command, and its recording"`
+	Entitlement string `json:"entitlement" maxLength:"64" doc:"The entitlement that allows it"`
+	Tag         string `json:"tag" maxLength:"64" doc:"The tag of its order"`
+	Account     string `json:"account" maxLength:"64" doc:"Who ran it, on the host"`
+	RunAs       string `json:"run_as" maxLength:"64" doc:"Whom it ran as"`
+	Command     string `json:"command" maxLength:"1024" doc:"The program and its arguments"`
+	Terminal    bool   `json:"terminal,omitempty" doc:"Whether it had a terminal"`
+	BeganAt     Time   `json:"began_at" format:"date-time" doc:"By the host's clock"`
+	EndedAt     Time   `json:"ended_at,omitzero" format:"date-time" doc:"By the host's clock; absent while it runs"`
+	Status      int    `json:"status,omitempty" minimum:"0" maximum:"255" doc:"The exit code"`
+	Signal      string `json:"signal,omitempty" maxLength:"32" doc:"The signal that ended it"`
+	Cut         string `json:"cut,omitempty" maxLength:"64" doc:"Why the host ended it; absent where it ended by itself"`
+	Input       int64  `json:"input,omitempty" minimum:"0" doc:"Bytes that went in"`
+	Output      int64  `json:"output,omitempty" minimum:"0" doc:"Bytes that came out"`
+	Frames      int64  `json:"frames,omitempty" minimum:"0" doc:"Frames of the recording"`
+	Root        string `json:"root,omitempty" maxLength:"64" doc:"The recording's last link, in hex: no other recording has it"`
+}
+
+// HostTold is a host's report of commands.
+type HostTold struct {
+	Commands []HostCommand `json:"commands" minItems:"1" maxItems:"64" nullable:"false" doc:"Those that began or ended"`
+}
+
+// HostHeard says what became of a report.
+type HostHeard struct {
+	Refused map[string]string `json:"refused,omitempty" doc:"Those that are not kept, by id, and why: telling of them again is of no use"`
+}
+
+// TellOfCommands reports commands that a host ran; the same again is no other.
+func (c *Client) TellOfCommands(ctx context.Context, t HostTold) (out HostHeard, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"host", "commands"}, in: t, out: &out, noToken: true})
+}
+
 // EnrollAsHost exchanges a code for the pins of an agent.
 func (c *Client) EnrollAsHost(ctx context.Context, e HostEnroll) (out HostEnrolled, err error) {
 	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"host", "enroll"}, in: e, out: &out, noToken: true})

@@ -206,7 +206,8 @@ const (
 	maxCode   = 16 << 10 // of enrolment, whose callers nobody knows yet
 	// maxAnswers bounds what the agent of a host brings at once: an answer of any size
 	// that one may have, as a JSON text.
-	maxAnswers = 6 << 20
+	maxAnswers  = 6 << 20
+	maxCommands = 256 << 10 // of a host's report
 	// maxDocuments bounds the body of apply: several files, each bounded by policy.
 	maxDocuments = 8 << 20
 )

@@ -53,9 +53,10 @@ const (
 	// MaxSkew is how far apart the clocks of an agent and of the control plane may be.
 	MaxSkew = time.Minute
 
-	maxName    = 512
-	maxOptions = 64
-	idBytes    = 16
+	maxName       = 512
+	recordingsKey = 32 // bytes of a public key
+	maxOptions    = 64
+	idBytes       = 16
 )
 
 // Claim is connector.Claim.
@@ -99,6 +100,10 @@ type Call struct {
 	// SealTo is a public key, X25519, that credentials are sealed to: what carries
 	// the answer must not be able to use it.
 	SealTo []byte `json:"seal_to,omitempty"`
+	// Recordings is a public key, X25519, to which the host seals what it records of
+	// commands under the order. It stands in the call because the call is signed: whoever
+	// could put in another one would read what people see.
+	Recordings []byte `json:"recordings,omitempty"`
 }
 
 // NewID makes the id of a call.
@@ -156,6 +161,8 @@ func (c Call) check() error {
 		return malformed("it is good for longer than a call may be")
 	case (c.Method == Observe || c.Method == Provision) && len(c.Orders) != 1:
 		return malformed("it needs one order")
+	case len(c.Recordings) != 0 && len(c.Recordings) != recordingsKey:
+		return malformed("its key for recordings is none")
 	case c.Method == TakeClaim && c.Take == nil, c.Method == SwapBeat && (c.Old == nil || c.Next == nil):
 		return malformed("it lacks what it is about")
 	}

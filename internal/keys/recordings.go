@@ -38,3 +38,8 @@ func (k *Keys) RecordingsKey(name string, sealed []byte) (hpke.PrivateKey, error
 	}
 	return key, nil
 }
+
+// ResealRecordingsKey seals one anew, with the seal key that is in use now.
+func (k *Keys) ResealRecordingsKey(name string, sealed []byte) ([]byte, error) {
+	return k.Reseal(recordingsPurpose, name, sealed)
+}

@@ -44,6 +44,9 @@ type Config struct {
 	Epoch        int64
 	// Distrust, if set, is told of answers that an honest agent does not give.
 	Distrust func(host string, err error)
+	// Recordings is the public key to which hosts seal what they record; nil: they run
+	// nothing that has to be recorded.
+	Recordings []byte
 	// Now is the clock that calls are dated with; nil is time.Now.
 	Now func() time.Time
 }
@@ -214,7 +217,7 @@ func (r *Remote) Provision(ctx context.Context, t connector.Target, o connector.
 	if err != nil {
 		return connector.Receipt{}, &connector.Error{Outcome: connector.NotDone, Permanent: true, Message: err.Error(), Cause: err}
 	}
-	a, err := r.call(ctx, t, envelope.Call{Method: envelope.Provision, Orders: []envelope.Order{order}, SealTo: r.recipient.Public()})
+	a, err := r.call(ctx, t, envelope.Call{Method: envelope.Provision, Orders: []envelope.Order{order}, SealTo: r.recipient.Public(), Recordings: r.Recordings})
 	if err != nil {
 		outcome := connector.Unknown
 		if errors.Is(err, envelope.ErrNotSent) || errors.Is(err, envelope.ErrTooLate) {

@@ -346,6 +346,8 @@ var auditEvents = map[string]string{
 	"session.ending":        "{actor} ended the session of {person} on {resource}[: {why}]",
 	"session.alarmed":       "A command of {person} on {resource} set off an alarm[: {text}]",
 	"session.closed":        "The session of {person} on {resource} closed[: {reason}]",
+	"command.began":         "{account} runs {command} as {run_as} on {host}",
+	"command.ended":         "{command} ended on {host}[ with {status}][: {cut}]",
 	"key.rotated":           "The key “{which}” was replaced",
 	"installation.restored": "The data came from a backup[ of {backup_at}]",
 	"quarantine.began":      "Nothing is granted: the data is not what it was[: {why}]",

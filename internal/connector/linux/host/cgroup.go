@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,19 +139,24 @@ func living(path string) (ps []process, err error) {
 	return ps, err
 }
 
-// below lists the cgroups of an order: its own and its sessions'.
-func (c *Connector) below(tag access.Tag) (paths []string, err error) {
-	top := c.cgroup(tag)
-	es, err := os.ReadDir(top)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	for _, e := range es {
-		if e.IsDir() {
-			paths = append(paths, filepath.Join(top, e.Name()))
+// below lists the cgroups of an order, the deepest first: its own, its sessions' and
+// commands', and those that a command which runs as root has made below them.
+func (c *Connector) below(tag access.Tag) ([]string, error) { return tree(c.cgroup(tag)) }
+
+func tree(top string) (paths []string, err error) {
+	err = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV): // gone meanwhile
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			paths = append(paths, path)
 		}
-	}
-	return append(paths, top), err
+		return nil
+	})
+	slices.Reverse(paths) // which stood in the order of a walk: each before those below it
+	return paths, err
 }
 
 // sessions counts those of an order in which something runs, and says when one of them
@@ -197,18 +203,20 @@ func used(tty int) time.Time {
 // sees to it that none escapes by forking meanwhile; where it cannot (before 5.14, and
 // in version 1), each is killed until there are no more.
 func (c *Connector) kill(ctx context.Context, tag access.Tag) error {
-	paths, err := c.below(tag)
-	if err != nil || len(paths) == 0 {
-		return err
-	}
-	return killAll(ctx, paths)
+	return killTree(ctx, c.cgroup(tag))
 }
 
-func killAll(ctx context.Context, paths []string) error {
+// killTree looks anew each time which cgroups there are: a process that is root's makes
+// others below its own.
+func killTree(ctx context.Context, top string) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		left := 0
+		paths, err := tree(top)
+		if err != nil {
+			return err
+		}
 		for _, path := range paths {
 			ps, err := living(path)
 			if err != nil {
@@ -243,8 +251,8 @@ func killAll(ctx context.Context, paths []string) error {
 func (c *Connector) removeCgroup(tag access.Tag) error {
 	paths, err := c.below(tag)
 	for _, path := range paths { // the order's own is the last
-		if e := unix.Rmdir(path); e != nil && !errors.Is(e, unix.ENOENT) {
-			return fmt.Errorf("remove the cgroup %s: %w", path, e)
+		if e := removeEmpty(path); e != nil {
+			return e
 		}
 	}
 	return err

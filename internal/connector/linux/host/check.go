@@ -137,7 +137,7 @@ func (c *Connector) checkKill(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		err = killAll(ctx, []string{path})
+		err = killTree(ctx, path)
 	}
 	_ = p.Process.Kill() // where the cgroup did not
 	select {

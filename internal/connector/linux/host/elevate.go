@@ -307,6 +307,9 @@ func (c *Connector) terminateElevate(ctx context.Context, s *subject) error {
 			return err
 		}
 	}
+	if err := c.kill(ctx, s.order.Tag); err != nil { // what runs recorded, each in a cgroup of its own
+		return err
+	}
 	return end(ctx, elevated(s.order.Tag))
 }
 
@@ -325,6 +328,9 @@ func (c *Connector) removeElevate(_ context.Context, s *subject) error {
 	case len(ps) > 0:
 		return access.Fail(access.Conflict, "sessions-open", "commands of the order still run: "+strconv.Itoa(len(ps)))
 	}
+	if err := c.removeCgroup(s.order.Tag); err != nil {
+		return err
+	}
 	return removeFile(c.envFile(s.order.Tag))
 }
 
@@ -338,8 +344,17 @@ func (c *Connector) verifyElevate(s *subject) (o connector.Observation, err erro
 		return o, err
 	}
 	o.Sessions, o.LastActive = roots(ps), lastStart(ps).UTC()
+	recorded, last, err := c.sessions(s.order.Tag)
+	if err != nil {
+		return o, err
+	}
+	if recorded > o.Sessions { // a command can take the mark out of its environment, and not leave its cgroup
+		o.Sessions, o.LastActive = recorded, last
+	}
 	if text == "" {
-		if o.Presence = connector.Absent; fileExists(c.envFile(s.order.Tag)) {
+		if o.Presence = connector.Absent; c.hasCgroup(s.order.Tag) {
+			o.Presence, o.Err = connector.NotKnown, access.Fail(access.Pending, "cgroup-left", "the rule is gone, and the cgroup of its commands is still there")
+		} else if fileExists(c.envFile(s.order.Tag)) {
 			o.Presence, o.Err = connector.NotKnown, access.Fail(access.Pending, "mark-left", "the rule is gone, and its mark is still there")
 		}
 		return o, nil

@@ -1,0 +1,248 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"stint/test/stage"
+)
+
+const elevateDocuments = `
+kind: Resource
+name: web1
+type: linux
+criticality: low
+owners: [group:dba]
+connection: {address: "ADDRESS"}
+---
+kind: Role
+name: operator
+resources: {type: linux}
+mechanism: elevate
+linux: {account: deploy, commands: [/usr/bin/id -u, /usr/bin/cat, /etc/stint-e2e/environment, /etc/stint-e2e/seven, /etc/stint-e2e/tree, /etc/stint-e2e/terminal, /etc/stint-e2e/flood]}
+maxDuration: 1h
+---
+kind: Policy
+name: operators
+subjects: [group:platform]
+roles: [operator]
+require: {maxDuration: 1h}
+`
+
+// elevatePrograms are what the role names, on the host.
+const elevatePrograms = `
+mkdir -m 0755 /etc/stint-e2e
+cd /etc/stint-e2e
+printf '#!/bin/sh\nexec env\n' > environment
+printf '#!/bin/sh\necho out; echo problem >&2; exit 7\n' > seven
+printf '#!/bin/sh\nsetsid sh -c "sleep 1000 & exec sleep 1001" &\necho started\nexec sleep 1002\n' > tree
+printf '#!/bin/sh\ntty; stty size; read line; echo "got $line"\n' > terminal
+printf '#!/bin/sh\nexec head -c 3000000 /dev/zero\n' > flood
+chmod 0755 *
+cp "$1" /mnt/stint && chmod 0755 /mnt/stint
+cp -a "$2" /home/deploy/stint && chown -R 20001:20001 /home/deploy/stint
+cp -a "$2" /home/other && chown -R 20002:20002 /home/other
+`
+
+// elevation is a host with a runner, and mira on it.
+type elevation struct {
+	*machine
+	url    string
+	runner *exec.Cmd
+	heard  bytes.Buffer // said by the runner
+}
+
+func (e *elevation) run1(as, stdin string, args ...string) (out, problems string, code int) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.t.Context(), time.Minute)
+	defer cancel()
+	cmd := e.stint(ctx, as, args...)
+	var o, p bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &o, &p
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		e.t.Fatal(err)
+	}
+	return o.String(), p.String(), cmd.ProcessState.ExitCode()
+}
+
+// stint is mira's, run on the host as one of its accounts, with an environment that
+// nothing of may reach a command.
+func (e *elevation) stint(ctx context.Context, as string, args ...string) *exec.Cmd {
+	home := map[string]string{"20001": "/home/deploy/stint", "20002": "/home/other"}[as]
+	return e.command(ctx, append([]string{"setpriv", "--reuid=" + as, "--regid=" + as, "--clear-groups", "env", "-i", "PATH=/home/deploy:/usr/bin:/bin", "TERM=xterm",
+		"LD_PRELOAD_NOT=/home/deploy/evil.so", "LD_LIBRARY_PATH=/home/deploy", "BASH_ENV=/home/deploy/evil", "IFS=x",
+		"STINT_SERVER=" + e.url, "STINT_HOME=" + home, "STINT_NO_INPUT=1", "NO_COLOR=1", "/mnt/stint", "elevate"}, args...)...)
+}
+
+func (e *elevation) startRunner() {
+	e.t.Helper()
+	e.runner = e.command(context.Background(), e.bin, "elevate", "--state", "/mnt/state")
+	e.runner.Stdout, e.runner.Stderr = &e.heard, &e.heard
+	must(e.t, e.runner.Start())
+	must(e.t, eventually(e.t.Context(), func() error {
+		return e.command(e.t.Context(), "test", "-S", "/run/stint-elevate/socket").Run()
+	}))
+}
+
+func (e *elevation) killRunner() {
+	if e.runner != nil {
+		_ = e.runner.Process.Kill() // it may have ended
+		_ = e.runner.Wait()
+		e.runner = nil
+	}
+}
+
+// sleeping is how many processes of the tree are there.
+func (e *elevation) sleeping() int {
+	out, _ := exec.Command("pgrep", "-c", "-f", "^sleep 100[012]$").Output()
+	n := 0
+	_, _ = fmt.Sscan(string(out), &n)
+	return n
+}
+
+// TestElevate runs commands with more privilege by real programs: asked for, run,
+// recorded, told of, and ended with the access.
+func TestElevate(t *testing.T) {
+	ctx := t.Context()
+	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "sqlite"}, "mira")
+	must(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("the end of stintd's log:\n" + s.LogTail(40))
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, s.Enrol(ctx, "mira", "--group", "platform"))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := ln.Addr().String()
+	must(t, ln.Close())
+	must(t, s.Documents(ctx, strings.ReplaceAll(elevateDocuments, "ADDRESS", address)))
+	e := &elevation{machine: newMachine(t), url: s.URL}
+	stint, err := filepath.Abs("../../bin/stint")
+	must(t, err)
+	e.run("", "sh", "-ec", elevatePrograms, "sh", stint, s.As("mira").Home)
+	var code struct{ Code string }
+	must(t, s.As("root").JSON(ctx, &code, "admin", "host", "enroll", "web1"))
+	e.run(code.Code, e.bin, "enroll", "--server", s.URL, "--code-file", "-", "--state", "/mnt/state", "--no-sshd")
+	e.start()
+	e.startRunner()
+	t.Cleanup(func() {
+		e.killRunner()
+		if t.Failed() {
+			t.Log("the runner said:\n" + e.heard.String() + "\nthe agent:\n" + e.said.String())
+		}
+	})
+
+	const mira, other = "20001", "20002"
+	if out, said, code := e.run1(mira, "", "--as", "operator", "--for", "5m", "--why", "look", "--", "/usr/bin/id", "-u"); out != "0\n" || code != 0 {
+		t.Fatalf("the first command: %q %d\n%s", out, code, said)
+	}
+	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/seven"); out != "out\n" || code != 7 || !strings.Contains(said, "problem\n") {
+		t.Errorf("an exit code, and two streams: %q %q %d", out, said, code)
+	}
+	if out, said, code := e.run1(mira, "one\ntwo\n", "--", "/usr/bin/cat"); out != "one\ntwo\n" || code != 0 {
+		t.Errorf("input: %q %q %d", out, said, code)
+	}
+	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/flood"); len(out) != 3_000_000 || code != 0 {
+		t.Errorf("much output: %d bytes, %q %d", len(out), said, code)
+	}
+	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/environment"); code != 0 || strings.Contains(out, "evil") || strings.Contains(out, "/home/deploy") || strings.Contains(out, "IFS") || !strings.Contains(out, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\n") {
+		t.Errorf("the environment: %q %q %d", out, said, code)
+	}
+	for _, x := range [][]string{{"/usr/bin/id"}, {"/usr/bin/id", "-u", "-r"}, {"/usr/bin/cat", "/etc/shadow"}, {"/bin/id", "-u"}, {"/usr/bin/../bin/id", "-u"}, {"/bin/sh"}} {
+		if out, said, code := e.run1(mira, "", append([]string{"--as", "operator", "--"}, x...)...); out != "" || code != 125 || !strings.Contains(said, "does not allow this command") {
+			t.Errorf("%q: %q %q %d", x, out, said, code)
+		}
+	}
+	if out, said, code := e.run1(other, "", "--", "/usr/bin/id", "-u"); out != "" || code != 125 || !strings.Contains(said, "nothing is lent to this account") {
+		t.Errorf("another account with the same login: %q %q %d", out, said, code)
+	}
+	// A terminal, where there is one here.
+	within, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	line := strings.Join(e.stint(within, mira, "--", "/etc/stint-e2e/terminal").Args[5:], " ") // behind nsenter's own
+	pty := e.command(within, "script", "--quiet", "--return", "--command", "stty rows 33 cols 77; "+line, "/dev/null")
+	pty.Stdin = strings.NewReader("hello\n")
+	if out, err := pty.CombinedOutput(); err != nil || !strings.Contains(string(out), "/dev/pts/") || !strings.Contains(string(out), "33 77") || !strings.Contains(string(out), "got hello") {
+		t.Errorf("on a terminal: %q %v", out, err)
+	}
+
+	// It ends with the access, and all that it started.
+	long := e.stint(within, mira, "--", "/etc/stint-e2e/tree")
+	var said bytes.Buffer
+	long.Stderr = &said
+	must(t, long.Start())
+	must(t, eventually(ctx, func() error {
+		if e.sleeping() < 3 {
+			return errors.New("the tree does not run")
+		}
+		return nil
+	}))
+	var held []struct{ ID string }
+	must(t, s.As("mira").JSON(ctx, &held, "status"))
+	if len(held) != 1 {
+		t.Fatalf("held: %+v", held)
+	}
+	must(t, s.As("mira").Run(ctx, "end", held[0].ID).Failed())
+	ended := time.Now()
+	if err := long.Wait(); long.ProcessState.ExitCode() != 137 || !strings.Contains(said.String(), "access has ended; the command was stopped") {
+		t.Errorf("ended with the access: %v %q", err, said.String())
+	}
+	if n := e.sleeping(); n != 0 {
+		t.Errorf("%d processes are left", n)
+	}
+	t.Logf("gone %s after stint end", time.Since(ended).Round(time.Millisecond))
+	if out, said, code := e.run1(mira, "", "--", "/usr/bin/id", "-u"); out != "" || code != 125 {
+		t.Errorf("after the end: %q %q %d", out, said, code)
+	}
+	// The runner is lost in the middle: what it ran ends when it is back.
+	lost := e.stint(within, mira, "--as", "operator", "--for", "5m", "--why", "again", "--", "/etc/stint-e2e/tree")
+	must(t, lost.Start())
+	must(t, eventually(ctx, func() error {
+		if e.sleeping() < 3 {
+			return errors.New("the tree does not run")
+		}
+		return nil
+	}))
+	e.killRunner()
+	if _ = lost.Wait(); lost.ProcessState.ExitCode() != 125 {
+		t.Errorf("a client whose runner is lost: %v", lost.ProcessState)
+	}
+	e.startRunner()
+	must(t, eventually(ctx, func() error { // it ends them before it takes anybody's question
+		if n := e.sleeping(); n != 0 {
+			return fmt.Errorf("%d processes are left of a runner that was killed", n)
+		}
+		return nil
+	}))
+
+	// Everything is in the log.
+	must(t, eventually(ctx, func() error {
+		out := s.As("root").Run(ctx, "audit", "search", "--type", "command.ended", "-o", "json")
+		if n := strings.Count(out.Out, `"command.ended"`); n != 8 {
+			return fmt.Errorf("%d commands have ended in the log: %s %s", n, out.Out, out.Err)
+		}
+		if !strings.Contains(out.Out, "runner-lost") || !strings.Contains(out.Out, "access-ended") || strings.Count(out.Out, `"root"`) < 7 {
+			return fmt.Errorf("the log says %s", out.Out)
+		}
+		return nil
+	}))
+	e.kill()
+	e.killRunner()
+	e.run("", e.bin, "uninstall", "--state", "/mnt/state", "--no-sshd")
+}
