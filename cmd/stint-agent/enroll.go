@@ -64,7 +64,7 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) (err 
 	}
 	defer c.Close()
 	if !f.noSSHD {
-		undo, err := setUpSSHD(ctx, c)
+		undo, err := setUpSSHD(ctx)
 		if err != nil {
 			return err
 		}
@@ -83,13 +83,35 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) (err 
 }
 
 func (f flags) exchange(ctx context.Context, c *api.Client, device *api.Device, code, pin, ca string, out io.Writer) error {
-	got, err := c.EnrollAsHost(ctx, api.HostEnroll{Code: api.Secret(code), DeviceJWK: device.JWK(), Version: versionText()})
+	var d daemon
+	if !f.noSSHD {
+		var err error
+		if d, err = lookAtSSHD(ctx); err != nil { // before the code is used
+			return err
+		}
+	}
+	ask := d.ask()
+	got, err := c.EnrollAsHost(ctx, api.HostEnroll{Code: api.Secret(code), DeviceJWK: device.JWK(), Version: versionText(), HostAsk: ask})
 	if err != nil {
 		return err
 	}
 	if envelope.Pin(got.OrdersKey) != pin {
 		return access.Fail(access.Denied, "other-key", "the server signs orders with another key than the code says").
 			Because("somebody may have answered in its place").Try("ask the administrator who made the code; revoke the host: stint admin host revoke RESOURCE")
+	}
+	// Which host it is says the orders key too, and not only who answers.
+	trust, err := envelope.OpenTrust(envelope.Sealed(got.Trust), ask.Nonce, got.Revoked, got.OrdersKey)
+	if err == nil {
+		err = trust.For(got.Installation, got.Host)
+	}
+	if err != nil {
+		return access.Fail(access.Denied, "bad-trust", "the server does not prove what this host shall believe").Because(err.Error()).
+			Try("ask the administrator who made the code; revoke the host: stint admin host revoke RESOURCE")
+	}
+	if !f.noSSHD {
+		if err := f.install(ctx, trust, got.Revoked, d.keys); err != nil {
+			return err
+		}
 	}
 	p := pins{Server: strings.TrimSuffix(f.server, "/"), CA: ca, Pins: agent.Pins{Host: got.Host, Installation: got.Installation, Orders: got.OrdersKey}}
 	if err := f.writePins(p); err != nil {

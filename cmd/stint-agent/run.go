@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,9 +15,6 @@ import (
 	"stint/internal/api"
 	"stint/internal/connector/linux/host"
 )
-
-// refreshEvery is how soon a new authority for certificates is on the host.
-const refreshEvery = time.Minute
 
 // open makes the agent on what is in the state folder.
 func (f flags) open(log *slog.Logger) (*agent.Agent, *agent.Ledger, *api.Client, error) {
@@ -61,41 +57,12 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 	defer func() { c.Close(); err = errors.Join(err, ledger.Close()) }()
 	log.Info("working", "server", c.Server.String(), "held", len(ledger.Held()), "version", versionText())
 	refreshed := make(chan struct{})
-	go func() { defer close(refreshed); refresh(ctx, c, log) }()
+	keeper := &refresher{flags: f, agent: a, client: c, log: log}
+	go func() { defer close(refreshed); keeper.run(ctx) }()
 	err = a.Run(ctx)
 	<-refreshed
 	log.Info("stopped", "held", len(ledger.Held()))
 	return err
-}
-
-// refresh keeps the authorities that sshd trusts as the server says they are.
-func refresh(ctx context.Context, c *api.Client, log *slog.Logger) {
-	tick := time.NewTicker(refreshEvery)
-	defer tick.Stop()
-	for {
-		if _, err := os.Stat(sshFolder); err == nil { // else somebody else sets sshd up
-			keys, err := authorities(ctx, c)
-			if err == nil {
-				err = keep(keys)
-			}
-			if err != nil && ctx.Err() == nil {
-				log.Warn("the authorities for certificates are not refreshed; tried again", "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func keep(keys []byte) error {
-	was, err := save(authority)
-	if err != nil || bytes.Equal(was.text, keys) {
-		return err
-	}
-	return put(authority, keys, 0o644) // sshd reads it at each log-in
 }
 
 func (f flags) status(out io.Writer) error {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +13,6 @@ import (
 	"time"
 
 	"stint/internal/access"
-	"stint/internal/api"
 	"stint/internal/connector/linux/host"
 	"stint/internal/wholefile"
 )
@@ -25,6 +21,7 @@ import (
 const (
 	sshFolder  = "/etc/ssh/stint"
 	authority  = sshFolder + "/user_ca.pub"
+	revoked    = sshFolder + "/revoked_keys"
 	dropIn     = "/etc/ssh/sshd_config.d/00-stint.conf"
 	pamFile    = "/etc/pam.d/sshd"
 	sshd       = "/usr/sbin/sshd"
@@ -48,31 +45,8 @@ const settings = `# Made by stint-agent enroll; stint-agent uninstall takes it a
 UsePAM yes
 TrustedUserCAKeys ` + authority + `
 AuthorizedPrincipalsFile ` + sshFolder + `/principals/%u
+RevokedKeys ` + revoked + `
 `
-
-// authorities are the keys that certificates of people are signed with.
-func authorities(ctx context.Context, c *api.Client) ([]byte, error) {
-	var got struct {
-		Users []struct {
-			PublicKey string `json:"public_key"`
-		} `json:"users"`
-	}
-	if err := c.Do(ctx, http.MethodGet, "/ssh/ca", nil, &got); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	for _, k := range got.Users {
-		line := strings.TrimSpace(k.PublicKey)
-		if line == "" || strings.ContainsAny(line, "\r\n\x00") || !strings.HasPrefix(line, "ssh-") && !strings.HasPrefix(line, "ecdsa-") && !strings.HasPrefix(line, "sk-") {
-			return nil, access.Fail(access.Unavailable, "bad-authority", "what the server says is a key is none")
-		}
-		fmt.Fprintln(&b, line)
-	}
-	if b.Len() == 0 {
-		return nil, access.Fail(access.Unavailable, "no-authority", "the server has no authority for SSH certificates").Try("update stintd")
-	}
-	return b.Bytes(), nil
-}
 
 // saved is a file as it was.
 type saved struct {
@@ -160,6 +134,11 @@ func mayChange(effective string) error {
 	}
 	for line := range strings.Lines(effective) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == "hostcertificate" && !strings.HasPrefix(value, sshFolder+"/") {
+			return access.Fail(access.Conflict, "sshd-settings", "sshd is set to HostCertificate "+value).
+				Because("of two certificates for one key sshd shows the last, and clients of Stint would refuse the host").
+				Try("take that line away where no client knows the host by it any more; or enrol with --no-sshd and set sshd up yourself")
+		}
 		if f, is := ours[name]; is && value != "none" && value != "" && value != f[1] {
 			return access.Fail(access.Conflict, "sshd-settings", "sshd is set to "+f[0]+" "+value).
 				Because("the setting for Stint, " + f[1] + ", would take its place, and what logs in by it now would not any more").
@@ -190,13 +169,10 @@ func checkFirst(ctx context.Context) error {
 }
 
 // setUpSSHD writes what sshd and PAM need, and has sshd check it. What does not pass is
-// put back as it was; so it is by undo.
-func setUpSSHD(ctx context.Context, c *api.Client) (undo func() error, err error) {
+// put back as it was; so it is by undo. Whom sshd believes is not known yet: nobody, or
+// whom it believed before.
+func setUpSSHD(ctx context.Context) (undo func() error, err error) {
 	if err := checkFirst(ctx); err != nil {
-		return nil, err
-	}
-	keys, err := authorities(ctx, c)
-	if err != nil {
 		return nil, err
 	}
 	var all []saved
@@ -215,11 +191,13 @@ func setUpSSHD(ctx context.Context, c *api.Client) (undo func() error, err error
 			return fail(err)
 		}
 	}
+	same := func(old string) string { return old }
 	for _, x := range []struct {
 		path string
 		text func(old string) string
 	}{
-		{authority, func(string) string { return string(keys) }},
+		{authority, same},
+		{revoked, same}, // without this file, sshd refuses every key
 		{pamFile, withHook},
 		{dropIn, func(string) string { return settings }},
 	} {
@@ -251,9 +229,15 @@ func checkSSHD(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	said, err := exec.CommandContext(ctx, sshd, "-t").CombinedOutput()
+	if err == nil {
+		// A certificate that it cannot use, it only speaks of.
+		if about := certificates(string(said)); len(about) > 0 {
+			err = errors.New("it does not take them")
+		}
+	}
 	if err != nil {
 		return access.Fail(access.Unavailable, "sshd", "sshd does not accept the settings; they are as they were").
-			Because(strings.TrimSpace(string(said) + " " + err.Error())).Try("see what it says with " + sshd + " -t, mend that, and enrol again")
+			Because(strings.TrimSpace(string(said) + " " + err.Error())).Try("see what it says with " + sshd + " -t, and mend that")
 	}
 	return nil
 }
@@ -302,5 +286,18 @@ func takeBackSSHD(ctx context.Context) error {
 	if err == nil {
 		err = checkSSHD(ctx)
 	}
-	return errors.Join(err, os.RemoveAll(sshFolder))
+	if err != nil {
+		return err
+	}
+	// One that still runs with our settings refuses every key once the list of revoked
+	// ones is gone.
+	d, err := lookAtSSHD(ctx)
+	if err == nil || access.KindOf(err) == access.NotFound {
+		err = hangUp(d.pid)
+	}
+	if err != nil {
+		return access.Fail(access.Unavailable, "not-reloaded", "sshd is not told that its settings changed, so "+sshFolder+" is still there").
+			Because(err.Error()).Try("reload sshd, then remove that folder")
+	}
+	return os.RemoveAll(sshFolder)
 }

@@ -38,6 +38,7 @@ const (
 	keyFile    = "key.json"
 	pinsFile   = "pins.json"
 	ledgerFile = "ledger"
+	reloadFile = "reload-sshd" // there while sshd has yet to read its settings again
 )
 
 func (f flags) readPins() (pins, error) {

@@ -24,6 +24,21 @@ type Host struct {
 	SeenAt     time.Time // when it asked for calls last, about; kept beside the version
 	// Address is where persons reach a gateway, host and port; of a gateway only.
 	Address string
+	// SSHKeys are the public keys of its sshd, as its agent said last, Ed25519 first. They
+	// are what the host is known by, to clients and to gateways.
+	SSHKeys []HostKey
+}
+
+// HostKey is a public key of a host's sshd, and the certificate that clients know it by.
+type HostKey struct {
+	Line        string // type and key, as files of OpenSSH have it
+	Fingerprint string
+	// Certificate is one line; empty before there is one, and the rest with it.
+	Certificate string
+	Authority   string // the fingerprint of the key that signed it
+	Principals  []string
+	NotAfter    time.Time
+	Resource    ResourceName // that it is recorded for
 }
 
 // gatewayPrefix begins the names of gateways, which stand beside hosts because they

@@ -159,6 +159,17 @@ func (a *Agent) follow(rolls []string) {
 	a.mu.Unlock()
 }
 
+// OpenTrust reads what the host's sshd shall believe and show, if a key that is trusted
+// here has signed it for this host, as the answer to the question with this nonce.
+func (a *Agent) OpenTrust(t api.HostTrust, nonce string) (envelope.Trust, error) {
+	pins, keys := a.trusted()
+	out, err := envelope.OpenTrust(envelope.Sealed(t.Trust), nonce, t.Revoked, keys...)
+	if err != nil {
+		return envelope.Trust{}, err
+	}
+	return out, out.For(pins.Installation, pins.Host)
+}
+
 // Print is a public key as people compare it.
 func Print(key ed25519.PublicKey) string { return base64.RawURLEncoding.EncodeToString(key) }
 

@@ -35,6 +35,19 @@ type HostEnroll struct {
 	Code      Secret `json:"code" doc:"The one-time code"`
 	DeviceJWK JWK    `json:"device_jwk" doc:"The agent's public key; the call's proof is by it"`
 	Version   string `json:"version" maxLength:"100" doc:"The agent's version"`
+	HostAsk
+}
+
+// HostAsk asks what the sshd of a host shall believe and show.
+type HostAsk struct {
+	Nonce   string   `json:"nonce,omitempty" maxLength:"32" doc:"128 random bits in hex: the signed answer repeats them"`
+	SSHKeys []string `json:"ssh_keys,omitempty" maxItems:"4" doc:"The public keys of its sshd, one line each, Ed25519 first"`
+}
+
+// HostTrust is what the sshd of a host shall believe and show.
+type HostTrust struct {
+	Trust   string `json:"trust,omitempty" doc:"Signed with the orders key: the authorities of people's certificates, a certificate for each of the host's keys, and the digest of the list beside it"`
+	Revoked []byte `json:"revoked,omitempty" doc:"The key revocation list of OpenSSH"`
 }
 
 // HostEnrolled is what an agent has to know.
@@ -42,6 +55,7 @@ type HostEnrolled struct {
 	Host         string `json:"host" doc:"What calls for it name"`
 	Installation string `json:"installation" doc:"Whose calls it takes"`
 	OrdersKey    []byte `json:"orders_key" doc:"The public key, Ed25519, that calls are signed with"`
+	HostTrust
 }
 
 // HostPoll brings answers of an agent and asks for calls.
@@ -114,6 +128,11 @@ func (c *Client) EnrollAsHost(ctx context.Context, e HostEnroll) (out HostEnroll
 // one attempt: the agent itself tries again.
 func (c *Client) PollHost(ctx context.Context, p HostPoll) (out HostCalls, err error) {
 	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"host", "poll"}, in: p, out: &out, noToken: true, wait: time.Duration(p.WaitMillis) * time.Millisecond})
+}
+
+// TrustOfHost asks what the host's sshd shall believe and show. It makes one attempt.
+func (c *Client) TrustOfHost(ctx context.Context, ask HostAsk) (out HostTrust, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"host", "trust"}, in: ask, out: &out, noToken: true})
 }
 
 // EnrollHost makes a code for the agent of a resource's host; administrators only.

@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/credential"
+	"stint/internal/envelope"
 	"stint/internal/hosts"
 	"stint/internal/ident"
 	"stint/internal/provision"
@@ -126,8 +126,8 @@ type Hosts struct {
 	Register     *hosts.Register
 	Desk         *hosts.Desk
 	Installation string
-	Orders       ed25519.PublicKey // that calls are signed with
-	Rolls        []string          // the words of earlier orders keys about those that followed
+	Orders       envelope.Signer // of calls, and of what hosts shall believe
+	Rolls        []string        // the words of earlier orders keys about those that followed
 }
 
 // Channels are the integrations that messages go to.

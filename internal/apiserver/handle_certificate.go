@@ -151,8 +151,17 @@ func (s *Server) showRevoked(ctx context.Context, _ call, _ *empty) (*document, 
 	if s.ssh.Users == nil || s.ssh.Hosts == nil {
 		return nil, noAuthority()
 	}
+	body, err := s.revokedList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &document{ContentType: "application/octet-stream", Body: body}, nil
+}
+
+// revokedList is the list, at most a second old.
+func (s *Server) revokedList(ctx context.Context) ([]byte, error) {
 	if l := s.krl.last.Load(); l != nil && s.now().Sub(l.made) < revokedFor {
-		return &document{ContentType: "application/octet-stream", Body: l.body}, nil
+		return l.body, nil
 	}
 	asked := s.now() // before the store is read: the list is no older than this says
 	cs, at, err := s.broker.RevokedCertificates(ctx)
@@ -164,7 +173,7 @@ func (s *Server) showRevoked(ctx context.Context, _ call, _ *empty) (*document, 
 		return nil, err
 	}
 	s.krl.last.Store(&revokedList{made: asked, body: body})
-	return &document{ContentType: "application/octet-stream", Body: body}, nil
+	return body, nil
 }
 
 // revoked is the list as hosts read it. One by a key that is no authority's any more is

@@ -26,6 +26,8 @@ func (s *Server) addHostRoutes() {
 		summary: "Bring answers, and ask for calls", detail: "Calls are signed with the orders key, answers with the agent's own. Held for wait_ms while there are no calls."}, s.pollHost)
 	register(s, route{name: "tell-of-commands", method: post, path: "/v1/host/commands", who: host, body: maxCommands, tag: "Hosts",
 		summary: "Report commands that a host ran under orders of elevation", detail: "Told before one runs and when it has ended; the same again is no other."}, s.tellOfCommands)
+	register(s, route{name: "trust-of-host", method: post, path: "/v1/host/trust", who: host, urgent: true, body: maxCode, tag: "Hosts",
+		summary: "What the sshd of a host shall believe and show", detail: "Signed with the orders key, for this host and this question: the authorities, certificates for the host's own keys, and which certificates ended early."}, s.trustOfHost)
 	register(s, route{name: "list-hosts", method: get, path: "/v1/admin/hosts", who: auditors, tag: "Hosts",
 		summary: "Hosts of resources, and whether an agent is enrolled there"}, s.listHosts)
 	register(s, route{name: "enroll-host", method: post, path: "/v1/admin/hosts/{name}/enroll", who: admins, tag: "Hosts",
@@ -69,11 +71,20 @@ func (s *Server) enrollAsHost(ctx context.Context, c call, in *struct{ Body api.
 	if err != nil {
 		return nil, err
 	}
+	if _, err := hostKeys(in.Body.SSHKeys); err != nil { // before the code is used
+		return nil, err
+	}
 	h, err := s.hosts.Register.Enrol(ctx, access.NewSecret([]byte(in.Body.Code.Reveal())), c.source.Device, ed25519.PublicKey(key), in.Body.Version, c.source.IP)
 	if err != nil {
 		return nil, err
 	}
-	return answer(api.HostEnrolled{Host: h.Name, Installation: s.hosts.Installation, OrdersKey: s.hosts.Orders}), nil
+	var trust api.HostTrust
+	if in.Body.Nonce != "" {
+		if trust, err = s.trustOf(ctx, h, in.Body.HostAsk); err != nil {
+			return nil, err
+		}
+	}
+	return answer(api.HostEnrolled{Host: h.Name, Installation: s.hosts.Installation, OrdersKey: s.hosts.Orders.Public(), HostTrust: trust}), nil
 }
 
 func (s *Server) pollHost(ctx context.Context, c call, in *struct{ Body api.HostPoll }) (*reply[api.HostCalls], error) {
@@ -151,8 +162,15 @@ func (s *Server) revokeHost(ctx context.Context, c call, in *ByName) (*reply[api
 	if err != nil {
 		return nil, err
 	}
+	was, err := s.hosts.Register.Named(ctx, at)
+	if err != nil && access.KindOf(err) != access.NotFound {
+		return nil, err
+	}
 	h, err := s.hosts.Register.Revoke(ctx, c.asked(nil).Actor, at)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.disown(ctx, c.asked(nil).Actor, was.SSHKeys, "the agent of the host was revoked"); err != nil {
 		return nil, err
 	}
 	return answer(s.toHost(h, []string{in.Name})), nil

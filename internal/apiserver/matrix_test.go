@@ -134,6 +134,7 @@ var samples = map[string]struct{ path, body string }{
 	"list-sessions":  {"/v1/sessions", ""}, "get-session": {"/v1/sessions/none", ""}, "end-session": {"/v1/sessions/none/end", `{"why":"test"}`},
 	"tell-of-commands": {"/v1/host/commands", `{"commands":[{"id":"cmd_00000000000000000000000000000000","entitlement":"ent_x","tag":"x","account":"a","run_as":"root","command":"/bin/true","began_at":"2026-01-01T00:00:00Z"}]}`},
 	"enroll-host":      {"/v1/admin/hosts/none/enroll", ""}, "revoke-host": {"/v1/admin/hosts/none/revoke", ""},
+	"trust-of-host":  {"/v1/host/trust", `{"nonce":"00000000000000000000000000000000"}`},
 	"policy-diff":    {"/v1/policy/diff", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"policy-replay":  {"/v1/policy/replay", `{"files":[{"name":"none.yaml","text":"kind: Nothing"}]}`},
 	"list-proposals": {"/v1/proposals", ""}, "get-proposal": {"/v1/proposals/prp_00000", ""},

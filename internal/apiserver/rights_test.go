@@ -132,6 +132,7 @@ func apply(text string) string {
 var barren = map[string]string{
 	"enroll-as-host":    "a code of a host is good once; TestHostDoors has one",
 	"tell-of-commands":  "for the agents of hosts; TestHostDoors has one",
+	"trust-of-host":     "for the agents of hosts; TestTrustOfHost has one",
 	"poll-host":         "for the agents of hosts; TestHostDoors has one",
 	"enroll-as-gateway": "a code of a gateway is good once; TestGatewayDoors has one",
 	"gateway-settings":  "for gateways; TestGatewayDoors has one",

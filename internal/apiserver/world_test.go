@@ -118,7 +118,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 		Broker: b, Logins: credential.New(loginStore{st}), Ident: w.ident, Replays: ident.NewMemory(proofWindow, time.Now), Audit: testLog{st}, LogKey: api.LogKey{Origin: origin, Key: verifier},
 		Ready: st.Ready, Version: "test", Log: log, Provisioned: provisionStore{st}, Outside: &http.Client{}, SSH: authorities(t, vault),
 	}
-	c.Hosts = Hosts{Register: register, Desk: w.desk, Installation: "test", Orders: orders.Public()}
+	c.Hosts = Hosts{Register: register, Desk: w.desk, Installation: "test", Orders: orders}
 	for _, f := range bend {
 		f(&c)
 	}

@@ -19,6 +19,10 @@
 //  3. Every size is bounded before it is believed.
 //  4. No error says more of what was refused than its form.
 //
+// Beside calls there is a Trust: what the sshd of a host shall believe, signed with the
+// same key in answer to one question. And there is a Roll, by which one orders key names
+// the next.
+//
 // The package keeps nothing. That an id is taken once, and that nothing removed
 // comes back, is kept by package agent.
 package envelope

@@ -24,6 +24,7 @@ const (
 	callHead   = "stint-call-1"
 	answerHead = "stint-answer-1"
 	rollHead   = "stint-orders-key-1"
+	trustHead  = "stint-trust-1"
 )
 
 // Signer holds a private key.

@@ -251,7 +251,7 @@ func (r *Register) revoke(ctx context.Context, k kind, by access.Actor, host str
 			return nil
 		}
 		h.Version++
-		h.Agent, h.Key, h.Code, h.CodeUntil, h.RevokedAt = "", nil, access.Digest{}, time.Time{}, tx.Now()
+		h.Agent, h.Key, h.Code, h.CodeUntil, h.RevokedAt, h.SSHKeys = "", nil, access.Digest{}, time.Time{}, tx.Now(), nil
 		if err := tx.SaveHost(h); err != nil {
 			return err
 		}

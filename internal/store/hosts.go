@@ -1,16 +1,22 @@
 package store
 
 import (
+	"encoding/json"
+
 	"stint/internal/access"
 )
 
-const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address FROM hosts"
+const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address, ssh_keys FROM hosts"
 
 func scanHost(row row) (access.Host, error) {
 	var h access.Host
 	var code []byte
 	var until, enrolled, revoked, seen *int64
-	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address)
+	var keys string
+	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address, &keys)
+	if err == nil {
+		h.SSHKeys, err = readHostKeys(keys)
+	}
 	h.Code, h.CodeUntil, h.EnrolledAt, h.RevokedAt, h.SeenAt = digestOf(code), instantOf(until), instantOf(enrolled), instantOf(revoked), instantOf(seen)
 	return h, err
 }
@@ -47,11 +53,15 @@ func (tx *Tx) SaveHost(h access.Host) error {
 	if key == nil {
 		key = []byte{}
 	}
-	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address}
-	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING`
+	sshKeys, err := writeHostKeys(h.SSHKeys)
+	if err != nil {
+		return tx.fail(err)
+	}
+	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address, sshKeys}
+	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address, ssh_keys)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING`
 	if h.Version > 1 {
-		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10
+		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10, ssh_keys = $11
 			WHERE name = $1 AND version = $2 - 1`
 	}
 	n, err := tx.exec(q, args...)
@@ -59,6 +69,50 @@ func (tx *Tx) SaveHost(h access.Host) error {
 		err = tx.fail(access.Fail(access.Conflict, "host-changed", "the host changed meanwhile").Because(h.Name))
 	}
 	return err
+}
+
+// hostKey is the stored form of access.HostKey. Fields are only added.
+type hostKey struct {
+	Line        string   `json:"line"`
+	Fingerprint string   `json:"fingerprint"`
+	Certificate string   `json:"certificate,omitempty"`
+	Authority   string   `json:"authority,omitempty"`
+	Principals  []string `json:"principals,omitempty"`
+	NotAfter    int64    `json:"not_after,omitempty"`
+	Resource    string   `json:"resource,omitempty"`
+}
+
+func writeHostKeys(keys []access.HostKey) (string, error) {
+	if len(keys) == 0 {
+		return "", nil
+	}
+	rows := make([]hostKey, len(keys))
+	for i, k := range keys {
+		rows[i] = hostKey{Line: k.Line, Fingerprint: k.Fingerprint, Certificate: k.Certificate, Authority: k.Authority, Principals: k.Principals, Resource: string(k.Resource)}
+		if !k.NotAfter.IsZero() {
+			rows[i].NotAfter = k.NotAfter.UnixMilli()
+		}
+	}
+	text, err := json.Marshal(rows)
+	return string(text), err
+}
+
+func readHostKeys(text string) ([]access.HostKey, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var rows []hostKey
+	if err := json.Unmarshal([]byte(text), &rows); err != nil {
+		return nil, access.Fail(access.Internal, "bad-host-keys", "the keys of a host are damaged in the store").Wrap(err)
+	}
+	keys := make([]access.HostKey, len(rows))
+	for i, k := range rows {
+		keys[i] = access.HostKey{Line: k.Line, Fingerprint: k.Fingerprint, Certificate: k.Certificate, Authority: k.Authority, Principals: k.Principals, Resource: access.ResourceName(k.Resource)}
+		if k.NotAfter != 0 {
+			keys[i].NotAfter = instant(k.NotAfter)
+		}
+	}
+	return keys, nil
 }
 
 // SeeHost notes that the agent of a host asked for calls, now.

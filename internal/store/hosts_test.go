@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestHosts(t *testing.T) {
 			view(t, s, func(tx *store.Tx) error {
 				got, err := read(tx)
 				if err != nil || got.Name != h.Name || got.Version != h.Version || got.Code != h.Code || !got.CodeUntil.Equal(h.CodeUntil) || got.Agent != h.Agent || !bytes.Equal(got.Key, h.Key) ||
-					got.Program != h.Program || !got.EnrolledAt.Equal(h.EnrolledAt) || !got.RevokedAt.Equal(h.RevokedAt) {
+					got.Program != h.Program || !got.EnrolledAt.Equal(h.EnrolledAt) || !got.RevokedAt.Equal(h.RevokedAt) || !reflect.DeepEqual(got.SSHKeys, h.SSHKeys) {
 					t.Errorf("read %+v (%v), want %+v", got, err, h)
 				}
 				return nil
@@ -42,7 +43,8 @@ func TestHosts(t *testing.T) {
 		same(byName)
 		same(func(tx *store.Tx) (access.Host, error) { return tx.HostByCode(code) })
 		was := h
-		h = access.Host{Name: "web1:22", Version: 2, Agent: "thumb", Key: []byte{7}, Program: "v1", EnrolledAt: now}
+		h = access.Host{Name: "web1:22", Version: 2, Agent: "thumb", Key: []byte{7}, Program: "v1", EnrolledAt: now,
+			SSHKeys: []access.HostKey{{Line: "ssh-ed25519 AAAA", Fingerprint: "SHA256:x", Certificate: "c", Authority: "SHA256:y", Principals: []string{"web1"}, NotAfter: now, Resource: "web1"}, {Line: "ssh-rsa BBBB", Fingerprint: "z"}}}
 		update(t, s, func(tx *store.Tx) error { return tx.SaveHost(h) })
 		same(byName)
 		same(func(tx *store.Tx) (access.Host, error) { return tx.HostByAgent("thumb") })

@@ -338,6 +338,8 @@ var auditEvents = map[string]string{
 	"host.invited":          "{actor} had a code made for the agent of {entity}",
 	"host.enrolled":         "The agent of {entity} enrolled[, {program}]",
 	"host.revoked":          "{actor} revoked the agent of {entity}",
+	"host.keys":             "{entity} shows other keys: {keys}",
+	"host.certified":        "{entity} has certificates for its keys, for {names}[, until {until}]",
 	"host.doubted":          "The agent of {entity} gave an answer that an honest one does not[: {why}]",
 	"gateway.invited":       "{actor} had a code made for {entity}[ at {address}]",
 	"gateway.enrolled":      "{entity} enrolled[, {program}]",

@@ -1,0 +1,158 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/envelope"
+	"stint/internal/sshcert"
+	"stint/internal/sshcert/lint"
+)
+
+// renewHostBefore is how long the certificate of a host must still be good to be given
+// out once more. It is most of its life, so that a host that is away for days has one
+// that is good when it comes back.
+const renewHostBefore = 4 * 24 * time.Hour
+
+type trustIn struct{ Body api.HostAsk }
+
+// trustOfHost says what the sshd of the host that asks shall believe and show.
+func (s *Server) trustOfHost(ctx context.Context, c call, in *trustIn) (*reply[api.HostTrust], error) {
+	out, err := s.trustOf(ctx, c.host, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return answer(out), nil
+}
+
+// trustOf signs what the sshd of a host shall believe and show, in answer to one question.
+// Where no certificate can be made now, the one before is given while it is good, and
+// else none: the list of what ended early must not wait for that.
+func (s *Server) trustOf(ctx context.Context, h access.Host, ask api.HostAsk) (api.HostTrust, error) {
+	if s.ssh.Users == nil || s.ssh.Hosts == nil {
+		return api.HostTrust{}, noAuthority()
+	}
+	keys, err := hostKeys(ask.SSHKeys)
+	if err != nil {
+		return api.HostTrust{}, err
+	}
+	h.SSHKeys = nil
+	if len(keys) > 0 { // an agent that cannot ask its sshd says none, and what it said before stays
+		if h, err = s.hosts.Register.KeepKeys(ctx, h.Agent, keys); err != nil {
+			return api.HostTrust{}, err
+		}
+		if h.SSHKeys, err = s.certifyKeys(ctx, h); err != nil {
+			s.log.Warn("a host has no certificate, or not the one that it should have", "host", h.Name, "error", err)
+		}
+	}
+	list, err := s.revokedList(ctx)
+	if err != nil {
+		return api.HostTrust{}, err
+	}
+	sum := sha256.Sum256(list)
+	t := envelope.Trust{Installation: s.hosts.Installation, Host: h.Name, Nonce: ask.Nonce, IssuedAt: s.now(), Revoked: sum[:], Users: []string{}, Certificates: []string{}}
+	for _, k := range s.ssh.Users.Keys() {
+		t.Users = append(t.Users, k.Line())
+	}
+	for _, k := range h.SSHKeys {
+		if !s.now().Before(k.NotAfter) {
+			k.Certificate = ""
+		}
+		t.Certificates = append(t.Certificates, k.Certificate)
+	}
+	text, err := t.Seal(s.hosts.Orders)
+	if err != nil {
+		return api.HostTrust{}, err
+	}
+	return api.HostTrust{Trust: string(text), Revoked: list}, nil
+}
+
+// hostKeys reads the keys that a host shows.
+func hostKeys(lines []string) ([]access.HostKey, error) {
+	if len(lines) > envelope.MaxHostKeys {
+		return nil, access.Fail(access.Invalid, "too-many-keys", "a host shows more keys than are taken")
+	}
+	var out []access.HostKey
+	for _, l := range lines {
+		k, err := sshcert.ParseKey(l)
+		if err != nil {
+			return nil, badKey(err)
+		}
+		out = append(out, access.HostKey{Line: k.Line(), Fingerprint: k.Fingerprint()})
+	}
+	return out, nil
+}
+
+// certifyKeys gives the keys of a host with certificates that are good for days yet, and
+// has those made that there are not.
+func (s *Server) certifyKeys(ctx context.Context, h access.Host) ([]access.HostKey, error) {
+	resource, names, err := s.namesOf(ctx, h.Name)
+	if err != nil || len(names) == 0 {
+		return h.SSHKeys, err
+	}
+	signs := s.ssh.Hosts.Keys()[0].Fingerprint()
+	keys, made := slices.Clone(h.SSHKeys), []access.HostKey{}
+	for i, k := range keys {
+		if k.Certificate != "" && k.Authority == signs && slices.Equal(k.Principals, names) && k.NotAfter.Sub(s.now()) > renewHostBefore {
+			continue
+		}
+		cert, err := s.CertifyHost(ctx, access.System, resource, names, k.Line)
+		if err != nil {
+			return h.SSHKeys, err
+		}
+		keys[i] = access.HostKey{Line: k.Line, Fingerprint: k.Fingerprint, Certificate: cert.Certificate, Authority: signs, Principals: names, NotAfter: cert.NotAfter, Resource: resource}
+		made = append(made, keys[i])
+	}
+	// One that is not kept is made again the next time: it is of no harm meanwhile.
+	if err := s.hosts.Register.KeepCertificates(ctx, h.Agent, made); err != nil {
+		return h.SSHKeys, err
+	}
+	return keys, nil
+}
+
+// namesOf are the names that clients call a host by, from the documents alone: what an
+// agent says of itself is no reason to certify a name. The host's own, with its port,
+// is among them, so that two on one machine can be told apart.
+func (s *Server) namesOf(ctx context.Context, name string) (resource access.ResourceName, names []string, err error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, r := range set.Resources() {
+		if r.Connection.Credential == "" && r.Connection.Address == name && (resource == "" || r.Name < resource) {
+			resource = r.Name
+		}
+	}
+	at, _, err := net.SplitHostPort(name)
+	if resource == "" || err != nil {
+		return "", nil, nil // nobody connects to it
+	}
+	for _, n := range []string{strings.ToLower(at), strings.ToLower(name)} {
+		if lint.Principal(lint.Host, n) {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return resource, slices.Compact(names), nil
+}
+
+// disown takes back the certificates of keys that are no host's any more.
+func (s *Server) disown(ctx context.Context, by access.Actor, keys []access.HostKey, why string) error {
+	var done []access.ResourceName
+	for _, k := range keys {
+		if k.Resource == "" || slices.Contains(done, k.Resource) {
+			continue
+		}
+		done = append(done, k.Resource)
+		if err := s.broker.RevokeHostCertificates(ctx, by, k.Resource, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}

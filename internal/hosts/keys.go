@@ -1,0 +1,87 @@
+package hosts
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"stint/internal/access"
+)
+
+// Events of hosts' keys. Stored: only append.
+const (
+	// HostKeys is that a host's sshd shows other keys than before, as its agent says.
+	HostKeys access.EventType = "host.keys"
+	// HostCertified is that a host has certificates by which clients know its keys. That
+	// each was made is a record of its own, before it was signed.
+	HostCertified access.EventType = "host.certified"
+)
+
+// KeepKeys notes which keys the sshd of an agent's host shows, and gives the host with
+// what is known of each: a key that was there before keeps its certificate. That keys
+// are others than before is in the log.
+func (r *Register) KeepKeys(ctx context.Context, agent access.DeviceID, keys []access.HostKey) (access.Host, error) {
+	h, err := r.read(ctx, func(tx Tx) (access.Host, error) { return tx.HostByAgent(agent) })
+	if err != nil {
+		return h, err
+	}
+	same := func(a, b access.HostKey) bool { return a.Line == b.Line }
+	if slices.EqualFunc(h.SSHKeys, keys, same) {
+		return h, nil
+	}
+	err = r.store.Update(ctx, func(tx Tx) (err error) {
+		if h, err = tx.HostByAgent(agent); err != nil {
+			return err
+		}
+		was, now := h.SSHKeys, slices.Clone(keys)
+		var prints []string
+		for i, k := range now {
+			if j := slices.IndexFunc(was, func(w access.HostKey) bool { return same(w, k) }); j >= 0 {
+				now[i] = was[j]
+			}
+			prints = append(prints, k.Fingerprint)
+		}
+		h.Version++
+		h.SSHKeys = now
+		if err := tx.SaveHost(h); err != nil {
+			return err
+		}
+		ev := event(HostKeys, h, access.System, tx.Now())
+		ev.Facts["keys"] = strings.Join(prints, " ")
+		return tx.Append(ev)
+	})
+	return h, err
+}
+
+// KeepCertificates notes the certificates that were made for keys of an agent's host.
+// A key that is not the host's any more gets none.
+func (r *Register) KeepCertificates(ctx context.Context, agent access.DeviceID, made []access.HostKey) error {
+	if len(made) == 0 {
+		return nil
+	}
+	return r.store.Update(ctx, func(tx Tx) error {
+		h, err := tx.HostByAgent(agent)
+		if err != nil {
+			return err
+		}
+		h.SSHKeys = slices.Clone(h.SSHKeys)
+		for i, k := range h.SSHKeys {
+			if j := slices.IndexFunc(made, func(m access.HostKey) bool { return m.Line == k.Line }); j >= 0 {
+				h.SSHKeys[i] = made[j]
+			}
+		}
+		h.Version++
+		if err := tx.SaveHost(h); err != nil {
+			return err
+		}
+		ev := event(HostCertified, h, access.System, tx.Now())
+		ev.Facts["names"], ev.Facts["until"] = strings.Join(made[0].Principals, " "), made[0].NotAfter.UTC().Format(time.RFC3339)
+		return tx.Append(ev)
+	})
+}
+
+// Named is a host by its name, enrolled or not.
+func (r *Register) Named(ctx context.Context, name string) (access.Host, error) {
+	return r.read(ctx, func(tx Tx) (access.Host, error) { return tx.Host(name) })
+}
