@@ -232,6 +232,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { p.newDuty().Run(failed); return nil })
 	g.Go(func() error { p.pollSignals(failed); return nil })
 	g.Go(func() error { p.watchTickets(failed); return nil })
+	g.Go(func() error { p.closeLost(failed); return nil })
 	g.Go(func() error { p.people.Run(failed); return nil })
 	g.Go(func() error { p.server.WatchWorkloads(failed); return nil })
 	if p.first {
@@ -301,6 +302,19 @@ func (p *process) prune(ctx context.Context) {
 			if err := p.store.Prune(ctx); err != nil && ctx.Err() == nil {
 				p.log.Warn("old rows were not removed; tried again later", "error", err)
 			}
+		}
+	}
+}
+
+// lostEvery is how often sessions are looked for whose gateway is not heard of.
+const lostEvery = 15 * time.Second
+
+// closeLost closes them.
+func (p *process) closeLost(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause(ctx, lostEvery)
+		if err := p.broker.CloseLost(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("lost sessions were not closed; tried again", "error", err)
 		}
 	}
 }

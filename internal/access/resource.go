@@ -157,6 +157,9 @@ type Option struct {
 	Pattern, Form string
 	// Many makes it a list; its text is the items with commas between them.
 	Many bool
+	// Needs is another option and its value, as "name=value", without which this one
+	// says nothing and is refused.
+	Needs string
 	// Credential makes the text the name of a further credential, bound to the same
 	// type and address. Integrations only.
 	Credential bool

@@ -50,6 +50,7 @@ type GatewaySettings struct {
 	Gateway      string         `json:"gateway"`
 	Address      string         `json:"address"`
 	Installation string         `json:"installation"`
+	Users        []SSHAuthority `json:"users" nullable:"false" doc:"The keys that sign certificates of users"`
 	Hosts        []SSHAuthority `json:"hosts" nullable:"false" doc:"The keys that sign certificates of hosts, its own among them"`
 }
 

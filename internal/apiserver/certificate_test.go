@@ -21,6 +21,7 @@ import (
 	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/connector"
+	"stint/internal/connector/linux"
 	"stint/internal/keys"
 	"stint/internal/sshcert"
 	"stint/internal/sshcert/krl"
@@ -32,8 +33,7 @@ type sshHosts struct{ target }
 
 func (*sshHosts) Type() string { return "linux" }
 func (*sshHosts) Schema() access.Schema {
-	return access.Schema{Type: "linux", Mechanisms: []access.Mechanism{access.Token}, Role: map[string]access.Option{
-		"sourceAddress": {Doc: "from where", Many: true}, "forceCommand": {Doc: "what"}, "forwarding": {Doc: "what", Many: true, Values: []string{"ports", "agent", "x11"}}}}
+	return access.Schema{Type: "linux", Mechanisms: []access.Mechanism{access.Token}, Role: linux.Schema().Role}
 }
 func (*sshHosts) Capabilities() connector.Capabilities {
 	return connector.Capabilities{Mechanisms: []access.Mechanism{access.Token}, Sweepable: true, SessionKill: true}
@@ -82,10 +82,17 @@ mechanism: token
 linux: {account: deploy, sourceAddress: ["10.0.0.0/8", "::1"], forceCommand: "/usr/bin/uptime -p", forwarding: [ports, agent]}
 maxDuration: 4h
 ---
+kind: Role
+name: jump
+resources: {type: linux}
+mechanism: token
+linux: {account: deploy, through: gateway, sourceAddress: [10.0.0.0/8], record: strict, onPartition: keep, denyCommands: ["rm *"], forwarding: [ports], forwardTo: ["db:5432"]}
+maxDuration: 4h
+---
 kind: Policy
 name: hosts
 subjects: [group:platform]
-roles: [deploy, narrow]
+roles: [deploy, narrow, jump]
 `
 
 // withHost has a host and mira, who may have certificates for it.

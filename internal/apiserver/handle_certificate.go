@@ -37,8 +37,15 @@ func (s *Server) certificate(ctx context.Context, c call, in *certificateIn) (*r
 		return nil, badKey(err)
 	}
 	var draft sshcert.Draft
+	through, none := s.wayIn(ctx)
 	o, err := s.broker.Certify(ctx, c.asked(nil), in.ID, broker.CertificateAsk{Fingerprint: key.Fingerprint(), Authority: ca.Keys()[0].Fingerprint(),
-		Prepare: func(o broker.CertificateOrder) (err error) { draft, err = prepare(ca, key, o); return err }})
+		Prepare: func(o broker.CertificateOrder) (err error) {
+			if o.Gateway && none != nil {
+				return none
+			}
+			draft, err = prepare(ca, key, o)
+			return err
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +56,49 @@ func (s *Server) certificate(ctx context.Context, c call, in *certificateIn) (*r
 	out := api.Certificate{Request: string(o.Held.Request), Grant: string(o.Held.ID), Certificate: cert.Line(), Serial: o.Serial.String(), KeyID: o.KeyID, Principals: o.Principals,
 		Fingerprint: o.Fingerprint, ValidAfter: api.At(o.NotBefore), ValidBefore: api.At(o.NotAfter), ExpiresAt: api.At(o.Held.ExpiresAt), Logins: []api.SSHLogin{}, Hosts: toAuthorities(s.ssh.Hosts)}
 	for _, l := range o.Logins {
+		if o.Gateway { // which finds the host by its name
+			l.Address, l.Account = through, l.Account+"@"+string(l.Resource)
+		}
 		out.Logins = append(out.Logins, api.SSHLogin{Resource: string(l.Resource), Address: l.Address, Account: l.Account})
 	}
 	return answer(out), nil
 }
+
+// wayIn is the address of a gateway: of one that is heard of, if any is.
+func (s *Server) wayIn(ctx context.Context) (address string, err error) {
+	none := access.Fail(access.Unavailable, "no-gateway", "the role's sessions go through a gateway, and none is enrolled").
+		Try("an administrator enrols one: stint admin gateway enroll NAME --address HOST:PORT")
+	if s.hosts.Register == nil {
+		return "", none
+	}
+	if w := s.way.Load(); w != nil && s.now().Sub(w.at) < wayFor {
+		return w.address, nil
+	}
+	all, err := s.hosts.Register.Gateways(ctx)
+	if err != nil {
+		return "", err
+	}
+	best := access.Host{}
+	for _, h := range all {
+		if h.Enrolled() && h.Address != "" && (best.Name == "" || h.SeenAt.After(best.SeenAt)) {
+			best = h
+		}
+	}
+	if best.Name == "" {
+		return "", none
+	}
+	s.way.Store(&way{best.Address, s.now()})
+	return best.Address, nil
+}
+
+// way is where the gateway is that was found last.
+type way struct {
+	address string
+	at      time.Time
+}
+
+// wayFor is how long that is good: certificates are asked for often.
+const wayFor = 2 * time.Second
 
 // HostCertificate is what a host gets of its key.
 type HostCertificate struct {

@@ -27,6 +27,8 @@ func (s *Server) addGatewayRoutes() {
 	register(s, route{name: "revoke-gateway", method: post, path: "/v1/admin/gateways/{name}/revoke", who: admins, urgent: true, tag: "Gateways",
 		summary: "End the enrolment of a gateway", detail: "It opens no session any more, and its sessions are not renewed: they end within half a minute, or, where their role lets them go on, with their grants."}, s.revokeGateway)
 
+	s.addGatewaySessionRoutes()
+
 	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, tag: "Sessions",
 		summary: "Sessions through gateways, newest first", detail: "Administrators and auditors see all, owners those on a resource of theirs that they name, everybody else their own."}, s.listSessions)
 	register(s, route{name: "get-session", method: get, path: "/v1/sessions/{id}", who: anyone, tag: "Sessions",
@@ -82,7 +84,7 @@ func (s *Server) gatewaySettings(_ context.Context, c call, _ *empty) (*reply[ap
 	if s.ssh.Users == nil || s.ssh.Hosts == nil {
 		return nil, noAuthority()
 	}
-	return answer(api.GatewaySettings{Gateway: c.gateway, Address: c.host.Address, Installation: s.hosts.Installation, Hosts: toAuthorities(s.ssh.Hosts)}), nil
+	return answer(api.GatewaySettings{Gateway: c.gateway, Address: c.host.Address, Installation: s.hosts.Installation, Users: toAuthorities(s.ssh.Users), Hosts: toAuthorities(s.ssh.Hosts)}), nil
 }
 
 func (s *Server) listGateways(ctx context.Context, _ call, _ *empty) (*reply[api.Page[api.Gateway]], error) {

@@ -89,6 +89,7 @@ type Server struct {
 	checked logCheck
 	ssh     Authorities
 	krl     revocations
+	way     atomic.Pointer[way]
 
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.

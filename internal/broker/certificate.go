@@ -43,6 +43,8 @@ type CertificateOrder struct {
 	Forwarding   []string     // of "ports", "agent", "x11"
 	Held         access.Grant // the grant it is for
 	Logins       []HostLogin
+	// Gateway says that it opens sessions through gateways only: no host knows its principal.
+	Gateway bool
 }
 
 // HostLogin is where a certificate opens sessions, and of which account.
@@ -165,6 +167,9 @@ func (b *Broker) orderCertificate(tx Tx, g access.Grant, ask CertificateAsk) (Ce
 	}
 	if len(out.Principals) == 0 { // never one without: it would be for every account
 		return out, access.Fail(access.Unavailable, "not-present", "the access is not on its host at this moment").Try("try again in a moment")
+	}
+	if throughGateway(g.Permissions) {
+		out.Gateway, out.Principals = true, []string{gatewayPrincipal(g.ID)}
 	}
 	slices.Sort(out.Principals)
 	if err := out.restrict(g.Permissions.Options); err != nil {

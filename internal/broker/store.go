@@ -270,6 +270,7 @@ type standings interface {
 type certificates interface {
 	// SaveCertificates writes down new ones; access.Conflict where a serial is there.
 	SaveCertificates(cs ...access.Certificate) error
+	Certificate(s access.Serial) (access.Certificate, error)
 	// RevokeCertificate notes that one was taken back by itself.
 	RevokeCertificate(c access.Certificate) error
 	// Certificates lists them, what ends first first.

@@ -15,6 +15,7 @@ import (
 type watch struct {
 	mu      sync.Mutex
 	waiting map[access.RequestID]map[chan news]bool
+	stirred map[chan struct{}]bool // of those that look at all of something
 }
 
 // news is what a transaction that was committed left of a request's grant; the
@@ -34,7 +35,22 @@ const (
 // wholeID is the length of an id that is no abbreviation.
 const wholeID = len("req_") + 26
 
-func newWatch() *watch { return &watch{waiting: map[access.RequestID]map[chan news]bool{}} }
+func newWatch() *watch {
+	return &watch{waiting: map[access.RequestID]map[chan news]bool{}, stirred: map[chan struct{}]bool{}}
+}
+
+// stirs gives what is sent to whenever anything changed, until leave is called.
+func (w *watch) stirs() (ch <-chan struct{}, leave func()) {
+	c := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stirred[c] = true
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.stirred, c)
+	}
+}
 
 func (w *watch) join(id access.RequestID) chan news {
 	ch := make(chan news, 1)
@@ -60,6 +76,14 @@ func (w *watch) leave(id access.RequestID, ch chan news) {
 func (w *watch) changed(fx *effects) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(fx.changed) > 0 {
+		for ch := range w.stirred {
+			select {
+			case ch <- struct{}{}:
+			default: // it looks soon
+			}
+		}
+	}
 	if len(w.waiting) == 0 {
 		return
 	}

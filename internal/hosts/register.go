@@ -105,6 +105,7 @@ type Register struct {
 	names  map[string]cached // by name
 	agents map[access.DeviceID]cached
 	doubts map[string]time.Time // by host, when the log was told last
+	seen   map[string]time.Time // by gateway, when the store was told last
 }
 
 type cached struct {
@@ -114,7 +115,7 @@ type cached struct {
 
 // NewRegister makes a register.
 func NewRegister(s Store, orders ed25519.PublicKey) *Register {
-	return &Register{store: s, orders: orders, names: map[string]cached{}, agents: map[access.DeviceID]cached{}, doubts: map[string]time.Time{}}
+	return &Register{store: s, orders: orders, names: map[string]cached{}, agents: map[access.DeviceID]cached{}, doubts: map[string]time.Time{}, seen: map[string]time.Time{}}
 }
 
 // Code is a code that was made for a host.
@@ -314,6 +315,21 @@ func (r *Register) Doubt(ctx context.Context, host, why string) error {
 		ev.Facts["why"] = why
 		return tx.Append(ev)
 	})
+}
+
+// Seen notes that a gateway is heard of, every half a minute.
+func (r *Register) Seen(ctx context.Context, h access.Host) error {
+	now := time.Now()
+	r.mu.Lock()
+	told := now.Sub(r.seen[h.Name]) < seeEvery
+	if !told {
+		r.seen[h.Name] = now
+	}
+	r.mu.Unlock()
+	if told {
+		return nil
+	}
+	return r.store.Update(ctx, func(tx Tx) error { return tx.SeeHost(h.Name) })
 }
 
 func (r *Register) forget(name string, agents ...access.DeviceID) {

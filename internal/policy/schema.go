@@ -26,6 +26,7 @@ func readOptions(f *form, schema map[string]access.Option, check bool) map[strin
 		}
 		return options
 	}
+	defer needed(f, schema, options)
 	for _, name := range sortedKeys(schema) {
 		o := schema[name]
 		if o.Many {
@@ -49,6 +50,16 @@ func readOptions(f *form, schema map[string]access.Option, check bool) map[strin
 		}
 	}
 	return options
+}
+
+// needed refuses options that say nothing without another.
+func needed(f *form, schema map[string]access.Option, options map[string]string) {
+	for _, name := range sortedKeys(options) {
+		other, value, ok := strings.Cut(schema[name].Needs, "=")
+		if ok && options[other] != value {
+			f.r.add(f.lineOf(name), "add "+other+": "+value+", or leave it out", "%s says nothing without %s: %s", name, other, value)
+		}
+	}
 }
 
 func checkOption(r *report, name string, it item, o access.Option) {

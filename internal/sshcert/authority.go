@@ -150,6 +150,33 @@ func (a *Authority) Issue(s Spec, random io.Reader) (Certificate, error) {
 	return d.Sign(random)
 }
 
+// Read reads a certificate of a user that one of the authority's keys signed and whose
+// time it is, and gives what it says. That it was not taken back, and that whoever shows
+// it has its key, is for others to find out.
+func (a *Authority) Read(blob []byte, now time.Time) (serial uint64, key Key, err error) {
+	if len(blob) > maxLine {
+		return 0, Key{}, errors.New("it is longer than a certificate")
+	}
+	public, err := ssh.ParsePublicKey(blob)
+	if err != nil {
+		return 0, Key{}, errors.New("it cannot be read")
+	}
+	c, is := public.(*ssh.Certificate)
+	if !is || c.CertType != uint32(a.kind) || len(c.ValidPrincipals) == 0 {
+		return 0, Key{}, errors.New("it is no certificate of a user")
+	}
+	signer := c.SignatureKey.Marshal()
+	if !slices.ContainsFunc(a.keys, func(k Key) bool { return bytes.Equal(k.blob, signer) }) {
+		return 0, Key{}, errors.New("this installation did not sign it")
+	}
+	checker := ssh.CertChecker{SupportedCriticalOptions: []string{"force-command", "source-address"}, Clock: func() time.Time { return now }}
+	if err := checker.CheckCert(c.ValidPrincipals[0], c); err != nil {
+		return 0, Key{}, errors.New(strings.TrimPrefix(err.Error(), "ssh: "))
+	}
+	key, err = newKey(c.Key.Marshal())
+	return c.Serial, key, err
+}
+
 // KnownHosts are the lines of a known_hosts file that trust the authority's hosts:
 // those that the patterns match, and of them each for the names in its certificate.
 func (a *Authority) KnownHosts(patterns ...string) []string {

@@ -134,6 +134,15 @@ func ParseKey(text string) (Key, error) {
 	return k, nil
 }
 
+// ParseBlob reads a public key in its wire form. A certificate is refused.
+func ParseBlob(blob []byte) (Key, error) { return newKey(blob) }
+
+// BlobOf is the wire form of a certificate of ours, of its line.
+func BlobOf(line string) ([]byte, error) {
+	_, encoded, _ := strings.Cut(line, " ")
+	return base64.StdEncoding.Strict().DecodeString(encoded)
+}
+
 // newKey takes the wire form of a key.
 func newKey(blob []byte) (Key, error) {
 	if err := lint.Key(blob); err != nil {

@@ -68,6 +68,11 @@ func (tx *Tx) RevokeCertificate(c access.Certificate) error {
 	return err
 }
 
+// Certificate reads one by its serial.
+func (tx *Tx) Certificate(s access.Serial) (access.Certificate, error) {
+	return one(tx, "certificate", scanCertificate, certificateColumns+" WHERE c.serial = $1", int64(s))
+}
+
 // Certificates lists them, what ends first first.
 func (tx *Tx) Certificates(q access.CertificateQuery) ([]access.Certificate, error) {
 	p := plan{conds: []string{"c.serial > 0"}}

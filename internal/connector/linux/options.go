@@ -18,6 +18,20 @@ const (
 	ForwardX11   = "x11"
 )
 
+// How sessions reach a host, and what a gateway makes of them.
+const (
+	ThroughHost    = "direct"
+	ThroughGateway = "gateway"
+	RecordStrict   = "strict"
+	TypedOmit      = "omit"
+	PartitionKeep  = "keep"
+	FilesNone      = "none"
+	FilesRead      = "read"
+	FilesWrite     = "write"
+
+	byGateway = "through=" + ThroughGateway
+)
+
 // What becomes of a home.
 const (
 	HomeRemove  = "remove"
@@ -34,6 +48,10 @@ const (
 
 	// An address or a network; netip decides which of these texts are.
 	addressPattern = `[0-9a-fA-F.:]{2,39}(/[0-9]{1,3})?`
+	patternPattern  = `[^\x00-\x1f\x7f,]{1,500}`
+	patternForm     = "one line without commas"
+	hostPortPattern = `(\*|[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(\*|[0-9]{1,5})`
+
 	// In the options of a line sshd reads \" as a quote, so that a backslash before the
 	// closing one would open the text again. At a # it cuts the line, quoted or not.
 	commandPattern = `[^\x00-\x1f\x7f#]{0,999}[^\x00-\x1f\x7f#\\]`
@@ -43,7 +61,7 @@ var shellForm = regexp.MustCompile("^(?:" + shellPattern + ")$")
 
 // Options are a role's settings, parsed.
 type Options struct {
-	SourceAddress []netip.Prefix // sorted as given; empty: from anywhere
+	SourceAddress []netip.Prefix // that the host looks at; sorted as given; empty: from anywhere
 	ForceCommand  string         // empty: what the person wants
 	Forwarding    []string       // of ForwardPorts, ForwardAgent, ForwardX11
 	KeepSessions  bool           // of a membership
@@ -71,6 +89,9 @@ func ParseOptions(m map[string]string) (Options, error) {
 			return Options{}, err
 		}
 		o.SourceAddress = append(o.SourceAddress, p)
+	}
+	if m["through"] == ThroughGateway {
+		o.SourceAddress = nil // where the person comes from the gateway sees, and not the host
 	}
 	for _, text := range items(m["forwarding"]) {
 		if !slices.Contains([]string{ForwardPorts, ForwardAgent, ForwardX11}, text) {

@@ -39,6 +39,18 @@ func (tx *Tx) RevokeCertificate(c access.Certificate) error {
 	return nil
 }
 
+// Certificate reads one by its serial.
+func (tx *Tx) Certificate(s access.Serial) (access.Certificate, error) {
+	if tx.err != nil {
+		return access.Certificate{}, tx.err
+	}
+	c, there := tx.s.certificates[s]
+	if !there {
+		return c, missing("certificate")
+	}
+	return c, nil
+}
+
 // Certificates lists them, what ends first first.
 func (tx *Tx) Certificates(q access.CertificateQuery) (found []access.Certificate, err error) {
 	if tx.err != nil {
