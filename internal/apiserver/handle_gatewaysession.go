@@ -74,8 +74,9 @@ func (s *Server) openGatewaySession(ctx context.Context, c call, in *struct{ Bod
 		Target: target, Rules: rulesOf(p.Options)}), nil
 }
 
-// targetOf says by what the target of a session is known.
-func (s *Server) targetOf(_ context.Context, x access.Session) (api.SessionTarget, error) {
+// targetOf says by what the target of a session is known: the keys that its agent told of,
+// and certificates for them.
+func (s *Server) targetOf(ctx context.Context, x access.Session) (api.SessionTarget, error) {
 	host, _, err := net.SplitHostPort(x.Address)
 	if err != nil {
 		return api.SessionTarget{}, access.Fail(access.Internal, "bad-address", "the resource has no address").Wrap(err)
@@ -84,7 +85,14 @@ func (s *Server) targetOf(_ context.Context, x access.Session) (api.SessionTarge
 	for _, k := range s.ssh.Hosts.Keys() {
 		out.HostAuthorities = append(out.HostAuthorities, k.Line())
 	}
-	return out, nil
+	if s.hosts.Register == nil {
+		return out, nil
+	}
+	keys, err := s.hosts.Register.KeysOf(ctx, x.Address)
+	for _, k := range keys {
+		out.HostKeys = append(out.HostKeys, k.Line)
+	}
+	return out, err
 }
 
 // environment is what sessions may set, on every host.

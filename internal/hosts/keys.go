@@ -85,3 +85,13 @@ func (r *Register) KeepCertificates(ctx context.Context, agent access.DeviceID, 
 func (r *Register) Named(ctx context.Context, name string) (access.Host, error) {
 	return r.read(ctx, func(tx Tx) (access.Host, error) { return tx.Host(name) })
 }
+
+// KeysOf are the keys of a host's sshd, as its agent told last; none of one without an
+// agent.
+func (r *Register) KeysOf(ctx context.Context, host string) ([]access.HostKey, error) {
+	h, err := r.read(ctx, func(tx Tx) (access.Host, error) { return tx.Host(host) })
+	if err != nil && access.KindOf(err) == access.NotFound {
+		return nil, nil
+	}
+	return h.SSHKeys, err
+}

@@ -47,7 +47,7 @@ const (
 	shellPattern = `/[a-zA-Z0-9_/.-]{1,126}`
 
 	// An address or a network; netip decides which of these texts are.
-	addressPattern = `[0-9a-fA-F.:]{2,39}(/[0-9]{1,3})?`
+	addressPattern  = `[0-9a-fA-F.:]{2,39}(/[0-9]{1,3})?`
 	patternPattern  = `[^\x00-\x1f\x7f,]{1,500}`
 	patternForm     = "one line without commas"
 	hostPortPattern = `(\*|[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(\*|[0-9]{1,5})`
