@@ -211,7 +211,7 @@ func (c *Connector) terminateAccount(ctx context.Context, s *subject) error {
 	return c.endAccount(ctx, n.Account, n.UID)
 }
 
-// endAccount ends every process that runs as a uid, unless somebody else has it.
+// endAccount ends every process of a uid, unless somebody else has it.
 func (c *Connector) endAccount(ctx context.Context, name string, uid int) error {
 	if uid <= 0 {
 		return nil
@@ -223,7 +223,7 @@ func (c *Connector) endAccount(ctx context.Context, name string, uid int) error 
 	if slices.ContainsFunc(as, func(a account) bool { return a.uid == uid && a.name != name }) {
 		return nil
 	}
-	return end(ctx, func(i identity) bool { return i.is(uid) })
+	return endAll(ctx, uid)
 }
 
 // mayClear checks that nothing of an account runs that could change what is taken away.
@@ -231,7 +231,7 @@ func (c *Connector) mayClear(a account) error {
 	if !a.expired(c.Now()) {
 		return access.Fail(access.Conflict, "not-revoked", "the account "+a.name+" can still log in")
 	}
-	ps, err := processes(func(i identity) bool { return i.is(a.uid) })
+	ps, err := processes(func(i identity) bool { return i.of(a.uid) })
 	if err == nil && len(ps) > 0 {
 		err = access.Fail(access.Conflict, "sessions-open", fmt.Sprintf("%d processes still run as %s", len(ps), a.name))
 	}
@@ -439,7 +439,7 @@ func (c *Connector) verifyAccount(s *subject) (connector.Observation, error) {
 		}
 	}
 	if o.Sessions == 0 && uid > 0 {
-		ps, err := processes(func(i identity) bool { return i.is(uid) })
+		ps, err := processes(func(i identity) bool { return i.of(uid) })
 		if err != nil {
 			return o, err
 		}

@@ -203,7 +203,7 @@ func (c *Connector) verifyEnable(s *subject) (connector.Observation, error) {
 		return o, err
 	}
 	if !other {
-		ps, err := processes(func(i identity) bool { return i.is(n.UID) })
+		ps, err := processes(func(i identity) bool { return i.of(n.UID) })
 		if err != nil {
 			return o, err
 		}

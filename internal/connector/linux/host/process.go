@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +21,16 @@ type identity struct {
 	pid, parent int
 	uids, gids  []int
 	groups      []int
+	login       int // whose log-in it descends from, as the kernel's audit knows; -1: nobody's
 }
 
 // is reports whether a process runs as an account, by any of its ids.
 func (i identity) is(uid int) bool { return slices.Contains(i.uids, uid) }
+
+// of reports whether a process is an account's: it runs as it, or descends from a log-in
+// of it and is another's by now (through sudo, or a program with setuid). An account that
+// was made for an order has no other processes.
+func (i identity) of(uid int) bool { return i.is(uid) || i.login == uid && uid > 0 }
 
 // carries reports whether a process may act as one of the groups.
 func (i identity) carries(gids []int) bool {
@@ -35,7 +43,14 @@ func readIdentity(pid int) (i identity, ok bool) {
 	if err != nil {
 		return i, false
 	}
-	i.pid = pid
+	i.pid, i.login = pid, -1
+	// pam_loginuid(8) and cron set it. Without audit in the kernel there is no such file;
+	// unset it is 2^32-1.
+	if text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/loginuid"); err == nil {
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32); err == nil && n != 1<<32-1 {
+			i.login = int(n)
+		}
+	}
 	for l := range strings.Lines(string(b)) {
 		name, value, _ := strings.Cut(l, ":")
 		switch name {
@@ -109,6 +124,60 @@ func lastStart(ps []identity) (last time.Time) {
 	}
 	return last
 }
+
+// endAll ends every process of an account. One that forks and exits again and again has
+// another number whenever it is looked for: a look at /proc misses it, so that none found
+// proves nothing, and who only looks and kills is never done. The kernel has a way for
+// that: kill(2) of -1, by a process of that account, is one step in which nobody forks, and
+// reaches all that run as it. Who is left then, as somebody else by now, is looked for.
+func endAll(ctx context.Context, uid int) error {
+	if uid <= 0 {
+		return nil
+	}
+	mine := func(i identity) bool { return i.of(uid) }
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		swept, err := killAs(ctx, uid)
+		if err != nil && ctx.Err() == nil {
+			// The host does not let the agent become somebody else, or has no room for one
+			// more process: what can be done without is.
+			return errors.Join(end(ctx, mine), err)
+		}
+		within, cancel := context.WithTimeout(ctx, wait)
+		err = end(within, mine)
+		cancel()
+		switch {
+		case err == nil && swept:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("processes of uid %d are still there: %w", uid, ctx.Err())
+		case err != nil && !errors.Is(err, context.DeadlineExceeded):
+			return err
+		}
+	}
+}
+
+// sweepWithin is how long one step of killAs may take: those whom it is about can stop it.
+const sweepWithin = 2 * time.Second
+
+// killAs has the kernel end all that run as an account, by a shell of that account which
+// knows one word. It gets none of our privileges: with them it would end everything. done
+// is false when they were faster and ended the shell.
+func killAs(ctx context.Context, uid int) (done bool, err error) {
+	within, cancel := context.WithTimeout(ctx, sweepWithin)
+	defer cancel()
+	cmd := exec.CommandContext(within, "/bin/sh", "-c", "kill -KILL -1; exit 0") // nobody to kill is no failure
+	cmd.Dir, cmd.Env = "/", []string{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: uint32(uid), Gid: nogroup}}
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// nogroup is the group of the shell, which no file belongs to.
+const nogroup = 65534
 
 // end kills what matches until nothing does. Between finding a process and killing it
 // another could get its number, which pidfds rule out.
