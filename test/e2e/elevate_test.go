@@ -88,7 +88,7 @@ func (e *elevation) stint(ctx context.Context, as string, args ...string) *exec.
 
 func (e *elevation) startRunner() {
 	e.t.Helper()
-	e.runner = e.command(context.Background(), e.bin, "elevate", "--state", "/mnt/state")
+	e.runner = e.command(context.Background(), "sh", "-c", "echo $$ > /mnt/runner.pid; exec "+e.bin+" elevate")
 	e.runner.Stdout, e.runner.Stderr = &e.heard, &e.heard
 	must(e.t, e.runner.Start())
 	must(e.t, eventually(e.t.Context(), func() error {
@@ -98,7 +98,7 @@ func (e *elevation) startRunner() {
 
 func (e *elevation) killRunner() {
 	if e.runner != nil {
-		_ = e.runner.Process.Kill() // it may have ended
+		_ = e.command(context.Background(), "sh", "-c", "kill -KILL $(cat /mnt/runner.pid)").Run() // it may have ended
 		_ = e.runner.Wait()
 		e.runner = nil
 	}
@@ -138,7 +138,7 @@ func TestElevate(t *testing.T) {
 	e.run("", "sh", "-ec", elevatePrograms, "sh", stint, s.As("mira").Home)
 	var code struct{ Code string }
 	must(t, s.As("root").JSON(ctx, &code, "admin", "host", "enroll", "web1"))
-	e.run(code.Code, e.bin, "enroll", "--server", s.URL, "--code-file", "-", "--state", "/mnt/state", "--no-sshd")
+	e.run(code.Code, e.bin, "enroll", "--server", s.URL, "--code-file", "-", "--no-sshd")
 	e.start()
 	e.startRunner()
 	t.Cleanup(func() {
@@ -175,7 +175,7 @@ func TestElevate(t *testing.T) {
 	// A terminal, where there is one here.
 	within, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	line := strings.Join(e.stint(within, mira, "--", "/etc/stint-e2e/terminal").Args[5:], " ") // behind nsenter's own
+	line := strings.Join(e.stint(within, mira, "--", "/etc/stint-e2e/terminal").Args[6:], " ") // behind nsenter's own
 	pty := e.command(within, "script", "--quiet", "--return", "--command", "stty rows 33 cols 77; "+line, "/dev/null")
 	pty.Stdin = strings.NewReader("hello\n")
 	if out, err := pty.CombinedOutput(); err != nil || !strings.Contains(string(out), "/dev/pts/") || !strings.Contains(string(out), "33 77") || !strings.Contains(string(out), "got hello") {
@@ -244,5 +244,5 @@ func TestElevate(t *testing.T) {
 	}))
 	e.kill()
 	e.killRunner()
-	e.run("", e.bin, "uninstall", "--state", "/mnt/state", "--no-sshd")
+	e.run("", e.bin, "uninstall", "--no-sshd")
 }
