@@ -33,7 +33,7 @@ type Authority interface {
 // Facts are what a gateway knows of whoever is at its door. The key is the one that
 // proved itself; what was merely offered stands nowhere in it.
 type Facts struct {
-	Protocol    string // "ssh"
+	Protocol    string // "ssh", "postgres"
 	Key         []byte // the public key that signed, in its protocol's form
 	Certificate []byte // the whole certificate where one was used, and nil otherwise
 	Resource    access.ResourceName
@@ -59,6 +59,8 @@ type Permit struct {
 	Target    Target
 	Rules     Rules
 	Recording Recording
+	// Limits bound what a session with a database carries.
+	Limits Limits
 	// Principal must stand in the certificate of whoever came with one.
 	Principal string
 }
@@ -73,6 +75,15 @@ type Target struct {
 	// another is not connected to.
 	HostKeys        []string
 	HostAuthorities []string
+}
+
+// Limits bound how much a session with a database carries. They keep a mistake small, and
+// tell who takes a whole table; what may be done is for the database role to say.
+type Limits struct {
+	Rows, Bytes uint64 // in one session; 0 is any number
+	// ReadOnly begins the session with transactions that only read. Whoever may write can
+	// say otherwise.
+	ReadOnly bool
 }
 
 // Recording says how a session is recorded. Its zero value keeps all of it.

@@ -1,0 +1,328 @@
+package pggate
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stint/internal/gateway"
+)
+
+// sayWithin is for how long a client may keep the gateway from saying why a session ends.
+const sayWithin = 250 * time.Millisecond
+
+// session is one client's connection and one to the server.
+type session struct {
+	*gateway.Session
+	server *Server
+	client net.Conn
+	source netip.AddrPort
+	up     *upstream
+	tape   Tape
+	track  *tracker
+
+	pid    uint32 // the cancel key that the client has
+	secret [4]byte
+
+	carried atomic.Uint64 // bytes of rows and copied data, for the limit
+	copied  atomic.Uint64 // bytes that the client copied in since the last outcome
+
+	// out guards what is written to the client: a message of the server's, or one of ours.
+	out    sync.Mutex
+	toward *bufio.Writer
+	torn   bool // a message was begun and not ended
+}
+
+// run carries messages until the session is over, and closes everything.
+func (o *session) run() {
+	o.toward = bufio.NewWriterSize(o.client, buffer)
+	o.server.enter(o)
+	var both sync.WaitGroup
+	both.Go(func() { o.finish(o.upward()) })
+	both.Go(func() { o.finish(o.downward()) })
+	both.Go(o.notices)
+	<-o.Context().Done()
+	o.close()
+	both.Wait()
+	o.server.leave(o)
+	if err := o.tape.Close(o.Over()); err != nil {
+		o.server.Log.Error("the end of a session was not recorded", "session", o.ID, "error", err)
+	}
+	o.Closed()
+}
+
+// ending is an error that says why a session ends.
+type ending struct {
+	reason gateway.Reason
+	text   string
+}
+
+func (e *ending) Error() string { return string(e.reason) + ": " + e.text }
+
+// finish ends the session because one direction has.
+func (o *session) finish(err error) {
+	var e *ending
+	if errors.As(err, &e) {
+		o.End(e.reason, e.text)
+	}
+}
+
+// lost is the end because a peer went away, or sent what the protocol does not have.
+func lost(gone gateway.Reason, err error) error {
+	var e *ending
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, errMalformed), errors.Is(err, errTooLong):
+		return &ending{gateway.Refused, err.Error()}
+	}
+	return &ending{reason: gone}
+}
+
+func (o *session) unrecorded(err error) error {
+	o.server.Log.Error("a session could not be recorded", "session", o.ID, "error", err)
+	return &ending{reason: gateway.Unrecorded}
+}
+
+// close says why, stops what runs, and closes both connections. Nothing of it waits
+// for a peer for longer than a moment.
+func (o *session) close() {
+	var stop sync.WaitGroup
+	// Only what runs is worth it, but what runs is not known without racing the server.
+	stop.Go(func() {
+		if err := o.server.cancel(context.Background(), o.up); err != nil {
+			o.server.Log.Debug("a statement was not cancelled", "session", o.ID, "error", err)
+		}
+	})
+	_ = o.client.SetWriteDeadline(time.Now().Add(sayWithin)) // it ends a message that is under way, too
+	o.out.Lock()
+	if !o.torn && o.Over().Reason != gateway.ClientGone {
+		why := o.Over()
+		_, _ = o.toward.Write(said('E', "S", "FATAL", "V", "FATAL", "C", "57P01", "M", "stint: the session has ended: "+why.Reason.Sentence(), "D", why.Text,
+			"H", next(why.Reason)))
+		_ = o.toward.Flush()
+	}
+	o.torn = true // nothing more is written
+	o.out.Unlock()
+	stop.Wait()
+	hangUp(o.up.Conn)
+	hangUp(o.client)
+}
+
+// hangUp closes a connection without TLS's own goodbye, which waits for a peer that does
+// not read.
+func hangUp(c net.Conn) {
+	if t, is := c.(*tls.Conn); is {
+		c = t.NetConn()
+	}
+	_ = c.Close()
+}
+
+func next(r gateway.Reason) string {
+	switch r {
+	case gateway.Expired, gateway.Revoked, gateway.Returned, gateway.Policy:
+		return "ask again with: stint request"
+	case gateway.Partitioned, gateway.Stopping, gateway.Unknown:
+		return "connect again"
+	}
+	return ""
+}
+
+// notices tells the client how long it has left, between two messages of the server's.
+func (o *session) notices() {
+	heard, stop := o.Notices()
+	defer stop()
+	for {
+		var n gateway.Notice
+		select {
+		case <-o.Context().Done():
+			return
+		case n = <-heard:
+		}
+		text, hint := fmt.Sprintf("stint: your access to %s ends in %s", o.Resource, n.Left.Round(time.Second)), "ask for more time with: stint extend"
+		if n.Extended {
+			text, hint = fmt.Sprintf("stint: your access to %s was extended, and ends in %s", o.Resource, n.Left.Round(time.Second)), ""
+		}
+		o.out.Lock()
+		if !o.torn {
+			_, err := o.toward.Write(said('N', "S", "WARNING", "V", "WARNING", "C", "01000", "M", text, "H", hint))
+			if err == nil {
+				err = o.toward.Flush()
+			}
+			o.torn = o.torn || err != nil
+		}
+		o.out.Unlock()
+	}
+}
+
+// upward carries what the client sends, statements recorded first.
+func (o *session) upward() error {
+	r, w := bufio.NewReaderSize(o.client, buffer), bufio.NewWriterSize(o.up, buffer)
+	for {
+		if r.Buffered() < headLen {
+			if err := w.Flush(); err != nil {
+				return lost(gateway.TargetGone, err)
+			}
+		}
+		h, err := peekHead(r)
+		if err != nil {
+			return lost(gateway.ClientGone, err)
+		}
+		if r.Buffered() < headLen+h.n { // what came before it does not wait for the rest of it
+			if err := w.Flush(); err != nil {
+				return lost(gateway.TargetGone, err)
+			}
+		}
+		if err := o.upOne(r, w, h); err != nil {
+			return err
+		}
+		if h.kind == 'X' {
+			_ = w.Flush()
+			return &ending{reason: gateway.ClientGone}
+		}
+	}
+}
+
+// upOne carries one message. Its head stands in r still.
+func (o *session) upOne(r *bufio.Reader, w *bufio.Writer, h head) error {
+	most := longestSmall
+	switch h.kind {
+	case 'Q', 'P':
+		most = mostStatement
+	case 'B', 'd':
+		return o.upLarge(r, w, h)
+	case 'E', 'D', 'C', 'S', 'H', 'c', 'f', 'X':
+	case 'F':
+		_ = o.tape.Statement(Statement{N: o.track.number(), How: Rejected, Text: "a function call without a statement"})
+		return &ending{gateway.Refused, "function calls that are no statements do not pass: they would not be recorded"}
+	default:
+		return &ending{gateway.Refused, fmt.Sprintf("a message of type %q", h.kind)}
+	}
+	b, err := whole(r, h, most)
+	if err != nil {
+		return lost(gateway.ClientGone, err)
+	}
+	body := b[headLen:]
+	switch h.kind {
+	case 'Q':
+		text, rest, err := word(body)
+		if err != nil || len(rest) > 0 {
+			return &ending{gateway.Refused, "a query that is not one text"}
+		}
+		err = o.statement(Statement{How: Simple, Text: text}, 'Q')
+		if err != nil {
+			return err
+		}
+	case 'P':
+		name, rest, err := word(body)
+		if err != nil || len(name) > longestName {
+			return &ending{gateway.Refused, "a statement without a name that can be"}
+		}
+		text, _, err := word(rest)
+		if err != nil {
+			return &ending{gateway.Refused, "a statement that is no text"}
+		}
+		n := o.track.number()
+		if err := o.statement(Statement{N: n, How: Prepared, Text: text}, 'P'); err != nil {
+			return err
+		}
+		o.track.prepared(name, n)
+	case 'E':
+		portal, _, err := word(body)
+		if err != nil {
+			return &ending{gateway.Refused, "a portal that has no name"}
+		}
+		if err := o.statement(Statement{How: Executed, Of: o.track.of(portal)}, 'E'); err != nil {
+			return err
+		}
+	case 'C':
+		if len(body) < 2 {
+			return &ending{gateway.Refused, "it closes nothing"}
+		}
+		o.track.closed(body[0], strings.TrimSuffix(string(body[1:]), "\x00"))
+		o.track.sent('C', 0)
+	case 'D', 'S':
+		if !o.track.sent(h.kind, 0) {
+			return tooMany
+		}
+	}
+	if _, err := w.Write(b); err != nil {
+		return lost(gateway.TargetGone, err)
+	}
+	return nil // upward flushes before it waits
+}
+
+var tooMany = &ending{gateway.Refused, "too many messages that are not answered yet"}
+
+// statement records one, and then notes that it will be answered. The order is the
+// invariant: what was not recorded is not sent.
+func (o *session) statement(s Statement, kind byte) error {
+	if s.N == 0 {
+		s.N = o.track.number()
+	}
+	if err := o.tape.Statement(s); err != nil {
+		return o.unrecorded(err)
+	}
+	if !o.track.sent(kind, s.N) {
+		return tooMany
+	}
+	return nil
+}
+
+// upLarge carries what may be of any size: values, and copied data.
+func (o *session) upLarge(r *bufio.Reader, w *bufio.Writer, h head) error {
+	if h.kind == 'B' {
+		b, err := r.Peek(headLen + min(h.n, 2*(longestName+1)))
+		if err != nil {
+			return lost(gateway.ClientGone, err)
+		}
+		portal, rest, err := word(b[headLen:])
+		if err != nil || len(portal) > longestName {
+			return &ending{gateway.Refused, "a portal without a name that can be"}
+		}
+		statement, _, err := word(rest)
+		if err != nil || len(statement) > longestName {
+			return &ending{gateway.Refused, "values for a statement without a name that can be"}
+		}
+		o.track.bound(portal, statement)
+		if !o.track.sent('B', 0) {
+			return tooMany
+		}
+	} else {
+		o.copied.Add(uint64(h.n))
+		if err := o.within(0, uint64(h.n), nil); err != nil {
+			return err
+		}
+	}
+	reading, writing := pass(w, r, h)
+	switch {
+	case reading != nil:
+		return lost(gateway.ClientGone, reading)
+	case writing != nil:
+		return lost(gateway.TargetGone, writing)
+	}
+	return nil
+}
+
+// within counts what passes, and ends the session where it is more than the role allows.
+func (o *session) within(rows, bytes uint64, sum *uint64) error {
+	all := o.carried.Add(bytes)
+	if most := o.Limits.Bytes; most > 0 && all > most {
+		return &ending{gateway.Policy, fmt.Sprintf("more than the %d bytes that the role allows in one session", most)}
+	}
+	if sum != nil {
+		*sum += rows
+		if most := o.Limits.Rows; most > 0 && *sum > most {
+			return &ending{gateway.Policy, fmt.Sprintf("more than the %d rows that the role allows in one session", most)}
+		}
+	}
+	return nil
+}
