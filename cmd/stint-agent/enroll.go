@@ -76,7 +76,7 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) (err 
 		if err = f.exchange(ctx, c, device, text, pin, ca, out); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(out, "sshd is set up; reload it: systemctl reload ssh")
+		_, err = fmt.Fprintln(out, "sshd is set up; it reads its settings when the agent starts, or now: systemctl reload ssh")
 		return err
 	}
 	return f.exchange(ctx, c, device, text, pin, ca, out)

@@ -108,8 +108,8 @@ func command(stderr io.Writer) *cobra.Command {
 	var f flags
 	enroll := &cobra.Command{Use: "enroll --server URL --code-file FILE", Short: "Make this host one of Stint's, once", Args: noArgs,
 		Long: "Make this host one of Stint's, with the code that an administrator made for it:\nstint admin host enroll RESOURCE. The code also says which key orders are signed with, so\nthat nobody else can answer in Stint's place.\n\n" +
-			"It writes sshd's settings and the PAM lines first, has sshd check them (sshd -t), and puts\neverything back if they do not pass. Reload sshd afterwards, and start the agent.",
-		Example: "  stint-agent enroll --server https://stint.example:7420 --code-file - < code\n  systemctl reload ssh\n  stint-agent unit > /etc/systemd/system/stint-agent.service\n  systemctl enable --now stint-agent",
+			"It writes sshd's settings and the PAM lines first, has sshd check them (sshd -t), and puts\neverything back if they do not pass. Start the agent afterwards: it has sshd read them.",
+		Example: "  stint-agent enroll --server https://stint.example:7420 --code-file - < code\n  stint-agent unit > /etc/systemd/system/stint-agent.service\n  systemctl enable --now stint-agent",
 		RunE:    func(c *cobra.Command, _ []string) error { return f.enroll(c.Context(), c.InOrStdin(), c.OutOrStdout()) }}
 	enroll.Flags().StringVar(&f.server, "server", "", "the address of Stint, like https://stint.example:7420")
 	enroll.Flags().StringVar(&f.code, "code-file", "", "the file with the one-time code; - is standard input")

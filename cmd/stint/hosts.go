@@ -75,12 +75,13 @@ func (c *cli) hostTable(all []api.Host) (names []string, t *table) {
 
 func (c *cli) hostRevokeCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke RESOURCE",
+		Use:   "revoke RESOURCE|HOST",
 		Short: "End the enrolment of the agent on a resource's host",
 		Long: "End the enrolment of the agent on a resource's host: its key is good for nothing from\n" +
 			"then on. What it made still ends on time, by its own clock; nothing can be ended there\n" +
-			"earlier, or read back, until another agent is enrolled.",
-		Args: exactly("RESOURCE"),
+			"earlier, or read back, until another agent is enrolled. Certificates of the host's keys\n" +
+			"are taken back. Where the resource is gone, name the host as stint admin host list does.",
+		Args: exactly("RESOURCE|HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
 			if err != nil {

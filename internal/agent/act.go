@@ -50,7 +50,7 @@ func (a *Agent) act(ctx context.Context, p parcel) (x envelope.Answer) {
 		}
 	}
 	j := judge{call: c, ledger: a.Ledger}
-	x = a.do(ctx, c, a.target(c, &j))
+	x = a.do(ctx, p, a.target(c, &j))
 	x.Doubt = j.met()
 	return x
 }
@@ -96,7 +96,8 @@ func (a *Agent) place(options map[string]string, claim envelope.Claim) connector
 	return connector.Target{Connection: access.Connection{Type: a.Connector.Type(), Address: pins.Host, Options: options}, Username: a.Username, Claim: claim.Claimed()}
 }
 
-func (a *Agent) do(ctx context.Context, c envelope.Call, t connector.Target) (x envelope.Answer) {
+func (a *Agent) do(ctx context.Context, p parcel, t connector.Target) (x envelope.Answer) {
+	c := p.call
 	fail := func(err error) { x.Failure = envelope.FailureOf(err) }
 	os := make([]connector.Order, len(c.Orders))
 	for i, o := range c.Orders {
@@ -126,7 +127,7 @@ func (a *Agent) do(ctx context.Context, c envelope.Call, t connector.Target) (x 
 		}
 		fail(err)
 	case envelope.Revoke, envelope.Terminate, envelope.Remove:
-		x.Results = envelope.ResultsOf(a.end(ctx, c.Method, t, os))
+		x.Results = envelope.ResultsOf(a.end(ctx, p, t, os))
 	case envelope.Verify:
 		x.Observations = envelope.ObservationsOf(a.Connector.Verify(ctx, t, os))
 	case envelope.Inventory:
@@ -246,7 +247,30 @@ func (a *Agent) forget(e entry) {
 
 // end takes away, as the control plane orders. What is then gone from the ledger is
 // what the connector has removed.
-func (a *Agent) end(ctx context.Context, m envelope.Method, t connector.Target, os []connector.Order) []connector.Result {
+func (a *Agent) end(ctx context.Context, p parcel, t connector.Target, os []connector.Order) []connector.Result {
+	if !p.late {
+		return a.endThese(ctx, p.call.Method, t, os)
+	}
+	out := make([]connector.Result, len(os))
+	var at []int
+	var ours []connector.Order
+	for i, o := range os {
+		if e, ok := a.Ledger.get(o.Tag); ok && e.live() {
+			at, ours = append(at, i), append(ours, o)
+			continue
+		}
+		out[i] = connector.Result{Outcome: connector.NotDone, Err: access.Fail(access.Expired, "not-in-ledger", "by this host's clock the call is not for now, and the agent has made nothing that it could end").
+			Try("set the host's clock, if that is wrong")}
+	}
+	if len(ours) > 0 {
+		for n, r := range a.endThese(ctx, p.call.Method, t, ours) {
+			out[at[n]] = r
+		}
+	}
+	return out
+}
+
+func (a *Agent) endThese(ctx context.Context, m envelope.Method, t connector.Target, os []connector.Order) []connector.Result {
 	tags := make([]access.Tag, len(os))
 	for i, o := range os {
 		tags[i] = o.Tag

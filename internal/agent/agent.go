@@ -178,6 +178,9 @@ type parcel struct {
 	call  envelope.Call
 	text  envelope.Sealed
 	until time.Time // by the monotonic clock, when to have ended; zero: there is none
+	// late says that it is not for now, by this host's clock: it ends what the ledger
+	// has, and nothing else.
+	late bool
 }
 
 // take judges the calls of one poll and puts them on their lanes. Those that are not
@@ -199,7 +202,9 @@ func (a *Agent) take(calls []api.HostCall) {
 		err = c.For(pins.Installation, pins.Host, now)
 		late := errors.Is(err, access.Expired) || err != nil && codeOf(err) == "not-yet"
 		if late && c.Method.Ends() {
-			err = nil // a clock that is wrong keeps nobody from ending
+			// A clock that is wrong keeps nobody from ending; but what was captured once and
+			// is played again later shall not end what others have made since.
+			err, p.late = nil, true
 		}
 		if err != nil {
 			a.Log.Warn("a call is refused", "id", c.ID, "method", string(c.Method), "error", err)

@@ -505,6 +505,20 @@ func TestEndsInSpite(t *testing.T) {
 	if a := r.ask(envelope.Remove, "tag2"); a.Failure != nil || r.host.has("tag2") {
 		t.Errorf("an end with a clock that is behind: %+v", a)
 	}
+	// What was captured and is played again, when the tag is not the agent's any more, ends
+	// nothing that others have made under it.
+	for tag, has := range map[access.Tag]bool{"tag2": true, "never": true} {
+		r.host.mu.Lock()
+		r.host.there[tag] = connector.Order{Tag: tag}
+		r.host.mu.Unlock()
+		if a := r.ask(envelope.Remove, tag); a.Failure != nil || len(a.Results) != 1 || a.Results[0].Resulted().Outcome != connector.NotDone || r.host.has(tag) != has {
+			t.Errorf("%s, out of its time: %+v", tag, a)
+		}
+	}
+	r.clock.turn(30 * time.Minute)
+	if a := r.ask(envelope.Remove, "never"); a.Failure != nil || r.host.has("never") {
+		t.Errorf("in its time, with nothing in the ledger: %+v", a)
+	}
 }
 
 func TestDiskFull(t *testing.T) {

@@ -159,12 +159,18 @@ func (s *Server) enrollHost(ctx context.Context, c call, in *ByName) (*reply[api
 
 func (s *Server) revokeHost(ctx context.Context, c call, in *ByName) (*reply[api.Host], error) {
 	at, err := s.hostOf(ctx, in.Name)
-	if err != nil {
+	gone := err != nil
+	if gone && s.hosts.Register == nil {
 		return nil, err
+	} else if gone {
+		at = in.Name // the resource may be gone, and its agent still there
 	}
-	was, err := s.hosts.Register.Named(ctx, at)
-	if err != nil && access.KindOf(err) != access.NotFound {
+	was, no := s.hosts.Register.Named(ctx, at)
+	switch _, gateway := was.Gateway(); {
+	case gone && (no != nil || gateway):
 		return nil, err
+	case no != nil && access.KindOf(no) != access.NotFound:
+		return nil, no
 	}
 	h, err := s.hosts.Register.Revoke(ctx, c.asked(nil).Actor, at)
 	if err != nil {
@@ -173,7 +179,11 @@ func (s *Server) revokeHost(ctx context.Context, c call, in *ByName) (*reply[api
 	if err := s.disown(ctx, c.asked(nil).Actor, was.SSHKeys, "the agent of the host was revoked"); err != nil {
 		return nil, err
 	}
-	return answer(s.toHost(h, []string{in.Name})), nil
+	var of []string
+	if !gone {
+		of = append(of, in.Name)
+	}
+	return answer(s.toHost(h, of)), nil
 }
 
 func (s *Server) listHosts(ctx context.Context, _ call, _ *empty) (*reply[api.Page[api.Host]], error) {

@@ -163,6 +163,9 @@ func (d doors) Resource(ctx context.Context, v web.Visitor, name string) (views.
 	mine := who.Principal.Admin || slices.Contains(owns, r.Name)
 	out = views.Resource{ResourceRow: toResourceRow(r, s), Description: r.Description, Credential: r.Connection.Credential,
 		Checks: mine, Edits: mine || who.Principal.Author, Survey: toSurvey(s)}
+	if out.Agent, err = d.agentOf(ctx, who, r, v.Base.String()); err != nil {
+		return out, err
+	}
 	for _, k := range slices.Sorted(maps.Keys(r.Connection.Options)) {
 		out.Options = append(out.Options, [2]string{k, r.Connection.Options[k]})
 	}
@@ -191,6 +194,29 @@ func (d doors) Resource(ctx context.Context, v web.Visitor, name string) (views.
 	out.More = len(found) > standingShown
 	out.Found = toStands(found[:min(len(found), standingShown)])
 	return out, err
+}
+
+// agentOf is the agent of a resource's host; nil where the resource has none.
+func (d doors) agentOf(ctx context.Context, who broker.Caller, r policy.Resource, server string) (*views.HostAgent, error) {
+	if r.Connection.Credential != "" || d.hosts.Register == nil || !d.broker.Types()[r.Connection.Type].NoCredential {
+		return nil, nil
+	}
+	h, err := d.hosts.Register.Named(ctx, r.Connection.Address)
+	if err != nil && access.KindOf(err) != access.NotFound {
+		return nil, err
+	}
+	said := d.toHost(h, nil)
+	out := &views.HostAgent{State: said.State, Seen: h.SeenAt}
+	if said.Silent {
+		out.State = "silent"
+	}
+	for _, k := range h.SSHKeys {
+		out.Keys = append(out.Keys, k.Fingerprint)
+	}
+	if !h.Enrolled() && who.Principal.Admin {
+		out.Enrol = views.EnrolCommands(string(r.Name), server)
+	}
+	return out, nil
 }
 
 func toSurvey(s broker.ResourceState) views.Survey {
@@ -358,7 +384,7 @@ func (d doors) Wizard(ctx context.Context, v web.Visitor, kind string) (views.Wi
 		}
 		return out, nil
 	}
-	out.Chosen = kind
+	out.Chosen, out.Agent = kind, schema.NoCredential
 	for _, name := range slices.Sorted(maps.Keys(schema.Connection)) {
 		o := schema.Connection[name]
 		out.Options = append(out.Options, views.WizardOption{Name: name, Doc: o.Doc, Default: o.Default, Values: o.Values, Required: o.Required, Long: strings.Contains(o.Doc, "PEM")})
@@ -382,7 +408,8 @@ func (d doors) AddResource(ctx context.Context, v web.Visitor, n views.NewResour
 	if err != nil {
 		return out, err
 	}
-	if _, err := d.Wizard(ctx, v, n.Type); err != nil {
+	form, err := d.Wizard(ctx, v, n.Type)
+	if err != nil {
 		return out, err
 	}
 	set, err := d.broker.Documents(ctx)
@@ -392,13 +419,25 @@ func (d doors) AddResource(ctx context.Context, v web.Visitor, n views.NewResour
 	if _, ok := set.Resource(access.ResourceName(n.Name)); ok {
 		return out, access.Fail(access.Conflict, "name-taken", words.WizardTaken).Try(words.WizardTakenNext)
 	}
-	n.Credential = cmp.Or(n.Credential, n.Name+"-connector")
+	if form.Agent {
+		n.Credential = ""
+	} else {
+		n.Credential = cmp.Or(n.Credential, n.Name+"-connector")
+	}
 	text, err := newDocuments(n)
 	if err != nil {
 		return out, err
 	}
 	file := "resource-" + n.Name + ".yaml"
 	if _, err := d.broker.Apply(ctx, who, []policy.File{{Name: file, Text: text}}, true); err != nil {
+		return out, err
+	}
+	if form.Agent {
+		if only {
+			return out, access.Fail(access.Invalid, "not-enrolled", words.WizardCheckLater).Try(words.WizardLaterNext)
+		}
+		out.Proposal, err = d.applyText(ctx, who, file, text)
+		out.Kept = err == nil
 		return out, err
 	}
 	registered, err := d.registered(ctx, n)
@@ -486,7 +525,9 @@ func newDocuments(n views.NewResource) (string, error) {
 	}
 	b.WriteString("connection:\n")
 	field("  ", "address", n.Address)
-	field("  ", "credential", n.Credential)
+	if n.Credential != "" {
+		field("  ", "credential", n.Credential)
+	}
 	for _, k := range slices.Sorted(maps.Keys(n.Options)) {
 		field("  ", k, n.Options[k])
 	}

@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
 	"stint/internal/access"
+
 	"stint/internal/api"
 	"stint/internal/connector"
+	"stint/internal/envelope"
 )
 
 // TestResourcePages goes from the wizard to a resource that is checked, edited, surveyed,
@@ -172,5 +175,44 @@ func TestWithField(t *testing.T) {
 	}
 	if _, ok := withField("{kind: Resource, name: db}", "owners", "[]"); ok {
 		t.Error("a document in one line was edited")
+	}
+}
+
+// TestHostInWizard: for a host the form asks for no login and keeps none; its page says how
+// the host gets its agent, to administrators, until it has one.
+func TestHostInWizard(t *testing.T) {
+	w, admin := populated(t)
+	w.as(admin, api.UserAdd{Name: "mira", Groups: []string{"platform"}})
+	root := w.guest("root")
+	p := root.get("/resources/new?type=hosted").want(t, http.StatusOK, "Stint signs in nowhere")
+	if strings.Contains(p.text, `name="password"`) || strings.Contains(p.text, `name="username"`) {
+		t.Error("it asks for a login")
+	}
+	form := p.form()
+	for k, v := range map[string]string{"name": "web1", "address": "web1:22", "criticality": "low", "owners": "user:mira", "credential": "smuggled", "act": "probe"} {
+		form.Set(k, v)
+	}
+	root.post("/resources/new", form).want(t, http.StatusUnprocessableEntity, "once its agent is enrolled")
+	form.Set("act", "add")
+	if to := root.post("/resources/new", form).want(t, http.StatusSeeOther).header.Get("Location"); to != "/resources/web1" {
+		t.Errorf("sent to %q", to)
+	}
+	r, err := admin.Resource(t.Context(), "web1")
+	check(t, err)
+	if r.Address != "web1:22" {
+		t.Errorf("%+v", r)
+	}
+	root.get("/resources/web1").want(t, http.StatusOK, "stint admin host enroll web1", "stint-agent enroll --server http", "none is enrolled")
+	if p := w.guest("mira").get("/resources/web1").want(t, http.StatusOK, "none is enrolled"); strings.Contains(p.text, "stint admin host enroll") {
+		t.Error("an owner is told to do what is an administrator's")
+	}
+	code, err := admin.EnrollHost(t.Context(), "web1")
+	check(t, err)
+	own := w.client()
+	line, key := sshPublic(t)
+	_, err = own.EnrollAsHost(t.Context(), api.HostEnroll{Code: code.Code, DeviceJWK: own.Device.JWK(), HostAsk: api.HostAsk{Nonce: envelope.NewID(), SSHKeys: []string{line}}})
+	check(t, err)
+	if p := root.get("/resources/web1").want(t, http.StatusOK, "enrolled, and asks for orders", ssh.FingerprintSHA256(key)); strings.Contains(p.text, "stint-agent enroll") {
+		t.Error("it says how to enrol what is enrolled")
 	}
 }

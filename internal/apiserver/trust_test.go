@@ -78,6 +78,12 @@ func TestTrustOfHost(t *testing.T) {
 	}
 	_, err = admin.RevokeHost(ctx, "web1")
 	check(t, err)
+	if _, err := admin.RevokeHost(ctx, "web1:22"); err != nil {
+		t.Errorf("by the host's own name, as where the resource is gone: %v", err)
+	}
+	if _, err := admin.RevokeHost(ctx, "web9:22"); problemOf(err, "").Kind != api.NotFound {
+		t.Errorf("a host that is none: %v", err)
+	}
 	if _, err := own.TrustOfHost(ctx, ask); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("revoked, it is told what to believe: %v", err)
 	}

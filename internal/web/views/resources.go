@@ -101,7 +101,8 @@ type Resource struct {
 	ResourceRow
 	Description, Credential string
 	Options                 [][2]string
-	Checks, Edits           bool // the visitor may have it checked; may edit it
+	Agent                   *HostAgent // nil: it is reached without one
+	Checks, Edits           bool       // the visitor may have it checked; may edit it
 	Reach                   []Reach
 	Holders                 []Holder
 	Survey                  Survey
@@ -110,6 +111,29 @@ type Resource struct {
 	Problem                 *api.Error
 	Edit                    ResourceEdit
 	Proposed                string // the proposal that an act of theirs became
+}
+
+// HostAgent is the agent on a resource's host.
+type HostAgent struct {
+	State string // of api.Host, or silent
+	Seen  time.Time
+	Keys  []string // fingerprints of what the host shows to clients
+	// Enrol are the commands that give the host an agent, where the visitor may: the first
+	// for an administrator, the others on the host.
+	Enrol []string
+}
+
+func (a HostAgent) state() string {
+	said := map[string]string{"none": words.AgentNone, "waiting": words.AgentWaiting, "enrolled": words.AgentEnrolled, "revoked": words.AgentRevoked, "silent": words.AgentSilent}[a.State]
+	if said == "" {
+		return a.State
+	}
+	return said
+}
+
+// EnrolCommands are those by which a host gets its agent.
+func EnrolCommands(resource, server string) []string {
+	return append([]string{words.AgentEnrol + resource}, words.AgentCommands(server)...)
 }
 
 // Reach is a policy that speaks of a resource.
@@ -171,6 +195,7 @@ type Eligible struct {
 type Wizard struct {
 	Types   []string
 	Chosen  string
+	Agent   bool // an agent on the host acts there: Stint signs in nowhere
 	Options []WizardOption
 	New     NewResource
 	Report  *api.CheckReport

@@ -132,6 +132,23 @@ const (
 	WizardPassAgain   = "It is not kept between tries: type it again."
 	WizardCredential  = "Register it as"
 	WizardCredHint    = "Empty: NAME-connector. With the name of a credential that is registered for this address, leave the password empty."
+	WizardAgent       = "2. How it gets there"
+	WizardAgentHint   = "Stint signs in nowhere: an agent on the host asks for orders. Once the resource is added, its page has the two commands that enrol it, and then it can be checked."
+	WizardAddHost     = "Add"
+	WizardCheckLater  = "a host is checked once its agent is enrolled"
+	WizardLaterNext   = "add it, enrol its agent by the commands on its page, then check it there"
+	AgentTitle        = "Agent"
+	AgentState        = "State"
+	AgentSeen         = "Asked last "
+	AgentKey          = "Host key"
+	AgentNone         = "none is enrolled: nothing can be lent here"
+	AgentWaiting      = "a code was made, and waits for the host"
+	AgentEnrolled     = "enrolled, and asks for orders"
+	AgentSilent       = "enrolled, and silent: nothing can be lent, and nothing ended before its time"
+	AgentRevoked      = "revoked: nothing can be lent here"
+	AgentEnrolHint    = "A code for the host, good for 15 minutes:"
+	AgentEnrol        = "stint admin host enroll "
+	AgentOnHost       = "On the host, as root, with the code on standard input:"
 	WizardAbout       = "3. What it is"
 	WizardRole        = "4. The first role, the least"
 	WizardRoleHint    = "Begin with the least that is of use. More roles come later."
@@ -224,3 +241,8 @@ func ResourceOwnedBy(names string) string { return "owned by " + names }
 
 // ResourceHeld says what somebody holds.
 func ResourceHeld(who, role string) string { return who + " as " + role }
+
+// AgentCommands are those that enrol the agent of a host, on the host.
+func AgentCommands(server string) []string {
+	return []string{"stint-agent enroll --server " + server + " --code-file -", "stint-agent unit > /etc/systemd/system/stint-agent.service", "systemctl enable --now stint-agent"}
+}
