@@ -331,3 +331,26 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRolls: whatever stands in rolls, the key that is believed afterwards is one that
+// the chain leads to.
+func FuzzRolls(f *testing.F) {
+	first, second := signerOf(1), signerOf(2)
+	f.Add(content(must(SealRoll("i", second.Public(), first))), content(must(SealRoll("i", signerOf(3).Public(), second))))
+	f.Add(`{"v":1,"installation":"i","next":""}`, "")
+	f.Fuzz(func(t *testing.T, one, two string) {
+		rolls := []Sealed{forge(rollHead, one, first), forge(rollHead, two, second)}
+		next, err := Follow("i", first.Public(), rolls)
+		if err != nil || len(next) != ed25519.PublicKeySize {
+			t.Fatalf("%x, %v", next, err)
+		}
+		// Without the second's word nothing that it says counts.
+		alone, err := Follow("i", first.Public(), rolls[1:])
+		if err != nil || !alone.Equal(first.Public()) {
+			t.Errorf("a stranger's roll leads to %x, %v", alone, err)
+		}
+		if other, err := Follow("j", first.Public(), rolls); err == nil && !strings.Contains(one, `"j"`) && !other.Equal(first.Public()) {
+			t.Errorf("another installation's roll leads to %x", other)
+		}
+	})
+}

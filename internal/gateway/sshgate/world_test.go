@@ -424,6 +424,9 @@ func (m *memory) text() string {
 	for _, tp := range m.tapes {
 		fmt.Fprintf(&b, "notes %+v\n", tp.notes)
 		for _, tr := range tp.tracks {
+			if tr.Terminal != nil {
+				fmt.Fprintf(&b, "terminal %+v\n", *tr.Terminal)
+			}
 			fmt.Fprintf(&b, "channel %+v\nin %s\nout %s\nerr %s\nevents %+v\n", tr.Channel, tr.data[In].String(), tr.data[Out].String(), tr.data[Err].String(), tr.events)
 		}
 	}
