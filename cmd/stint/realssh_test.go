@@ -25,7 +25,7 @@ const sshdPath = "/usr/sbin/sshd"
 
 // sshd runs a real one on loopback, of a configuration of the test's own. It trusts the
 // fake's authority, and shows a certificate by hostBy for name; nil: none.
-func (f *fake) sshd(t *testing.T, hostBy ssh.Signer, name string) {
+func (f *fake) sshd(t testing.TB, hostBy ssh.Signer, name string) {
 	t.Helper()
 	ok := func(err error) {
 		t.Helper()
@@ -112,7 +112,7 @@ func (l *lockedBuffer) String() string {
 
 // real runs the command line as mira, with the OpenSSH of this machine.
 type real struct {
-	t    *testing.T
+	t    testing.TB
 	env  []string
 	home string
 }
@@ -133,7 +133,7 @@ func (r real) run(args ...string) (code int, out string) {
 	return code, string(text)
 }
 
-func newReal(t *testing.T, f *fake) real {
+func newReal(t testing.TB, f *fake) real {
 	t.Helper()
 	r := real{t: t, home: filepath.Join(t.TempDir(), "a home", "mira")} // paths have spaces
 	if err := enroll(f, r.home, "mira"); err != nil {

@@ -49,13 +49,15 @@ type options struct {
 	open       []int         // the same, each with an open session
 	alive      []int         // live grants in memory and at start-up
 	crash      int           // grants that expire while stintd is down
+	copied     int           // MiB by scp
+	idle       int           // SSH sessions
 	slack      float64       // stretches every wait for the machine
 	soakFor    time.Duration // length of the soak
 	evidence   string        // folder for results
 }
 
 // parts in the order in which they run.
-var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit", "crowd", "doors", "certificates", "pages"}
+var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit", "crowd", "doors", "certificates", "ssh", "pages"}
 
 // alone are the parts that run only when they are asked for.
 var alone = []string{"soak"}
@@ -84,6 +86,8 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds of each side")
 	fs.IntVar(&o.single, "single", 100, "grants that expire one by one")
 	fs.IntVar(&o.crash, "crash", 500, "grants that expire while stintd is down")
+	fs.IntVar(&o.copied, "copied", 1024, "MiB that are copied through the gateway")
+	fs.IntVar(&o.idle, "idle", 1000, "SSH sessions that are idle at once")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to set things up")
 	fs.DurationVar(&o.soakFor, "soak", 10*time.Minute, "length of the soak, a part that runs only when it is asked for")
 	fs.StringVar(&o.evidence, "evidence", "", "folder for the results, for make assurance")
@@ -98,7 +102,7 @@ func parse(args []string) (o options, err error) {
 	if *quick {
 		given := map[string]bool{}
 		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30", "many": "100,1000", "open": "100", "live": "10000", "crash": "200"} {
+		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30", "many": "100,1000", "open": "100", "live": "10000", "crash": "200", "copied": "64", "idle": "200"} {
 			if given[name] {
 				continue
 			}
@@ -176,6 +180,7 @@ func (b *bench) all(ctx context.Context) error {
 		{[]string{"crowd"}, func(ctx context.Context, _ []string) error { return b.crowd(ctx) }},
 		{[]string{"doors"}, b.doors},
 		{[]string{"certificates"}, b.certificates},
+		{[]string{"ssh"}, b.ssh},
 		{[]string{"pages"}, b.pages},
 		{[]string{"live", "audit"}, b.withMany},
 	} {

@@ -152,7 +152,7 @@ func BenchmarkKeystroke(b *testing.B) {
 // the whole process, which is also the client of every session: half of it is the
 // gateway's, or less. Each op is so many sessions.
 func BenchmarkCutAll(b *testing.B) {
-	const sessions = 200
+	sessions := benchSize(b, "STINT_BENCH_SESSIONS", 200)
 	w := newWorld(b, func(_ *world, c *Config) { c.Recorder = &memory{} })
 	for b.Loop() {
 		before := inUse()
@@ -182,7 +182,7 @@ func BenchmarkCutAll(b *testing.B) {
 		if b.Failed() {
 			return
 		}
-		b.ReportMetric(float64(inUse()-before)/sessions/1024, "kB/session")
+		b.ReportMetric(float64(inUse()-before)/float64(sessions)/1024, "kB/session")
 		times := make([]time.Duration, sessions)
 		start := time.Now()
 		for i, c := range clients {
