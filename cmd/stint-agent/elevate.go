@@ -42,6 +42,8 @@ const endRecordings = 30 * time.Second
 // elevate serves the socket by which people run commands, until ctx ends.
 func (f flags) elevate(ctx context.Context, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
+	// Commands begin with it, as they do by sudo. What is ours is made with modes of its own.
+	syscall.Umask(0o022)
 	p, err := f.readPins()
 	if err != nil {
 		return err

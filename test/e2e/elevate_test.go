@@ -43,7 +43,7 @@ require: {maxDuration: 1h}
 const elevatePrograms = `
 mkdir -m 0755 /etc/stint-e2e
 cd /etc/stint-e2e
-printf '#!/bin/sh\nexec env\n' > environment
+printf '#!/bin/sh\numask\nexec env\n' > environment
 printf '#!/bin/sh\necho out; echo problem >&2; exit 7\n' > seven
 printf '#!/bin/sh\nsetsid sh -c "sleep 1000 & exec sleep 1001" &\necho started\nexec sleep 1002\n' > tree
 printf '#!/bin/sh\ntty; stty size; read line; echo "got $line"\n' > terminal
@@ -161,7 +161,7 @@ func TestElevate(t *testing.T) {
 	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/flood"); len(out) != 3_000_000 || code != 0 {
 		t.Errorf("much output: %d bytes, %q %d", len(out), said, code)
 	}
-	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/environment"); code != 0 || strings.Contains(out, "evil") || strings.Contains(out, "/home/deploy") || strings.Contains(out, "IFS") || !strings.Contains(out, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\n") {
+	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/environment"); code != 0 || strings.Contains(out, "evil") || strings.Contains(out, "/home/deploy") || strings.Contains(out, "IFS") || !strings.Contains(out, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\n") || !strings.HasPrefix(out, "0022\n") {
 		t.Errorf("the environment: %q %q %d", out, said, code)
 	}
 	for _, x := range [][]string{{"/usr/bin/id"}, {"/usr/bin/id", "-u", "-r"}, {"/usr/bin/cat", "/etc/shadow"}, {"/bin/id", "-u"}, {"/usr/bin/../bin/id", "-u"}, {"/bin/sh"}} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -36,6 +37,10 @@ type Reports struct {
 }
 
 const reportSuffix = ".json"
+
+// mostReports is how many may wait. Beyond it no command runs: what Stint is not told of
+// for so long it should not be done for either.
+const mostReports = 10_000
 
 // OpenReports opens the folder. Of a command that an earlier runner did not see the end
 // of, the end is reported as lost.
@@ -89,6 +94,12 @@ func (r *Reports) write(c api.HostCommand) error {
 
 // Keep puts a command on the disk as it is now, and has it told.
 func (r *Reports) Keep(c api.HostCommand) error {
+	r.mu.Lock()
+	full := len(r.open) >= mostReports && c.EndedAt.IsZero()
+	r.mu.Unlock()
+	if full {
+		return fmt.Errorf("%d commands wait to be reported, and no more can", mostReports)
+	}
 	err := r.write(c)
 	if err != nil && c.EndedAt.IsZero() {
 		return err // it does not run

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -467,6 +468,21 @@ func TestReportsOutlast(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "cmd_3.json.damaged")); err != nil {
 		t.Errorf("the damaged one is gone: %v", err)
 	}
+}
+
+// TestReportsAreBounded: with Stint away for long, commands stop, and those that run are
+// still told of.
+func TestReportsAreBounded(t *testing.T) {
+	r, err := OpenReports(t.TempDir(), &fakeLine{away: true}, slog.New(slog.DiscardHandler))
+	must(t, err)
+	for i := range mostReports {
+		r.open[strconv.Itoa(i)] = api.HostCommand{}
+	}
+	began := api.At(time.Now())
+	if err := r.Keep(api.HostCommand{ID: "cmd_1", BeganAt: began}); err == nil {
+		t.Error("one more begins")
+	}
+	must(t, r.Keep(api.HostCommand{ID: "cmd_2", BeganAt: began, EndedAt: began}))
 }
 
 // TestUnrecorded: without a record nothing runs.
