@@ -123,7 +123,7 @@ type Selector struct {
 // Policy is a policy, as lists and pages show it.
 type Policy struct {
 	Name     string   `json:"name" example:"orders-read"`
-	Effect   string   `json:"effect" enum:"allow,deny,breakGlass"`
+	Effect   string   `json:"effect" enum:"allow,deny,breakGlass,watch"`
 	Subjects []string `json:"subjects" nullable:"false" example:"group:platform"`
 	Roles    []string `json:"roles" nullable:"false" example:"reader"`
 	Zone     string   `json:"zone" doc:"The time zone of its conditions" example:"Europe/Berlin"`
@@ -238,7 +238,7 @@ type Offer struct {
 type RuleSaid struct {
 	Policy  string `json:"policy" example:"orders-read"`
 	Source  string `json:"source" example:"policy.yaml:31"`
-	Effect  string `json:"effect" enum:"allow,deny,breakGlass"`
+	Effect  string `json:"effect" enum:"allow,deny,breakGlass,watch"`
 	Matched bool   `json:"matched"`
 	Text    string `json:"text" doc:"Why, or why not"`
 }

@@ -31,7 +31,7 @@ func TestManualExamples(t *testing.T) {
 		}
 	}
 	s := compile(t, docs.String())
-	if len(s.Integrations()) != 3 || len(s.Workloads()) != 1 || len(s.Schedules()) != 1 || len(s.Bundles()) != 1 || len(s.Resources()) != 2 || len(s.Roles()) != 3 || len(s.Policies()) != 10 {
+	if len(s.Integrations()) != 3 || len(s.Workloads()) != 1 || len(s.Schedules()) != 1 || len(s.Bundles()) != 1 || len(s.Resources()) != 2 || len(s.Roles()) != 3 || len(s.Policies()) != 11 {
 		t.Errorf("got %d resources, %d roles, %d policies", len(s.Resources()), len(s.Roles()), len(s.Policies()))
 	}
 	results, err := RunTests(s, []File{{"manual.test.yaml", tests.String()}}, noon)

@@ -18,15 +18,18 @@ const (
 	effectAllow      = "allow"
 	effectDeny       = "deny"
 	effectBreakGlass = "breakGlass"
+	effectWatch      = "watch"
 )
 
 // readEffect reads what a policy does, and to what it yields.
 func readEffect(f *form, r *Rule) {
-	switch choice(f, "effect", effectAllow, []string{effectAllow, effectDeny, effectBreakGlass}) {
+	switch choice(f, "effect", effectAllow, []string{effectAllow, effectDeny, effectBreakGlass, effectWatch}) {
 	case effectDeny:
 		r.Deny = true
 	case effectBreakGlass:
 		r.BreakGlass = true
+	case effectWatch:
+		r.Watch = true
 	}
 	r.Yields = choice(f, "unless", "", []string{effectBreakGlass}) == effectBreakGlass
 	if r.Yields && !r.Deny {
@@ -65,6 +68,9 @@ func checkBreakGlass(r *report, rule *Rule, line int) {
 
 // speaksOf reports whether the rule has a say in this kind of ask at all.
 func (r *Rule) speaksOf(a Ask) bool {
+	if r.Watch {
+		return false
+	}
 	if r.Deny {
 		return !(r.Yields && a.Emergency)
 	}
@@ -78,6 +84,8 @@ func (r *Rule) effect() string {
 		return effectDeny
 	case r.BreakGlass:
 		return effectBreakGlass
+	case r.Watch:
+		return effectWatch
 	}
 	return effectAllow
 }

@@ -32,7 +32,7 @@ type Offer struct {
 type Trial struct {
 	Policy  access.PolicyName
 	Source  string
-	Effect  string // allow, deny or breakGlass
+	Effect  string // allow, deny, breakGlass or watch
 	Outcome TrialOutcome
 	Misses  []Miss // empty when it matched
 }
@@ -130,6 +130,8 @@ func silence(r *Rule) string {
 	switch {
 	case r.Deny:
 		return "it yields to break-glass"
+	case r.Watch:
+		return "it is about recordings, and gives no role"
 	case r.BreakGlass:
 		return "it is for break-glass alone"
 	}

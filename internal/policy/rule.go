@@ -13,6 +13,7 @@ type Rule struct {
 	Description string
 	Deny        bool // effect: deny
 	BreakGlass  bool // effect: breakGlass
+	Watch       bool // effect: watch
 	Yields      bool // unless: breakGlass; of denying policies
 	Subjects    []access.Subject
 	Roles       []access.RoleName // "*" for all
@@ -118,6 +119,7 @@ func readRule(f *form, at place, schemas map[string]access.Schema) *Rule {
 		r.Require = readRequire(req)
 	}
 	checkBreakGlass(f.r, r, f.line)
+	checkWatch(f, r)
 	return r
 }
 

@@ -190,7 +190,7 @@ func (s *Set) noneSteps(gone, left *Rule) bool {
 	}
 	for _, r := range s.rules {
 		// Emergencies have paths of their own, which compete with no others.
-		if r == left || r.Name == gone.Name || r.Deny || r.BreakGlass != gone.BreakGlass || !s.meet(gone, r) {
+		if r == left || r.Name == gone.Name || r.Deny || r.Watch || r.BreakGlass != gone.BreakGlass || !s.meet(gone, r) {
 			continue
 		}
 		if !asksAsMuch(r.Require.Asked(), gone.Require.Asked()) {

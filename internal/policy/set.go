@@ -111,6 +111,9 @@ func (s *Set) add(e entry) {
 // index makes the lookups of decisions.
 func (s *Set) index() {
 	for _, r := range s.rules {
+		if r.Watch {
+			continue // it is never asked when access is decided
+		}
 		if r.everyRole {
 			s.byAny = append(s.byAny, r)
 			continue

@@ -156,6 +156,8 @@ func ShapeOf(text string) (s Shape, rest []string) {
 				s.Kind = ShapeDenied
 			case effectBreakGlass:
 				s.Kind = ShapeBreakGlass
+			case effectWatch: // no form is for that
+				rest = append(rest, "effect")
 			}
 		case "unless":
 			s.Yields = f.text == effectBreakGlass

@@ -79,6 +79,9 @@ func (w *warner) rule(rule *Rule) {
 	if rule.BreakGlass && slices.Contains(rule.Subjects, "*") {
 		w.add(rule.at.line, "name the group that is called in an emergency", "policy %s lets everybody break glass", rule.Name)
 	}
+	if rule.Watch && slices.Contains(rule.Subjects, "*") {
+		w.add(rule.at.line, "name the group that reviews sessions", "policy %s lets everybody see recordings", rule.Name)
+	}
 	if p := q.Ticket.Pattern; p != "" && !(strings.HasPrefix(p, "^") && strings.HasSuffix(p, "$")) {
 		w.add(q.Ticket.linePattern, "write it as ^…$", "the ticket pattern of policy %s matches anywhere in the text", rule.Name)
 	}

@@ -47,6 +47,9 @@ func (s *Set) MayWrite(who access.Principal, d Document) error {
 		if i < 0 {
 			return refused.Because("it is not among the documents")
 		}
+		if s.rules[i].Watch {
+			return refused.Because("only administrators say who may see recordings")
+		}
 		reach = s.reached(s.rules[i])
 		if !s.rules[i].Deny {
 			allows = s.rules[i]

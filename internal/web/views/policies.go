@@ -43,6 +43,8 @@ func (c PolicyCard) effect() string {
 		return words.PoliciesEffectDeny
 	case "breakGlass":
 		return words.PoliciesEffectGlass
+	case "watch":
+		return words.PoliciesEffectWatch
 	}
 	return words.PoliciesEffectAllow
 }

@@ -22,6 +22,7 @@ const (
 	PoliciesEffectAllow = "allows"
 	PoliciesEffectDeny  = "denies"
 	PoliciesEffectGlass = "break-glass"
+	PoliciesEffectWatch = "recordings"
 	PoliciesAlso        = "And this"
 	PolicyViews         = "Views of this policy"
 	PolicyWords         = "Words"

@@ -8,7 +8,7 @@ import (
 
 // Rule is a policy as words need it: its fields as texts.
 type Rule struct {
-	Effect         string // allow, deny, breakGlass
+	Effect         string // allow, deny, breakGlass, watch
 	Yields         bool   // a denying one, to break-glass
 	Subjects       []string
 	Roles          []string
@@ -196,6 +196,8 @@ func (r Rule) Sentence() string {
 			text += ", but for break-glass"
 		}
 		return text + "."
+	case "watch":
+		return Capital(who) + " may watch and replay the sessions of " + what + "; it gives no access."
 	case "breakGlass":
 		return Capital(who) + " may break the glass for " + what + condition + ", at once; another person reviews it afterwards."
 	}
@@ -292,6 +294,8 @@ func (r Rule) Lines() (out []string) {
 	switch {
 	case r.MaxDuration > 0:
 		say("At most ", Span(r.MaxDuration), "; the role or the resource may allow less.")
+	case r.Effect == "watch":
+		say("Who looks at a recording is in the log before they see the first of it.")
 	case r.Effect != "deny":
 		say("As long as the role and the resource allow.")
 	}
