@@ -108,6 +108,7 @@ const (
 type Renewal struct {
 	Remaining time.Duration // of the grant, when it answered
 	Cut       *Cut          // it is to end now
+	Paused    bool          // nothing of it passes until an answer says otherwise
 }
 
 // Report is what a gateway tells with each renewal.
@@ -141,6 +142,8 @@ type Cut struct {
 	All     bool
 	Reason  Reason
 	Text    string // for the person
+	// Look ends nothing: there is something new to be learned by a renewal.
+	Look bool
 }
 
 func (c Cut) meets(p *Permit) bool {

@@ -189,6 +189,10 @@ func (g *Gateway) admit(s *Session) error {
 
 // Cut ends what it meets, now and among the permits on their way.
 func (g *Gateway) Cut(c Cut) {
+	if c.Look {
+		g.poke(g.renew)
+		return
+	}
 	if c.Reason == "" {
 		c.Reason = Revoked
 	}
@@ -324,7 +328,7 @@ func (g *Gateway) renewOnce(ctx context.Context) error {
 		case a.Cut != nil:
 			g.Cut(Cut{Session: id, Reason: a.Cut.Reason, Text: a.Cut.Text})
 		default:
-			g.renewed(id, asked, a.Remaining)
+			g.renewed(id, asked, a)
 		}
 	}
 	g.told(r)
@@ -343,13 +347,14 @@ func (g *Gateway) draft() (Report, Instant) {
 	return r, asked
 }
 
-func (g *Gateway) renewed(id SessionID, asked Instant, remaining time.Duration) {
+func (g *Gateway) renewed(id SessionID, asked Instant, a Renewal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s := g.sessions[id]; s != nil && s.ended == nil {
 		before := s.lease.Remaining(asked)
-		s.lease = s.lease.Renewed(asked, remaining)
+		s.lease = s.lease.Renewed(asked, a.Remaining)
 		s.rearm(before, s.lease.Remaining(asked))
+		s.pause(a.Paused)
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -23,12 +24,16 @@ type Session struct {
 	endedAt  Instant
 	warnings []time.Duration // that are still to come, the longest first
 	watchers []chan Notice
+
+	paused atomic.Pointer[chan struct{}] // nil: it is not; closed when it goes on. Stored under Gateway.mu
 }
 
 // Notice is something that the person should know while the session goes on.
 type Notice struct {
 	Left     time.Duration // what the grant has left
 	Extended bool          // it has more than it had
+	Paused   bool          // nothing passes any more
+	Resumed  bool          // and again it does
 }
 
 func newSession(g *Gateway, p Permit, asked Instant) (*Session, error) {
@@ -50,6 +55,37 @@ func (s *Session) Over() *Ended {
 	return e
 }
 
+// Pass waits while the session is paused, and says why it is over, where it is. Whatever is
+// forwarded is forwarded after it.
+func (s *Session) Pass() *Ended {
+	for {
+		p := s.paused.Load()
+		if p == nil {
+			return s.Over()
+		}
+		select {
+		case <-*p:
+		case <-s.ctx.Done():
+			return s.Over()
+		}
+	}
+}
+
+// pause stops what passes, or lets it go on. Gateway.mu is held.
+func (s *Session) pause(yes bool) {
+	p := s.paused.Load()
+	switch {
+	case yes && p == nil:
+		c := make(chan struct{})
+		s.paused.Store(&c)
+		s.notify(Notice{Paused: true})
+	case !yes && p != nil:
+		s.paused.Store(nil)
+		close(*p)
+		s.notify(Notice{Resumed: true})
+	}
+}
+
 // May is nil when something new may start within the session.
 func (s *Session) May() error {
 	now := s.g.clock.Now()
@@ -58,6 +94,8 @@ func (s *Session) May() error {
 	switch _, state := s.lease.At(now); {
 	case s.ended != nil:
 		return s.ended
+	case s.paused.Load() != nil:
+		return access.Fail(access.Unavailable, "session-paused", "the session is paused, so nothing new starts in it").Try("wait until whoever watches lets it go on")
 	case state == Live:
 		return nil
 	case state == Kept:

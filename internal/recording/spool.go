@@ -29,7 +29,7 @@ const (
 	maxBulks = 4
 
 	// What may wait for the disk: of one recording, and of all before each may have only a little.
-	backlog      = 256 << 10
+	backlog      = 512 << 10
 	littleLog    = 32 << 10
 	totalBacklog = 64 << 20
 

@@ -70,6 +70,7 @@ func (c *conn) run(channels <-chan ssh.NewChannel, requests <-chan *ssh.Request)
 		_ = c.client.Wait()
 		c.session.End(gateway.ClientGone, "")
 	})
+	c.work.Go(c.notePauses)
 	<-c.ctx.Done()
 	over := c.session.Over()
 	c.shut(over)
@@ -106,6 +107,22 @@ func (c *conn) connect() {
 	_ = t.Wait()
 	within(drainWithin, c.drain)
 	c.session.End(gateway.TargetGone, "")
+}
+
+// notePauses records from when to when nothing passed.
+func (c *conn) notePauses() {
+	heard, stop := c.session.Notices()
+	defer stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case n := <-heard:
+			if n.Paused && !c.note(Paused{Text: "somebody who watches stopped what passes"}) || n.Resumed && !c.note(Resumed{Text: "what passes goes on"}) {
+				return
+			}
+		}
+	}
 }
 
 // drain waits until what the target sent is through. The target has closed the connection,

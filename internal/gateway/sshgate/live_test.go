@@ -266,6 +266,111 @@ func TestStrictForwardsNothingBeforeItIsDurable(t *testing.T) {
 	}
 }
 
+// TestStrictAhead holds that of a stream on which much passes the next bytes are read and recorded
+// while those before them become durable, and that none arrives before it is.
+func TestStrictAhead(t *testing.T) {
+	w := newWorld(t, nil)
+	var recorded, durable atomic.Int64
+	more := make(chan struct{})
+	w.memory.before = func(s Stream, p []byte) {
+		if s == Out {
+			recorded.Add(int64(len(p)))
+		}
+	}
+	w.memory.kept = func(s Stream, m Mark) {
+		for s == Out && durable.Load() < int64(m) {
+			<-more
+		}
+	}
+	const size = 8 << 20
+	s := session(t, w.client(t), nil, nil)
+	out, err := s.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(fmt.Sprintf("head -c %d /dev/zero", size)); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan int64, 1)
+	go func() {
+		var got int64
+		defer func() { read <- got }()
+		for b := make([]byte, 64<<10); ; {
+			n, err := out.Read(b)
+			if got += int64(n); got > durable.Load() {
+				t.Errorf("%d bytes arrived, and %d were durable", got, durable.Load())
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	var most int64
+	for durable.Load() < size { // the disk is done with what it has when nothing more is read
+		was := int64(-1)
+		eventually(t, "the gateway reads no further", func() bool {
+			now := recorded.Load()
+			still := now == was && now > durable.Load()
+			was = now
+			return still
+		})
+		most = max(most, was-durable.Load())
+		durable.Store(was)
+		select {
+		case more <- struct{}{}:
+		case <-time.After(20 * time.Second):
+			t.Fatal("nobody waits for the disk")
+		}
+	}
+	close(more)
+	if got := <-read; got != size {
+		t.Errorf("got %d bytes", got)
+	}
+	if most < 4*mostBuffer {
+		t.Errorf("only %d bytes were read ahead", most)
+	}
+}
+
+// TestPause stops what passes, both ways, and lets it go on.
+func TestPause(t *testing.T) {
+	w := newWorld(t, nil)
+	s := session(t, w.client(t), nil, nil)
+	in, _ := s.StdinPipe()
+	var out safeBuffer
+	s.Stdout = &out
+	if err := s.Start("cat"); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(in, "before ")
+	eventually(t, "it passes", func() bool { return out.String() == "before " })
+	w.control.set(func() { w.control.paused = true })
+	w.control.cut(gateway.Cut{Look: true})
+	eventually(t, "the recording says so", func() bool {
+		return strings.Contains(w.memory.text(), "Paused") || strings.Contains(w.memory.text(), "stopped what passes")
+	})
+	fmt.Fprint(in, "meanwhile")
+	eventually(t, "it is recorded", func() bool { return strings.Contains(w.memory.text(), "meanwhile") })
+	time.Sleep(100 * time.Millisecond) // in which it would pass
+	if out.String() != "before " {
+		t.Errorf("%q passed while it was paused", out.String())
+	}
+	w.control.set(func() { w.control.paused = false })
+	w.control.cut(gateway.Cut{Look: true})
+	eventually(t, "it goes on", func() bool { return out.String() == "before meanwhile" })
+	// A session that is paused still ends.
+	w.control.set(func() { w.control.paused = true })
+	w.control.cut(gateway.Cut{Look: true})
+	w.control.cut(gateway.Cut{All: true, Reason: gateway.Revoked})
+	over := make(chan struct{})
+	go func() { _ = s.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-time.After(2 * time.Second):
+		t.Error("it goes on while it is paused")
+	}
+}
+
 // TestWithoutRecorder opens nothing that cannot be recorded.
 func TestWithoutRecorder(t *testing.T) {
 	w := newWorld(t, nil)

@@ -78,6 +78,25 @@ func TestScreen(t *testing.T) {
 	}
 }
 
+// TestScreenBySteps holds that going over text in one go ends as byte by byte does.
+func TestScreenBySteps(t *testing.T) {
+	parts := []string{"plain", "\x1b[?1049h", "\u20ac", "\xe2\x82", "\xf0\x9f\x98\x80", "\xf0\x9f", "\x80\x80\x80\x80", "\x18", "\x1b", "\x1b]0;title", "\x07", "\x1b[3", "m", "\xc3", strings.Repeat("x", 40)}
+	for _, a := range parts {
+		for _, b := range parts {
+			for _, c := range parts {
+				var fast, slow screen
+				fast.see([]byte(a + b + c))
+				for _, x := range []byte(a + b + c) {
+					slow.step(x)
+				}
+				if fast.state != slow.state || fast.missing != slow.missing || fast.full != slow.full {
+					t.Fatalf("%q: %+v, byte by byte %+v", a+b+c, fast, slow)
+				}
+			}
+		}
+	}
+}
+
 // FuzzScreen holds that what the gateway says leaves a terminal as it found it: whole.
 func FuzzScreen(f *testing.F) {
 	f.Add([]byte("\x1b[?1049h\x1b]0;x"))

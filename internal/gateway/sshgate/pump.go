@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"stint/internal/gateway"
 )
@@ -11,6 +12,10 @@ import (
 const (
 	leastBuffer = 2 << 10 // of a channel on which little happens
 	mostBuffer  = 32 << 10
+	// ahead is how many buffers of a stream that is always full may be read and recorded
+	// while those before them become durable: so that one wait for the disk is one for
+	// all of them. None is forwarded before its own is over.
+	ahead = 32
 )
 
 var errUnrecorded = errors.New("not recorded")
@@ -23,17 +28,15 @@ func (c *conn) carry(t Track, s Stream, from io.Reader, to io.Writer, see func([
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			if err := c.record(t, s, buffer[:n]); err != nil {
+			if err := c.pass(t, s, buffer[:n], to, see); err != nil {
 				return err
 			}
-			if see != nil {
-				see(buffer[:n])
-			}
-			if _, err := to.Write(buffer[:n]); err != nil {
-				return err
-			}
-			if n == len(buffer) && n < mostBuffer {
+			switch {
+			case n < len(buffer):
+			case n < mostBuffer:
 				buffer = make([]byte, 4*n)
+			case err == nil:
+				return c.carryAhead(t, s, from, to, see)
 			}
 		}
 		if err != nil {
@@ -45,19 +48,97 @@ func (c *conn) carry(t Track, s Stream, from io.Reader, to io.Writer, see func([
 	}
 }
 
-// record keeps p, and says whether it may be forwarded then.
-func (c *conn) record(t Track, s Stream, p []byte) error {
-	if over := c.session.Over(); over != nil {
-		return over
+// pass records p and forwards it.
+func (c *conn) pass(t Track, s Stream, p []byte, to io.Writer, see func([]byte)) error {
+	m, err := c.record(t, s, p)
+	if err != nil {
+		return err
 	}
-	if err := t.Data(s, p); err != nil {
+	return c.forwardRecorded(t, m, p, to, see)
+}
+
+// forwardRecorded forwards what was recorded up to a mark, once that is durable.
+func (c *conn) forwardRecorded(t Track, m Mark, p []byte, to io.Writer, see func([]byte)) error {
+	if err := t.Wait(m); err != nil {
 		c.unrecorded(err)
 		return errUnrecorded
 	}
-	if over := c.session.Over(); over != nil { // recording may have taken long
+	if over := c.session.Pass(); over != nil { // recording may have taken long
 		return over
 	}
+	if see != nil {
+		see(p)
+	}
+	_, err := to.Write(p)
+	return err
+}
+
+// piece is what was read and recorded, and waits to be forwarded.
+type piece struct {
+	p    []byte
+	mark Mark
+	err  error // the stream ended so, behind all pieces
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, mostBuffer); return &b }}
+
+// carryAhead is carry for a stream on which much passes: it reads and records the next
+// buffers while one becomes durable. They are forwarded in their order.
+func (c *conn) carryAhead(t Track, s Stream, from io.Reader, to io.Writer, see func([]byte)) error {
+	pieces := make(chan piece, ahead)
+	stopped := make(chan struct{})
+	defer close(stopped)
+	c.work.Go(func() { // it ends with what it reads from, or when nobody takes what it read
+		for {
+			b := *buffers.Get().(*[]byte)
+			n, err := from.Read(b)
+			if n > 0 {
+				m, failed := c.record(t, s, b[:n])
+				if failed != nil {
+					err = failed
+				} else {
+					select {
+					case pieces <- piece{p: b[:n], mark: m}:
+					case <-stopped:
+						return
+					}
+				}
+			}
+			if err != nil {
+				select {
+				case pieces <- piece{err: err}:
+				case <-stopped:
+				}
+				return
+			}
+		}
+	})
+	for x := range pieces {
+		if errors.Is(x.err, io.EOF) {
+			return nil
+		} else if x.err != nil {
+			return x.err
+		}
+		if err := c.forwardRecorded(t, x.mark, x.p, to, see); err != nil {
+			return err
+		}
+		b := x.p[:mostBuffer]
+		buffers.Put(&b)
+	}
 	return nil
+}
+
+// record gives p to the recorder, unless the session is over.
+func (c *conn) record(t Track, s Stream, p []byte) (Mark, error) {
+	if over := c.session.Over(); over != nil {
+		return 0, over
+	}
+	m, err := t.Data(s, p)
+	if err != nil {
+		c.unrecorded(err)
+		return 0, errUnrecorded
+	}
+	return m, nil
 }
 
 // event keeps e, and says whether what it is about may happen then.

@@ -9,11 +9,11 @@ import (
 // Recorder keeps what passes. An error of any of its methods ends the session: what
 // cannot be recorded does not happen.
 //
-// In a session whose permit is strict, Channel, Data, Event and Note MUST return only
-// when what they were given is durable. Otherwise they may return before, for as long
-// and for as many bytes as the recorder's own bounds say. Methods of one tape are called
-// by several goroutines at once; those of one track by several, too. They MUST NOT keep
-// the slices they are given.
+// In a session whose permit is strict, Channel, Event and Note MUST return only when what
+// they were given is durable, and so MUST Wait for what Data was given before it gave that
+// mark. Otherwise they may return before, for as long and for as many bytes as the
+// recorder's own bounds say. Methods of one tape are called by several goroutines at once;
+// those of one track by several, too. They MUST NOT keep the slices they are given.
 type Recorder interface {
 	// Begin starts the record of a session.
 	Begin(s *gateway.Session, from Client) (Tape, error)
@@ -37,10 +37,16 @@ type Tape interface {
 
 // Track is the record of one channel.
 type Track interface {
-	Data(s Stream, p []byte) error
+	// Data takes bytes that are about to pass. They pass when Wait with the mark has
+	// returned nil, and not before.
+	Data(s Stream, p []byte) (Mark, error)
+	Wait(m Mark) error
 	Event(e Event) error
 	Close() error
 }
+
+// Mark is a place in a recorder's own order; see Track.Data.
+type Mark uint64
 
 // Stream is a direction of data within a channel.
 type Stream uint8
@@ -111,6 +117,9 @@ type (
 	Matched struct{ Pattern, Text string }
 	// Listening is a port or path of the target on which connections are waited for.
 	Listening struct{ Address string }
+	// Paused and Resumed say that nothing passed between them.
+	Paused  struct{ Text string }
+	Resumed struct{ Text string }
 	// Told is what the gateway itself wrote into a terminal.
 	Told struct{ Text string }
 )
@@ -124,4 +133,6 @@ func (Failed) event()      {}
 func (Refused) event()     {}
 func (Matched) event()     {}
 func (Listening) event()   {}
+func (Paused) event()      {}
+func (Resumed) event()     {}
 func (Told) event()        {}

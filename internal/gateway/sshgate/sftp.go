@@ -354,7 +354,7 @@ func (f *files) pump(from io.Reader, to io.Writer, see func([]byte) (bool, error
 		if err != nil {
 			return err
 		}
-		if over := f.session.Over(); over != nil {
+		if over := f.session.Pass(); over != nil {
 			return over
 		}
 		if pass {

@@ -112,22 +112,29 @@ type strand struct {
 	once           sync.Once
 }
 
-// Data keeps what passes.
-func (s *strand) Data(stream Stream, p []byte) error {
+// Data takes what is about to pass.
+func (s *strand) Data(stream Stream, p []byte) (Mark, error) {
+	var e recording.Event
 	switch stream {
 	case In:
 		s.sent.Add(uint64(len(p)))
 		if s.typed {
-			return nil
+			return 0, nil
 		}
-		return s.t.add(s.number, recording.Input{Data: p})
+		e = recording.Input{Data: p}
 	case Err:
 		s.received.Add(uint64(len(p)))
-		return s.t.add(s.number, recording.Problem{Data: p})
+		e = recording.Problem{Data: p}
+	default:
+		s.received.Add(uint64(len(p)))
+		e = recording.Output{Data: p}
 	}
-	s.received.Add(uint64(len(p)))
-	return s.t.add(s.number, recording.Output{Data: p})
+	m, err := s.t.w.Add(context.Background(), s.number, e)
+	return Mark(m), err
 }
+
+// Wait waits until it is kept.
+func (s *strand) Wait(m Mark) error { return s.t.w.Wait(context.Background(), recording.Mark(m)) }
 
 // Event keeps what happens.
 func (s *strand) Event(e Event) error {
@@ -188,6 +195,10 @@ func written(e Event) recording.Event {
 		return recording.Note{What: recording.NoteAlarm, Text: e.Pattern + ": " + plain(e.Text)}
 	case Listening:
 		return recording.Note{What: "listening", Text: e.Address}
+	case Paused:
+		return recording.Note{What: recording.NotePaused, Text: e.Text}
+	case Resumed:
+		return recording.Note{What: recording.NoteResumed, Text: e.Text}
 	case Told:
 		return recording.Note{What: recording.NoteWarning, Text: e.Text}
 	}

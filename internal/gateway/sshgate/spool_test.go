@@ -100,7 +100,7 @@ func readable(e recording.Event) any {
 
 // TestEveryEventHasAPlace holds that no event ends a session because nobody thought of it.
 func TestEveryEventHasAPlace(t *testing.T) {
-	for _, e := range []Event{Resize{}, Signal{}, Exit{}, File{}, Failed{}, Refused{}, Matched{}, Listening{}, Told{}} {
+	for _, e := range []Event{Resize{}, Signal{}, Exit{}, File{}, Failed{}, Refused{}, Matched{}, Listening{}, Told{}, Paused{}, Resumed{}} {
 		if written(e) == nil {
 			t.Errorf("%T has no place in a recording", e)
 		}

@@ -1,6 +1,7 @@
 package sshgate
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -32,8 +33,24 @@ const (
 
 // see takes note of what is written.
 func (s *screen) see(p []byte) {
-	for _, b := range p {
-		s.step(b)
+	for len(p) > 0 {
+		if s.state == ground { // what is between sequences is gone over in one go
+			n := bytes.IndexByte(p, 0x1b)
+			if n < 0 {
+				n = len(p)
+			}
+			if n > utf8.UTFMax { // only the last character can be half written
+				p, n, s.missing = p[n-utf8.UTFMax:], utf8.UTFMax, 0
+			}
+			for _, b := range p[:n] {
+				s.step(b)
+			}
+			if p = p[n:]; len(p) == 0 {
+				return
+			}
+		}
+		s.step(p[0])
+		p = p[1:]
 	}
 }
 
@@ -157,8 +174,14 @@ func (s screen) last(t string) string {
 	return b.String()
 }
 
-// warning says how much is left.
+// warning says how much is left, or that nothing passes.
 func warning(n gateway.Notice) string {
+	switch {
+	case n.Paused:
+		return "stint: this session is paused; nothing passes until whoever watches it lets it go on"
+	case n.Resumed:
+		return "stint: this session goes on"
+	}
 	left := n.Left.Round(time.Second)
 	what := fmt.Sprintf("%d seconds", int(left/time.Second))
 	if m := int(left.Round(time.Minute) / time.Minute); left >= 2*time.Minute {

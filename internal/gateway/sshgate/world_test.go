@@ -245,6 +245,7 @@ type control struct {
 	ended    []gateway.Ending
 	alarms   []gateway.Alarm
 	cut      func(gateway.Cut)
+	paused   bool
 	signWith ssh.Signer
 }
 
@@ -307,7 +308,7 @@ func (c *control) Renew(ctx context.Context, r gateway.Report) (map[gateway.Sess
 	c.ended, c.alarms = append(c.ended, r.Ended...), append(c.alarms, r.Alarms...)
 	m := map[gateway.SessionID]gateway.Renewal{}
 	for _, id := range r.Live {
-		m[id] = gateway.Renewal{Remaining: time.Until(c.end)}
+		m[id] = gateway.Renewal{Remaining: time.Until(c.end), Paused: c.paused}
 	}
 	return m, nil
 }
@@ -328,6 +329,7 @@ type memory struct {
 	mu     sync.Mutex
 	fail   error
 	before func(s Stream, p []byte) // is called before data counts as durable
+	kept   func(s Stream, m Mark)   // is called when somebody waits for a mark: how many bytes of the stream were given before
 	tapes  []*tape
 }
 
@@ -391,20 +393,28 @@ func (t *tape) Close(why *gateway.Ended) error {
 	return nil
 }
 
-func (t *track) Data(s Stream, p []byte) error {
+// Wait has waited in Data, unless somebody wants to hold it up.
+func (t *track) Wait(m Mark) error {
+	if t.m.kept != nil {
+		t.m.kept(Stream(m>>48), m&(1<<48-1))
+	}
+	return nil
+}
+
+func (t *track) Data(s Stream, p []byte) (Mark, error) {
 	if t.m.before != nil {
 		t.m.before(s, p)
 	}
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
 	if t.m.fail != nil {
-		return t.m.fail
+		return 0, t.m.fail
 	}
 	t.passed[s] += len(p)
 	if t.data[s].Len() < 1<<20 {
 		t.data[s].Write(p)
 	}
-	return nil
+	return Mark(s)<<48 | Mark(t.passed[s]), nil
 }
 
 func (t *track) Event(e Event) error {
