@@ -102,7 +102,7 @@ func (c *cli) root() *cobra.Command {
 		{"access", "Access:", []*cobra.Command{c.requestCmd(), c.againCmd(), c.favouriteCmd(), c.statusCmd(), c.waitCmd(), c.credentialsCmd(),
 			c.dbCmd(), c.sshCmd(), c.scpCmd(), c.sftpCmd(), c.sshConfigCmd(), c.elevateCmd(), c.runCmd(), c.extendCmd(), c.endCmd(), c.cancelCmd(), c.taskCmd(), c.breakGlassCmd()}},
 		{"decide", "Decide:", []*cobra.Command{c.approvalsCmd(), c.approveCmd(), c.denyCmd(), c.askCmd(), c.answerCmd(), c.delegateCmd(), c.revokeCmd(), c.reviewsCmd(), c.reviewCmd()}},
-		{"look", "Look:", []*cobra.Command{c.getCmd(), c.whoCanCmd(), c.whoHasCmd(), c.auditCmd()}},
+		{"look", "Look:", []*cobra.Command{c.getCmd(), c.whoCanCmd(), c.whoHasCmd(), c.sessionCmd(), c.auditCmd()}},
 		{"manage", "Manage:", []*cobra.Command{c.applyCmd(), c.deleteCmd(), c.proposalsCmd(), c.proposalCmd(), c.policyCmd(), c.resourceCmd(), c.adminCmd()}},
 		{"self", "This program:", []*cobra.Command{c.loginCmd(), c.logoutCmd(), c.whoamiCmd(), c.sessionsCmd(), c.passkeyCmd(), c.chatCmd(), c.versionCmd(), c.completionCmd()}},
 	}
