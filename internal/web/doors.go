@@ -65,6 +65,7 @@ type Doors interface {
 	Personnel
 	Counter
 	Estate
+	Projector
 }
 
 // Visitor is what a browser's call brings.

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/url"
+	"strings"
 
 	"github.com/a-h/templ"
 
@@ -25,11 +26,15 @@ func (s *Site) showSessions(v *visit) error {
 	if err != nil {
 		return err
 	}
+	taped, err := s.doors.Taped(v.r.Context(), v.Visitor, "")
+	if err != nil {
+		return err
+	}
 	live := "sessions"
 	if all.Before != "" {
 		live += "&before=" + url.QueryEscape(all.Before)
 	}
-	return s.show(v, sheet{title: words.SessionsTitle, lede: words.SessionsLede, nav: "sessions", live: live}, views.SessionsPage(all))
+	return s.show(v, sheet{title: words.SessionsTitle, lede: words.SessionsLede, nav: "sessions", live: live}, views.SessionsPage(all, taped))
 }
 
 func (s *Site) sessionsLive(v *visit) (templ.Component, error) {
@@ -37,15 +42,28 @@ func (s *Site) sessionsLive(v *visit) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return views.SessionsLive(all), nil
+	taped, err := s.doors.Taped(v.r.Context(), v.Visitor, "")
+	if err != nil {
+		return nil, err
+	}
+	return views.SessionsLive(all, taped), nil
 }
 
+// showSession is an active grant with what is open under it, or, by the id of a session
+// through a gateway, that session with its recording.
 func (s *Site) showSession(v *visit) error {
+	if strings.HasPrefix(v.r.PathValue("id"), "ses_") {
+		return s.showReplay(v)
+	}
 	x, err := s.doors.Session(v.r.Context(), v.Visitor, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	return s.show(v, sheet{title: words.SessionOf(x.Principal, x.Resource), nav: "sessions", up: []ui.Crumb{{Href: "/sessions", Label: words.SessionsTitle}}, live: "session&id=" + x.ID}, views.SessionPage(x))
+	taped, err := s.doors.Taped(v.r.Context(), v.Visitor, x.Grant.ID)
+	if err != nil {
+		return err
+	}
+	return s.show(v, sheet{title: words.SessionOf(x.Principal, x.Resource), nav: "sessions", up: []ui.Crumb{{Href: "/sessions", Label: words.SessionsTitle}}, live: "session&id=" + x.ID}, views.SessionPage(x, taped))
 }
 
 func (s *Site) sessionLive(v *visit) (templ.Component, error) {

@@ -32,6 +32,8 @@ type sheet struct {
 	live string
 	// signing loads the script that asks for passkeys.
 	signing bool
+	// replay loads the script that plays recordings, and lets the page have a frame of ours.
+	replay bool
 	// still runs no script: for pages that show a secret.
 	still  bool
 	status int // 200 unless said
@@ -39,7 +41,7 @@ type sheet struct {
 
 // show answers with a whole page.
 func (s *Site) show(v *visit, sh sheet, body templ.Component) error {
-	f := ui.Frame{Title: sh.title, Lede: sh.lede, Own: sh.own, Crumbs: sh.up, Nav: sh.nav, Theme: v.theme(), Here: "/", Now: v.at, Signing: sh.signing, Still: sh.still, NoKeys: v.noKeys()}
+	f := ui.Frame{Title: sh.title, Lede: sh.lede, Own: sh.own, Crumbs: sh.up, Nav: sh.nav, Theme: v.theme(), Here: "/", Now: v.at, Signing: sh.signing, Replay: sh.replay, Still: sh.still, NoKeys: v.noKeys()}
 	if v.r.Method == http.MethodGet {
 		f.Here = localPath(v.r.URL.RequestURI())
 	}
@@ -184,6 +186,9 @@ func (v *visit) headers() {
 // and makes markup of text only through htmx, on pages that have it: see ui.Act.
 func policyOf(nonce string, f ui.Frame) string {
 	p := "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+	if f.Replay {
+		p += "; frame-src 'self'"
+	}
 	switch {
 	case f.Still:
 		return p + "; trusted-types 'none'"

@@ -111,6 +111,11 @@ func pages() []page {
 		{pattern: "POST /favourites/forget", serve: (*Site).forgetFavourite},
 		{pattern: "GET /sessions", serve: (*Site).showSessions},
 		{pattern: "GET /sessions/{id}", serve: (*Site).showSession},
+		{pattern: "GET /sessions/{id}/screen", serve: (*Site).showScreen},
+		{pattern: replayLivePattern, asks: true, serve: (*Site).watchLive},
+		{pattern: "POST /sessions/{id}/pause", serve: (*Site).pauseTaped},
+		{pattern: "POST /sessions/{id}/resume", serve: (*Site).resumeTaped},
+		{pattern: "POST /sessions/{id}/stop", serve: (*Site).endTaped},
 		{pattern: "GET /audit", serve: (*Site).showAudit},
 		{pattern: "GET /audit/{seq}", serve: (*Site).showRecord},
 		{pattern: exportPattern, serve: (*Site).exportAudit},
@@ -175,7 +180,7 @@ const maxForm int64 = 16 << 10
 func (s *Site) call(p page, w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r, nonce: newNonce(), at: time.Now(), asks: p.asks}
 	v.Base, v.From = s.doors.Visit(r)
-	v.Agent, v.Watches = r.UserAgent(), p.pattern == eventsPattern
+	v.Agent, v.Watches = r.UserAgent(), p.pattern == eventsPattern || p.pattern == replayLivePattern
 	v.Session, v.Trip = v.cookie(sessionCookie), v.cookie(tripCookie)
 	v.headers()
 	if err := s.admit(p, v); err != nil {

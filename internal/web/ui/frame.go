@@ -26,6 +26,8 @@ type Frame struct {
 	Live string
 	// Signing loads the script that asks for passkeys.
 	Signing bool
+	// Replay loads the script that plays recordings.
+	Replay bool
 	// NoKeys says that keys of one letter do nothing.
 	NoKeys bool
 	// Still loads no script at all: for pages that show a secret.
