@@ -48,12 +48,14 @@ type settings struct {
 	reviewWithin time.Duration // until break-glass access should be reviewed
 	delegateFor  time.Duration // the longest delegation of approvals; below zero: none
 
+	recordings keptRecordings
+
 	highAvailability, acceptUnprotected bool
 }
 
 func (c config) check() (s settings, err error) {
 	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass, checkDelegation} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass, checkDelegation, checkRecordings} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}

@@ -45,21 +45,22 @@ func (f *flags) on(c *cobra.Command) {
 // config is every setting there is, as the file spells them. docs/reference/config.md
 // explains each; a test compares.
 type config struct {
-	Data           string          `yaml:"data"`
-	Database       string          `yaml:"database"`
-	Listen         string          `yaml:"listen"`
-	SealKeyFile    string          `yaml:"seal_key_file"`
-	PublicURL      string          `yaml:"public_url"`
-	TLS            tlsConfig       `yaml:"tls"`
-	TrustedProxies []string        `yaml:"trusted_proxies"`
-	Limits         limitsConfig    `yaml:"limits"`
-	Log            logConfig       `yaml:"log"`
-	Audit          auditConfig     `yaml:"audit"`
-	Journal        journalConfig   `yaml:"journal"`
-	Egress         egressConfig    `yaml:"egress"`
-	Witnesses      []witnessConfig `yaml:"witnesses"`
-	BreakGlass     glassConfig     `yaml:"break_glass"`
-	Delegation     delegateConfig  `yaml:"delegation"`
+	Data           string           `yaml:"data"`
+	Database       string           `yaml:"database"`
+	Listen         string           `yaml:"listen"`
+	SealKeyFile    string           `yaml:"seal_key_file"`
+	PublicURL      string           `yaml:"public_url"`
+	TLS            tlsConfig        `yaml:"tls"`
+	TrustedProxies []string         `yaml:"trusted_proxies"`
+	Limits         limitsConfig     `yaml:"limits"`
+	Log            logConfig        `yaml:"log"`
+	Audit          auditConfig      `yaml:"audit"`
+	Journal        journalConfig    `yaml:"journal"`
+	Egress         egressConfig     `yaml:"egress"`
+	Witnesses      []witnessConfig  `yaml:"witnesses"`
+	BreakGlass     glassConfig      `yaml:"break_glass"`
+	Delegation     delegateConfig   `yaml:"delegation"`
+	Recordings     recordingsConfig `yaml:"recordings"`
 	// HighAvailability says that replicas are to share the database.
 	HighAvailability bool `yaml:"high_availability"`
 	// AcceptUnprotectedCommits lets them do so where a failover can lose decisions.
@@ -159,7 +160,7 @@ func (c *config) read(path string) error {
 	}
 	// Paths in the file are meant from where the file is.
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.Journal.File, &c.Egress.CA} {
+	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.Journal.File, &c.Egress.CA, &c.Recordings.Folder, &c.Recordings.S3.SecretFile} {
 		*p = from(dir, *p)
 	}
 	for i := range c.Audit.Files {

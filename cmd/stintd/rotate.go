@@ -29,6 +29,9 @@ start them again afterwards.
         the key that signs what agents of hosts are told to do. The old key vouches for
         the new one, which agents take up when they ask next. If the old one was stolen,
         enrol the hosts anew.
+  recordings
+        the key to which gateways and hosts seal what they record. The old key stays, and
+        opens what was sealed to it; gateways take up the new one when they start.
   ssh-users, ssh-hosts
         the authority of SSH certificates of people, or of hosts. The old private key is
         gone then; hosts, or clients, go on trusting its public key beside the new one
@@ -82,6 +85,8 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 			err = prepend(tx, settingTagKey, have.tags, vault.NewTagKey)
 		case "orders":
 			err = rotateOrders(tx, vault, id.installation)
+		case "recordings":
+			err = rotateRecordings(tx, vault)
 		case "ssh-users", "ssh-hosts":
 			err = rotateAuthority(tx, vault, authorityOf[what])
 		}

@@ -23,6 +23,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/apiserver"
+	"stint/internal/archive"
 	"stint/internal/broker"
 	"stint/internal/connector"
 	"stint/internal/connector/all"
@@ -109,6 +110,7 @@ type process struct {
 	people     *provision.Directories
 	connectors []all.Connector
 	hosts      *hosts.Register
+	archive    *archive.Archive
 	log        *slog.Logger
 }
 
@@ -163,6 +165,9 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	p.witnesses = newWitnesses(s, st, p.broker, p.identity, log.With("part", "witness"))
 	p.messages = p.newMessages()
 	p.people = p.newDirectories()
+	if p.archive, err = p.newArchive(ctx); err != nil {
+		return nil, err
+	}
 	p.server, err = apiserver.New(apiserver.Config{
 		Channels: channels{p.messages, p.people, st}, Directories: p.people, Chat: p.messages, Provisioned: forProvisioning(st),
 		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
@@ -170,6 +175,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		Outside: egress.New(s.egress).HTTP(),
 		SSH:     apiserver.Authorities{Users: users, Hosts: hosts},
 		Hosts:   served,
+		Archive: p.archive,
 	})
 	if err != nil {
 		return nil, err
@@ -229,6 +235,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 		g.Go(func() error { p.follow(failed, sink); return nil })
 	}
 	g.Go(func() error { p.messages.Run(failed); return nil })
+	g.Go(func() error { return p.archive.Run(failed) })
 	g.Go(func() error { p.newDuty().Run(failed); return nil })
 	g.Go(func() error { p.pollSignals(failed); return nil })
 	g.Go(func() error { p.watchTickets(failed); return nil })

@@ -57,13 +57,13 @@ func oneFile(c *cobra.Command, args []string) error {
 }
 
 // rotated are the keys that can be replaced.
-var rotated = []string{"seal", "log", "tags", "orders", "ssh-users", "ssh-hosts"}
+var rotated = []string{"seal", "log", "tags", "orders", "recordings", "ssh-users", "ssh-hosts"}
 
 // retired are those of which the earlier ones can be given up by a command.
 var retired = []string{"ssh-users", "ssh-hosts"}
 
 func oneKey(c *cobra.Command, args []string) error {
-	return oneOf(c, args, rotated, "rotate-key needs one of seal, log, tags, orders, ssh-users and ssh-hosts")
+	return oneOf(c, args, rotated, "rotate-key needs one of seal, log, tags, orders, recordings, ssh-users and ssh-hosts")
 }
 
 func oneAuthority(c *cobra.Command, args []string) error {

@@ -23,6 +23,8 @@ const (
 	SessionOpened  EventType = "session.opened"
 	SessionEnding  EventType = "session.ending" // somebody wants it to end
 	SessionAlarmed EventType = "session.alarmed"
+	SessionPaused  EventType = "session.paused"  // nothing of it passes
+	SessionResumed EventType = "session.resumed" // and again it does
 	SessionClosed  EventType = "session.closed"
 )
 
@@ -59,6 +61,9 @@ type Session struct {
 	EndingAt time.Time // when somebody wanted it to end; zero: nobody did
 	EndingBy PrincipalID
 	EndNote  string
+
+	PausedAt time.Time // since when nothing of it passes; zero: it passes
+	PausedBy PrincipalID
 
 	ClosedAt time.Time // zero while it is open
 	Reason   string    // why it closed: a gateway.Reason, or SessionLost
@@ -121,6 +126,30 @@ func (s Session) End(by Actor, why string, now time.Time) (Session, Event, error
 	s.Version++
 	s.EndingAt, s.EndingBy, s.EndNote = now, by.Principal, why
 	return s, s.event(SessionEnding, by, now, "why", why), nil
+}
+
+// Pause notes that nothing of it is to pass until Resume.
+func (s Session) Pause(by Actor, why string, now time.Time) (Session, Event, error) {
+	switch {
+	case !s.ClosedAt.IsZero() || !s.EndingAt.IsZero():
+		return s, Event{}, Fail(Conflict, "session-closed", "the session has ended, or is ending")
+	case !s.PausedAt.IsZero():
+		return s, Event{}, Fail(Conflict, "session-paused", "the session is paused already").Because("by " + string(s.PausedBy) + " since " + stamp(s.PausedAt))
+	}
+	s.Version++
+	s.PausedAt, s.PausedBy = now, by.Principal
+	return s, s.event(SessionPaused, by, now, "why", why), nil
+}
+
+// Resume lets it go on.
+func (s Session) Resume(by Actor, now time.Time) (Session, Event, error) {
+	if s.PausedAt.IsZero() || !s.ClosedAt.IsZero() {
+		return s, Event{}, Fail(Conflict, "session-not-paused", "the session is not paused")
+	}
+	s.Version++
+	since := s.PausedAt
+	s.PausedAt, s.PausedBy = time.Time{}, ""
+	return s, s.event(SessionResumed, by, now, "paused_at", stamp(since)), nil
 }
 
 // Alarm notes that a command rule matched.

@@ -1,13 +1,17 @@
 package api
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // Device is the two keys of one installation of a client: one signs the proof
@@ -46,6 +50,29 @@ func (d *Device) JWK() JWK { return d.jwk }
 
 // SealKey is the public half of the seal key, 32 bytes.
 func (d *Device) SealKey() []byte { return d.seal.PublicKey().Bytes() }
+
+// RecordingSigner signs seals of recordings with the device's key, and nothing else: what
+// proves the device's calls cannot be made with it.
+func (d *Device) RecordingSigner() crypto.Signer { return sealSigner{d} }
+
+type sealSigner struct{ d *Device }
+
+// sealWord is how what a seal of a recording signs begins; see package recording.
+const sealWord = "stint recording seal 1\n"
+
+func (s sealSigner) Public() crypto.PublicKey { return s.d.sign.Public() }
+
+func (s sealSigner) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if opts != nil && opts.HashFunc() != 0 || !bytes.HasPrefix(message, []byte(sealWord)) {
+		return nil, errors.New("this signs seals of recordings only")
+	}
+	return ed25519.Sign(s.d.sign, message), nil
+}
+
+// Format keeps every verb of fmt from printing the key.
+func (s sealSigner) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "recording signer of "+s.d.id)
+}
 
 // OpenSealed opens what was sealed to this device with the same info:
 // encapsulated key, then ciphertext; DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,

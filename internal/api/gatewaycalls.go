@@ -110,6 +110,7 @@ type SessionRenewal struct {
 	Session         string      `json:"session"`
 	RemainingMillis int64       `json:"remaining_ms"`
 	Cut             *SessionCut `json:"cut,omitempty"`
+	Paused          bool        `json:"paused,omitempty" doc:"Nothing of it passes until an answer says otherwise"`
 }
 
 // SessionCut says that a session is to end now.
@@ -117,6 +118,7 @@ type SessionCut struct {
 	Session string `json:"session"`
 	Reason  string `json:"reason"`
 	Text    string `json:"text,omitempty"`
+	Look    bool   `json:"look,omitempty" doc:"Nothing ends: a renewal has something new to tell"`
 }
 
 // KeyAsk is a public key to certify.

@@ -29,11 +29,14 @@ type Session struct {
 	OverAt   Time `json:"over_at" format:"date-time" doc:"When the grant ends, or ended"`
 	ClosedAt Time `json:"closed_at,omitzero" nullable:"true" format:"date-time"`
 	// Reason is why it closed.
-	Reason  string `json:"reason,omitempty" doc:"Why it closed: expired, revoked, returned, killed, policy, partitioned, client-gone, target-gone, lost and others"`
-	Text    string `json:"text,omitempty" doc:"More of that"`
-	EndedBy string `json:"ended_by,omitempty" doc:"Who ended this session" example:"user:olga"`
-	EndNote string `json:"end_note,omitempty" doc:"And why"`
-	Alarms  int64  `json:"alarms" doc:"How often a command rule with an alarm matched"`
+	Reason string `json:"reason,omitempty" doc:"Why it closed: expired, revoked, returned, killed, policy, partitioned, client-gone, target-gone, lost and others"`
+	Text   string `json:"text,omitempty" doc:"More of that"`
+	// PausedAt is since when nothing of it passes.
+	PausedAt Time   `json:"paused_at,omitzero" nullable:"true" format:"date-time"`
+	PausedBy string `json:"paused_by,omitempty" doc:"Who paused it" example:"user:olga"`
+	EndedBy  string `json:"ended_by,omitempty" doc:"Who ended this session" example:"user:olga"`
+	EndNote  string `json:"end_note,omitempty" doc:"And why"`
+	Alarms   int64  `json:"alarms" doc:"How often a command rule with an alarm matched"`
 
 	Recording SessionRecording `json:"recording"`
 }

@@ -14,6 +14,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/archive"
 	"stint/internal/audit"
 	"stint/internal/broker"
 	"stint/internal/credential"
@@ -110,6 +111,9 @@ type Config struct {
 	SSH Authorities
 	// Hosts are served by agents; a zero one: none is.
 	Hosts Hosts
+
+	// Archive keeps recordings of sessions; nil: none is taken.
+	Archive *archive.Archive
 
 	// Outside calls identity providers. nil: none can be reached.
 	Outside *http.Client

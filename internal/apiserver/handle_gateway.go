@@ -207,7 +207,7 @@ func (s *Server) endSession(ctx context.Context, c call, in *endSessionIn) (*rep
 func (s *Server) toSession(x access.LiveSession) api.Session {
 	out := api.Session{ID: string(x.ID), State: "live", Gateway: x.Gateway, Protocol: string(x.Protocol), Grant: string(x.Grant), Request: string(x.Request), Principal: string(x.Principal),
 		Person: string(x.Person), Role: string(x.Role), Resource: string(x.Resource), Address: x.Address, Account: x.Account, Source: x.Source.String(), Key: x.Key, Strict: x.Strict,
-		OpenedAt: api.At(x.OpenedAt), OverAt: api.At(x.ExpiresAt), ClosedAt: api.At(x.ClosedAt), Reason: x.Reason, Text: x.Text, EndedBy: string(x.EndingBy), EndNote: x.EndNote, Alarms: x.Alarms,
+		OpenedAt: api.At(x.OpenedAt), OverAt: api.At(x.ExpiresAt), ClosedAt: api.At(x.ClosedAt), Reason: x.Reason, Text: x.Text, EndedBy: string(x.EndingBy), EndNote: x.EndNote, PausedAt: api.At(x.PausedAt), PausedBy: string(x.PausedBy), Alarms: x.Alarms,
 		Recording: api.SessionRecording{ID: x.Recording.ID, State: string(x.Recording.State), Bytes: x.Recording.Bytes, Commands: x.Recording.Commands}}
 	if out.Recording.State == "" {
 		out.Recording.State = "none"

@@ -202,7 +202,7 @@ func (s *Server) renewGatewaySessions(ctx context.Context, c call, in *struct{ B
 	}
 	out := api.SessionRenewals{Renewals: []api.SessionRenewal{}}
 	for _, x := range renewed {
-		a := api.SessionRenewal{Session: string(x.ID), RemainingMillis: x.Remaining.Milliseconds()}
+		a := api.SessionRenewal{Session: string(x.ID), RemainingMillis: x.Remaining.Milliseconds(), Paused: x.Paused}
 		if x.Cut != nil {
 			a.Cut = &api.SessionCut{Session: string(x.Cut.ID), Reason: x.Cut.Reason, Text: x.Cut.Text}
 		}
@@ -227,7 +227,7 @@ func (s *Server) followCuts(_ context.Context, c call, _ *empty) (*lines, error)
 					return out.line()
 				}
 				for _, x := range cuts {
-					text, err := json.Marshal(api.SessionCut{Session: string(x.ID), Reason: x.Reason, Text: x.Text})
+					text, err := json.Marshal(api.SessionCut{Session: string(x.ID), Reason: x.Reason, Text: x.Text, Look: x.Look})
 					if err != nil {
 						return err
 					}

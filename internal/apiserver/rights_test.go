@@ -144,6 +144,17 @@ var barren = map[string]string{
 	"revoke-gateway":    "there is none; TestGatewayDoors has one",
 	"get-session":       "there is none; TestGatewayDoors has one",
 	"end-session":       "there is none; TestGatewayDoors has one",
+	"bring-frames":      "for gateways; TestRecordingDoors has one",
+	"have-frames":       "for gateways; TestRecordingDoors has one",
+	"recordings-key":    "for gateways; TestRecordingDoors has one",
+	"get-recording":     "this server keeps none; TestRecordingsComeAndAreSeen has one",
+	"play-recording":    "this server keeps none; TestRecordingsComeAndAreSeen has one",
+	"index-recording":   "this server keeps none; TestRecordingsComeAndAreSeen has one",
+	"export-recording":  "this server keeps none; TestRecordingsComeAndAreSeen has one",
+	"verify-recording":  "this server keeps none; TestRecordingsComeAndAreSeen has one",
+	"search-recordings": "this server keeps none; TestRecordingsComeAndAreSeen has one",
+	"pause-session":     "there is none; TestPausing has one",
+	"resume-session":    "there is none; TestPausing has one",
 	"enroll-host":       "for resources that are served by an agent; TestHostDoors has one",
 	"revoke-host":       "for resources that are served by an agent; TestHostDoors has one",
 	"certificate":       "for grants on hosts; TestCertificate has one",
@@ -599,7 +610,7 @@ func TestIDsOfOthers(t *testing.T) {
 			ids = []string{done.Proposal.ID}
 		case strings.Contains(rt.path, "/reviews/{id}"):
 			ids = []string{s.review()}
-		case strings.Contains(rt.path, "/sessions/{id}"):
+		case strings.Contains(rt.path, "/logins/{id}"):
 			ids = []string{s.session()}
 		case strings.Contains(rt.path, "/delegations/{id}"):
 			ids = []string{s.fill("{delegation}")}

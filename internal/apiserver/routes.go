@@ -253,4 +253,5 @@ func (s *Server) addRoutes() {
 	s.addPartyRoutes()
 	s.addHostRoutes()
 	s.addGatewayRoutes()
+	s.addRecordingRoutes()
 }

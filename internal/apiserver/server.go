@@ -20,6 +20,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/archive"
 	"stint/internal/broker"
 	"stint/internal/credential"
 	"stint/internal/ident"
@@ -80,8 +81,9 @@ type Server struct {
 	exchanging room   // of those, at a time: issuers may be slow
 	certs      *rates // certificates, by principal
 	hosts      Hosts
-	strangers  *rates // of agents of hosts, by address: many may share one
-	agents     *rates // of agents of hosts, by agent
+	archive    *archive.Archive // or nil
+	strangers  *rates           // of agents of hosts, by address: many may share one
+	agents     *rates           // of agents of hosts, by agent
 	work       room
 	waits      room
 	own        shares // of waits, by principal
@@ -118,7 +120,7 @@ func New(c Config) (*Server, error) {
 		looks:     newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		certs:     newRates(l.WritesPerSecond/4, l.Burst, time.Now),
 		ssh:       c.SSH,
-		strangers: newRates(500, 5000, time.Now), agents: newRates(100, 1000, time.Now), hosts: c.Hosts,
+		strangers: newRates(500, 5000, time.Now), agents: newRates(100, 1000, time.Now), hosts: c.Hosts, archive: c.Archive,
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }

@@ -272,12 +272,14 @@ type SessionRenewal struct {
 	ID        access.SessionID
 	Remaining time.Duration
 	Cut       *SessionCut
+	Paused    bool
 }
 
 // SessionCut says that a session is to end now.
 type SessionCut struct {
 	ID           access.SessionID
 	Reason, Text string
+	Look         bool // nothing ends: the session was paused, or goes on, which a renewal tells
 }
 
 // RenewSessions writes down what a gateway tells, and answers for each session that it
@@ -310,7 +312,7 @@ func (b *Broker) RenewSessions(ctx context.Context, r SessionReport) (out []Sess
 			if l == nil || !l.ClosedAt.IsZero() {
 				continue
 			}
-			a := SessionRenewal{ID: id, Remaining: l.ExpiresAt.Sub(tx.Now())}
+			a := SessionRenewal{ID: id, Remaining: l.ExpiresAt.Sub(tx.Now()), Paused: !l.PausedAt.IsZero()}
 			if i := slices.IndexFunc(cuts, func(c SessionCut) bool { return c.ID == id }); i >= 0 {
 				a.Cut = &cuts[i]
 			}
@@ -439,6 +441,7 @@ func (b *Broker) FollowCuts(ctx context.Context, gateway string, each func([]Ses
 	stirred, leave := b.watch.stirs()
 	defer leave()
 	said := map[access.SessionID]bool{}
+	var paused map[access.SessionID]bool // as the gateway was told; nil: it asks first
 	backstop := cutsBackstop
 	if b.Peers == nil {
 		backstop = time.Second // every change is this process's own
@@ -446,6 +449,7 @@ func (b *Broker) FollowCuts(ctx context.Context, gateway string, each func([]Ses
 	quiet := time.Now()
 	for {
 		var cuts []SessionCut
+		var waits map[access.SessionID]bool
 		open := map[access.SessionID]bool{}
 		err := b.Store.View(ctx, func(tx Tx) error {
 			cuts, open = nil, map[access.SessionID]bool{}
@@ -457,8 +461,20 @@ func (b *Broker) FollowCuts(ctx context.Context, gateway string, each func([]Ses
 			for _, l := range live {
 				open[l.ID] = true
 			}
-			cuts, err = reasons(tx, fresh)
-			return err
+			if cuts, err = reasons(tx, fresh); err != nil {
+				return err
+			}
+			now := map[access.SessionID]bool{}
+			for _, l := range live {
+				if is := !l.PausedAt.IsZero(); is {
+					now[l.ID] = true
+				}
+				if paused != nil && paused[l.ID] != now[l.ID] {
+					cuts = append(cuts, SessionCut{ID: l.ID, Look: true})
+				}
+			}
+			waits = now
+			return nil
 		})
 		if err != nil {
 			return err
@@ -474,8 +490,9 @@ func (b *Broker) FollowCuts(ctx context.Context, gateway string, each func([]Ses
 			}
 			quiet = time.Now()
 		}
+		paused = waits
 		for _, c := range cuts {
-			said[c.ID] = true
+			said[c.ID] = said[c.ID] || !c.Look
 		}
 		select {
 		case <-ctx.Done():

@@ -24,6 +24,11 @@ func (k *Keys) NewRecordingsKey(name string) (sealed, public []byte, err error) 
 	return sealed, key.PublicKey().Bytes(), err
 }
 
+// ResealRecordingsKey is Reseal for what NewRecordingsKey made for the name.
+func (k *Keys) ResealRecordingsKey(name string, sealed []byte) ([]byte, error) {
+	return k.Reseal(recordingsPurpose, name, sealed)
+}
+
 // RecordingsKey opens what NewRecordingsKey made for the same name. Whoever has it reads
 // every recording that was sealed to it: give it to recording.NewOpener, and nowhere else.
 func (k *Keys) RecordingsKey(name string, sealed []byte) (hpke.PrivateKey, error) {
@@ -37,9 +42,4 @@ func (k *Keys) RecordingsKey(name string, sealed []byte) (hpke.PrivateKey, error
 		return nil, ErrSealed // its error could tell of the key
 	}
 	return key, nil
-}
-
-// ResealRecordingsKey seals one anew, with the seal key that is in use now.
-func (k *Keys) ResealRecordingsKey(name string, sealed []byte) ([]byte, error) {
-	return k.Reseal(recordingsPurpose, name, sealed)
 }

@@ -122,6 +122,7 @@ func (k *Keep) Ship(ctx context.Context, s Origin, name string) (Report, error) 
 	if err := s.Remove(name); err != nil && !errors.Is(err, ErrNotFound) {
 		return failed("remove it here", err)
 	}
+	report.Sum = sum
 	return report, nil
 }
 

@@ -28,6 +28,9 @@ func NewRecipient(public []byte) (Recipient, error) {
 	return Recipient{key, keyID(key)}, nil
 }
 
+// Bytes are the public key, 32 bytes.
+func (r Recipient) Bytes() []byte { return r.public.Bytes() }
+
 func keyID(key hpke.PublicKey) [8]byte {
 	sum := sha256.Sum256(key.Bytes())
 	return [8]byte(sum[:])

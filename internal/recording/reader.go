@@ -43,6 +43,7 @@ type Report struct {
 	Records uint64        // 0 where it was not opened
 	Length  time.Duration // when the last record was; 0 where it was not opened
 	Bytes   int64
+	Sum     Link // the SHA-256 of all of it; of what Keep.Ship moved only
 }
 
 // Reader reads a recording, and verifies what it reads.
@@ -52,6 +53,7 @@ type Reader struct {
 	aead   cipher.AEAD // nil: only verified
 	plain  []byte
 	report Report
+	sealed func(Sealed) // or nil
 	done   bool
 	err    error
 }
@@ -188,6 +190,9 @@ func (d *Reader) seal(fr frame) error {
 	}
 	d.report.State, d.report.Reason, d.report.Ended, d.report.Sealed = s.state, s.reason, s.at, fr.number
 	d.report.By = append(d.report.By[:0], s.key...)
+	if d.sealed != nil {
+		d.sealed(Sealed{Frame: fr.number, State: s.state, At: s.at, Reason: s.reason, By: append(ed25519.PublicKey(nil), s.key...), Link: fr.link})
+	}
 	return nil
 }
 

@@ -33,6 +33,8 @@ type sessionBody struct {
 	EndingAt  stamp          `json:"ending_at,omitempty"`
 	EndingBy  string         `json:"ending_by,omitempty"`
 	EndNote   string         `json:"end_note,omitempty"`
+	PausedAt  stamp          `json:"paused_at,omitempty"`
+	PausedBy  string         `json:"paused_by,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
 	Text      string         `json:"text,omitempty"`
 	Certified string         `json:"certified,omitempty"`
@@ -49,7 +51,7 @@ type tapeBody struct {
 func sessionRow(s access.Session) (write, error) {
 	body, err := encode(sessionBody{Protocol: string(s.Protocol), Request: string(s.Request), Principal: string(s.Principal), Role: string(s.Role), Address: s.Address,
 		Account: s.Account, Held: string(s.Held), Source: s.Source, Key: s.Key, Strict: s.Strict, OverAt: stampOf(s.OverAt), EndingAt: stampOf(s.EndingAt),
-		EndingBy: string(s.EndingBy), EndNote: s.EndNote, Reason: s.Reason, Text: s.Text, Certified: s.Certified, Alarms: s.Alarms})
+		EndingBy: string(s.EndingBy), EndNote: s.EndNote, PausedAt: stampOf(s.PausedAt), PausedBy: string(s.PausedBy), Reason: s.Reason, Text: s.Text, Certified: s.Certified, Alarms: s.Alarms})
 	return write{string(s.ID), s.Version, s.Gateway, string(s.Grant), string(s.Person), string(s.Resource), s.Keeps,
 		millis(s.OpenedAt), millis(s.RenewedAt), millis(s.ClosedAt), body}, err
 }
@@ -99,6 +101,7 @@ func (c *sessionScan) fill(s *access.Session) error {
 	s.Protocol, s.Request, s.Principal, s.Role = access.Protocol(b.Protocol), access.RequestID(b.Request), access.PrincipalID(b.Principal), access.RoleName(b.Role)
 	s.Address, s.Account, s.Held, s.Source, s.Key, s.Strict = b.Address, b.Account, access.EntitlementID(b.Held), b.Source, b.Key, b.Strict
 	s.OverAt, s.EndingAt, s.EndingBy, s.EndNote = b.OverAt.time(), b.EndingAt.time(), access.PrincipalID(b.EndingBy), b.EndNote
+	s.PausedAt, s.PausedBy = b.PausedAt.time(), access.PrincipalID(b.PausedBy)
 	s.Reason, s.Text, s.Certified, s.Alarms = b.Reason, b.Text, b.Certified, b.Alarms
 	return nil
 }

@@ -65,7 +65,7 @@ func (p Plane) Renew(ctx context.Context, r gateway.Report) (map[gateway.Session
 	}
 	out := map[gateway.SessionID]gateway.Renewal{}
 	for _, x := range got.Renewals {
-		a := gateway.Renewal{Remaining: millis(x.RemainingMillis)}
+		a := gateway.Renewal{Remaining: millis(x.RemainingMillis), Paused: x.Paused}
 		if x.Cut != nil {
 			c := cut(*x.Cut)
 			a.Cut = &c
@@ -81,7 +81,7 @@ func (p Plane) Cuts(ctx context.Context, ready func(), each func(gateway.Cut)) e
 }
 
 func cut(x api.SessionCut) gateway.Cut {
-	return gateway.Cut{Session: gateway.SessionID(x.Session), Reason: gateway.Reason(x.Reason), Text: x.Text}
+	return gateway.Cut{Session: gateway.SessionID(x.Session), Reason: gateway.Reason(x.Reason), Text: x.Text, Look: x.Look}
 }
 
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
