@@ -29,6 +29,10 @@ import (
 // authority: no later than the agent would ask for calls.
 const refreshEvery = 20 * time.Second
 
+// soonAfter is when it is asked after something was made: its end is fixed once it was
+// read back.
+const soonAfter = 2 * time.Second
+
 // lookEvery is how soon it is noticed that sshd shows other keys.
 const lookEvery = 10 * time.Minute
 
@@ -123,6 +127,7 @@ type refresher struct {
 func (r *refresher) run(ctx context.Context) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
+	var soon <-chan time.Time
 	for {
 		err := r.once(ctx)
 		switch {
@@ -138,16 +143,21 @@ func (r *refresher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-soon:
+		case <-r.agent.Made():
+			soon = time.After(soonAfter)
+			continue
 		}
+		soon = nil
 	}
 }
 
+// once asks, and does what the answer says.
 func (r *refresher) once(ctx context.Context) error {
-	if _, err := os.Stat(sshFolder); err != nil {
-		return nil // somebody else sets sshd up
-	}
 	var trouble error
-	if r.looked.IsZero() || time.Since(r.looked) > lookEvery {
+	_, no := os.Stat(sshFolder)
+	ours := no == nil // else somebody else sets sshd up
+	if ours && (r.looked.IsZero() || time.Since(r.looked) > lookEvery) {
 		if d, err := lookAtSSHD(ctx); err == nil {
 			r.sshd, r.looked = d, time.Now()
 		} else {
@@ -155,6 +165,8 @@ func (r *refresher) once(ctx context.Context) error {
 		}
 	}
 	ask := r.sshd.ask()
+	ended, heard := r.agent.Untold()
+	ask.Ended = ended
 	got, err := r.client.TrustOfHost(ctx, ask)
 	if err != nil {
 		return errors.Join(trouble, err)
@@ -162,6 +174,12 @@ func (r *refresher) once(ctx context.Context) error {
 	t, err := r.agent.OpenTrust(got, ask.Nonce)
 	if err != nil {
 		return errors.Join(trouble, err)
+	}
+	if err := errors.Join(heard(), r.agent.Heed(t)); err != nil {
+		trouble = errors.Join(trouble, err)
+	}
+	if !ours {
+		return trouble
 	}
 	if err := r.flags.install(ctx, t, got.Revoked, r.sshd.keys); err != nil {
 		return errors.Join(trouble, err)

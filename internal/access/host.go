@@ -29,6 +29,20 @@ type Host struct {
 	SSHKeys []HostKey
 }
 
+// HostEnd is when something that is lent on a host ends. Told is what the host was told
+// when it was made: the latest end that could come of it.
+type HostEnd struct {
+	Tag       Tag
+	Told, End time.Time
+}
+
+// EndedAlone is what the agent of a host took away by its own clock.
+type EndedAlone struct {
+	Tag         Tag
+	Entitlement EntitlementID
+	At          time.Time
+}
+
 // HostKey is a public key of a host's sshd, and the certificate that clients know it by.
 type HostKey struct {
 	Line        string // type and key, as files of OpenSSH have it

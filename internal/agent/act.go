@@ -227,6 +227,10 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 		a.Log.Error("what was made is not in the ledger; its intent is", "tag", string(o.Tag), "error", err)
 	}
 	a.look()
+	select {
+	case a.made <- struct{}{}:
+	default:
+	}
 	return r, nil
 }
 

@@ -81,6 +81,9 @@ type Agent struct {
 	answers *outbox
 	wake    chan struct{} // the clock looks again
 	met     atomic.Int64  // when the control plane answered last, in Unix nanoseconds
+	heard   atomic.Int64  // when it last said what ends when, since the process began; 0: not yet
+	away    atomic.Bool   // the last poll had no answer
+	made    chan struct{} // something was made: when it ends is known soon
 
 	mu   sync.Mutex
 	pins Pins
@@ -97,7 +100,7 @@ func New(c Config) (*Agent, error) {
 	if c.Wait <= 0 {
 		c.Wait = longestPoll
 	}
-	a := &Agent{Config: c, pins: c.Pins, ends: newLane(roomToEnd), rest: newLane(roomForRest), answers: newOutbox(), wake: make(chan struct{}, 1)}
+	a := &Agent{Config: c, pins: c.Pins, ends: newLane(roomToEnd), rest: newLane(roomForRest), answers: newOutbox(), wake: make(chan struct{}, 1), made: make(chan struct{}, 1)}
 	a.tags.held = map[access.Tag]*sync.Mutex{}
 	return a, nil
 }
@@ -157,6 +160,47 @@ func (a *Agent) follow(rolls []string) {
 	a.mu.Lock()
 	a.pins = pins
 	a.mu.Unlock()
+}
+
+// presentFor is how long the control plane is taken to be there after it last said what
+// ends when. While it is, it ends things itself, and the agent only what is over by the
+// order alone: an end that was put off a little would else come too early.
+const presentFor = 30 * time.Second
+
+// alone reports whether nobody but the agent is there to end things.
+func (a *Agent) alone() bool {
+	at := a.heard.Load()
+	return a.away.Load() || at == 0 || time.Since(began) > time.Duration(at)+presentFor
+}
+
+var began = time.Now() // for the monotonic clock
+
+// Heed takes in when things end, as OpenTrust read it. It is for what asks for it.
+func (a *Agent) Heed(t envelope.Trust) error {
+	var failed error
+	for _, e := range t.Ends {
+		failed = errors.Join(failed, a.Ledger.fix(access.Tag(e.Tag), e.Told, e.End))
+	}
+	if failed == nil {
+		a.heard.Store(int64(time.Since(began)))
+	}
+	a.look()
+	return failed
+}
+
+// Made is rung when something was made whose end is fixed soon after.
+func (a *Agent) Made() <-chan struct{} { return a.made }
+
+// mostTold is how much of what ended alone is told at once.
+const mostTold = 64
+
+// Untold is what was ended by the agent's own clock, and heard says that it is known there.
+func (a *Agent) Untold() (ended []api.HostEnded, heard func() error) {
+	es := a.Ledger.untold(mostTold)
+	for _, e := range es {
+		ended = append(ended, api.HostEnded{Tag: string(e.Tag), At: api.At(e.Alone)})
+	}
+	return ended, func() error { return a.Ledger.told(es) }
 }
 
 // OpenTrust reads what the host's sshd shall believe and show, if a key that is trusted

@@ -39,7 +39,7 @@ func (a *Agent) keepTime(ctx context.Context) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		held := a.Ledger.live()
+		held := a.Ledger.live(a.alone())
 		var due []access.Tag
 		next := lookEvery
 		for _, h := range held {
@@ -151,6 +151,9 @@ func (a *Agent) takeAway(ctx context.Context, t connector.Target, os []connector
 	if err := a.Ledger.bury(buried...); err != nil {
 		a.Log.Error("what ended is not in the ledger as such; it is looked at again after a restart", "error", err)
 	}
+	if err := a.Ledger.endedAlone(buried...); err != nil {
+		a.Log.Error("that something ended by this host's clock is not in the ledger, and may stay untold", "error", err)
+	}
 }
 
 // EndAll takes away everything that is there, now, and gives back what it could not.
@@ -158,16 +161,16 @@ func (a *Agent) takeAway(ctx context.Context, t connector.Target, os []connector
 func (a *Agent) EndAll(ctx context.Context) []Held {
 	for range 5 {
 		var tags []access.Tag
-		for _, h := range a.Ledger.live() {
+		for _, h := range a.Ledger.live(true) {
 			tags = append(tags, h.Tag)
 		}
 		for part := range slices.Chunk(tags, ownTogether) {
 			a.endOwn(ctx, part)
 		}
-		if len(a.Ledger.live()) == 0 || ctx.Err() != nil {
+		if len(a.Ledger.live(true)) == 0 || ctx.Err() != nil {
 			break
 		}
 		pause(ctx, againFirst)
 	}
-	return a.Ledger.live()
+	return a.Ledger.live(true)
 }

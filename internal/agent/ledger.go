@@ -38,6 +38,12 @@ type entry struct {
 	Connection map[string]string `json:"connection,omitempty"` // its options
 	Claim      envelope.Claim    `json:"claim"`
 	End        deadline          `json:"end"`
+	// Sooner is the end as it was fixed later than the order: it counts while the control
+	// plane, which would end it then, is not there. Nil before it is known.
+	Sooner *deadline `json:"sooner,omitempty"`
+	// Alone is when the agent ended it by its own clock, until the control plane has heard
+	// of it.
+	Alone time.Time `json:"alone,omitzero"`
 	// Recordings is the public key to which commands under the order are recorded.
 	Recordings []byte `json:"recordings,omitempty"`
 	// Keep is until when a tombstone stays.
@@ -55,6 +61,9 @@ const (
 	// tombstoneMargin is how much longer than the order itself a tombstone lives: any
 	// call that could bring it back has ended by then.
 	tombstoneMargin = envelope.MaxLife + 2*envelope.MaxSkew
+	// tellFor is how long it is remembered that something ended alone, for a control plane
+	// that is not there.
+	tellFor = 30 * 24 * time.Hour
 	// compactAfter is how many lines of no use are kept.
 	compactAfter = 4096
 )
@@ -374,7 +383,9 @@ func (l *Ledger) compact() (*os.File, error) {
 func (l *Ledger) forget() {
 	now := l.clock.Wall()
 	maps.DeleteFunc(l.seen, func(_ string, until time.Time) bool { return now.After(until) })
-	maps.DeleteFunc(l.entries, func(_ access.Tag, e entry) bool { return !e.live() && now.After(e.Keep) })
+	maps.DeleteFunc(l.entries, func(_ access.Tag, e entry) bool {
+		return !e.live() && now.After(e.Keep) && (e.Alone.IsZero() || now.After(e.Alone.Add(tellFor)))
+	})
 	live := false
 	for _, e := range l.entries {
 		live = live || e.live()

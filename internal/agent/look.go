@@ -119,7 +119,8 @@ func (l *Ledger) least() time.Time {
 }
 
 // live lists what is there, and how long each has left, the soonest first.
-func (l *Ledger) live() []Held {
+// alone says that nobody else is there to end it.
+func (l *Ledger) live(alone bool) []Held {
 	l.mu.Lock()
 	var all []entry
 	for _, e := range l.entries {
@@ -132,6 +133,9 @@ func (l *Ledger) live() []Held {
 	out := make([]Held, len(all))
 	for i, e := range all {
 		out[i] = Held{Tag: e.Tag, Mechanism: access.Mechanism(e.Order.Mechanism), Person: access.Person(e.Order.Person), Account: e.Order.Account, Until: e.End.At, Left: l.clock.left(e.End, mark)}
+		if e.Sooner != nil && alone {
+			out[i].Until, out[i].Left = e.Sooner.At, min(out[i].Left, l.clock.left(*e.Sooner, mark))
+		}
 	}
 	slices.SortFunc(out, func(a, b Held) int {
 		if a.Left != b.Left {
@@ -153,7 +157,64 @@ type Held struct {
 }
 
 // Held lists what is there, the soonest to end first.
-func (l *Ledger) Held() []Held { return l.live() }
+func (l *Ledger) Held() []Held { return l.live(true) }
+
+// fix notes when something ends, no later than was ordered, if this was said of the order
+// that is there: one that was ordered anew meanwhile is not what was spoken of.
+func (l *Ledger) fix(tag access.Tag, told, end time.Time) error {
+	e, ok := l.get(tag)
+	if !ok || !e.live() || !e.Order.ExpiresAt.Equal(told) || end.After(told) || e.Sooner != nil && e.Sooner.At.Equal(end) {
+		return nil
+	}
+	d := l.clock.deadline(end, l.clock.Wall())
+	e.Sooner = &d
+	return l.put(line{Entry: &e})
+}
+
+// endedAlone notes what the agent ended by itself, untold says of which nobody has heard,
+// and told that somebody has.
+func (l *Ledger) endedAlone(tags ...access.Tag) error {
+	var xs []line
+	now := l.clock.Wall().UTC()
+	for _, tag := range tags {
+		if e, ok := l.get(tag); ok && !e.live() {
+			e.Alone = now
+			xs = append(xs, line{Entry: &e})
+		}
+	}
+	if len(xs) == 0 {
+		return nil
+	}
+	return l.put(xs...)
+}
+
+func (l *Ledger) untold(most int) (out []entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if !e.Alone.IsZero() {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b entry) int { return strings.Compare(string(a.Tag), string(b.Tag)) })
+	return out[:min(most, len(out))]
+}
+
+func (l *Ledger) told(es []entry) error {
+	var xs []line
+	l.mu.Lock()
+	for _, was := range es {
+		if e, ok := l.entries[was.Tag]; ok && !e.live() && !e.Alone.IsZero() {
+			e.Alone = time.Time{}
+			xs = append(xs, line{Entry: &e})
+		}
+	}
+	l.mu.Unlock()
+	if len(xs) == 0 {
+		return nil
+	}
+	return l.put(xs...)
+}
 
 // Trouble is what is wrong with the ledger; empty when nothing is.
 func (l *Ledger) Trouble() string {

@@ -40,12 +40,15 @@ func (a *Agent) listen(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
+			a.away.Store(true)
+			a.look()
 			a.Log.Warn("the control plane does not answer; what has to end, ends on time", "error", err, "again", wait.String())
 			pause(ctx, wait/2+rand.N(wait/2+1))
 			wait = min(2*wait, retryAtMost)
 			continue
 		}
 		wait = retryFirst
+		a.away.Store(false)
 		a.met.Store(a.Clock.Wall().UnixNano())
 		a.follow(got.Rolls)
 		a.take(got.Calls)

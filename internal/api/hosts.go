@@ -42,6 +42,14 @@ type HostEnroll struct {
 type HostAsk struct {
 	Nonce   string   `json:"nonce,omitempty" maxLength:"32" doc:"128 random bits in hex: the signed answer repeats them"`
 	SSHKeys []string `json:"ssh_keys,omitempty" maxItems:"4" doc:"The public keys of its sshd, one line each, Ed25519 first"`
+	// Ended is told until it was heard.
+	Ended []HostEnded `json:"ended,omitempty" maxItems:"64" doc:"What its agent took away by its own clock, without being told"`
+}
+
+// HostEnded is something that an agent took away by its own clock, without being told.
+type HostEnded struct {
+	Tag string `json:"tag" maxLength:"200" doc:"Of the order"`
+	At  Time   `json:"at" format:"date-time" doc:"When, by the host's clock"`
 }
 
 // HostTrust is what the sshd of a host shall believe and show.

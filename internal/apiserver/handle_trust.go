@@ -55,8 +55,29 @@ func (s *Server) trustOf(ctx context.Context, h access.Host, ask api.HostAsk) (a
 	if err != nil {
 		return api.HostTrust{}, err
 	}
+	place, lent, err := s.placeOf(ctx, h.Name)
+	if err != nil {
+		return api.HostTrust{}, err
+	}
+	var ends []envelope.End
+	if lent {
+		for _, x := range ask.Ended {
+			if id, ok := s.broker.Tagged(place, access.Tag(x.Tag)); ok {
+				if err := s.hosts.Register.Ended(ctx, h, access.EndedAlone{Tag: access.Tag(x.Tag), Entitlement: id, At: x.At.Time}); err != nil {
+					return api.HostTrust{}, err
+				}
+			}
+		}
+		all, err := s.broker.HostEnds(ctx, place)
+		if err != nil {
+			return api.HostTrust{}, err
+		}
+		for _, e := range all {
+			ends = append(ends, envelope.End{Tag: string(e.Tag), Told: e.Told, End: e.End})
+		}
+	}
 	sum := sha256.Sum256(list)
-	t := envelope.Trust{Installation: s.hosts.Installation, Host: h.Name, Nonce: ask.Nonce, IssuedAt: s.now(), Revoked: sum[:], Users: []string{}, Certificates: []string{}}
+	t := envelope.Trust{Installation: s.hosts.Installation, Host: h.Name, Nonce: ask.Nonce, IssuedAt: s.now(), Revoked: sum[:], Ends: ends, Users: []string{}, Certificates: []string{}}
 	for _, k := range s.ssh.Users.Keys() {
 		t.Users = append(t.Users, k.Line())
 	}
@@ -114,6 +135,20 @@ func (s *Server) certifyKeys(ctx context.Context, h access.Host) ([]access.HostK
 		return h.SSHKeys, err
 	}
 	return keys, nil
+}
+
+// placeOf is where the resources of a host are; lent says whether there are any.
+func (s *Server) placeOf(ctx context.Context, name string) (place access.Place, lent bool, err error) {
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	for _, r := range set.Resources() {
+		if r.Connection.Credential == "" && r.Connection.Address == name {
+			return r.Connection.Place(), true, nil
+		}
+	}
+	return "", false, nil
 }
 
 // namesOf are the names that clients call a host by, from the documents alone: what an

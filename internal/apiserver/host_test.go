@@ -13,6 +13,7 @@ import (
 	"stint/internal/agent"
 	"stint/internal/api"
 	"stint/internal/envelope"
+	"stint/internal/hosts"
 )
 
 const agentDocuments = `
@@ -99,6 +100,30 @@ func TestHostDoors(t *testing.T) {
 	}
 	if n := len(ledger.Held()); n != 1 {
 		t.Errorf("the agent holds %d", n)
+	}
+	// The agent is told when it ends, which is sooner than the order says.
+	nonce := envelope.NewID()
+	got, err := own.TrustOfHost(ctx, api.HostAsk{Nonce: nonce})
+	check(t, err)
+	told, err := a.OpenTrust(got, nonce)
+	check(t, err)
+	if len(told.Ends) != 1 || !told.Ends[0].End.Equal(r.Grant.ExpiresAt.Time) || told.Ends[0].Told.Sub(told.Ends[0].End) > access.SetupWithin {
+		t.Errorf("the ends are %+v, of a grant that ends at %s", told.Ends, r.Grant.ExpiresAt)
+	}
+	check(t, a.Heed(told))
+	if h := ledger.Held(); len(h) != 1 || !h[0].Until.Equal(r.Grant.ExpiresAt.Time) {
+		t.Errorf("the ledger has %+v", h)
+	}
+	if _, err := a.OpenTrust(got, envelope.NewID()); err == nil {
+		t.Error("an answer to another question is taken")
+	}
+	ended := []api.HostEnded{{Tag: told.Ends[0].Tag, At: api.At(time.Now())}, {Tag: "forged", At: api.At(time.Now())}}
+	for range 2 { // the answer was lost
+		_, err = own.TrustOfHost(ctx, api.HostAsk{Nonce: nonce, Ended: ended})
+		check(t, err)
+	}
+	if evs := w.events(hosts.HostEnded); len(evs) != 1 || evs[0].Facts["person"] != "mira" {
+		t.Errorf("what ended alone is in the log as %+v", evs)
 	}
 	_, err = mira.End(ctx, r.ID)
 	check(t, err)

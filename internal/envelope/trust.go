@@ -24,21 +24,35 @@ type Trust struct {
 	// Certificates are of the host's keys, in the order in which the question named
 	// them; empty where there is none.
 	Certificates []string `json:"certificates"`
+	// Ends are those of what is lent on the host, as they are fixed by now.
+	Ends []End `json:"ends,omitempty"`
 	// Revoked is the digest of the list of certificates that ended early.
 	Revoked []byte `json:"revoked"`
+}
+
+// End is when something ends: the end that was ordered was the latest that it could have.
+type End struct {
+	Tag  string    `json:"tag"`
+	Told time.Time `json:"told"` // as it was ordered
+	End  time.Time `json:"end"`  // no later than that
 }
 
 // Bounds of what is trusted.
 const (
 	MaxHostKeys    = 4
+	MaxEnds        = 1000
 	maxAuthorities = 16
-	maxTrust       = 256 << 10
+	maxTrust       = 512 << 10
 	maxTrustLine   = 16 << 10
 )
 
 // Seal signs it.
 func (t Trust) Seal(s Signer) (Sealed, error) {
 	t.Version, t.IssuedAt = version, t.IssuedAt.UTC()
+	t.Ends = slices.Clone(t.Ends)
+	for i, e := range t.Ends {
+		t.Ends[i].Told, t.Ends[i].End = e.Told.UTC(), e.End.UTC()
+	}
 	if err := t.check(); err != nil {
 		return "", err
 	}
@@ -85,6 +99,14 @@ func (t Trust) check() error {
 		return malformed("its time is not in UTC")
 	case len(t.Users) == 0 || len(t.Users) > maxAuthorities || len(t.Certificates) > MaxHostKeys || len(t.Revoked) != sha256.Size:
 		return malformed("it says too little or too much")
+	}
+	if len(t.Ends) > MaxEnds {
+		return malformed("it says too much")
+	}
+	for _, e := range t.Ends {
+		if e.Tag == "" || len(e.Tag) > maxName || !inUTC(e.Told) || !inUTC(e.End) || e.End.IsZero() || e.End.After(e.Told) {
+			return malformed("an end in it is none, or later than was ordered")
+		}
 	}
 	for _, l := range t.Users {
 		if !oneKey(l) {

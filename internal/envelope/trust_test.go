@@ -15,7 +15,7 @@ const (
 
 func trusted(list []byte) Trust {
 	sum := sha256.Sum256(list)
-	return Trust{Installation: "inst", Host: "web1:22", Nonce: strings.Repeat("0a", 16), IssuedAt: noon, Users: []string{authorityLine}, Certificates: []string{certificateLine, ""}, Revoked: sum[:]}
+	return Trust{Installation: "inst", Host: "web1:22", Nonce: strings.Repeat("0a", 16), IssuedAt: noon, Users: []string{authorityLine}, Certificates: []string{certificateLine, ""}, Ends: []End{{Tag: "tag", Told: noon, End: noon.Add(-1)}}, Revoked: sum[:]}
 }
 
 // TestTrust: what a host's sshd shall believe is taken for the question that was asked,
@@ -55,6 +55,7 @@ func TestTrust(t *testing.T) {
 	}
 	for name, bend := range map[string]func(*Trust){
 		"no authority": func(x *Trust) { x.Users = nil }, "no host": func(x *Trust) { x.Host = "" }, "no nonce": func(x *Trust) { x.Nonce = "" },
+		"an end that is later": func(x *Trust) { x.Ends = []End{{Tag: "t", Told: noon, End: noon.Add(1)}} }, "an end of nothing": func(x *Trust) { x.Ends = []End{{Told: noon, End: noon}} },
 		"no digest": func(x *Trust) { x.Revoked = nil }, "many certificates": func(x *Trust) { x.Certificates = make([]string, MaxHostKeys+1) },
 	} {
 		x := trusted(list)

@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ const (
 	// HostCertified is that a host has certificates by which clients know its keys. That
 	// each was made is a record of its own, before it was signed.
 	HostCertified access.EventType = "host.certified"
+	// HostEnded is that a host's agent took something away by its own clock, without being
+	// told to: the control plane was not there, or late.
+	HostEnded access.EventType = "host.ended"
 )
 
 // KeepKeys notes which keys the sshd of an agent's host shows, and gives the host with
@@ -94,4 +98,29 @@ func (r *Register) KeysOf(ctx context.Context, host string) ([]access.HostKey, e
 		return nil, nil
 	}
 	return h.SSHKeys, err
+}
+
+// Ended puts into the log what the agent of a host took away by its own clock: each once,
+// however often it is told. What is not of an order for that host is left out.
+func (r *Register) Ended(ctx context.Context, h access.Host, x access.EndedAlone) error {
+	err := r.store.Update(ctx, func(tx Tx) error {
+		e, err := tx.Entitlement(x.Entitlement)
+		if err != nil && access.KindOf(err) != access.NotFound {
+			return err
+		}
+		if err != nil || e.Target.Connection.Address != h.Name || e.Tag != x.Tag || e.Tag == "" {
+			return nil // whose it is, is nobody's business who guesses
+		}
+		by := access.System
+		by.Device = h.Agent
+		facts := map[string]string{"host": h.Name, "resource": string(e.Target.Resource), "entitlement": string(e.ID), "person": string(e.Person), "mechanism": string(e.Mechanism), "ended_at": x.At.UTC().Format(access.Stamp)}
+		if e.Account != "" {
+			facts["account"] = e.Account
+		}
+		return tx.Append(access.Event{Type: HostEnded, At: tx.Now(), Entity: "host-end:" + string(e.ID), Version: 1, Actor: by, Facts: facts})
+	})
+	if errors.Is(err, access.Conflict) {
+		return nil // it was told before
+	}
+	return err
 }

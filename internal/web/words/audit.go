@@ -340,6 +340,7 @@ var auditEvents = map[string]string{
 	"host.revoked":          "{actor} revoked the agent of {entity}",
 	"host.keys":             "{entity} shows other keys: {keys}",
 	"host.certified":        "{entity} has certificates for its keys, for {names}[, until {until}]",
+	"host.ended":            "The agent of {host} took away {account} of {person} by its own clock[, at {ended_at}]",
 	"host.doubted":          "The agent of {entity} gave an answer that an honest one does not[: {why}]",
 	"gateway.invited":       "{actor} had a code made for {entity}[ at {address}]",
 	"gateway.enrolled":      "{entity} enrolled[, {program}]",
