@@ -41,6 +41,8 @@ func Schema() access.Schema {
 			"home": {Doc: "what becomes of the home of an account that was made for a grant; archives are kept on the host, in /var/lib/stint-agent/homes",
 				Values: []string{HomeRemove, HomeArchive}, Default: HomeRemove},
 			"runAs": {Doc: "whom the commands of an elevation run as", Pattern: namePattern, Form: nameForm, Default: defaultRunAs},
+			"sudo": {Doc: "whether an elevation's commands can be run by sudo, which nothing records, beside stint elevate, which records them",
+				Values: []string{"allow", SudoRefuse}, Default: "allow"},
 			"shell": {Doc: "the shell of an account that is made for a grant", Pattern: shellPattern, Form: "the path of a program, like /bin/bash",
 				Default: defaultShell},
 			"forwarding": {Doc: "what a session may forward; without it, nothing", Many: true,

@@ -38,6 +38,9 @@ const (
 	HomeArchive = "archive"
 )
 
+// SudoRefuse keeps the commands of an elevation from sudo.
+const SudoRefuse = "refuse"
+
 const (
 	defaultShell = "/bin/sh"
 	defaultRunAs = "root"
@@ -68,12 +71,20 @@ type Options struct {
 	Home          string         // HomeRemove or HomeArchive
 	Shell         string
 	RunAs         string // whom commands run as
+	NoSudo        bool   // commands run by stint elevate alone, recorded
 }
 
 // ParseOptions reads the settings. Documents were checked against the schema; what gets
 // here regardless is refused, with an *access.Error of kind Invalid.
 func ParseOptions(m map[string]string) (Options, error) {
 	o := Options{KeepSessions: m["sessions"] == "keep", Home: cmp.Or(m["home"], HomeRemove), Shell: cmp.Or(m["shell"], defaultShell), RunAs: cmp.Or(m["runAs"], defaultRunAs)}
+	switch m["sudo"] {
+	case "", "allow":
+	case SudoRefuse:
+		o.NoSudo = true
+	default:
+		return Options{}, bad("sudo", m["sudo"], "allow or "+SudoRefuse)
+	}
 	if o.Home != HomeRemove && o.Home != HomeArchive {
 		return Options{}, bad("home", o.Home, HomeRemove+" or "+HomeArchive)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
+	"stint/internal/connector/linux"
 )
 
 func (w *world) uid(account string) int {
@@ -98,6 +99,43 @@ func TestCommands(t *testing.T) {
 	w.end(o)
 	if _, err := w.c.Allowed(me, []string{"/usr/bin/id", "-u"}); !errors.Is(err, access.Denied) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestRecordedAlone: a role can keep its commands from sudo, which records nothing; what
+// records them runs them.
+func TestRecordedAlone(t *testing.T) {
+	w := newWorld(t)
+	o := w.elevate([]string{"/usr/bin/id -u"}, func(o *connector.Order) { o.Options = map[string]string{"sudo": linux.SudoRefuse} })
+	if got, err := w.sudo(o.Account, "/usr/bin/id", "-u"); err == nil {
+		t.Errorf("sudo said %q", got)
+	}
+	if out := w.run("visudo", "--check", "--file=/etc/sudoers.d/stint-"+string(o.Tag)); !strings.Contains(out, "parsed OK") {
+		t.Errorf("visudo said %q", out)
+	}
+	if got, err := w.run1(w.uid(o.Account), "command-1", "/usr/bin/id", "-u"); err != nil || got != "0" {
+		t.Errorf("recorded: %q, %v", got, err)
+	}
+	if v := w.c.Verify(t.Context(), w.Target(), []connector.Order{o})[0]; v.Presence != connector.Present || v.Ends.IsZero() {
+		t.Errorf("read back: %+v", v)
+	}
+	found := false
+	for a, err := range w.c.Inventory(t.Context(), w.Target()) {
+		must(t, err)
+		found = found || a.Tag == o.Tag && a.Account == o.Account
+	}
+	if !found {
+		t.Error("the sweep does not see it")
+	}
+	o.Options = map[string]string{"sudo": "allow"}
+	_, err := w.c.Provision(t.Context(), w.Target(), o) // the latest word counts
+	must(t, err)
+	if got, err := w.sudo(o.Account, "/usr/bin/id", "-u"); err != nil || got != "0" {
+		t.Errorf("allowed now, sudo said %q, %v", got, err)
+	}
+	w.end(o)
+	if _, err := linux.ParseOptions(map[string]string{"sudo": "yes"}); err == nil {
+		t.Error("another word is taken")
 	}
 }
 

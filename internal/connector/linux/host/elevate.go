@@ -28,6 +28,9 @@ import (
 //	Defaults!STINT_TAG env_reset, !setenv, env_file="/var/lib/stint-agent/env/TAG"
 //	#1001 ALL = (#0) NOTAFTER=20261123160000Z NOPASSWD: STINT_TAG
 //
+// Where the role keeps them from sudo the last line is a comment: "# " before it. The file
+// is the right all the same, for stint elevate (command.go).
+//
 // The file of the environment gives what such a command runs, and all that it starts, a
 // mark by which it is ended.
 const (
@@ -51,7 +54,10 @@ type rule struct {
 	ends     time.Time
 	commands []string
 	env      string
+	noSudo   bool // for stint elevate alone
 }
+
+const noSudo = "# " // before the last line: a comment, where "#1001" would be a uid
 
 const ruleHead = "# Made by Stint for one order, and removed with it: "
 
@@ -65,10 +71,14 @@ func (r rule) String() string {
 		}
 		commands[i] = path + " " + sudoersQuote.Replace(args)
 	}
+	sudo := ""
+	if r.noSudo {
+		sudo = noSudo
+	}
 	return ruleHead + r.account + "\n" +
 		"Cmnd_Alias " + alias + " = " + strings.Join(commands, ", ") + "\n" +
 		"Defaults!" + alias + " env_reset, !setenv, env_file=\"" + r.env + "\"\n" +
-		"#" + strconv.Itoa(r.uid) + " ALL = (#" + strconv.Itoa(r.as) + ") NOTAFTER=" + lastSecond(r.ends).Format(notAfter) + " NOPASSWD: " + alias + "\n"
+		sudo + "#" + strconv.Itoa(r.uid) + " ALL = (#" + strconv.Itoa(r.as) + ") NOTAFTER=" + lastSecond(r.ends).Format(notAfter) + " NOPASSWD: " + alias + "\n"
 }
 
 // sudoersQuote quotes what linux.ValidCommand lets through and sudo would read as its own.
@@ -98,6 +108,7 @@ func parseRule(text string) (r rule, ok bool) {
 	if _, quoted, found := strings.Cut(lines[2], `env_file="`); found {
 		r.env = strings.TrimSuffix(quoted, `"`)
 	}
+	lines[3], r.noSudo = strings.CutPrefix(lines[3], noSudo)
 	f := strings.Fields(lines[3])
 	if len(f) != 7 {
 		return r, false
@@ -217,7 +228,7 @@ func (c *Connector) provisionElevate(ctx context.Context, _ connector.Target, s 
 		return connector.Receipt{}, nothingToRenew()
 	}
 	want := rule{tag: s.order.Tag, account: a.name, uid: a.uid, as: as, ends: s.order.ExpiresAt.UTC().Truncate(time.Second),
-		commands: s.order.Rights, env: c.envFile(s.order.Tag)}
+		commands: s.order.Rights, env: c.envFile(s.order.Tag), noSudo: s.opt.NoSudo}
 	if r, ok := parseRule(text); ok && r.ends.After(want.ends) { // never lowered: a call can arrive late
 		want.ends = r.ends
 	}

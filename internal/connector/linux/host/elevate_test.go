@@ -282,6 +282,7 @@ func TestSudoUnderWay(t *testing.T) {
 func FuzzRule(f *testing.F) {
 	tag := connectortest.NewTag()
 	f.Add(rule{tag: tag, account: "mira", uid: 1000, ends: time.Unix(1_700_000_000, 0), commands: []string{"/usr/bin/id"}, env: "/e"}.String(), "/usr/bin/id -u")
+	f.Add(rule{tag: tag, account: "mira", uid: 1000, ends: time.Unix(1_700_000_000, 0), commands: []string{"/usr/bin/id"}, env: "/e", noSudo: true}.String(), "/usr/bin/id")
 	f.Add("", "/usr/bin/printf a=b:c")
 	f.Add("# Made", "/bin/sh, ALL")
 	f.Fuzz(func(t *testing.T, text, command string) {
