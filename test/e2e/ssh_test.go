@@ -40,6 +40,29 @@ func TestSSH(t *testing.T) {
 	m.serve(address) // as it is before anybody enrols it
 	var code api.HostEnrolment
 	must(t, s.As("root").JSON(ctx, &code, "admin", "host", "enroll", "web1"))
+	// What cannot be set up leaves everything as it was, and the code good.
+	state := func() string {
+		return m.run("", "sh", "-c", "cat /etc/pam.d/sshd; find /etc/ssh -newer /mnt/bin/stint-agent -type f | sort; ls /etc/ssh/sshd_config.d")
+	}
+	refused := func(why, with string) {
+		t.Helper()
+		was := state()
+		cmd := m.command(ctx, "stint-agent", "enroll", "--server", s.URL, "--code-file", "-")
+		cmd.Stdin = strings.NewReader(with)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), why) {
+			t.Errorf("want %q: %v %s", why, err, out)
+		}
+		if now := state(); now != was {
+			t.Errorf("%s: left behind\n%s\nwhere it was\n%s", why, now, was)
+		}
+	}
+	theirs := "/etc/ssh/sshd_config.d/50-theirs.conf"
+	for text, why := range map[string]string{"Nonsense yes\n": "does not accept", "RevokedKeys /etc/ssh/theirs\n": "is set to RevokedKeys", "HostCertificate /etc/ssh/theirs-cert.pub\n": "is set to HostCertificate"} {
+		must(t, os.WriteFile(m.path(theirs), []byte(text), 0o644))
+		refused(why, code.Code.Reveal())
+		must(t, os.Remove(m.path(theirs)))
+	}
+	refused("the code is not valid", strings.Replace(code.Code.Reveal(), "stint-host-", "stint-host-x", 1))
 	m.run(code.Code.Reveal(), "stint-agent", "enroll", "--server", s.URL, "--code-file", "-")
 	m.start()
 	nils := s.As("nils")
