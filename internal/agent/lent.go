@@ -48,6 +48,9 @@ func (r *Reader) Lent(tag access.Tag) (found Lent, ok bool, err error) {
 	}
 	found = Lent{Entitlement: access.EntitlementID(e.Order.Entitlement), Person: access.Person(e.Order.Person), Until: e.End.At,
 		Left: l.clock.left(e.End, l.floor()), Recordings: bytes.Clone(e.Recordings)}
+	if e.Sooner != nil { // whether the control plane is there or not: nothing that is run has to outlive it
+		found.Until, found.Left = e.Sooner.At, min(found.Left, l.clock.left(*e.Sooner, l.floor()))
+	}
 	return found, found.Left > 0, nil
 }
 

@@ -52,6 +52,14 @@ func TestReader(t *testing.T) {
 	if !ok || x.Entitlement != "ent_1" || x.Person != "mira" || string(x.Recordings) != "key" || x.Left > time.Hour || x.Left < 59*time.Minute {
 		t.Errorf("lent: %+v, %v", x, ok)
 	}
+	sooner := k.clock().deadline(time.Now().Add(30*time.Minute), time.Now())
+	e.Sooner = &sooner
+	put(e)
+	if x, ok := lent(); !ok || x.Left > 30*time.Minute || !x.Until.Equal(sooner.At) {
+		t.Errorf("with an end that was fixed later: %+v, %v", x, ok)
+	}
+	e.Sooner = nil
+	put(e)
 	k.turn(-2 * time.Hour) // whoever sets the clock back wins nothing
 	if x, ok := lent(); !ok || x.Left > time.Hour {
 		t.Errorf("with the clock set back: %+v, %v", x, ok)
