@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -231,10 +232,40 @@ func TestElevate(t *testing.T) {
 		return nil
 	}))
 
+	// Stint is gone: it ends by the host's own clock, and is told of when Stint is back.
+	held = nil
+	must(t, s.As("mira").JSON(ctx, &held, "status"))
+	must(t, s.As("mira").Run(ctx, "end", held[0].ID).Failed())
+	alone := e.stint(ctx, mira, "--as", "operator", "--for", "15s", "--why", "alone", "--", "/etc/stint-e2e/tree")
+	must(t, alone.Start())
+	must(t, eventually(ctx, func() error {
+		if e.sleeping() < 3 {
+			return errors.New("the tree does not run")
+		}
+		return nil
+	}))
+	began := time.Now()
+	// The host is told the latest end first, and once access is there the true one.
+	must(t, eventually(ctx, func() error {
+		text, err := os.ReadFile(e.path("/var/lib/stint-agent/ledger"))
+		if err == nil && !strings.Contains(string(text), `"sooner"`) {
+			err = errors.New("the host does not know the true end yet")
+		}
+		return err
+	}))
+	must(t, s.Stop())
+	if _ = alone.Wait(); alone.ProcessState.ExitCode() != 137 || e.sleeping() != 0 {
+		t.Errorf("with Stint gone: %v, %d processes are left", alone.ProcessState, e.sleeping())
+	}
+	if d := time.Since(began); d > 17*time.Second || d < 10*time.Second {
+		t.Errorf("with Stint gone it ended after %s", d)
+	}
+	must(t, s.Start(ctx))
+
 	// Everything is in the log.
 	must(t, eventually(ctx, func() error {
 		out := s.As("root").Run(ctx, "audit", "search", "--type", "command.ended", "-o", "json")
-		if n := strings.Count(out.Out, `"command.ended"`); n != 8 {
+		if n := strings.Count(out.Out, `"command.ended"`); n != 9 {
 			return fmt.Errorf("%d commands have ended in the log: %s %s", n, out.Out, out.Err)
 		}
 		if !strings.Contains(out.Out, "runner-lost") || !strings.Contains(out.Out, "access-ended") || strings.Count(out.Out, `"root"`) < 7 {
