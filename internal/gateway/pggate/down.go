@@ -59,6 +59,9 @@ func (o *session) welcome() error {
 }
 
 func (o *session) write(b []byte) error {
+	if over := o.Pass(); over != nil { // it may be paused
+		return &ending{reason: over.Reason}
+	}
 	o.out.Lock()
 	defer o.out.Unlock()
 	return o.mended(func() error { _, err := o.toward.Write(b); return err })

@@ -148,7 +148,12 @@ func (o *session) notices() {
 		case n = <-heard:
 		}
 		text, hint := fmt.Sprintf("stint: your access to %s ends in %s", o.Resource, n.Left.Round(time.Second)), "ask for more time with: stint extend"
-		if n.Extended {
+		switch {
+		case n.Paused:
+			text, hint = fmt.Sprintf("stint: your session on %s is paused", o.Resource), "nothing passes until whoever watches it lets it go on"
+		case n.Resumed:
+			text, hint = fmt.Sprintf("stint: your session on %s goes on", o.Resource), ""
+		case n.Extended:
 			text, hint = fmt.Sprintf("stint: your access to %s was extended, and ends in %s", o.Resource, n.Left.Round(time.Second)), ""
 		}
 		o.out.Lock()
@@ -175,6 +180,9 @@ func (o *session) upward() error {
 		h, err := peekHead(r)
 		if err != nil {
 			return lost(gateway.ClientGone, err)
+		}
+		if over := o.Pass(); over != nil { // it may be paused
+			return &ending{reason: over.Reason}
 		}
 		if r.Buffered() < headLen+h.n { // what came before it does not wait for the rest of it
 			if err := w.Flush(); err != nil {

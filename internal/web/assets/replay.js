@@ -60,8 +60,12 @@
   let n = 0, busy = false, again = false;
   const newest = () => { if (busy) { again = true; return; } busy = true; frame.src = base + "?at=end&n=" + ++n; };
   frame.addEventListener("load", () => { busy = false; if (again) { again = false; newest(); } });
+  if (new URLSearchParams(location.search).has("over")) { newest(); return; }
   const stream = new EventSource(box.dataset.live);
-  stream.addEventListener("message", (e) => { if (e.data === "over") { stream.close(); location.reload(); } else newest(); });
+  stream.addEventListener("message", (e) => { if (e.data !== "over") { newest(); return; }
+    stream.close();
+    location.replace(base.replace(/\/screen$/, "") + "?over=1"); // once: a page that says it is over does not ask again
+  });
   stream.addEventListener("error", () => { const c = document.getElementById("cut"); if (c) c.hidden = false; });
   newest();
 })();

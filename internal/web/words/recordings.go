@@ -39,6 +39,7 @@ const (
 	ReplayFind      = "Find"
 	ReplayNothing   = "Nothing was run that can be listed here, or nothing has that text."
 	ReplayFacts     = "The session"
+	ReplayState     = "State"
 	ReplaySince     = "From"
 	ReplayUntil     = "To"
 	ReplayEnded     = "Ended by"
