@@ -40,6 +40,9 @@ func TestSSH(t *testing.T) {
 	m.serve(address) // as it is before anybody enrols it
 	var code api.HostEnrolment
 	must(t, s.As("root").JSON(ctx, &code, "admin", "host", "enroll", "web1"))
+	if r := s.As("root").Run(ctx, "admin", "doctor"); !strings.Contains(r.Out, "host "+address+": no agent is enrolled") {
+		t.Errorf("the doctor does not say that the host has no agent:\n%s%s", r.Out, r.Err)
+	}
 	// What cannot be set up leaves everything as it was, and the code good.
 	state := func() string {
 		return m.run("", "sh", "-c", "cat /etc/pam.d/sshd; find /etc/ssh -newer /mnt/bin/stint-agent -type f | sort; ls /etc/ssh/sshd_config.d")
