@@ -164,6 +164,9 @@ func (l sshLogin) remote(path string) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
+	if strings.Contains(l.account, "@") { // the options say it
+		return host + ":" + path
+	}
 	return l.account + "@" + host + ":" + path
 }
 
@@ -227,7 +230,7 @@ func (c *cli) hostConnection(ctx context.Context, resource string) (*connection,
 // What the server says of where to go is put into arguments and files of OpenSSH's, whose
 // lines can run programs. Nothing in these forms is an option, a pattern or a second line.
 var (
-	sshAccount  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
+	sshAccount  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}(@[A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`) // through a gateway with the resource
 	sshHostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
 )
 
@@ -254,6 +257,9 @@ func (f sshFiles) login() (sshLogin, error) {
 	l := sshLogin{host: host, port: port, account: at.Account}
 	for _, o := range f.settings() {
 		l.options = append(l.options, "-o", o[0]+"="+o[1])
+	}
+	if strings.Contains(l.account, "@") {
+		l.options = append(l.options, "-o", "User="+l.account)
 	}
 	return l, nil
 }

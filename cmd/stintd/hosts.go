@@ -80,7 +80,7 @@ func (p *process) newHosts(ctx context.Context) (served apiserver.Hosts, remote 
 	if p.replica != nil {
 		p.replica.HearHosts(desk.Hear)
 	}
-	served = apiserver.Hosts{Register: p.hosts, Desk: desk, Installation: p.identity.installation, Orders: signer, Rolls: rolls}
+	served = apiserver.Hosts{Register: p.hosts, Desk: desk, Installation: p.identity.installation, Orders: signer, Rolls: rolls, Recordings: recordings}
 	remote = linux.Config{Courier: courier{desk}, Signer: signer, Installation: p.identity.installation, Epoch: p.identity.epoch, Distrust: desk.Distrust, Recordings: recordings}
 	return served, remote, nil
 }

@@ -50,6 +50,7 @@ type GatewaySettings struct {
 	Gateway      string         `json:"gateway"`
 	Address      string         `json:"address"`
 	Installation string         `json:"installation"`
+	Recordings   []byte         `json:"recordings_key" doc:"The public key, X25519, that recordings are sealed to"`
 	Users        []SSHAuthority `json:"users" nullable:"false" doc:"The keys that sign certificates of users"`
 	Hosts        []SSHAuthority `json:"hosts" nullable:"false" doc:"The keys that sign certificates of hosts, its own among them"`
 }

@@ -131,6 +131,7 @@ type Hosts struct {
 	Desk         *hosts.Desk
 	Installation string
 	Orders       envelope.Signer // of calls, and of what hosts shall believe
+	Recordings   []byte          // the public key that recordings are sealed to
 	Rolls        []string        // the words of earlier orders keys about those that followed
 }
 

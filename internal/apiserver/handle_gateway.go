@@ -84,7 +84,7 @@ func (s *Server) gatewaySettings(_ context.Context, c call, _ *empty) (*reply[ap
 	if s.ssh.Users == nil || s.ssh.Hosts == nil {
 		return nil, noAuthority()
 	}
-	return answer(api.GatewaySettings{Gateway: c.gateway, Address: c.host.Address, Installation: s.hosts.Installation, Users: toAuthorities(s.ssh.Users), Hosts: toAuthorities(s.ssh.Hosts)}), nil
+	return answer(api.GatewaySettings{Gateway: c.gateway, Address: c.host.Address, Installation: s.hosts.Installation, Recordings: s.hosts.Recordings, Users: toAuthorities(s.ssh.Users), Hosts: toAuthorities(s.ssh.Hosts)}), nil
 }
 
 func (s *Server) listGateways(ctx context.Context, _ call, _ *empty) (*reply[api.Page[api.Gateway]], error) {

@@ -296,6 +296,10 @@ func (b *Broker) RenewSessions(ctx context.Context, r SessionReport) (out []Sess
 		for i := range live {
 			known[live[i].ID] = &live[i]
 		}
+		r := r // what is changed of it is this run's
+		if r.Ended, err = because(tx, known, r.Ended); err != nil {
+			return err
+		}
 		if err := told(tx, fx, known, r); err != nil {
 			return err
 		}
@@ -324,6 +328,31 @@ func (b *Broker) RenewSessions(ctx context.Context, r SessionReport) (out []Sess
 		return nil, err
 	}
 	return out, nil
+}
+
+// targetGone is a gateway's reason for a session that its target closed.
+const targetGone = "target-gone"
+
+// because gives sessions that their target closed the reason for which it did: the host
+// ends them, too, and may be faster than the gateway hears of it.
+func because(tx Tx, known map[access.SessionID]*access.LiveSession, ends []SessionEnding) ([]SessionEnding, error) {
+	var over []access.LiveSession
+	for _, e := range ends {
+		if l := known[e.ID]; l != nil && e.Reason == targetGone && l.Over(tx.Now()) {
+			over = append(over, *l)
+		}
+	}
+	cuts, err := reasons(tx, over)
+	if err != nil || len(cuts) == 0 {
+		return ends, err
+	}
+	ends = slices.Clone(ends)
+	for i, e := range ends {
+		if at := slices.IndexFunc(cuts, func(c SessionCut) bool { return c.ID == e.ID }); at >= 0 && e.Reason == targetGone {
+			ends[i].Reason, ends[i].Text = cuts[at].Reason, "the host ended it"
+		}
+	}
+	return ends, nil
 }
 
 // told writes down alarms and endings, and what the gateway does not know of any more.
@@ -448,6 +477,7 @@ func (b *Broker) FollowCuts(ctx context.Context, gateway string, each func([]Ses
 	}
 	quiet := time.Now()
 	for {
+		began := time.Now()
 		var cuts []SessionCut
 		var waits map[access.SessionID]bool
 		open := map[access.SessionID]bool{}
@@ -498,7 +528,7 @@ func (b *Broker) FollowCuts(ctx context.Context, gateway string, each func([]Ses
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-stirred:
-			if !pause(ctx, cutsGather) {
+			if !pause(ctx, cutsGather-time.Since(began)) {
 				return ctx.Err()
 			}
 		case <-time.After(backstop):

@@ -7,7 +7,8 @@ import (
 	"stint/internal/policy"
 )
 
-var errNoSession = access.Fail(access.NotFound, "not-found", "there is no such session, or it is not yours to see")
+var errNoSession = access.Fail(access.NotFound, "not-found", "there is no such session, or it is not yours to see").
+	Try("stint get requests lists what is yours; an administrator sees all sessions")
 
 // Sessions lists sessions through gateways, newest first, and says what time it is.
 // Administrators and auditors see all, owners those on a resource of theirs that they

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"stint/internal/access"
+	"stint/internal/api"
+	"stint/internal/gateway"
+	"stint/internal/gateway/control"
+	"stint/internal/gateway/sshgate"
+)
+
+const (
+	// heardWithin is how long ago the control plane may have answered for this gateway
+	// to be ready: it is asked every 10 seconds.
+	heardWithin = 15 * time.Second
+	// sealWithin is what recordings have to be ended when the gateway stops.
+	sealWithin = 30 * time.Second
+)
+
+// heard is an authority that notes when it answered last.
+type heard struct {
+	gateway.Authority
+	last atomic.Int64 // nanoseconds of the wall clock
+}
+
+// Renew notes that the control plane answered.
+func (h *heard) Renew(ctx context.Context, r gateway.Report) (map[gateway.SessionID]gateway.Renewal, error) {
+	got, err := h.Authority.Renew(ctx, r)
+	if err == nil {
+		h.last.Store(time.Now().UnixNano())
+	}
+	return got, err
+}
+
+func (h *heard) ready() bool {
+	return time.Since(time.Unix(0, h.last.Load())) < heardWithin
+}
+
+func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	p, err := f.readPlace()
+	if err != nil {
+		return err
+	}
+	device, err := api.LoadDevice(f.path(keyFile))
+	if err != nil {
+		return err
+	}
+	host, err := f.hostKey()
+	if err != nil {
+		return err
+	}
+	c, err := client(p.Server, p.CA, device)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ln, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return unusable("cannot listen on "+f.listen, err.Error(), "stop what listens there, or choose another address with --listen")
+	}
+	defer func() { _ = ln.Close() }() // Serve has closed it, unless something failed before
+	plane := &heard{Authority: control.Plane{Client: c}}
+	var registry atomic.Pointer[gateway.Gateway]
+	if f.status != "" {
+		stop, err := serveStatus(f.status, plane, &registry, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	known := newTrust(c, host)
+	if err := known.begin(ctx, log); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	spool, err := f.openSpool(ctx, c, device, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() {
+		within, done := context.WithTimeout(context.WithoutCancel(ctx), sealWithin)
+		defer done()
+		err = errors.Join(err, spool.Close(within))
+	}()
+	g, err := gateway.New(gateway.Config{Authority: plane, Clock: gateway.NewSystemClock(), Log: log})
+	if err != nil {
+		return err
+	}
+	registry.Store(g)
+	server, err := sshgate.New(sshgate.Config{Gateway: g, Recorder: sshgate.Spooled(spool), Log: log, HostKeys: []ssh.Signer{known}, Trust: known.now})
+	if err != nil {
+		return err
+	}
+	log.Info("working", "gateway", p.Gateway, "listen", ln.Addr().String(), "server", p.Server, "version", versionText())
+
+	// Sessions end first, then connections, then recordings; whichever fails stops all.
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var all sync.WaitGroup
+	failures := make(chan error, 2)
+	after, stopAfter := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAfter()
+	var beside sync.WaitGroup
+	beside.Go(func() { known.keep(after, log) })
+	beside.Go(func() { bring(after, spool, c, log) })
+	for _, part := range []func(context.Context) error{g.Run, func(ctx context.Context) error { return server.Serve(ctx, ln) }} {
+		all.Go(func() {
+			defer stop()
+			if err := part(work); err != nil {
+				failures <- err
+			}
+		})
+	}
+	all.Wait()
+	stopAfter()
+	beside.Wait()
+	close(failures)
+	for e := range failures {
+		err = errors.Join(err, e)
+	}
+	log.Info("stopped")
+	return err
+}
+
+// serveStatus serves how things are: no names, no addresses.
+func serveStatus(at string, plane *heard, registry *atomic.Pointer[gateway.Gateway], log *slog.Logger) (stop func(), err error) {
+	ln, err := net.Listen("tcp", at)
+	if err != nil {
+		return nil, unusable("cannot serve the status on "+at, err.Error(), "stop what listens there, or choose another address with --status")
+	}
+	sessions := func() int {
+		if g := registry.Load(); g != nil {
+			return g.Count()
+		}
+		return 0
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if registry.Load() == nil || !plane.ready() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, "not ready: the control plane has not answered lately\n")
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		ready := 0
+		if plane.ready() {
+			ready = 1
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = fmt.Fprintf(w, "# HELP stint_gateway_sessions Sessions that are open.\n# TYPE stint_gateway_sessions gauge\nstint_gateway_sessions %d\n"+
+			"# HELP stint_gateway_control_plane_answers Whether the control plane has answered lately.\n# TYPE stint_gateway_control_plane_answers gauge\nstint_gateway_control_plane_answers %d\n", sessions(), ready)
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("the status is not served any more", "error", err)
+		}
+	}()
+	return func() { _ = srv.Close(); <-done }, nil
+}
+
+// show prints who this gateway is, and asks whether it runs.
+func (f flags) show(ctx context.Context, out io.Writer) error {
+	p, err := f.readPlace()
+	if err != nil {
+		return err
+	}
+	host, err := f.hostKey()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	runs := "no"
+	if r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.status+"/readyz", nil); err == nil {
+		if res, err := http.DefaultClient.Do(r); err == nil {
+			text, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // what is missing of it is not shown
+			_ = res.Body.Close()
+			runs = "yes, " + strings.TrimSpace(string(text))
+		}
+	}
+	if _, err := fmt.Fprintf(out, "gateway       %s\naddress       %s\ninstallation  %s\nserver        %s\nhost key      %s\nruns          %s\n",
+		p.Gateway, p.Address, p.Installation, p.Server, ssh.FingerprintSHA256(host.PublicKey()), runs); err != nil {
+		return err
+	}
+	if runs == "no" {
+		return access.Fail(access.Unavailable, "not-running", "the gateway does not run, or serves no status at "+f.status).Try("systemctl start stint-gateway")
+	}
+	return nil
+}
