@@ -266,11 +266,16 @@ func (b *Broker) beginGrants(ctx context.Context, ids []access.GrantID) (begun i
 		}
 		for _, g := range gs {
 			if g.State == access.Scheduled && !tx.Now().Before(g.StartsAt) {
-				if lost[g.ID] && !tx.Now().After(g.SetupBy) { // its ticket cannot be read now; not for long
+				switch {
+				case lost[g.ID] && !tx.Now().After(g.SetupBy): // not for long
 					fx.grant(g.Defer(tx.Now()))
 					continue
+				case lost[g.ID]:
+					err = b.giveUp(tx, fx, g, access.BySetup, access.Fail(access.Unavailable, "ticket-unread", "its ticket could not be read in time"))
+				default:
+					err = b.begin(tx, fx, g, set)
 				}
-				if err := b.begin(tx, fx, g, set); err != nil {
+				if err != nil {
 					return err
 				}
 				begun++

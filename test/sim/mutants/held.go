@@ -40,7 +40,7 @@ var held = []mutant{
 	{"vouched-by-itself", "T-18, split brain: a replica that the others have lost makes things", one(brk+"life.go", "(!l.known.Load() || b.Peers.Vouched()) {", "(!l.known.Load() || b.Peers != nil) {")},
 	{"takes-from-the-living", "T-18: two replicas do one thing: the leases of one that lives are broken", one(brk+"life.go", "if err != nil || !dead {\n\t\t\treturn err\n\t\t}\n\t\tes, err := tx.TakeBack(name", "if err != nil || dead && name == \"\" {\n\t\t\treturn err\n\t\t}\n\t\tes, err := tx.TakeBack(name")},
 	{"never-taken-over", "#3860: what a dead replica was doing waits for its leases", one(brk+"life.go", "es, err := tx.TakeBack(name, \"\")", "es, err := tx.TakeBack(name+\"-\", \"\")")},
-	{"takeover-without-quarantine", "T-18: what a dead replica sent may land after its absence was believed", one(brk+"life.go", "fx.entitlement(e.LandsBy(tx.Now().Add(callSlack)))", "fx.entitlement(e.LandsBy(tx.Now()))")},
+	{"takeover-without-quarantine", "T-18: what a dead replica sent may land after its absence was believed", one(brk+"life.go", "fx.entitlement(e.LandsBy(tx.Now().Add(callSlack)).AwaitLost())", "fx.entitlement(e.LandsBy(tx.Now()))")},
 	{"quarantine-without-late", "T-18: a call without an outcome may land after its absence was believed", one(brk+"provision.go", "cur = cur.LandsBy(tx.Now().Add(callSlack)) // the call is over", "cur = cur.LandsBy(tx.Now()) // the call is over")},
 	{"inherits-too-much", "T-18: after a restart, calls of the process before are thought to be over", one(brk+"life.go", "es[i] = es[i].AllLandBy(tx.Now().Add(connector.Late + onTheWay))", "es[i] = es[i].AllLandBy(tx.Now())")},
 
