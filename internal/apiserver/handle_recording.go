@@ -141,7 +141,8 @@ func (s *Server) view(ctx context.Context, c call, id, what string) (access.Live
 	}
 	v, err := a.View(ctx, c.asked(nil).Actor, hex.EncodeToString(c.Login.Token[:8]), string(x.ID), what)
 	if access.KindOf(err) == access.NotFound && err != nil {
-		err = access.Fail(access.NotFound, "no-recording", "nothing of the session's recording is here").Because("its gateway has sent none, or has not yet")
+		err = access.Fail(access.NotFound, "no-recording", "nothing of the session's recording is here").Because("its gateway has sent none, or has not yet").
+			Try("try again in a moment; stint-gateway status on its gateway says whether it runs")
 	}
 	return x, v, err
 }

@@ -16,6 +16,8 @@ var hostSchemas = map[string]access.Schema{
 		Role: map[string]access.Option{
 			"sourceAddress": {Many: true, Pattern: `[0-9./]+`, Form: "a network"},
 			"forceCommand":  {Pattern: `[^\x00-\x1f]*`, Form: "one line"},
+			"through":       {Values: []string{"direct", "gateway"}},
+			"record":        {Values: []string{"normal", "strict"}, Needs: "through=gateway"},
 		},
 		Rights: map[access.Mechanism]access.Option{access.Elevate: {Pattern: `/[a-z/-]+( [a-z-]+)*`, Form: "a path from the root, and its arguments"}},
 	},
@@ -39,6 +41,9 @@ func TestMechanismNeeds(t *testing.T) {
 		{"token", `account: deploy, sourceAddress: ["10.0.0.0/8,0.0.0.0/0"]`, "holds a comma"},
 		{"token", `account: deploy, sourceAddress: ["* stint-x"]`, "sourceAddress"},
 		{"token", `account: deploy, forceCommand: "a\nb"`, "forceCommand"},
+		{"token", `account: deploy, through: gateway, record: strict`, ""},
+		{"token", `account: deploy, record: strict`, "record says nothing without through: gateway"},
+		{"token", `account: deploy, through: direct, record: strict`, "record says nothing without through: gateway"},
 		{"elevate", `account: "{{ .person }}", commands: [/usr/bin/systemctl restart web, /usr/bin/id]`, ""},
 		{"elevate", `account: mira`, "mechanism elevate needs linux.commands"},
 		{"elevate", `commands: [/usr/bin/id]`, "mechanism elevate needs linux.account"},
