@@ -163,6 +163,50 @@ func TestGateway(t *testing.T) {
 		return nil
 	}))
 
+	// What was recorded is kept by Stint, gone from the gateway, and seen by whom a policy
+	// lets: not by who had the session, and not by an office.
+	must(t, eventually(ctx, func() error {
+		for _, x := range sessions(false) {
+			if x.Recording.State != "kept" {
+				return errors.New(x.ID + " is " + x.Recording.State)
+			}
+			if _, err := os.Stat(filepath.Join(state, "recordings", x.ID+".rec")); err == nil {
+				return errors.New(x.ID + " is still at the gateway")
+			}
+		}
+		return nil
+	}))
+	first := sessions(false)[2].ID
+	if r := nils.Run(ctx, "session", "play", first); r.Code != 3 {
+		t.Errorf("nils sees the recording: %d %s %s", r.Code, r.Out, r.Err)
+	}
+	must(t, s.Enrol(ctx, "rosa", "--group", "reviewers"))
+	must(t, s.Documents(ctx, "kind: Policy\nname: session-review\neffect: watch\nsubjects: [group:reviewers]\nroles: ['*']\n"))
+	rosa := s.As("rosa")
+	if r := rosa.Run(ctx, "session", "play", first); r.Code != 0 || !strings.Contains(r.Out, "deploy") || !strings.Contains(r.Out, "id -un") {
+		t.Errorf("rosa sees: %d %s %s", r.Code, r.Out, r.Err)
+	}
+	if r := rosa.Run(ctx, "session", "verify", first); r.Code != 0 || !strings.Contains(r.Out, "holds: ") {
+		t.Errorf("verified: %d %s %s", r.Code, r.Out, r.Err)
+	}
+	var verdict api.RecordingVerdict
+	must(t, rosa.JSON(ctx, &verdict, "session", "verify", first))
+	raw := filepath.Join(t.TempDir(), "session.rec")
+	must(t, rosa.Run(ctx, "session", "export", first, "--form", "raw", "--out", raw).Failed())
+	if r := rosa.Run(ctx, "session", "verify", "--file", raw, "--key", verdict.Recording.Keys[0], "--root", verdict.Recording.Root); r.Code != 0 {
+		t.Errorf("verified without a server: %d %s %s", r.Code, r.Out, r.Err)
+	}
+	if b, err := os.ReadFile(raw); err == nil && len(b) > 300 {
+		b[len(b)-250] ^= 1
+		must(t, os.WriteFile(raw, b, 0o600))
+	}
+	if r := rosa.Run(ctx, "session", "verify", "--file", raw, "--key", verdict.Recording.Keys[0]); r.Code == 0 || !strings.Contains(r.Out, "DAMAGED") {
+		t.Errorf("one that was changed: %d %s %s", r.Code, r.Out, r.Err)
+	}
+	if r := rosa.Run(ctx, "session", "search", "rm -rf"); r.Code != 0 || !strings.Contains(r.Out, "rm -rf /srv") {
+		t.Errorf("found: %d %s %s", r.Code, r.Out, r.Err)
+	}
+
 	// The host itself takes nobody who did not come through the gateway: the person's
 	// certificate names no principal that any line has.
 	var held []api.Request
