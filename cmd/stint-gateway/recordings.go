@@ -2,33 +2,19 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"log/slog"
 
 	"stint/internal/api"
 	"stint/internal/recording"
 )
 
-// deviceSigner seals recordings with the gateway's own key, by which the control plane
-// knows it.
-type deviceSigner struct{ *api.Device }
-
-// Public is the key that verifies.
-func (d deviceSigner) Public() crypto.PublicKey { return d.Device.Public() }
-
-// Sign signs a seal. No call's proof has its form.
-func (d deviceSigner) Sign(_ io.Reader, message []byte, _ crypto.SignerOpts) ([]byte, error) {
-	return d.Device.Sign(message), nil
-}
-
 // openSpool opens the folder of recordings, and tells of those that an earlier run did
 // not live to end. It waits for the key to seal them to.
 func (f flags) openSpool(ctx context.Context, c *api.Client, device *api.Device, log *slog.Logger) (*recording.Spool, error) {
-	sealer, err := recording.NewSealer(deviceSigner{device})
+	sealer, err := recording.NewSealer(device.RecordingSigner())
 	if err != nil {
 		return nil, err
 	}
