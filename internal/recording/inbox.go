@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -123,7 +122,7 @@ func (x *Inbox) lock(name string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		if err := lockFile(f, lockExclusive); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 		mine, err := f.Stat()
@@ -269,7 +268,7 @@ func (x *Inbox) Have(name string) (Progress, error) {
 	p := x.place(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
+	if err := lockFile(f, lockShared); err != nil {
 		return Progress{}, err
 	}
 	if info, err := f.Stat(); err == nil && info.Size() == p.seen.Bytes {
@@ -280,8 +279,8 @@ func (x *Inbox) Have(name string) (Progress, error) {
 		return Progress{}, ErrNotFound
 	}
 	defer func() { _ = rw.Close() }() // what is cut off is cut off again
-	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
-	if err := syscall.Flock(int(rw.Fd()), syscall.LOCK_EX); err != nil {
+	_ = lockFile(f, unlock)
+	if err := lockFile(rw, lockExclusive); err != nil {
 		return Progress{}, err
 	}
 	if err := p.look(rw); err != nil {

@@ -120,7 +120,7 @@ func (s *Spool) open(size int64) ([]Recovered, error) {
 		return nil, err
 	}
 	s.lock = lock
-	switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	switch err := lockFile(lock, lockExclusive|lockAtOnce); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		return nil, ErrBusy
 	case err != nil:
