@@ -23,10 +23,11 @@ func (c *cli) sessionVerifyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [ID]",
 		Short: "Verify a recording, seal by seal",
-		Long: "Verify a recording, seal by seal: that nothing in it was changed, left out, moved or put in, and that\n" +
-			"it ends as the audit log says. The server reads it; with --file it is read here, from stint session\n" +
-			"export --form raw, with nothing but the gateway's public keys (--key, as verify ID -o json lists them)\n" +
-			"and, with --root, the link of its last chunk, as the event recording.kept has it.",
+		Long: "Verify a recording, seal by seal: that nothing in it was changed, left out, moved or put\n" +
+			"in, and that it ends as the audit log says. The server reads it; with --file it is read\n" +
+			"here, from stint session export --form raw, with nothing but the gateway's public keys\n" +
+			"(--key, as verify ID -o json lists them) and, with --root, the link of its last chunk, as\n" +
+			"the event recording.kept has it.",
 		Example: "  stint session verify ses_01J8ZQ\n  stint session verify --file session.rec --key 3q2+7w…= --root 5f0c…",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
