@@ -33,6 +33,7 @@ func mapsKeys[K cmp.Ordered, V any](m map[K]V) iter.Seq[K] {
 type rules struct {
 	denied    map[string]time.Time // "group role": since when an answer said so
 	disabled  map[string]time.Time
+	wentAt    map[string]time.Time // when somebody was last disabled, back or not
 	stopped   bool
 	switching bool // somebody stops grants, or lets them go on
 	stoppedAt time.Time
@@ -59,7 +60,7 @@ type ending struct {
 }
 
 func (r *rules) start(began time.Time) {
-	r.denied, r.disabled, r.now = map[string]time.Time{}, map[string]time.Time{}, 1
+	r.denied, r.disabled, r.wentAt, r.now = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}, 1
 	r.least = []need{{n: 1}}
 	r.contracts = map[string]*contract{}
 	for _, who := range vendors {
@@ -87,6 +88,20 @@ func (r *rules) against(a *ask) (t time.Time) {
 		sooner(d, ok)
 	}
 	return t
+}
+
+// spoilt reports whether somebody who said yes was disabled since. With them went their
+// passkeys, and what these signed counts no more, also when they are back and somebody
+// else gives the vote that was still missing.
+func (r *rules) spoilt(a *ask) bool {
+	return slices.ContainsFunc(a.votes, func(b ballot) bool {
+		for who, at := range r.wentAt {
+			if b.approve && at.After(b.sent) && (who == b.by || slices.Contains(standIns, b.by)) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func (r *rules) isDisabled(who string) bool { _, ok := r.disabled[who]; return ok }
@@ -263,6 +278,7 @@ func (w *world) disable(n int, who string, for_ time.Duration) {
 	})
 	id := access.NewPrincipalID(access.User, who)
 	sent := time.Now()
+	w.rules.wentAt[who] = sent
 	err, _ := w.admin(n, func(ctx context.Context, r *replica) error { return r.Disable(ctx, caller1("root"), id, "gone") })
 	if w.holds(string(id), sent, err) {
 		w.outlived(who)

@@ -224,13 +224,9 @@ func (o *oracle) whyEnded(ev access.Event) {
 		if !a.closedAt().IsZero() && strings.HasPrefix(ev.Facts["note"], "ticket ") {
 			w.sometimes("a closed ticket ends access")
 		}
-		if strings.HasPrefix(ev.Facts["note"], "the approvals no longer suffice") {
-			// Whoever is disabled loses their passkeys, and what these signed counts no more,
-			// also when they are back and somebody else gives the vote that was still missing.
-			since = a.sent
-		}
 		ok = w.rules.mayEnd(a, why, since) || a.onTicket(now) || !w.rules.against(a).IsZero() || w.rules.contracts[a.who].over(a.sent, now, max(o.slack, prompt)) ||
 			ev.Facts["note"] == access.EndsBeforeStart && w.rules.contracts[a.who].over(a.sent, a.sent.Add(a.ahead), max(o.slack, prompt)) ||
+			strings.HasPrefix(ev.Facts["note"], "the approvals no longer suffice") && w.rules.spoilt(a) ||
 			strings.HasPrefix(ev.Facts["note"], "nothing new is granted ") && !o.peaceful("", now, 3*time.Minute) ||
 			strings.HasPrefix(ev.Facts["note"], "its access was taken away while the store") && o.mayNotKnow(access.GrantID(ev.Entity))
 		w.sometimes("ended by policy")

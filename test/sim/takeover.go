@@ -20,7 +20,7 @@ func (w *world) takeover(dead, revoked bool) {
 	w.in(4*time.Second, "hang", "", func() { here.hang() })
 	var g, membership access.GrantID
 	w.soon(5*time.Second, "ask", func() { g = w.submit(a, "mira", "reader", time.Minute) })
-	if dead && !revoked {
+	if !revoked { // its call makes no password, so that it waits for none
 		w.soon(5500*time.Millisecond, "ask", func() { membership = w.submit(a, "pia", "owner", time.Minute) })
 	}
 	var at time.Time

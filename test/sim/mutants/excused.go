@@ -146,7 +146,6 @@ var excused = []excuse{
 	{"broker/sweep.go:unwanted", "case e.State != access.Gone:", "there twice: Again orders nothing that is not gone"},
 	{"broker/sweep.go:unwanted", "if !ok { return finding{}, nil", "there twice: what comes here is gone, and Again orders it"},
 
-	{"broker/start.go:carryOut", "case err != nil:", handsOn},
 	{"broker/start.go:beingRemoved", "if g.Permissions.Mechanism == access.Account", "spares a look: what shares nothing with anybody is never found"},
 	{"broker/start.go:intend", "case err != nil:", handsOn},
 	{"broker/start.go:begin", "case err != nil:", handsOn},
@@ -222,7 +221,8 @@ var excused = []excuse{
 	{"broker/due.go:inBatches", "case err == nil:", "does again what is done, which changes nothing"},
 	{"broker/due.go:inBatches", "case errors.Is(err, errNotOurs):", "asks again in halves, and is told the same"},
 	{"broker/due.go:yields", "*y = yielded{", "is on the safe side without it: who yields to nobody ends what is due"},
-	{"broker/due.go:beginGrants", "if lost[g.ID] &&", "is on the safe side without it: the grant fails for want of its ticket"},
+	{"broker/due.go:beginGrants", "case lost[g.ID] &&", "is on the safe side without it: the grant fails for want of its ticket"},
+	{"broker/due.go:beginGrants", "case lost[g.ID]:", "is on the safe side without it: the grant fails as too late, and says less of why"},
 	{"broker/due.go:expireGrants", "case err != nil:", handsOn},
 	{"broker/due.go:expireGrants", "case !mine && ", "is on the safe side without it: who yields to nobody ends what is due"},
 	{"broker/due.go:timesUp", "if e.LastError != ", words},
