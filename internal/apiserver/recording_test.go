@@ -39,7 +39,6 @@ type taped struct {
 	gateway           *api.Client
 	session           string
 	spool             *recording.Spool
-	trust             recording.Trust
 	kept              string
 }
 
