@@ -54,7 +54,7 @@ func TestHostileLogin(t *testing.T) {
 	}{
 		{"web1.example.com:22", "deploy", true}, {"10.0.0.7:2222", "s-mira-3k7q0000aaaabbbb", true}, {"[2001:db8::7]:22", "_apt", true}, {"web_1:22", "a.b", true},
 		{"web1:22", "deploy\nProxyCommand id", false}, {"web1:22", "deploy\r", false}, {"web1:22", "-oProxyCommand=id", false}, {"web1:22", "", false},
-		{"web1:22", "a b", false}, {"web1:22", "a@b", false}, {"web1:22", "%u", false}, {"web1:22", `a"b`, false}, {"web1:22", "deploy\n", false},
+		{"web1:22", "a b", false}, {"web1:22", "a@b", true}, {"web1:22", "a@b@c", false}, {"web1:22", "@b", false}, {"web1:22", "a@", false}, {"web1:22", "a@-b", false}, {"web1:22", "a@b c", false}, {"web1:22", "a@b\n", false}, {"web1:22", "%u", false}, {"web1:22", `a"b`, false}, {"web1:22", "deploy\n", false},
 		{"web1:22", strings.Repeat("a", 33), false},
 		{"web1\nProxyCommand id:22", "deploy", false}, {"-oProxyCommand=id:22", "deploy", false}, {"*:22", "deploy", false}, {"web1,*:22", "deploy", false},
 		{"!web1:22", "deploy", false}, {"web1 web2:22", "deploy", false}, {"web1#:22", "deploy", false}, {"%h:22", "deploy", false}, {"user@web1:22", "deploy", false},
