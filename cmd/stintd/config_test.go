@@ -221,7 +221,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/config.md")
 	must(t, err)
 	onPage := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_.]+)` \\|").FindAllStringSubmatch(string(page), -1) {
 		onPage[m[1]] = true
 	}
 	var walk func(reflect.Type, string)

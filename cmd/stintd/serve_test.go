@@ -191,7 +191,7 @@ func TestSaysWhatAndWhyAndHow(t *testing.T) {
 		{[]string{"serve", "data"}, `"data" is not understood here`, `did you mean "--data"? stintd serve --help says what there is`},
 		{[]string{"backup"}, "--out is missing: the file to write", "stintd backup --help says what there is"},
 		{[]string{"restore"}, "restore needs one backup file, and was given 0", "stintd restore --help says what there is"},
-		{[]string{"rotate-key", "sael"}, `there is no key "sael": rotate-key needs one of seal, log, tags, orders, ssh-users and ssh-hosts`, `did you mean "seal"? stintd rotate-key --help says what there is`},
+		{[]string{"rotate-key", "sael"}, `there is no key "sael": rotate-key needs one of seal, log, tags, orders, recordings, ssh-users and ssh-hosts`, `did you mean "seal"? stintd rotate-key --help says what there is`},
 	} {
 		want := "stintd: error: " + wrong.error + "\nstintd: hint: " + wrong.hint + "\n"
 		if code, out := run(t, wrong.args...); code != exitUsage || out != want {
