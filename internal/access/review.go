@@ -93,8 +93,9 @@ type Opening struct {
 	Within  time.Duration // until the review should be closed
 }
 
-// Obligations are what break-glass access is under, as its first event says. No gateway
-// records yet: the word stands there for the one that will.
+// Obligations are what break-glass access is under, as its first event says. Where its
+// role sends sessions through a gateway they are recorded; nothing records the others, and
+// break-glass access does not wait for what would.
 const Obligations = "recording=full,page=owners,review=other-person"
 
 // OpenReview makes the review of break-glass access that was just granted, and the

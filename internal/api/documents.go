@@ -158,7 +158,7 @@ type Require struct {
 	Approvals       []Approval `json:"approvals,omitempty"`
 	MaxDuration     string     `json:"max_duration,omitempty"`
 	MFA             bool       `json:"mfa,omitempty"`
-	Recording       bool       `json:"recording,omitempty" doc:"The session must be recorded; nothing records one yet"`
+	Recording       bool       `json:"recording,omitempty" doc:"The session must be recorded: the role sends it through a gateway"`
 	AnswerWithin    string     `json:"answer_within,omitempty" doc:"How long a request waits for its approvals" example:"4h"`
 	RemindAfter     string     `json:"remind_after,omitempty" doc:"How often those who are asked are reminded" example:"30m"`
 	MaxLive         int        `json:"max_live,omitempty" doc:"How many live grants of its roles a person can have at a time"`

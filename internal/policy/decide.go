@@ -225,8 +225,8 @@ func (w *weighing) path(r *Rule) path {
 	if q.MFA && !a.Source.Auth.MFA {
 		miss("mfa", q.lineMFA, "it asks for a second factor, and the sign-in proved none; sign in again with one")
 	}
-	if q.Recording {
-		miss("recording", q.lineRecording, "it asks for the session to be recorded, and nothing records sessions on %s", w.facts.resource.Type)
+	if q.Recording && !w.facts.role.recorded() {
+		miss("recording", q.lineRecording, "it asks for the session to be recorded, which a gateway does, and sessions of role %s on %s do not go through one", w.facts.role.Name, w.facts.resource.Type)
 	}
 	if ahead := a.Start.Sub(w.facts.now); q.MaxAhead > 0 && ahead > q.MaxAhead {
 		miss("start", q.lineAhead, "the start is more than %s ahead", span(q.MaxAhead))

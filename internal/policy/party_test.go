@@ -121,10 +121,10 @@ func TestVendorDecisions(t *testing.T) {
 	}
 }
 
-// A policy that asks for a recording lets nobody through while nothing records.
-func TestRecording(t *testing.T) {
+// A policy that asks for a recording lets nobody through where nothing records.
+func TestNoRecording(t *testing.T) {
 	s := compile(t, shop+"---\nkind: Policy\nname: p\nsubjects: ['*']\nroles: [reader]\nrequire: {recording: true}\n")
-	if d := s.Decide(ask(), AtRequest, noon); d.Effect != access.Deny || !strings.Contains(said(d), "nothing records sessions on postgres") {
+	if d := s.Decide(ask(), AtRequest, noon); d.Effect != access.Deny || !strings.Contains(said(d), "sessions of role reader on postgres do not go through one") {
 		t.Error(said(d))
 	}
 }

@@ -11,7 +11,7 @@ import (
 var hostSchemas = map[string]access.Schema{
 	"linux": {
 		Type:       "linux",
-		Mechanisms: []access.Mechanism{access.Token, access.Elevate, access.Member, access.Enable},
+		Mechanisms: []access.Mechanism{access.Token, access.Elevate, access.Member, access.Enable, access.Account},
 		Alone:      []access.Mechanism{access.Enable},
 		Role: map[string]access.Option{
 			"sourceAddress": {Many: true, Pattern: `[0-9./]+`, Form: "a network"},

@@ -44,6 +44,14 @@ func (r *Role) Permissions() access.Permissions {
 	return access.Permissions{Mechanism: r.Mechanism, Rights: r.Rights, Options: r.Options, Exclusive: r.Exclusive}
 }
 
+// recorded reports whether whatever is done with the role goes through a gateway, which
+// records always. Only the schemas of types that a gateway carries have the option, and it
+// carries those sessions that open by a certificate of ours: members log in by other means,
+// and an elevation is no session.
+func (r *Role) recorded() bool {
+	return r.Options["through"] == "gateway" && slices.Contains([]access.Mechanism{access.Token, access.Account, access.Enable}, r.Mechanism)
+}
+
 var (
 	mechanisms = []access.Mechanism{access.Account, access.Member, access.Enable, access.Token, access.Elevate, access.Checkout}
 	clocks     = []access.StartClock{access.FromEffective, access.FromApproval, access.FromRequest}

@@ -57,7 +57,7 @@ type Requirements struct {
 	Approvals   []Approval
 	MaxDuration time.Duration // 0: the role's
 	MFA         bool
-	Recording   bool // of the session; nothing records one yet, so that it denies
+	Recording   bool // of the session: it denies what does not go through a gateway
 	// AnswerWithin is how long a request waits for its approvals; 0: access.PendingFor.
 	AnswerWithin time.Duration
 	RemindAfter  time.Duration // 0: nobody is reminded

@@ -303,7 +303,7 @@ func (r Rule) Lines() (out []string) {
 		say("Asks to have signed in with a second factor.")
 	}
 	if r.Recording {
-		say("Asks for the session to be recorded. Where nothing records it, this policy allows nothing.")
+		say("Asks for the session to be recorded: allows only roles whose sessions go through a gateway.")
 	}
 	if r.AnswerWithin > 0 {
 		say("Is answered within ", Span(r.AnswerWithin), ", or the request is over.")
