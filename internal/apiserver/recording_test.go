@@ -300,8 +300,18 @@ func TestRecordingDoors(t *testing.T) {
 func TestPausing(t *testing.T) {
 	x := tape(t)
 	ctx := t.Context()
-	if _, err := x.mira.PauseSession(ctx, x.session, "no"); problemOf(err, "").Kind != api.Denied {
-		t.Errorf("mira pauses her own: %v", err)
+	for verb, call := range map[string]func() (api.Session, error){
+		"paused":  func() (api.Session, error) { return x.mira.PauseSession(ctx, x.session, "no") },
+		"resumed": func() (api.Session, error) { return x.mira.ResumeSession(ctx, x.session) },
+	} {
+		_, err := call()
+		p := problemOf(err, "")
+		if p.Kind != api.Denied || !strings.HasPrefix(p.Message, "a session is "+verb+" by owners of the resource") || !strings.Contains(p.Next, "stint session end "+x.session) {
+			t.Errorf("%s by mira, whose it is: %v; %s", verb, err, p.Next)
+		}
+	}
+	if _, err := x.rosa.EndSession(ctx, x.session, "no"); !strings.HasPrefix(problemOf(err, "").Message, "a session is ended by who has it") || problemOf(err, "").Next == "" {
+		t.Errorf("rosa, who only watches, ends it: %v", err)
 	}
 	s, err := x.rosa.PauseSession(ctx, x.session, "what is that")
 	check(t, err)

@@ -112,9 +112,14 @@ func (b *Broker) MayOfSession(ctx context.Context, c Caller, s access.Session) (
 func (b *Broker) PauseSession(ctx context.Context, c Caller, id, why string, pause bool) (out access.LiveSession, err error) {
 	err = b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
 		now := tx.Now()
+		verb := "resumed"
+		if pause {
+			verb = "paused"
+		}
 		s, err := b.findSession(tx, c, id, func(c Caller, set *policy.Set, s access.Session) bool {
 			return c.Glass == nil && (c.Principal.Admin || c.owns(set, s.Resource) || c.watches(set, s, now))
-		})
+		}, access.Fail(access.Denied, "not-yours", "a session is "+verb+" by owners of the resource, by administrators and by who may watch it").
+			Try("ask one of them; who has it can end it: stint session end "+id+" --why TEXT"))
 		if err != nil {
 			return err
 		}

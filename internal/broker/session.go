@@ -60,7 +60,7 @@ func withGrants(tx Tx, ss []access.Session) ([]access.LiveSession, error) {
 // Session shows one session, by a full or partial id.
 func (b *Broker) Session(ctx context.Context, c Caller, id string) (out access.LiveSession, err error) {
 	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
-		s, err := b.findSession(tx, c, id, func(Caller, *policy.Set, access.Session) bool { return true })
+		s, err := b.findSession(tx, c, id, func(Caller, *policy.Set, access.Session) bool { return true }, nil)
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,8 @@ func (b *Broker) Session(ctx context.Context, c Caller, id string) (out access.L
 // Its grant goes on.
 func (b *Broker) EndSession(ctx context.Context, c Caller, id, why string) (out access.LiveSession, err error) {
 	err = b.update(onBehalf(ctx, c.Principal.Person), func(tx Tx, fx *effects) error {
-		s, err := b.findSession(tx, c, id, Caller.endsSession)
+		s, err := b.findSession(tx, c, id, Caller.endsSession,
+			access.Fail(access.Denied, "not-yours", "a session is ended by who has it, by owners of the resource and by administrators").Try("ask one of them"))
 		if err != nil {
 			return err
 		}
@@ -101,9 +102,9 @@ func (b *Broker) EndSession(ctx context.Context, c Caller, id, why string) (out 
 	return out, err
 }
 
-// findSession resolves an id to a session of which may holds; of what is not theirs
-// nobody hears.
-func (b *Broker) findSession(tx Tx, c Caller, id string, may func(Caller, *policy.Set, access.Session) bool) (access.Session, error) {
+// findSession resolves an id to a session of which may holds, and else fails with no; of
+// what is not theirs nobody hears.
+func (b *Broker) findSession(tx Tx, c Caller, id string, may func(Caller, *policy.Set, access.Session) bool, no error) (access.Session, error) {
 	s, err := tx.FindSession(id)
 	if missing(err) {
 		return s, errNoSession
@@ -116,7 +117,7 @@ func (b *Broker) findSession(tx Tx, c Caller, id string, may func(Caller, *polic
 		return access.Session{}, errNoSession
 	}
 	if !may(c, set, s) {
-		return access.Session{}, access.Fail(access.Denied, "not-yours", "a session is ended by who has it, by owners of the resource and by administrators")
+		return access.Session{}, no
 	}
 	return s, nil
 }
