@@ -14,6 +14,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 	f.route(mux, "GET /v1/log/key", func(fakeLogin, *http.Request, []byte) (any, error) { return f.log.key(), nil })
 	f.route(mux, "POST /v1/enroll", f.enroll)
 	f.signIn(mux)
+	f.sessions(mux)
 	f.route(mux, "POST /v1/logout", func(fakeLogin, *http.Request, []byte) (any, error) { return struct{}{}, nil })
 	f.route(mux, "GET /v1/whoami", func(who fakeLogin, _ *http.Request, _ []byte) (any, error) {
 		return api.Whoami{Principal: who.principal, Person: strings.TrimPrefix(who.principal, "user:"), Groups: []string{"platform"},

@@ -30,32 +30,18 @@ func (c *cli) sessionCmd() *cobra.Command {
 
 func (c *cli) sessionLsCmd() *cobra.Command {
 	var l api.SessionList
+	var limit int
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Short:   "List sessions, the newest first",
 		Example: "  stint session ls --live\n  stint session ls --resource web1",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			conn, err := c.connect()
-			if err != nil {
-				return err
+			list := func(ctx context.Context, conn *connection, page api.List) (api.Page[api.Session], error) {
+				l.List = page
+				return conn.Sessions(ctx, l)
 			}
-			l.Limit = 50
-			page, err := conn.Sessions(cmd.Context(), l)
-			if err != nil {
-				return err
-			}
-			t := newTable("!ID", "PERSON", "RESOURCE", "AS", "BEGAN", "STATE", "RECORDING")
-			var names []string
-			for _, s := range page.Items {
-				names = append(names, s.ID)
-				t.row(s.ID, s.Person, s.Resource, s.Account, ago(s.OpenedAt.Time, c.now()), sessionState(s), s.Recording.State)
-			}
-			if err := c.show(result{value: page.Items, names: names, table: t}); err != nil {
-				return err
-			}
-			c.listed(len(page.Items), hints{none: "sessions appear when somebody connects through a gateway", some: "see one with stint session show ID, replay it with stint session play ID"})
-			return nil
+			return showList(c, cmd.Context(), limit, list, c.carriedTable, hints{none: "sessions appear when somebody connects through a gateway", some: "see one with stint session show ID, replay it with stint session play ID"})
 		},
 	}
 	f := cmd.Flags()
@@ -63,7 +49,18 @@ func (c *cli) sessionLsCmd() *cobra.Command {
 	f.StringVar(&l.Person, "user", "", "only those of this person")
 	f.StringVar(&l.Resource, "resource", "", "only those on this resource")
 	f.StringVar(&l.Grant, "grant", "", "only those of this grant")
+	limitFlag(cmd, &limit)
 	return cmd
+}
+
+// carriedTable shows sessions that gateways carry.
+func (c *cli) carriedTable(all []api.Session) (names []string, t *table) {
+	t = newTable("!ID", "PERSON", "RESOURCE", "AS", "BEGAN", "STATE", "RECORDING")
+	for _, s := range all {
+		names = append(names, s.ID)
+		t.row(s.ID, s.Person, s.Resource, s.Account, ago(s.OpenedAt.Time, c.now()), sessionState(s), s.Recording.State)
+	}
+	return names, t
 }
 
 func sessionState(s api.Session) string {
@@ -123,6 +120,9 @@ func (c *cli) sessionShowCmd() *cobra.Command {
 					b.WriteByte('\n')
 					for _, e := range i.Entries {
 						fmt.Fprintf(&b, "%10s  %-9s %s\n", recording.Offset(time.Duration(e.Millis)*time.Millisecond), printable(e.Kind), printable(e.Text))
+					}
+					if i.More {
+						c.say("there is more than is listed; stint session export " + printable(s.ID) + " --form lines has all of it")
 					}
 					if i.Damage != "" {
 						c.say("the recording is damaged: " + printable(i.Damage))

@@ -17,7 +17,8 @@ func (c *cli) sessionsCmd() *cobra.Command {
 		Long: "List where you are signed in: the devices and browsers of your own, the newest first.\n" +
 			"A session ends twelve hours after you signed in, and an administrator's in a browser\n" +
 			"when it was not used for 15 minutes. What you hold goes on when a session ends; give\n" +
-			"it back with stint end.",
+			"it back with stint end. Sessions on hosts, and their recordings, are another thing:\n" +
+			"stint session.",
 		Example: "  stint sessions\n  stint sessions --user tomas\n  stint sessions end 3f9c0e2a",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -26,9 +26,9 @@ func (c *cli) sessionVerifyCmd() *cobra.Command {
 		Long: "Verify a recording, seal by seal: that nothing in it was changed, left out, moved or put\n" +
 			"in, and that it ends as the audit log says. The server reads it; with --file it is read\n" +
 			"here, from stint session export --form raw, with nothing but the gateway's public keys\n" +
-			"(--key, as verify ID -o json lists them) and, with --root, the link of its last chunk, as\n" +
-			"the event recording.kept has it.",
-		Example: "  stint session verify ses_01J8ZQ\n  stint session verify --file session.rec --key 3q2+7w…= --root 5f0c…",
+			"(--key, as the event recording.begun has them, or as verify ID -o json lists them) and, with\n" +
+			"--root, the link of its last chunk, as the event recording.kept has it.",
+		Example: "  stint session verify ses_01J8ZQ\n  stint session verify --file session.rec --key sha256:9b1f… --root sha256:5f0c…",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (file == "") == (len(args) == 0) {
@@ -59,7 +59,7 @@ func (c *cli) sessionVerifyCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "file", "", "a recording in a file, as export --form raw writes it; nothing is asked of the server")
-	f.StringArrayVar(&keys, "key", nil, "a public key of the gateway's (base64); may be repeated")
+	f.StringArrayVar(&keys, "key", nil, "a public key of the gateway's, sha256:HEX as in the audit log, or base64; may be repeated")
 	f.StringVar(&root, "root", "", "the link of the last chunk, as the audit log has it")
 	return cmd
 }
@@ -88,15 +88,25 @@ func verdictText(v api.RecordingVerdict) string {
 	return b.String()
 }
 
+// readSealKey reads a gateway's public key in either form in which Stint shows one: in
+// base64, or as the audit log has it, which writes its 32 bytes as it writes a digest.
+func readSealKey(text string) (ed25519.PublicKey, bool) {
+	b, err := hex.DecodeString(strings.TrimPrefix(text, "sha256:"))
+	if err != nil {
+		b, err = base64.StdEncoding.DecodeString(text)
+	}
+	return b, err == nil && len(b) == ed25519.PublicKeySize
+}
+
 // verifyFile verifies a recording without anybody's help.
 func verifyFile(cmd *cobra.Command, path string, keys []string, root string) (v api.RecordingVerdict, err error) {
 	trust := recording.Trust{}
 	for _, k := range keys {
-		b, err := base64.StdEncoding.DecodeString(k)
-		if err != nil || len(b) != ed25519.PublicKeySize {
-			return v, wrong("bad-key", quote(k)+" is no public key of a gateway", "", "give --key as stint session verify ID -o json lists it")
+		key, ok := readSealKey(k)
+		if !ok {
+			return v, wrong("bad-key", quote(k)+" is no public key of a gateway", "", "give --key as the event recording.begun has it (sha256:…), or as stint session verify ID -o json lists it (base64)")
 		}
-		trust.Keys = append(trust.Keys, ed25519.PublicKey(b))
+		trust.Keys = append(trust.Keys, key)
 	}
 	if len(trust.Keys) == 0 {
 		return v, wrong("no-key", "a key is needed that is believed", "a recording says itself by which key it is sealed", "give --key")
