@@ -20,6 +20,11 @@ type Client struct {
 	conn net.Conn
 	in   *Reader
 	mu   sync.Mutex // one frame is written after the other
+
+	roomMu sync.Mutex // guards what follows
+	more   *sync.Cond // there is room again, or nobody takes any more
+	room   int        // bytes of input that may be sent
+	over   bool
 }
 
 // Dial connects to the runner at a socket.
@@ -28,17 +33,55 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, in: NewRunnerReader(conn)}, nil
+	c := &Client{conn: conn, in: NewRunnerReader(conn), room: MaxAhead}
+	c.more = sync.NewCond(&c.roomMu)
+	return c, nil
 }
 
 // Close ends the connection, and with it the command.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *Client) Close() error {
+	c.noMore()
+	return c.conn.Close()
+}
+
+// noMore ends who waits for room.
+func (c *Client) noMore() {
+	c.roomMu.Lock()
+	defer c.roomMu.Unlock()
+	c.over = true
+	c.more.Broadcast()
+}
+
+// addRoom counts input: sent, below zero, or taken.
+func (c *Client) addRoom(n int) {
+	c.roomMu.Lock()
+	defer c.roomMu.Unlock()
+	c.room += n
+	c.more.Broadcast()
+}
+
+// waitRoom waits until input may be sent, and says how much; 0: nobody takes any more. No lock
+// is held meanwhile that Send wants.
+func (c *Client) waitRoom() int {
+	c.roomMu.Lock()
+	defer c.roomMu.Unlock()
+	for c.room <= 0 && !c.over {
+		c.more.Wait()
+	}
+	if c.over {
+		return 0
+	}
+	return c.room
+}
 
 // Send sends one frame.
 func (c *Client) Send(f Frame) error {
 	b, err := f.Append(nil)
 	if err != nil {
 		return err
+	}
+	if f.Kind == KindInput {
+		c.addRoom(-len(f.Payload))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,11 +128,16 @@ func (c *Client) Ask(a Ask) (Accepted, error) {
 	return Accepted{}, fmt.Errorf("the first answer is of the kind %q: %w", f.Kind, errFrame)
 }
 
-// Feed sends input until it ends. A command that reads no more is no error.
+// Feed sends input until it ends, as the command takes it; Wait hears that it does. A command
+// that reads no more is no error.
 func (c *Client) Feed(in io.Reader) error {
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := in.Read(buf)
+		room := c.waitRoom()
+		if room == 0 {
+			return net.ErrClosed
+		}
+		n, err := in.Read(buf[:min(len(buf), room)])
 		if n > 0 {
 			if err := c.Send(Frame{KindInput, buf[:n]}); err != nil {
 				return err
@@ -106,6 +154,7 @@ func (c *Client) Feed(in io.Reader) error {
 
 // Wait writes what the command writes until it has ended.
 func (c *Client) Wait(out, problems io.Writer, note func(string)) (Exit, error) {
+	defer c.noMore()
 	for {
 		f, err := c.in.Next()
 		if err != nil {
@@ -121,6 +170,11 @@ func (c *Client) Wait(out, problems io.Writer, note func(string)) (Exit, error) 
 			_, err = problems.Write(f.Payload)
 		case KindNote:
 			note(string(f.Payload))
+		case KindTaken:
+			var t Taken
+			if err = Decode(f, &t); err == nil {
+				c.addRoom(max(0, min(t.Bytes, MaxAhead)))
+			}
 		case KindExited:
 			var x Exit
 			err := Decode(f, &x)

@@ -39,12 +39,18 @@ const (
 	KindProblem  Kind = 'X' // likewise, its standard error
 	KindNote     Kind = 'N' // a line for the person
 	KindExited   Kind = 'D' // Exit, JSON; the last
+	KindTaken    Kind = 'T' // Taken, JSON
 )
 
-var fromClient, fromRunner = []Kind{KindAsk, KindInput, KindEnd, KindWindow, KindSignal}, []Kind{KindAccepted, KindRefused, KindOutput, KindProblem, KindNote, KindExited}
+var fromClient, fromRunner = []Kind{KindAsk, KindInput, KindEnd, KindWindow, KindSignal}, []Kind{KindAccepted, KindRefused, KindOutput, KindProblem, KindNote, KindExited, KindTaken}
 
 // MaxPayload bounds the bytes of one frame.
 const MaxPayload = 64 << 10
+
+// MaxAhead bounds the bytes of input that a client has sent and that were not Taken. So the
+// runner has room for all that comes and never stops reading: a signal, or that the client has
+// hung up, is heard also while the command reads nothing.
+const MaxAhead = 256 << 10
 
 const headSize = 5
 
@@ -193,6 +199,11 @@ func validTerm(s string) bool {
 		}
 	}
 	return true
+}
+
+// Taken says that the command has so many more bytes of its input.
+type Taken struct {
+	Bytes int `json:"bytes"`
 }
 
 // Signals are those that a client may send on, by name.

@@ -56,6 +56,7 @@ type show struct {
 
 	master  *os.File // of the terminal; nil without one
 	stdin   *os.File // where input goes; the terminal or a pipe
+	feed    *feed    // what goes there
 	in, out atomic.Int64
 	stop    context.CancelFunc
 	writeMu sync.Mutex // one frame after the other
@@ -82,7 +83,7 @@ func newID() string {
 func (s *Server) run(ctx context.Context, conn *net.UnixConn, in *elevate.Reader, p Permit, t *elevate.Terminal) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	x := &show{s: s, p: p, id: newID(), conn: conn, stop: stop, pending: make(chan piece, ahead)}
+	x := &show{s: s, p: p, id: newID(), conn: conn, stop: stop, pending: make(chan piece, ahead), feed: newFeed()}
 	x.tell = api.HostCommand{ID: x.id, Entitlement: string(p.Entitlement), Tag: string(p.Tag), Account: p.Account, RunAs: p.RunAs,
 		Command: strings.Join(p.Argv, " "), Terminal: t != nil, BeganAt: api.At(time.Now())}
 	if err := x.record(ctx, t); err != nil {
@@ -184,11 +185,12 @@ func (x *show) start(ctx context.Context, t *elevate.Terminal) (outs map[elevate
 func (x *show) carry(ctx context.Context, in *elevate.Reader, outs map[elevate.Kind]*os.File) elevate.Exit {
 	_ = x.conn.SetDeadline(time.Time{})
 	x.send(elevate.Encode(elevate.KindAccepted, elevate.Accepted{ID: x.id, RunAs: x.p.RunAs, LeftSecs: int64(x.p.Left / time.Second)}))
-	var reading, sending sync.WaitGroup
+	var reading, sending, feeding sync.WaitGroup
 	for kind, f := range outs {
 		reading.Go(func() { x.read(kind, f) })
 	}
 	sending.Go(x.deliver)
+	feeding.Go(x.bring)
 	go x.hear(ctx, in) // ends with the connection, at the latest
 	gone := make(chan error, 1)
 	go func() { gone <- x.cmd.Wait() }()
@@ -240,7 +242,9 @@ func (x *show) carry(ctx context.Context, in *elevate.Reader, outs map[elevate.K
 	for _, f := range outs {
 		_ = f.Close() // read to the end
 	}
+	x.feed.stop()
 	_ = x.stdin.Close() // of a terminal it is closed already
+	feeding.Wait()      // nothing is said behind how the command ended
 	return exitOf(x.cmd.ProcessState)
 }
 
@@ -370,10 +374,10 @@ func (x *show) heard(ctx context.Context, f elevate.Frame) error {
 				return nil
 			}
 		}
-		_, _ = x.stdin.Write(f.Payload) // a command that reads no more is no error
+		return x.feed.put(f.Payload)
 	case elevate.KindEnd:
 		if x.master == nil {
-			_ = x.stdin.Close() // nothing waits to be written
+			x.feed.end()
 		}
 	case elevate.KindWindow:
 		var w elevate.Window
