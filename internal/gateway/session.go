@@ -71,6 +71,9 @@ func (s *Session) Pass() *Ended {
 	}
 }
 
+// Paused says whether nothing passes for now.
+func (s *Session) Paused() bool { return s.paused.Load() != nil }
+
 // pause stops what passes, or lets it go on. Gateway.mu is held.
 func (s *Session) pause(yes bool) {
 	p := s.paused.Load()

@@ -101,7 +101,7 @@ func (c *conn) join(nc ssh.NewChannel, other ssh.Conn, ch Channel, towards Strea
 	run := func(s Stream, from, to ssh.Channel) {
 		both.Go(func() {
 			if c.carry(track, s, from, to, nil) == nil {
-				_ = to.CloseWrite()
+				c.closeWrite(to)
 				return
 			}
 			_ = from.Close()

@@ -371,6 +371,50 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// TestPausedRequests: what is not bytes does not pass a session that is paused, either: a
+// signal and a key agent are refused, and the end of what is sent waits.
+func TestPausedRequests(t *testing.T) {
+	w := newWorld(t, func(w *world, _ *Config) { w.permit.Rules = gateway.Rules{Exec: true, Agent: true} })
+	c := w.client(t)
+	hit, ended := filepath.Join(w.dir, "hit"), filepath.Join(w.dir, "ended")
+	var out safeBuffer
+	signalled := session(t, c, &out, nil)
+	if err := signalled.Start("trap 'touch " + hit + "; echo got-usr1' USR1; echo ready; while :; do sleep 0.05; done"); err != nil {
+		t.Fatal(err)
+	}
+	fed := session(t, c, nil, nil)
+	in, _ := fed.StdinPipe()
+	if err := fed.Start("cat > /dev/null; touch " + ended); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "ready") })
+	w.control.set(func() { w.control.paused = true })
+	w.control.cut(gateway.Cut{Look: true})
+	eventually(t, "the recording says so", func() bool { return strings.Contains(w.memory.text(), "stopped what passes") })
+	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	if err := errors.Join(signalled.Signal(ssh.SIGUSR1), in.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := signalled.SendRequest("auth-agent-req@openssh.com", true, nil); ok || err != nil {
+		t.Errorf("the agent is lent: %v, %v", ok, err)
+	}
+	eventually(t, "the refusal is recorded", func() bool { return strings.Contains(w.memory.text(), "request signal") })
+	time.Sleep(200 * time.Millisecond) // in which it would pass
+	if there(hit) || there(ended) {
+		t.Errorf("while it was paused the signal passed: %v; the end: %v", there(hit), there(ended))
+	}
+	w.control.set(func() { w.control.paused = false })
+	w.control.cut(gateway.Cut{Look: true})
+	eventually(t, "the end passes", func() bool { return there(ended) })
+	if err := signalled.Signal(ssh.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a signal passes", func() bool { return strings.Contains(out.String(), "got-usr1") })
+	if n := strings.Count(out.String(), "got-usr1"); n != 1 {
+		t.Errorf("%d signals passed", n)
+	}
+}
+
 // TestWithoutRecorder opens nothing that cannot be recorded.
 func TestWithoutRecorder(t *testing.T) {
 	w := newWorld(t, nil)
@@ -384,11 +428,11 @@ func TestWithoutRecorder(t *testing.T) {
 	}
 }
 
-// TestWarningInTheTerminal comes into shells, and into nothing else.
+// TestWarningInTheTerminal comes into terminals, and into nothing else.
 func TestWarningInTheTerminal(t *testing.T) {
 	w := newWorld(t, func(w *world, _ *Config) { w.control.end = time.Now().Add(61 * time.Second) })
 	c := w.client(t)
-	var shell, command safeBuffer
+	var shell, command, asCommand safeBuffer
 	s := session(t, c, &shell, &shell)
 	if err := errors.Join(s.RequestPty("xterm", 24, 80, nil), s.Shell()); err != nil {
 		t.Fatal(err)
@@ -396,6 +440,11 @@ func TestWarningInTheTerminal(t *testing.T) {
 	if err := session(t, c, &command, &command).Start("echo on; cat"); err != nil {
 		t.Fatal(err)
 	}
+	s = session(t, c, &asCommand, &asCommand)
+	if err := errors.Join(s.RequestPty("xterm", 24, 80, nil), s.Start("sh")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the warning in a shell that was started as a command", func() bool { return strings.Contains(asCommand.String(), "this session ends in 1 minute") })
 	eventually(t, "the warning", func() bool { return strings.Contains(shell.String(), "this session ends in 1 minute") })
 	if got := command.String(); got != "on\n" {
 		t.Errorf("the command's output is %q", got)
@@ -464,5 +513,24 @@ func TestNothingStays(t *testing.T) {
 	}
 	eventually(t, "everything is back", func() bool {
 		return w.gw.Count() == 0 && runtime.NumGoroutine() <= goroutines+3 && descriptors() <= files+3
+	})
+}
+
+// TestTypedIntoACommand: a shell that is started as a command, in a terminal, sets off alarms as
+// any shell does.
+func TestTypedIntoACommand(t *testing.T) {
+	w := newWorld(t, func(w *world, _ *Config) {
+		w.permit.Rules = gateway.Rules{Exec: true, Pty: true, Commands: []gateway.CommandRule{{Effect: gateway.Alarms, Pattern: "echo danger*"}}}
+	})
+	s := session(t, w.client(t), nil, nil)
+	in, _ := s.StdinPipe()
+	if err := errors.Join(s.RequestPty("xterm", 24, 80, nil), s.Start("sh")); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(in, "echo danger 1\r")
+	eventually(t, "the alarm is told", func() bool {
+		w.control.mu.Lock()
+		defer w.control.mu.Unlock()
+		return len(w.alarms) == 1 && w.alarms[0].Text == "echo danger 1"
 	})
 }

@@ -163,6 +163,14 @@ func (p *program) take(r *ssh.Request) {
 		return
 	}
 	track, _ := p.begun()
+	switch r.Type { // what would reach the target, as bytes do, and is not held as they are
+	case "signal", "break", "auth-agent-req@openssh.com", "x11-req":
+		if p.session.Paused() {
+			p.note(Refused{What: "request " + r.Type, Why: "the session is paused"})
+			answer(r, false, nil)
+			return
+		}
+	}
 	switch r.Type {
 	case "pty-req":
 		answer(r, track == nil && p.wantTerminal(r.Payload), nil)
@@ -331,18 +339,18 @@ func (p *program) flow(track Track, kind string) {
 	})
 	p.work.Go(func() {
 		if p.carry(track, In, p.person, p.target, p.watchTyped(track, kind)) == nil {
-			_ = p.target.CloseWrite()
+			p.closeWrite(p.target)
 		}
 	})
-	if kind == "shell" && p.terminal != nil {
+	if p.terminal != nil {
 		p.work.Go(func() { p.warn(track) })
 	}
 }
 
-// watchTyped sets off alarms by what is typed into a shell; nil where there is nothing
-// to look for.
+// watchTyped sets off alarms by what is typed into a shell, and into whatever else has a
+// terminal: ssh -t HOST bash is a shell, too. nil where there is nothing to look for.
 func (p *program) watchTyped(track Track, kind string) func([]byte) {
-	if kind != "shell" || len(p.rules.Commands) == 0 {
+	if kind != "shell" && p.terminal == nil || len(p.rules.Commands) == 0 {
 		return nil
 	}
 	t := &typed{}
@@ -511,7 +519,7 @@ func (p *program) tell(over *gateway.Ended) {
 	defer done()
 	text := farewell(over, p.session)
 	p.mu.Lock()
-	screenful := p.kind == "shell" && p.shown
+	screenful := p.shown && p.kind != "sftp"
 	p.mu.Unlock()
 	if screenful {
 		_ = p.out.say(ctx, func(s screen) string { return s.last(text) })

@@ -128,6 +128,13 @@ func (c *conn) carryAhead(t Track, s Stream, from io.Reader, to io.Writer, see f
 	return nil
 }
 
+// closeWrite says that no more bytes come, when those before would pass, too.
+func (c *conn) closeWrite(to interface{ CloseWrite() error }) {
+	if c.session.Pass() == nil {
+		_ = to.CloseWrite()
+	}
+}
+
 // record gives p to the recorder, unless the session is over.
 func (c *conn) record(t Track, s Stream, p []byte) (Mark, error) {
 	if over := c.session.Over(); over != nil {

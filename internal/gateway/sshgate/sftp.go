@@ -321,7 +321,7 @@ func (f *files) requests() {
 	case errors.Is(err, errProtocol):
 		f.session.End(gateway.Refused, err.Error())
 	case errors.Is(err, io.EOF):
-		_ = f.target.CloseWrite()
+		f.closeWrite(f.target)
 	}
 }
 
