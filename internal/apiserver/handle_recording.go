@@ -211,7 +211,7 @@ func (s *Server) verifyRecording(ctx context.Context, c call, in *OneSession) (*
 		return nil, err
 	}
 	defer v.Done()
-	out := api.RecordingVerdict{Recording: toRecording(v.Recording), Live: v.Recording.State == access.RecordingRunning, Seals: []api.RecordingSeal{}}
+	out := api.RecordingVerdict{Recording: toRecording(v.Recording()), Live: v.Recording().State == access.RecordingRunning, Seals: []api.RecordingSeal{}}
 	d, f, err := v.Reader(ctx)
 	if damage := (*recording.Damage)(nil); errors.As(err, &damage) {
 		out.Damage = damage.Error()
@@ -252,16 +252,17 @@ func (s *Server) exportRecording(ctx context.Context, c call, in *exportRecordin
 	if err != nil {
 		return nil, err
 	}
-	var from io.Reader
+	var raw io.Reader
+	var trust recording.Trust
 	var d *recording.Reader
 	var f io.Closer
 	if in.Form == "raw" {
-		rc, _, err := v.Raw(ctx)
-		if err != nil {
+		var rc io.ReadCloser
+		if rc, trust, err = v.Raw(ctx); err != nil {
 			v.Done()
 			return nil, err
 		}
-		from, f = rc, rc
+		raw, f = rc, rc
 	} else if d, f, err = v.Reader(ctx); err != nil {
 		v.Done()
 		return nil, err
@@ -273,7 +274,7 @@ func (s *Server) exportRecording(ctx context.Context, c call, in *exportRecordin
 		var err error
 		switch in.Form {
 		case "raw":
-			_, err = io.Copy(out, from)
+			d, err = s.exportRaw(out, raw, trust)
 		case "text":
 			err = recording.Text(out, d, in.Channel)
 		case "lines":
@@ -289,6 +290,45 @@ func (s *Server) exportRecording(ctx context.Context, c call, in *exportRecordin
 			panic(http.ErrAbortHandler) // the client must not take it for whole
 		}
 	}}, nil
+}
+
+// exportRaw sends a recording as it is kept, and reads it on its way: to know how much of it was
+// given away. What cannot be read of it is sent all the same.
+func (s *Server) exportRaw(out io.Writer, raw io.Reader, trust recording.Trust) (*recording.Reader, error) {
+	through := &tee{from: raw, to: out}
+	d, err := recording.NewReader(through, trust, s.archive.Openers...)
+	if err == nil {
+		_, err = d.Verify()
+	}
+	if err != nil {
+		s.log.Debug("a recording is exported that cannot be read to its end", "error", err)
+	}
+	_, err = io.Copy(io.Discard, through)
+	return d, err
+}
+
+// tee is io.TeeReader, and stays broken: what was not written is not passed over.
+type tee struct {
+	from   io.Reader
+	to     io.Writer
+	broken error
+}
+
+func (t *tee) Read(b []byte) (int, error) {
+	if t.broken != nil {
+		return 0, t.broken
+	}
+	n, err := t.from.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.broken = err
+	}
+	if n > 0 {
+		if _, failed := t.to.Write(b[:n]); failed != nil {
+			t.broken = failed
+			return 0, failed
+		}
+	}
+	return n, err
 }
 
 type playRecordingIn struct {
@@ -342,10 +382,14 @@ type playing struct {
 // from its beginning each time there is more: a reader believes only what it has followed
 // from the head on. It says why it ended.
 func (s *Server) play(ctx context.Context, c call, v *archive.View, out *stream, p playing) (string, error) {
-	session := v.Recording.Session
-	first := true
-	for {
-		bell := s.archive.Bell(session)
+	session := v.Recording().Session
+	bell, silence := s.archive.Bell(session)
+	defer func() { silence() }() // the last of them
+	for first := true; ; first = false {
+		if !first {
+			silence()
+			bell, silence = s.archive.Bell(session)
+		}
 		r, err := s.archive.Get(ctx, session)
 		if err != nil {
 			return "", err
@@ -387,7 +431,7 @@ func (s *Server) play(ctx context.Context, c call, v *archive.View, out *stream,
 		if err := out.line(); err != nil {
 			return "", err
 		}
-		first, p.from = false, last
+		p.from = last
 		if !p.follow || !running {
 			if reason := d.Report().Reason; reason != "" {
 				return "the session ended: " + reason, nil

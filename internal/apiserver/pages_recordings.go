@@ -63,7 +63,11 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (view
 	if m.Taped, err = d.taped(ctx, by, x); err != nil || !m.MayWatch || d.archive == nil || m.ClosedAt.IsZero() {
 		return m, err
 	}
-	view, err := d.archive.View(ctx, by.asked(nil).Actor, hex.EncodeToString(c.Login.Token[:8]), string(x.ID), "replay")
+	what := "replay"
+	if text != "" {
+		what = "search"
+	}
+	view, err := d.archive.View(ctx, by.asked(nil).Actor, hex.EncodeToString(c.Login.Token[:8]), string(x.ID), what)
 	if access.KindOf(err) == access.NotFound && err != nil {
 		return m, nil
 	} else if err != nil {
@@ -94,6 +98,7 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (view
 		}
 	}
 	m.Length = r.Report().Length.Milliseconds()
+	view.Saw(0, r.Report().Length)
 	again, g, err := view.Reader(ctx)
 	if err != nil {
 		return m, nil // it said why already
@@ -167,7 +172,8 @@ func (d doors) Grown(ctx context.Context, v web.Visitor, id string) (over bool, 
 	if err != nil {
 		return false, err
 	}
-	bell := a.Bell(string(x.ID))
+	bell, silence := a.Bell(string(x.ID))
+	defer silence()
 	if !x.ClosedAt.IsZero() {
 		return true, nil
 	}

@@ -231,7 +231,17 @@ func TestRecordingsComeAndAreSeen(t *testing.T) {
 			t.Errorf("the log does not say that somebody opened it to %s: %v", want, whats)
 		}
 	}
+	// Each form of an export by itself, and the console's page: the log says how much was seen.
 	x.server.archive.CloseViews(ctx)
+	before := len(x.events(access.RecordingClosed))
+	check(t, x.rosa.ExportRecording(ctx, x.session, "raw", io.Discard))
+	x.server.archive.CloseViews(ctx)
+	if all := x.events(access.RecordingClosed); len(all) != before+1 || all[before].Facts["what"] != "export" || all[before].Facts["to"] == "0s" {
+		t.Errorf("of an export as it is kept the log says: %v", all[before:])
+	}
+	for _, ev := range x.events(access.RecordingOpened)[len(whats):] {
+		whats = append(whats, ev.Facts["what"])
+	}
 	for _, ev := range x.events(access.RecordingClosed) {
 		if ev.Facts["what"] == "watch" && ev.Facts["to"] == "0s" {
 			t.Errorf("what was seen is not in the log: %v", ev.Facts)

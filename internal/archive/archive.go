@@ -50,7 +50,13 @@ type Archive struct {
 	mu    sync.Mutex // guards all below; no call is made under it
 	known map[string]access.Recording
 	views map[viewKey]*View
-	bells map[string]chan struct{} // closed when more of a recording has come
+	bells map[string]*bell
+}
+
+// bell is for those who wait for more of one recording.
+type bell struct {
+	rung    chan struct{} // closed when more has come
+	waiting int           // it is forgotten with the last
 }
 
 // New makes an archive.
@@ -58,7 +64,7 @@ func New(c Config) (*Archive, error) {
 	if c.Store == nil || c.Inbox == nil || c.Kept == nil || len(c.Openers) == 0 || c.Log == nil {
 		return nil, access.Fail(access.Internal, "archive-incomplete", "an archive of recordings lacks something it needs")
 	}
-	return &Archive{Config: c, settling: make(chan string, 1024), known: map[string]access.Recording{}, views: map[viewKey]*View{}, bells: map[string]chan struct{}{}}, nil
+	return &Archive{Config: c, settling: make(chan string, 1024), known: map[string]access.Recording{}, views: map[viewKey]*View{}, bells: map[string]*bell{}}, nil
 }
 
 // Writer is a gateway, and the key by which it seals.
@@ -412,22 +418,29 @@ func (a *Archive) ring(session string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b := a.bells[session]; b != nil {
-		close(b)
+		close(b.rung)
 		delete(a.bells, session)
 	}
 }
 
 // Bell is closed when more of a recording has come here. Where it comes to another replica it may
-// stay silent.
-func (a *Archive) Bell(session string) <-chan struct{} {
+// stay silent. Who waits no more calls done.
+func (a *Archive) Bell(session string) (rung <-chan struct{}, done func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.bells[session]
 	if b == nil {
-		b = make(chan struct{})
+		b = &bell{rung: make(chan struct{})}
 		a.bells[session] = b
 	}
-	return b
+	b.waiting++
+	return b.rung, sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if b.waiting--; b.waiting == 0 && a.bells[session] == b {
+			delete(a.bells, session)
+		}
+	})
 }
 
 // Recipient is the public half of the recordings key in force, to which gateways seal.

@@ -22,14 +22,14 @@ type viewKey struct{ session, login, what string }
 // View is that somebody reads a recording. It is in the log before there is one, and
 // what they saw is when it ends. Calls that follow each other are one view.
 type View struct {
-	Recording access.Recording
-
 	a     *Archive
 	key   viewKey
+	alone bool // it is not among those that calls go on with, and closes with its only one
 	by    access.Actor
 	since time.Time
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
+	of       access.Recording
 	from, to time.Duration // what of it was seen
 	saw      bool
 	used     time.Time
@@ -52,7 +52,7 @@ func (a *Archive) View(ctx context.Context, by access.Actor, login, session, wha
 			return nil, err
 		}
 		v.mu.Lock()
-		v.Recording = r
+		v.of = r
 		v.mu.Unlock()
 		return v, nil
 	}
@@ -74,15 +74,13 @@ func (a *Archive) View(ctx context.Context, by access.Actor, login, session, wha
 	if r.Version == 0 {
 		return nil, access.Fail(access.NotFound, "no-recording", "there is no recording of that session")
 	}
-	v = &View{Recording: r, a: a, key: key, by: by, since: opened, used: time.Now(), open: 1}
+	v = &View{of: r, a: a, key: key, by: by, since: opened, used: time.Now(), open: 1}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.views[key] == nil {
 		a.views[key] = v
-	}
-	own := a.views[key] == v
-	a.mu.Unlock()
-	if !own { // two calls at once: each is in the log, and this one closes for itself
-		v.key = viewKey{}
+	} else { // two calls at once: each is in the log, and this one closes for itself
+		v.alone = true
 	}
 	return v, nil
 }
@@ -114,32 +112,28 @@ func (v *View) Done() {
 	v.mu.Lock()
 	v.open--
 	v.used = time.Now()
-	alone := v.key == viewKey{} && v.open == 0
+	over := v.alone && v.open == 0 && !v.closed
+	v.closed = v.closed || over
 	v.mu.Unlock()
-	if alone {
-		v.close(context.Background())
+	if over {
+		v.tell(context.Background())
 	}
 }
 
-// close puts into the log what was seen.
-func (v *View) close(ctx context.Context) {
+// tell puts into the log what was seen. Who closed the view calls it, once.
+func (v *View) tell(ctx context.Context) {
 	v.mu.Lock()
-	if v.closed {
-		v.mu.Unlock()
-		return
-	}
-	v.closed = true
-	from, to, used, what := v.from, v.to, v.used, v.key.what
+	session, from, to, used := v.of.Session, v.from, v.to, v.used
 	v.mu.Unlock()
 	within, done := context.WithTimeout(ctx, 10*time.Second)
 	defer done()
-	_, err := v.a.change(within, v.Recording.Session, func(was access.Recording, now time.Time) (access.Recording, access.Event, bool) {
-		next, ev := was.Close(v.by, what, from, to, v.since, now)
+	_, err := v.a.change(within, session, func(was access.Recording, now time.Time) (access.Recording, access.Event, bool) {
+		next, ev := was.Close(v.by, v.key.what, from, to, v.since, now)
 		ev.Facts["seen_until"] = used.UTC().Format(access.Stamp)
 		return next, ev, was.Version > 0
 	})
 	if err != nil {
-		v.a.Log.Warn("that somebody stopped to read a recording is not in the log", "session", v.Recording.Session, "error", err)
+		v.a.Log.Warn("that somebody stopped to read a recording is not in the log", "session", session, "error", err)
 	}
 }
 
@@ -151,6 +145,7 @@ func (a *Archive) closeViews(ctx context.Context, all bool) {
 	for key, v := range a.views {
 		v.mu.Lock()
 		if all || v.open == 0 && now.Sub(v.used) > idleView {
+			v.closed = true // in the same hold: nobody enters it who found it before
 			over = append(over, v)
 			delete(a.views, key)
 		}
@@ -158,14 +153,14 @@ func (a *Archive) closeViews(ctx context.Context, all bool) {
 	}
 	a.mu.Unlock()
 	for _, v := range over {
-		v.close(ctx)
+		v.tell(ctx)
 	}
 }
 
 // Reader opens the recording to be read from its beginning. It is decrypted here and
 // nowhere else.
 func (v *View) Reader(ctx context.Context) (*recording.Reader, io.Closer, error) {
-	f, trust, err := v.a.file(ctx, v.recording())
+	f, trust, err := v.a.file(ctx, v.Recording())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -178,13 +173,14 @@ func (v *View) Reader(ctx context.Context) (*recording.Reader, io.Closer, error)
 
 // Raw opens the recording as it is kept: encrypted, and to be verified by anybody.
 func (v *View) Raw(ctx context.Context) (io.ReadCloser, recording.Trust, error) {
-	return v.a.file(ctx, v.recording())
+	return v.a.file(ctx, v.Recording())
 }
 
-func (v *View) recording() access.Recording {
+// Recording is what is known of it, as of the last call that began.
+func (v *View) Recording() access.Recording {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.Recording
+	return v.of
 }
 
 // damaged is the error of a recording that is not as it was written, for people.

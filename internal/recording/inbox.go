@@ -89,8 +89,11 @@ func (x *Inbox) Take(name string, trust Trust, from uint64, b []byte) (Progress,
 	p := x.place(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f, err := x.lock(name)
-	if err != nil {
+	f, err := x.lock(name, from == 0)
+	if errors.Is(err, os.ErrNotExist) {
+		p.seen, p.head = Progress{}, head{}
+		return p.seen, &Gap{p.seen}
+	} else if err != nil {
 		return Progress{}, fmt.Errorf("take frames of %s: %w", name, err)
 	}
 	defer func() { _ = f.Close() }() // nothing is promised of it
@@ -99,6 +102,9 @@ func (x *Inbox) Take(name string, trust Trust, from uint64, b []byte) (Progress,
 	}
 	fresh, next, h, err := p.follow(name, trust, from, b)
 	if err != nil {
+		if p.seen.Bytes == 0 { // whoever waits for it sees that it is gone
+			_ = os.Remove(x.path(name)) // empty, it says as much as none
+		}
 		return p.seen, err
 	}
 	if len(fresh) == 0 {
@@ -115,10 +121,14 @@ func (x *Inbox) Take(name string, trust Trust, from uint64, b []byte) (Progress,
 	return p.seen, nil
 }
 
-// lock opens the file for one process at a time.
-func (x *Inbox) lock(name string) (*os.File, error) {
+// lock opens the file for one process at a time, and makes it only where it is to begin.
+func (x *Inbox) lock(name string, begin bool) (*os.File, error) {
+	flags := os.O_RDWR
+	if begin {
+		flags |= os.O_CREATE
+	}
 	for {
-		f, err := os.OpenFile(x.path(name), os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := os.OpenFile(x.path(name), flags, 0o600)
 		if err != nil {
 			return nil, err
 		}

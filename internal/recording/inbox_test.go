@@ -69,6 +69,12 @@ func TestInbox(t *testing.T) {
 	if _, err := take(1, b[at[0]:at[1]]); !errors.As(err, new(*Gap)) {
 		t.Errorf("frames without a head: %v", err)
 	}
+	if _, err := take(0, b[:at[0]-1]); !errors.As(err, new(*Damage)) {
+		t.Errorf("half a head: %v", err)
+	}
+	if names, err := x.Names(); err != nil || len(names) > 0 {
+		t.Errorf("what was refused is here: %q, %v", names, err)
+	}
 	if got, err := take(0, b[:at[2]]); err != nil || got.Frames != 2 || got.Bytes != int64(at[2]) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
