@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/hpke"
 	"encoding/hex"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -231,13 +232,36 @@ func TestRecordingsComeAndAreSeen(t *testing.T) {
 			t.Errorf("the log does not say that somebody opened it to %s: %v", want, whats)
 		}
 	}
-	// Each form of an export by itself, and the console's page: the log says how much was seen.
+	// An export as it is kept, and the console's page: the log says for what, and how much was seen.
 	x.server.archive.CloseViews(ctx)
 	before := len(x.events(access.RecordingClosed))
-	check(t, x.rosa.ExportRecording(ctx, x.session, "raw", io.Discard))
-	x.server.archive.CloseViews(ctx)
-	if all := x.events(access.RecordingClosed); len(all) != before+1 || all[before].Facts["what"] != "export" || all[before].Facts["to"] == "0s" {
-		t.Errorf("of an export as it is kept the log says: %v", all[before:])
+	check(t, x.store.Update(ctx, func(tx *store.Tx) error { // the page shows no recording of a session that is open
+		s, err := tx.Session(access.SessionID(x.session))
+		if err != nil {
+			return err
+		}
+		s, ev, err := s.Close("client-gone", "", tx.Now(), 0, tx.Now())
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.SaveSessions(s), tx.Append(ev))
+	}))
+	rosa := x.guest("rosa")
+	for _, look := range []struct {
+		what string
+		at   func()
+	}{
+		{"export", func() { check(t, x.rosa.ExportRecording(ctx, x.session, "raw", io.Discard)) }},
+		{"replay", func() { rosa.get("/sessions/"+x.session).want(t, http.StatusOK) }},
+		{"search", func() { rosa.get("/sessions/"+x.session+"?q=secret").want(t, http.StatusOK) }},
+	} {
+		look.at()
+		x.server.archive.CloseViews(ctx)
+		all := x.events(access.RecordingClosed)
+		if len(all) != before+1 || all[before].Facts["what"] != look.what || all[before].Facts["to"] == "0s" {
+			t.Fatalf("of %s the log says: %v", look.what, all[before:])
+		}
+		before++
 	}
 	for _, ev := range x.events(access.RecordingOpened)[len(whats):] {
 		whats = append(whats, ev.Facts["what"])
