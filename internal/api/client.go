@@ -62,7 +62,7 @@ type call struct {
 	in, out  any
 	form     url.Values    // instead of in
 	wait     time.Duration // how long the server may hold the answer
-	patience time.Duration // 0: the client's
+	patience time.Duration // 0: the client's; less than 0: one attempt
 	noToken  bool
 	stream   bool // the answer is not read but handed on
 }
@@ -248,7 +248,7 @@ func (c *Client) address(k call) (*url.URL, error) {
 
 func (c *Client) patience(k call) time.Duration {
 	switch {
-	case c.Patience < 0:
+	case c.Patience < 0, k.patience < 0:
 		return 0
 	case k.patience > 0:
 		return k.patience

@@ -78,9 +78,16 @@ type SignedKey struct {
 
 // SessionReport is what a gateway tells of its sessions.
 type SessionReport struct {
-	Live   []string       `json:"live" nullable:"false" maxItems:"10000" doc:"Ids of those it has open"`
-	Ended  []SessionEnded `json:"ended" nullable:"false" maxItems:"10000"`
-	Alarms []SessionAlarm `json:"alarms" nullable:"false" maxItems:"10000"`
+	Live    []string         `json:"live" nullable:"false" maxItems:"10000" doc:"Ids of those it has open"`
+	Ended   []SessionEnded   `json:"ended" nullable:"false" maxItems:"10000"`
+	Alarms  []SessionAlarm   `json:"alarms" nullable:"false" maxItems:"10000"`
+	LeftOut []SessionLeftOut `json:"left_out,omitempty" maxItems:"1000" doc:"Alarms that are not among those, because there were too many"`
+}
+
+// SessionLeftOut says how many more alarms a session had than are told one by one.
+type SessionLeftOut struct {
+	Session string `json:"session" maxLength:"64"`
+	Alarms  int64  `json:"alarms" minimum:"1" maximum:"1000000000"`
 }
 
 // SessionEnded says that no byte of a session passes any more.

@@ -250,3 +250,23 @@ func TestClockSkewIsCorrected(t *testing.T) {
 		t.Errorf("a server that is never content: %v after %d attempts, want 2", err, n)
 	}
 }
+
+// What a gateway calls within a lease is made once, however patient its client is.
+func TestGatewayCallsAreMadeOnce(t *testing.T) {
+	for name, call := range map[string]func(*api.Client) error{
+		"open":  func(c *api.Client) error { _, err := c.OpenSession(background, api.SessionKnock{}); return err },
+		"renew": func(c *api.Client) error { _, err := c.RenewSessions(background, api.SessionReport{}); return err },
+		"cuts":  func(c *api.Client) error { return c.FollowCuts(background, func() {}, func(api.SessionCut) {}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				c := trip(func(*http.Request) (*http.Response, error) { n++; return nil, errRefused }).client(t)
+				c.Patience = time.Minute
+				if err := call(c); err == nil || n != 1 {
+					t.Errorf("%d attempts, %v", n, err)
+				}
+			})
+		})
+	}
+}

@@ -36,11 +36,11 @@ func (s *Server) gate(hc huma.Context, next func(huma.Context)) {
 		return
 	}
 	if rt.held && held(r) {
-		if !s.own.enter(string(c.Principal.ID)) {
+		if !s.own.enter(c.waiter()) {
 			s.turnAway(w, f.trace, access.Fail(access.TooMany, "too-many-waits", "you wait for too much at once").Try("let some of it end first"))
 			return
 		}
-		defer s.own.leave(string(c.Principal.ID))
+		defer s.own.leave(c.waiter())
 	}
 	// Every call has an end from here on; streams move theirs as they write.
 	control := http.NewResponseController(w)
@@ -73,7 +73,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, 
 		}
 	}
 	if rt.who == host || rt.who == gateway {
-		if err := s.strangers.take(from.String()); err != nil {
+		of := s.strangers
+		if rt.lease {
+			of = s.renewers
+		}
+		if err := of.take(from.String()); err != nil {
 			return c, err
 		}
 	}
@@ -121,7 +125,7 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, rt route, c *call
 		return proved, s.ofHost(r.Context(), w, c, proved)
 	}
 	if rt.who == gateway {
-		return proved, s.ofGateway(r.Context(), w, c, proved)
+		return proved, s.ofGateway(r.Context(), w, rt, c, proved)
 	}
 	if c.Caller, err = s.authenticate(r.Context(), rt, token, c.source.Device, c.source.IP); err != nil {
 		return proved, err

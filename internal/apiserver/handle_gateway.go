@@ -39,7 +39,7 @@ func (s *Server) addGatewayRoutes() {
 
 // ofGateway finds out which gateway a call is by. Unlike an agent's, its calls may lead to
 // access: a proof that may have been used before is refused.
-func (s *Server) ofGateway(ctx context.Context, w http.ResponseWriter, c *call, p api.Proof) (err error) {
+func (s *Server) ofGateway(ctx context.Context, w http.ResponseWriter, rt route, c *call, p api.Proof) (err error) {
 	if s.hosts.Register == nil {
 		return noGateways()
 	}
@@ -50,6 +50,9 @@ func (s *Server) ofGateway(ctx context.Context, w http.ResponseWriter, c *call, 
 		return err
 	}
 	c.gateway, _ = c.host.Gateway()
+	if rt.lease {
+		return s.renewals.take(p.Thumbprint)
+	}
 	return s.agents.take(p.Thumbprint)
 }
 

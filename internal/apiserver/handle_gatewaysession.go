@@ -27,9 +27,9 @@ func (s *Server) addGatewaySessionRoutes() {
 		summary: "Whether somebody who knocks may have a session now", detail: "It is decided anew at each call, and the session is written down before the answer."}, s.openGatewaySession)
 	register(s, route{name: "sign-session", method: post, path: "/v1/gateway/sign", who: gateway, body: 64 << 10, tag: "Gateways",
 		summary: "A certificate for a session's leg to its target", detail: "For one key of each session that this gateway has open. It is in the log first, and ends with the grant."}, s.signGatewaySession)
-	register(s, route{name: "renew-sessions", method: post, path: "/v1/gateway/renew", who: gateway, urgent: true, body: maxReport, tag: "Gateways",
+	register(s, route{name: "renew-sessions", method: post, path: "/v1/gateway/renew", who: gateway, urgent: true, lease: true, body: maxReport, tag: "Gateways",
 		summary: "Tell which sessions are open and which have ended, and hear which go on", detail: "A session that the answer leaves out is to end."}, s.renewGatewaySessions)
-	register(s, route{name: "follow-cuts", method: get, path: "/v1/gateway/cuts", who: gateway, urgent: true, held: true, tag: "Gateways",
+	register(s, route{name: "follow-cuts", method: get, path: "/v1/gateway/cuts", who: gateway, urgent: true, lease: true, held: true, tag: "Gateways",
 		summary: "Sessions of this gateway that are to end, as it becomes known, as JSON lines", detail: "An empty line says that all is quiet."}, s.followCuts)
 	register(s, route{name: "certify-gateway", method: post, path: "/v1/gateway/host-certificate", who: gateway, body: 64 << 10, tag: "Gateways",
 		summary: "A certificate for the gateway's own host key", detail: "For the host of its address, so that nobody has to compare fingerprints."}, s.certifyGateway)
@@ -192,6 +192,9 @@ func (s *Server) renewGatewaySessions(ctx context.Context, c call, in *struct{ B
 	}
 	for _, a := range in.Body.Alarms {
 		r.Alarms = append(r.Alarms, broker.SessionAlarm{ID: access.SessionID(a.Session), Pattern: a.Pattern, Text: a.Text, At: a.At.Time})
+	}
+	for _, x := range in.Body.LeftOut {
+		r.LeftOut = append(r.LeftOut, broker.SessionLeftOut{ID: access.SessionID(x.Session), Alarms: x.Alarms})
 	}
 	renewed, err := s.broker.RenewSessions(ctx, r)
 	if err != nil {

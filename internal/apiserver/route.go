@@ -63,6 +63,9 @@ type route struct {
 	// browser routes are steps of signing in with one: their codes are not for people
 	// to carry, and whole offices share an address.
 	browser bool
+	// lease routes keep the sessions of a gateway alive: they have a measure of their own,
+	// which nothing else that it calls uses up.
+	lease bool
 	// held routes may keep the answer back, or never end: not counted as work.
 	held bool
 }
@@ -89,6 +92,14 @@ func (c call) asked(sealKey []byte) broker.Caller {
 		sealKey = c.Login.SealKey
 	}
 	return broker.Caller{Principal: c.Principal, Actor: c.Actor, Source: c.source, SealKey: sealKey, Glass: c.Login.Glass}
+}
+
+// waiter is whose waits a call counts among: agents and gateways are no principals.
+func (c call) waiter() string {
+	if c.Principal.ID == "" {
+		return "device " + string(c.source.Device)
+	}
+	return string(c.Principal.ID)
 }
 
 type callKey struct{}

@@ -84,9 +84,11 @@ type Server struct {
 	archive    *archive.Archive // or nil
 	strangers  *rates           // of agents of hosts, by address: many may share one
 	agents     *rates           // of agents of hosts, by agent
+	renewers   *rates           // of routes that are lease, by address
+	renewals   *rates           // of routes that are lease, by gateway
 	work       room
 	waits      room
-	own        shares // of waits, by principal
+	own        shares // of waits, by principal, or by device where there is none
 
 	checked logCheck
 	ssh     Authorities
@@ -120,7 +122,8 @@ func New(c Config) (*Server, error) {
 		looks:     newRates(l.ReadsPerSecond, l.Burst, time.Now),
 		certs:     newRates(l.WritesPerSecond/4, l.Burst, time.Now),
 		ssh:       c.SSH,
-		strangers: newRates(500, 5000, time.Now), agents: newRates(100, 1000, time.Now), hosts: c.Hosts, archive: c.Archive,
+		strangers: newRates(500, 5000, time.Now), agents: newRates(100, 1000, time.Now),
+		renewers: newRates(500, 5000, time.Now), renewals: newRates(100, 1000, time.Now), hosts: c.Hosts, archive: c.Archive,
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }

@@ -3,8 +3,10 @@ package broker
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +24,8 @@ const (
 	// as a gateway goes on without being answered.
 	lostAfter = time.Minute
 	lostBatch = 100
-	// alarmsAtOnce bounds what one report writes into the log; the recording has all.
+	// alarmsAtOnce bounds what one report writes into the log one by one. Of the others it
+	// says how many they were; the recording has all.
 	alarmsAtOnce = 100
 	// cutsGather lets many ends make one look, and cutsBackstop finds what nobody told of.
 	cutsGather   = 20 * time.Millisecond
@@ -250,6 +253,13 @@ type SessionReport struct {
 	Live    []access.SessionID
 	Ended   []SessionEnding
 	Alarms  []SessionAlarm
+	LeftOut []SessionLeftOut
+}
+
+// SessionLeftOut says how many more alarms a session had than are told one by one.
+type SessionLeftOut struct {
+	ID     access.SessionID
+	Alarms int64
 }
 
 // SessionEnding says that no byte of a session passes any more.
@@ -379,6 +389,22 @@ func told(tx Tx, fx *effects, known map[access.SessionID]*access.LiveSession, r 
 		}
 		note(a.ID)
 	}
+	for _, x := range leftOut(r) {
+		l := known[x.ID]
+		if l == nil {
+			continue
+		}
+		var ev access.Event
+		n := strconv.FormatInt(x.Alarms, 10)
+		l.Session, ev = l.Alarm("", n+" more alarms are not told one by one; the recording has all", tx.Now(), tx.Now())
+		l.Session.Alarms += x.Alarms - 1 // itself is none
+		ev.Facts["left_out"] = n
+		fx.event(ev)
+		if err := save(l.Session); err != nil {
+			return err
+		}
+		note(x.ID)
+	}
 	named := map[access.SessionID]bool{}
 	for _, id := range r.Live {
 		named[id] = true
@@ -412,6 +438,23 @@ func told(tx Tx, fx *effects, known map[access.SessionID]*access.LiveSession, r 
 		fx.changed = append(fx.changed, known[id].Request)
 	}
 	return nil
+}
+
+// leftOut is how many alarms of each session are not told one by one: those that its
+// gateway had left out, and those that are too many here.
+func leftOut(r SessionReport) []SessionLeftOut {
+	many := map[access.SessionID]int64{}
+	for _, x := range r.LeftOut {
+		many[x.ID] += x.Alarms
+	}
+	for _, a := range r.Alarms[min(len(r.Alarms), alarmsAtOnce):] {
+		many[a.ID]++
+	}
+	var out []SessionLeftOut
+	for _, id := range slices.Sorted(maps.Keys(many)) {
+		out = append(out, SessionLeftOut{ID: id, Alarms: many[id]})
+	}
+	return out
 }
 
 func sorted(known map[access.SessionID]*access.LiveSession) []*access.LiveSession {

@@ -113,9 +113,16 @@ type Renewal struct {
 
 // Report is what a gateway tells with each renewal.
 type Report struct {
-	Live   []SessionID
-	Ended  []Ending
-	Alarms []Alarm
+	Live    []SessionID
+	Ended   []Ending
+	Alarms  []Alarm
+	LeftOut []LeftOut
+}
+
+// LeftOut says how many more alarms a session had than were told one by one.
+type LeftOut struct {
+	Session SessionID
+	Alarms  int
 }
 
 // Ending says that no byte of a session passes any more.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"stint/internal/access"
 )
@@ -21,13 +24,16 @@ const (
 	mostReported = 10_000                 // endings and alarms that wait for the control plane
 )
 
-// Config is what a Gateway is made of. All of it is required, but Capacity.
+// Config is what a Gateway is made of. What has no default is required.
 type Config struct {
 	Authority Authority
 	Clock     Clock
 	Log       *slog.Logger
 	// Capacity is the most sessions that are live at once; 0 is 5,000.
 	Capacity int
+	// Opens is how many sessions one address may ask for in a second, and ten times as
+	// many at once; 0 is 50, which is half of what the control plane answers a gateway.
+	Opens int
 }
 
 // Gateway is the registry of live sessions. It renews their leases, hears of cuts, and
@@ -37,6 +43,7 @@ type Gateway struct {
 	clock     Clock
 	log       *slog.Logger
 	capacity  int
+	sources   sources
 
 	nudge chan struct{} // something changed that may be due earlier
 	renew chan struct{} // do not wait for the next renewal
@@ -49,7 +56,8 @@ type Gateway struct {
 	cuts      []heardCut // of the last minute
 	ended     []Ending
 	alarms    []Alarm
-	empty     chan struct{} // closed when stopping and no session is left
+	leftOut   map[SessionID]int // alarms that are not among them, and were not told of
+	empty     chan struct{}     // closed when stopping and no session is left
 }
 
 type heardCut struct {
@@ -65,10 +73,14 @@ func New(c Config) (*Gateway, error) {
 	if c.Capacity == 0 {
 		c.Capacity = 5000
 	}
+	if c.Opens == 0 {
+		c.Opens = 50
+	}
 	return &Gateway{
 		authority: c.Authority, clock: c.Clock, log: c.Log, capacity: c.Capacity,
-		nudge: make(chan struct{}, 1), renew: make(chan struct{}, 1),
-		sessions: map[SessionID]*Session{}, empty: make(chan struct{}),
+		sources: sources{perSecond: c.Opens, buckets: map[netip.Prefix]*rate.Limiter{}},
+		nudge:   make(chan struct{}, 1), renew: make(chan struct{}, 1),
+		sessions: map[SessionID]*Session{}, leftOut: map[SessionID]int{}, empty: make(chan struct{}),
 	}, nil
 }
 
@@ -93,8 +105,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	loops.Wait()
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), renewAgain)
 	defer done()
-	if err := g.renewOnce(last); err != nil {
-		g.log.Warn("the control plane was not told which sessions ended", "error", err)
+	for more := true; more; {
+		if err := g.renewOnce(last); err != nil {
+			g.log.Warn("the control plane was not told which sessions ended", "error", err)
+			break
+		}
+		g.mu.Lock()
+		more = g.waiting()
+		g.mu.Unlock()
 	}
 	return nil
 }
@@ -120,6 +138,9 @@ func (g *Gateway) Count() int {
 // Open asks for a permit and starts the session that it permits. Whoever calls it calls
 // Session.Closed when the session's connections are closed, whatever happened.
 func (g *Gateway) Open(ctx context.Context, f Facts) (*Session, error) {
+	if err := g.sources.take(f.Source.Addr(), g.clock.Now()); err != nil {
+		return nil, err
+	}
 	if err := g.room(); err != nil {
 		return nil, err
 	}
@@ -323,6 +344,7 @@ func (g *Gateway) renewOnce(ctx context.Context) error {
 	}
 	for _, id := range r.Live {
 		switch a, ok := answers[id]; {
+		case !g.carries(id): // its ending waits to be told
 		case !ok:
 			g.Cut(Cut{Session: id, Reason: Unknown})
 		case a.Cut != nil:
@@ -336,15 +358,10 @@ func (g *Gateway) renewOnce(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gateway) draft() (Report, Instant) {
-	asked := g.clock.Now()
+func (g *Gateway) carries(id SessionID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := Report{Ended: append([]Ending(nil), g.ended...), Alarms: append([]Alarm(nil), g.alarms...)}
-	for id := range g.sessions {
-		r.Live = append(r.Live, id)
-	}
-	return r, asked
+	return g.sessions[id] != nil
 }
 
 func (g *Gateway) renewed(id SessionID, asked Instant, a Renewal) {
@@ -356,26 +373,6 @@ func (g *Gateway) renewed(id SessionID, asked Instant, a Renewal) {
 		s.rearm(before, s.lease.Remaining(asked))
 		s.pause(a.Paused)
 	}
-}
-
-// told forgets what the control plane has taken.
-func (g *Gateway) told(r Report) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.ended = g.ended[min(len(g.ended), len(r.Ended)):]
-	g.alarms = g.alarms[min(len(g.alarms), len(r.Alarms)):]
-}
-
-// report keeps an ending until the control plane has taken it. Where too many wait,
-// the latest are not kept: the control plane then learns from Report.Live that the
-// sessions are not there.
-func (g *Gateway) report(e Ending) {
-	g.mu.Lock()
-	if len(g.ended) < mostReported {
-		g.ended = append(g.ended, e)
-	}
-	g.mu.Unlock()
-	g.poke(g.renew)
 }
 
 func (g *Gateway) poke(c chan struct{}) {

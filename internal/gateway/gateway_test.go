@@ -27,6 +27,7 @@ type control struct {
 	ended   []Ending
 	alarms  []Alarm
 	renews  int
+	reports []Report
 	cut     func(Cut)
 }
 
@@ -59,6 +60,7 @@ func (c *control) Renew(ctx context.Context, r Report) (map[SessionID]Renewal, e
 	}
 	defer c.mu.Unlock()
 	c.renews++
+	c.reports = append(c.reports, r)
 	c.ended, c.alarms = append(c.ended, r.Ended...), append(c.alarms, r.Alarms...)
 	answers := map[SessionID]Renewal{}
 	for _, id := range r.Live {

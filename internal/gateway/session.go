@@ -24,6 +24,7 @@ type Session struct {
 	endedAt  Instant
 	warnings []time.Duration // that are still to come, the longest first
 	watchers []chan Notice
+	alarms   int // that wait to be told
 
 	paused atomic.Pointer[chan struct{}] // nil: it is not; closed when it goes on. Stored under Gateway.mu
 }
@@ -132,18 +133,6 @@ func (s *Session) End(r Reason, text string) {
 	if first {
 		s.cancel(s.ended)
 	}
-}
-
-// Alarm tells the control plane that a rule matched.
-func (s *Session) Alarm(pattern, text string) {
-	const most = 1024 // bytes of the text; the recording has all of it
-	a := Alarm{Session: s.ID, Pattern: pattern, Text: text[:min(most, len(text))], At: s.g.clock.Now().Wall}
-	s.g.mu.Lock()
-	if len(s.g.alarms) < mostReported {
-		s.g.alarms = append(s.g.alarms, a)
-	}
-	s.g.mu.Unlock()
-	s.g.poke(s.g.renew)
 }
 
 // Closed says that the session's connections are closed: no byte passes any more. Until

@@ -59,6 +59,9 @@ func (p Plane) Renew(ctx context.Context, r gateway.Report) (map[gateway.Session
 	for _, a := range r.Alarms {
 		in.Alarms = append(in.Alarms, api.SessionAlarm{Session: string(a.Session), Pattern: clip(a.Pattern), Text: clip(a.Text), At: api.At(a.At)})
 	}
+	for _, x := range r.LeftOut {
+		in.LeftOut = append(in.LeftOut, api.SessionLeftOut{Session: string(x.Session), Alarms: int64(x.Alarms)})
+	}
 	got, err := p.Client.RenewSessions(ctx, in)
 	if err != nil {
 		return nil, told(err)

@@ -24,6 +24,7 @@ type attempt struct {
 	// opened are the sessions that were opened, so that those come to an end which no
 	// connection came of. Nobody is told by it who signed in.
 	opened []*gateway.Session
+	hinted bool // that a key alone opens nothing: clients offer several
 }
 
 // proof is what signing in came to.
@@ -62,6 +63,9 @@ func (a *attempt) offered(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissio
 	p := &ssh.Permissions{}
 	trust := a.Trust()
 	cert, is := key.(*ssh.Certificate)
+	if !is && !trust.PlainKeys {
+		return nil, a.plainKey()
+	}
 	if !is {
 		return p, trust.checkKey(key)
 	}
@@ -73,6 +77,15 @@ func (a *attempt) offered(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissio
 		p.CriticalOptions = map[string]string{sourceAddress: s} // which the library checks
 	}
 	return p, nil
+}
+
+func (a *attempt) plainKey() error {
+	err := access.Fail(access.Denied, "no-certificate", "a key alone opens nothing here").Try("connect with stint ssh, or write a configuration with stint ssh-config")
+	if a.hinted {
+		return err
+	}
+	a.hinted = true
+	return banner(err)
 }
 
 // verified is called for the key that signed. Only now is the control plane asked.

@@ -14,9 +14,11 @@ import (
 	"stint/internal/gateway"
 )
 
-// Trust is what certificates of persons are checked with. Plain keys are told to the
-// control plane as they are, which knows whose they are.
+// Trust is what certificates of persons are checked with.
 type Trust struct {
+	// PlainKeys has the control plane asked about keys without a certificate, too. Anybody
+	// has one: where it always refuses them, they are refused without asking it.
+	PlainKeys bool
 	// UserAuthorities sign certificates of persons. They are keys, never certificates.
 	UserAuthorities []ssh.PublicKey
 	// Revoked says whether a key or certificate is on the list of the revoked. It is

@@ -640,3 +640,40 @@ func TestE8SFTPPackets(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainKeysAreNotAskedAbout: anybody has a key. Where certificates alone open sessions,
+// one without is refused as it is offered: no stranger has the control plane asked.
+func TestPlainKeysAreNotAskedAbout(t *testing.T) {
+	w := newWorld(t, func(_ *world, c *Config) {
+		trust := c.Trust
+		c.Trust = func() Trust { tr := trust(); tr.PlainKeys = false; return tr }
+	})
+	r := dialRaw(t, w.address)
+	if err := r.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	r.service()
+	for range 2 { // the second is told no more than the first
+		if got := r.offer("web1", newKey(t).PublicKey()); got != failure {
+			t.Errorf("a stranger's key: %d", got)
+		}
+	}
+	if got := r.sign("web1", w.mira.PublicKey(), w.mira, r.session); got != failure {
+		t.Errorf("the key of one who is known: %d", got)
+	}
+	if n := len(w.control.asked()); n != 0 {
+		t.Errorf("the control plane was asked %d times", n)
+	}
+	signer, err := ssh.NewCertSigner(certify(t, w.ca, w.mira.PublicKey(), ssh.UserCert, nil), w.mira)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = w.client(t, newKey(t), signer) // after a key that is none, as agents offer them
+	if n := len(w.control.asked()); n != 1 {
+		t.Errorf("the control plane was asked %d times", n)
+	}
+	_, errs, status := w.run(t, w.ssh("ssh", there, "true"))
+	if status == 0 || !strings.Contains(errs, "a key alone opens nothing here") || !strings.Contains(errs, "hint: connect with stint ssh") {
+		t.Errorf("OpenSSH: %d %s", status, errs)
+	}
+}

@@ -504,11 +504,11 @@ func newWorld(t testing.TB, bend func(*world, *Config)) *world {
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	if w.gw, err = gateway.New(gateway.Config{Authority: w.control, Clock: w.clock, Log: log}); err != nil {
+	if w.gw, err = gateway.New(gateway.Config{Authority: w.control, Clock: w.clock, Log: log, Opens: 1_000_000}); err != nil {
 		t.Fatal(err)
 	}
 	c := Config{Gateway: w.gw, Recorder: w.memory, Log: log, HostKeys: []ssh.Signer{w.own}, Trust: func() Trust {
-		return Trust{UserAuthorities: []ssh.PublicKey{w.ca.PublicKey()}, Revoked: func(k ssh.PublicKey) bool {
+		return Trust{PlainKeys: true, UserAuthorities: []ssh.PublicKey{w.ca.PublicKey()}, Revoked: func(k ssh.PublicKey) bool {
 			w.revMu.Lock()
 			defer w.revMu.Unlock()
 			return w.revoked[string(k.Marshal())]

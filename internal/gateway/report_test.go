@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"stint/internal/access"
+)
+
+// TestReportsAreBounded: however much has piled up while the control plane was away, each
+// report is one that it takes, all of it arrives once and soon, and no lease is lost by it.
+func TestReportsAreBounded(t *testing.T) {
+	run(t, time.Hour, func(t *testing.T, w *world) {
+		s, flood := w.open(t), w.open(t)
+		w.set(func() { w.silent, w.reports = true, nil })
+		worst := strings.Repeat("\x01", 2*longestText) // six bytes of JSON for each
+		for range alarmsOfSession + 50 {
+			flood.Alarm(worst, worst)
+		}
+		s.Alarm("*rm*", "rm -rf /")
+		const ends = 2*mostEndings + 300
+		for i := range ends {
+			w.report(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed, Text: worst[:1000]})
+		}
+		flood.End(Killed, "")
+		time.Sleep(5 * time.Second)
+		w.set(func() { w.silent = false })
+		time.Sleep(12 * time.Second)
+		w.set(func() {
+			alarms, left, ended := map[SessionID]int{}, map[SessionID]int{}, map[SessionID]int{}
+			for i, r := range w.reports {
+				text, err := json.Marshal(r)
+				if err != nil || len(text) > 6<<20 || len(r.Alarms) > mostAlarms || len(r.Ended) > mostEndings {
+					t.Errorf("report %d: %d bytes, %d alarms, %d endings, %v", i, len(text), len(r.Alarms), len(r.Ended), err)
+				}
+				named := map[SessionID]bool{}
+				for _, id := range r.Live {
+					named[id] = true
+				}
+				for _, a := range r.Alarms {
+					if alarms[a.Session]++; ended[a.Session] > 0 {
+						t.Error("an alarm after the ending")
+					}
+				}
+				for _, x := range r.LeftOut {
+					if left[x.Session] += x.Alarms; ended[x.Session] > 0 {
+						t.Error("a number after the ending")
+					}
+				}
+				for _, e := range r.Ended {
+					ended[e.Session]++
+					named[e.Session] = true
+				}
+				for i := range ends { // else it is taken for lost
+					if id := SessionID(fmt.Sprintf("ses_old%d", i)); !named[id] && ended[id] == 0 {
+						t.Fatalf("%s is not named", id)
+					}
+				}
+			}
+			if alarms[flood.ID] != alarmsOfSession || alarms[s.ID] != 1 || left[flood.ID] != 50 || left[s.ID] != 0 {
+				t.Errorf("alarms %v, left out %v", alarms, left)
+			}
+			if len(ended) != ends+1 {
+				t.Errorf("%d endings arrived", len(ended))
+			}
+			for id, n := range ended {
+				if n != 1 {
+					t.Errorf("%s ended %d times", id, n)
+				}
+			}
+		})
+		if s.Over() != nil {
+			t.Errorf("a lease was lost: %v", s.Over())
+		}
+		flood.g.mu.Lock()
+		defer flood.g.mu.Unlock()
+		if s.alarms != 0 || flood.g.waiting() {
+			t.Errorf("%d alarms of a session wait", s.alarms)
+		}
+	})
+}
+
+// TestStoppingTellsEverything: what does not fit into the last report goes with another.
+func TestStoppingTellsEverything(t *testing.T) {
+	run(t, time.Hour, func(t *testing.T, w *world) {
+		for i := range 3*mostEndings + 1 {
+			w.report(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed})
+		}
+		w.stop()
+		<-w.done
+		if len(w.control.ended) != 3*mostEndings+1 {
+			t.Errorf("%d endings arrived", len(w.control.ended))
+		}
+	})
+}
+
+// TestOneAddressAsksSoOften: who has used up what one address may ask for has nothing asked
+// for them, and is in nobody else's way.
+func TestOneAddressAsksSoOften(t *testing.T) {
+	run(t, time.Hour, func(t *testing.T, w *world) {
+		ask := func(from string) error {
+			s, err := w.Gateway.Open(t.Context(), Facts{Protocol: "ssh", Resource: "web1", Source: netip.MustParseAddrPort(from)})
+			if err == nil {
+				s.Closed()
+			}
+			return err
+		}
+		for range 10 * w.sources.perSecond {
+			if err := ask("192.0.2.7:1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asked := w.opened
+		if err := ask("[::ffff:192.0.2.7]:2"); !errors.Is(err, access.TooMany) || w.opened != asked {
+			t.Errorf("%v, and it asked %d times", err, w.opened-asked)
+		}
+		if err := ask("192.0.2.8:1"); err != nil {
+			t.Errorf("another address: %v", err)
+		}
+		for range 10 * w.sources.perSecond {
+			_ = ask("[2001:db8::1]:1")
+		}
+		if err := ask("[2001:db8::2]:1"); !errors.Is(err, access.TooMany) {
+			t.Errorf("the next of its addresses: %v", err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := ask("192.0.2.7:1"); err != nil {
+			t.Errorf("a second later: %v", err)
+		}
+	})
+}
