@@ -20,15 +20,16 @@ func TestReportsAreBounded(t *testing.T) {
 		s, flood := w.open(t), w.open(t)
 		w.set(func() { w.silent, w.reports = true, nil })
 		worst := strings.Repeat("\x01", 2*longestText) // six bytes of JSON for each
-		for range alarmsOfSession + 50 {
+		s.Alarm("*rm*", "rm -rf /")
+		for range alarmsOfSession + 50 { // one of those that are told has no room in the first report
 			flood.Alarm(worst, worst)
 		}
-		s.Alarm("*rm*", "rm -rf /")
+		flood.End(Killed, "")
+		synctest.Wait()
 		const ends = 2*mostEndings + 300
 		for i := range ends {
 			w.report(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed, Text: worst[:1000]})
 		}
-		flood.End(Killed, "")
 		time.Sleep(5 * time.Second)
 		w.set(func() { w.silent = false })
 		time.Sleep(12 * time.Second)
