@@ -140,7 +140,7 @@ func TestSessionsPages(t *testing.T) {
 	w.as(admin, api.UserAdd{Name: "axel", Auditor: true})
 	w.as(admin, api.UserAdd{Name: "gus"})
 	mira, axel, gus := w.guest("mira"), w.guest("axel"), w.guest("gus")
-	mira.get("/sessions").want(t, http.StatusOK, "Nothing is active.", "No recordings.")
+	mira.get("/sessions").want(t, http.StatusOK, "Nothing is active.", "No recordings yet.")
 	form := mira.askForm(resourceOf, "check order 4711")
 	form.Set("act", "send")
 	id := strings.TrimPrefix(mira.post("/request", form).want(t, http.StatusSeeOther).header.Get("Location"), "/r/")

@@ -218,7 +218,9 @@ func (c *Courier) settle(f *os.File, name string, b *bag, there Kept) (gone bool
 		return false, err
 	}
 	if size != there.Size || sum != there.Digest {
+		c.mu.Lock() // who counts does not ask whether it is off
 		b.stuck = true
+		c.mu.Unlock()
 		c.log.Error("what is kept of a recording is not what is here; it stays here", "recording", name, "bytes", size, "kept_bytes", there.Size)
 		return false, nil
 	}
