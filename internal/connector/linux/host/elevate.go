@@ -285,11 +285,10 @@ func elevated(tag access.Tag) func(identity) bool {
 // only what it descends from tells whose it is; one whose parent is gone may be.
 func undecided(uid int) func(identity) bool {
 	return func(i identity) bool {
-		if exe, err := os.Readlink("/proc/" + strconv.Itoa(i.pid) + "/exe"); err != nil || filepath.Base(exe) != "sudo" {
+		if !isSudo(i.pid) {
 			return false
 		}
-		kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", i.pid, i.pid))
-		if err != nil || len(bytes.TrimSpace(kids)) > 0 {
+		if started(i.pid, 0) {
 			return false
 		}
 		for p := i; ; {
@@ -297,8 +296,7 @@ func undecided(uid int) func(identity) bool {
 				return true
 			}
 			if p.parent <= 1 {
-				exe, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/exe")
-				return err == nil && filepath.Base(exe) == "sudo"
+				return isSudo(p.pid)
 			}
 			var ok bool
 			if p, ok = readIdentity(p.parent); !ok {
@@ -306,6 +304,24 @@ func undecided(uid int) func(identity) bool {
 			}
 		}
 	}
+}
+
+// started reports whether a sudo has started its command, itself or, on a terminal, by a
+// second one. A child that is sudo still has not, and may have come after a look at /proc
+// began: its parent stands for it.
+func started(pid, depth int) bool {
+	kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return true // ended meanwhile; the next look finds its child elsewhere
+	}
+	return slices.ContainsFunc(numbers(string(kids)), func(kid int) bool {
+		return !isSudo(kid) || depth < 8 && started(kid, depth+1)
+	})
+}
+
+func isSudo(pid int) bool {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && filepath.Base(exe) == "sudo"
 }
 
 func (c *Connector) terminateElevate(ctx context.Context, s *subject) error {
