@@ -132,3 +132,21 @@ func oneVoteOfTheTwo(w *world) {
 		}
 	})
 }
+
+// twoAskedFor: where two of a group are asked for, one is not enough.
+func twoAskedFor(w *world) {
+	b := w.process("a", w.store, nil, &wire{})
+	w.soon(4*time.Second, "ask", func() {
+		w.insist(w.apply(b, needs("guests-ask", "guests", "reader, owner", 2)))
+		v, err := b.Submit(context.Background(), caller1("gus"), broker.Ask{Resource: "db0", Role: "reader", Duration: time.Minute, Reason: "r", Key: "k", Body: access.Digest{1}})
+		w.insist(err)
+		for _, x := range []struct {
+			who  string
+			want access.RequestState
+		}{{"olga", access.RequestPending}, {"otto", access.RequestIsGranted}} {
+			if got := w.approve(b, v.Request.ID, x.who); got.Request.State != x.want {
+				w.fail("T-03", "after the yes of %s a request that needs two is %s", x.who, got.Request.State)
+			}
+		}
+	})
+}

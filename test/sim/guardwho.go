@@ -19,6 +19,7 @@ var whoMay = []protection{
 	{"who may stop grants", 30 * time.Second, true, mayStop},
 	{"disabled with all they stand behind", 60 * time.Second, true, disabledWithAll},
 	{"one vote of the two", 20 * time.Second, true, oneVoteOfTheTwo},
+	{"two are asked for", 20 * time.Second, true, twoAskedFor},
 	{"ends with who answers for them", 70 * time.Second, true, endsWithWhoAnswers},
 	{"disabled with a thousand grants to come", 40 * time.Second, true, disabledWithMany},
 	{"what may be asked", 60 * time.Second, true, mayAsk},
