@@ -2,8 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -64,18 +62,11 @@ func (s *Server) enrollAsGateway(ctx context.Context, c call, in *struct{ Body a
 	if s.hosts.Register == nil {
 		return nil, noGateways()
 	}
-	id, err := in.Body.DeviceJWK.Thumbprint()
+	key, err := c.enrollee(in.Body.DeviceJWK)
 	if err != nil {
 		return nil, err
 	}
-	if access.DeviceID(id) != c.source.Device {
-		return nil, &api.Error{Kind: api.Unauthenticated, Code: api.CodeBadProof, Message: "the proof of the call is not by the device it brings"}
-	}
-	key, err := base64.RawURLEncoding.DecodeString(in.Body.DeviceJWK.X) // which Thumbprint has looked at
-	if err != nil {
-		return nil, err
-	}
-	h, err := s.hosts.Register.EnrolGateway(ctx, access.NewSecret([]byte(in.Body.Code.Reveal())), c.source.Device, ed25519.PublicKey(key), in.Body.Version, c.source.IP)
+	h, err := s.hosts.Register.EnrolGateway(ctx, access.NewSecret([]byte(in.Body.Code.Reveal())), c.source.Device, key, in.Body.Version, c.source.IP)
 	if err != nil {
 		return nil, err
 	}

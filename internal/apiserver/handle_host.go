@@ -56,25 +56,31 @@ func noHosts() error {
 	return access.Fail(access.NotFound, "no-hosts", "this server serves no hosts").Try("an administrator looks at how it was started")
 }
 
-func (s *Server) enrollAsHost(ctx context.Context, c call, in *struct{ Body api.HostEnroll }) (*reply[api.HostEnrolled], error) {
-	if s.hosts.Register == nil {
-		return nil, noHosts()
-	}
-	id, err := in.Body.DeviceJWK.Thumbprint()
+// enrollee is the key that an agent or a gateway enrols with: the one that proves this call,
+// and no other.
+func (c call) enrollee(jwk api.JWK) (ed25519.PublicKey, error) {
+	id, err := jwk.Thumbprint()
 	if err != nil {
 		return nil, err
 	}
 	if access.DeviceID(id) != c.source.Device {
 		return nil, &api.Error{Kind: api.Unauthenticated, Code: api.CodeBadProof, Message: "the proof of the call is not by the device it brings"}
 	}
-	key, err := base64.RawURLEncoding.DecodeString(in.Body.DeviceJWK.X) // which Thumbprint has looked at
+	return base64.RawURLEncoding.DecodeString(jwk.X) // which Thumbprint has looked at
+}
+
+func (s *Server) enrollAsHost(ctx context.Context, c call, in *struct{ Body api.HostEnroll }) (*reply[api.HostEnrolled], error) {
+	if s.hosts.Register == nil {
+		return nil, noHosts()
+	}
+	key, err := c.enrollee(in.Body.DeviceJWK)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := hostKeys(in.Body.SSHKeys); err != nil { // before the code is used
 		return nil, err
 	}
-	h, err := s.hosts.Register.Enrol(ctx, access.NewSecret([]byte(in.Body.Code.Reveal())), c.source.Device, ed25519.PublicKey(key), in.Body.Version, c.source.IP)
+	h, err := s.hosts.Register.Enrol(ctx, access.NewSecret([]byte(in.Body.Code.Reveal())), c.source.Device, key, in.Body.Version, c.source.IP)
 	if err != nil {
 		return nil, err
 	}
