@@ -157,7 +157,11 @@ func (g *Gateway) Open(ctx context.Context, f Facts) (*Session, error) {
 		err = g.admit(s)
 	}
 	if err != nil { // the control plane wrote a session down that never was
-		g.report(Ending{Session: p.Session, Reason: Refused, Text: access.KindOf(err).String(), At: g.clock.Now().Wall})
+		e := Ending{Session: p.Session, Reason: Refused, Text: access.KindOf(err).String(), At: g.clock.Now().Wall}
+		g.mu.Lock()
+		g.report(e)
+		g.mu.Unlock()
+		g.poke(g.renew)
 		return nil, err
 	}
 	g.poke(g.nudge)

@@ -147,6 +147,14 @@ func (w *world) open(t *testing.T) *Session {
 	return s
 }
 
+// reportOne keeps an ending as those of closed sessions are kept.
+func (w *world) reportOne(e Ending) {
+	w.Gateway.mu.Lock()
+	w.report(e)
+	w.Gateway.mu.Unlock()
+	w.poke(w.renew)
+}
+
 // over waits for the end of a session, and says when it came and why.
 func over(s *Session) (time.Duration, Reason) {
 	start := time.Now()

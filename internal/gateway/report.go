@@ -101,14 +101,11 @@ func (g *Gateway) waiting() bool { return len(g.ended)+len(g.alarms)+len(g.leftO
 
 // report keeps an ending until the control plane has taken it. Where too many wait,
 // the latest are not kept: the control plane then learns from Report.Live that the
-// sessions are not there.
+// sessions are not there. Gateway.mu is held.
 func (g *Gateway) report(e Ending) {
-	g.mu.Lock()
 	if len(g.ended) < mostReported {
 		g.ended = append(g.ended, e)
 	}
-	g.mu.Unlock()
-	g.poke(g.renew)
 }
 
 // Alarm tells the control plane that a rule matched. Of too many at once it is told how

@@ -28,7 +28,7 @@ func TestReportsAreBounded(t *testing.T) {
 		synctest.Wait()
 		const ends = 2*mostEndings + 300
 		for i := range ends {
-			w.report(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed, Text: worst[:1000]})
+			w.reportOne(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed, Text: worst[:1000]})
 		}
 		time.Sleep(5 * time.Second)
 		w.set(func() { w.silent = false })
@@ -91,7 +91,7 @@ func TestReportsAreBounded(t *testing.T) {
 func TestStoppingTellsEverything(t *testing.T) {
 	run(t, time.Hour, func(t *testing.T, w *world) {
 		for i := range 3*mostEndings + 1 {
-			w.report(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed})
+			w.reportOne(Ending{Session: SessionID(fmt.Sprintf("ses_old%d", i)), Reason: Killed})
 		}
 		w.stop()
 		<-w.done
@@ -136,4 +136,35 @@ func TestOneAddressAsksSoOften(t *testing.T) {
 			t.Errorf("a second later: %v", err)
 		}
 	})
+}
+
+// TestStoppingTellsTheLastEnding: a gateway that stops waits for its sessions, and tells the
+// control plane for the last time when the last of them is closed. By then its ending is kept.
+func TestStoppingTellsTheLastEnding(t *testing.T) {
+	for range 100 {
+		run(t, time.Hour, func(t *testing.T, w *world) {
+			first, last := w.open(t), w.open(t)
+			for range 4 { // who wants the lock makes room between what is done under it
+				go func() {
+					for {
+						select {
+						case <-w.done:
+							return
+						default:
+							w.Count()
+						}
+					}
+				}()
+			}
+			w.stop()
+			<-w.done
+			ended := map[SessionID]Reason{}
+			for _, e := range w.control.ended {
+				ended[e.Session] = e.Reason
+			}
+			if len(ended) != 2 || ended[first.ID] != Stopping || ended[last.ID] != Stopping {
+				t.Fatalf("the control plane was told %v", ended)
+			}
+		})
+	}
 }

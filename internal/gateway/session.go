@@ -146,13 +146,14 @@ func (s *Session) Closed() {
 	delete(s.g.sessions, s.ID)
 	s.watchers = nil
 	e := Ending{Session: s.ID, Reason: s.ended.Reason, Text: s.ended.Text, At: now.Wall, Took: now.Mono - s.endedAt.Mono}
-	if there && s.g.stopping && len(s.g.sessions) == 0 {
-		close(s.g.empty)
-	}
-	s.g.mu.Unlock()
 	if there {
 		s.g.report(e)
 	}
+	if there && s.g.stopping && len(s.g.sessions) == 0 {
+		close(s.g.empty) // after the ending is kept: who waits for this tells the control plane for the last time
+	}
+	s.g.mu.Unlock()
+	s.g.poke(s.g.renew)
 }
 
 // Notices gives what the person should know, until stop is called. Who does not listen
