@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +22,6 @@ const (
 	// certifyEvery is how often the host certificate is renewed, which is good for a week.
 	certifyEvery = 12 * time.Hour
 	tryAgain     = 2 * time.Second
-	maxList      = 8 << 20
 )
 
 // trust is by whom this gateway knows persons and hosts, and by what they know it. What
@@ -70,23 +68,11 @@ func (t *trust) refresh(ctx context.Context) error {
 func (t *trust) revoked(ctx context.Context) (krl.List, error) {
 	ctx, done := context.WithTimeout(ctx, refreshEvery)
 	defer done()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.client.Server.JoinPath("/v1/ssh/krl").String(), nil)
+	list, err := t.client.RevokedCertificates(ctx)
 	if err != nil {
 		return krl.List{}, err
 	}
-	res, err := t.client.HTTP.Do(r)
-	if err != nil {
-		return krl.List{}, err
-	}
-	defer func() { _ = res.Body.Close() }() // only read
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxList+1))
-	if err != nil {
-		return krl.List{}, err
-	}
-	if res.StatusCode != http.StatusOK || len(body) > maxList {
-		return krl.List{}, fmt.Errorf("the list of certificates that ended early: status %d, %d bytes", res.StatusCode, len(body))
-	}
-	return krl.Parse(body)
+	return krl.Parse(list)
 }
 
 // certify has the host key certified.

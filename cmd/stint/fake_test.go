@@ -48,6 +48,8 @@ type fake struct {
 	authority  ssh.Signer // of certificates; made when it is first needed
 	address    string     // of the host that they are for, and its account; "": one that is not there
 	account    string
+	revoked    []uint64 // serials of certificates that ended early
+	badList    bool     // the list of them is not one
 }
 
 // fakeAuthority stands for a certificate authority; nobody checks it here.

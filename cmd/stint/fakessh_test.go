@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stint/internal/api"
+	"stint/internal/sshcert/krl"
 )
 
 // hostResource is a host that OpenSSH connects to. For the role writer its account is
@@ -70,4 +71,23 @@ func (f *fake) makeAuthority() error {
 		f.authority, err = ssh.NewSignerFromKey(private)
 	}
 	return err
+}
+
+// revokedCertificates is the list by which OpenSSH refuses certificates that ended early.
+func (f *fake) revokedCertificates(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := krl.List{Version: 1, Generated: time.Now().UTC().Truncate(time.Second), Comment: "fake"}
+	if len(f.revoked) > 0 && f.authority != nil {
+		l.Authorities = []krl.Authority{{Key: f.authority.PublicKey().Marshal(), Serials: krl.Serials(f.revoked...)}}
+	}
+	text, err := krl.Marshal(l)
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	if f.badList {
+		text = text[:len(text)/2]
+	}
+	_, _ = w.Write(text) // a client that is gone
 }

@@ -229,3 +229,51 @@ func TestRealSSHRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestRealSSHRevoked: a host whose certificate was taken back is refused though nothing
+// else changed and though its certificate was good a moment ago, and so is everybody while
+// the list cannot be read: by stint ssh, and by OpenSSH with its configuration.
+func TestRealSSHRevoked(t *testing.T) {
+	f := newFake(t)
+	f.mu.Lock()
+	if err := f.makeAuthority(); err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Unlock()
+	f.sshd(t, f.authority, "127.0.0.1")
+	r := newReal(t, f)
+	if code, out := r.run("ssh", "web1", "--as", "reader", "--for", "5m", "--why", "disk full", "--", "echo got in"); code != 0 || !strings.Contains(out, "got in") {
+		t.Fatalf("before: code %d\n%s", code, out)
+	}
+	config := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(config, []byte("Match originalhost web1.stint exec \"true\"\n\tInclude "+sshPath(hostFile(filepath.Join(r.home, sshFolder), "web1"))+"\n\nMatch all\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain := func() (string, error) {
+		if code, out := r.run("ssh-config", "--prepare", "web1"); code != 0 {
+			t.Fatalf("prepare: code %d\n%s", code, out)
+		}
+		out, err := exec.Command("ssh", "-F", config, "-o", "BatchMode=yes", "web1.stint", "echo got in").CombinedOutput()
+		return string(out), err
+	}
+	if out, err := plain(); err != nil {
+		t.Fatalf("before, by the configuration: %v\n%s", err, out)
+	}
+
+	f.change(func() { f.revoked = []uint64{1} }) // the host's own
+	if code, out := r.run("ssh", "web1", "--", "echo got in"); code != 255 || strings.Contains(out, "got in") || !strings.Contains(out, "revoked") {
+		t.Errorf("revoked: code %d\n%s", code, out)
+	}
+	if out, err := plain(); err == nil || strings.Contains(out, "got in") || !strings.Contains(out, "revoked") {
+		t.Errorf("revoked, by the configuration: %v\n%s", err, out)
+	}
+
+	f.change(func() { f.revoked, f.badList = nil, true })
+	if code, out := r.run("ssh", "web1", "--", "echo got in"); code != 125 || strings.Contains(out, "got in") || !strings.Contains(out, "bad-list") {
+		t.Errorf("without a list: code %d\n%s", code, out)
+	}
+	f.change(func() { f.badList = false })
+	if code, out := r.run("ssh", "web1", "--", "echo got in"); code != 0 {
+		t.Errorf("after: code %d\n%s", code, out)
+	}
+}

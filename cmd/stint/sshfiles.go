@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stint/internal/api"
+	"stint/internal/sshcert/krl"
 	"stint/internal/wholefile"
 )
 
@@ -29,6 +30,7 @@ import (
 //	GRANT.json        what the server said with the certificate
 //	GRANT-cert.pub    the certificate
 //	GRANT-hosts       known_hosts: the authority that signs hosts' keys, and nothing else
+//	GRANT-revoked     the certificates that ended early, fetched anew for each connection
 //	config, hosts/    what stint ssh-config writes
 const (
 	sshFolder   = "ssh"
@@ -38,8 +40,8 @@ const (
 
 // sshFiles are those that OpenSSH is pointed to for one grant.
 type sshFiles struct {
-	key, certificate, knownHosts string
-	cert                         api.Certificate
+	key, certificate, knownHosts, revoked string
+	cert                                  api.Certificate
 }
 
 // renewBefore is how long a certificate must still be good to be used once more.
@@ -57,9 +59,12 @@ func (c *cli) certify(ctx context.Context, conn *connection, r api.Request) (ssh
 		return sshFiles{}, err
 	}
 	base := filepath.Join(dir, filepath.Base(r.Grant.ID)) // a name of the server's never leads out of the folder
-	f := sshFiles{key: filepath.Join(dir, sshKeyFile), certificate: base + "-cert.pub", knownHosts: base + "-hosts"}
+	f := sshFiles{key: filepath.Join(dir, sshKeyFile), certificate: base + "-cert.pub", knownHosts: base + "-hosts", revoked: base + "-revoked"}
 	now := c.now()
 	c.forgetCertificates(dir, now)
+	if err := f.keepRevoked(ctx, conn); err != nil {
+		return sshFiles{}, err
+	}
 	if text, err := os.ReadFile(base + ".json"); err == nil && json.Unmarshal(text, &f.cert) == nil && f.usable(public, r, now) {
 		return f, nil
 	}
@@ -79,6 +84,23 @@ func (c *cli) certify(ctx context.Context, conn *connection, r api.Request) (ssh
 		}
 	}
 	return f, nil
+}
+
+// keepRevoked fetches which certificates ended early. A host whose agent was revoked has
+// one that is good for days yet: without the list of this moment nobody connects.
+func (f sshFiles) keepRevoked(ctx context.Context, conn *connection) error {
+	list, err := conn.RevokedCertificates(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := krl.Parse(list); err != nil {
+		return &api.Error{Kind: api.Internal, Code: "bad-list", Message: "the list of certificates that ended early cannot be read",
+			Why: err.Error(), Next: "check what stands between this device and the server; an administrator compares it with /v1/ssh/krl on the server itself"}
+	}
+	if err := wholefile.Write(f.revoked, list); err != nil {
+		return stateError(f.revoked, cause(err), "make its folder writable, or set STINT_HOME to another")
+	}
+	return nil
 }
 
 // usable reports whether what is there is for this key and grant, and good for a while
@@ -135,7 +157,7 @@ func (f sshFiles) settings() [][2]string {
 	return [][2]string{
 		{"IdentityFile", sshPath(f.key)}, {"CertificateFile", sshPath(f.certificate)}, {"IdentitiesOnly", "yes"}, {"IdentityAgent", "none"},
 		{"PreferredAuthentications", "publickey"}, {"UserKnownHostsFile", sshPath(f.knownHosts)}, {"GlobalKnownHostsFile", "none"},
-		{"StrictHostKeyChecking", "yes"}, {"UpdateHostKeys", "no"}, {"ControlPath", "none"},
+		{"RevokedHostKeys", sshPath(f.revoked)}, {"StrictHostKeyChecking", "yes"}, {"UpdateHostKeys", "no"}, {"ControlPath", "none"},
 	}
 }
 
@@ -234,7 +256,7 @@ func (c *cli) forgetCertificates(dir string, now time.Time) {
 			continue
 		}
 		base := strings.TrimSuffix(path, ".json")
-		for _, old := range []string{base + "-cert.pub", base + "-hosts", path} {
+		for _, old := range []string{base + "-cert.pub", base + "-hosts", base + "-revoked", path} {
 			_ = os.Remove(old) // the next time does it
 		}
 	}

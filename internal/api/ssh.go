@@ -57,3 +57,13 @@ func (c *Client) Certify(ctx context.Context, id string, ask CertificateAsk) (Ce
 func (c *Client) SSHAuthorities(ctx context.Context) (SSHAuthorities, error) {
 	return get[SSHAuthorities](ctx, c, call{method: http.MethodGet, path: []string{"ssh", "ca"}, noToken: true})
 }
+
+// RevokedCertificates is the list of the certificates that ended early, of people and of
+// hosts: a key revocation list of OpenSSH.
+func (c *Client) RevokedCertificates(ctx context.Context) ([]byte, error) {
+	res, err := c.send(ctx, call{method: http.MethodGet, path: []string{"ssh", "krl"}, noToken: true})
+	if err != nil {
+		return nil, err
+	}
+	return res.text, nil
+}

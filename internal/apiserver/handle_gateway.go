@@ -120,6 +120,10 @@ func (s *Server) revokeGateway(ctx context.Context, c call, in *ByName) (*reply[
 	if err != nil {
 		return nil, err
 	}
+	// Clients know it by its certificate, and ask before they connect which were taken back.
+	if err := s.broker.RevokeHostCertificates(ctx, c.asked(nil).Actor, access.ResourceName(access.GatewayHost(in.Name)), "the gateway was revoked"); err != nil {
+		return nil, err
+	}
 	return answer(s.toGateway(h)), nil
 }
 
