@@ -160,6 +160,9 @@ type Option struct {
 	// Needs is another option and its value, as "name=value", without which this one
 	// says nothing and is refused.
 	Needs string
+	// For are the mechanisms under which a role's option says anything; under others it
+	// is refused. None: under all.
+	For []Mechanism
 	// Credential makes the text the name of a further credential, bound to the same
 	// type and address. Integrations only.
 	Credential bool

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
 	"stint/internal/api"
 )
 
@@ -110,8 +112,20 @@ func TestGatewayDoors(t *testing.T) {
 	if _, err := admin.RevokeGateway(ctx, "west"); problemOf(err, "").Kind != api.NotFound {
 		t.Errorf("one that is not there: %v", err)
 	}
+	_, line := sshPublic(t)
+	made, err := own.CertifyGateway(ctx, api.KeyAsk{Key: line.Marshal()})
+	check(t, err)
+	public, err := ssh.ParsePublicKey(made.Certificate)
+	check(t, err)
+	shown := public.(*ssh.Certificate)
+	if w.krlOf().Revokes(shown.SignatureKey.Marshal(), shown.Key.Marshal(), shown.Serial, shown.KeyId) {
+		t.Error("its certificate is revoked while it is enrolled")
+	}
 	_, err = admin.RevokeGateway(ctx, "edge")
 	check(t, err)
+	if !w.krlOf().Revokes(shown.SignatureKey.Marshal(), shown.Key.Marshal(), shown.Serial, shown.KeyId) {
+		t.Error("clients still believe the certificate of a gateway that was revoked")
+	}
 	if _, err := own.GatewaySettings(ctx); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("revoked, it goes on: %v", err)
 	}

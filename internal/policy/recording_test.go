@@ -64,8 +64,8 @@ require: {recording: true}
 		{"enable\nexclusive: true", `account: oracle, through: gateway`, true},
 		{"token", `account: deploy`, false},
 		{"token", `account: deploy, through: direct`, false},
-		{"group", `account: deploy, memberOf: [adm], through: gateway`, false},
-		{"elevate", `account: deploy, commands: [/usr/bin/id], through: gateway`, false},
+		{"group", `account: deploy, memberOf: [adm]`, false},
+		{"elevate", `account: deploy, commands: [/usr/bin/id]`, false},
 	} {
 		for who, bend := range callers {
 			d := decide(hostRole(x.mechanism, x.section), bend)

@@ -45,9 +45,9 @@ func (r *Role) Permissions() access.Permissions {
 }
 
 // recorded reports whether whatever is done with the role goes through a gateway, which
-// records always. Only the schemas of types that a gateway carries have the option, and it
-// carries those sessions that open by a certificate of ours: members log in by other means,
-// and an elevation is no session.
+// records always. Only the schemas of types that a gateway carries have the option, and for
+// those mechanisms whose sessions it carries: they open by a certificate of ours. Documents
+// that say it of others are refused; this does not rest on it.
 func (r *Role) recorded() bool {
 	return r.Options["through"] == "gateway" && slices.Contains([]access.Mechanism{access.Token, access.Account, access.Enable}, r.Mechanism)
 }
@@ -127,6 +127,7 @@ func readSection(f *form, r *Role, schemas map[string]access.Schema) {
 		r.lineAccount, r.lineRights = s.lineOf("account"), s.lineOf(rightsField(r.Mechanism))
 		readRights(s, r, schema.Rights[r.Mechanism])
 		r.Options = readOptions(s, schema.Role, known)
+		meant(s, schema.Role, r.Mechanism)
 		s.close()
 	} else if known {
 		// No section at all: the defaults still belong to what is decided.

@@ -62,6 +62,16 @@ func needed(f *form, schema map[string]access.Option, options map[string]string)
 	}
 }
 
+// meant refuses options that say nothing under the mechanism: who wrote one believes that
+// it does something, that sessions are recorded for example.
+func meant(f *form, schema map[string]access.Option, m access.Mechanism) {
+	for _, name := range sortedKeys(schema) {
+		if with := schema[name].For; m != "" && f.has(name) && len(with) > 0 && !slices.Contains(with, m) {
+			f.r.add(f.lineOf(name), "leave it out, or write a role with one of the mechanisms "+join(with), "%s says nothing for the mechanism %s", name, m)
+		}
+	}
+}
+
 func checkOption(r *report, name string, it item, o access.Option) {
 	switch {
 	case len(o.Values) > 0:

@@ -16,6 +16,10 @@ const Type = "linux"
 // served are the mechanisms that are whole: the conformance suite passes for them.
 var served = []access.Mechanism{access.Account, access.Member, access.Enable, access.Token, access.Elevate}
 
+// certified are those whose sessions open by a certificate, and can go through a gateway.
+// Members of a group log in by other means, and an elevation is no session.
+var certified = []access.Mechanism{access.Token, access.Account, access.Enable}
+
 // Schema says what documents may contain for a host.
 func Schema() access.Schema {
 	return access.Schema{
@@ -48,7 +52,7 @@ func Schema() access.Schema {
 			"forwarding": {Doc: "what a session may forward; without it, nothing", Many: true,
 				Values: []string{ForwardPorts, ForwardAgent, ForwardX11}},
 			"through": {Doc: "how sessions reach the host: directly, by a certificate of the person's own, or through a gateway, which records them; without it, directly",
-				Values: []string{ThroughHost, ThroughGateway}},
+				For: certified, Values: []string{ThroughHost, ThroughGateway}},
 			"record": {Doc: "how a gateway records: with strict, no byte passes before it is durable; without it, normal", Needs: byGateway,
 				Values: []string{"normal", RecordStrict}},
 			"typed": {Doc: "whether what is typed at a terminal is recorded beside what it shows; without it, it is", Needs: byGateway,
