@@ -57,7 +57,7 @@ type Gateway struct {
 	ended     []Ending
 	alarms    []Alarm
 	leftOut   map[SessionID]int // alarms that are not among them, and were not told of
-	empty     chan struct{}     // closed when stopping and no session is left
+	empty     chan struct{}     // closed when stopping and no session is left, nor a permit on its way
 }
 
 type heardCut struct {
@@ -121,11 +121,18 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) stop() {
 	g.mu.Lock()
 	g.stopping = true
-	if len(g.sessions) == 0 {
-		close(g.empty)
-	}
+	g.left()
 	g.mu.Unlock()
 	g.Cut(Cut{All: true, Reason: Stopping})
+}
+
+// left lets who waits for the last session go on, and tell the control plane for the last
+// time: what is told of a session is kept before. Once stopping nothing comes in, so this is
+// so at one call: of stop, or where the last one leaves. Gateway.mu is held.
+func (g *Gateway) left() {
+	if g.stopping && len(g.sessions)+g.opening == 0 {
+		close(g.empty)
+	}
 }
 
 // Count is how many sessions are open.
@@ -144,7 +151,12 @@ func (g *Gateway) Open(ctx context.Context, f Facts) (*Session, error) {
 	if err := g.room(); err != nil {
 		return nil, err
 	}
-	defer func() { g.mu.Lock(); g.opening--; g.mu.Unlock() }()
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.opening--
+		g.left()
+	}()
 	ctx, done := context.WithTimeout(ctx, callWithin)
 	defer done()
 	asked := g.clock.Now()

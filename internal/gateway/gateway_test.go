@@ -22,6 +22,7 @@ type control struct {
 	deaf    bool      // no cut can be sent
 	forgot  bool      // it knows no session
 	opening func()    // runs while a permit is on its way
+	late    time.Duration
 	permit  Permit
 	opened  int
 	ended   []Ending
@@ -34,6 +35,12 @@ type control struct {
 var errSilent = errors.New("no answer")
 
 func (c *control) Open(_ context.Context, f Facts) (Permit, error) {
+	p, err := c.give(f)
+	time.Sleep(c.late)
+	return p, err
+}
+
+func (c *control) give(f Facts) (Permit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.silent {

@@ -148,9 +148,7 @@ func (s *Session) Closed() {
 	e := Ending{Session: s.ID, Reason: s.ended.Reason, Text: s.ended.Text, At: now.Wall, Took: now.Mono - s.endedAt.Mono}
 	if there {
 		s.g.report(e)
-	}
-	if there && s.g.stopping && len(s.g.sessions) == 0 {
-		close(s.g.empty) // after the ending is kept: who waits for this tells the control plane for the last time
+		s.g.left()
 	}
 	s.g.mu.Unlock()
 	s.g.poke(s.g.renew)
