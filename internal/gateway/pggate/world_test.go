@@ -185,14 +185,25 @@ func (w *world) backends() int {
 	return n
 }
 
+// doing says whether the server is at a statement of the login's, or waits after it.
+func (w *world) doing(like string) bool {
+	w.t.Helper()
+	conn, err := pgx.Connect(context.Background(), w.db.SuperuserDSN("postgres"))
+	must(w.t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	var is bool
+	must(w.t, conn.QueryRow(context.Background(), "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE usename = $1 AND query LIKE $2 AND state IN ('active', 'idle in transaction'))", w.database, like).Scan(&is))
+	return is
+}
+
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if is() {
 			return
 		}
 	}
-	t.Fatalf("it is not so after 20 s: %s", what)
+	t.Fatalf("it is not so after 60 s: %s", what)
 }
 
 // control is a control plane in memory, and knows the login's password.
@@ -250,12 +261,24 @@ func (c *control) Cuts(ctx context.Context, ready func(), cut func(gateway.Cut))
 }
 
 func (c *control) revoke() {
+	c.send(gateway.Cut{Grant: "grt_1", Reason: gateway.Revoked, Text: "an exercise"})
+}
+
+// ends has the grant end at another time, and the gateway ask for it.
+func (c *control) ends(end time.Time) {
+	c.mu.Lock()
+	c.end = end
+	c.mu.Unlock()
+	c.send(gateway.Cut{Look: true})
+}
+
+func (c *control) send(x gateway.Cut) {
 	for {
 		c.mu.Lock()
 		cut := c.cut
 		c.mu.Unlock()
 		if cut != nil {
-			cut(gateway.Cut{Grant: "grt_1", Reason: gateway.Revoked, Text: "an exercise"})
+			cut(x)
 			return
 		}
 		time.Sleep(time.Millisecond)
