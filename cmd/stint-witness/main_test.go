@@ -161,7 +161,7 @@ func serve(t *testing.T, args ...string) (url string, stop func()) {
 	out, done := &output{}, make(chan int, 1)
 	go func() { done <- Main(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), out, out) }()
 	t.Cleanup(cancel)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if m := listening.FindStringSubmatch(out.String()); m != nil {
 			return "http://" + m[1], func() {
 				t.Helper()

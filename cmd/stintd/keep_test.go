@@ -59,7 +59,7 @@ func TestRollbackIsNoticed(t *testing.T) {
 	if _, err := c.SetStop(t.Context(), api.Stop{Why: "a record"}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1200 * time.Millisecond) // the records get their numbers
+	numbered(t, c, "a record")
 	d.end()
 	d = start(t, data, "--config", config) // and the witness sees them
 	c.Server = d.url
@@ -144,7 +144,7 @@ func TestLyingWitness(t *testing.T) {
 	must(t, os.WriteFile(config, []byte("witnesses: [{url: '"+srv.URL+"', key: '"+w.Key()+"'}]"), 0o600))
 	d := start(t, data)
 	c := d.first()
-	time.Sleep(1200 * time.Millisecond)
+	numbered(t, c, "{")
 	d.end()
 	d = start(t, data, "--config", config)
 	c.Server = d.url
@@ -321,6 +321,21 @@ func holds(t *testing.T, file string, text []byte) bool {
 			for _, v := range row {
 				found = found || strings.Contains(fmt.Sprintf("%s", v), string(bytes.TrimSpace(text)))
 			}
+		}
+	}
+}
+
+// numbered waits until the log has what was just done: records get their numbers a moment later.
+func numbered(t *testing.T, c *api.Client, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		var log bytes.Buffer
+		must(t, c.AuditExport(t.Context(), &log))
+		if strings.Contains(log.String(), text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the log lacks %q:\n%s", text, log.String())
 		}
 	}
 }

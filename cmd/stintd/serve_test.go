@@ -66,7 +66,7 @@ func start(t *testing.T, data string, args ...string) *daemon {
 			d.end()
 		}
 	})
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(60 * time.Second); ; {
 		if m := listening.FindStringSubmatch(d.out.String()); m != nil {
 			d.url = &url.URL{Scheme: "http", Host: m[1]}
 			return d
@@ -92,7 +92,7 @@ func (d *daemon) end() {
 		if code != exitDone {
 			d.t.Errorf("stintd ended with %d:\n%s", code, d.out)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		d.t.Fatalf("stintd does not stop:\n%s", d.out)
 	}
 }
@@ -290,7 +290,7 @@ func waitFor(t *testing.T, path, text string) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(60 * time.Second); ; {
 		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), text) {
 			return
 		}

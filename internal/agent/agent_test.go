@@ -320,7 +320,7 @@ func (r *rig) next() envelope.Answer {
 			r.Fatal(err)
 		}
 		return a
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		r.Fatal("no answer")
 	}
 	panic("unreachable")
@@ -436,7 +436,7 @@ func TestHostileCalls(t *testing.T) {
 			if !a.Failure.Connector || a.Failure.Outcome != uint8(connector.NotDone) {
 				t.Errorf("%s: %+v", name, a.Failure)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatal("no answer to", name)
 		}
 	}
@@ -574,7 +574,7 @@ func TestOwnClock(t *testing.T) {
 	if !r.host.has("tag1") {
 		t.Fatal("it ended before its end")
 	}
-	r.goneWithin("tag1", 10*time.Second)
+	r.goneWithin("tag1", 60*time.Second)
 	r.plane.set(func() { r.plane.down = false })
 	r.code(r.ask(envelope.Provision, "tag1"), "removed-before")
 }
@@ -598,7 +598,7 @@ func TestClocks(t *testing.T) {
 			r := newRig(t)
 			r.ask(envelope.Provision, "tag1")
 			pass(r)
-			r.goneWithin("tag1", 10*time.Second)
+			r.goneWithin("tag1", 60*time.Second)
 		})
 	}
 	t.Run("none", func(t *testing.T) {
@@ -617,7 +617,7 @@ func TestClocks(t *testing.T) {
 		r := newRig(t)
 		r.ask(envelope.Provision, "tag1")
 		r.clock.turn(10 * 365 * 24 * time.Hour)
-		r.goneWithin("tag1", 10*time.Second)
+		r.goneWithin("tag1", 60*time.Second)
 		r.clock.turn(-10 * 365 * 24 * time.Hour)
 		if a := r.ask(envelope.Provision, "tag2"); a.Failure != nil {
 			t.Fatalf("%+v", a)
@@ -644,7 +644,7 @@ func TestKilledWhileMaking(t *testing.T) {
 		t.Fatal("it ended before it was killed")
 	}
 	r.start()
-	r.goneWithin("tag1", 10*time.Second)
+	r.goneWithin("tag1", 60*time.Second)
 	if why := r.ledger.Trouble(); why != "" {
 		t.Errorf("half a line at the end is damage: %s", why)
 	}

@@ -305,7 +305,7 @@ func (w *world) records(c *api.Client, l api.AuditList, atLeast int) []api.Audit
 		if len(page.Items) >= atLeast {
 			return page.Items
 		}
-		wait, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+		wait, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 		h, err := w.store.Wait(wait, after)
 		cancel()
 		check(w.t, err)

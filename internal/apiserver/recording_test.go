@@ -159,7 +159,7 @@ func TestRecordingsComeAndAreSeen(t *testing.T) {
 	case first = <-seen:
 	case err := <-watching:
 		t.Fatalf("watching ended: %v", err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("nothing is seen")
 	}
 	text := screenText(first)
@@ -171,7 +171,7 @@ func TestRecordingsComeAndAreSeen(t *testing.T) {
 	for got := (api.Screen{}); !strings.Contains(screenText(got), "live nonce"); {
 		select {
 		case got = <-seen:
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatal("what comes is not seen")
 		}
 	}
@@ -183,7 +183,7 @@ func TestRecordingsComeAndAreSeen(t *testing.T) {
 	select {
 	case err := <-watching:
 		check(t, err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("watching goes on after the end")
 	}
 	r, err := x.rosa.Recording(ctx, x.session)

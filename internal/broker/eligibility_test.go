@@ -91,7 +91,7 @@ roles: ["*"]
 while: '"frozen" in principal.groups'
 `}}, false)
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	v, err = in.Wait(ctx, in.as("mira"), string(v.Request.ID), func(v broker.View) bool { return v.Grant.Conditional })
 	must(t, err)

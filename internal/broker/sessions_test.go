@@ -47,7 +47,7 @@ func (in *installation) connect(n int) {
 // seen waits until the broker has noted a session of the grant.
 func (in *installation) seen(id string) {
 	in.t.Helper()
-	ctx, cancel := context.WithTimeout(in.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(in.t.Context(), 60*time.Second)
 	defer cancel()
 	v, err := in.Wait(ctx, in.as("mira"), id, func(v broker.View) bool { return !v.Grant.SeenAt.IsZero() })
 	must(in.t, err)

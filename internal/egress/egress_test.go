@@ -274,7 +274,7 @@ func TestBounds(t *testing.T) {
 	})
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	c := New(Rules{Allow: loopback, MaxBody: 1000, Timeout: 700 * time.Millisecond})
+	c := New(Rules{Allow: loopback, MaxBody: 1000, Timeout: 2 * time.Second})
 	for path, good := range map[string]bool{"/exact": true, "/long": false, "/endless": false, "/slow": false, "/silent": false, "/bomb": false, "/headers": false} {
 		began := time.Now()
 		resp, err := c.HTTP().Get(srv.URL + path)

@@ -58,7 +58,7 @@ func (k keyring) open(t testing.TB, dir string) (*Spool, []Recovered) {
 // quick bounds a wait.
 func quick(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -83,7 +83,7 @@ func (l *logOf) until(seq int64) {
 			if at == seq {
 				return
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			l.t.Fatalf("the sink did not reach record %d", seq)
 		}
 	}

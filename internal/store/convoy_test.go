@@ -39,7 +39,7 @@ func together(t *testing.T, s *store.Store, fns ...func(*store.Tx) error) []erro
 			}()
 			errs[i] = s.UpdateEnds(context.Background(), 1, fn)
 		})
-		time.Sleep(20 * time.Millisecond) // so that they come in this order
+		time.Sleep(50 * time.Millisecond) // so that they come in this order
 	}
 	close(hold)
 	all.Wait()
@@ -270,7 +270,7 @@ func TestEndsThatShareLeaveWhoIsStuck(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(20 * time.Millisecond) // so that they come in this order
+		time.Sleep(50 * time.Millisecond) // so that they come in this order
 	}
 	close(hold)
 	done := make(chan struct{})

@@ -34,7 +34,7 @@ func TestEndsHaveMeansOfTheirOwn(t *testing.T) {
 		}
 		<-inside // the others come as far as they get
 		time.Sleep(50 * time.Millisecond)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		if err := s.ViewEnds(ctx, func(*store.Tx) error { return nil }); err != nil {
 			t.Errorf("a look for what is due waits behind other readers: %v", err)
@@ -74,7 +74,7 @@ func TestEndsGoFirst(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		time.Sleep(20 * time.Millisecond) // so that they wait in this order
+		time.Sleep(50 * time.Millisecond) // so that they wait in this order
 	}
 	ask := func(fn func(*store.Tx) error) error { return s.Update(context.Background(), fn) }
 	end := func(things int) func(func(*store.Tx) error) error {

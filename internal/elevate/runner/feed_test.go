@@ -30,7 +30,7 @@ func TestUnreadInput(t *testing.T) {
 		ok, err := c.Ask(elevate.Ask{Argv: []string{"/bin/sleep", "1000"}})
 		must(t, err)
 		go func() { _ = c.Feed(in) }() // ends with the connection
-		for end := time.Now().Add(20 * time.Second); in.n.Load() < elevate.MaxAhead; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); in.n.Load() < elevate.MaxAhead; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%d bytes were sent", in.n.Load())
 			}

@@ -180,7 +180,7 @@ func (w *world) dial() *elevate.Client {
 // reported waits until the end of a command was told of.
 func (w *world) reported(id string) api.HostCommand {
 	w.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if c, ok := w.line.ended(id); ok {
 			return c
 		}
@@ -347,7 +347,7 @@ func TestHostileClients(t *testing.T) {
 		must(t, err)
 		_, _ = conn.Write(text)
 		must(t, conn.(*net.UnixConn).CloseWrite())
-		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 		got, err := io.ReadAll(conn)
 		if err != nil && !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 && got[0] != 'F' {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -372,7 +372,7 @@ func TestHostileClients(t *testing.T) {
 			must(t, conn.(*net.UnixConn).CloseWrite())
 		}
 		r := elevate.NewRunnerReader(conn)
-		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 		f, err := r.Next()
 		must(t, err)
 		var ok elevate.Accepted
@@ -394,14 +394,14 @@ func TestFlood(t *testing.T) {
 	w := newWorld(t)
 	var open []net.Conn
 	refused := 0
+	began := time.Now()
 	for range 200 {
 		conn, err := net.Dial("unix", w.socket)
 		must(t, err)
 		open = append(open, conn)
 	}
-	began := time.Now()
 	for _, conn := range open {
-		must(t, conn.SetReadDeadline(time.Now().Add(askWithin+10*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(askWithin+60*time.Second)))
 		f, err := elevate.NewRunnerReader(conn).Next()
 		if err != nil {
 			t.Fatalf("neither served nor refused: %v", err)
@@ -417,10 +417,12 @@ func TestFlood(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	if held := len(open) - refused; held > mostOfOne {
+	// On a machine so slow that the first have lost their places when the last come, those have
+	// them again.
+	if held := len(open) - refused; held > mostOfOne*(1+int(time.Since(began)/askWithin)) {
 		t.Errorf("%d were held at once", held)
 	}
-	if d := time.Since(began); d > askWithin+5*time.Second {
+	if d := time.Since(began); d > askWithin+30*time.Second {
 		t.Errorf("silent ones kept their places for %s", d)
 	}
 	// Where nothing is lent, nothing is read.

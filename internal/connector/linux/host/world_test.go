@@ -164,7 +164,7 @@ func (w *world) addr() string { return "127.0.0.1:" + strconv.Itoa(w.port) }
 // wait asks until something is so; that it never is fails the test.
 func (w *world) wait(what string, so func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Fatalf("never: %s", what)
 		}
@@ -533,7 +533,7 @@ func (s *session) Alive() bool {
 	select {
 	case got, ok := <-s.lines:
 		return ok && got == want
-	case <-time.After(15 * time.Second):
+	case <-time.After(60 * time.Second):
 		return false
 	}
 }
