@@ -66,7 +66,7 @@ func TestBreakGlass(t *testing.T) {
 	if strings.TrimSpace(r.Out) == "" || !strings.Contains(r.Err, "the glass is broken") {
 		t.Errorf("it said %q, %q", r.Out, r.Err)
 	}
-	must(t, o.Clean(ctx, 10*time.Second))
+	must(t, o.Clean(ctx, 30*time.Second))
 	list := reviews(t, "sam")
 	if len(list) != 1 || list[0].Yours || list[0].Reason != why || list[0].Drill {
 		t.Fatalf("the reviews of sam: %+v", list)

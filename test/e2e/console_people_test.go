@@ -235,7 +235,7 @@ func TestConsoleOffboard(t *testing.T) {
 	paused = false
 	root.see("0 grants are live, 0 are being removed, 2 ended in the last hour.")
 	root.see("read back as gone")
-	must(t, oracle.Clean(ctx, 10*time.Second))
+	must(t, oracle.Clean(ctx, 30*time.Second))
 	root.shoot("person-gone")
 	root.axe("person-gone")
 	root.unbroken("person-gone")

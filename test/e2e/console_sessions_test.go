@@ -112,7 +112,7 @@ func TestConsoleSessions(t *testing.T) {
 			case <-time.After(30 * time.Second):
 				t.Error("psql still runs")
 			}
-			must(t, oracle.Clean(ctx, 10*time.Second))
+			must(t, oracle.Clean(ctx, 30*time.Second))
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -17,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,12 +156,21 @@ func readPage(t *testing.T, file string, ports map[string]string) docPage {
 	return p
 }
 
+// freeAddress finds an address nobody listens on, below the range from which systems take
+// the ports of outgoing connections: there, one of those could hold it before it is listened on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	var last error
+	for range 100 {
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(5000+rand.IntN(5000))))
+		if err == nil {
+			must(t, ln.Close())
+			return ln.Addr().String()
+		}
+		last = err
+	}
+	t.Fatalf("no free address: %v", last)
+	return ""
 }
 
 func startDex(t *testing.T, config, text string) {

@@ -221,6 +221,6 @@ func TestPipelines(t *testing.T) {
 	if code := wait(); code == 0 {
 		t.Errorf("a job whose document is gone ends well:\n%s", errs)
 	}
-	must(t, o.Clean(ctx, 10*time.Second))
+	must(t, o.Clean(ctx, 30*time.Second))
 	t.Logf("a job whose document went was cut, and its account gone, after %s", time.Since(began).Round(time.Millisecond))
 }
