@@ -21,7 +21,7 @@ MINUTES ?= 10
 SEEDS  ?= 200
 PAIRS  ?= 10m
 UPGRADES ?= 1
-RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/recording ./internal/agent ./internal/hosts ./internal/gateway/... ./internal/connector ./internal/connector/all ./internal/connector/linux ./internal/connector/postgres ./internal/pgtest ./internal/elevate/... ./internal/archive ./internal/journal ./internal/shelf ./internal/signpage ./cmd/stint-witness
+RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/recording ./internal/agent ./internal/hosts ./internal/gateway/... ./internal/connector ./internal/connector/all ./internal/connector/linux ./internal/connector/postgres ./internal/pgtest ./internal/elevate/... ./internal/archive ./internal/shelf ./internal/signpage ./cmd/stint-witness
 
 .PHONY: all help build generate setup demo test check unit rest race dex s3 e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 

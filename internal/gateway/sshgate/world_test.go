@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	rand2 "math/rand/v2"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -206,7 +206,7 @@ func freePort(t testing.TB) int {
 	t.Helper()
 	var last error
 	for range 100 {
-		port := 5000 + rand2.IntN(5000)
+		port := 5000 + mrand.IntN(5000)
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = l.Close()

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -560,12 +561,22 @@ func newSigner(t testing.TB) ssh.Signer {
 	return s
 }
 
+// freePort finds a port nobody listens on, below the range from which systems take the
+// ports of outgoing connections: there, one of those could take it while sshd is away.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	var last error
+	for range 100 {
+		port := 5000 + mrand.IntN(5000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			must(t, l.Close())
+			return port
+		}
+		last = err
+	}
+	t.Fatalf("no free port: %v", last)
+	return 0
 }
 
 func must(t testing.TB, err error) {
