@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -246,11 +245,10 @@ func TestElevate(t *testing.T) {
 	end := lent[0].Grant.ExpiresAt.Time
 	// The host is told the latest end first, and once access is there the true one.
 	must(t, eventually(ctx, func() error {
-		text, err := os.ReadFile(e.path("/var/lib/stint-agent/ledger"))
-		if err == nil && !strings.Contains(string(text), `"sooner"`) {
-			err = errors.New("the host does not know the true end yet")
+		if out := e.run("", e.bin, "status"); !strings.Contains(out, end.UTC().Format(time.RFC3339)) {
+			return errors.New("the host does not know the true end yet: " + out)
 		}
-		return err
+		return nil
 	}))
 	must(t, s.Stop())
 	if _ = alone.Wait(); alone.ProcessState.ExitCode() != 137 || e.sleeping() != 0 {
