@@ -21,7 +21,7 @@ MINUTES ?= 10
 SEEDS  ?= 200
 PAIRS  ?= 10m
 UPGRADES ?= 1
-RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/recording ./internal/agent ./internal/hosts ./internal/gateway/... ./internal/connector ./internal/connector/all ./internal/connector/linux ./internal/connector/postgres ./internal/pgtest ./internal/elevate/... ./internal/archive ./internal/shelf ./internal/signpage ./cmd/stint-witness
+RACED  := ./internal/broker ./internal/approvers ./internal/ahead ./internal/ticketdesk ./internal/duty ./internal/oidc ./internal/notify ./internal/egress ./internal/provision ./internal/store ./internal/apiserver ./internal/web ./internal/ident ./internal/siem ./internal/witness ./internal/recording ./internal/agent ./internal/hosts ./internal/hsm/... ./cmd/stint-hsm ./internal/gateway/... ./internal/connector ./internal/connector/all ./internal/connector/linux ./internal/connector/postgres ./internal/pgtest ./internal/elevate/... ./internal/archive ./internal/shelf ./internal/signpage ./cmd/stint-witness
 
 .PHONY: all help build generate setup demo test check unit rest race dex s3 e2e chaos failover upgrade sim sim-pairs sim-mutants sim-deletions bench storm soak drill proofs attacks assurance cross clean
 
@@ -31,9 +31,13 @@ all: build
 help:
 	@awk '/^## ?/ {sub(/^## ?/, ""); text = text "\n        " $$0; next} /^[a-z-]+:/ && text {sub(/:.*/, ""); print $$0 text; text = ""; next} {if (!/^[A-Z]+ *\?=/) text = ""}' Makefile
 
-## The programs, in bin/.
+## The programs, in bin/. One of them has C in it, stint-hsm: without a C compiler it is
+## built without PKCS#11, says so, and everything else is as it would be.
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@if command -v "$$($(GO) env CC)" >/dev/null; then set -x; \
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/stint-hsm; \
+	else echo "build: there is no C compiler: bin/stint-hsm has no PKCS#11"; fi
 
 ## The Go code of the console's templates, internal/web/**/*.templ. It is committed, so
 ## that building takes nothing but Go; a test fails when it is stale.
@@ -61,6 +65,7 @@ test: setup check build cross rest race e2e
 check:
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt -l:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
+	@if command -v "$$($(GO) env CC)" >/dev/null; then set -x; CGO_ENABLED=1 $(GO) vet ./cmd/stint-hsm; fi
 	$(TOOLS) staticcheck ./...
 	@scripts/vulncheck
 
@@ -95,7 +100,7 @@ bin/dex: tools/dex/main.go tools/dex/go.mod
 PAGES ?= bin/pages
 # These wait for clocks, disks and directories most of their time: they run beside the others.
 WAITING := TestClockSteps TestTwoAdministratorsAcceptTheClock TestWebhook TestDiskFull TestDatabaseAway TestDiskErrors TestAuditFileFull \
-	TestSequencerBlocked TestNoTemporaryFolder TestDirectoryByThePage TestWhoLeavesIsCut TestPartiesAreCut TestTargetDownAndBack TestHost
+	TestSequencerBlocked TestNoTemporaryFolder TestDirectoryByThePage TestWhoLeavesIsCut TestPartiesAreCut TestTargetDownAndBack TestHost TestPKCS11
 e2e: build bin/dex
 	@mkdir -p $(PAGES)
 	$(GO) test -c -tags e2e -o bin/e2e.test ./test/e2e

@@ -16,7 +16,7 @@ func authoritiesOf(t *testing.T, data string) (users, hosts *sshcert.Authority) 
 	defer func() { must(t, st.Close()) }()
 	id, err := openIdentity(t.Context(), st, data+".key")
 	must(t, err)
-	users, hosts, err = openAuthorities(t.Context(), st, id.vault)
+	users, hosts, err = openAuthorities(t.Context(), st, id.vault, newToken(settings{}, nil))
 	must(t, err)
 	return users, hosts
 }

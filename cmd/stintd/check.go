@@ -50,12 +50,14 @@ type settings struct {
 
 	recordings keptRecordings
 
+	token tokenSettings
+
 	highAvailability, acceptUnprotected bool
 }
 
 func (c config) check() (s settings, err error) {
 	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass, checkDelegation, checkRecordings} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass, checkDelegation, checkRecordings, checkPKCS11} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}

@@ -61,6 +61,7 @@ type config struct {
 	BreakGlass     glassConfig      `yaml:"break_glass"`
 	Delegation     delegateConfig   `yaml:"delegation"`
 	Recordings     recordingsConfig `yaml:"recordings"`
+	PKCS11         pkcs11Config     `yaml:"pkcs11"`
 	// HighAvailability says that replicas are to share the database.
 	HighAvailability bool `yaml:"high_availability"`
 	// AcceptUnprotectedCommits lets them do so where a failover can lose decisions.
@@ -160,7 +161,8 @@ func (c *config) read(path string) error {
 	}
 	// Paths in the file are meant from where the file is.
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.Journal.File, &c.Egress.CA, &c.Recordings.Folder, &c.Recordings.S3.SecretFile} {
+	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.Journal.File, &c.Egress.CA, &c.Recordings.Folder, &c.Recordings.S3.SecretFile,
+		&c.PKCS11.Module, &c.PKCS11.PINFile, &c.PKCS11.Program} {
 		*p = from(dir, *p)
 	}
 	for i := range c.Audit.Files {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.twoPersonsOf(ctx, x)
 	p.servicesOf(ctx, x)
 	p.hostsOf(ctx, x)
+	x.tokenOf(ctx, p.token, p.store, p.identity.vault)
 	return x.checks
 }
 
@@ -337,10 +339,14 @@ func (x *examination) installation(ctx context.Context, s settings) {
 	}
 	defer func() { _ = st.Close() }() // nothing was written that counts
 	x.storeOf(ctx, st, true)
-	if _, err := openExisting(ctx, st, s.sealKey); err != nil {
+	if id, err := openExisting(ctx, st, s.sealKey); err != nil {
 		x.broken("installation", err, "stintd does not start with it")
 	} else {
 		x.ok("installation", "the seal key opens it")
+		t := newToken(s, slog.New(slog.DiscardHandler))
+		_ = t.Open(ctx) // that it is away is found below
+		x.tokenOf(ctx, t, st, id.vault)
+		t.Close()
 	}
 	for _, path := range s.auditTo {
 		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 
 	"stint/internal/access"
@@ -35,7 +36,8 @@ start them again afterwards.
   ssh-users, ssh-hosts
         the authority of SSH certificates of people, or of hosts. The old private key is
         gone then; hosts, or clients, go on trusting its public key beside the new one
-        until stintd retire-key gives it up.`
+        until stintd retire-key gives it up. With pkcs11 in the configuration the new key
+        is made in the token; an old one that is there signs no more, and stays.`
 
 const retireHelp = `Give up the earlier keys of an authority of SSH certificates, which rotate-key
 replaced: what they signed is believed no more. Wait until every host has fetched the
@@ -64,6 +66,14 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 		}
 	}
 	var print string // of the log's key
+	token := newToken(s, slog.New(slog.DiscardHandler))
+	defer token.Close()
+	var fresh []byte // of an authority: a token is not asked while the store waits
+	if setting := authorityOf[what]; setting != "" {
+		if fresh, err = token.fresh(ctx, vault, setting); err != nil {
+			return err
+		}
+	}
 	err = st.Update(ctx, func(tx *store.Tx) error {
 		have, err := readStored(tx)
 		if err != nil {
@@ -88,7 +98,7 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 		case "recordings":
 			err = rotateRecordings(tx, vault)
 		case "ssh-users", "ssh-hosts":
-			err = rotateAuthority(tx, vault, authorityOf[what])
+			err = rotateAuthority(tx, vault, token, authorityOf[what], fresh)
 		}
 		if err != nil {
 			return err
@@ -107,6 +117,9 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 		if _, err := fmt.Fprintf(out, "its fingerprint is %s; tell it to those who verify: stint login --log-key …\n", print); err != nil {
 			return err
 		}
+	}
+	if err := token.sayWhere(out, authorityOf[what]); err != nil {
+		return err
 	}
 	_, err = fmt.Fprintf(out, "the %s key is a new one; start stintd\n", what)
 	return err

@@ -111,6 +111,7 @@ type process struct {
 	connectors []all.Connector
 	hosts      *hosts.Register
 	archive    *archive.Archive
+	token      keyToken
 	log        *slog.Logger
 }
 
@@ -136,7 +137,13 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	for _, c := range p.connectors {
 		connectors[c.Type()] = c
 	}
-	users, hosts, err := openAuthorities(ctx, st, p.identity.vault)
+	p.token = newToken(s, log.With("part", "token"))
+	if s.token.configured() {
+		if err := shield(); err != nil {
+			return nil, err
+		}
+	}
+	users, hosts, err := openAuthorities(ctx, st, p.identity.vault, p.token)
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +241,7 @@ func (p *process) run(ctx context.Context, ln net.Listener) error {
 	for _, sink := range p.sinks {
 		g.Go(func() error { p.follow(failed, sink); return nil })
 	}
+	g.Go(func() error { p.token.Run(failed); return nil })
 	g.Go(func() error { p.messages.Run(failed); return nil })
 	g.Go(func() error { return p.archive.Run(failed) })
 	g.Go(func() error { p.newDuty().Run(failed); return nil })

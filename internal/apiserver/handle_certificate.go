@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,9 @@ func (s *Server) certificate(ctx context.Context, c call, in *certificateIn) (*r
 	if err := s.certs.take(string(c.Principal.ID)); err != nil {
 		return nil, err
 	}
+	if err := ca.Ready(); err != nil { // before anything is written down
+		return nil, err
+	}
 	key, err := sshcert.ParseKey(in.Body.PublicKey)
 	if err != nil {
 		return nil, badKey(err)
@@ -51,7 +55,7 @@ func (s *Server) certificate(ctx context.Context, c call, in *certificateIn) (*r
 	}
 	cert, err := draft.Sign(rand.Reader)
 	if err != nil { // it is in the log and was never made: as if it had been lost on the way
-		return nil, access.Fail(access.Internal, "not-signed", "the certificate could not be signed").Try("an administrator looks into the server's log").Wrap(err)
+		return nil, notSigned(err)
 	}
 	out := api.Certificate{Request: string(o.Held.Request), Grant: string(o.Held.ID), Certificate: cert.Line(), Serial: o.Serial.String(), KeyID: o.KeyID, Principals: o.Principals,
 		Fingerprint: o.Fingerprint, ValidAfter: api.At(o.NotBefore), ValidBefore: api.At(o.NotAfter), ExpiresAt: api.At(o.Held.ExpiresAt), Logins: []api.SSHLogin{}, Hosts: toAuthorities(s.ssh.Hosts)}
@@ -118,6 +122,9 @@ func (s *Server) CertifyHost(ctx context.Context, actor access.Actor, resource a
 	if err != nil {
 		return HostCertificate{}, badKey(err)
 	}
+	if err := ca.Ready(); err != nil {
+		return HostCertificate{}, err
+	}
 	var draft sshcert.Draft
 	o, err := s.broker.CertifyHost(ctx, actor, resource, names, broker.CertificateAsk{Fingerprint: key.Fingerprint(), Authority: ca.Keys()[0].Fingerprint(),
 		Prepare: func(o broker.CertificateOrder) (err error) { draft, err = prepare(ca, key, o); return err }})
@@ -126,7 +133,7 @@ func (s *Server) CertifyHost(ctx context.Context, actor access.Actor, resource a
 	}
 	cert, err := draft.Sign(rand.Reader)
 	if err != nil {
-		return HostCertificate{}, access.Fail(access.Internal, "not-signed", "the certificate could not be signed").Wrap(err)
+		return HostCertificate{}, notSigned(err)
 	}
 	return HostCertificate{cert.Line(), o.Serial, o.NotAfter}, nil
 }
@@ -154,6 +161,15 @@ func prepare(ca *sshcert.Authority, key sshcert.Key, o broker.CertificateOrder) 
 			Try("an owner of the resource looks at the role, and at the names of the host")
 	}
 	return d, nil
+}
+
+// notSigned is why there is no signature: what holds the key may have said it in words.
+func notSigned(err error) error {
+	var said *access.Error
+	if errors.As(err, &said) {
+		return said
+	}
+	return access.Fail(access.Internal, "not-signed", "the certificate could not be signed").Try("an administrator looks into the server's log").Wrap(err)
 }
 
 func noAuthority() error {

@@ -145,6 +145,9 @@ func (s *Server) signGatewaySession(ctx context.Context, c call, in *struct{ Bod
 	if err != nil {
 		return nil, badKey(err)
 	}
+	if err := ca.Ready(); err != nil {
+		return nil, err
+	}
 	var draft sshcert.Draft
 	o, err := s.broker.CertifySession(ctx, c.gateway, access.SessionID(in.Body.Session), broker.CertificateAsk{Fingerprint: key.Fingerprint(), Authority: ca.Keys()[0].Fingerprint(),
 		Prepare: func(o broker.CertificateOrder) (err error) { draft, err = prepare(ca, key, o); return err }})
@@ -153,7 +156,7 @@ func (s *Server) signGatewaySession(ctx context.Context, c call, in *struct{ Bod
 	}
 	cert, err := draft.Sign(rand.Reader)
 	if err != nil {
-		return nil, access.Fail(access.Internal, "not-signed", "the certificate could not be signed").Try("an administrator looks into the server's log").Wrap(err)
+		return nil, notSigned(err)
 	}
 	return answer(api.SignedKey{Certificate: cert.Blob(), ValidBefore: api.At(o.NotAfter)}), nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"stint/internal/access"
@@ -47,7 +48,7 @@ func (s *Server) trustOf(ctx context.Context, h access.Host, ask api.HostAsk) (a
 		if h, err = s.hosts.Register.KeepKeys(ctx, h.Agent, keys); err != nil {
 			return api.HostTrust{}, err
 		}
-		if h.SSHKeys, err = s.certifyKeys(ctx, h); err != nil {
+		if h.SSHKeys, err = s.certifyKeysSoon(ctx, h); err != nil {
 			s.log.Warn("a host has no certificate, or not the one that it should have", "host", h.Name, "error", err)
 		}
 	}
@@ -108,6 +109,70 @@ func hostKeys(lines []string) ([]access.HostKey, error) {
 		out = append(out, access.HostKey{Line: k.Line(), Fingerprint: k.Fingerprint()})
 	}
 	return out, nil
+}
+
+// A key that is held elsewhere may take its time, and what ended early is in the same
+// answer: the host is answered without certificates then, and finds them when it asks next.
+const (
+	certifySoon   = time.Second
+	certifyWithin = 30 * time.Second
+)
+
+// certifyKeysSoon is certifyKeys, and waits for no key that is held elsewhere.
+func (s *Server) certifyKeysSoon(ctx context.Context, h access.Host) ([]access.HostKey, error) {
+	if !s.ssh.Hosts.Remote() {
+		return s.certifyKeys(ctx, h)
+	}
+	if !s.certifying.begin(h.Agent) { // asked again while the key still thinks
+		return h.SSHKeys, nil
+	}
+	type result struct {
+		keys []access.HostKey
+		err  error
+	}
+	made := make(chan result, 1)
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), certifyWithin)
+	go func() {
+		defer cancel()
+		defer s.certifying.end(h.Agent)
+		keys, err := s.certifyKeys(own, h)
+		made <- result{keys, err}
+	}()
+	soon := time.NewTimer(certifySoon)
+	defer soon.Stop()
+	select {
+	case r := <-made:
+		return r.keys, r.err
+	case <-soon.C:
+		return h.SSHKeys, nil
+	case <-ctx.Done():
+		return h.SSHKeys, ctx.Err()
+	}
+}
+
+// hostsAtWork are the hosts whose keys are being certified.
+type hostsAtWork struct {
+	mu    sync.Mutex
+	hosts map[access.DeviceID]bool
+}
+
+func (b *hostsAtWork) begin(host access.DeviceID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.hosts[host] {
+		return false
+	}
+	if b.hosts == nil {
+		b.hosts = map[access.DeviceID]bool{}
+	}
+	b.hosts[host] = true
+	return true
+}
+
+func (b *hostsAtWork) end(host access.DeviceID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.hosts, host)
 }
 
 // certifyKeys gives the keys of a host with certificates that are good for days yet, and

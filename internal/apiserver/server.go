@@ -93,7 +93,9 @@ type Server struct {
 	checked logCheck
 	ssh     Authorities
 	krl     revocations
-	way     atomic.Pointer[way]
+	// certifying are hosts whose keys wait for a token.
+	certifying hostsAtWork
+	way        atomic.Pointer[way]
 
 	// holding ends when the server begins to stop, so that held answers are
 	// given and streams end.

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -41,7 +42,41 @@ func (k *Keys) AuthoritySigner(name string, sealed []byte) (crypto.Signer, error
 	return &authoritySigner{name: name, public: key.Public().(ed25519.PublicKey), key: hide(key)}, nil
 }
 
-// ResealAuthorityKey is Reseal for what NewAuthorityKey made for the name.
+// referenceBegins is what a reference has before its text. With it, a reference is never as
+// long as a key, so that neither can be taken for the other.
+const referenceBegins = "stint-authority-elsewhere-1\n"
+
+// SealAuthorityReference seals what names a key that something else holds, in the place of
+// a key by NewAuthorityKey: nobody else can make it name another one.
+func (k *Keys) SealAuthorityReference(name string, text []byte) ([]byte, error) {
+	plain := append([]byte(referenceBegins), text...)
+	if len(text) == 0 || len(plain) <= ed25519.SeedSize {
+		return nil, errors.New("a reference to the key of an authority says too little")
+	}
+	return k.Seal(authorityPurpose, name, plain)
+}
+
+// AuthorityReference opens what SealAuthorityReference made for the same name; it is not
+// ok of a key by NewAuthorityKey.
+func (k *Keys) AuthorityReference(name string, sealed []byte) (text []byte, ok bool, err error) {
+	plain, err := k.Open(authorityPurpose, name, sealed)
+	if err != nil {
+		return nil, false, fmt.Errorf("open the key of the %s authority: %w", name, err)
+	}
+	if len(plain) == ed25519.SeedSize {
+		clear(plain)
+		return nil, false, nil
+	}
+	text, ok = bytes.CutPrefix(plain, []byte(referenceBegins))
+	if !ok {
+		clear(plain)
+		return nil, false, ErrSealed
+	}
+	return text, true, nil
+}
+
+// ResealAuthorityKey is Reseal for what NewAuthorityKey or SealAuthorityReference made for
+// the name.
 func (k *Keys) ResealAuthorityKey(name string, sealed []byte) ([]byte, error) {
 	return k.Reseal(authorityPurpose, name, sealed)
 }

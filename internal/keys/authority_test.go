@@ -66,3 +66,41 @@ func TestAuthoritySignerPrintsNoKey(t *testing.T) {
 		}
 	}
 }
+
+// TestAuthorityReference: a key that something else holds, and one that we hold, are never
+// taken for each other.
+func TestAuthorityReference(t *testing.T) {
+	k, text := ringOf(1), []byte("stint-ssh-users-1 of the token")
+	sealed := must(k.SealAuthorityReference("user", text))
+	got, ok, err := k.AuthorityReference("user", sealed)
+	if err != nil || !ok || !bytes.Equal(got, text) {
+		t.Fatalf("%q, %t, %v", got, ok, err)
+	}
+	if _, err := k.AuthoritySigner("user", sealed); !errors.Is(err, ErrSealed) {
+		t.Errorf("a reference signs: %v", err)
+	}
+	if got, ok, err = ringOf(2, 1).AuthorityReference("user", must(ringOf(2, 1).ResealAuthorityKey("user", sealed))); err != nil || !ok || !bytes.Equal(got, text) {
+		t.Errorf("sealed anew: %q, %t, %v", got, ok, err)
+	}
+	key, _, err := k.NewAuthorityKey("user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := k.AuthorityReference("user", key); err != nil || ok || got != nil {
+		t.Errorf("a key is a reference: %q, %t, %v", got, ok, err)
+	}
+	for name, sealed := range map[string][]byte{
+		"of the other authority": must(k.SealAuthorityReference("host", text)),
+		"of another seal key":    must(ringOf(2).SealAuthorityReference("user", text)),
+		"something else":         must(k.Seal(authorityPurpose, "user", bytes.Repeat([]byte("x"), 60))),
+	} {
+		if _, ok, err := k.AuthorityReference("user", sealed); err == nil || ok {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, text := range []string{"", "abcd"} { // as long as a key
+		if _, err := k.SealAuthorityReference("user", []byte(text)); err == nil {
+			t.Errorf("%q is sealed", text)
+		}
+	}
+}

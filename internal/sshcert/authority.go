@@ -20,6 +20,7 @@ import (
 // goroutine, if its signer may be.
 type Authority struct {
 	kind    Kind
+	key     crypto.Signer
 	signer  ssh.AlgorithmSigner
 	alg     string
 	keys    []Key // the one that signs, then those that are still to be trusted
@@ -30,7 +31,7 @@ type Authority struct {
 // module holds and does not give away. Earlier keys sign nothing any more; hosts go on
 // trusting them until what they signed is over.
 func NewAuthority(k Kind, signer crypto.Signer, earlier ...crypto.PublicKey) (*Authority, error) {
-	a := &Authority{kind: k, maxLife: MaxUserLife}
+	a := &Authority{kind: k, key: signer, maxLife: MaxUserLife}
 	switch k {
 	case User:
 	case Host:
@@ -65,6 +66,18 @@ func NewAuthority(k Kind, signer crypto.Signer, earlier ...crypto.PublicKey) (*A
 
 // Kind is whom its certificates are for.
 func (a *Authority) Kind() Kind { return a.kind }
+
+// Remote says whether the key is held by something that may be away, or slow.
+func (a *Authority) Remote() bool { _, is := a.key.(interface{ Ready() error }); return is }
+
+// Ready is why nothing can be signed now, as far as is known without trying: the error is
+// the key's own, for those that are held by something that may be away.
+func (a *Authority) Ready() error {
+	if k, is := a.key.(interface{ Ready() error }); is {
+		return k.Ready()
+	}
+	return nil
+}
 
 // Keys are those to trust: the one that signs first.
 func (a *Authority) Keys() []Key { return slices.Clone(a.keys) }
