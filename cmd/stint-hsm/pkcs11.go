@@ -71,6 +71,11 @@ func open(module, label string, pin []byte) (_ token, err error) {
 	if t.ctx == nil {
 		return nil, wire.Fail(wire.Module, "%s cannot be loaded as a PKCS#11 module", module)
 	}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
 	if err := t.ctx.Initialize(); err != nil {
 		return nil, wire.Fail(wire.Module, "C_Initialize: %s", said(err))
 	}
@@ -142,6 +147,12 @@ func (t *held) describe(slot uint, info pkcs11.TokenInfo) error {
 		return wire.Fail(wire.NoMeans, "the token has neither Ed25519 nor ECDSA with keys that it makes itself")
 	}
 	return nil
+}
+
+// close leaves the module. Who ends anyway has no need of it.
+func (t *held) close() {
+	_ = t.ctx.Finalize() // it may not have been initialized
+	t.ctx.Destroy()
 }
 
 func (t *held) About() []string { return t.about }

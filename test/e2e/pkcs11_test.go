@@ -243,3 +243,48 @@ func fingerprint(text string) string {
 	}
 	return ""
 }
+
+// TestPKCS11Page is an operator who does what docs/operations/pkcs11.md says, in one shell.
+func TestPKCS11Page(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	server, dir, bin := freeAddress(t), t.TempDir(), t.TempDir()
+	for _, name := range []string{"stint", "stintd", "stint-hsm"} { // where nobody else can exchange them
+		text, err := os.ReadFile("../../bin/" + name)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(bin, name), text, 0o700))
+	}
+	script := "set -e\ntrap 'kill $(jobs -p)' EXIT\n"
+	for _, s := range sections(t, "../../docs/operations/pkcs11.md", "stintd serve --config", "stintd serve --listen "+server+" --config") {
+		for _, b := range s.blocks {
+			script += b + "\n"
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "page.sh"), []byte(script), 0o600))
+	log, err := os.Create(filepath.Join(dir, "page.log"))
+	must(t, err)
+	defer func() { _ = log.Close() }() // it is read by its name
+	shell := exec.CommandContext(ctx, "bash", "--noprofile", "--norc", "page.sh")
+	shell.Dir, shell.Stdout, shell.Stderr, shell.WaitDelay = dir, log, log, 3*time.Second
+	shell.Env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin", "STINT_SERVER=http://" + server, "HOME=" + dir, "LC_ALL=C", "NO_COLOR=1", "STINT_NO_INPUT=1"}
+	shell.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	err = shell.Run()
+	_ = syscall.Kill(-shell.Process.Pid, syscall.SIGTERM) // what is left of its group
+	said, e := os.ReadFile(log.Name())
+	must(t, e)
+	for _, want := range []string{"only root can exchange it", "none begins with stint- yet", "in the token signs, with ed25519", "it is in the token stint", "the ssh-hosts key is a new one"} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("nothing said %q", want)
+		}
+	}
+	pin, e := os.ReadFile(filepath.Join(dir, "hsm.pin"))
+	must(t, e)
+	stintd, e := os.ReadFile(filepath.Join(dir, "stintd.log"))
+	must(t, e)
+	if len(pin) < 4 || strings.Contains(string(said)+string(stintd), string(pin)) {
+		t.Error("there is no PIN, or it was printed")
+	}
+	if err != nil || t.Failed() {
+		t.Errorf("%v\n%s\nstintd said:\n%s", err, said, stintd)
+	}
+}
