@@ -1,9 +1,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"stint/internal/access"
+	"stint/internal/hsm/wire"
 	"stint/internal/sshcert"
 	"stint/internal/store"
 )
@@ -61,5 +67,64 @@ func TestAuthorities(t *testing.T) {
 		if code, out := run(t, append(args, "--data", data)...); code != exitUsage {
 			t.Errorf("%q: exit %d\n%s", args, code, out)
 		}
+	}
+}
+
+// TestAuthorityInToken: a key that a token holds is known without it and signs nothing
+// without it; and when the token is lost, the next key leads back to the disk, with overlap.
+func TestAuthorityInToken(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	d := start(t, data)
+	d.end()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	point, err := key.PublicKey.Bytes()
+	must(t, err)
+	pinned := wire.Key{Label: "stint-ssh-users-1", ID: []byte{1}, Algorithm: wire.P256, Public: point}
+	before, _ := authoritiesOf(t, data)
+	put := func(setting string) {
+		t.Helper()
+		st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
+		must(t, err)
+		defer func() { must(t, st.Close()) }()
+		id, err := openIdentity(t.Context(), st, data+".key")
+		must(t, err)
+		sealed, err := id.vault.SealAuthorityReference(setting, pinned.Marshal())
+		must(t, err)
+		must(t, st.Update(t.Context(), func(tx *store.Tx) error {
+			return rotateAuthority(tx, id.vault, newToken(settings{}, nil), settingUserAuthority, sealed)
+		}))
+	}
+	put(settingUserAuthority)
+	users, hosts := authoritiesOf(t, data)
+	if ks := users.Keys(); len(ks) != 2 || !strings.HasPrefix(ks[0].Line(), "ecdsa-sha2-nistp256 ") || ks[1].Line() != before.Keys()[0].Line() {
+		t.Errorf("in the token: %v", ks)
+	}
+	if access.KindOf(users.Ready()) != access.Unavailable || !users.Remote() || hosts.Ready() != nil || hosts.Remote() {
+		t.Errorf("without the token: %v; hosts %v", users.Ready(), hosts.Ready())
+	}
+	if code, out := run(t, "rotate-key", "seal", "--data", data); code != exitDone {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	if code, out := run(t, "doctor", "--data", data); code == exitDone || !strings.Contains(out, "FAIL  key ssh-users: the key stint-ssh-users-1 is in a token") {
+		t.Errorf("the doctor: exit %d\n%s", code, out)
+	}
+	d = start(t, data) // it serves all the same
+	d.end()
+	if code, out := run(t, "rotate-key", "ssh-users", "--data", data); code != exitDone {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	back, _ := authoritiesOf(t, data)
+	if ks := back.Keys(); len(ks) != 3 || back.Ready() != nil || !strings.HasPrefix(ks[0].Line(), "ssh-ed25519 ") || ks[1].Line() != users.Keys()[0].Line() {
+		t.Errorf("back on the disk: %v, %v", ks, back.Ready())
+	}
+	put(settingHostAuthority) // of the other authority, as somebody with a pen in the store would
+	st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
+	must(t, err)
+	defer func() { must(t, st.Close()) }()
+	id, err := openIdentity(t.Context(), st, data+".key")
+	must(t, err)
+	if _, _, err := openAuthorities(t.Context(), st, id.vault, newToken(settings{}, nil)); err == nil {
+		t.Error("a key of the other authority is taken")
 	}
 }
