@@ -423,24 +423,11 @@ func (b *Broker) answer(ctx context.Context, suspects []suspected, of func(acces
 		part := suspects[:min(len(suspects), answerBatch)]
 		suspects = suspects[len(part):]
 		if err := b.update(ctx, func(tx Tx, fx *effects) error {
-			ids := make([]access.GrantID, len(part))
-			for i, s := range part {
-				ids[i] = s.grant.ID
-			}
-			now, err := tx.ResiduesOf(ids...)
+			open, err := unanswered(tx, part)
 			if err != nil {
 				return err
 			}
-			pending := map[access.GrantID]bool{}
-			for _, r := range now {
-				if r.State == access.ResiduePending && r.Place == part[0].residue.Place {
-					pending[r.Grant] = true
-				}
-			}
-			for _, s := range part {
-				if !pending[s.grant.ID] {
-					continue // another replica has answered
-				}
+			for _, s := range open {
 				r := of(s.residue)
 				r.Grant, r.Place, r.At, r.Attempts = s.residue.Grant, s.residue.Place, tx.Now(), s.residue.Attempts
 				n := len(r.Traces)
@@ -457,6 +444,32 @@ func (b *Broker) answer(ctx context.Context, suspects []suspected, of func(acces
 		}
 	}
 	return nil
+}
+
+// unanswered are those of suspects of one place that nobody has answered: another replica
+// may have since they were read.
+func unanswered(tx Tx, suspects []suspected) ([]suspected, error) {
+	ids := make([]access.GrantID, len(suspects))
+	for i, s := range suspects {
+		ids[i] = s.grant.ID
+	}
+	now, err := tx.ResiduesOf(ids...)
+	if err != nil {
+		return nil, err
+	}
+	pending := map[access.GrantID]bool{}
+	for _, r := range now {
+		if r.State == access.ResiduePending && r.Place == suspects[0].residue.Place {
+			pending[r.Grant] = true
+		}
+	}
+	var open []suspected
+	for _, s := range suspects {
+		if pending[s.grant.ID] {
+			open = append(open, s)
+		}
+	}
+	return open, nil
 }
 
 // residueEvent reports an answer. What is found is in it as far as a record may be
@@ -508,7 +521,11 @@ func (b *Broker) postpone(ctx context.Context, suspects []suspected, cause error
 	})
 	if err == nil && len(later) > 0 {
 		err = b.update(ctx, func(tx Tx, fx *effects) error {
-			for _, s := range later {
+			open, err := unanswered(tx, later)
+			if err != nil {
+				return err
+			}
+			for _, s := range open {
 				r := s.residue
 				r.DueAt = tx.Now().Add(min(30*time.Second<<min(r.Attempts-1, 4), 5*time.Minute))
 				fx.left = append(fx.left, r)

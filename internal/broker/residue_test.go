@@ -106,12 +106,31 @@ type examined struct {
 	*target
 	mu    sync.Mutex
 	blind bool
-	at    int // readings so far
+	at    int      // readings so far
+	look  func()   // is called while it is read, where it is set
+	said  []string // of what broker logs as an error
 }
+
+// Handle keeps what the broker logs as an error.
+func (x *examined) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.said = append(x.said, line)
+	return nil
+}
+
+func (x *examined) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (x *examined) WithAttrs([]slog.Attr) slog.Handler           { return x }
+func (x *examined) WithGroup(string) slog.Handler                { return x }
 
 func (x *examined) Fingerprint(context.Context, connector.Target) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.look != nil {
+		x.look()
+	}
 	if x.blind {
 		return nil, &connector.Error{Message: "it is dark"}
 	}
@@ -142,32 +161,39 @@ func (x *examined) readings() int {
 	return x.at
 }
 
-// TestResidueInTheDark: without a fingerprint from before, and where the target
-// cannot be looked at any more, the answer is that there is none; until it is
-// given up, it is looked for.
-func TestResidueInTheDark(t *testing.T) {
+// dark starts an installation with a simulated target, which can be looked at or not.
+func dark(t *testing.T) (in *installation, x *examined, now *clock) {
+	t.Helper()
 	in, err := prepare(t, t.TempDir())
 	must(t, err)
 	must(t, in.store.Close())
 	in.t = t
-	now := &clock{now: time.Now().Truncate(time.Millisecond)}
+	now = &clock{now: time.Now().Truncate(time.Millisecond)}
 	if in.store, err = store.Open(t.Context(), store.Config{Path: in.path, Clock: now.read}); err != nil {
 		t.Fatal(err)
 	}
-	x := &examined{target: in.target, blind: true}
+	x = &examined{target: in.target, blind: true}
 	in.Broker, err = broker.New(broker.Config{
 		Store: memory{in.store}, Connectors: map[string]connector.Connector{"fake": x}, Tagger: in.tagger, Vault: in.keys,
 		SealTo:       func(_ []byte, _ string, plain []byte) ([]byte, error) { return plain, nil },
-		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: slog.New(slog.DiscardHandler),
+		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: slog.New(x),
 	})
 	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group
 	g.Go(func() error { return in.Run(ctx) })
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		must(t, errors.Join(g.Wait(), in.store.Close()))
-	}()
+	})
+	return in, x, now
+}
+
+// TestResidueInTheDark: without a fingerprint from before, and where the target
+// cannot be looked at any more, the answer is that there is none; until it is
+// given up, it is looked for.
+func TestResidueInTheDark(t *testing.T) {
+	in, x, now := dark(t)
 	answer := func(v broker.View) access.Residue {
 		t.Helper()
 		id := string(v.Request.ID)
@@ -197,5 +223,58 @@ func TestResidueInTheDark(t *testing.T) {
 	n := x.readings()
 	if r := answer(third); r.State != access.ResidueUnknowable || r.Attempts != 10 || !strings.Contains(r.Note, "dark") || x.readings() != n {
 		t.Errorf("in the dark: %+v", r)
+	}
+}
+
+// TestResidueAnsweredMeanwhile: what another replica has found out while this one tried in
+// vain is said once, and the others' answers are put off all the same.
+func TestResidueAnsweredMeanwhile(t *testing.T) {
+	in, x, now := dark(t)
+	first, second := in.hold("mira", "reader", time.Hour), in.hold("mira", "owner", time.Hour)
+	answered := false
+	x.mu.Lock()
+	x.look = func() {
+		if answered {
+			return
+		}
+		if err := in.store.Update(t.Context(), func(tx *store.Tx) error {
+			rs, err := tx.ResiduesOf(first.Grant.ID, second.Grant.ID)
+			if err != nil || len(rs) < 2 {
+				return err
+			}
+			answered = true
+			r := rs[0]
+			if r.Grant != first.Grant.ID {
+				r = rs[1]
+			}
+			r.State, r.At, r.DueAt = access.ResidueNone, tx.Now(), time.Time{}
+			return tx.SaveResidues(r)
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	x.mu.Unlock()
+	for _, v := range []broker.View{first, second} {
+		_, err := in.End(t.Context(), in.as("mira"), string(v.Request.ID), "done")
+		must(t, err)
+		in.until("mira", string(v.Request.ID), access.Ended)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		now.forward(time.Second)
+		one, err := in.View(t.Context(), in.as("mira"), string(first.Request.ID))
+		must(t, err)
+		other, err := in.View(t.Context(), in.as("mira"), string(second.Request.ID))
+		must(t, err)
+		if one.Residue[0].State == access.ResidueNone && other.Residue[0].State == access.ResiduePending && other.Residue[0].Attempts > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, %+v", one.Residue, other.Residue)
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.said) > 0 {
+		t.Errorf("the log says %q", x.said)
 	}
 }

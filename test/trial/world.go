@@ -160,9 +160,10 @@ func (w *World) Close() error {
 	return errors.Join(append(errs, w.Stage.Close())...)
 }
 
-// Keep leaves the state where it is, and writes beside stintd's state what was found and what the target says.
+// Keep leaves the state where it is, and writes beside stintd's state what was found, what the
+// target says, and the log to its end, from which one sees what each grant waited for.
 func (w *World) Keep(t *Trial) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	w.Stage.Keep = true
 	left, err := w.oracle.Left(ctx)
@@ -170,6 +171,7 @@ func (w *World) Keep(t *Trial) error {
 		left = err.Error()
 	}
 	return errors.Join(
+		w.Stage.As("root").Run(ctx, "audit", "export", "--out", "violated.jsonl").Failed(),
 		os.WriteFile(filepath.Join(w.Stage.Dir, "violations.txt"), []byte(strings.Join(t.Violations, "\n")+"\n\non the target: "+left+"\n"), 0o600),
 		os.WriteFile(filepath.Join(w.Stage.Dir, "ledger.txt"), []byte(w.ledger.String()), 0o600),
 		os.WriteFile(filepath.Join(w.Stage.Dir, "target.log"), []byte(w.Stage.Target.Log()), 0o600),
