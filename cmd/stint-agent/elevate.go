@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,6 +24,7 @@ import (
 	"stint/internal/elevate"
 	"stint/internal/elevate/runner"
 	"stint/internal/recording"
+	"stint/internal/recording/carrier"
 )
 
 // elevateUnit is the unit of the runner. It stands beside that of the agent and not in
@@ -66,7 +67,7 @@ func (f flags) elevate(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	sealer, err := recording.NewSealer(deviceSigner{device})
+	sealer, err := recording.NewSealer(device.RecordingSigner())
 	if err != nil {
 		return err
 	}
@@ -83,9 +84,10 @@ func (f flags) elevate(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	ends := runner.NewEnds(line, log)
 	s, err := runner.New(runner.Config{
 		Host:     commands{host.New(host.Config{State: f.state}), agent.NewReader(f.path(ledgerFile), agent.SystemClock())},
-		Recorder: shelf, Reports: reports, Log: log,
+		Recorder: shelf, Reports: reports, Ends: ends, Log: log,
 	})
 	if err != nil {
 		return err
@@ -94,13 +96,16 @@ func (f flags) elevate(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	told := make(chan struct{})
-	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { defer close(told); reports.Run(telling) }()
+	var beside sync.WaitGroup
+	after, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	beside.Go(func() { reports.Run(after) })
+	beside.Go(func() { ends.Run(after) })
+	beside.Go(func() { shelf.Bring(after, carrier.New(line, api.HostWriter)) })
 	log.Info("commands are run for people", "socket", f.socket, "version", versionText())
 	err = s.Serve(ctx, l)
-	stop() // after the last command has been reported
-	<-told
+	stop() // after the last command has been reported, and its recording sealed
+	beside.Wait()
 	log.Info("stopped")
 	return err
 }
@@ -144,16 +149,6 @@ func onlyOne(path string) (unlock func(), err error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return func() { _ = lock.Close() }, nil // nothing is written to it
-}
-
-// deviceSigner signs seals with the agent's key, by which Stint knows the host. What
-// is signed begins with words that no proof of a call and no answer has.
-type deviceSigner struct{ *api.Device }
-
-func (d deviceSigner) Public() crypto.PublicKey { return d.Device.Public() }
-
-func (d deviceSigner) Sign(_ io.Reader, message []byte, _ crypto.SignerOpts) ([]byte, error) {
-	return d.Device.Sign(message), nil
 }
 
 // commands are those of this host: its rules say what may be run, and the agent's ledger

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"log/slog"
+	"time"
 
 	"stint/internal/api"
 	"stint/internal/recording"
+	"stint/internal/recording/carrier"
 )
 
 // openSpool opens the folder of recordings, and tells of those that an earlier run did
@@ -45,41 +44,19 @@ func (f flags) openSpool(ctx context.Context, c *api.Client, device *api.Device,
 
 // bring sends recordings to the control plane as they are made, until ctx is done. What is
 // kept there, read back and the same, is removed here.
+// When it is, sessions have ended, and their last frames are handed over: this gateway may
+// never start again.
 func bring(ctx context.Context, spool *recording.Spool, c *api.Client, log *slog.Logger) {
-	if err := recording.NewCourier(spool, carrier{c}, log).Run(ctx); err != nil && ctx.Err() == nil {
+	courier := recording.NewCourier(spool, carrier.New(c, api.GatewayWriter), log)
+	if err := courier.Run(ctx); err != nil && ctx.Err() == nil {
 		log.Error("recordings are not brought to the control plane any more", "error", err)
 	}
-}
-
-// carrier is the control plane as recordings are brought to it.
-type carrier struct{ client *api.Client }
-
-// Bring sends whole frames.
-func (c carrier) Bring(ctx context.Context, name string, from uint64, frames []byte) (recording.Kept, error) {
-	got, err := c.client.BringFrames(ctx, name, from, frames)
-	if err != nil {
-		return recording.Kept{}, err
+	within, done := context.WithTimeout(context.WithoutCancel(ctx), handOver)
+	defer done()
+	if left := courier.HandOver(within); left > 0 {
+		log.Warn("recordings are brought to the control plane after the next start", "count", left)
 	}
-	return kept(got)
 }
 
-// Have says how far a recording is there.
-func (c carrier) Have(ctx context.Context, name string) (recording.Kept, error) {
-	got, err := c.client.HaveFrames(ctx, name)
-	if err != nil {
-		return recording.Kept{}, err
-	}
-	return kept(got)
-}
-
-func kept(k api.RecordingKept) (recording.Kept, error) {
-	out := recording.Kept{Began: k.Began, Frames: k.Frames, Done: k.Done, Size: k.Bytes}
-	if k.Done {
-		sum, err := hex.DecodeString(k.SHA256)
-		if err != nil || len(sum) != len(out.Digest) {
-			return recording.Kept{}, errors.New("the control plane says no digest of a recording that it keeps")
-		}
-		out.Digest = [sha256.Size]byte(sum)
-	}
-	return out, nil
-}
+// handOver is how long the last frames may take to the control plane when the gateway stops.
+const handOver = 10 * time.Second

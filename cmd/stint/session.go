@@ -18,8 +18,9 @@ import (
 func (c *cli) sessionCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "session",
-		Short: "See, replay, watch and end sessions through gateways",
-		Long: "See, replay, watch and end sessions that went through a gateway. Your own you see; their\n" +
+		Short: "See, replay, watch and end sessions, and commands of stint elevate",
+		Long: "See, replay, watch and end sessions that went through a gateway, and commands that were run with\n" +
+			"stint elevate, each of which is a session of its own. Your own you see; their\n" +
 			"recordings are for whom a policy with effect watch names, and who looks is in the log.\n" +
 			"Where you are signed in is another thing: stint sessions.",
 	}
@@ -41,7 +42,7 @@ func (c *cli) sessionLsCmd() *cobra.Command {
 				l.List = page
 				return conn.Sessions(ctx, l)
 			}
-			return showList(c, cmd.Context(), limit, list, c.carriedTable, hints{none: "sessions appear when somebody connects through a gateway", some: "see one with stint session show ID, replay it with stint session play ID"})
+			return showList(c, cmd.Context(), limit, list, c.carriedTable, hints{none: "sessions appear when somebody connects through a gateway, or runs a command with stint elevate", some: "see one with stint session show ID, replay it with stint session play ID"})
 		},
 	}
 	f := cmd.Flags()
@@ -58,7 +59,11 @@ func (c *cli) carriedTable(all []api.Session) (names []string, t *table) {
 	t = newTable("!ID", "PERSON", "RESOURCE", "AS", "BEGAN", "STATE", "RECORDING")
 	for _, s := range all {
 		names = append(names, s.ID)
-		t.row(s.ID, s.Person, s.Resource, s.Account, ago(s.OpenedAt.Time, c.now()), sessionState(s), s.Recording.State)
+		as := s.Account
+		if s.Command != nil {
+			as = s.Command.RunAs + ": " + s.Command.Line
+		}
+		t.row(s.ID, s.Person, s.Resource, as, ago(s.OpenedAt.Time, c.now()), sessionState(s), s.Recording.State)
 	}
 	return names, t
 }
@@ -101,7 +106,16 @@ func (c *cli) sessionShowCmd() *cobra.Command {
 			fact("resource", s.Resource+" as "+s.Account)
 			fact("role", s.Role)
 			fact("gateway", s.Gateway)
+			fact("host", s.Host)
 			fact("from", s.Source)
+			if x := s.Command; x != nil {
+				fact("command", x.Line)
+				fact("run as", x.RunAs)
+				if x.Status != nil {
+					fact("exit code", strconv.Itoa(*x.Status))
+				}
+				fact("signal", x.Signal)
+			}
 			fact("began", clock(s.OpenedAt.Time, c.now()))
 			if !s.ClosedAt.IsZero() {
 				fact("ended", clock(s.ClosedAt.Time, c.now())+" "+s.Text)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SessionID names one session through a gateway.
+// SessionID names one session through a gateway, or of one command on a host.
 type SessionID string
 
 // NewSessionID makes an identifier that sorts by time.
@@ -74,6 +74,8 @@ type Session struct {
 	Certified string
 	Alarms    int64
 
+	Command Command // of Elevation
+
 	Recording Tape
 }
 
@@ -95,6 +97,7 @@ const (
 	TapeKept    TapeState = "kept"    // whole, sealed and verified
 	TapeBroken  TapeState = "broken"  // its end is missing, or it does not verify
 	TapeRemoved TapeState = "removed" // its time was over
+	TapeLost    TapeState = "lost"    // what came of it is kept; its gateway will not send the rest
 )
 
 // SessionLost is the reason of a session whose gateway has not named it for so long
@@ -131,6 +134,9 @@ func (s Session) End(by Actor, why string, now time.Time) (Session, Event, error
 // Pause notes that nothing of it is to pass until Resume.
 func (s Session) Pause(by Actor, why string, now time.Time) (Session, Event, error) {
 	switch {
+	case s.Protocol == Elevation:
+		return s, Event{}, Fail(Conflict, "not-paused", "a command that runs with more privilege is not paused").
+			Because("its host runs it and records it, and nothing in between could hold it up").Try("end it: stint session end " + string(s.ID) + " --why TEXT")
 	case !s.ClosedAt.IsZero() || !s.EndingAt.IsZero():
 		return s, Event{}, Fail(Conflict, "session-closed", "the session has ended, or is ending")
 	case !s.PausedAt.IsZero():
@@ -171,8 +177,12 @@ func (s Session) Close(reason, text string, at time.Time, took time.Duration, no
 }
 
 func (s Session) event(t EventType, by Actor, now time.Time, kv ...string) Event {
-	facts := fact(append([]string{"gateway", s.Gateway, "protocol", string(s.Protocol), "grant", string(s.Grant), "request", string(s.Request), "principal", string(s.Principal),
-		"person", string(s.Person), "role", string(s.Role), "resource", string(s.Resource), "account", s.Account}, kv...)...)
+	carrier := []string{"gateway", s.Gateway}
+	if host, is := s.Host(); is {
+		carrier = []string{"host", host}
+	}
+	facts := fact(append(append(carrier, "protocol", string(s.Protocol), "grant", string(s.Grant), "request", string(s.Request), "principal", string(s.Principal),
+		"person", string(s.Person), "role", string(s.Role), "resource", string(s.Resource), "account", s.Account), kv...)...)
 	return Event{Type: t, At: now, Entity: string(s.ID), Version: s.Version, Actor: by, Facts: facts}
 }
 
@@ -185,6 +195,7 @@ type SessionQuery struct {
 	Grant    GrantID
 	Since    time.Time // only those opened since
 	Before   SessionID // cursor: only those with a smaller id
+	Prefix   SessionID // only those whose ids begin so
 	Limit    int       // 1 to 1000; 0 means 100
 }
 

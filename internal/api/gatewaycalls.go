@@ -157,7 +157,16 @@ func (c *Client) CertifyGateway(ctx context.Context, a KeyAsk) (out SignedKey, e
 // FollowCuts hands over what is to end as it becomes known, until the stream ends. ready
 // is called once it stands.
 func (c *Client) FollowCuts(ctx context.Context, ready func(), cut func(SessionCut)) error {
-	res, err := c.send(ctx, call{method: http.MethodGet, path: []string{"gateway", "cuts"}, stream: true, noToken: true, patience: -1})
+	return c.followCuts(ctx, "gateway", ready, cut)
+}
+
+// FollowHostCuts hands over which commands of a host are to end, likewise.
+func (c *Client) FollowHostCuts(ctx context.Context, ready func(), cut func(SessionCut)) error {
+	return c.followCuts(ctx, "host", ready, cut)
+}
+
+func (c *Client) followCuts(ctx context.Context, of string, ready func(), cut func(SessionCut)) error {
+	res, err := c.send(ctx, call{method: http.MethodGet, path: []string{of, "cuts"}, stream: true, noToken: true, patience: -1})
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ type RecordingHits struct {
 	Enough   bool             `json:"enough" doc:"There may be more: as much was read, or found, as one search may"`
 }
 
-// RecordingFrames are whole frames of a recording, from its gateway.
+// RecordingFrames are whole frames of a recording, from its writer.
 type RecordingFrames struct {
 	Frames []byte `json:"frames" doc:"As they stand in the recording (base64)"`
 }
@@ -108,25 +108,24 @@ type RecordingKept struct {
 	SHA256 string `json:"sha256,omitempty" doc:"Hexadecimal"`
 }
 
-// RecordingsKey is the key to which gateways seal recordings.
-type RecordingsKey struct {
-	Key []byte `json:"key" doc:"X25519, public (base64)"`
-}
+// Writer is which writer of recordings calls: they are known by keys of their own.
+type Writer string
 
-// BringFrames sends frames of a recording; gateways only.
-func (c *Client) BringFrames(ctx context.Context, session string, from uint64, frames []byte) (out RecordingKept, err error) {
-	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"gateway", "recordings", session, "frames"}, query: url.Values{"from": {strconv.FormatUint(from, 10)}},
+// The writers of recordings.
+const (
+	GatewayWriter Writer = "gateway"
+	HostWriter    Writer = "host"
+)
+
+// BringFrames sends frames of a recording; its writer only.
+func (c *Client) BringFrames(ctx context.Context, by Writer, session string, from uint64, frames []byte) (out RecordingKept, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{string(by), "recordings", session, "frames"}, query: url.Values{"from": {strconv.FormatUint(from, 10)}},
 		in: RecordingFrames{frames}, out: &out, noToken: true})
 }
 
-// HaveFrames says how far a recording is kept; gateways only.
-func (c *Client) HaveFrames(ctx context.Context, session string) (out RecordingKept, err error) {
-	return out, c.do(ctx, call{method: http.MethodGet, path: []string{"gateway", "recordings", session}, out: &out, noToken: true})
-}
-
-// RecordingsKey is the key to seal recordings to; gateways only.
-func (c *Client) RecordingsKey(ctx context.Context) (out RecordingsKey, err error) {
-	return out, c.do(ctx, call{method: http.MethodGet, path: []string{"gateway", "recordings"}, out: &out, noToken: true})
+// HaveFrames says how far a recording is kept; its writer only.
+func (c *Client) HaveFrames(ctx context.Context, by Writer, session string) (out RecordingKept, err error) {
+	return out, c.do(ctx, call{method: http.MethodGet, path: []string{string(by), "recordings", session}, out: &out, noToken: true})
 }
 
 // Recording says what is known of a session's recording.

@@ -26,13 +26,7 @@ func (s *Server) addGatewayRoutes() {
 		summary: "End the enrolment of a gateway", detail: "It opens no session any more, and its sessions are not renewed: they end within half a minute, or, where their role lets them go on, with their grants."}, s.revokeGateway)
 
 	s.addGatewaySessionRoutes()
-
-	register(s, route{name: "list-sessions", method: get, path: "/v1/sessions", who: anyone, tag: "Sessions",
-		summary: "Sessions through gateways, newest first", detail: "Administrators and auditors see all, owners those on a resource of theirs that they name, everybody else their own."}, s.listSessions)
-	register(s, route{name: "get-session", method: get, path: "/v1/sessions/{id}", who: anyone, tag: "Sessions",
-		summary: "One session", detail: "Whose it is, owners of the resource, administrators, auditors."}, s.getSession)
-	register(s, route{name: "end-session", method: post, path: "/v1/sessions/{id}/end", who: anyone, urgent: true, body: maxCode, tag: "Sessions",
-		summary: "End one session now", detail: "Whose it is, owners of the resource, administrators. Its grant goes on."}, s.endSession)
+	s.addCarriedRoutes()
 }
 
 // ofGateway finds out which gateway a call is by. Unlike an agent's, its calls may lead to
@@ -142,79 +136,6 @@ func (s *Server) toGateway(h access.Host) api.Gateway {
 	}
 	if now.Before(h.CodeUntil) {
 		out.CodeUntil = api.At(h.CodeUntil)
-	}
-	return out
-}
-
-type sessionsIn struct {
-	Paging
-	Live     bool   `query:"live" doc:"Only those that are not closed"`
-	Person   string `query:"person" maxLength:"64"`
-	Resource string `query:"resource" maxLength:"80"`
-	Grant    string `query:"grant" maxLength:"64" doc:"A whole id"`
-	Since    string `query:"since" maxLength:"40" doc:"Only those opened since: a time" example:"2026-03-01T17:30:00Z"`
-}
-
-func (s *Server) listSessions(ctx context.Context, c call, in *sessionsIn) (*reply[api.Page[api.Session]], error) {
-	var since api.Time
-	if err := since.UnmarshalText([]byte(in.Since)); err != nil {
-		return nil, err
-	}
-	q := access.SessionQuery{Live: in.Live, Person: access.Person(in.Person), Resource: access.ResourceName(in.Resource), Grant: access.GrantID(in.Grant), Since: since.Time,
-		Before: access.SessionID(in.Cursor), Limit: min(in.Limit, 999) + 1}
-	found, err := s.broker.Sessions(ctx, c.asked(nil), q)
-	if err != nil {
-		return nil, err
-	}
-	page := api.Page[api.Session]{Items: []api.Session{}}
-	for i, x := range found {
-		if i == q.Limit-1 { // there is more
-			page.Next = page.Items[i-1].ID
-			break
-		}
-		page.Items = append(page.Items, s.toSession(x))
-	}
-	return answer(page), nil
-}
-
-func (s *Server) getSession(ctx context.Context, c call, in *bySession) (*reply[api.Session], error) {
-	x, err := s.broker.Session(ctx, c.asked(nil), in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(s.toSession(x)), nil
-}
-
-type bySession struct {
-	ID string `path:"id" maxLength:"64" doc:"The id of a session, or an unambiguous beginning" example:"ses_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
-}
-
-type endSessionIn struct {
-	ID   string `path:"id" maxLength:"64" doc:"The id of a session, or an unambiguous beginning" example:"ses_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
-	Body api.SessionEnd
-}
-
-func (s *Server) endSession(ctx context.Context, c call, in *endSessionIn) (*reply[api.Session], error) {
-	x, err := s.broker.EndSession(ctx, c.asked(nil), in.ID, in.Body.Why)
-	if err != nil {
-		return nil, err
-	}
-	return answer(s.toSession(x)), nil
-}
-
-func (s *Server) toSession(x access.LiveSession) api.Session {
-	out := api.Session{ID: string(x.ID), State: "live", Gateway: x.Gateway, Protocol: string(x.Protocol), Grant: string(x.Grant), Request: string(x.Request), Principal: string(x.Principal),
-		Person: string(x.Person), Role: string(x.Role), Resource: string(x.Resource), Address: x.Address, Account: x.Account, Source: x.Source.String(), Key: x.Key, Strict: x.Strict,
-		OpenedAt: api.At(x.OpenedAt), OverAt: api.At(x.ExpiresAt), ClosedAt: api.At(x.ClosedAt), Reason: x.Reason, Text: x.Text, EndedBy: string(x.EndingBy), EndNote: x.EndNote, PausedAt: api.At(x.PausedAt), PausedBy: string(x.PausedBy), Alarms: x.Alarms,
-		Recording: api.SessionRecording{ID: x.Recording.ID, State: string(x.Recording.State), Bytes: x.Recording.Bytes, Commands: x.Recording.Commands}}
-	if out.Recording.State == "" {
-		out.Recording.State = "none"
-	}
-	switch {
-	case !x.ClosedAt.IsZero():
-		out.State = "closed"
-	case x.Over(s.now()):
-		out.State = "ending"
 	}
 	return out
 }

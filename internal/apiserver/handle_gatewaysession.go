@@ -220,32 +220,40 @@ func (s *Server) renewGatewaySessions(ctx context.Context, c call, in *struct{ B
 // followCuts streams until the gateway goes, is revoked, or the server stops.
 func (s *Server) followCuts(_ context.Context, c call, _ *empty) (*lines, error) {
 	return &lines{ContentType: linesType, Body: func(hc huma.Context) {
-		out := newStream(hc)
 		held, release := s.hold(hc.Context(), streamLife)
 		defer release()
-		err := out.line() // so that the gateway knows that it stands
-		if err == nil {
-			err = s.broker.FollowCuts(held, c.gateway, func(cuts []broker.SessionCut) error {
-				if len(cuts) == 0 {
-					if _, err := s.hosts.Register.OfGateway(held, c.source.Device); err != nil {
-						return err
-					}
-					return out.line()
-				}
-				for _, x := range cuts {
-					text, err := json.Marshal(api.SessionCut{Session: string(x.ID), Reason: x.Reason, Text: x.Text, Look: x.Look})
-					if err != nil {
-						return err
-					}
-					if err := out.line(text); err != nil {
-						return err
-					}
-				}
-				return out.flush()
-			})
-		}
+		err := s.sendCuts(held, newStream(hc), c.gateway, func() error {
+			_, err := s.hosts.Register.OfGateway(held, c.source.Device)
+			return err
+		})
 		if err != nil {
 			s.log.Debug("a stream of cuts ended", "gateway", c.gateway, "trace", c.trace, "error", err)
 		}
 	}}, nil
+}
+
+// sendCuts sends what of a carrier's sessions is to end. still is asked whenever all was
+// quiet for a while, and ends it.
+func (s *Server) sendCuts(ctx context.Context, out *stream, carrier string, still func() error) error {
+	if err := out.line(); err != nil { // so that it is known to stand
+		return err
+	}
+	return s.broker.FollowCuts(ctx, carrier, func(cuts []broker.SessionCut) error {
+		if len(cuts) == 0 {
+			if err := still(); err != nil {
+				return err
+			}
+			return out.line()
+		}
+		for _, x := range cuts {
+			text, err := json.Marshal(api.SessionCut{Session: string(x.ID), Reason: x.Reason, Text: x.Text, Look: x.Look})
+			if err != nil {
+				return err
+			}
+			if err := out.line(text); err != nil {
+				return err
+			}
+		}
+		return out.flush()
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,10 +23,9 @@ func (s *Server) addHostRoutes() {
 		summary: "Exchange a one-time code for the enrolment of a host's agent", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enrollAsHost)
 	register(s, route{name: "poll-host", method: post, path: "/v1/host/poll", who: host, urgent: true, held: true, body: maxAnswers, tag: "Hosts",
 		summary: "Bring answers, and ask for calls", detail: "Calls are signed with the orders key, answers with the agent's own. Held for wait_ms while there are no calls."}, s.pollHost)
-	register(s, route{name: "tell-of-commands", method: post, path: "/v1/host/commands", who: host, body: maxCommands, tag: "Hosts",
-		summary: "Report commands that a host ran under orders of elevation", detail: "Told before one runs and when it has ended; the same again is no other."}, s.tellOfCommands)
 	register(s, route{name: "trust-of-host", method: post, path: "/v1/host/trust", who: host, urgent: true, body: maxCode, tag: "Hosts",
 		summary: "What the sshd of a host shall believe and show", detail: "Signed with the orders key, for this host and this question: the authorities, certificates for the host's own keys, and which certificates ended early."}, s.trustOfHost)
+	s.addCommandRoutes()
 	register(s, route{name: "list-hosts", method: get, path: "/v1/admin/hosts", who: auditors, tag: "Hosts",
 		summary: "Hosts of resources, and whether an agent is enrolled there"}, s.listHosts)
 	register(s, route{name: "enroll-host", method: post, path: "/v1/admin/hosts/{name}/enroll", who: admins, tag: "Hosts",
@@ -105,24 +103,6 @@ func (s *Server) pollHost(ctx context.Context, c call, in *struct{ Body api.Host
 	out := api.HostCalls{Now: api.At(s.now()), Calls: []api.HostCall{}, Rolls: s.hosts.Rolls}
 	for _, x := range calls {
 		out.Calls = append(out.Calls, api.HostCall{Call: x.Call, LeftMillis: time.Until(x.DueAt).Milliseconds()})
-	}
-	return answer(out), nil
-}
-
-func (s *Server) tellOfCommands(ctx context.Context, c call, in *struct{ Body api.HostTold }) (*reply[api.HostHeard], error) {
-	var out api.HostHeard
-	for _, x := range in.Body.Commands {
-		err := s.hosts.Register.Ran(ctx, c.host, hosts.Command{ID: x.ID, Entitlement: access.EntitlementID(x.Entitlement), Tag: access.Tag(x.Tag), Account: x.Account, RunAs: x.RunAs,
-			Line: x.Command, Terminal: x.Terminal, BeganAt: x.BeganAt.Time, EndedAt: x.EndedAt.Time, Status: x.Status, Signal: x.Signal, Cut: x.Cut, In: x.Input, Out: x.Output, Frames: x.Frames, Root: x.Root})
-		switch {
-		case errors.Is(err, access.Invalid):
-			if out.Refused == nil {
-				out.Refused = map[string]string{}
-			}
-			out.Refused[x.ID] = err.Error()
-		case err != nil:
-			return nil, err
-		}
 	}
 	return answer(out), nil
 }

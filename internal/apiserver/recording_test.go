@@ -6,7 +6,6 @@ import (
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hpke"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/archive"
 	"stint/internal/recording"
+	"stint/internal/recording/carrier"
 	"stint/internal/store"
 )
 
@@ -38,7 +38,9 @@ type taped struct {
 	*world
 	admin, mira, rosa *api.Client // rosa reviews
 	gateway           *api.Client
+	request           api.Request // mira's
 	session           string
+	recipient         recording.Recipient
 	spool             *recording.Spool
 	kept              string
 }
@@ -71,16 +73,14 @@ func tape(t *testing.T) *taped {
 	if r.Grant == nil {
 		t.Fatalf("no grant: %+v", r)
 	}
+	x.request = r
 	x.gateway = enrolledGateway(t, w, admin, "edge")
 	x.session = x.open(r, "edge")
 
 	sealer, err := recording.NewSealer(x.gateway.Device.RecordingSigner())
 	check(t, err)
-	key, err := x.gateway.RecordingsKey(ctx)
-	check(t, err)
-	to, err := recording.NewRecipient(key.Key)
-	check(t, err)
-	x.spool, _, err = recording.OpenSpool(filepath.Join(t.TempDir(), "spool"), recording.Options{Sealer: sealer, Recipient: to})
+	x.recipient = a.Recipient()
+	x.spool, _, err = recording.OpenSpool(filepath.Join(t.TempDir(), "spool"), recording.Options{Sealer: sealer, Recipient: x.recipient})
 	check(t, err)
 	t.Cleanup(func() { _ = x.spool.Close(context.Background()) })
 	return x
@@ -104,24 +104,6 @@ func (x *taped) open(r api.Request, gateway string) (id string) {
 	return id
 }
 
-type carrier struct{ c *api.Client }
-
-func (c carrier) Bring(ctx context.Context, name string, from uint64, frames []byte) (recording.Kept, error) {
-	k, err := c.c.BringFrames(ctx, name, from, frames)
-	return keptOf(k), err
-}
-
-func (c carrier) Have(ctx context.Context, name string) (recording.Kept, error) {
-	k, err := c.c.HaveFrames(ctx, name)
-	return keptOf(k), err
-}
-
-func keptOf(k api.RecordingKept) recording.Kept {
-	out := recording.Kept{Began: k.Began, Frames: k.Frames, Done: k.Done, Size: k.Bytes}
-	copy(out.Digest[:], unhex(k.SHA256))
-	return out
-}
-
 // TestRecordingsComeAndAreSeen follows a recording from the gateway to whom a policy lets see it.
 func TestRecordingsComeAndAreSeen(t *testing.T) {
 	x := tape(t)
@@ -132,7 +114,7 @@ func TestRecordingsComeAndAreSeen(t *testing.T) {
 	add(0, recording.Start{})
 	add(1, recording.Open{Type: "session"}, recording.Terminal{Term: "xterm", Columns: 80, Rows: 24}, recording.Exec{Type: "shell"})
 	add(1, recording.Output{Data: []byte("$ ")}, recording.Input{Data: []byte("cat /etc/secret\r")}, recording.Output{Data: []byte("cat /etc/secret\r\n\x1b]52;c;aGk=\x07<script>alert(1)</script> \u202efrom right\r\n$ ")})
-	c := recording.NewCourier(x.spool, carrier{x.gateway}, slog.New(slog.DiscardHandler))
+	c := recording.NewCourier(x.spool, carrier.New(x.gateway, api.GatewayWriter), slog.New(slog.DiscardHandler))
 	run, stop := context.WithCancel(context.Background())
 	over := make(chan struct{})
 	go func() { defer close(over); _ = c.Run(run) }()
@@ -299,29 +281,32 @@ func TestRecordingDoors(t *testing.T) {
 		"another gateway's session": {other, x.session}, "one that was not opened": {x.gateway, "ses_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"},
 		"a path": {x.gateway, "..%2f..%2fetc"}, "no gateway": {agent, x.session},
 	} {
-		if k, err := try.by.BringFrames(ctx, try.session, 0, b); err == nil {
+		if k, err := try.by.BringFrames(ctx, api.GatewayWriter, try.session, 0, b); err == nil {
 			t.Errorf("%s: taken: %+v", name, k)
 		}
-		if _, err := try.by.HaveFrames(ctx, try.session); err == nil {
+		if _, err := try.by.HaveFrames(ctx, api.GatewayWriter, try.session); err == nil {
 			t.Errorf("%s: it hears how far it is", name)
 		}
 	}
 	if got := x.send(x.raw(x.mira, http.MethodPost, "/v1/gateway/recordings/"+x.session+"/frames?from=0", `{"frames":""}`)); got.status != http.StatusUnauthorized {
 		t.Errorf("a person brings frames: %d", got.status)
 	}
-	if _, err := x.gateway.BringFrames(ctx, x.session, 5, b[300:]); err == nil {
+	if _, err := x.gateway.BringFrames(ctx, api.GatewayWriter, x.session, 5, b[300:]); err == nil {
 		t.Error("frames that do not follow are taken")
 	}
 	spoilt := bytes.Clone(b)
 	spoilt[len(spoilt)-200] ^= 1
-	if _, err := x.gateway.BringFrames(ctx, x.session, 0, spoilt); problemOf(err, "").Code != "bad-frames" {
+	if _, err := x.gateway.BringFrames(ctx, api.GatewayWriter, x.session, 0, spoilt); problemOf(err, "").Code != "bad-frames" {
 		t.Errorf("a frame that was changed: %v", err)
 	}
-	if k, err := x.gateway.BringFrames(ctx, x.session, 0, b); err != nil || !k.Began {
+	if k, err := x.gateway.BringFrames(ctx, api.GatewayWriter, x.session, 0, b); err != nil || !k.Began {
 		t.Errorf("%+v, %v", k, err)
 	}
-	x.until(func() bool { k, err := x.gateway.HaveFrames(ctx, x.session); return err == nil && k.Done })
-	k, err := x.gateway.BringFrames(ctx, x.session, 0, b) // once more changes nothing
+	x.until(func() bool {
+		k, err := x.gateway.HaveFrames(ctx, api.GatewayWriter, x.session)
+		return err == nil && k.Done
+	})
+	k, err := x.gateway.BringFrames(ctx, api.GatewayWriter, x.session, 0, b) // once more changes nothing
 	if err != nil || !k.Done || k.Bytes != int64(len(b)) {
 		t.Errorf("%+v, %v", k, err)
 	}
@@ -368,8 +353,6 @@ func TestPausing(t *testing.T) {
 type edKey = ed25519.PublicKey
 
 func (x *taped) gatewayKey() edKey { return x.gateway.Device.RecordingSigner().Public().(edKey) }
-
-func unhex(s string) []byte { b, _ := hex.DecodeString(s); return b }
 
 func screenText(s api.Screen) string {
 	var b strings.Builder

@@ -47,20 +47,13 @@ func watched(tx Tx, c Caller, set *policy.Set, q access.SessionQuery) (out []acc
 // its recording is told what it takes; of others' sessions nobody hears.
 func (b *Broker) Watch(ctx context.Context, c Caller, id string) (out access.LiveSession, err error) {
 	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
-		s, err := tx.FindSession(id)
-		if missing(err) {
-			return errNoSession
-		} else if err != nil {
+		s, err := b.findSession(tx, c, id, func(Caller, *policy.Set, access.Session) bool { return true }, nil)
+		if err != nil {
 			return err
 		}
-		set := b.documentsOrNone(tx)
-		switch {
-		case c.watches(set, s, tx.Now()):
-		case c.seesSession(set, s):
+		if !c.watches(b.documentsOrNone(tx), s, tx.Now()) {
 			return access.Fail(access.Denied, "not-yours-to-watch", "the recording of this session is not yours to see").
 				Because("it is for whom a policy with effect watch names, for the role " + string(s.Role)).Try("an administrator applies one; docs/reference/documents.md shows how")
-		default:
-			return errNoSession
 		}
 		all, err := withGrants(tx, []access.Session{s})
 		if err == nil {
@@ -101,7 +94,7 @@ func (b *Broker) MayOfSession(ctx context.Context, c Caller, s access.Session) (
 	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) error {
 		set := b.documentsOrNone(tx)
 		may.Watch, may.End = c.watches(set, s, tx.Now()), c.endsSession(set, s)
-		may.Pause = c.Glass == nil && (may.Watch || c.Principal.Admin || c.owns(set, s.Resource))
+		may.Pause = c.Glass == nil && s.Protocol != access.Elevation && (may.Watch || c.Principal.Admin || c.owns(set, s.Resource))
 		return nil
 	})
 	return may, err

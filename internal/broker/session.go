@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"stint/internal/access"
 	"stint/internal/policy"
@@ -10,7 +12,7 @@ import (
 var errNoSession = access.Fail(access.NotFound, "not-found", "there is no such session, or it is not yours to see").
 	Try("stint get requests lists what is yours; an administrator sees all sessions")
 
-// Sessions lists sessions through gateways, newest first, and says what time it is.
+// Sessions lists sessions, newest first, and says what time it is.
 // Administrators and auditors see all, owners those on a resource of theirs that they
 // name, everybody their own.
 func (b *Broker) Sessions(ctx context.Context, c Caller, q access.SessionQuery) (found []access.LiveSession, err error) {
@@ -105,21 +107,41 @@ func (b *Broker) EndSession(ctx context.Context, c Caller, id, why string) (out 
 // findSession resolves an id to a session of which may holds, and else fails with no; of
 // what is not theirs nobody hears.
 func (b *Broker) findSession(tx Tx, c Caller, id string, may func(Caller, *policy.Set, access.Session) bool, no error) (access.Session, error) {
-	s, err := tx.FindSession(id)
-	if missing(err) {
-		return s, errNoSession
-	}
+	set := b.documentsOrNone(tx)
+	s, err := sessionNamed(tx, id, func(s access.Session) bool { return c.seesSession(set, s) || c.watches(set, s, tx.Now()) })
 	if err != nil {
 		return s, err
-	}
-	set := b.documentsOrNone(tx)
-	if !c.seesSession(set, s) && !c.watches(set, s, tx.Now()) {
-		return access.Session{}, errNoSession
 	}
 	if !may(c, set, s) {
 		return access.Session{}, no
 	}
 	return s, nil
+}
+
+// mostNamed bounds the sessions that are looked at to find one by the beginning of its id.
+const mostNamed = 1000
+
+// sessionNamed is the session of a full or partial id among those that sees holds of: others do
+// not make an id ambiguous, which would tell that they are there. The "ses_" may be left
+// out, and case does not matter.
+func sessionNamed(tx Tx, id string, sees func(access.Session) bool) (access.Session, error) {
+	prefix := strings.TrimPrefix(strings.ToUpper(id), "SES_")
+	if prefix == "" || len(prefix) > 26 || strings.Trim(prefix, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
+		return access.Session{}, errNoSession
+	}
+	found, err := tx.Sessions(access.SessionQuery{Prefix: access.SessionID("ses_" + prefix), Limit: mostNamed})
+	if err != nil {
+		return access.Session{}, err
+	}
+	many := len(found) == mostNamed // the caller's own may be behind these
+	found = slices.DeleteFunc(found, func(s access.Session) bool { return !sees(s) })
+	switch {
+	case len(found) == 0:
+		return access.Session{}, errNoSession
+	case len(found) > 1 || many:
+		return access.Session{}, access.Fail(access.Conflict, "ambiguous-id", "more than one session may begin like this").Try("give more of the id")
+	}
+	return found[0], nil
 }
 
 func (c Caller) seesSession(set *policy.Set, s access.Session) bool {

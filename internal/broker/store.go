@@ -280,14 +280,12 @@ type certificates interface {
 	RevokedCertificates() ([]access.Certificate, error)
 }
 
-// sessions are those that gateways carry.
+// sessions are those that gateways carry, and commands that hosts run.
 type sessions interface {
 	SaveSessions(ss ...access.Session) error
 	// SaveTape notes what is known of a session's recording, beside its version.
 	SaveTape(id access.SessionID, t access.Tape) error
 	Session(id access.SessionID) (access.Session, error)
-	// FindSession resolves a full or partial id; access.Conflict when it is ambiguous.
-	FindSession(prefix string) (access.Session, error)
 	Sessions(q access.SessionQuery) ([]access.Session, error)
 	// LiveSessions are those of a gateway that are not closed, with what their grants say.
 	LiveSessions(gateway string) ([]access.LiveSession, error)

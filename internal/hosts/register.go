@@ -29,9 +29,6 @@ const (
 	GatewayInvited  access.EventType = "gateway.invited"
 	GatewayEnrolled access.EventType = "gateway.enrolled"
 	GatewayRevoked  access.EventType = "gateway.revoked"
-
-	CommandBegan access.EventType = "command.began" // a host is about to run a command for a person with more privilege
-	CommandEnded access.EventType = "command.ended"
 )
 
 // kind is what enrols. A key of one kind is worth nothing as the other's, and neither is
@@ -85,7 +82,6 @@ type Tx interface {
 	HostAnswers(calls map[string]string) (map[string]string, error)
 	DropHostCall(id string) (untaken bool, err error)
 	Entitlement(id access.EntitlementID) (access.Entitlement, error)
-	HoldsOf(ids ...access.EntitlementID) ([]access.Hold, error)
 }
 
 // Store is the memory of all replicas.

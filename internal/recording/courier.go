@@ -38,6 +38,7 @@ const (
 	bringers    = 8                      // recordings at a time
 	restLeast   = 2 * time.Second        // after a call that failed
 	restMost    = time.Minute
+	handEvery   = 50 * time.Millisecond
 )
 
 // Courier brings what a spool holds to where it is kept, while it is written and after, and removes
@@ -60,6 +61,7 @@ type bag struct {
 	rest   time.Duration
 	again  time.Time
 	stuck  bool // what is there is not what is here: it stays, and people look
+	over   bool // it ended, and all of it is there
 }
 
 // NewCourier makes a courier. Nothing happens until Run.
@@ -75,7 +77,7 @@ func (c *Courier) Run(ctx context.Context) error {
 	defer all.Wait()
 	places := make(chan struct{}, bringers)
 	for {
-		for _, name := range c.due(time.Now()) {
+		for _, name := range c.due(time.Now(), false) {
 			select {
 			case places <- struct{}{}:
 			case <-ctx.Done():
@@ -94,6 +96,45 @@ func (c *Courier) Run(ctx context.Context) error {
 	}
 }
 
+// HandOver brings what is here of recordings that ended, until all of it is there or ctx is
+// done. It is for who stops: called when Run has returned, and before the spool is closed. It
+// says how many of them are not there, and come after the next start.
+func (c *Courier) HandOver(ctx context.Context) (left int) {
+	for {
+		names := c.due(time.Now(), true)
+		var all sync.WaitGroup
+		places := make(chan struct{}, bringers)
+		for _, name := range names {
+			places <- struct{}{}
+			all.Go(func() {
+				defer func() { <-places }()
+				c.bring(ctx, name)
+			})
+		}
+		all.Wait()
+		if left = c.unbrought(); left == 0 {
+			return 0
+		}
+		select {
+		case <-ctx.Done():
+			return left
+		case <-time.After(handEvery):
+		}
+	}
+}
+
+// unbrought is how many are not there as a whole, but for those that cannot be.
+func (c *Courier) unbrought() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.bags {
+		if !b.over && !b.stuck {
+			n++
+		}
+	}
+	return n
+}
+
 // Waiting is how many recordings are not kept yet, and how many of them cannot be.
 func (c *Courier) Waiting() (all, stuck int) {
 	c.mu.Lock()
@@ -106,8 +147,9 @@ func (c *Courier) Waiting() (all, stuck int) {
 	return len(c.bags), stuck
 }
 
-// due takes the recordings that there may be something to do for.
-func (c *Courier) due(now time.Time) (names []string) {
+// due takes the recordings that there may be something to do for. With anyway it takes what
+// is not there yet, also where it was to rest.
+func (c *Courier) due(now time.Time, anyway bool) (names []string) {
 	ended, err := c.spool.Finished()
 	if err != nil {
 		c.log.Error("recordings are not brought to where they are kept", "error", err)
@@ -125,7 +167,7 @@ func (c *Courier) due(now time.Time) (names []string) {
 			b = &bag{}
 			c.bags[name] = b
 		}
-		if !b.busy && !b.stuck && !now.Before(b.again) {
+		if !b.busy && !b.stuck && (!now.Before(b.again) || anyway) && !(anyway && b.over) {
 			b.busy = true
 			names = append(names, name)
 		}
@@ -196,6 +238,9 @@ func (c *Courier) carry(ctx context.Context, name string, b *bag) (gone bool, er
 	if live {
 		return false, nil
 	}
+	c.mu.Lock()
+	b.over = true
+	c.mu.Unlock()
 	if !there.Done {
 		if there, err = c.to.Have(ctx, name); err != nil {
 			return false, err

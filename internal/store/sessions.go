@@ -39,6 +39,16 @@ type sessionBody struct {
 	Text      string         `json:"text,omitempty"`
 	Certified string         `json:"certified,omitempty"`
 	Alarms    int64          `json:"alarms,omitempty"`
+	Command   *commandBody   `json:"command,omitempty"`
+}
+
+// commandBody is of sessions of commands.
+type commandBody struct {
+	Line     string `json:"line"`
+	RunAs    string `json:"run_as"`
+	Terminal bool   `json:"terminal,omitempty"`
+	Status   int    `json:"status,omitempty"`
+	Signal   string `json:"signal,omitempty"`
 }
 
 type tapeBody struct {
@@ -49,9 +59,13 @@ type tapeBody struct {
 }
 
 func sessionRow(s access.Session) (write, error) {
+	var ran *commandBody
+	if c := s.Command; c != (access.Command{}) {
+		ran = &commandBody{c.Line, c.RunAs, c.Terminal, c.Status, c.Signal}
+	}
 	body, err := encode(sessionBody{Protocol: string(s.Protocol), Request: string(s.Request), Principal: string(s.Principal), Role: string(s.Role), Address: s.Address,
 		Account: s.Account, Held: string(s.Held), Source: s.Source, Key: s.Key, Strict: s.Strict, OverAt: stampOf(s.OverAt), EndingAt: stampOf(s.EndingAt),
-		EndingBy: string(s.EndingBy), EndNote: s.EndNote, PausedAt: stampOf(s.PausedAt), PausedBy: string(s.PausedBy), Reason: s.Reason, Text: s.Text, Certified: s.Certified, Alarms: s.Alarms})
+		EndingBy: string(s.EndingBy), EndNote: s.EndNote, PausedAt: stampOf(s.PausedAt), PausedBy: string(s.PausedBy), Reason: s.Reason, Text: s.Text, Certified: s.Certified, Alarms: s.Alarms, Command: ran})
 	return write{string(s.ID), s.Version, s.Gateway, string(s.Grant), string(s.Person), string(s.Resource), s.Keeps,
 		millis(s.OpenedAt), millis(s.RenewedAt), millis(s.ClosedAt), body}, err
 }
@@ -103,6 +117,9 @@ func (c *sessionScan) fill(s *access.Session) error {
 	s.OverAt, s.EndingAt, s.EndingBy, s.EndNote = b.OverAt.time(), b.EndingAt.time(), access.PrincipalID(b.EndingBy), b.EndNote
 	s.PausedAt, s.PausedBy = b.PausedAt.time(), access.PrincipalID(b.PausedBy)
 	s.Reason, s.Text, s.Certified, s.Alarms = b.Reason, b.Text, b.Certified, b.Alarms
+	if c := b.Command; c != nil {
+		s.Command = access.Command{Line: c.Line, RunAs: c.RunAs, Terminal: c.Terminal, Status: c.Status, Signal: c.Signal}
+	}
 	return nil
 }
 
@@ -138,26 +155,6 @@ func (tx *Tx) Session(id access.SessionID) (access.Session, error) {
 	return one(tx, "session", scanSession, sessionColumns+" WHERE s.id = $1", string(id))
 }
 
-// FindSession resolves a full or partial id. The "ses_" may be left out, and case does
-// not matter.
-func (tx *Tx) FindSession(prefix string) (access.Session, error) {
-	none := access.Fail(access.NotFound, "no-such-session", "there is no such session")
-	id := strings.TrimPrefix(strings.ToUpper(prefix), "SES_")
-	if id == "" || len(id) > 26 || strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
-		return access.Session{}, none
-	}
-	found, err := list(tx, scanSession, sessionColumns+" WHERE s.id >= $1 AND s.id < $2 ORDER BY s.id"+first(2), "ses_"+id, "ses_"+id+"~") // "~" sorts after all letters
-	switch {
-	case err != nil:
-		return access.Session{}, err
-	case len(found) == 0:
-		return access.Session{}, none
-	case len(found) > 1:
-		return access.Session{}, access.Fail(access.Conflict, "ambiguous-id", "more than one session begins like this").Try("give more of the id")
-	}
-	return found[0], nil
-}
-
 // Sessions lists sessions, newest first.
 func (tx *Tx) Sessions(q access.SessionQuery) ([]access.Session, error) {
 	p := plan{conds: []string{"s.id >= 'ses_'"}}
@@ -173,6 +170,10 @@ func (tx *Tx) Sessions(q access.SessionQuery) ([]access.Session, error) {
 	}
 	if q.Before != "" {
 		p.where("s.id < $%d", string(q.Before))
+	}
+	if q.Prefix != "" {
+		p.where("s.id >= $%d", string(q.Prefix))
+		p.where("s.id < $%d", string(q.Prefix)+"~") // sorts after all letters
 	}
 	p.args = append(p.args, int64(limited(q.Limit, 100, 1000)))
 	return list(tx, scanSession, fmt.Sprintf("%s WHERE %s ORDER BY s.id DESC LIMIT $%d", sessionColumns, strings.Join(p.conds, " AND "), len(p.args)), p.args...)

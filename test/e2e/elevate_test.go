@@ -37,6 +37,12 @@ name: operators
 subjects: [group:platform]
 roles: [operator]
 require: {maxDuration: 1h}
+---
+kind: Policy
+name: look
+effect: watch
+subjects: [group:review]
+roles: [operator]
 `
 
 // elevatePrograms are what the role names, on the host.
@@ -116,7 +122,7 @@ func (e *elevation) sleeping() int {
 // recorded, told of, and ended with the access.
 func TestElevate(t *testing.T) {
 	ctx := t.Context()
-	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "sqlite"}, "mira")
+	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "sqlite"}, "mira", "rosa")
 	must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -127,6 +133,7 @@ func TestElevate(t *testing.T) {
 		}
 	})
 	must(t, s.Enrol(ctx, "mira", "--group", "platform"))
+	must(t, s.Enrol(ctx, "rosa", "--group", "review"))
 	address := freeAddress(t)
 	must(t, s.Documents(ctx, strings.ReplaceAll(elevateDocuments, "ADDRESS", address)))
 	e := &elevation{machine: newMachine(t), url: s.URL}
@@ -161,6 +168,7 @@ func TestElevate(t *testing.T) {
 	if out, said, code := e.run1(mira, "", "--", "/etc/stint-e2e/environment"); code != 0 || strings.Contains(out, "evil") || strings.Contains(out, "/home/deploy") || strings.Contains(out, "IFS") || !strings.Contains(out, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\n") || !strings.HasPrefix(out, "0022\n") {
 		t.Errorf("the environment: %q %q %d", out, said, code)
 	}
+	seen(t, s, e)
 	for _, x := range [][]string{{"/usr/bin/id"}, {"/usr/bin/id", "-u", "-r"}, {"/usr/bin/cat", "/etc/shadow"}, {"/bin/id", "-u"}, {"/usr/bin/../bin/id", "-u"}, {"/bin/sh"}} {
 		if out, said, code := e.run1(mira, "", append([]string{"--as", "operator", "--"}, x...)...); out != "" || code != 125 || !strings.Contains(said, "does not allow this command") {
 			t.Errorf("%q: %q %q %d", x, out, said, code)
@@ -262,7 +270,7 @@ func TestElevate(t *testing.T) {
 	// Everything is in the log.
 	must(t, eventually(ctx, func() error {
 		out := s.As("root").Run(ctx, "audit", "search", "--type", "command.ended", "-o", "json")
-		if n := strings.Count(out.Out, `"command.ended"`); n != 9 {
+		if n := strings.Count(out.Out, `"command.ended"`); n != 10 {
 			return fmt.Errorf("%d commands have ended in the log: %s %s", n, out.Out, out.Err)
 		}
 		if !strings.Contains(out.Out, "runner-lost") || !strings.Contains(out.Out, "access-ended") || strings.Count(out.Out, `"root"`) < 7 {
@@ -270,7 +278,104 @@ func TestElevate(t *testing.T) {
 		}
 		return nil
 	}))
+	// Also the recordings: of the command that ran with Stint away, and of the runner's that was killed.
+	must(t, eventually(ctx, func() error {
+		kept := map[string]int{}
+		for _, x := range commands(t, s) {
+			kept[x.Reason+" "+x.Recording.State]++
+		}
+		if kept["runner-lost broken"] != 1 || kept["access-ended kept"] != 2 || kept["killed kept"] != 1 || kept["exited kept"] != 6 {
+			return fmt.Errorf("recordings are %v", kept)
+		}
+		return nil
+	}))
+	for _, x := range commands(t, s) {
+		if out := s.As("rosa").Run(ctx, "session", "verify", x.ID); out.Code != 0 {
+			t.Errorf("%s, %s: %s %s", x.ID, x.Reason, out.Out, out.Err)
+		}
+	}
+	must(t, eventually(ctx, func() error {
+		if out, err := e.command(ctx, "sh", "-c", "find /var/lib/stint-agent/elevate/recordings -name '*.rec' -o -name '*.part'").Output(); err != nil || len(out) > 0 {
+			return fmt.Errorf("what was taken is still on the host: %s %v", out, err)
+		}
+		return nil
+	}))
 	e.kill()
 	e.killRunner()
 	e.run("", e.bin, "uninstall", "--no-sshd")
+}
+
+// carried is a session as the command line prints it.
+type carried struct {
+	ID, State, Reason, Protocol, Host string
+	Command                           struct{ Line string }
+	Recording                         struct{ State string }
+}
+
+// commands are the sessions of commands, the newest first.
+func commands(t *testing.T, s *stage.Stage) (all []carried) {
+	t.Helper()
+	must(t, s.As("rosa").JSON(t.Context(), &all, "session", "ls"))
+	return all
+}
+
+// seen looks at what ran so far as a session: listed, replayed by whom a policy names alone,
+// verified, and one that runs watched and ended.
+func seen(t *testing.T, s *stage.Stage, e *elevation) {
+	ctx := t.Context()
+	rosa := s.As("rosa")
+	var seven carried
+	must(t, eventually(ctx, func() error {
+		for _, x := range commands(t, s) {
+			if x.Command.Line == "/etc/stint-e2e/seven" && x.Recording.State == "kept" {
+				seven = x
+				return nil
+			}
+		}
+		return fmt.Errorf("no recording is kept: %+v", commands(t, s))
+	}))
+	if seven.Protocol != "elevate" || seven.Reason != "exited" || seven.Host == "" {
+		t.Errorf("%+v", seven)
+	}
+	if out := rosa.Run(ctx, "session", "show", seven.ID); !strings.Contains(out.Out, "/etc/stint-e2e/seven") || !strings.Contains(out.Out, "exit code  7") {
+		t.Errorf("shown: %s %s", out.Out, out.Err)
+	}
+	if out := rosa.Run(ctx, "session", "play", seven.ID); !strings.Contains(out.Out, "out\n") {
+		t.Errorf("replayed: %q %s", out.Out, out.Err)
+	}
+	if out := rosa.Run(ctx, "session", "verify", seven.ID); out.Code != 0 || !strings.Contains(out.Out, "holds") {
+		t.Errorf("verified: %s %s", out.Out, out.Err)
+	}
+	if out := s.As("mira").Run(ctx, "session", "play", seven.ID); out.Code == 0 || !strings.Contains(out.Err, "not yours to see") {
+		t.Errorf("who ran it replays it: %s %s", out.Out, out.Err)
+	}
+	// One that runs is watched, and ended.
+	within, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	long := e.stint(within, "20001", "--", "/etc/stint-e2e/tree")
+	var said bytes.Buffer
+	long.Stderr = &said
+	must(t, long.Start())
+	var live carried
+	must(t, eventually(ctx, func() error {
+		if live = commands(t, s)[0]; live.State != "live" || live.Recording.State != "running" || e.sleeping() < 3 {
+			return fmt.Errorf("it does not run: %+v", live)
+		}
+		return nil
+	}))
+	if out := s.As("root").Run(ctx, "session", "pause", live.ID, "--why", "x"); out.Code == 0 || !strings.Contains(out.Err, "is not paused") {
+		t.Errorf("paused: %s %s", out.Out, out.Err)
+	}
+	must(t, s.As("root").Run(ctx, "session", "end", live.ID, "--why", "wrong host").Failed())
+	ended := time.Now()
+	if _ = long.Wait(); long.ProcessState.ExitCode() != 137 || !strings.Contains(said.String(), "somebody has ended the command: wrong host") || e.sleeping() != 0 {
+		t.Errorf("ended by an administrator: %v %q, %d processes are left", long.ProcessState, said.String(), e.sleeping())
+	}
+	t.Logf("gone %s after stint session end", time.Since(ended).Round(time.Millisecond))
+	must(t, eventually(ctx, func() error {
+		if x := commands(t, s)[0]; x.Reason != "killed" || x.Recording.State != "kept" {
+			return fmt.Errorf("%+v", x)
+		}
+		return nil
+	}))
 }

@@ -28,6 +28,7 @@ import (
 // Why a command was ended by us.
 const (
 	cutOver       = "access-ended"
+	cutKilled     = killedText
 	cutGone       = "client-gone"
 	cutBad        = "bad-message"
 	cutUnrecorded = "unrecorded"
@@ -64,7 +65,8 @@ type show struct {
 
 	cutMu sync.Mutex // guards what follows
 	cut   string
-	final bool // how it ended is known; what comes later changes nothing
+	final bool   // how it ended is known; what comes later changes nothing
+	words string // of whoever wanted it to end
 }
 
 // piece is output on its way: to the client once it is on the disk.
@@ -73,10 +75,12 @@ type piece struct {
 	frame elevate.Frame
 }
 
+// newID names a command, its recording and its session: Stint may be out of reach, and it
+// begins all the same.
 func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return "cmd_" + hex.EncodeToString(b[:])
+	var e access.Entropy
+	_, _ = rand.Read(e[:]) // never fails
+	return string(access.NewSessionID(time.Now().UnixMilli(), e))
 }
 
 // run runs a permitted command to its end.
@@ -97,6 +101,8 @@ func (s *Server) run(ctx context.Context, conn *net.UnixConn, in *elevate.Reader
 		refuse(conn, err)
 		return
 	}
+	s.Ends.add(x)
+	defer s.Ends.remove(x)
 	s.Log.Info("a command runs", "id", x.id, "tag", string(p.Tag), "account", p.Account, "command", x.tell.Command)
 	exit := x.carry(ctx, in, outs)
 	exit.Cut = x.why()
@@ -235,8 +241,11 @@ func (x *show) carry(ctx context.Context, in *elevate.Reader, outs map[elevate.K
 	close(x.pending)
 	sending.Wait()
 	_ = x.conn.SetWriteDeadline(time.Now().Add(partingIn))
-	if x.why() == cutOver {
+	switch x.why() {
+	case cutOver:
 		x.send(elevate.Frame{Kind: elevate.KindNote, Payload: []byte("access has ended; the command was stopped")})
+	case cutKilled:
+		x.send(elevate.Frame{Kind: elevate.KindNote, Payload: []byte(strings.TrimSuffix("somebody has ended the command: "+x.said(), ": "))})
 	}
 	_ = x.conn.CloseRead() // hear ends
 	for _, f := range outs {
@@ -330,6 +339,20 @@ func (x *show) cutBecause(why string) {
 		x.cut = why
 		x.stop()
 	}
+}
+
+// endBecause ends the command because somebody wants it to, with why.
+func (x *show) endBecause(words string) {
+	x.cutMu.Lock()
+	x.words = words
+	x.cutMu.Unlock()
+	x.cutBecause(cutKilled)
+}
+
+func (x *show) said() string {
+	x.cutMu.Lock()
+	defer x.cutMu.Unlock()
+	return x.words
 }
 
 // settle says that how the command ended is known.

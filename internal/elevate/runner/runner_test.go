@@ -91,6 +91,20 @@ type fakeLine struct {
 	mu   sync.Mutex
 	away bool
 	told []api.HostCommand
+	cuts chan api.SessionCut
+}
+
+// FollowHostCuts hands over what a test sends.
+func (l *fakeLine) FollowHostCuts(ctx context.Context, ready func(), cut func(api.SessionCut)) error {
+	ready()
+	for {
+		select {
+		case c := <-l.cuts:
+			cut(c)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (l *fakeLine) TellOfCommands(_ context.Context, t api.HostTold) (api.HostHeard, error) {
@@ -133,7 +147,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
-	w := &world{T: t, host: &fakeHost{key: key.PublicKey().Bytes(), pids: map[string]int{}}, line: &fakeLine{}, dir: t.TempDir(), opener: recording.NewOpener(key), public: public}
+	w := &world{T: t, host: &fakeHost{key: key.PublicKey().Bytes(), pids: map[string]int{}}, line: &fakeLine{cuts: make(chan api.SessionCut)}, dir: t.TempDir(), opener: recording.NewOpener(key), public: public}
 	sealer, err := recording.NewSealer(private)
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
@@ -141,7 +155,8 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	reports, err := OpenReports(filepath.Join(w.dir, "reports"), w.line, log)
 	must(t, err)
-	s, err := New(Config{Host: w.host, Recorder: shelf, Reports: reports, Log: log})
+	ends := NewEnds(w.line, log)
+	s, err := New(Config{Host: w.host, Recorder: shelf, Reports: reports, Ends: ends, Log: log})
 	must(t, err)
 	w.socket = filepath.Join(w.dir, "socket")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.socket, Net: "unix"})
@@ -149,6 +164,7 @@ func newWorld(t *testing.T) *world {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { reports.Run(ctx) })
+	wg.Go(func() { ends.Run(ctx) })
 	wg.Go(func() {
 		if err := s.Serve(ctx, l); err != nil {
 			t.Error(err)
@@ -302,6 +318,36 @@ func TestEndsWithAccess(t *testing.T) {
 		if told := w.reported(id); told.Cut != cutOver || told.Signal != "KILL" {
 			t.Errorf("told: %+v", told)
 		}
+	}
+}
+
+// TestEndedBySomebody: one command is ended and told why, another goes on; what is told of
+// one that does not run changes nothing.
+func TestEndedBySomebody(t *testing.T) {
+	w := newWorld(t)
+	c, other := w.dial(), w.dial()
+	ok, err := c.Ask(elevate.Ask{Argv: []string{"/bin/sleep", "1000"}})
+	must(t, err)
+	goesOn, err := other.Ask(elevate.Ask{Argv: sh("read a; echo done")})
+	must(t, err)
+	for _, cut := range []api.SessionCut{{Session: "ses_none", Reason: killedText}, {Session: goesOn.ID, Look: true}, {Session: ok.ID, Reason: killedText, Text: "wrong host"}} {
+		select {
+		case w.line.cuts <- cut:
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody listens while a command runs")
+		}
+	}
+	var note string
+	exit, err := c.Wait(io.Discard, io.Discard, func(s string) { note = s })
+	if err != nil || exit.Cut != cutKilled || !strings.Contains(note, "somebody has ended the command: wrong host") {
+		t.Errorf("%+v %v %q", exit, err, note)
+	}
+	if told := w.reported(ok.ID); told.Cut != cutKilled || told.Signal != "KILL" {
+		t.Errorf("told: %+v", told)
+	}
+	must(t, other.Feed(strings.NewReader("on\n")))
+	if exit, err := other.Wait(io.Discard, io.Discard, func(string) {}); err != nil || exit.Cut != "" || exit.Status != 0 {
+		t.Errorf("the other: %+v, %v", exit, err)
 	}
 }
 

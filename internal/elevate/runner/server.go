@@ -60,6 +60,7 @@ type Config struct {
 	Host     Host
 	Recorder Recorder
 	Reports  *Reports
+	Ends     *Ends
 	Log      *slog.Logger
 }
 
@@ -86,7 +87,7 @@ type Server struct {
 
 // New makes a server.
 func New(c Config) (*Server, error) {
-	if c.Host == nil || c.Recorder == nil || c.Reports == nil || c.Log == nil {
+	if c.Host == nil || c.Recorder == nil || c.Reports == nil || c.Ends == nil || c.Log == nil {
 		return nil, errors.New("runner: the configuration is incomplete")
 	}
 	return &Server{Config: c, of: map[int]int{}, buckets: map[int]*rate.Limiter{}}, nil

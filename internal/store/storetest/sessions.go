@@ -31,6 +31,10 @@ func sessions(t *testing.T, s Store) {
 	}
 	one := of("edge", nil)
 	kept := of("edge", func(x *access.Session) { x.Keeps, x.Strict = true, true })
+	ran := of(access.HostCarrier("web1:22"), func(x *access.Session) {
+		x.Protocol, x.Keeps, x.Command = access.Elevation, true, access.Command{Line: "/usr/bin/id -u", RunAs: "root", Terminal: true, Status: 3, Signal: "KILL"}
+	})
+	diff(t, read(t, s, func(tx Tx) (access.Session, error) { return tx.Session(ran.ID) }), ran)
 	other := of("west", func(x *access.Session) { x.Resource = "web2" })
 	list := func(q access.SessionQuery) (ids []access.SessionID) {
 		for _, x := range read(t, s, func(tx Tx) ([]access.Session, error) { return tx.Sessions(q) }) {
@@ -38,16 +42,12 @@ func sessions(t *testing.T, s Store) {
 		}
 		return ids
 	}
-	find := func(id string) (x access.Session, err error) {
-		return x, s.View(context.Background(), func(tx Tx) (err error) { x, err = tx.FindSession(id); return err })
-	}
 	diff(t, read(t, s, func(tx Tx) (access.Session, error) { return tx.Session(kept.ID) }), kept)
-	if got, err := find(string(one.ID)[4:]); err != nil || got.ID != one.ID {
-		t.Errorf("by its id without a beginning: %v %v", got.ID, err)
-	}
-	for name, id := range map[string]string{"none": "ses_ZZ", "hostile": "%", "empty": ""} {
-		if _, err := find(id); access.KindOf(err) != access.NotFound {
-			t.Errorf("%s: %v", name, err)
+	diff(t, list(access.SessionQuery{Prefix: one.ID}), []access.SessionID{one.ID})
+	diff(t, list(access.SessionQuery{Prefix: "ses_"}), list(access.SessionQuery{}))
+	for name, id := range map[string]access.SessionID{"none": "ses_ZZ", "hostile": "ses_%"} {
+		if got := list(access.SessionQuery{Prefix: id}); len(got) != 0 {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 	if got := list(access.SessionQuery{Gateway: "edge", Live: true, Person: b.Grant.Person, Grant: b.Grant.ID, Resource: "web1", Since: now}); len(got) != 2 {

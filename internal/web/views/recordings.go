@@ -10,7 +10,7 @@ import (
 	"stint/internal/web/words"
 )
 
-// Taped is a session through a gateway.
+// Taped is a session through a gateway, or a command that a host ran.
 type Taped struct {
 	api.Session
 	MayWatch bool // a policy lets the visitor see its recording
@@ -32,7 +32,7 @@ func (x Taped) paused() bool { return x.live() && !x.PausedAt.IsZero() }
 
 func (x Taped) recorded() bool {
 	switch x.Recording.State {
-	case "running", "kept", "broken":
+	case "running", "kept", "broken", "lost":
 		return true
 	}
 	return false
@@ -55,6 +55,15 @@ func (x Taped) took() string {
 		return ""
 	}
 	return words.TapedTook(x.ClosedAt.Sub(x.OpenedAt.Time))
+}
+
+// exit is the exit code of a command, and the signal that ended it.
+func (x Taped) exit() string {
+	text := strconv.Itoa(*x.Command.Status)
+	if x.Command.Signal != "" {
+		text += ", " + x.Command.Signal
+	}
+	return text
 }
 
 // Replay is a session with what its recording has to go to.

@@ -45,12 +45,19 @@ const (
 	ReplayEnded     = "Ended by"
 	ReplaySource    = "Connected from"
 	ReplayGateway   = "Gateway"
+	ReplayHost      = "Run and recorded by"
+	ReplayCommand   = "Command"
+	ReplayRunAs     = "Run as"
+	ReplayExit      = "Exit code"
 	ReplayID        = "Its id"
 	ReplayEmpty     = "Nothing was shown yet."
 )
 
 // TapedClosed says that a session is closed, and why.
 func TapedClosed(reason string) string {
+	if reason == "exited" { // a command, by itself
+		return "ended"
+	}
 	if reason == "" {
 		return "closed"
 	}

@@ -78,29 +78,11 @@ func (tx *Tx) Session(id access.SessionID) (access.Session, error) {
 	return s, nil
 }
 
-// FindSession resolves a full or partial id.
-func (tx *Tx) FindSession(prefix string) (access.Session, error) {
-	id := strings.TrimPrefix(strings.ToUpper(prefix), "SES_")
-	if id == "" || len(id) > 26 || strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
-		return access.Session{}, missing("session")
-	}
-	found, err := tx.sessionsWhere(func(s access.Session) bool { return strings.HasPrefix(string(s.ID), "ses_"+id) })
-	switch {
-	case err != nil:
-		return access.Session{}, err
-	case len(found) == 0:
-		return access.Session{}, missing("session")
-	case len(found) > 1:
-		return access.Session{}, access.Fail(access.Conflict, "ambiguous-id", "more than one session begins like this").Try("give more of the id")
-	}
-	return found[0], nil
-}
-
 // Sessions lists sessions, newest first.
 func (tx *Tx) Sessions(q access.SessionQuery) ([]access.Session, error) {
 	found, err := tx.sessionsWhere(func(s access.Session) bool {
 		return (!q.Live || s.ClosedAt.IsZero()) && (q.Gateway == "" || s.Gateway == q.Gateway) && (q.Person == "" || s.Person == q.Person) &&
-			(q.Resource == "" || s.Resource == q.Resource) && (q.Grant == "" || s.Grant == q.Grant) && (q.Before == "" || s.ID < q.Before) && !s.OpenedAt.Before(q.Since)
+			(q.Resource == "" || s.Resource == q.Resource) && (q.Grant == "" || s.Grant == q.Grant) && (q.Before == "" || s.ID < q.Before) && strings.HasPrefix(string(s.ID), string(q.Prefix)) && !s.OpenedAt.Before(q.Since)
 	})
 	slices.Reverse(found)
 	return found[:min(len(found), limited(q.Limit, 100, 1000))], err
