@@ -137,11 +137,14 @@ func (s *Shelf) Bring(ctx context.Context, to recording.Carrier) {
 func (s *Shelf) room() error {
 	n, bytes := 0, int64(0)
 	err := filepath.WalkDir(s.dir, func(_ string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // nothing was recorded yet, or it was just brought away
+			return nil
+		}
 		if err != nil || e.IsDir() || filepath.Ext(e.Name()) != ".rec" {
 			return err
 		}
 		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) { // it was just brought away
+		if errors.Is(err, fs.ErrNotExist) { // likewise
 			return nil
 		} else if err != nil {
 			return err
