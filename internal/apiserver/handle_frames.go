@@ -19,16 +19,17 @@ const maxFrames = 4 << 20
 // key of its own, and brings those of its own sessions alone.
 func (s *Server) addFrameRoutes() {
 	for _, x := range []struct {
+		bring, have string // names of the routes
 		who         who
 		by, of, tag string
-	}{{gateway, "gateway", "the gateway's own sessions", "Gateways"}, {host, "host", "commands that the host ran", "Hosts"}} {
-		at, prefix := "/v1/"+x.by+"/recordings/{id}", ""
-		if x.who == host {
-			prefix = "host-"
-		}
-		register(s, route{name: "bring-" + prefix + "frames", method: post, path: at + "/frames", who: x.who, urgent: true, body: maxFrames, tag: x.tag,
+	}{
+		{"bring-frames", "have-frames", gateway, "gateway", "the gateway's own sessions", "Gateways"},
+		{"bring-host-frames", "have-host-frames", host, "host", "commands that the host ran", "Hosts"},
+	} {
+		at := "/v1/" + x.by + "/recordings/{id}"
+		register(s, route{name: x.bring, method: post, path: at + "/frames", who: x.who, urgent: true, body: maxFrames, tag: x.tag,
 			summary: "Take frames of a session's recording", detail: "Whole frames, in their order, of " + x.of + ". Those that are here are passed over; what does not follow is refused."}, s.bringFrames)
-		register(s, route{name: "have-" + prefix + "frames", method: get, path: at, who: x.who, urgent: true, tag: x.tag,
+		register(s, route{name: x.have, method: get, path: at, who: x.who, urgent: true, tag: x.tag,
 			summary: "How far a recording of the " + x.by + "'s is kept"}, s.haveFrames)
 	}
 }

@@ -110,9 +110,9 @@ func (e *elevation) killRunner() {
 	}
 }
 
-// sleeping is how many processes of the tree are there.
+// sleeping is how many processes of the tree are there, on this host and no other.
 func (e *elevation) sleeping() int {
-	out, _ := exec.Command("pgrep", "-c", "-f", "^sleep 100[012]$").Output()
+	out, _ := e.command(context.Background(), "pgrep", "-c", "-f", "^sleep 100[012]$").Output()
 	n := 0
 	_, _ = fmt.Sscan(string(out), &n)
 	return n
