@@ -17,10 +17,13 @@ import (
 type examination struct{ module, token, pinFile, label string }
 
 func (x examination) run(out io.Writer) error {
-	for name, v := range map[string]string{"--module": x.module, "--token": x.token, "--pin-file": x.pinFile} {
-		if v == "" {
-			return errUsage{fmt.Errorf("%s is missing", name)}
+	for _, f := range [][2]string{{"--module", x.module}, {"--token", x.token}, {"--pin-file", x.pinFile}} {
+		if f[1] == "" {
+			return usageError{fmt.Errorf("%s is missing", f[0])}
 		}
+	}
+	if err := shield(); err != nil {
+		return err
 	}
 	say := func(format string, a ...any) { _, _ = fmt.Fprintf(out, format+"\n", a...) } // a closed terminal changes nothing
 	if err := module.Library(x.module); err != nil {

@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,14 +57,14 @@ const (
 	exitUsage   = 2
 )
 
-// errUsage marks what was typed wrong.
-type errUsage struct{ error }
+// usageError is what was typed wrong.
+type usageError struct{ error }
 
 // Main is the whole program, for main and for tests.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{Use: "stint-hsm", Short: "A PKCS#11 token, for stintd", Long: rootHelp, SilenceErrors: true, SilenceUsage: true, Args: none,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	serve := &cobra.Command{Use: "serve", Short: "Answer stintd, on standard input and output", Hidden: true, Args: none,
 		RunE: func(*cobra.Command, []string) error { return alone() }}
 	var look examination
@@ -86,9 +87,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	_, _ = fmt.Fprintf(stderr, "stint-hsm: error: %s\n", err)
-	if u, is := err.(errUsage); is {
-		_, _ = fmt.Fprintf(stderr, "stint-hsm: hint: %s\n", "see stint-hsm check --help")
-		_ = u
+	var typed usageError
+	if errors.As(err, &typed) {
+		_, _ = fmt.Fprintln(stderr, "stint-hsm: hint: see stint-hsm check --help")
 		return exitUsage
 	}
 	return exitFailure
@@ -96,7 +97,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func none(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return errUsage{fmt.Errorf("there is nothing to do with %q", args[0])}
+		return usageError{fmt.Errorf("there is nothing to do with %q", args[0])}
 	}
 	return nil
 }
@@ -104,6 +105,9 @@ func none(_ *cobra.Command, args []string) error {
 // alone answers over descriptors that the library does not know: what it prints would
 // otherwise be read as answers, and what it reads would be lost.
 func alone() error {
+	if err := shield(); err != nil {
+		return err
+	}
 	in, out, err := hide()
 	if err != nil {
 		return err

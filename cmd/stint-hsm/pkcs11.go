@@ -64,9 +64,6 @@ type held struct {
 }
 
 func open(module, label string, pin []byte) (_ token, err error) {
-	if err := shield(); err != nil {
-		return nil, wire.Fail(wire.Trouble, "the memory cannot be kept from others: %v", err)
-	}
 	t := &held{ctx: pkcs11.New(module), found: map[string]pkcs11.ObjectHandle{}}
 	if t.ctx == nil {
 		return nil, wire.Fail(wire.Module, "%s cannot be loaded as a PKCS#11 module", module)
@@ -193,7 +190,7 @@ func (t *held) Keys(prefix string) ([]wire.Key, error) {
 				continue // others' keys, of curves and labels that we have not
 			}
 			if out = append(out, k); len(out) > wire.MaxKeys {
-				return nil, wire.Fail(wire.Trouble, "the token has more than %d keys whose labels begin with %s", wire.MaxKeys, prefix)
+				return nil, wire.Fail(wire.Question, "the token has more than %d keys whose labels begin with %s", wire.MaxKeys, prefix)
 			}
 		}
 	}

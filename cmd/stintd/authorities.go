@@ -28,8 +28,6 @@ var authorities = map[string]sshcert.Kind{settingUserAuthority: sshcert.User, se
 
 // authority is an authority as the store has it: the key that signs, and those before it.
 type authority struct {
-	setting string
-	sealed  []byte        // the key, or what names it
 	pinned  *wire.Key     // if a token holds the key
 	signer  crypto.Signer // whatever holds the key
 	earlier []crypto.PublicKey
@@ -78,7 +76,6 @@ func openAuthority(ctx context.Context, st *store.Store, vault *keys.Keys, t key
 
 // readAuthority opens what the store has, and asks no token.
 func readAuthority(vault *keys.Keys, t keyToken, setting string, all [][]byte) (a authority, err error) {
-	a = authority{setting: setting, sealed: all[0]}
 	text, elsewhere, err := vault.AuthorityReference(setting, all[0])
 	switch {
 	case err != nil:

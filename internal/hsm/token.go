@@ -251,8 +251,8 @@ func (t *Token) watch(ctx context.Context) {
 		case <-c.gone:
 			t.set(away("stint-hsm ended", nil))
 			return
-		case <-tick.C:
-			if _, err := t.call(ctx, signWithin, wire.Keys, []byte("stint-")); err != nil && t.State() != nil {
+		case <-tick.C: // no label begins so: it is looked at, and nothing is listed
+			if _, err := t.call(ctx, signWithin, wire.Keys, []byte("-")); err != nil && t.State() != nil {
 				t.settings.Log.Error("the token is not asked any more", "token", t.settings.Label, "error", err)
 				return
 			}

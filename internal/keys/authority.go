@@ -28,7 +28,7 @@ func (k *Keys) NewAuthorityKey(name string) (sealed []byte, public ed25519.Publi
 
 // AuthoritySigner opens what NewAuthorityKey made for the same name. What it gives is
 // all that the makers of certificates know of a key, so that one which a hardware
-// module keeps to itself can take its place.
+// module keeps to itself (package hsm) takes its place where the store names one.
 func (k *Keys) AuthoritySigner(name string, sealed []byte) (crypto.Signer, error) {
 	seed, err := k.Open(authorityPurpose, name, sealed)
 	if err != nil {
