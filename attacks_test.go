@@ -19,7 +19,7 @@ func TestEveryParserIsListed(t *testing.T) {
 	listed := map[string]bool{} // by package and name
 	for line := range strings.Lines(string(text)) {
 		of := ""
-		for _, word := range regexp.MustCompile("`([\\w/]+)`").FindAllStringSubmatch(line, -1) {
+		for _, word := range regexp.MustCompile("`([\\w/-]+)`").FindAllStringSubmatch(line, -1) {
 			switch {
 			case !strings.HasPrefix(word[1], "Fuzz") && !strings.HasPrefix(word[1], "Test"):
 				of = word[1]
