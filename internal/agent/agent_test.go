@@ -473,6 +473,23 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestAskedForOnItsWay: an answer that is asked for anew while it is being delivered is
+// delivered once more.
+func TestAskedForOnItsWay(t *testing.T) {
+	o := newOutbox()
+	o.put("call", "answer", time.Now().Add(time.Hour))
+	ids, _ := o.some(answersAtOnce)
+	o.again("call")
+	o.delivered(ids)
+	if !o.waiting() {
+		t.Fatal("it is taken for delivered to who asked last")
+	}
+	ids, _ = o.some(answersAtOnce)
+	if o.delivered(ids); len(ids) != 1 || o.waiting() {
+		t.Errorf("delivered %q, and more waits: %v", ids, o.waiting())
+	}
+}
+
 func TestEarlierEpoch(t *testing.T) {
 	r := newRig(t)
 	epoch := func(n int64) func(*envelope.Call) { return func(c *envelope.Call) { c.Epoch = n } }

@@ -161,6 +161,7 @@ type outbox struct {
 type outgoing struct {
 	text  envelope.Sealed
 	until time.Time
+	going bool // it is on its way, and was not asked for anew since it left
 	sent  bool
 }
 
@@ -201,7 +202,7 @@ func (o *outbox) again(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if x, ok := o.text[id]; ok {
-		x.sent = false
+		x.going, x.sent = false, false
 		o.text[id] = x
 		o.ring()
 	}
@@ -242,6 +243,8 @@ func (o *outbox) some(most int) (ids, texts []string) {
 		if most -= len(x.text); most < 0 && len(ids) > 0 {
 			break
 		}
+		x.going = true
+		o.text[id] = x
 		ids, texts = append(ids, id), append(texts, string(x.text))
 		if len(ids) == api.MaxHostAnswers {
 			break
@@ -251,13 +254,14 @@ func (o *outbox) some(most int) (ids, texts []string) {
 }
 
 // delivered keeps an answer for a while still: it may have been lost behind the door
-// that took it.
+// that took it. One that was asked for anew while it was on its way goes once more: whoever
+// asks may not be who was given it.
 func (o *outbox) delivered(ids []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, id := range ids {
 		if x, ok := o.text[id]; ok {
-			x.sent = true
+			x.going, x.sent = false, x.going
 			o.text[id] = x
 		}
 	}
