@@ -82,7 +82,7 @@ func (f *fake) sshd(t testing.TB, hostBy ssh.Signer, name string) {
 			t.Logf("sshd said:\n%s", said.String())
 		}
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(60 * time.Second); ; {
 		if c, err := net.Dial("tcp", address); err == nil {
 			_ = c.Close()
 			break
