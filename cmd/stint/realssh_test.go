@@ -8,11 +8,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,8 +51,14 @@ func (f *fake) sshd(t testing.TB, hostBy ssh.Signer, name string) {
 	write("host", pem.EncodeToMemory(block))
 	write("ca.pub", ssh.MarshalAuthorizedKey(f.authority.PublicKey()))
 	write("principals", []byte("stint-x\n"))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(err)
+	// Below the range from which systems take the ports of outgoing connections: there, one of
+	// those could take it before sshd does.
+	var ln net.Listener
+	for n := 0; ln == nil; n++ {
+		if ln, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(5000+mrand.IntN(5000))); n == 100 {
+			ok(err)
+		}
+	}
 	address := ln.Addr().String()
 	_, port, _ := net.SplitHostPort(address)
 	ok(ln.Close())

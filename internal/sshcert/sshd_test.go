@@ -7,12 +7,14 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/pem"
+	mrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -47,9 +49,18 @@ func startSSHD(t *testing.T, principals string, hostCert func(*daemon, Spec) str
 	d := &daemon{t: t, dir: dir, login: me.Username, host: authority(t, Host), log: &lockedBuffer{}}
 	_, d.userKey = must2(ed25519.GenerateKey(rand.Reader))
 	d.users = must(NewAuthority(User, d.userKey))
-	ln := must(net.Listen("tcp", "127.0.0.1:0"))
-	_, d.port, _ = net.SplitHostPort(ln.Addr().String())
-	check(t, ln.Close())
+	// Below the range from which systems take the ports of outgoing connections: there, one of
+	// those could take it before sshd does.
+	for n := 0; d.port == ""; n++ {
+		ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(5000+mrand.IntN(5000)))
+		if err == nil {
+			_, d.port, _ = net.SplitHostPort(ln.Addr().String())
+			err = ln.Close()
+		}
+		if n == 100 {
+			check(t, err)
+		}
+	}
 	hostKey := d.newKey("host")
 	s := Spec{Key: hostKey, Serial: 1, KeyID: "host", Principals: []string{"127.0.0.1"}, NotBefore: time.Now().Add(-Backdate), NotAfter: time.Now().Add(time.Hour)}
 	if hostCert == nil {
@@ -80,7 +91,7 @@ func startSSHD(t *testing.T, principals string, hostCert func(*daemon, Spec) str
 			t.Logf("sshd said:\n%s", d.log)
 		}
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(60 * time.Second); ; {
 		c, err := net.Dial("tcp", "127.0.0.1:"+d.port)
 		if err == nil {
 			_ = c.Close()
