@@ -94,9 +94,15 @@ type Opening struct {
 }
 
 // Obligations are what break-glass access is under, as its first event says. Where its
-// role sends sessions through a gateway they are recorded; nothing records the others, and
-// break-glass access does not wait for what would.
-const Obligations = "recording=full,page=owners,review=other-person"
+// role sends sessions through a gateway there are no others, and all are recorded; nothing
+// records those of other roles, and break-glass access does not wait for what would.
+func Obligations(p Permissions) string {
+	recording := "none"
+	if p.Options["through"] == "gateway" {
+		recording = "full"
+	}
+	return "recording=" + recording + ",page=owners,review=other-person"
+}
 
 // OpenReview makes the review of break-glass access that was just granted, and the
 // alarm about it.
@@ -122,7 +128,7 @@ func OpenReview(id ReviewID, r Request, g Grant, o Opening, actor Actor, now tim
 	}
 	return v, v.event(BreakGlassOpened, actor, now, "reason", r.Reason, "duration", g.Duration.String(), "expires_at", stamp(g.ExpiresAt),
 		"policy", string(g.Policy), "digest", r.Digest.String(), "owners", joined(o.Owners), "page", page, "overdue_reviews", overdue,
-		"codes", strings.Join(v.Codes, ","), "code_persons", joined(v.Openers), "obligations", Obligations, "due_at", stamp(v.DueAt)), nil
+		"codes", strings.Join(v.Codes, ","), "code_persons", joined(v.Openers), "obligations", Obligations(g.Permissions), "due_at", stamp(v.DueAt)), nil
 }
 
 func joined[S ~string](ss []S) string {

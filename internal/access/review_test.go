@@ -36,13 +36,15 @@ func TestOpenReviewRaisesTheAlarm(t *testing.T) {
 		t.Errorf("got %+v", ev)
 	}
 	for name, want := range map[string]string{"owners": "group:dba,user:omar", "page": "owners", "resource": "orders", "role": "writer", "principal": "user:mira",
-		"person": "mira", "request": string(v.Request), "grant": "grt_1", "obligations": Obligations, "duration": "1h0m0s", "drill": "", "codes": "", "overdue_reviews": ""} {
+		"person": "mira", "request": string(v.Request), "grant": "grt_1", "obligations": "recording=none,page=owners,review=other-person", "duration": "1h0m0s", "drill": "", "codes": "", "overdue_reviews": ""} {
 		if ev.Facts[name] != want {
 			t.Errorf("%s is %q, want %q", name, ev.Facts[name], want)
 		}
 	}
-	if !strings.Contains(ev.Facts["obligations"], "recording=full") {
-		t.Error("the highest level of recording is not among the obligations")
+	for _, x := range []struct{ through, says string }{{"gateway", "recording=full,"}, {"direct", "recording=none,"}, {"", "recording=none,"}} {
+		if got := Obligations(Permissions{Mechanism: Token, Options: map[string]string{"through": x.through}}); !strings.HasPrefix(got, x.says) {
+			t.Errorf("through %q: %s", x.through, got)
+		}
 	}
 	_, ev = openReview(t, func(o *Opening) { o.Overdue = 2 })
 	if ev.Facts["overdue_reviews"] != "2" || ev.Facts["page"] != "owners,administrators" {

@@ -158,7 +158,7 @@ func TestBreakGlass(t *testing.T) {
 		t.Fatalf("%d alarms", len(alarms))
 	}
 	for name, want := range map[string]string{"owners": "user:omar", "page": "owners", "request": id, "principal": "user:gus", "reason": "checkout is down", "drill": "",
-		"obligations": access.Obligations, "resource": "db", "role": "reader"} {
+		"obligations": "recording=none,page=owners,review=other-person", "resource": "db", "role": "reader"} {
 		if got := alarms[0].Facts[name]; got != want {
 			t.Errorf("the alarm's %s is %q, want %q", name, got, want)
 		}
