@@ -53,7 +53,7 @@ const maxNames = 10_000
 // condition is part of the way in whose words it stands, and so is every fact that a
 // condition can look at.
 //
-// A way is to ask for a role on a resource. Names of policies and the order of
+// A way is to ask for a role on a resource, or to see what was recorded under it. Names of policies and the order of
 // policies that never compete are no part of it; everything else that can change a
 // decision is.
 func Diff(before, after *Set, people []access.Principal) Difference {
@@ -63,11 +63,11 @@ func Diff(before, after *Set, people []access.Principal) Difference {
 	names := 0
 	for _, res := range union(before.resources, after.resources, func(r *Resource) access.ResourceName { return r.Name }) {
 		for _, role := range union(before.roles, after.roles, func(r *Role) access.RoleName { return r.Name }) {
-			was, is := x.pair(before, role, res), x.pair(after, role, res)
-			if was.text == is.text {
-				continue
+			changes := watchChanges(before, after, role, res, all)
+			if was, is := x.pair(before, role, res), x.pair(after, role, res); was.text != is.text {
+				changes = append(x.changes(was, is, all), changes...)
 			}
-			for _, c := range x.changes(was, is, all) {
+			for _, c := range changes {
 				c.Resource, c.Role = res, role
 				if room := maxNames - names; len(c.Who) > room {
 					d.LeftOut += len(c.Who) - room

@@ -48,3 +48,46 @@ func (s *Set) Reviews(p access.Principal, now time.Time) bool {
 	p = s.Knows(p, now)
 	return slices.ContainsFunc(s.rules, func(r *Rule) bool { return r.Watch && r.subject(p) })
 }
+
+// seeing is what such a policy gives, in the words of a difference.
+const seeing = "see the recordings of its sessions"
+
+// watchers are the policies by which recordings under the role on the resource are seen;
+// none where nothing is recorded.
+func (s *Set) watchers(roleName access.RoleName, resName access.ResourceName) (out []*Rule) {
+	res, role := s.resource[resName], s.role[roleName]
+	if res == nil || role == nil || !role.Covers(res) || !role.recorded() && role.Mechanism != access.Elevate {
+		return nil
+	}
+	for _, r := range s.rules {
+		if r.Watch && (r.everyRole || slices.Contains(r.Roles, roleName)) && (r.Resources.Empty() || r.Resources.Matches(res)) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// watchChanges says who comes to see recordings under the role on the resource, and who
+// does not any more.
+func watchChanges(before, after *Set, role access.RoleName, res access.ResourceName, people []access.Principal) (out []CanChange) {
+	was, is := before.watchers(role, res), after.watchers(role, res)
+	if len(was)+len(is) == 0 || slices.EqualFunc(was, is, func(a, b *Rule) bool { return slices.Equal(a.Subjects, b.Subjects) }) {
+		return nil
+	}
+	gains, loses := CanChange{Op: Gains, After: seeing}, CanChange{Op: Loses, Before: seeing}
+	for _, p := range people {
+		in := func(r *Rule) bool { return r.subject(p) }
+		switch had, has := slices.ContainsFunc(was, in), slices.ContainsFunc(is, in); {
+		case has && !had:
+			gains.Who = append(gains.Who, string(p.ID))
+		case had && !has:
+			loses.Who = append(loses.Who, string(p.ID))
+		}
+	}
+	for _, c := range []CanChange{gains, loses} {
+		if len(c.Who) > 0 {
+			out = append(out, c)
+		}
+	}
+	return out
+}

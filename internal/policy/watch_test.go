@@ -62,3 +62,40 @@ func TestWatchTakesNoConditions(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchDiff: who comes to see recordings, and who does not any more, is told before an
+// edit counts, for roles under which something is recorded.
+func TestWatchDiff(t *testing.T) {
+	set := func(watch string) *Set {
+		t.Helper()
+		text := "kind: Resource\nname: web1\ntype: linux\ncriticality: low\nowners: [group:dba]\nconnection: {address: \"web1:22\"}\n---\n" +
+			hostRole("token", "account: deploy, through: gateway") + "---\n" + strings.Replace(hostRole("token", "account: deploy"), "name: r", "name: direct", 1) + watch
+		docs, err := Parse([]File{{"policy.yaml", text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Compile(docs, map[string]access.Schema{"linux": func() access.Schema { x := hostSchemas["linux"]; x.NoCredential = true; return x }()}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	watch := func(subjects, roles string) string {
+		return "---\nkind: Policy\nname: seen\neffect: watch\nsubjects: [" + subjects + "]\nroles: [" + roles + "]\n"
+	}
+	for _, x := range []struct{ name, before, after, want string }{
+		{"the same", watch("group:dba", "'*'"), watch("group:dba", "r"), ""},
+		{"first", "", watch("group:dba", "'*'"), `gains r on web1: user:olga ("" -> "see the recordings of its sessions")`},
+		{"none any more", watch("group:dba", "'*'"), "", `loses r on web1: user:olga ("see the recordings of its sessions" -> "")`},
+		{"a subject that nobody is", watch("group:dba", "r"), watch("group:dba, group:audit", "r"), `gains r on web1: group:audit ("" -> "see the recordings of its sessions")`},
+		{"others", watch("group:dba", "r"), watch("user:max", "r"), `gains r on web1: user:max ("" -> "see the recordings of its sessions")
+loses r on web1: user:olga ("see the recordings of its sessions" -> "")`},
+		{"of what is not recorded", "", watch("group:dba", "direct"), ""},
+	} {
+		got := Diff(set(x.before), set(x.after), crowd)
+		got.Documents = nil
+		if text := strings.TrimSpace(inWords(got)); text != x.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", x.name, text, x.want)
+		}
+	}
+}
