@@ -87,6 +87,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.servicesOf(ctx, x)
 	p.hostsOf(ctx, x)
 	x.tokenOf(ctx, p.token, p.store, p.identity.vault)
+	p.gatewaysOf(ctx, x)
 	return x.checks
 }
 

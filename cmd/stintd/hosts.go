@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"time"
 
 	"stint/internal/access"
@@ -12,6 +13,7 @@ import (
 	"stint/internal/envelope"
 	"stint/internal/hosts"
 	"stint/internal/keys"
+	"stint/internal/sshcert"
 	"stint/internal/store"
 )
 
@@ -98,6 +100,27 @@ const hostLate = 2 * time.Minute
 
 // hostsOf looks at the hosts of resources: without an agent, or with one that is silent,
 // nothing can be lent there, nor taken away before its end.
+// unknown is why clients do not know a host by the certificates that it had made last, as
+// when its agent was away while the authority was replaced; empty: they do, or it has none.
+func (p *process) unknown(h access.Host) string {
+	if p.shows == nil || len(h.SSHKeys) == 0 {
+		return ""
+	}
+	why := ""
+	for _, k := range h.SSHKeys {
+		switch {
+		case k.Certificate == "":
+		case !time.Now().Before(k.NotAfter):
+			why = "its certificate ended " + k.NotAfter.UTC().Format(time.RFC3339)
+		case !slices.ContainsFunc(p.shows.Keys(), func(by sshcert.Key) bool { return by.Fingerprint() == k.Authority }):
+			why = "its certificate is by an authority that was given up"
+		default:
+			return ""
+		}
+	}
+	return why
+}
+
 func (p *process) hostsOf(ctx context.Context, x *examination) {
 	all, err := p.hosts.List(ctx)
 	if err != nil {
@@ -122,7 +145,7 @@ func (p *process) hostsOf(ctx context.Context, x *examination) {
 		case !h.Enrolled() && used:
 			x.warn("host "+h.Name, "no agent is enrolled", "nothing can be lent there", "stint admin host enroll "+of+", then stint-agent enroll on the host")
 		case !h.Enrolled():
-		case time.Since(h.SeenAt) > hostLate && time.Since(h.EnrolledAt) > hostLate:
+		case late(h, hostLate):
 			saw := "its agent was never seen since it enrolled"
 			if !h.SeenAt.IsZero() {
 				saw = fmt.Sprintf("its agent was last seen %s ago", time.Since(h.SeenAt).Round(time.Second))
@@ -130,6 +153,8 @@ func (p *process) hostsOf(ctx context.Context, x *examination) {
 			x.warn("host "+h.Name, saw, "nothing can be lent there, nor taken away before its end; what is there ends on time if the agent runs", "on the host: stint-agent status, systemctl status stint-agent")
 		case !used:
 			x.warn("host "+h.Name, "its agent is enrolled, and no resource is there", "whoever has the agent's key may ask for calls", "apply a resource at that address, or revoke it")
+		case p.unknown(h) != "":
+			x.warn("host "+h.Name, p.unknown(h), "stint ssh does not connect to it: it cannot be told from another", "its agent has a new one made by itself: on the host, stint-agent status, and its log for why it did not")
 		default:
 			good++
 		}

@@ -36,6 +36,7 @@ import (
 	"stint/internal/notify"
 	"stint/internal/provision"
 	"stint/internal/siem"
+	"stint/internal/sshcert"
 	"stint/internal/store"
 )
 
@@ -112,6 +113,7 @@ type process struct {
 	hosts      *hosts.Register
 	archive    *archive.Archive
 	token      keyToken
+	shows      *sshcert.Authority // signs the certificates by which hosts are known
 	log        *slog.Logger
 }
 
@@ -147,6 +149,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	if err != nil {
 		return nil, err
 	}
+	p.shows = hosts
 	id := ident.New(forIdent(st))
 	id.TakesTwo = func(tx ident.Tx) (bool, error) { return broker.OfficesTakeTwo(tx) }
 	var peers broker.Peers // stays nil with SQLite: a nil *Replica in it would be one

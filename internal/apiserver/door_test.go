@@ -314,14 +314,14 @@ func (w *world) records(c *api.Client, l api.AuditList, atLeast int) []api.Audit
 }
 
 func TestMetrics(t *testing.T) {
-	w, admin := populated(t)
+	w, admin := populated(t, func(c *Config) { c.Keep = examined{} })
 	_ = w.send(raw{method: "GET", path: "/v1/whoami"})
 	_, err := admin.Whoami(t.Context())
 	check(t, err)
 	g := w.send(raw{method: "GET", path: "/metrics"})
 	body := string(g.body)
 	for _, want := range []string{`stint_http_requests_total{route="whoami",status="200"} 1`, `stint_sign_in_failures_total{code="no-token"} 1`,
-		"stint_audit_unsequenced_records", `stint_events_total{type="documents.applied"} 1`, "stint_grants_overdue 0", "stint_revocation_lag_seconds_count"} {
+		"stint_audit_unsequenced_records", `stint_events_total{type="documents.applied"} 1`, "stint_grants_overdue 0", "stint_agents_silent 1", "stint_gateways 2", "stint_gateways_silent 1", "stint_recordings_behind 3", "stint_recordings_behind_seconds 90", "stint_revocation_lag_seconds_count"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,6 +25,16 @@ type Keep interface {
 	// Witnesses is how many witnesses there are, how many of them have signed when
 	// they were asked last, and how many records none of them has signed yet.
 	Witnesses(ctx context.Context) (all, signing int, unwitnessed int64, err error)
+	// Fleet counts agents and gateways, and what the latter did not bring.
+	Fleet(ctx context.Context) (Fleet, error)
+}
+
+// Fleet is what works for Stint on other hosts.
+type Fleet struct {
+	Agents, SilentAgents     int // that are enrolled, and of these those that are not heard of
+	Gateways, SilentGateways int
+	Behind                   int           // recordings that should have come to their end
+	Oldest                   time.Duration // how long ago the first session of these closed
 }
 
 // Archive is a backup that is whole and waits to be sent.

@@ -87,11 +87,17 @@ var (
 	hostAhead   = prometheus.NewDesc("stint_clock_host_ahead_seconds", "By how much this host's clock is ahead of PostgreSQL's.", nil, nil)
 	reviewsOpen = prometheus.NewDesc("stint_reviews_open", "Break-glass accesses that nobody has reviewed yet; a thousand are counted at most.", nil, nil)
 	reviewsLate = prometheus.NewDesc("stint_reviews_overdue", "Of these, those that should have been reviewed by now.", nil, nil)
+	agents      = prometheus.NewDesc("stint_agents", "Agents of hosts that are enrolled.", nil, nil)
+	agentsGone  = prometheus.NewDesc("stint_agents_silent", "Of these, those that were not heard of for two minutes.", nil, nil)
+	gateways    = prometheus.NewDesc("stint_gateways", "Gateways that are enrolled.", nil, nil)
+	gatewaysOut = prometheus.NewDesc("stint_gateways_silent", "Of these, those that were not heard of for a minute.", nil, nil)
+	behind      = prometheus.NewDesc("stint_recordings_behind", "Recordings that have not come to their end two minutes after their session closed; of a thousand that are looked at.", nil, nil)
+	behindFor   = prometheus.NewDesc("stint_recordings_behind_seconds", "How long ago the first session of these closed.", nil, nil)
 	swept       = prometheus.NewDesc("stint_last_sweep_timestamp_seconds", "When targets were last compared with what should be there.", nil, nil)
 )
 
 func (*inside) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine, trusted, clockAhead, hostAhead, reviewsOpen, reviewsLate} {
+	for _, d := range []*prometheus.Desc{lagRecords, lagSeconds, events, failures, ending, overdue, away, known, more, journalled, unsafe, heldBack, swept, witnesses, signing, unseen, quarantine, trusted, clockAhead, hostAhead, reviewsOpen, reviewsLate, agents, agentsGone, gateways, gatewaysOut, behind, behindFor} {
 		ch <- d
 	}
 }
@@ -123,6 +129,16 @@ func (c *inside) Collect(ch chan<- prometheus.Metric) {
 			if all > 0 {
 				gauge(unseen, float64(tail))
 			}
+		}
+	}
+	if k := c.server.keep; k != nil {
+		if f, err := k.Fleet(ctx); err == nil {
+			gauge(agents, float64(f.Agents))
+			gauge(agentsGone, float64(f.SilentAgents))
+			gauge(gateways, float64(f.Gateways))
+			gauge(gatewaysOut, float64(f.SilentGateways))
+			gauge(behind, float64(f.Behind))
+			gauge(behindFor, f.Oldest.Seconds())
 		}
 	}
 	if q, _, err := c.server.broker.QuarantineState(ctx); err == nil {

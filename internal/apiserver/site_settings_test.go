@@ -36,6 +36,9 @@ type examined struct{ Keep }
 func (examined) Doctor(context.Context) []api.DoctorCheck {
 	return []api.DoctorCheck{{Name: "version", Result: api.CheckOK, Saw: "fine"}, {Name: "disk", Result: api.CheckFail, Saw: "it is full", Why: "nothing can be <written>", Fix: "make room"}}
 }
+func (examined) Fleet(context.Context) (Fleet, error) {
+	return Fleet{Agents: 7, SilentAgents: 1, Gateways: 2, SilentGateways: 1, Behind: 3, Oldest: 90 * time.Second}, nil
+}
 func (examined) Witnesses(context.Context) (int, int, int64, error) { return 2, 1, 5, nil }
 
 // TestSettings: an administrator sees how the server is and what it is connected to, and

@@ -36,13 +36,18 @@ func (m *memory) View(_ context.Context, fn func(Tx) error) error {
 
 type memoryTx struct{ *memory }
 
-func (memoryTx) Now() time.Time                                               { return time.Now() }
-func (x memoryTx) Append(evs ...access.Event) error                           { x.log = append(x.log, evs...); return nil }
-func (x memoryTx) Recording(string) (access.Recording, error)                 { return x.r, nil }
-func (memoryTx) Recordings(access.RecordingQuery) ([]access.Recording, error) { return nil, nil }
-func (x memoryTx) SaveRecording(r access.Recording) error                     { x.r = r; return nil }
-func (memoryTx) Session(access.SessionID) (access.Session, error)             { return access.Session{}, nil }
-func (memoryTx) SaveTape(access.SessionID, access.Tape) error                 { return nil }
+func (memoryTx) Now() time.Time                               { return time.Now() }
+func (x memoryTx) Append(evs ...access.Event) error           { x.log = append(x.log, evs...); return nil }
+func (x memoryTx) Recording(string) (access.Recording, error) { return x.r, nil }
+func (x memoryTx) Recordings(q access.RecordingQuery) ([]access.Recording, error) {
+	if q.State != x.r.State {
+		return nil, nil
+	}
+	return []access.Recording{x.r}, nil
+}
+func (x memoryTx) SaveRecording(r access.Recording) error         { x.r = r; return nil }
+func (memoryTx) Session(access.SessionID) (access.Session, error) { return access.Session{}, nil }
+func (memoryTx) SaveTape(access.SessionID, access.Tape) error     { return nil }
 
 func newTestArchive(before func()) (*Archive, *memory) {
 	r, _ := access.Recording{Session: "ses_1", Gateway: "edge", Keys: [][]byte{make([]byte, 32)}}.Begin(time.Now())
