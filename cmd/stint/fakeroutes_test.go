@@ -63,6 +63,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 	f.route(mux, "POST /v1/requests/{id}/credential", f.credential)
 	f.route(mux, "POST /v1/grants/{id}/certificate", f.certificate)
 	mux.HandleFunc("GET /v1/ssh/krl", f.revokedCertificates)
+	mux.HandleFunc("GET /v1/ssh/ca", f.authorities)
 	f.route(mux, "POST /v1/revoke", f.revoke)
 	f.route(mux, "POST /v1/stop", func(_ fakeLogin, _ *http.Request, body []byte) (any, error) {
 		f.mu.Lock()

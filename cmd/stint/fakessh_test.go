@@ -91,3 +91,17 @@ func (f *fake) revokedCertificates(w http.ResponseWriter, _ *http.Request) {
 	}
 	_, _ = w.Write(text) // a client that is gone
 }
+
+// authorities are the one of users and hosts.
+func (f *fake) authorities(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.makeAuthority()
+	out := api.SSHAuthorities{}
+	if err == nil {
+		public := f.authority.PublicKey()
+		out.Hosts = []api.SSHAuthority{{PublicKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))), Fingerprint: ssh.FingerprintSHA256(public), Signs: true}}
+		out.Users = out.Hosts
+	}
+	answer(w, out, err)
+}

@@ -285,3 +285,44 @@ func TestRealSSHRevoked(t *testing.T) {
 		t.Errorf("after: code %d\n%s", code, out)
 	}
 }
+
+// TestRealSSHRotated: a host that shows a certificate by a new authority is known, though the
+// person's own certificate is from before.
+func TestRealSSHRotated(t *testing.T) {
+	f := newFake(t)
+	f.mu.Lock()
+	if err := f.makeAuthority(); err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Unlock()
+	f.sshd(t, f.authority, "127.0.0.1")
+	r := newReal(t, f)
+	if code, out := r.run("ssh", "web1", "--as", "reader", "--for", "5m", "--why", "disk full", "--", "echo got in"); code != 0 || !strings.Contains(out, "got in") {
+		t.Fatalf("before: code %d\n%s", code, out)
+	}
+	// The files are as if they had been made before the authority that the host now has.
+	hosts, err := filepath.Glob(filepath.Join(r.home, sshFolder, "grt_*-hosts"))
+	if err != nil || len(hosts) != 1 {
+		t.Fatalf("%q, %v", hosts, err)
+	}
+	text, err := os.ReadFile(hosts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text))
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale := strings.Join(fields[:2], " ") + " " + string(ssh.MarshalAuthorizedKey(before.PublicKey()))
+	if err := os.WriteFile(hosts[0], []byte(stale), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := r.run("ssh", "web1", "--", "echo got in"); code != 0 || !strings.Contains(out, "got in") {
+		t.Errorf("after: code %d\n%s", code, out)
+	}
+}

@@ -66,7 +66,7 @@ func (c *cli) certify(ctx context.Context, conn *connection, r api.Request) (ssh
 		return sshFiles{}, err
 	}
 	if text, err := os.ReadFile(base + ".json"); err == nil && json.Unmarshal(text, &f.cert) == nil && f.usable(public, r, now) {
-		return f, nil
+		return f, f.keepHosts(ctx, conn)
 	}
 	if f.cert, err = conn.Certify(ctx, r.ID, api.CertificateAsk{PublicKey: public}); err != nil {
 		return sshFiles{}, err
@@ -99,6 +99,23 @@ func (f sshFiles) keepRevoked(ctx context.Context, conn *connection) error {
 	}
 	if err := wholefile.Write(f.revoked, list); err != nil {
 		return stateError(f.revoked, cause(err), "make its folder writable, or set STINT_HOME to another")
+	}
+	return nil
+}
+
+// keepHosts has the certificate's hosts be known by the authorities of this moment: one may
+// have been replaced since it was made.
+func (f sshFiles) keepHosts(ctx context.Context, conn *connection) error {
+	now, err := conn.SSHAuthorities(ctx)
+	if err != nil {
+		return err
+	}
+	f.cert.Hosts = now.Hosts
+	if err := f.check(); err != nil {
+		return err
+	}
+	if err := wholefile.Write(f.knownHosts, []byte(f.hostLines())); err != nil {
+		return stateError(f.knownHosts, cause(err), "make its folder writable, or set STINT_HOME to another")
 	}
 	return nil
 }
