@@ -7,30 +7,18 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/recording"
-	"stint/internal/recording/carrier"
 )
 
-// openSpool opens the folder of recordings, and tells of those that an earlier run did
-// not live to end. It waits for the key to seal them to.
-func (f flags) openSpool(ctx context.Context, c *api.Client, device *api.Device, log *slog.Logger) (*recording.Spool, error) {
+// openSpool opens the folder of recordings, which are sealed to a key, and tells of those
+// that an earlier run did not live to end.
+func (f flags) openSpool(key []byte, device *api.Device, log *slog.Logger) (*recording.Spool, error) {
 	sealer, err := recording.NewSealer(device.RecordingSigner())
 	if err != nil {
 		return nil, err
 	}
-	var to recording.Recipient
-	for {
-		known, err := c.GatewaySettings(ctx)
-		if err == nil {
-			if to, err = recording.NewRecipient(known.Recordings); err != nil {
-				return nil, err
-			}
-			break
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		log.Warn("there is no key yet to seal recordings to; nobody is let in before", "error", err)
-		wait(ctx, tryAgain)
+	to, err := recording.NewRecipient(key)
+	if err != nil {
+		return nil, err
 	}
 	spool, recovered, err := recording.OpenSpool(f.path(spoolDir), recording.Options{Sealer: sealer, Recipient: to})
 	if err != nil {
@@ -46,8 +34,7 @@ func (f flags) openSpool(ctx context.Context, c *api.Client, device *api.Device,
 // kept there, read back and the same, is removed here.
 // When it is, sessions have ended, and their last frames are handed over: this gateway may
 // never start again.
-func bring(ctx context.Context, spool *recording.Spool, c *api.Client, log *slog.Logger) {
-	courier := recording.NewCourier(spool, carrier.New(c, api.GatewayWriter), log)
+func bring(ctx context.Context, courier *recording.Courier, log *slog.Logger) {
 	if err := courier.Run(ctx); err != nil && ctx.Err() == nil {
 		log.Error("recordings are not brought to the control plane any more", "error", err)
 	}

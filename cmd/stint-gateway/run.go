@@ -20,6 +20,8 @@ import (
 	"stint/internal/gateway"
 	"stint/internal/gateway/control"
 	"stint/internal/gateway/sshgate"
+	"stint/internal/recording"
+	"stint/internal/recording/carrier"
 )
 
 const (
@@ -73,27 +75,28 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return unusable("cannot listen on "+f.listen, err.Error(), "stop what listens there, or choose another address with --listen")
 	}
 	defer func() { _ = ln.Close() }() // Serve has closed it, unless something failed before
-	plane := &heard{Authority: control.Plane{Client: c}}
-	var registry atomic.Pointer[gateway.Gateway]
+	voice, err := control.NewVoice(p.Pins, func(pins control.Pins) error { p.Pins = pins; return f.writePlace(p) }, time.Now, log)
+	if err != nil {
+		return err
+	}
+	plane := &heard{Authority: control.Plane{Client: c, Voice: voice}}
+	known := newTrust(c, voice, host)
+	now := &standing{plane: plane, known: known}
 	if f.status != "" {
-		stop, err := serveStatus(f.status, plane, &registry, log)
+		stop, err := serveStatus(f.status, now, log)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
-	known := newTrust(c, host)
 	if err := known.begin(ctx, log); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	spool, err := f.openSpool(ctx, c, device, log)
+	spool, err := f.openSpool(known.sealed(), device, log)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
 	defer func() {
@@ -105,12 +108,14 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	registry.Store(g)
+	courier := recording.NewCourier(spool, carrier.New(c, api.GatewayWriter), log)
+	now.registry.Store(g)
+	now.courier.Store(courier)
 	server, err := sshgate.New(sshgate.Config{Gateway: g, Recorder: sshgate.Spooled(spool), Log: log, HostKeys: []ssh.Signer{known}, Trust: known.now})
 	if err != nil {
 		return err
 	}
-	log.Info("working", "gateway", p.Gateway, "listen", ln.Addr().String(), "server", p.Server, "version", versionText())
+	log.Info("working", "gateway", p.Pins.Gateway, "listen", ln.Addr().String(), "server", p.Server, "version", versionText())
 
 	// Sessions end first, then connections, then recordings; whichever fails stops all.
 	work, stop := context.WithCancel(ctx)
@@ -121,7 +126,7 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 	defer stopAfter()
 	var beside sync.WaitGroup
 	beside.Go(func() { known.keep(after, log) })
-	beside.Go(func() { bring(after, spool, c, log) })
+	beside.Go(func() { bring(after, courier, log) })
 	for _, part := range []func(context.Context) error{g.Run, func(ctx context.Context) error { return server.Serve(ctx, ln) }} {
 		all.Go(func() {
 			defer stop()
@@ -141,22 +146,53 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 	return err
 }
 
-// serveStatus serves how things are: no names, no addresses.
-func serveStatus(at string, plane *heard, registry *atomic.Pointer[gateway.Gateway], log *slog.Logger) (stop func(), err error) {
+// standing is what the status tells of. Its parts are there as they come to be.
+type standing struct {
+	plane    *heard
+	known    *trust
+	registry atomic.Pointer[gateway.Gateway]
+	courier  atomic.Pointer[recording.Courier]
+}
+
+func (s *standing) ready() bool { return s.registry.Load() != nil && s.plane.ready() }
+
+// metrics are the numbers: no names, no addresses.
+func (s *standing) metrics() string {
+	var out strings.Builder
+	gauge := func(name, help string, value float64) {
+		fmt.Fprintf(&out, "# HELP %s %s\n# TYPE %s gauge\n%s %g\n", name, help, name, name, value)
+	}
+	sessions := 0
+	if g := s.registry.Load(); g != nil {
+		sessions = g.Count()
+	}
+	gauge("stint_gateway_sessions", "Sessions that are open.", float64(sessions))
+	answers := 0.0
+	if s.plane.ready() {
+		answers = 1
+	}
+	gauge("stint_gateway_control_plane_answers", "Whether the control plane has answered lately.", answers)
+	if at := s.known.heardAt(); !at.IsZero() {
+		gauge("stint_gateway_trust_age_seconds", "How long ago the control plane said whom to trust, and who was revoked; it is asked every 10 seconds.", time.Since(at).Seconds())
+	}
+	if c := s.courier.Load(); c != nil {
+		all, stuck := c.Waiting()
+		gauge("stint_gateway_recordings_waiting", "Recordings that the control plane does not have whole yet, those of open sessions among them.", float64(all))
+		gauge("stint_gateway_recordings_stuck", "Of these, those that it cannot be brought: what it has is not what is here. They stay, and people look.", float64(stuck))
+	}
+	return out.String()
+}
+
+// serveStatus serves how things are.
+func serveStatus(at string, now *standing, log *slog.Logger) (stop func(), err error) {
 	ln, err := net.Listen("tcp", at)
 	if err != nil {
 		return nil, unusable("cannot serve the status on "+at, err.Error(), "stop what listens there, or choose another address with --status")
 	}
-	sessions := func() int {
-		if g := registry.Load(); g != nil {
-			return g.Count()
-		}
-		return 0
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if registry.Load() == nil || !plane.ready() {
+		if !now.ready() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w, "not ready: the control plane has not answered lately\n")
 			return
@@ -164,13 +200,8 @@ func serveStatus(at string, plane *heard, registry *atomic.Pointer[gateway.Gatew
 		_, _ = io.WriteString(w, "ready\n")
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		ready := 0
-		if plane.ready() {
-			ready = 1
-		}
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		_, _ = fmt.Fprintf(w, "# HELP stint_gateway_sessions Sessions that are open.\n# TYPE stint_gateway_sessions gauge\nstint_gateway_sessions %d\n"+
-			"# HELP stint_gateway_control_plane_answers Whether the control plane has answered lately.\n# TYPE stint_gateway_control_plane_answers gauge\nstint_gateway_control_plane_answers %d\n", sessions(), ready)
+		_, _ = io.WriteString(w, now.metrics())
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
@@ -205,7 +236,7 @@ func (f flags) show(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if _, err := fmt.Fprintf(out, "gateway       %s\naddress       %s\ninstallation  %s\nserver        %s\nhost key      %s\nruns          %s\n",
-		p.Gateway, p.Address, p.Installation, p.Server, ssh.FingerprintSHA256(host.PublicKey()), runs); err != nil {
+		p.Pins.Gateway, p.Address, p.Pins.Installation, p.Server, ssh.FingerprintSHA256(host.PublicKey()), runs); err != nil {
 		return err
 	}
 	if runs == "no" {

@@ -14,15 +14,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/envelope"
+	"stint/internal/gateway/control"
 	"stint/internal/wholefile"
 )
 
@@ -31,15 +35,14 @@ var unit string
 
 // place is the file of who the control plane is, and who this gateway is to it.
 type place struct {
-	Format       int    `json:"format"`
-	Server       string `json:"server"`
-	CA           string `json:"ca,omitempty"` // PEM
-	Gateway      string `json:"gateway"`
-	Address      string `json:"address"`
-	Installation string `json:"installation"`
+	Format  int          `json:"format"`
+	Server  string       `json:"server"`
+	CA      string       `json:"ca,omitempty"` // PEM
+	Address string       `json:"address"`
+	Pins    control.Pins `json:"pins"`
 }
 
-const placeFormat = 1
+const placeFormat = 2 // 1 had no pins
 
 // The files of the state folder.
 const (
@@ -59,6 +62,13 @@ func (f flags) readPlace() (place, error) {
 		return p, access.Fail(access.Invalid, "not-enrolled", "this gateway is not enrolled").Try("stint-gateway enroll --help says how that is done")
 	} else if err != nil {
 		return p, unusable("the gateway's settings cannot be read", err.Error(), "check --state, and who owns it")
+	}
+	var is struct {
+		Format int `json:"format"`
+	}
+	if json.Unmarshal(text, &is) == nil && is.Format == 1 {
+		return p, access.Fail(access.Invalid, "no-pins", "this gateway was enrolled before it could tell its control plane's word from others'").
+			Because(f.path(placeFile) + " does not name the key by which to").Try("enrol it anew: stint admin gateway enroll NAME --address HOST:PORT, then stint-gateway enroll")
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -108,6 +118,10 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) error
 		return err
 	}
 	defer clear(code)
+	_, pin, ok := strings.Cut(strings.TrimSpace(string(code)), ".")
+	if !ok || pin == "" {
+		return unusable("that is not a code for a gateway", "it does not say by which key its control plane is known", "have one made with: stint admin gateway enroll NAME --address HOST:PORT")
+	}
 	p := place{Server: f.server}
 	if f.ca != "" {
 		pem, err := readText(f.ca, nil)
@@ -135,11 +149,23 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	p.Gateway, p.Address, p.Installation = got.Gateway, got.Address, got.Installation
+	if envelope.Pin(got.OrdersKey) != pin {
+		return access.Fail(access.Denied, "other-key", "the server signs what it says with another key than the code names").
+			Because("somebody may have answered in its place").Try("ask the administrator who made the code; revoke the gateway: stint admin gateway revoke NAME")
+	}
+	p.Address, p.Pins = got.Address, control.Pins{Gateway: got.Gateway, Installation: got.Installation, Orders: got.OrdersKey}
+	// Which gateway it is says that key too, and not only who answers.
+	voice, err := control.NewVoice(p.Pins, func(control.Pins) error { return nil }, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	if _, _, err := ask(ctx, c, voice); err != nil {
+		return err
+	}
 	if err := f.writePlace(p); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "enrolled as %s; persons will look for it at %s\nstart it with: stint-gateway run, or by the unit that stint-gateway unit prints\n", p.Gateway, p.Address)
+	_, err = fmt.Fprintf(out, "enrolled as %s; persons will look for it at %s\nstart it with: stint-gateway run, or by the unit that stint-gateway unit prints\n", p.Pins.Gateway, p.Address)
 	return err
 }
 

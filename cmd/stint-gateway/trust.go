@@ -1,17 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/envelope"
+	"stint/internal/gateway/control"
 	"stint/internal/gateway/sshgate"
 	"stint/internal/sshcert/krl"
 )
@@ -28,52 +34,94 @@ const (
 // it heard last counts while the control plane is away: certificates end by themselves.
 type trust struct {
 	client *api.Client
+	voice  *control.Voice
 	plain  ssh.Signer // the host key
-	users  atomic.Pointer[[]ssh.PublicKey]
-	list   atomic.Pointer[krl.List]
+	said   atomic.Pointer[believed]
 	shown  atomic.Pointer[ssh.Certificate]
 	signer atomic.Pointer[ssh.Signer]
 }
 
-func newTrust(c *api.Client, host ssh.Signer) *trust { return &trust{client: c, plain: host} }
+// believed is what the control plane signed last.
+type believed struct {
+	users, hosts []ssh.PublicKey
+	list         krl.List
+	recordings   []byte // the key that recordings are sealed to
+	at           time.Time
+}
 
-// refresh fetches authorities and the list of what was taken back.
+func newTrust(c *api.Client, v *control.Voice, host ssh.Signer) *trust {
+	return &trust{client: c, voice: v, plain: host}
+}
+
+// ask asks the control plane what is to be trusted, and believes it in its voice alone.
+func ask(ctx context.Context, c *api.Client, v *control.Voice) (s api.GatewaySettings, revoked []byte, err error) {
+	ctx, done := context.WithTimeout(ctx, refreshEvery)
+	defer done()
+	nonce := envelope.NewID()
+	got, err := c.TrustOfGateway(ctx, api.GatewayAsk{Nonce: nonce})
+	if err != nil {
+		return s, nil, err
+	}
+	v.Follow(got.Rolls)
+	if err := v.Hear(got.Word, nonce, envelope.AboutTrust, &s); err != nil {
+		return s, nil, err
+	}
+	if sum := sha256.Sum256(got.Revoked); !bytes.Equal(sum[:], s.Revoked) {
+		return s, nil, access.Fail(access.Denied, "other-list", "the list of certificates that ended early is another one than was signed")
+	}
+	return s, got.Revoked, nil
+}
+
+// refresh asks for authorities, and for what was taken back.
 func (t *trust) refresh(ctx context.Context) error {
-	s, err := t.client.GatewaySettings(ctx)
+	s, revoked, err := ask(ctx, t.client, t.voice)
 	if err != nil {
 		return err
 	}
-	var users []ssh.PublicKey
-	for _, a := range s.Users {
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(a.PublicKey))
-		if err != nil {
-			return fmt.Errorf("an authority cannot be read: %w", err)
-		}
-		if _, is := key.(*ssh.Certificate); is {
-			return errors.New("an authority is a certificate")
-		}
-		users = append(users, key)
-	}
-	list, err := t.revoked(ctx)
-	if err != nil {
+	b := believed{recordings: s.Recordings, at: time.Now()}
+	if b.users, err = authorities(s.Users); err != nil {
 		return err
 	}
-	if have := t.list.Load(); have == nil || list.Version >= have.Version { // an old one does not bring anything back
-		t.list.Store(&list)
+	if b.hosts, err = authorities(s.Hosts); err != nil {
+		return err
 	}
-	t.users.Store(&users)
+	if b.list, err = krl.Parse(revoked); err != nil {
+		return err
+	}
+	if have := t.said.Load(); have != nil && b.list.Version < have.list.Version { // an old one does not bring anything back
+		b.list = have.list
+	}
+	t.said.Store(&b)
 	return nil
 }
 
-func (t *trust) revoked(ctx context.Context) (krl.List, error) {
-	ctx, done := context.WithTimeout(ctx, refreshEvery)
-	defer done()
-	list, err := t.client.RevokedCertificates(ctx)
-	if err != nil {
-		return krl.List{}, err
+func authorities(said []api.SSHAuthority) (keys []ssh.PublicKey, err error) {
+	for _, a := range said {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(a.PublicKey))
+		if err != nil {
+			return nil, fmt.Errorf("an authority cannot be read: %w", err)
+		}
+		if _, is := key.(*ssh.Certificate); is {
+			return nil, errors.New("an authority is a certificate")
+		}
+		keys = append(keys, key)
 	}
-	return krl.Parse(list)
+	if len(keys) == 0 {
+		return nil, errors.New("there is no authority")
+	}
+	return keys, nil
 }
+
+// heardAt is when it was said; zero before it was.
+func (t *trust) heardAt() time.Time {
+	if b := t.said.Load(); b != nil {
+		return b.at
+	}
+	return time.Time{}
+}
+
+// sealed is the key that recordings are sealed to; begin has heard it.
+func (t *trust) sealed() []byte { return t.said.Load().recordings }
 
 // certify has the host key certified.
 func (t *trust) certify(ctx context.Context) error {
@@ -88,6 +136,10 @@ func (t *trust) certify(ctx context.Context) error {
 	cert, is := public.(*ssh.Certificate)
 	if !is || cert.CertType != ssh.HostCert || string(cert.Key.Marshal()) != string(t.plain.PublicKey().Marshal()) {
 		return errors.New("the host certificate is not for this gateway's key")
+	}
+	by := cert.SignatureKey.Marshal()
+	if !slices.ContainsFunc(t.said.Load().hosts, func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), by) }) {
+		return errors.New("the host certificate is by no authority of this installation")
 	}
 	signer, err := ssh.NewCertSigner(cert, t.plain)
 	if err != nil {
@@ -149,8 +201,9 @@ func wait(ctx context.Context, d time.Duration) {
 
 // now is what counts at this moment.
 func (t *trust) now() sshgate.Trust {
-	list := t.list.Load()
-	return sshgate.Trust{UserAuthorities: *t.users.Load(), Revoked: func(k ssh.PublicKey) bool {
+	b := t.said.Load()
+	list := b.list
+	return sshgate.Trust{UserAuthorities: b.users, Revoked: func(k ssh.PublicKey) bool {
 		if c, is := k.(*ssh.Certificate); is {
 			return list.Revokes(c.SignatureKey.Marshal(), c.Key.Marshal(), c.Serial, c.KeyId)
 		}

@@ -18,6 +18,7 @@ type SessionKnock struct {
 	Resource    string `json:"resource" maxLength:"80"`
 	Login       string `json:"login,omitempty" maxLength:"64" doc:"The account that was named, if one was"`
 	Source      string `json:"source" maxLength:"80" doc:"Where they come from: address and port" example:"10.0.0.7:40122"`
+	Nonce       string `json:"nonce,omitempty" maxLength:"32" doc:"128 random bits in hex: the permit is signed then, for this question, and nothing of it stands beside its word"`
 }
 
 // SessionPermit is the right to one session.
@@ -34,6 +35,7 @@ type SessionPermit struct {
 	Principal       string        `json:"principal" doc:"Stands in the certificate"`
 	Target          SessionTarget `json:"target"`
 	Rules           SessionRules  `json:"rules"`
+	Word            string        `json:"word,omitempty" doc:"All of it, signed with the orders key"`
 }
 
 // SessionTarget is where a session leads.
@@ -82,6 +84,7 @@ type SessionReport struct {
 	Ended   []SessionEnded   `json:"ended" nullable:"false" maxItems:"10000"`
 	Alarms  []SessionAlarm   `json:"alarms" nullable:"false" maxItems:"10000"`
 	LeftOut []SessionLeftOut `json:"left_out,omitempty" maxItems:"1000" doc:"Alarms that are not among those, because there were too many"`
+	Nonce   string           `json:"nonce,omitempty" maxLength:"32" doc:"128 random bits in hex: the answer is signed then, for this question, and nothing of it stands beside its word"`
 }
 
 // SessionLeftOut says how many more alarms a session had than are told one by one.
@@ -110,6 +113,7 @@ type SessionAlarm struct {
 // SessionRenewals answer a report. A session that is left out is to end.
 type SessionRenewals struct {
 	Renewals []SessionRenewal `json:"renewals" nullable:"false"`
+	Word     string           `json:"word,omitempty" doc:"All of it, signed with the orders key"`
 }
 
 // SessionRenewal says of one session that it goes on, or that it is to end.

@@ -43,16 +43,29 @@ type GatewayEnrolled struct {
 	Gateway      string `json:"gateway"`
 	Address      string `json:"address" doc:"Where persons will look for it"`
 	Installation string `json:"installation"`
+	OrdersKey    []byte `json:"orders_key" doc:"The public key, Ed25519, that what it is told is signed with; the code names it"`
 }
 
-// GatewaySettings are what a gateway has to know of its installation.
+// GatewayAsk asks what a gateway has to know of its installation.
+type GatewayAsk struct {
+	Nonce string `json:"nonce" maxLength:"32" doc:"128 random bits in hex: the signed answer repeats them"`
+}
+
+// GatewayTrust answers it.
+type GatewayTrust struct {
+	Word    string   `json:"word" doc:"GatewaySettings, signed with the orders key for this gateway and this question"`
+	Revoked []byte   `json:"revoked" doc:"The key revocation list of OpenSSH, whose digest the word names"`
+	Rolls   []string `json:"rolls,omitempty" doc:"Signed words of orders keys about those that followed them"`
+}
+
+// GatewaySettings are what a gateway has to know of its installation: the content of the
+// word that answers its question.
 type GatewaySettings struct {
-	Gateway      string         `json:"gateway"`
-	Address      string         `json:"address"`
-	Installation string         `json:"installation"`
-	Recordings   []byte         `json:"recordings_key" doc:"The public key, X25519, that recordings are sealed to"`
-	Users        []SSHAuthority `json:"users" nullable:"false" doc:"The keys that sign certificates of users"`
-	Hosts        []SSHAuthority `json:"hosts" nullable:"false" doc:"The keys that sign certificates of hosts, its own among them"`
+	Address    string         `json:"address"`
+	Recordings []byte         `json:"recordings_key"` // X25519, that recordings are sealed to
+	Users      []SSHAuthority `json:"users"`          // the keys that sign certificates of users
+	Hosts      []SSHAuthority `json:"hosts"`          // those that sign certificates of hosts, its own among them
+	Revoked    []byte         `json:"revoked"`        // the SHA-256 of the list beside it
 }
 
 // EnrollAsGateway exchanges a code for the enrolment of this device as a gateway.
@@ -60,9 +73,9 @@ func (c *Client) EnrollAsGateway(ctx context.Context, e GatewayEnroll) (out Gate
 	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"gateway", "enroll"}, in: e, out: &out, noToken: true})
 }
 
-// GatewaySettings are what this gateway has to know.
-func (c *Client) GatewaySettings(ctx context.Context) (out GatewaySettings, err error) {
-	return out, c.do(ctx, call{method: http.MethodGet, path: []string{"gateway", "settings"}, out: &out, noToken: true})
+// TrustOfGateway asks what this gateway has to know.
+func (c *Client) TrustOfGateway(ctx context.Context, a GatewayAsk) (out GatewayTrust, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"gateway", "trust"}, in: a, out: &out, noToken: true})
 }
 
 // EnrollGateway makes a code for a gateway; administrators only.

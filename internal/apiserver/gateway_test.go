@@ -1,6 +1,10 @@
 package apiserver
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stint/internal/api"
+	"stint/internal/envelope"
 )
 
 // enrolledGateway is a client that is a gateway.
@@ -18,10 +23,24 @@ func enrolledGateway(t *testing.T, w *world, admin *api.Client, name string) *ap
 	own := w.client()
 	got, err := own.EnrollAsGateway(t.Context(), api.GatewayEnroll{Code: code.Code, DeviceJWK: own.Device.JWK(), Version: "v1"})
 	check(t, err)
-	if got.Gateway != name || got.Address != name+".example:2022" || got.Installation != "test" {
+	if got.Gateway != name || got.Address != name+".example:2022" || got.Installation != "test" || !bytes.Equal(got.OrdersKey, w.orders.Public()) {
 		t.Errorf("%+v", got)
 	}
 	return own
+}
+
+// settingsOf asks as the gateway edge, and reads what the orders key has signed for it.
+func settingsOf(ctx context.Context, w *world, c *api.Client) (s api.GatewaySettings, err error) {
+	nonce := envelope.NewID()
+	got, err := c.TrustOfGateway(ctx, api.GatewayAsk{Nonce: nonce})
+	if err != nil {
+		return s, err
+	}
+	word, err := envelope.OpenWord(envelope.Sealed(got.Word), "test", "edge", nonce, envelope.AboutTrust, w.orders.Public())
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(word.Content, &s)
 }
 
 // TestGatewayDoors: a gateway enrols with a code of its own, once; what is a host's or a
@@ -69,7 +88,7 @@ func TestGatewayDoors(t *testing.T) {
 	if _, err := stranger.EnrollAsGateway(ctx, api.GatewayEnroll{Code: code.Code, DeviceJWK: own.Device.JWK()}); problemOf(err, "").Code != api.CodeBadProof {
 		t.Errorf("with the key of another: %v", err)
 	}
-	if _, err := stranger.GatewaySettings(ctx); problemOf(err, "").Code != "not-enrolled" {
+	if _, err := settingsOf(ctx, w, stranger); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("a stranger is a gateway: %v", err)
 	}
 	_, err = own.EnrollAsGateway(ctx, api.GatewayEnroll{Code: code.Code, DeviceJWK: own.Device.JWK(), Version: "v1"})
@@ -77,9 +96,9 @@ func TestGatewayDoors(t *testing.T) {
 	if _, err := stranger.EnrollAsGateway(ctx, api.GatewayEnroll{Code: code.Code, DeviceJWK: stranger.Device.JWK()}); problemOf(err, "").Code != "bad-code" {
 		t.Errorf("a code twice: %v", err)
 	}
-	got, err := own.GatewaySettings(ctx)
+	got, err := settingsOf(ctx, w, own)
 	check(t, err)
-	if got.Gateway != "edge" || got.Installation != "test" || len(got.Hosts) == 0 {
+	if got.Address != "gw.example:2022" || len(got.Users) == 0 || len(got.Hosts) == 0 || len(got.Revoked) != sha256.Size {
 		t.Errorf("%+v", got)
 	}
 
@@ -90,13 +109,13 @@ func TestGatewayDoors(t *testing.T) {
 	if _, err := own.PollHost(ctx, api.HostPoll{Room: 1}); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("a gateway asks for calls of a host: %v", err)
 	}
-	if _, err := agent.GatewaySettings(ctx); problemOf(err, "").Code != "not-enrolled" {
+	if _, err := settingsOf(ctx, w, agent); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("an agent is a gateway: %v", err)
 	}
-	if _, err := agent.GatewaySettings(ctx); problemOf(err, "").Code != "not-enrolled" { // known by now
+	if _, err := settingsOf(ctx, w, agent); problemOf(err, "").Code != "not-enrolled" { // known by now
 		t.Errorf("an agent is a gateway: %v", err)
 	}
-	if _, err := admin.GatewaySettings(ctx); problemOf(err, "").Code != "not-enrolled" {
+	if _, err := settingsOf(ctx, w, admin); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("an administrator is a gateway: %v", err)
 	}
 	if g := w.send(w.raw(&api.Client{Server: own.Server, Device: own.Device}, http.MethodGet, "/v1/sessions", "")); g.status != http.StatusUnauthorized {
@@ -126,7 +145,7 @@ func TestGatewayDoors(t *testing.T) {
 	if !w.krlOf().Revokes(shown.SignatureKey.Marshal(), shown.Key.Marshal(), shown.Serial, shown.KeyId) {
 		t.Error("clients still believe the certificate of a gateway that was revoked")
 	}
-	if _, err := own.GatewaySettings(ctx); problemOf(err, "").Code != "not-enrolled" {
+	if _, err := settingsOf(ctx, w, own); problemOf(err, "").Code != "not-enrolled" {
 		t.Errorf("revoked, it goes on: %v", err)
 	}
 }

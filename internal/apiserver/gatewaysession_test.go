@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stint/internal/api"
+	"stint/internal/envelope"
 )
 
 // knocker is mira with a certificate for a session through a gateway.
@@ -47,6 +48,41 @@ func knocks(t *testing.T, c *api.Client, role string) knocker {
 		t.Errorf("a host could know its principals: %q", k.cert.ValidPrincipals)
 	}
 	return k
+}
+
+// TestGatewayWords: asked for with a nonce, nothing is said to a gateway but what the orders
+// key signed for it and for this question.
+func TestGatewayWords(t *testing.T) {
+	w, admin, mira := withHost(t)
+	ctx := t.Context()
+	edge := enrolledGateway(t, w, admin, "edge")
+	k := knocks(t, mira, "jump")
+	p, err := edge.OpenSession(ctx, k.knock())
+	check(t, err)
+	asked := k.knock()
+	asked.Nonce = envelope.NewID()
+	said, err := edge.OpenSession(ctx, asked)
+	check(t, err)
+	if said.Session != "" || said.Target.Address != "" || len(said.Target.HostAuthorities) > 0 {
+		t.Errorf("beside the word stands %+v", said)
+	}
+	word, err := envelope.OpenWord(envelope.Sealed(said.Word), "test", "edge", asked.Nonce, envelope.AboutPermit, w.orders.Public())
+	check(t, err)
+	var permit api.SessionPermit
+	check(t, json.Unmarshal(word.Content, &permit))
+	if permit.Grant != p.Grant || permit.Session == p.Session || !slices.Equal(permit.Target.HostAuthorities, p.Target.HostAuthorities) || !permit.Strict {
+		t.Errorf("signed %+v", permit)
+	}
+	report := api.SessionReport{Live: []string{p.Session}, Ended: []api.SessionEnded{}, Alarms: []api.SessionAlarm{}, Nonce: envelope.NewID()}
+	heard, err := edge.RenewSessions(ctx, report)
+	check(t, err)
+	word, err = envelope.OpenWord(envelope.Sealed(heard.Word), "test", "edge", report.Nonce, envelope.AboutRenewals, w.orders.Public())
+	check(t, err)
+	var renewed api.SessionRenewals
+	check(t, json.Unmarshal(word.Content, &renewed))
+	if len(heard.Renewals) != 0 || len(renewed.Renewals) != 1 || renewed.Renewals[0].Session != p.Session || renewed.Renewals[0].RemainingMillis <= 0 {
+		t.Errorf("beside the word %+v, in it %+v", heard, renewed)
+	}
 }
 
 // TestGatewaySessions: a session is opened by a certificate of its person's, for what the

@@ -2,11 +2,14 @@ package apiserver
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"net/http"
 	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/envelope"
 	"stint/internal/policy"
 )
 
@@ -16,8 +19,8 @@ const gatewaySilent = time.Minute
 func (s *Server) addGatewayRoutes() {
 	register(s, route{name: "enroll-as-gateway", method: post, path: "/v1/gateway/enroll", who: device, body: maxCode, tag: "Gateways",
 		summary: "Exchange a one-time code for the enrolment of a gateway", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enrollAsGateway)
-	register(s, route{name: "gateway-settings", method: get, path: "/v1/gateway/settings", who: gateway, urgent: true, tag: "Gateways",
-		summary: "What a gateway has to know of its installation"}, s.gatewaySettings)
+	register(s, route{name: "trust-of-gateway", method: post, path: "/v1/gateway/trust", who: gateway, urgent: true, body: maxCode, tag: "Gateways",
+		summary: "What a gateway has to know of its installation", detail: "Signed with the orders key, for this gateway and this question: the authorities, the key that recordings are sealed to, and which certificates ended early."}, s.trustOfGateway)
 	register(s, route{name: "list-gateways", method: get, path: "/v1/admin/gateways", who: auditors, tag: "Gateways",
 		summary: "Gateways, and whether they are heard of"}, s.listGateways)
 	register(s, route{name: "enroll-gateway", method: post, path: "/v1/admin/gateways/{name}/enroll", who: admins, tag: "Gateways",
@@ -65,14 +68,34 @@ func (s *Server) enrollAsGateway(ctx context.Context, c call, in *struct{ Body a
 		return nil, err
 	}
 	name, _ := h.Gateway()
-	return answer(api.GatewayEnrolled{Gateway: name, Address: h.Address, Installation: s.hosts.Installation}), nil
+	return answer(api.GatewayEnrolled{Gateway: name, Address: h.Address, Installation: s.hosts.Installation, OrdersKey: s.hosts.Orders.Public()}), nil
 }
 
-func (s *Server) gatewaySettings(_ context.Context, c call, _ *empty) (*reply[api.GatewaySettings], error) {
+// trustOfGateway says by whom a gateway knows persons and hosts, and what it seals to.
+func (s *Server) trustOfGateway(ctx context.Context, c call, in *struct{ Body api.GatewayAsk }) (*reply[api.GatewayTrust], error) {
 	if s.ssh.Users == nil || s.ssh.Hosts == nil {
 		return nil, noAuthority()
 	}
-	return answer(api.GatewaySettings{Gateway: c.gateway, Address: c.host.Address, Installation: s.hosts.Installation, Recordings: s.hosts.Recordings, Users: toAuthorities(s.ssh.Users), Hosts: toAuthorities(s.ssh.Hosts)}), nil
+	list, err := s.revokedList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(list)
+	word, err := s.word(c, in.Body.Nonce, envelope.AboutTrust, api.GatewaySettings{Address: c.host.Address, Recordings: s.hosts.Recordings, Users: toAuthorities(s.ssh.Users), Hosts: toAuthorities(s.ssh.Hosts), Revoked: sum[:]})
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.GatewayTrust{Word: word, Revoked: list, Rolls: s.hosts.Rolls}), nil
+}
+
+// word signs an answer to the gateway that asks.
+func (s *Server) word(c call, nonce string, about envelope.About, content any) (string, error) {
+	text, err := json.Marshal(content)
+	if err != nil {
+		return "", err
+	}
+	sealed, err := envelope.Word{Installation: s.hosts.Installation, Gateway: c.gateway, Nonce: nonce, About: about, IssuedAt: s.now(), Content: text}.Seal(s.hosts.Orders)
+	return string(sealed), err
 }
 
 func (s *Server) listGateways(ctx context.Context, _ call, _ *empty) (*reply[api.Page[api.Gateway]], error) {

@@ -16,6 +16,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/broker"
+	"stint/internal/envelope"
 	"stint/internal/sshcert"
 )
 
@@ -69,9 +70,17 @@ func (s *Server) openGatewaySession(ctx context.Context, c call, in *struct{ Bod
 	if err != nil {
 		return nil, err
 	}
-	return answer(api.SessionPermit{Session: string(p.ID), Grant: string(p.Grant), Person: string(p.Person), Resource: string(p.Resource), End: api.At(p.OverAt),
+	out := api.SessionPermit{Session: string(p.ID), Grant: string(p.Grant), Person: string(p.Person), Resource: string(p.Resource), End: api.At(p.OverAt),
 		RemainingMillis: p.Remaining.Milliseconds(), Keep: p.Keeps, Strict: p.Strict, OmitTyped: p.Options["typed"] == "omit", Principal: p.Principal,
-		Target: target, Rules: rulesOf(p.Options)}), nil
+		Target: target, Rules: rulesOf(p.Options)}
+	if b.Nonce == "" {
+		return answer(out), nil
+	}
+	word, err := s.word(c, b.Nonce, envelope.AboutPermit, out)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.SessionPermit{Target: api.SessionTarget{HostKeys: []string{}, HostAuthorities: []string{}}, Rules: api.SessionRules{Env: []string{}, Commands: []api.CommandRule{}, Forward: []string{}}, Word: word}), nil
 }
 
 // targetOf says by what the target of a session is known: the keys that its agent told of,
@@ -214,7 +223,14 @@ func (s *Server) renewGatewaySessions(ctx context.Context, c call, in *struct{ B
 		}
 		out.Renewals = append(out.Renewals, a)
 	}
-	return answer(out), nil
+	if in.Body.Nonce == "" {
+		return answer(out), nil
+	}
+	word, err := s.word(c, in.Body.Nonce, envelope.AboutRenewals, out)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.SessionRenewals{Renewals: []api.SessionRenewal{}, Word: word}), nil
 }
 
 // followCuts streams until the gateway goes, is revoked, or the server stops.

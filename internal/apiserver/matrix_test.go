@@ -129,7 +129,7 @@ var samples = map[string]struct{ path, body string }{
 	"enroll-as-host": {"/v1/host/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"version":"v1"}`},
 	"poll-host":      {"/v1/host/poll", `{"room":1}`}, "list-hosts": {"/v1/admin/hosts", ""},
 	"enroll-as-gateway": {"/v1/gateway/enroll", `{"code":"x","device_jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"version":"v1"}`},
-	"gateway-settings":  {"/v1/gateway/settings", ""}, "list-gateways": {"/v1/admin/gateways", ""}, "revoke-gateway": {"/v1/admin/gateways/none/revoke", ""},
+	"trust-of-gateway":  {"/v1/gateway/trust", `{"nonce":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"}`}, "list-gateways": {"/v1/admin/gateways", ""}, "revoke-gateway": {"/v1/admin/gateways/none/revoke", ""},
 	"enroll-gateway": {"/v1/admin/gateways/Not/enroll", `{"address":"gw:1"}`},
 	"list-sessions":  {"/v1/sessions", ""}, "get-session": {"/v1/sessions/none", ""}, "end-session": {"/v1/sessions/none/end", `{"why":"test"}`},
 	"pause-session": {"/v1/sessions/none/pause", `{"why":"test"}`}, "resume-session": {"/v1/sessions/none/resume", `{}`},

@@ -135,7 +135,7 @@ var barren = map[string]string{
 	"trust-of-host":     "for the agents of hosts; TestTrustOfHost has one",
 	"poll-host":         "for the agents of hosts; TestHostDoors has one",
 	"enroll-as-gateway": "a code of a gateway is good once; TestGatewayDoors has one",
-	"gateway-settings":  "for gateways; TestGatewayDoors has one",
+	"trust-of-gateway":  "for gateways; TestGatewayDoors has one",
 	"open-session":      "for gateways; TestGatewaySessions has one",
 	"sign-session":      "for gateways; TestGatewaySessions has one",
 	"renew-sessions":    "for gateways; TestGatewaySessions has one",

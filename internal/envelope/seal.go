@@ -25,6 +25,7 @@ const (
 	answerHead = "stint-answer-1"
 	rollHead   = "stint-orders-key-1"
 	trustHead  = "stint-trust-1"
+	wordHead   = "stint-word-1"
 )
 
 // Signer holds a private key.

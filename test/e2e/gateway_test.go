@@ -94,6 +94,9 @@ func TestGateway(t *testing.T) {
 	m.run(code.Code.Reveal(), "stint-agent", "enroll", "--server", s.URL, "--code-file", "-")
 	m.start()
 
+	if r := s.As("root").Run(ctx, "admin", "doctor"); !strings.Contains(r.Out, "none is enrolled, and sessions of the role recorded go through one") {
+		t.Errorf("the doctor does not say that there is no gateway:\n%s%s", r.Out, r.Err)
+	}
 	listen, status := freeAddress(t), freeAddress(t)
 	state := filepath.Join(t.TempDir(), "gateway")
 	var invite api.GatewayEnrolment
@@ -163,6 +166,13 @@ func TestGateway(t *testing.T) {
 		}
 		return nil
 	}))
+
+	if r := s.As("root").Run(ctx, "admin", "doctor"); !strings.Contains(r.Out, "1, each heard of within") || !strings.Contains(r.Out, "all of closed sessions have come") || !strings.Contains(r.Out, "the newest 3 are where they are kept") {
+		t.Errorf("the doctor says of the gateway:\n%s%s", r.Out, r.Err)
+	}
+	if out, err := numbersAt(ctx, status); err != nil || !strings.Contains(out, "stint_gateway_recordings_stuck 0\n") || !strings.Contains(out, "stint_gateway_trust_age_seconds ") {
+		t.Errorf("the gateway's numbers: %v\n%s", err, out)
+	}
 
 	// What was recorded is kept by Stint, gone from the gateway, and seen by whom a policy
 	// lets: not by who had the session, and not by an office.

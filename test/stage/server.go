@@ -190,3 +190,6 @@ func (v *Server) close() error {
 	}
 	return err
 }
+
+// Address is where it listens, beside what balances.
+func (v *Server) Address() string { return v.listen }

@@ -12,17 +12,28 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/envelope"
 	"stint/internal/gateway"
 )
 
-// Plane is the control plane. Its client is signed in by nothing but its device's key.
-type Plane struct{ Client *api.Client }
+// Plane is the control plane. Its client is signed in by nothing but its device's key, and
+// what may lead to access is believed in its voice only. A cut is taken from whoever can
+// say it: it only ends.
+type Plane struct {
+	Client *api.Client
+	Voice  *Voice
+}
 
 // Open asks for a permit.
 func (p Plane) Open(ctx context.Context, f gateway.Facts) (gateway.Permit, error) {
-	got, err := p.Client.OpenSession(ctx, api.SessionKnock{Protocol: f.Protocol, Key: f.Key, Certificate: f.Certificate, Resource: string(f.Resource), Login: f.Login, Source: f.Source.String()})
+	nonce := envelope.NewID()
+	said, err := p.Client.OpenSession(ctx, api.SessionKnock{Protocol: f.Protocol, Key: f.Key, Certificate: f.Certificate, Resource: string(f.Resource), Login: f.Login, Source: f.Source.String(), Nonce: nonce})
 	if err != nil {
 		return gateway.Permit{}, told(err)
+	}
+	var got api.SessionPermit
+	if err := p.Voice.Hear(said.Word, nonce, envelope.AboutPermit, &got); err != nil {
+		return gateway.Permit{}, err
 	}
 	out := gateway.Permit{
 		Session: gateway.SessionID(got.Session), Grant: access.GrantID(got.Grant), Person: got.Person, Resource: access.ResourceName(got.Resource),
@@ -49,7 +60,7 @@ func (p Plane) Sign(ctx context.Context, id gateway.SessionID, publicKey []byte)
 
 // Renew tells what is open and what has ended.
 func (p Plane) Renew(ctx context.Context, r gateway.Report) (map[gateway.SessionID]gateway.Renewal, error) {
-	in := api.SessionReport{Live: []string{}, Ended: []api.SessionEnded{}, Alarms: []api.SessionAlarm{}}
+	in := api.SessionReport{Live: []string{}, Ended: []api.SessionEnded{}, Alarms: []api.SessionAlarm{}, Nonce: envelope.NewID()}
 	for _, id := range r.Live {
 		in.Live = append(in.Live, string(id))
 	}
@@ -62,9 +73,13 @@ func (p Plane) Renew(ctx context.Context, r gateway.Report) (map[gateway.Session
 	for _, x := range r.LeftOut {
 		in.LeftOut = append(in.LeftOut, api.SessionLeftOut{Session: string(x.Session), Alarms: int64(x.Alarms)})
 	}
-	got, err := p.Client.RenewSessions(ctx, in)
+	said, err := p.Client.RenewSessions(ctx, in)
 	if err != nil {
 		return nil, told(err)
+	}
+	var got api.SessionRenewals
+	if err := p.Voice.Hear(said.Word, in.Nonce, envelope.AboutRenewals, &got); err != nil {
+		return nil, err
 	}
 	out := map[gateway.SessionID]gateway.Renewal{}
 	for _, x := range got.Renewals {
