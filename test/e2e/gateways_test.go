@@ -110,7 +110,7 @@ func TestGateways(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	shared := filepath.Join(t.TempDir(), "recordings")
-	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "postgres", Replicas: 2, Config: "recordings: {folder: " + shared + "}\n"}, "mira")
+	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "postgres", Replicas: 2, Config: "accept_unprotected_commits: true\nrecordings: {folder: " + shared + "}\n"}, "mira")
 	must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {

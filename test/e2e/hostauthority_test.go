@@ -67,6 +67,8 @@ func TestHostAuthority(t *testing.T) {
 	first := shown()
 	change("rotate-key")
 	must(t, in()) // with whichever certificate the host has at this moment
+	m.kill()      // an agent asks when it starts, and else every 20 s
+	m.start()
 	must(t, eventually(ctx, func() error {
 		if first == "" || shown() == first {
 			return errors.New("the host still shows a certificate by " + first)
