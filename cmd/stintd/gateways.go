@@ -73,9 +73,9 @@ func (p *process) gatewaysOf(ctx context.Context, x *examination) {
 	case err != nil:
 		x.broken("recordings", err, "it is not known whether all of them came")
 	case n > 0:
-		x.warn("recordings", fmt.Sprintf("%d did not come to their end, the oldest session closed %s ago; gateway %s", n, time.Since(oldest).Round(time.Second), strings.Join(by, ", ")),
-			"what was done in those sessions cannot be seen yet; the gateway keeps what it has not brought",
-			"start the gateway if it is silent; its metric stint_gateway_recordings_stuck and its log say what cannot be brought; never empty its folder recordings/")
+		x.warn("recordings", fmt.Sprintf("%d did not come to their end, the oldest session closed %s ago; from %s", n, time.Since(oldest).Round(time.Second), strings.Join(by, ", ")),
+			"what was done in those sessions cannot be seen yet; who recorded them keeps what was not brought",
+			"start that gateway, or agent, if it is silent; a gateway's metric stint_gateway_recordings_stuck and its log say what cannot be brought; never empty its folder recordings/")
 	default:
 		x.ok("recordings", "all of closed sessions have come")
 	}
@@ -130,7 +130,7 @@ func (p *process) behind(ctx context.Context) (n int, oldest time.Time, gateways
 		for _, r := range running {
 			s, err := tx.Session(access.SessionID(r.Session))
 			if access.KindOf(err) == access.NotFound && err != nil {
-				continue // no gateway's
+				continue // its session is forgotten
 			} else if err != nil {
 				return err
 			}
