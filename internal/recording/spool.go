@@ -295,6 +295,7 @@ func (s *Spool) round(now time.Time) {
 		for s.log.add(w, at, frames) {
 			commit()
 		}
+		giveBack(frames)
 		flushed = append(flushed, f)
 	}
 	commit()
@@ -310,7 +311,8 @@ func (s *Spool) startBulk(f *flush) bool {
 	s.work.Add(1)
 	go func() {
 		defer s.work.Done()
-		_, _, err := f.w.write(f)
+		_, frames, err := f.w.write(f)
+		giveBack(frames)
 		if err == nil {
 			err = f.w.file.sync()
 		}

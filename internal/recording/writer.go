@@ -24,6 +24,7 @@ type Writer struct {
 
 	mu      sync.Mutex // guards what follows
 	plain   chunk      // waits for the loop
+	usual   int        // how long the last chunk was, or bulk
 	next    Mark       // how many records were added
 	durable Mark       // how many are on the disk
 	queued  bool       // the loop will look
@@ -124,7 +125,32 @@ func (w *Writer) addBytes(ctx context.Context, channel uint32, kind Kind, b []by
 	}
 }
 
-var plains = sync.Pool{New: func() any { return new([]byte) }}
+// scratch holds what is large and needed for one flush only: the records of a chunk, and the frames that
+// become of them. A stream that is always full would else make and grow both for each chunk.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 0, backlog+frameSlack); return &b }}
+
+// frameSlack is how much longer than its records a chunk with its frame and seal may be.
+const frameSlack = 1 << 10
+
+// borrow gives an empty slice with room for n bytes.
+func borrow(n int) []byte {
+	if n < bulk {
+		return make([]byte, 0, n)
+	}
+	b := *scratch.Get().(*[]byte)
+	if cap(b) < n {
+		return make([]byte, 0, n)
+	}
+	return b
+}
+
+// giveBack lets others use what was borrowed. Nobody may read it any more.
+func giveBack(b []byte) {
+	if cap(b) == backlog+frameSlack {
+		b = b[:0]
+		scratch.Put(&b)
+	}
+}
 
 func (w *Writer) put(ctx context.Context, channel uint32, kind Kind, body []byte) (Mark, error) {
 	if len(body) > MaxBody {
@@ -154,7 +180,7 @@ func (w *Writer) put(ctx context.Context, channel uint32, kind Kind, body []byte
 	at := uint64(max(0, time.Since(w.began).Microseconds()))
 	had := len(w.plain.b)
 	if had == 0 {
-		w.plain.b = *plains.Get().(*[]byte)
+		w.plain.b = borrow(w.usual)
 		w.plain.begin(uint64(w.next), max(at, w.plain.last))
 	}
 	w.plain.add(kind, channel, at, body)
@@ -297,6 +323,7 @@ func (w *Writer) take(now time.Time) *flush {
 		return nil // who is at it looks again
 	}
 	f := &flush{w: w, plain: w.plain, mark: w.next, now: now}
+	w.usual = min(len(f.plain.b), bulk)
 	if w.ending != Unended {
 		f.final, f.why = w.ending, w.why
 	}
@@ -309,11 +336,13 @@ func (w *Writer) take(now time.Time) *flush {
 	return f
 }
 
-// write encrypts, signs and writes to the recording's file. It says where it wrote what, for the log.
+// write encrypts, signs and writes to the recording's file. It says where it wrote what, for the log; whoever
+// asked gives that back.
 func (w *Writer) write(f *flush) (at int64, frames []byte, err error) {
 	at = w.size
+	frames = borrow(len(w.head) + len(f.plain.b) + frameSlack)
 	if !w.logged { // the head gets into the log with the first frame
-		at, frames = 0, w.head
+		at, frames = 0, append(frames, w.head...)
 	}
 	body := len(frames)
 	number, link := w.number, w.link
@@ -362,10 +391,7 @@ func (w *Writer) cutOff(cause error) {
 // flushed takes note of what became of a flush.
 func (w *Writer) flushed(f *flush, err error) {
 	w.spool.total.Add(-int64(len(f.plain.b)))
-	if cap(f.plain.b) <= 2*backlog {
-		b := f.plain.b[:0] // and not a part of f, which has the writer
-		plains.Put(&b)
-	}
+	giveBack(f.plain.b)
 	if err != nil {
 		w.fail(cannotRecord(w.name, err))
 	}
