@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"stint/internal/gateway"
 )
@@ -12,10 +13,12 @@ import (
 const (
 	leastBuffer = 2 << 10 // of a channel on which little happens
 	mostBuffer  = 32 << 10
-	// ahead is how many buffers of a stream that is always full may be read and recorded
-	// while those before them become durable: so that one wait for the disk is one for
-	// all of them. None is forwarded before its own is over.
-	ahead = 32
+	// ahead is how much of a stream that is always full may be read and recorded while what
+	// was before becomes durable: so that one wait for the disk is one for all of it. None is
+	// forwarded before its own is over. The more is read at once, the less often the other
+	// side must be told that it may send more.
+	ahead    = 1 << 20
+	mostRead = 128 << 10
 )
 
 var errUnrecorded = errors.New("not recorded")
@@ -36,7 +39,7 @@ func (c *conn) carry(t Track, s Stream, from io.Reader, to io.Writer, see func([
 			case n < mostBuffer:
 				buffer = make([]byte, 4*n)
 			case err == nil:
-				return c.carryAhead(t, s, from, to, see)
+				err = c.carryAhead(t, s, from, to, see)
 			}
 		}
 		if err != nil {
@@ -75,55 +78,81 @@ func (c *conn) forwardRecorded(t Track, m Mark, p []byte, to io.Writer, see func
 
 // piece is what was read and recorded, and waits to be forwarded.
 type piece struct {
-	p    []byte
+	p    []byte // within the ring
+	took int    // of the ring: with what was left out at its end
 	mark Mark
-	err  error // the stream ended so, behind all pieces
+	last bool  // the reader does not go on
+	err  error // because the stream ended so, behind all pieces
 }
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, mostBuffer); return &b }}
+// ring is what is read ahead, until it is forwarded.
+type ring struct {
+	b    [ahead]byte
+	free atomic.Int64
+	more chan struct{} // there is more room
+}
 
-// carryAhead is carry for a stream on which much passes: it reads and records the next
-// buffers while one becomes durable. They are forwarded in their order.
+var rings = sync.Pool{New: func() any { return &ring{more: make(chan struct{}, 1)} }}
+
+// carryAhead is carry while much passes: it reads and records what is there while what was
+// before becomes durable, and forwards it in its order. It returns nil when there is little
+// again: who only waits needs no ring.
 func (c *conn) carryAhead(t Track, s Stream, from io.Reader, to io.Writer, see func([]byte)) error {
-	pieces := make(chan piece, ahead)
+	r := rings.Get().(*ring)
+	r.free.Store(ahead)
+	pieces := make(chan piece, ahead/mostBuffer)
 	stopped := make(chan struct{})
 	defer close(stopped)
 	c.work.Go(func() { // it ends with what it reads from, or when nobody takes what it read
-		for {
-			b := *buffers.Get().(*[]byte)
-			n, err := from.Read(b)
-			if n > 0 {
-				m, failed := c.record(t, s, b[:n])
-				if failed != nil {
-					err = failed
-				} else {
-					select {
-					case pieces <- piece{p: b[:n], mark: m}:
-					case <-stopped:
-						return
-					}
+		for at := 0; ; {
+			skip := 0
+			if ahead-at < mostBuffer { // too little to read into, before the ring begins anew
+				at, skip = 0, ahead-at
+			}
+			for r.free.Load() < int64(skip+mostBuffer) {
+				select {
+				case <-r.more:
+				case <-stopped:
+					return
 				}
 			}
-			if err != nil {
-				select {
-				case pieces <- piece{err: err}:
-				case <-stopped:
+			free := int(r.free.Load()) - skip
+			n, err := from.Read(r.b[at:min(at+free, at+mostRead, ahead)])
+			x := piece{p: r.b[at : at+n], took: skip + n, err: err}
+			if n > 0 {
+				var failed error
+				if x.mark, failed = c.record(t, s, x.p); failed != nil {
+					x.p, x.err = nil, failed
 				}
+			}
+			x.last = x.err != nil || n < mostBuffer && free+skip == ahead
+			at += n
+			r.free.Add(int64(-x.took))
+			select {
+			case pieces <- x:
+			case <-stopped:
+				return
+			}
+			if x.last {
 				return
 			}
 		}
 	})
 	for x := range pieces {
-		if errors.Is(x.err, io.EOF) {
-			return nil
-		} else if x.err != nil {
+		if len(x.p) > 0 {
+			if err := c.forwardRecorded(t, x.mark, x.p, to, see); err != nil {
+				return err // and the ring is left to the reader
+			}
+		}
+		if x.last {
+			rings.Put(r)
 			return x.err
 		}
-		if err := c.forwardRecorded(t, x.mark, x.p, to, see); err != nil {
-			return err
+		r.free.Add(int64(x.took))
+		select {
+		case r.more <- struct{}{}:
+		default:
 		}
-		b := x.p[:mostBuffer]
-		buffers.Put(&b)
 	}
 	return nil
 }
