@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
@@ -150,6 +152,87 @@ func TestTyped(t *testing.T) {
 	}
 }
 
+// unpack reads packets to the end.
+func unpack(from io.Reader) (all []byte, err error) {
+	var in packets
+	for {
+		p, err := in.next()
+		if err == nil && p == nil {
+			if err = in.fill(from); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, p...)
+	}
+}
+
+// TestPackets reads packets of all lengths however they come: each is whole and stands behind
+// the one before, and nothing is kept that is larger than it must be.
+func TestPackets(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var all []byte
+	for _, n := range []int{1, 2, 5, leastBuffer - 4, leastBuffer, mostBuffer + 29, longestPacket, 3, mostBuffer, mostBuffer, mostRead, longestPacket, 1} {
+		p := make([]byte, n)
+		for i := range p {
+			p[i] = byte(random.Uint32())
+		}
+		for range 5 {
+			all = append(binary.BigEndian.AppendUint32(all, uint32(n)), p...)
+		}
+	}
+	for name, from := range map[string]io.Reader{
+		"at once": bytes.NewReader(all), "half": iotest.HalfReader(bytes.NewReader(all)), "error with the last": iotest.DataErrReader(bytes.NewReader(all)),
+		"some": some{bytes.NewReader(all), random},
+	} {
+		if got, err := unpack(from); err != io.EOF || !bytes.Equal(got, all) {
+			t.Errorf("%s: %d of %d bytes, %v", name, len(got), len(all), err)
+		}
+	}
+	var in packets
+	r := bytes.NewReader(all)
+	for {
+		if err := in.fill(r); err != nil {
+			break
+		}
+		for before := in.at; ; before = in.at {
+			p, err := in.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p == nil {
+				break
+			}
+			if &p[0] != &in.b[before] {
+				t.Fatal("a packet does not stand where the one before ended")
+			}
+		}
+		if len(in.b) > longestPacket+4 {
+			t.Fatalf("%d bytes are kept", len(in.b))
+		}
+	}
+	if err := in.fill(r); err != io.EOF {
+		t.Errorf("after the end: %v", err)
+	}
+	small := &packets{b: make([]byte, mostRead)}
+	if err := small.fill(bytes.NewReader([]byte{0, 0, 0, 1, 9})); err != nil || len(small.b) != leastBuffer {
+		t.Errorf("a buffer of %d bytes is kept for five: %v", len(small.b), err)
+	}
+	if _, err := unpack(bytes.NewReader([]byte{0, 0, 0})); !errors.Is(err, errProtocol) {
+		t.Errorf("half a length: %v", err)
+	}
+}
+
+// some reads as many bytes as it likes.
+type some struct {
+	from   io.Reader
+	random *rand.Rand
+}
+
+func (s some) Read(p []byte) (int, error) { return s.from.Read(p[:1+s.random.IntN(len(p))]) }
+
 // FuzzSFTP holds what is decided about requests against a second reading of the packets:
 // in a session that may only read, nothing passes that is not on a list of what reads.
 func FuzzSFTP(f *testing.F) {
@@ -170,11 +253,14 @@ func FuzzSFTP(f *testing.F) {
 			return
 		}
 		framed := append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)
-		if p, err := readPacket(bytes.NewReader(framed), nil); err == nil && !bytes.Equal(p, framed) {
-			t.Errorf("%x was read as %x", framed, p)
+		twice := bytes.Repeat(framed, 2)
+		if got, err := unpack(bytes.NewReader(twice)); errors.Is(err, io.EOF) && !bytes.Equal(got, twice) {
+			t.Errorf("%x was read as %x", twice, got)
+		} else if by, errBy := unpack(iotest.OneByteReader(bytes.NewReader(twice))); !bytes.Equal(by, got) || (err == io.EOF) != (errBy == io.EOF) {
+			t.Errorf("%x was read as %x %v, and byte by byte as %x %v", twice, got, err, by, errBy)
 		}
-		if _, err := readPacket(io.LimitReader(bytes.NewReader(framed), int64(len(framed)-1)), nil); err == nil {
-			t.Error("half a packet was read")
+		if got, err := unpack(bytes.NewReader(twice[:len(twice)-1])); errors.Is(err, io.EOF) || len(got) > len(framed) {
+			t.Errorf("half a packet was read: %v", err)
 		}
 		a, err := parseRequest(request)
 		if err != nil {

@@ -226,30 +226,6 @@ func flags(f uint32) (s string) {
 	return s
 }
 
-// readPacket reads one packet with its length into buf, which it may replace.
-func readPacket(from io.Reader, buf []byte) ([]byte, error) {
-	var length [4]byte
-	if _, err := io.ReadFull(from, length[:]); errors.Is(err, io.ErrUnexpectedEOF) {
-		return buf[:0], errProtocol
-	} else if err != nil {
-		return buf[:0], err
-	}
-	n := binary.BigEndian.Uint32(length[:])
-	if n == 0 || n > longestPacket {
-		return buf[:0], fmt.Errorf("%w: a packet of %d bytes", errProtocol, n)
-	}
-	if total := int(n) + 4; cap(buf) < total {
-		buf = make([]byte, total)
-	} else {
-		buf = buf[:total]
-	}
-	copy(buf, length[:])
-	if _, err := io.ReadFull(from, buf[4:]); err != nil {
-		return buf[:0], errProtocol
-	}
-	return buf, nil
-}
-
 // statusPacket answers a request with a failure.
 func statusPacket(id, code uint32, text string) []byte {
 	b := ssh.Marshal(struct {
@@ -342,25 +318,48 @@ func (f *files) replies() {
 	}
 }
 
-// pump reads packets, lets see decide of each, and forwards those that it lets through.
+// pump reads packets, lets see decide of each, and forwards those that it lets through: all
+// that have come by the time in one go.
 func (f *files) pump(from io.Reader, to io.Writer, see func([]byte) (bool, error)) error {
-	buf := make([]byte, 0, leastBuffer)
-	for {
-		var err error
-		if buf, err = readPacket(from, buf); err != nil {
-			return err
-		}
-		pass, err := see(buf[4:])
-		if err != nil {
-			return err
+	var in packets
+	forward := func(p []byte) error {
+		if len(p) == 0 {
+			return nil
 		}
 		if over := f.session.Pass(); over != nil {
 			return over
 		}
-		if pass {
-			if _, err := to.Write(buf); err != nil {
+		_, err := to.Write(p)
+		return err
+	}
+	for {
+		if err := in.fill(from); err != nil {
+			return err
+		}
+		var passed []byte // what may be forwarded: one piece of what was read
+		for {
+			p, err := in.next()
+			if err != nil {
+				return errors.Join(err, forward(passed))
+			}
+			if p == nil {
+				break
+			}
+			pass, err := see(p[4:])
+			if err != nil {
+				return errors.Join(err, forward(passed))
+			}
+			if pass {
+				passed = in.b[in.at-len(passed)-len(p) : in.at]
+				continue
+			}
+			if err := forward(passed); err != nil {
 				return err
 			}
+			passed = nil
+		}
+		if err := forward(passed); err != nil {
+			return err
 		}
 	}
 }
