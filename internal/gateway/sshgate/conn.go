@@ -174,19 +174,32 @@ func (c *conn) track(ch Channel) Track {
 	return t
 }
 
-// shut closes both legs. No byte was carried since the session is over: every pump
-// looks before it forwards.
+// shut closes both legs, neither of which waits for the other. No byte was carried since the
+// session is over: every pump looks before it forwards.
 func (c *conn) shut(over *gateway.Ended) {
+	var killed, told, closed sync.WaitGroup
 	if over.Reason != gateway.ClientGone {
-		var told sync.WaitGroup
 		c.mu.Lock()
 		for p := range c.programs {
-			told.Go(p.kill)
+			killed.Go(p.kill)
 			told.Go(func() { p.tell(over) })
 		}
 		c.mu.Unlock()
-		within(tellWithin, told.Wait)
 	}
+	closed.Go(func() {
+		within(tellWithin, killed.Wait)
+		c.leaveTarget()
+	})
+	if over.Reason != gateway.ClientGone {
+		within(tellWithin, told.Wait)
+		within(leaveWithin, func() { _ = c.client.Wait() })
+	}
+	_ = c.client.Close()
+	closed.Wait()
+}
+
+// leaveTarget closes the leg to the target, now or when it is there.
+func (c *conn) leaveTarget() {
 	select {
 	case <-c.connected:
 		if c.target != nil {
@@ -200,10 +213,6 @@ func (c *conn) shut(over *gateway.Ended) {
 			}
 		})
 	}
-	if over.Reason != gateway.ClientGone {
-		within(leaveWithin, func() { _ = c.client.Wait() })
-	}
-	_ = c.client.Close()
 }
 
 // within waits for f, but not for longer than d. f must end by itself some time.

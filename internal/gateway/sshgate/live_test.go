@@ -2,6 +2,7 @@ package sshgate
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -329,8 +330,38 @@ func TestStrictAhead(t *testing.T) {
 	if got := <-read; got != size {
 		t.Errorf("got %d bytes", got)
 	}
-	if most < 4*mostBuffer {
-		t.Errorf("only %d bytes were read ahead", most)
+	if most < 4*mostBuffer || most > 2*ahead { // what is being forwarded is out of the ring
+		t.Errorf("%d bytes were read ahead", most)
+	}
+}
+
+// TestBursts: what comes much at once, little, and much again is what was sent, in its order.
+func TestBursts(t *testing.T) {
+	w := newWorld(t, nil)
+	s := session(t, w.client(t), nil, nil)
+	in, _ := s.StdinPipe()
+	out, _ := s.StdoutPipe()
+	if err := s.Start("cat"); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, mostBuffer, 3*ahead + 5, 7, ahead, 0, mostBuffer + 1, 2*ahead + mostRead - 1, 1} {
+		sent, got := make([]byte, n), make([]byte, n)
+		_, _ = rand.Read(sent)
+		written := make(chan error, 1)
+		go func() { _, err := in.Write(sent); written <- err }()
+		if _, err := io.ReadFull(out, got); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, sent) {
+			t.Fatalf("of %d bytes others came back", n)
+		}
+	}
+	_ = in.Close()
+	if left, err := io.ReadAll(out); err != nil || len(left) > 0 {
+		t.Errorf("at the end: %d bytes, %v", len(left), err)
 	}
 }
 

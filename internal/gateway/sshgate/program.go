@@ -543,6 +543,10 @@ func (p *program) kill() {
 		return
 	}
 	_, _ = p.target.SendRequest("signal", true, ssh.Marshal(textRequest{"TERM"}))
-	time.Sleep(killAfter)
+	select {
+	case <-p.drained: // it has ended
+		return
+	case <-time.After(killAfter):
+	}
 	_, _ = p.target.SendRequest("signal", true, ssh.Marshal(textRequest{"KILL"}))
 }
