@@ -73,7 +73,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.doo
 // serve takes one connection from its first byte to its last.
 func (s *Server) serve(ctx context.Context, raw net.Conn, known func()) {
 	a := &attempt{Server: s, ctx: ctx, source: door.AddressOf(raw.RemoteAddr())}
-	client, channels, requests, err := ssh.NewServerConn(raw, a.config())
+	client, channels, requests, err := ssh.NewServerConn(door.Gather(raw), a.config())
 	known()
 	p := a.proven(client)
 	if err == nil && (p == nil || ctx.Err() != nil) {

@@ -13,6 +13,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/gateway"
+	"stint/internal/gateway/door"
 )
 
 // target is the leg to the target.
@@ -44,7 +45,7 @@ func (s *Server) connect(ctx context.Context, session *gateway.Session) (*target
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Now()) })
 	var wrong error
-	conn, channels, requests, err := ssh.NewClientConn(raw, session.Target.Address, &ssh.ClientConfig{
+	conn, channels, requests, err := ssh.NewClientConn(door.Gather(raw), session.Target.Address, &ssh.ClientConfig{
 		Config:            common(),
 		User:              session.Target.Login,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
