@@ -25,7 +25,7 @@ func (c *cli) sessionCmd() *cobra.Command {
 			"Where you are signed in is another thing: stint sessions.",
 	}
 	cmd.AddCommand(c.sessionLsCmd(), c.sessionShowCmd(), c.sessionPlayCmd(), c.sessionWatchCmd(), c.sessionPauseCmd(), c.sessionResumeCmd(), c.sessionEndCmd(),
-		c.sessionExportCmd(), c.sessionVerifyCmd(), c.sessionSearchCmd())
+		c.sessionExportCmd(), c.sessionVerifyCmd(), c.sessionSearchCmd(), c.sessionHoldCmd(), c.sessionReleaseCmd())
 	return cmd
 }
 
@@ -193,7 +193,8 @@ func (c *cli) sessionPlayCmd() *cobra.Command {
 }
 
 func (c *cli) sessionWatchCmd() *cobra.Command {
-	return &cobra.Command{
+	var channel uint32
+	cmd := &cobra.Command{
 		Use:   "watch ID",
 		Short: "Watch a session while it goes on",
 		Long: "Watch a session while it goes on, within a second or two. You cannot type. That you watch is\n" +
@@ -207,9 +208,11 @@ func (c *cli) sessionWatchCmd() *cobra.Command {
 			}
 			p := &player{c: c, live: true}
 			defer p.leave()
-			return p.end(conn.Screens(cmd.Context(), args[0], api.Play{Follow: true}, func(s api.Screen) error { return p.show(cmd.Context(), s) }))
+			return p.end(conn.Screens(cmd.Context(), args[0], api.Play{Follow: true, Channel: channel}, func(s api.Screen) error { return p.show(cmd.Context(), s) }))
 		},
 	}
+	cmd.Flags().Uint32Var(&channel, "channel", 0, "which channel of the session; the first that shows something if not given")
+	return cmd
 }
 
 func (c *cli) sessionPauseCmd() *cobra.Command {

@@ -80,6 +80,8 @@ func verdictText(v api.RecordingVerdict) string {
 	switch {
 	case v.Holds && v.Live:
 		fmt.Fprintf(&b, "the recording of %s holds as far as it has come: %d chunks\n", printable(v.Recording.Session), v.Chunks)
+	case v.Holds && v.Recording.State == "lost":
+		fmt.Fprintf(&b, "the recording of %s holds as far as it came: %d chunks; its gateway is gone, and did not send the rest\n", printable(v.Recording.Session), v.Chunks)
 	case v.Holds:
 		fmt.Fprintf(&b, "the recording of %s holds: %d chunks, all of them\n", printable(v.Recording.Session), v.Chunks)
 	default:

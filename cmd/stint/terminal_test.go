@@ -268,3 +268,37 @@ func TestVoteShowsEveryRule(t *testing.T) {
 		t.Errorf("still asked: %q", got)
 	}
 }
+
+// TestPlayAtTerminal: a replay draws screens of printable text on a screen of its own, and
+// gives the terminal back as it was; what cannot be is refused before anything is drawn.
+func TestPlayAtTerminal(t *testing.T) {
+	f := newFake(t)
+	c, out, errw := atTerminal(t, f, strings.NewReader(""))
+	if code := c.main(t.Context(), []string{"session", "play", "ses_000", "--from", "1:30", "--channel", "2", "--speed", "4", "--idle", "1s"}); code != exitDone {
+		t.Fatalf("exit code %d\n%s", code, errw)
+	}
+	got := out.String()
+	if !strings.HasPrefix(got, "\x1b[?1049h") || !strings.HasSuffix(got, "\x1b[?1049l") {
+		t.Errorf("the terminal is not given back: %q", got)
+	}
+	for _, want := range []string{"channel 2 from 90000", "\x1b[0;1;38;5;1m", "second", "replay", "Ctrl-C leaves"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("what is drawn lacks %q: %q", want, got)
+		}
+	}
+	if strings.Contains(got, "\x1b[2J") {
+		t.Errorf("what the session wrote acts on the terminal: %q", got)
+	}
+	for name, args := range map[string][]string{
+		"a time": {"--from", "12:99"}, "a speed": {"--speed", "0"}, "a pause": {"--idle", "-1s"}, "none at all": {"--idle", "soon"},
+	} {
+		c, out, errw := atTerminal(t, f, strings.NewReader(""))
+		if code := c.main(t.Context(), append([]string{"session", "play", "ses_000"}, args...)); code == exitDone || out.String() != "" || errw.String() == "" {
+			t.Errorf("%s: %d %q %q", name, code, out, errw)
+		}
+	}
+	c, _, errw = atTerminal(t, f, strings.NewReader(""))
+	if code := c.main(t.Context(), []string{"session", "export", "ses_000"}); code == exitDone || !strings.Contains(errw.String(), "not for your terminal") {
+		t.Errorf("an export to a terminal: %d %q", code, errw)
+	}
+}

@@ -12,6 +12,8 @@ const (
 	RecordingOpened  EventType = "recording.opened"  // somebody reads it, or watches
 	RecordingClosed  EventType = "recording.closed"  // they have stopped to, with what they saw
 	RecordingRemoved EventType = "recording.removed" // its time is over, and it goes
+	RecordingHeld    EventType = "recording.held"    // it stays, whatever its age
+	RecordingFreed   EventType = "recording.freed"   // and no longer
 )
 
 // RecordingState is what became of a recording. Stored: only append.
@@ -23,6 +25,8 @@ const (
 	RecordingWhole   RecordingState = "kept"    // it ended, and its writer said so
 	RecordingBroken  RecordingState = "broken"  // it is kept; its writer did not live to end it
 	RecordingGone    RecordingState = "removed"
+	// RecordingLost is kept as far as it came: its writer is gone, and will not send the rest.
+	RecordingLost RecordingState = "lost"
 )
 
 // Recording is what is known of the recording of a session. Its bytes are elsewhere.
@@ -42,6 +46,11 @@ type Recording struct {
 	Bytes  int64
 	Sum    Digest
 	Reason string // why its session ended, as its writer says
+
+	// Held says that it stays, whatever its age; zero: it does not.
+	HeldAt  time.Time
+	HeldBy  PrincipalID
+	HeldWhy string
 }
 
 // Begin makes the first version.
@@ -77,6 +86,30 @@ func (r Recording) Close(by Actor, what string, from, to time.Duration, since, n
 	return r, r.event(RecordingClosed, by, now, "what", what, "from", from.Round(time.Millisecond).String(), "to", to.Round(time.Millisecond).String(), "opened_at", stamp(since))
 }
 
+// Hold notes that it stays until somebody frees it.
+func (r Recording) Hold(by Actor, why string, now time.Time) (Recording, Event, error) {
+	switch {
+	case r.State == RecordingGone:
+		return r, Event{}, Fail(Conflict, "recording-removed", "the recording is not kept any more").Because("it was removed at " + stamp(r.GoneAt))
+	case !r.HeldAt.IsZero():
+		return r, Event{}, Fail(Conflict, "recording-held", "the recording is held already").Because("by " + string(r.HeldBy) + " since " + stamp(r.HeldAt) + ": " + r.HeldWhy)
+	}
+	r.Version++
+	r.HeldAt, r.HeldBy, r.HeldWhy = now, by.Principal, why
+	return r, r.event(RecordingHeld, by, now, "why", why), nil
+}
+
+// Free notes that its age counts again.
+func (r Recording) Free(by Actor, why string, now time.Time) (Recording, Event, error) {
+	if r.HeldAt.IsZero() {
+		return r, Event{}, Fail(Conflict, "recording-not-held", "nobody holds the recording")
+	}
+	r.Version++
+	since, who := r.HeldAt, r.HeldBy
+	r.HeldAt, r.HeldBy, r.HeldWhy = time.Time{}, "", ""
+	return r, r.event(RecordingFreed, by, now, "why", why, "held_at", stamp(since), "held_by", string(who)), nil
+}
+
 // Remove notes that it goes.
 func (r Recording) Remove(by Actor, why string, now time.Time) (Recording, Event) {
 	was := r.State
@@ -92,7 +125,7 @@ func (r Recording) event(t EventType, by Actor, now time.Time, kv ...string) Eve
 // RecordingQuery selects recordings, the newest first.
 type RecordingQuery struct {
 	State  RecordingState
-	Begun  time.Time // before
+	Begun  time.Time // before, and neither removed nor held
 	Before string    // cursor: only those with a smaller name
 	Limit  int
 }

@@ -14,8 +14,9 @@ import (
 // Recording is what is known of the recording of a session.
 type Recording struct {
 	Session   string   `json:"session" example:"ses_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
-	Gateway   string   `json:"gateway"`
-	State     string   `json:"state" enum:"running,kept,broken,removed" doc:"broken: it is kept, and its gateway did not live to end it"`
+	Gateway   string   `json:"gateway,omitempty" doc:"That writes it; absent of a command"`
+	Host      string   `json:"host,omitempty" doc:"That ran the command and writes it; of a command only"`
+	State     string   `json:"state" enum:"running,kept,broken,lost,removed" doc:"broken: it is kept, and its gateway did not live to end it; lost: it is kept as far as it came, and its gateway will not send the rest"`
 	Keys      []string `json:"keys" nullable:"false" doc:"The public keys (Ed25519, base64) by which its gateway seals: they verify it"`
 	BeganAt   Time     `json:"began_at" format:"date-time"`
 	KeptAt    Time     `json:"kept_at,omitzero" nullable:"true" format:"date-time"`
@@ -25,6 +26,9 @@ type Recording struct {
 	Bytes     int64    `json:"bytes,omitempty"`
 	SHA256    string   `json:"sha256,omitempty" doc:"Of its bytes as they are kept"`
 	Reason    string   `json:"reason,omitempty" doc:"Why the session ended, as its gateway said"`
+	HeldAt    Time     `json:"held_at,omitzero" nullable:"true" format:"date-time" doc:"Since when it is held, and stays whatever its age"`
+	HeldBy    string   `json:"held_by,omitempty" example:"user:lea"`
+	HeldWhy   string   `json:"held_why,omitempty"`
 }
 
 // RecordingSeal is one seal of a recording.
@@ -131,6 +135,16 @@ func (c *Client) HaveFrames(ctx context.Context, by Writer, session string) (out
 // Recording says what is known of a session's recording.
 func (c *Client) Recording(ctx context.Context, session string) (Recording, error) {
 	return get[Recording](ctx, c, call{method: http.MethodGet, path: []string{"sessions", session, "recording"}})
+}
+
+// HoldRecording keeps a recording, whatever its age.
+func (c *Client) HoldRecording(ctx context.Context, session, why string) (Recording, error) {
+	return get[Recording](ctx, c, call{method: http.MethodPost, path: []string{"sessions", session, "recording", "hold"}, in: SessionEnd{Why: why}})
+}
+
+// ReleaseRecording lets its age count again.
+func (c *Client) ReleaseRecording(ctx context.Context, session, why string) (Recording, error) {
+	return get[Recording](ctx, c, call{method: http.MethodPost, path: []string{"sessions", session, "recording", "release"}, in: SessionEnd{Why: why}})
 }
 
 // VerifyRecording has the server read a recording to its end.

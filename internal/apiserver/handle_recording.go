@@ -31,6 +31,34 @@ func (s *Server) addRecordingRoutes() {
 		summary: "A recording as asciicast, text or JSON lines, or as it is kept", detail: watchers}, s.exportRecording)
 	register(s, route{name: "search-recordings", method: get, path: "/v1/recordings/search", who: anyone, tag: "Sessions",
 		summary: "Look for a text in what was run, and shown", detail: watchers + " Each recording that is looked through is in the log."}, s.searchRecordings)
+	register(s, route{name: "hold-recording", method: post, path: "/v1/sessions/{id}/recording/hold", who: anyone, body: maxCode, tag: "Sessions",
+		summary: "Keep a recording, whatever its age", detail: "Administrators, auditors, and who may watch it. It stays until it is let go."}, s.holdRecording)
+	register(s, route{name: "release-recording", method: post, path: "/v1/sessions/{id}/recording/release", who: anyone, body: maxCode, tag: "Sessions",
+		summary: "Let the age of a held recording count again", detail: "Administrators, and not of a session of their own."}, s.releaseRecording)
+}
+
+func (s *Server) holdRecording(ctx context.Context, c call, in *endSessionIn) (*reply[api.Recording], error) {
+	return s.held(ctx, c, in, false, (*archive.Archive).Hold)
+}
+
+func (s *Server) releaseRecording(ctx context.Context, c call, in *endSessionIn) (*reply[api.Recording], error) {
+	return s.held(ctx, c, in, true, (*archive.Archive).Free)
+}
+
+func (s *Server) held(ctx context.Context, c call, in *endSessionIn, free bool, act func(*archive.Archive, context.Context, access.Actor, string, string) (access.Recording, error)) (*reply[api.Recording], error) {
+	a, err := s.archived()
+	if err != nil {
+		return nil, err
+	}
+	x, err := s.broker.Hold(ctx, c.asked(nil), in.ID, free)
+	if err != nil {
+		return nil, err
+	}
+	r, err := act(a, ctx, c.asked(nil).Actor, string(x.ID), in.Body.Why)
+	if err != nil {
+		return nil, err
+	}
+	return answer(toRecording(r)), nil
 }
 
 func (s *Server) archived() (*archive.Archive, error) {
@@ -80,8 +108,16 @@ func (s *Server) getRecording(ctx context.Context, c call, in *OneSession) (*rep
 }
 
 func toRecording(r access.Recording) api.Recording {
-	out := api.Recording{Session: r.Session, Gateway: r.Gateway, State: string(r.State), Keys: []string{}, BeganAt: api.At(r.BeganAt), KeptAt: api.At(r.EndedAt), RemovedAt: api.At(r.GoneAt),
+	out := api.Recording{Session: r.Session, State: string(r.State), Keys: []string{}, BeganAt: api.At(r.BeganAt), KeptAt: api.At(r.EndedAt), RemovedAt: api.At(r.GoneAt),
 		Frames: r.Frames, Bytes: r.Bytes, Reason: r.Reason}
+	if host, is := access.CarriedByHost(r.Gateway); is {
+		out.Host = host
+	} else {
+		out.Gateway = r.Gateway
+	}
+	if !r.HeldAt.IsZero() {
+		out.HeldAt, out.HeldBy, out.HeldWhy = api.At(r.HeldAt), string(r.HeldBy), r.HeldWhy
+	}
 	for _, k := range r.Keys {
 		out.Keys = append(out.Keys, base64.StdEncoding.EncodeToString(k))
 	}

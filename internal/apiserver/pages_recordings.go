@@ -49,7 +49,7 @@ func (d doors) taped(ctx context.Context, c call, x access.LiveSession) (views.T
 }
 
 // Replay is one of them, with what is in its recording.
-func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (views.Replay, error) {
+func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string, channel uint32) (views.Replay, error) {
 	c, err := d.caller(ctx, v)
 	if err != nil {
 		return views.Replay{}, err
@@ -60,11 +60,14 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (view
 		return views.Replay{}, err
 	}
 	m := views.Replay{}
-	if m.Taped, err = d.taped(ctx, by, x); err != nil || !m.MayWatch || d.archive == nil || m.ClosedAt.IsZero() {
+	if m.Taped, err = d.taped(ctx, by, x); err != nil || !m.MayWatch || d.archive == nil {
 		return m, err
 	}
 	what := "replay"
-	if text != "" {
+	switch {
+	case m.ClosedAt.IsZero():
+		what = "watch"
+	case text != "":
 		what = "search"
 	}
 	view, err := d.archive.View(ctx, by.asked(nil).Actor, hex.EncodeToString(c.Login.Token[:8]), string(x.ID), what)
@@ -80,8 +83,25 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (view
 		return m, nil
 	}
 	defer func() { _ = f.Close() }() // only read
-	// One reading for the moments, one for what was run: each says by itself what is damaged.
-	for shot, err := range recording.Frames(ctx, r, 0, 0, replayStep) {
+	found, _, err := recording.Channels(r)
+	if ctx.Err() != nil {
+		return m, err
+	} else if err != nil {
+		m.Damage = err.Error()
+	}
+	for _, x := range found {
+		m.Channels = append(m.Channels, views.ReplayChannel{ID: x.ID, What: x.What})
+	}
+	if m.ClosedAt.IsZero() { // the screen comes by itself
+		return m, nil
+	}
+	// A reading of its own for the moments, and one for what was run: each says by itself what is damaged.
+	shots, sf, err := view.Reader(ctx)
+	if err != nil {
+		return m, nil
+	}
+	defer func() { _ = sf.Close() }() // only read
+	for shot, err := range recording.Frames(ctx, shots, channel, 0, replayStep) {
 		if err != nil {
 			if ctx.Err() != nil {
 				return m, err
@@ -97,8 +117,8 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (view
 			m.Times = m.Times[:shownTimes]
 		}
 	}
-	m.Length = r.Report().Length.Milliseconds()
-	view.Saw(0, r.Report().Length)
+	m.Length = shots.Report().Length.Milliseconds()
+	view.Saw(0, shots.Report().Length)
 	again, g, err := view.Reader(ctx)
 	if err != nil {
 		return m, nil // it said why already
@@ -118,7 +138,7 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string) (view
 }
 
 // Screen is what stood on the screen at a time.
-func (d doors) Screen(ctx context.Context, v web.Visitor, id string, at time.Duration, newest bool) (api.Screen, error) {
+func (d doors) Screen(ctx context.Context, v web.Visitor, id string, channel uint32, at time.Duration, newest bool) (api.Screen, error) {
 	c, err := d.caller(ctx, v)
 	if err != nil {
 		return api.Screen{}, err
@@ -142,7 +162,7 @@ func (d doors) Screen(ctx context.Context, v web.Visitor, id string, at time.Dur
 		from = 0
 	}
 	var out api.Screen
-	for shot, err := range recording.Frames(ctx, r, 0, from, step) {
+	for shot, err := range recording.Frames(ctx, r, channel, from, step) {
 		if err != nil {
 			if len(out.Lines) > 0 { // what stands before the damage is shown
 				break

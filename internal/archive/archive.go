@@ -23,6 +23,7 @@ type Tx interface {
 	Recordings(q access.RecordingQuery) ([]access.Recording, error)
 	SaveRecording(r access.Recording) error
 	Session(id access.SessionID) (access.Session, error)
+	Host(name string) (access.Host, error)
 	SaveTape(id access.SessionID, t access.Tape) error
 }
 
@@ -230,12 +231,6 @@ func (a *Archive) Get(ctx context.Context, session string) (r access.Recording, 
 	return r, err
 }
 
-// List lists recordings, the newest first.
-func (a *Archive) List(ctx context.Context, q access.RecordingQuery) (all []access.Recording, err error) {
-	err = a.Store.View(ctx, func(tx Tx) (err error) { all, err = tx.Recordings(q); return err })
-	return all, err
-}
-
 func (a *Archive) settleSoon(session string) {
 	select {
 	case a.settling <- session:
@@ -245,14 +240,16 @@ func (a *Archive) settleSoon(session string) {
 
 const (
 	settleEvery = 15 * time.Second // what was missed
+	loseEvery   = 5 * time.Minute
 	expireEvery = time.Hour
 	lookEvery   = 5 * time.Second // for views that nobody uses any more
 )
 
 // Run keeps what ended and removes what is old, until ctx is done.
 func (a *Archive) Run(ctx context.Context) error {
-	missed, old, look := time.NewTicker(settleEvery), time.NewTicker(expireEvery), time.NewTicker(lookEvery)
+	missed, old, look, lost := time.NewTicker(settleEvery), time.NewTicker(expireEvery), time.NewTicker(lookEvery), time.NewTicker(loseEvery)
 	defer missed.Stop()
+	defer lost.Stop()
 	defer old.Stop()
 	defer look.Stop()
 	var beside sync.WaitGroup // what takes long does not keep views from closing
@@ -275,7 +272,7 @@ func (a *Archive) Run(ctx context.Context) error {
 			}
 		}
 	})
-	do(func() { a.settleAll(ctx); a.expire(ctx) })
+	do(func() { a.settleAll(ctx); a.loseAll(ctx); a.expire(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -285,6 +282,8 @@ func (a *Archive) Run(ctx context.Context) error {
 			do(func() { a.settleAll(ctx) })
 		case <-old.C:
 			do(func() { a.expire(ctx) })
+		case <-lost.C:
+			do(func() { a.loseAll(ctx) })
 		case <-look.C:
 			a.closeViews(ctx, false)
 		}
@@ -343,6 +342,11 @@ func (a *Archive) settle(ctx context.Context, session string) error {
 	}); err != nil {
 		return err
 	}
+	return a.settledNow(session)
+}
+
+// settledNow forgets what was known of a recording while it was written.
+func (a *Archive) settledNow(session string) error {
 	a.mu.Lock()
 	delete(a.known, session)
 	a.mu.Unlock()
@@ -387,23 +391,19 @@ func (a *Archive) expire(ctx context.Context) {
 	}
 }
 
-// remove removes a recording. What is held stays.
+// remove removes a recording. One that somebody holds meanwhile stays.
 func (a *Archive) remove(ctx context.Context, r access.Recording, by access.Actor, why string) error {
-	keep := recording.NewKeep(a.Kept, trustOf(r))
-	if _, held, err := keep.Held(ctx, r.Session); err != nil || held {
-		return errors.Join(err, recording.ErrHeld)
-	}
 	next, err := a.change(ctx, r.Session, func(was access.Recording, now time.Time) (access.Recording, access.Event, bool) {
-		if was.State == access.RecordingGone {
+		if was.State == access.RecordingGone || !was.HeldAt.IsZero() {
 			return was, access.Event{}, false
 		}
 		next, ev := was.Remove(by, why, now)
 		return next, ev, true
 	})
-	if err != nil {
+	if err != nil || next.State != access.RecordingGone {
 		return err
 	}
-	_, err = keep.Delete(ctx, r.Session, recording.Act{By: string(by.Principal), Why: why, When: next.GoneAt})
+	_, err = recording.NewKeep(a.Kept, trustOf(r)).Delete(ctx, r.Session, recording.Act{By: string(by.Principal), Why: why, When: next.GoneAt})
 	if errors.Is(err, recording.ErrNotFound) {
 		err = nil
 	}
@@ -465,6 +465,7 @@ func (a *Archive) file(ctx context.Context, r access.Recording) (io.ReadCloser, 
 		}
 		return f, trust, err
 	}
+	trust.Lost = r.State == access.RecordingLost
 	trust.Anchor = &recording.Anchor{Frames: r.Frames, Root: recording.Link(r.Root)}
 	rc, err := recording.NewKeep(a.Kept, trust).Open(ctx, r.Session)
 	if errors.Is(err, recording.ErrNotFound) {

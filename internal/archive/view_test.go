@@ -14,9 +14,12 @@ import (
 type memory struct {
 	before func()
 
-	mu  sync.Mutex
-	r   access.Recording
-	log []access.Event
+	mu      sync.Mutex
+	r       access.Recording
+	log     []access.Event
+	now     time.Time // zero: the real one
+	session access.Session
+	host    access.Host // none without a name
 }
 
 func (m *memory) Update(_ context.Context, fn func(Tx) error) error {
@@ -36,18 +39,29 @@ func (m *memory) View(_ context.Context, fn func(Tx) error) error {
 
 type memoryTx struct{ *memory }
 
-func (memoryTx) Now() time.Time                               { return time.Now() }
+func (x memoryTx) Now() time.Time {
+	if !x.now.IsZero() {
+		return x.now
+	}
+	return time.Now()
+}
 func (x memoryTx) Append(evs ...access.Event) error           { x.log = append(x.log, evs...); return nil }
 func (x memoryTx) Recording(string) (access.Recording, error) { return x.r, nil }
-func (x memoryTx) Recordings(q access.RecordingQuery) ([]access.Recording, error) {
-	if q.State != x.r.State {
-		return nil, nil
+func (x memoryTx) Recordings(q access.RecordingQuery) (all []access.Recording, err error) {
+	if (q.State == "" || x.r.State == q.State) && (q.Begun.IsZero() || x.r.BeganAt.Before(q.Begun) && x.r.HeldAt.IsZero() && x.r.State != access.RecordingGone) {
+		all = append(all, x.r)
 	}
-	return []access.Recording{x.r}, nil
+	return all, nil
 }
-func (x memoryTx) SaveRecording(r access.Recording) error         { x.r = r; return nil }
-func (memoryTx) Session(access.SessionID) (access.Session, error) { return access.Session{}, nil }
-func (memoryTx) SaveTape(access.SessionID, access.Tape) error     { return nil }
+func (x memoryTx) SaveRecording(r access.Recording) error           { x.r = r; return nil }
+func (x memoryTx) Session(access.SessionID) (access.Session, error) { return x.session, nil }
+func (memoryTx) SaveTape(access.SessionID, access.Tape) error       { return nil }
+func (x memoryTx) Host(name string) (access.Host, error) {
+	if x.host.Name != name {
+		return access.Host{}, access.Fail(access.NotFound, "none", "there is none")
+	}
+	return x.host, nil
+}
 
 func newTestArchive(before func()) (*Archive, *memory) {
 	r, _ := access.Recording{Session: "ses_1", Gateway: "edge", Keys: [][]byte{make([]byte, 32)}}.Begin(time.Now())

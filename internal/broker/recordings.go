@@ -86,6 +86,27 @@ func (b *Broker) Watched(ctx context.Context, c Caller, q access.SessionQuery) (
 	return out, err
 }
 
+// Hold is a session whose recording the caller may hold: administrators, auditors, and who
+// may watch it; or, with free, let go again: administrators, and not of what is their own.
+func (b *Broker) Hold(ctx context.Context, c Caller, id string, free bool) (out access.Session, err error) {
+	err = b.Store.View(onBehalf(ctx, c.Principal.Person), func(tx Tx) (err error) {
+		now := tx.Now()
+		may := func(c Caller, set *policy.Set, s access.Session) bool {
+			return c.Glass == nil && (c.Principal.Admin || c.Principal.Auditor || c.watches(set, s, now))
+		}
+		no := access.Fail(access.Denied, "not-yours", "recordings are held by administrators, auditors and who may watch them").Try("ask one of them")
+		if free {
+			may = func(c Caller, _ *policy.Set, s access.Session) bool {
+				return c.Glass == nil && c.Principal.Admin && s.Person != c.Principal.Person
+			}
+			no = access.Fail(access.Denied, "not-yours", "a recording that is held is let go by administrators").Because("and never that of a session of their own").Try("ask another administrator")
+		}
+		out, err = b.findSession(tx, c, id, may, no)
+		return err
+	})
+	return out, err
+}
+
 // OfSession is what a caller may do about a session.
 type OfSession struct{ Watch, Pause, End bool }
 

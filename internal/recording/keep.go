@@ -39,23 +39,20 @@ type Object struct {
 }
 
 // What stands beside a recording in a Keep.
-const (
-	holdSuffix    = ".hold"
-	deletedSuffix = ".deleted"
-)
+const deletedSuffix = ".deleted"
 
 // validObject says whether a Store may be asked for that name.
 func validObject(name string) bool {
 	base, suffix, _ := strings.Cut(name, ".")
 	switch "." + suffix {
-	case fileSuffix, holdSuffix, deletedSuffix:
+	case fileSuffix, deletedSuffix:
 		return ValidName(base)
 	}
 	return false
 }
 
 func errObject(name string) error {
-	return &Error{Message: fmt.Sprintf("nothing is kept under the name %q", name), Why: "a name is that of a recording with .rec, .hold or .deleted behind it", Cause: ErrNotFound}
+	return &Error{Message: fmt.Sprintf("nothing is kept under the name %q", name), Why: "a name is that of a recording with .rec or .deleted behind it", Cause: ErrNotFound}
 }
 
 // Keep is where recordings go when their session has ended.
@@ -81,6 +78,16 @@ type Origin interface {
 // tried again at any time. A recording that does not verify is kept in both places, and
 // the error is a *Damage.
 func (k *Keep) Ship(ctx context.Context, s Origin, name string) (Report, error) {
+	return k.ship(ctx, s, name, false)
+}
+
+// Salvage moves what there is of a recording whose writer will not send the rest, likewise: a
+// final seal is not asked for. The report's anchor says where it ends from now on.
+func (k *Keep) Salvage(ctx context.Context, s Origin, name string) (Report, error) {
+	return k.ship(ctx, s, name, true)
+}
+
+func (k *Keep) ship(ctx context.Context, s Origin, name string, lost bool) (Report, error) {
 	failed := func(what string, err error) (Report, error) {
 		return Report{}, fmt.Errorf("move the recording %s: %s: %w", name, what, err)
 	}
@@ -104,7 +111,7 @@ func (k *Keep) Ship(ctx context.Context, s Origin, name string) (Report, error) 
 	defer func() { _ = r.Close() }() // only read
 	h := sha256.New()
 	trust := k.trust
-	trust.Name = name
+	trust.Name, trust.Lost = name, lost
 	back := io.TeeReader(io.LimitReader(r, size+1), h)
 	report, damage := Verify(ctx, back, trust)
 	rest, err := io.Copy(io.Discard, back) // behind what is damaged
@@ -141,55 +148,6 @@ func (k *Keep) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	return k.store.Get(ctx, name+fileSuffix)
 }
 
-// All are the recordings that are kept.
-func (k *Keep) All(ctx context.Context) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		for o, err := range k.store.List(ctx, "") {
-			if err != nil {
-				yield(o, err)
-				return
-			}
-			name, ok := strings.CutSuffix(o.Name, fileSuffix)
-			if !ok || !ValidName(name) {
-				continue
-			}
-			o.Name = name
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Hold keeps a recording from being deleted, whatever its age, until Release.
-func (k *Keep) Hold(ctx context.Context, name string, h Act) error {
-	if !ValidName(name) {
-		return ErrNotFound
-	}
-	err := k.putJSON(ctx, name+holdSuffix, h)
-	if errors.Is(err, ErrExists) { // it is held already
-		return nil
-	}
-	return err
-}
-
-// Release ends a hold.
-func (k *Keep) Release(ctx context.Context, name string) error {
-	if !ValidName(name) {
-		return ErrNotFound
-	}
-	return k.store.Delete(ctx, name+holdSuffix)
-}
-
-// Held says whether a recording is held, and why.
-func (k *Keep) Held(ctx context.Context, name string) (h Act, held bool, err error) {
-	err = k.getJSON(ctx, name+holdSuffix, &h)
-	if errors.Is(err, ErrNotFound) {
-		return h, false, nil
-	}
-	return h, true, err // one that cannot be read is one
-}
-
 // Act says who did something to a recording, when and why.
 type Act struct {
 	By   string    `json:"by"`
@@ -209,17 +167,9 @@ type Deletion struct {
 	Damage    string    `json:"damage,omitempty"` // why it did not verify
 }
 
-// ErrHeld says that a recording is held.
-var ErrHeld = errors.New("the recording is held and is not deleted")
-
-// Delete deletes a recording that nobody holds. What stays is a Deletion, which is kept before
+// Delete deletes a recording. What stays is a Deletion, which is kept before
 // the recording goes, so that none is ever missing without one.
 func (k *Keep) Delete(ctx context.Context, name string, m Act) (Deletion, error) {
-	if _, held, err := k.Held(ctx, name); err != nil {
-		return Deletion{}, fmt.Errorf("look whether the recording %s is held: %w", name, err)
-	} else if held {
-		return Deletion{}, ErrHeld
-	}
 	r, err := k.Open(ctx, name)
 	if err != nil {
 		return Deletion{}, err
@@ -251,59 +201,6 @@ func (k *Keep) Delete(ctx context.Context, name string, m Act) (Deletion, error)
 		return Deletion{}, fmt.Errorf("record that the recording %s is deleted: %w", name, err)
 	}
 	return d, k.store.Delete(ctx, name+fileSuffix)
-}
-
-// Deleted says what stays of a recording that was deleted, or ErrNotFound.
-func (k *Keep) Deleted(ctx context.Context, name string) (d Deletion, err error) {
-	return d, k.getJSON(ctx, name+deletedSuffix, &d)
-}
-
-// Expire deletes what is older than age, and gives what it deleted. Age is that of the beginning, as the recording's
-// own head says it. What is held stays. What cannot be deleted now gives an error, and the others
-// are deleted all the same.
-func (k *Keep) Expire(ctx context.Context, age time.Duration, m Act) iter.Seq2[Deletion, error] {
-	return func(yield func(Deletion, error) bool) {
-		if age <= 0 { // zero never means at once
-			yield(Deletion{}, errors.New("recordings are kept for an age above zero"))
-			return
-		}
-		for o, err := range k.All(ctx) {
-			if err != nil {
-				yield(Deletion{}, err)
-				return
-			}
-			old, err := k.older(ctx, o, m.When.Add(-age))
-			if err == nil && !old {
-				continue
-			}
-			var d Deletion
-			if err == nil {
-				if d, err = k.Delete(ctx, o.Name, m); errors.Is(err, ErrHeld) {
-					continue
-				}
-			}
-			if !yield(d, err) {
-				return
-			}
-		}
-	}
-}
-
-// older says whether a recording began before a moment. One that came there later is not.
-func (k *Keep) older(ctx context.Context, o Object, than time.Time) (bool, error) {
-	if !o.Since.Before(than) { // it cannot have been kept before it ended
-		return false, nil
-	}
-	r, err := k.Open(ctx, o.Name)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = r.Close() }() // only read
-	h, _, err := readHead(r)
-	if err != nil {
-		return false, fmt.Errorf("the age of the recording %s is not known: %w", o.Name, err)
-	}
-	return h.began.Before(than), nil
 }
 
 func (k *Keep) putJSON(ctx context.Context, name string, v any) error {

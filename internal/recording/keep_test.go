@@ -17,7 +17,7 @@ func testStore(t *testing.T, open func(t *testing.T) Store) {
 	t.Run("keeps", func(t *testing.T) {
 		s := open(t)
 		big := bytes.Repeat([]byte("0123456789"), 100_000)
-		for name, b := range map[string][]byte{"b.rec": big, "a.rec": []byte("abc"), "a.hold": {}, "a.deleted": []byte("{}")} {
+		for name, b := range map[string][]byte{"b.rec": big, "a.rec": []byte("abc"), "a.deleted": []byte("{}")} {
 			if err := s.Put(t.Context(), name, int64(len(b)), bytes.NewReader(b)); err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +43,7 @@ func testStore(t *testing.T, open func(t *testing.T) Store) {
 			}
 			names = append(names, o.Name)
 		}
-		if got := strings.Join(names, " "); got != "a.deleted a.hold a.rec" {
+		if got := strings.Join(names, " "); got != "a.deleted a.rec" {
 			t.Errorf("listed: %s", got)
 		}
 		for range 2 {
@@ -211,7 +211,8 @@ func TestNothingIsLostInMoving(t *testing.T) {
 	}
 }
 
-func TestRetention(t *testing.T) {
+// TestDeletion: what is deleted leaves a record of itself, also where it is damaged.
+func TestDeletion(t *testing.T) {
 	k := newKeyring(t)
 	d, err := NewDisk(t.TempDir())
 	if err != nil {
@@ -220,7 +221,7 @@ func TestRetention(t *testing.T) {
 	keep := NewKeep(d, k.trust())
 	s, _ := k.open(t, t.TempDir())
 	anchors := map[string]Anchor{}
-	for _, name := range []string{"free", "held", "damaged"} {
+	for _, name := range []string{"whole", "damaged"} {
 		w := begin(t, s, name, Strict)
 		put(t, w, 0, Note{"x", "y"})
 		anchors[name] = done(t, w, "")
@@ -239,57 +240,78 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	why := Act{By: "retention", Why: "older than 90 days", When: time.Now().UTC().Round(0)}
-	if err := keep.Hold(t.Context(), "held", Act{By: "user:lea", Why: "case 7", When: why.When}); err != nil {
-		t.Fatal(err)
-	}
-	for range keep.Expire(t.Context(), time.Hour, why) {
-		t.Fatal("something is deleted that is not old")
-	}
-	for _, err := range keep.Expire(t.Context(), 0, why) {
-		if err == nil {
-			t.Fatal("an age of zero deletes")
+	for name, anchor := range anchors {
+		x, err := keep.Delete(t.Context(), name, why)
+		if err != nil || x.Why != why.Why || (x.Damage != "") != (name == "damaged") || name == "whole" && x.Root != anchor.Root.String() {
+			t.Errorf("%s: %+v, %v", name, x, err)
+		}
+		if _, err := keep.Open(t.Context(), name); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(d.dir, name+deletedSuffix)); err != nil {
+			t.Error(err)
 		}
 	}
-	why.When = why.When.Add(2 * time.Hour)
-	deleted := map[string]Deletion{}
-	for x, err := range keep.Expire(t.Context(), time.Hour, why) {
-		if err != nil {
+}
+
+// halfway is an inbox of which the end never comes.
+type halfway struct{ path string }
+
+func (h halfway) OpenFile(string) (*os.File, error) { return os.Open(h.path) }
+func (h halfway) Remove(string) error               { return os.Remove(h.path) }
+
+// TestSalvage: what came of a recording is kept without its end, and verifies up to there and
+// no further; it is not kept as if it were whole.
+func TestSalvage(t *testing.T) {
+	k := newKeyring(t)
+	d, err := NewDisk(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := NewKeep(d, k.trust())
+	s, _ := k.open(t, t.TempDir())
+	w := begin(t, s, "a", Strict)
+	put(t, w, 0, Note{"x", "y"})
+	put(t, w, 0, Note{"x", "z"})
+	whole := done(t, w, "")
+	b := finished(t, s, "a")
+	n, err := Count(bytes.NewReader(b))
+	if err != nil || n != whole.Frames {
+		t.Fatal(n, err)
+	}
+	at := 0
+	for i, fs := uint64(0), must(newFrames(bytes.NewReader(b))); i < n-1; i++ {
+		if _, err := fs.next(); err != nil {
 			t.Fatal(err)
 		}
-		deleted[x.Recording] = x
+		at = int(fs.offset)
 	}
-	if len(deleted) != 2 || deleted["free"].Root != anchors["free"].Root.String() || deleted["free"].Why != why.Why || deleted["damaged"].Damage == "" {
-		t.Errorf("%+v", deleted)
-	}
-	if x, err := keep.Deleted(t.Context(), "free"); err != nil || x != deleted["free"] {
-		t.Errorf("%+v, %v", x, err)
-	}
-	if _, err := keep.Open(t.Context(), "free"); !errors.Is(err, ErrNotFound) {
-		t.Error(err)
-	}
-	if h, held, err := keep.Held(t.Context(), "held"); !held || err != nil || h.Why != "case 7" {
-		t.Errorf("%+v, %v, %v", h, held, err)
-	}
-	if _, err := keep.Delete(t.Context(), "held", why); !errors.Is(err, ErrHeld) {
-		t.Errorf("held: %v", err)
-	}
-	if err := keep.Release(t.Context(), "held"); err != nil {
+	path := filepath.Join(t.TempDir(), "a")
+	if err := os.WriteFile(path, b[:at], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// A hold that cannot be read holds.
-	if err := os.WriteFile(filepath.Join(d.dir, "held.hold"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
+	if _, err := keep.Ship(t.Context(), halfway{path}, "a"); err == nil {
+		t.Error("it is kept as a whole one")
 	}
-	if _, err := keep.Delete(t.Context(), "held", why); err == nil {
-		t.Error("a damaged hold does not hold")
+	report, err := keep.Salvage(t.Context(), halfway{path}, "a")
+	if err != nil || report.Anchor.Frames != n-1 {
+		t.Fatalf("%+v, %v", report, err)
 	}
-	if err := keep.Release(t.Context(), "held"); err != nil {
-		t.Fatal(err)
+	trust := k.trust()
+	trust.Lost, trust.Anchor = true, &report.Anchor
+	for name, x := range map[string]struct {
+		b  []byte
+		ok bool
+	}{"as it was kept": {b[:at], true}, "longer": {b, false}, "cut": {b[:at-1], false}} {
+		if _, err := Verify(t.Context(), bytes.NewReader(x.b), trust); (err == nil) != x.ok {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if _, err := keep.Delete(t.Context(), "held", why); err != nil {
-		t.Error(err)
+}
+
+func must[T any](x T, err error) T {
+	if err != nil {
+		panic(err)
 	}
-	for o, err := range keep.All(t.Context()) {
-		t.Errorf("left: %+v, %v", o, err)
-	}
+	return x
 }

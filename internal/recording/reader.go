@@ -27,6 +27,7 @@ type Trust struct {
 	Name   string              // what recording it must be; empty: any
 	Anchor *Anchor             // how it must end; nil: not known
 	Live   bool                // it may still be written, so that a final seal is not asked for
+	Lost   bool                // its writer did not send its end: it ends at its anchor, and needs no final seal
 }
 
 // Report is what was found in a recording.
@@ -207,7 +208,7 @@ func (d *Reader) end() error {
 			return &Damage{Frame: a.Frames + 1, What: fmt.Sprintf("the audit log knows %d chunks, and there are more", a.Frames)}
 		}
 	}
-	if d.report.State == Unended && !d.trust.Live {
+	if d.report.State == Unended && !d.trust.Live && !d.trust.Lost {
 		return &Damage{Frame: next, What: "it is missing: the recording has no final seal, so its end was cut off, or it is still being written"}
 	}
 	return nil

@@ -15,6 +15,13 @@ type recordingBody struct {
 	Bytes  int64         `json:"bytes,omitempty"`
 	Sum    access.Digest `json:"sum,omitzero"`
 	Reason string        `json:"reason,omitempty"`
+	Hold   *holdBody     `json:"hold,omitempty"`
+}
+
+type holdBody struct {
+	At  stamp  `json:"at"`
+	By  string `json:"by"`
+	Why string `json:"why"`
 }
 
 const recordingColumns = "SELECT session, version, gateway, state, began_at, ended_at, body FROM recordings"
@@ -36,6 +43,9 @@ func scanRecording(row row) (access.Recording, error) {
 	if b.GoneAt != 0 {
 		r.GoneAt = instant(b.GoneAt)
 	}
+	if h := b.Hold; h != nil {
+		r.HeldAt, r.HeldBy, r.HeldWhy = h.At.time(), access.PrincipalID(h.By), h.Why
+	}
 	return r, nil
 }
 
@@ -50,7 +60,7 @@ func (tx *Tx) Recordings(q access.RecordingQuery) ([]access.Recording, error) {
 	p.equal("state", string(q.State))
 	if !q.Begun.IsZero() {
 		p.args = append(p.args, q.Begun.UnixMilli())
-		p.conds = append(p.conds, fmt.Sprintf("began_at < $%d AND state <> 'removed'", len(p.args)))
+		p.conds = append(p.conds, fmt.Sprintf("began_at < $%d AND state <> 'removed' AND NOT held", len(p.args)))
 	}
 	if q.Before != "" {
 		p.args = append(p.args, q.Before)
@@ -66,16 +76,19 @@ func (tx *Tx) SaveRecording(r access.Recording) error {
 	if !r.GoneAt.IsZero() {
 		b.GoneAt = r.GoneAt.UnixMilli()
 	}
+	if !r.HeldAt.IsZero() {
+		b.Hold = &holdBody{stampOf(r.HeldAt), string(r.HeldBy), r.HeldWhy}
+	}
 	body, err := encode(b)
 	if err != nil {
 		return tx.fail(err)
 	}
-	q := `INSERT INTO recordings (session, version, gateway, state, began_at, ended_at, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (session) DO NOTHING`
+	q := `INSERT INTO recordings (session, version, gateway, state, began_at, ended_at, body, held)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (session) DO NOTHING`
 	if r.Version > 1 {
-		q = "UPDATE recordings SET version = $2, gateway = $3, state = $4, began_at = $5, ended_at = $6, body = $7 WHERE session = $1 AND version = $2 - 1"
+		q = "UPDATE recordings SET version = $2, gateway = $3, state = $4, began_at = $5, ended_at = $6, body = $7, held = $8 WHERE session = $1 AND version = $2 - 1"
 	}
-	n, err := tx.exec(q, r.Session, r.Version, r.Gateway, string(r.State), r.BeganAt.UnixMilli(), millis(r.EndedAt), body)
+	n, err := tx.exec(q, r.Session, r.Version, r.Gateway, string(r.State), r.BeganAt.UnixMilli(), millis(r.EndedAt), body, !r.HeldAt.IsZero())
 	if err == nil && n == 0 {
 		err = tx.fail(changed("recording", r.Session, r.Version))
 	}

@@ -20,10 +20,10 @@ type Projector interface {
 	// Taped are the newest sessions that the visitor may see, or those of one grant.
 	Taped(ctx context.Context, v Visitor, grant string) (views.TapedSessions, error)
 	// Replay is one of them; where the visitor may see its recording, with what is in it that
-	// has a text. That they look is in the log.
-	Replay(ctx context.Context, v Visitor, id, text string) (views.Replay, error)
-	// Screen is what stood on its screen at a time, or stands there now.
-	Screen(ctx context.Context, v Visitor, id string, at time.Duration, newest bool) (api.Screen, error)
+	// has a text. Of its channels one is shown; 0 is the first. That they look is in the log.
+	Replay(ctx context.Context, v Visitor, id, text string, channel uint32) (views.Replay, error)
+	// Screen is what stood on a channel's screen at a time, or stands there now.
+	Screen(ctx context.Context, v Visitor, id string, channel uint32, at time.Duration, newest bool) (api.Screen, error)
 	// Grown returns when there may be more of a recording; over: it has ended.
 	Grown(ctx context.Context, v Visitor, id string) (over bool, err error)
 	PauseTaped(ctx context.Context, v Visitor, id string, pause bool) error
@@ -34,16 +34,33 @@ const replayLivePattern = "GET /sessions/{id}/live"
 
 func (s *Site) showReplay(v *visit) error {
 	q := v.r.URL.Query()
-	m, err := s.doors.Replay(v.r.Context(), v.Visitor, v.r.PathValue("id"), q.Get("q"))
+	channel, err := channelOf(q.Get("c"))
 	if err != nil {
 		return err
 	}
+	m, err := s.doors.Replay(v.r.Context(), v.Visitor, v.r.PathValue("id"), q.Get("q"), channel)
+	if err != nil {
+		return err
+	}
+	m.Channel = channel
 	if at, err := strconv.ParseInt(q.Get("at"), 10, 64); err == nil {
 		m.At = max(0, min(at, m.Length))
 	}
 	m.Query, m.Sure = q.Get("q"), q.Has("end") && m.MayEnd
 	return s.show(v, sheet{title: words.SessionOf(m.Principal, m.Resource), nav: "sessions", replay: true,
 		up: []ui.Crumb{{Href: "/sessions", Label: words.SessionsTitle}}}, views.ReplayPage(m))
+}
+
+// channelOf reads which channel is meant; none is the first that shows something.
+func channelOf(text string) (uint32, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, &api.Error{Kind: api.Invalid, Code: "bad-channel", Message: "that is no channel of a session", Next: "load the page of the session again"}
+	}
+	return uint32(n), nil
 }
 
 // showScreen is the page in the frame: no script, no form, no address but that of its
@@ -54,7 +71,11 @@ func (s *Site) showScreen(v *visit) error {
 	if text != "end" && (err != nil || at < 0 || at > int64(1000*time.Hour/time.Millisecond)) {
 		return &api.Error{Kind: api.Invalid, Code: "bad-time", Message: "that is no moment of a recording", Next: "load the page of the session again"}
 	}
-	x, err := s.doors.Screen(v.r.Context(), v.Visitor, v.r.PathValue("id"), time.Duration(at)*time.Millisecond, text == "end")
+	channel, err := channelOf(v.r.URL.Query().Get("c"))
+	if err != nil {
+		return err
+	}
+	x, err := s.doors.Screen(v.r.Context(), v.Visitor, v.r.PathValue("id"), channel, time.Duration(at)*time.Millisecond, text == "end")
 	none := ""
 	if err != nil {
 		e := s.doors.Refusal(v.r.Context(), err)

@@ -41,11 +41,11 @@ func (s *stand) Taped(context.Context, Visitor, string) (views.TapedSessions, er
 	return views.TapedSessions{Items: []views.Taped{taped("ses_1"), taped("ses_2")}, More: true}, nil
 }
 
-func (s *stand) Replay(_ context.Context, _ Visitor, id, text string) (views.Replay, error) {
+func (s *stand) Replay(_ context.Context, _ Visitor, id, text string, _ uint32) (views.Replay, error) {
 	return views.Replay{Taped: taped(id), Length: 60_000, Times: []int64{0, 500, 60_000}, Entries: []api.RecordingEntry{{Millis: 500, Kind: nasty, Text: nasty}}, More: true, Damage: nasty, Query: text}, nil
 }
 
-func (s *stand) Screen(context.Context, Visitor, string, time.Duration, bool) (api.Screen, error) {
+func (s *stand) Screen(context.Context, Visitor, string, uint32, time.Duration, bool) (api.Screen, error) {
 	return api.Screen{Columns: 80, Rows: 24, Lines: [][]api.ScreenRun{{{Text: nasty, Cells: 3, Fore: nasty, Back: "#ff0000", Attrs: nasty}, {Text: "plain", Fore: "12", Attrs: "bu"}}, {}}}, nil
 }
 

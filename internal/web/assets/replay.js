@@ -9,6 +9,7 @@
   const base = box.dataset.screen, length = Number(box.dataset.length) || 0;
   const times = (box.dataset.times || "").split(",").filter(Boolean).map(Number);
   const marks = [...document.querySelectorAll("[data-at]")].map((e) => Number(e.dataset.at)).sort((a, b) => a - b);
+  const channel = "?c=" + (Number(box.dataset.channel) || 0);
   let at = Number(box.dataset.from) || 0, timer = 0, playing = false;
 
   const two = (n) => String(n).padStart(2, "0");
@@ -17,7 +18,7 @@
     at = Math.max(0, Math.min(ms, length));
     if (seek) { seek.value = String(at); seek.setAttribute("aria-valuetext", text(at)); }
     if (clock) clock.textContent = text(at) + " / " + text(length);
-    frame.src = base + "?at=" + at; // its own history would fill the browser's
+    frame.src = base + channel + "&at=" + at; // its own history would fill the browser's
   };
   const next = () => times.find((t) => t > at);
   const stop = () => { playing = false; clearTimeout(timer); if (toggle) { toggle.textContent = toggle.dataset.play; toggle.setAttribute("aria-pressed", "false"); } };
@@ -58,13 +59,13 @@
   }
   // Live: the server says that there is more, and the frame shows the newest.
   let n = 0, busy = false, again = false;
-  const newest = () => { if (busy) { again = true; return; } busy = true; frame.src = base + "?at=end&n=" + ++n; };
+  const newest = () => { if (busy) { again = true; return; } busy = true; frame.src = base + channel + "&at=end&n=" + ++n; };
   frame.addEventListener("load", () => { busy = false; if (again) { again = false; newest(); } });
   if (new URLSearchParams(location.search).has("over")) { newest(); return; }
   const stream = new EventSource(box.dataset.live);
   stream.addEventListener("message", (e) => { if (e.data !== "over") { newest(); return; }
     stream.close();
-    location.replace(base.replace(/\/screen$/, "") + "?over=1"); // once: a page that says it is over does not ask again
+    location.replace(base.replace(/\/screen$/, "") + channel + "&over=1"); // once: a page that says it is over does not ask again
   });
   stream.addEventListener("error", () => { const c = document.getElementById("cut"); if (c) c.hidden = false; });
   newest();

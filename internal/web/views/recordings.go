@@ -77,6 +77,26 @@ type Replay struct {
 	Damage  string // what is wrong with it
 	Query   string // what is looked for among the entries
 	Sure    bool   // the end was asked for, and is to be confirmed
+
+	Channel  uint32 // that is shown; 0: the first that shows something
+	Channels []ReplayChannel
+}
+
+// ReplayChannel is one of a session's that shows something.
+type ReplayChannel struct {
+	ID   uint32
+	What string
+}
+
+func (m Replay) channel() string { return strconv.FormatUint(uint64(m.Channel), 10) }
+
+// on reports whether a channel is the one that is shown.
+func (m Replay) on(i int) bool {
+	return m.Channels[i].ID == m.Channel || m.Channel == 0 && i == 0
+}
+
+func (m Replay) to(c ReplayChannel) string {
+	return m.href() + "?c=" + strconv.FormatUint(uint64(c.ID), 10)
 }
 
 func (m Replay) times() string {
@@ -95,11 +115,11 @@ func (m Replay) screen() string {
 	if m.live() {
 		at = "end"
 	}
-	return m.href() + "/screen?at=" + at
+	return m.href() + "/screen?c=" + m.channel() + "&at=" + at
 }
 
 func (m Replay) jump(ms int64) string {
-	return m.href() + "?at=" + strconv.FormatInt(max(0, min(ms, m.Length)), 10)
+	return m.href() + "?c=" + m.channel() + "&at=" + strconv.FormatInt(max(0, min(ms, m.Length)), 10)
 }
 
 func millis(n int64) string { return strconv.FormatInt(n, 10) }

@@ -358,6 +358,8 @@ var auditEvents = map[string]string{
 	"recording.opened":      "{actor} opened the recording of {session}[ to {what}]",
 	"recording.closed":      "{actor} closed the recording of {session}[, seen {from} to {to}]",
 	"recording.removed":     "The recording of {session} was removed[: {why}]",
+	"recording.held":        "{actor} holds the recording of {session}[: {why}]",
+	"recording.freed":       "{actor} let the recording of {session} go[: {why}]",
 	"key.rotated":           "The key “{which}” was replaced",
 	"installation.restored": "The data came from a backup[ of {backup_at}]",
 	"quarantine.began":      "Nothing is granted: the data is not what it was[: {why}]",

@@ -51,6 +51,7 @@ const (
 	ReplayExit      = "Exit code"
 	ReplayID        = "Its id"
 	ReplayEmpty     = "Nothing was shown yet."
+	ReplayChannels  = "Channels"
 )
 
 // TapedClosed says that a session is closed, and why.
@@ -76,6 +77,18 @@ func ReplayFound(n int, more bool) string {
 		return strconv.Itoa(n) + " and more"
 	}
 	return strconv.Itoa(n)
+}
+
+// ReplayChannel names one of a session's channels by what was run in it.
+func ReplayChannel(id uint32, what string) string {
+	n := strconv.FormatUint(uint64(id), 10)
+	if r := []rune(what); len(r) > 40 {
+		what = string(r[:40]) + "…"
+	}
+	if what == "" {
+		return n
+	}
+	return n + ": " + what
 }
 
 // ReplayScreenOf names a picture of a terminal.
