@@ -135,6 +135,7 @@ var samples = map[string]struct{ path, body string }{
 	"pause-session": {"/v1/sessions/none/pause", `{"why":"test"}`}, "resume-session": {"/v1/sessions/none/resume", `{}`},
 	"bring-frames": {"/v1/gateway/recordings/none/frames", `{"frames":""}`}, "have-frames": {"/v1/gateway/recordings/none", ""},
 	"bring-host-frames": {"/v1/host/recordings/none/frames", `{"frames":""}`}, "have-host-frames": {"/v1/host/recordings/none", ""}, "follow-host-cuts": {"/v1/host/cuts", ""},
+	"hold-recording": {"/v1/sessions/none/recording/hold", `{"why":"test"}`}, "release-recording": {"/v1/sessions/none/recording/release", `{"why":"test"}`},
 	"get-recording": {"/v1/sessions/none/recording", ""}, "play-recording": {"/v1/sessions/none/recording/screens", ""}, "index-recording": {"/v1/sessions/none/recording/index", ""},
 	"export-recording": {"/v1/sessions/none/recording/export", ""}, "verify-recording": {"/v1/sessions/none/recording/verify", ""}, "search-recordings": {"/v1/recordings/search?text=none", ""},
 	"tell-of-commands": {"/v1/host/commands", `{"commands":[{"id":"cmd_00000000000000000000000000000000","entitlement":"ent_x","tag":"x","account":"a","run_as":"root","command":"/bin/true","began_at":"2026-01-01T00:00:00Z"}]}`},

@@ -350,6 +350,57 @@ func TestPausing(t *testing.T) {
 	}
 }
 
+// TestHolding: administrators, auditors and who may watch hold a recording; administrators let
+// go, and nobody of a session of their own.
+func TestHolding(t *testing.T) {
+	x := tape(t)
+	ctx := t.Context()
+	w, err := x.spool.New(x.session, recording.Strict)
+	check(t, err)
+	check(t, w.Append(ctx, 0, recording.Start{}))
+	if _, err := x.rosa.HoldRecording(ctx, x.session, "case 7"); problemOf(err, "").Code != "no-recording" {
+		t.Errorf("what is not here: %v", err)
+	}
+	check(t, w.Close(ctx, "client-gone"))
+	courier := recording.NewCourier(x.spool, carrier.New(x.gateway, api.GatewayWriter), slog.New(slog.DiscardHandler))
+	if left := courier.HandOver(ctx); left != 0 {
+		t.Errorf("%d are left when the gateway has stopped", left)
+	}
+	x.until(func() bool { r, err := x.rosa.Recording(ctx, x.session); return err == nil && r.State == "kept" })
+	auditor, sam := x.as(x.admin, api.UserAdd{Name: "aude", Auditor: true}), x.as(x.admin, api.UserAdd{Name: "sam"})
+	for name, c := range map[string]*api.Client{"whose session it is": x.mira} {
+		if _, err := c.HoldRecording(ctx, x.session, "mine"); problemOf(err, "").Code != "not-yours" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := sam.HoldRecording(ctx, x.session, "x"); problemOf(err, "").Kind != api.NotFound {
+		t.Errorf("a stranger hears of it: %v", err)
+	}
+	for _, c := range []*api.Client{x.rosa, auditor, x.admin} {
+		r, err := c.HoldRecording(ctx, x.session, "case 7")
+		check(t, err)
+		if r.HeldAt.IsZero() || r.HeldWhy != "case 7" {
+			t.Errorf("%+v", r)
+		}
+		if _, err := c.HoldRecording(ctx, x.session, "again"); problemOf(err, "").Code != "recording-held" {
+			t.Errorf("twice: %v", err)
+		}
+		for _, no := range []*api.Client{x.rosa, auditor, x.mira} {
+			if _, err := no.ReleaseRecording(ctx, x.session, "x"); problemOf(err, "").Code != "not-yours" {
+				t.Errorf("let go: %v", err)
+			}
+		}
+		r, err = x.admin.ReleaseRecording(ctx, x.session, "closed")
+		check(t, err)
+		if !r.HeldAt.IsZero() {
+			t.Errorf("%+v", r)
+		}
+	}
+	if h, f := len(x.events(access.RecordingHeld)), len(x.events(access.RecordingFreed)); h != 3 || f != 3 {
+		t.Errorf("the log has %d and %d", h, f)
+	}
+}
+
 type edKey = ed25519.PublicKey
 
 func (x *taped) gatewayKey() edKey { return x.gateway.Device.RecordingSigner().Public().(edKey) }

@@ -149,6 +149,8 @@ var barren = map[string]string{
 	"bring-host-frames": "for hosts; TestCommandsAreSessions has one",
 	"have-host-frames":  "for hosts; TestCommandsAreSessions has one",
 	"follow-host-cuts":  "for hosts; TestCommandsAreSessions has one",
+	"hold-recording":    "this server keeps none; TestHolding has one",
+	"release-recording": "this server keeps none; TestHolding has one",
 	"get-recording":     "this server keeps none; TestRecordingsComeAndAreSeen has one",
 	"play-recording":    "this server keeps none; TestRecordingsComeAndAreSeen has one",
 	"index-recording":   "this server keeps none; TestRecordingsComeAndAreSeen has one",
