@@ -110,7 +110,7 @@ func (f *fake) sessions(mux *http.ServeMux) {
 		_, _ = fmt.Fprintf(w, "in the form %s\n", r.URL.Query().Get("form"))
 	})
 	stream("screens", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/jsonl")
+		w.Header().Set("Content-Type", "application/x-ndjson")
 		q := r.URL.Query()
 		for _, x := range []api.Screen{
 			{Millis: 1000, Columns: 80, Rows: 24, Lines: [][]api.ScreenRun{{{Text: "channel " + q.Get("channel") + " from " + q.Get("from") + "\x1b[2J", Cells: 9, Fore: "1", Attrs: "b"}}}},
