@@ -28,7 +28,7 @@ const (
 	KindInput  Kind = 'I' // bytes for the command
 	KindEnd    Kind = 'E' // there is no more input
 	KindWindow Kind = 'W' // Window, JSON
-	KindSignal Kind = 'S' // a name of Signals
+	KindSignal Kind = 'S' // HUP, INT, QUIT, TERM, USR1 or USR2
 )
 
 // And of the runner:
@@ -205,9 +205,6 @@ func validTerm(s string) bool {
 type Taken struct {
 	Bytes int `json:"bytes"`
 }
-
-// Signals are those that a client may send on, by name.
-var Signals = []string{"HUP", "INT", "QUIT", "TERM", "USR1", "USR2"}
 
 // Encode makes a frame of JSON.
 func Encode(kind Kind, v any) Frame {
