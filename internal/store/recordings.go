@@ -16,6 +16,9 @@ type recordingBody struct {
 	Sum    access.Digest `json:"sum,omitzero"`
 	Reason string        `json:"reason,omitempty"`
 	Hold   *holdBody     `json:"hold,omitempty"`
+	// Lost is of one whose end did not come. Its column says broken: to a version that knows
+	// nothing of lost ones it is that.
+	Lost bool `json:"lost,omitempty"`
 }
 
 type holdBody struct {
@@ -42,6 +45,9 @@ func scanRecording(row row) (access.Recording, error) {
 	r.BeganAt, r.EndedAt = instant(began), instantOf(ended)
 	if b.GoneAt != 0 {
 		r.GoneAt = instant(b.GoneAt)
+	}
+	if b.Lost && r.State == access.RecordingBroken {
+		r.State = access.RecordingLost
 	}
 	if h := b.Hold; h != nil {
 		r.HeldAt, r.HeldBy, r.HeldWhy = h.At.time(), access.PrincipalID(h.By), h.Why
@@ -76,6 +82,10 @@ func (tx *Tx) SaveRecording(r access.Recording) error {
 	if !r.GoneAt.IsZero() {
 		b.GoneAt = r.GoneAt.UnixMilli()
 	}
+	state := r.State
+	if state == access.RecordingLost {
+		state, b.Lost = access.RecordingBroken, true
+	}
 	if !r.HeldAt.IsZero() {
 		b.Hold = &holdBody{stampOf(r.HeldAt), string(r.HeldBy), r.HeldWhy}
 	}
@@ -88,7 +98,7 @@ func (tx *Tx) SaveRecording(r access.Recording) error {
 	if r.Version > 1 {
 		q = "UPDATE recordings SET version = $2, gateway = $3, state = $4, began_at = $5, ended_at = $6, body = $7, held = $8 WHERE session = $1 AND version = $2 - 1"
 	}
-	n, err := tx.exec(q, r.Session, r.Version, r.Gateway, string(r.State), r.BeganAt.UnixMilli(), millis(r.EndedAt), body, !r.HeldAt.IsZero())
+	n, err := tx.exec(q, r.Session, r.Version, r.Gateway, string(state), r.BeganAt.UnixMilli(), millis(r.EndedAt), body, !r.HeldAt.IsZero())
 	if err == nil && n == 0 {
 		err = tx.fail(changed("recording", r.Session, r.Version))
 	}
