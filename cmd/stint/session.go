@@ -313,8 +313,8 @@ func (c *cli) sessionSearchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "search TEXT",
 		Short:   "Look for a text in what was run, in the recordings that you may see",
-		Long:    "Look for a text in what was run, in the recordings that you may see, the newest first; with --output\nin what was shown, too. Each recording that is looked through is in the log.",
-		Example: "  stint session search 'systemctl restart'\n  stint session search --output 'permission denied' --user mira",
+		Long:    "Look for a text in what was run, in the recordings that you may see, the newest first; with --shown\nin what was shown, too. Each recording that is looked through is in the log.",
+		Example: "  stint session search 'systemctl restart'\n  stint session search --shown 'permission denied' --user mira",
 		Args:    exactly("TEXT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
@@ -346,7 +346,7 @@ func (c *cli) sessionSearchCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&s.Output, "output", false, "in what was shown, too")
+	f.BoolVar(&s.Output, "shown", false, "in what was shown, too")
 	f.StringVar(&s.Session, "session", "", "only in this session")
 	f.StringVar(&s.Person, "user", "", "only in sessions of this person")
 	return cmd
