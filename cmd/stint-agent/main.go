@@ -78,6 +78,7 @@ and takes that away on time when Stint cannot be reached, and after a reboot.
   stint-agent elevate     run commands for people who have roles of the mechanism
                           elevate, recorded, until SIGTERM
   stint-agent status      what it trusts, whether it runs, and what is lent here
+  stint-agent roster      what this host believes by itself, and what has to be shown for what
   stint-agent unit        print a unit for systemd
   stint-agent uninstall   take away everything that is lent, and the agent's settings
 
@@ -85,6 +86,7 @@ sshd's PAM service calls stint-agent pam-session; people do not.
 
 Files
   /var/lib/stint-agent           key, pins and ledger; root's alone
+  /etc/stint/roster.yaml         whose passkeys this host believes; where there is one
   /etc/ssh/stint                 what sshd reads
   /etc/ssh/sshd_config.d/00-stint.conf
   /etc/pam.d/sshd                two lines of it
@@ -95,6 +97,7 @@ Exit codes
 // flags are the settings.
 type flags struct {
 	state, server, code, ca, socket string
+	roster                          string
 	noSSHD                          bool
 }
 
@@ -131,7 +134,10 @@ func command(stderr io.Writer) *cobra.Command {
 		c.Flags().StringVar(&f.state, "state", "/var/lib/stint-agent", "the folder of the agent: key, pins and ledger")
 		c.Flags().SortFlags = false
 	}
-	root.AddCommand(enroll, run, elevated, status, uninstall,
+	for _, c := range []*cobra.Command{run, status} {
+		c.Flags().StringVar(&f.roster, "roster", rosterPath, "what this host believes by itself: see stint-agent roster --help")
+	}
+	root.AddCommand(enroll, run, elevated, status, f.rosterCommands(), uninstall,
 		&cobra.Command{Use: "pam-session", Short: "What sshd's PAM service calls when a session opens and closes", Args: noArgs, Hidden: true,
 			RunE: func(*cobra.Command, []string) error { return host.PAMSession(host.Config{}, os.Environ()) }},
 		&cobra.Command{Use: "unit [elevate]", Short: "Print a unit for systemd: the agent's, or that of stint-agent elevate",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -39,7 +40,7 @@ func (f flags) open(log *slog.Logger) (*agent.Agent, *agent.Ledger, *api.Client,
 		return nil, nil, nil, err
 	}
 	a, err := agent.New(agent.Config{
-		Connector: host.New(host.Config{State: f.state, Hook: program}), Line: c, Signer: device, Ledger: ledger, Clock: clock, Log: log, Pins: p.Pins, Username: "root", Version: versionText(),
+		Connector: host.New(host.Config{State: f.state, Hook: program}), Line: c, Signer: device, Ledger: ledger, Clock: clock, Log: log, Pins: p.Pins, Username: "root", Version: versionText(), Rosters: f.rosters(),
 		SavePins: func(now agent.Pins) error { p.Pins = now; return f.writePins(p) },
 	})
 	if err != nil {
@@ -86,6 +87,12 @@ func (f flags) status(out io.Writer) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "host          %s\ninstallation  %s\nserver        %s\norders key    %s\nruns          %s\n", p.Pins.Host, p.Pins.Installation, p.Server, agent.Print(p.Pins.Orders), runs)
+	switch r, err := f.rosters().Roster(); {
+	case err == nil:
+		fmt.Fprintf(&b, "roster        %d passkeys, %d rules\n", len(r.Passkeys), len(r.Ceiling.Rules))
+	case !errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(&b, "roster        %s\n", err)
+	}
 	if why := l.Trouble(); why != "" {
 		fmt.Fprintf(&b, "ledger        %s\n", why)
 	}
@@ -128,7 +135,7 @@ func (f flags) uninstall(ctx context.Context, out, stderr io.Writer) error {
 			return err
 		}
 	}
-	for _, name := range []string{pinsFile, keyFile, ledgerFile, ledgerFile + ".lock", "claim"} {
+	for _, name := range []string{pinsFile, keyFile, ledgerFile, ledgerFile + ".lock", rosterMark, "claim"} {
 		if err := os.Remove(f.path(name)); err != nil && !os.IsNotExist(err) {
 			return err
 		}

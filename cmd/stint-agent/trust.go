@@ -165,6 +165,9 @@ func (r *refresher) once(ctx context.Context) error {
 		}
 	}
 	ask := r.sshd.ask()
+	if c, ok := r.agent.Ceiling(); ok {
+		ask.Ceiling = ceilingOut(c)
+	}
 	ended, heard := r.agent.Untold()
 	ask.Ended = ended
 	got, err := r.client.TrustOfHost(ctx, ask)

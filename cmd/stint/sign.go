@@ -178,7 +178,8 @@ func (c *cli) signVote(ctx context.Context, conn *connection, r api.Request, v *
 	if err != nil {
 		return err
 	}
-	vote := access.Vote{Approve: true, Note: v.Note}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	vote := access.Vote{Approve: true, Note: v.Note, Signed: now}
 	if v.For != "" {
 		if vote.Duration, err = api.ParseDuration(v.For); err != nil {
 			return err
@@ -194,6 +195,8 @@ func (c *cli) signVote(ctx context.Context, conn *connection, r api.Request, v *
 			{Name: "rights", Value: strings.Join(says.Rights, ", ")}, {Name: "how long", Value: moment.Span(says.Duration)}, {Name: "from", Value: startOf(what)},
 			{Name: "task", Value: string(what.Task)}, {Name: "why", Value: r.Reason}, {Name: "ticket", Value: r.Ticket}, {Name: "part of bundle", Value: r.Bundle}, {Name: "your note", Value: v.Note}, {Name: "digest", Value: says.Digest().String()}})}
 	c.say("your passkey signs " + says.Digest().String())
+	signed := api.At(now)
+	v.Signed = &signed
 	v.Assertion, err = c.signOne(ctx, p, open, keys, says.Digest())
 	return err
 }

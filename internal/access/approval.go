@@ -26,6 +26,9 @@ type Vote struct {
 	Level     Level
 	Assertion Assertion
 	Passkeys  Prover // needed where there is an assertion
+	// Signed is when the assertion was asked for, by the clock of whoever asked; zero
+	// where the client says none.
+	Signed time.Time
 }
 
 // Approval is a recorded vote.
@@ -45,6 +48,7 @@ type Approval struct {
 	// Level is how the vote was given, and Assertion what proves it from passkey up.
 	Level     Level
 	Assertion Assertion
+	Signed    time.Time // that the assertion says; zero in those that say none
 }
 
 // Vote records a vote on a pending request. One no denies; enough yes approves.
@@ -116,7 +120,7 @@ func (r Request) approval(voter Principal, v Vote, now time.Time) (Approval, err
 	if err != nil {
 		return Approval{}, err
 	}
-	if a, err = a.proved(r, v); err != nil {
+	if a, err = a.proved(r, v, now); err != nil {
 		return Approval{}, err
 	}
 	if a.Meets = r.inStages(r.meets(r.asking(r.Decision.Approvals), as, a.counts(a.Level)), open, open); a.Approve && len(a.Meets) == 0 {

@@ -114,11 +114,12 @@ type statementText struct {
 	Duration int64       `json:"duration_ms"`
 	Rights   []string    `json:"rights,omitempty"`
 	Note     string      `json:"note,omitempty"`
+	At       string      `json:"at,omitempty"`
 }
 
 // EncodeStatement writes a vote.
 func EncodeStatement(s Statement) string {
-	return encodeText(statementText{s.Request.String(), s.By, s.Person, s.Approve, s.Duration.Milliseconds(), s.Rights, s.Note})
+	return encodeText(statementText{s.Request.String(), s.By, s.Person, s.Approve, s.Duration.Milliseconds(), s.Rights, s.Note, stamp(s.At)})
 }
 
 // DecodeStatement reads what EncodeStatement wrote, and nothing else.
@@ -131,7 +132,12 @@ func DecodeStatement(text string) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	s := Statement{d, t.By, t.Person, t.Approve, time.Duration(t.Duration) * time.Millisecond, t.Rights, t.Note}
+	s := Statement{d, t.By, t.Person, t.Approve, time.Duration(t.Duration) * time.Millisecond, t.Rights, t.Note, time.Time{}}
+	if t.At != "" {
+		if s.At, err = time.Parse(Stamp, t.At); err != nil {
+			return Statement{}, badText("its time is none")
+		}
+	}
 	if EncodeStatement(s) != text {
 		return Statement{}, badText("it is not in its canonical form")
 	}

@@ -203,6 +203,9 @@ func approvalDigest(a Approval, p Permissions) Digest {
 	if !ordinary {
 		f.number(int64(a.Level))
 		f.assertion(a.Assertion)
+		if !a.Signed.IsZero() {
+			f.time(a.Signed)
+		}
 	}
 	if forOther {
 		f.text(string(a.For))

@@ -213,12 +213,12 @@ func TestApprovalDigestCoversTheVote(t *testing.T) {
 	}
 	v := reflect.ValueOf(&a).Elem()
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "Assertion" && name != "For" && name != "ForPerson" {
+		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "Assertion" && name != "Signed" && name != "For" && name != "ForPerson" {
 			variants(v.Field(i), name, check)
 		}
 	}
 	// With a passkey it is another version of the digest, which covers what was signed too.
-	a.Level, a.Assertion = LevelPasskey, Assertion{"pky_1", []byte("client"), []byte("data"), []byte("signature")}
+	a.Level, a.Signed, a.Assertion = LevelPasskey, t0, Assertion{"pky_1", []byte("client"), []byte("data"), []byte("signature")}
 	check("with a passkey")
 	for i := range v.NumField() {
 		if name := v.Type().Field(i).Name; name != "Digest" && name != "Meets" && name != "For" && name != "ForPerson" {

@@ -27,6 +27,9 @@ type Host struct {
 	// SSHKeys are the public keys of its sshd, as its agent said last, Ed25519 first. They
 	// are what the host is known by, to clients and to gateways.
 	SSHKeys []HostKey
+	// Ceiling is what its own roster lets be done there, as its agent said last; nil where
+	// it has none.
+	Ceiling *Ceiling
 }
 
 // HostEnd is when something that is lent on a host ends. Told is what the host was told

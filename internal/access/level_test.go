@@ -187,7 +187,7 @@ func TestCanonicalTexts(t *testing.T) {
 	if err != nil || got.Digest != requestDigest(r) {
 		t.Fatalf("ask: %v", err)
 	}
-	s := Statement{r.Digest, "user:ben", "ben", true, time.Hour, []string{"a", "b"}, "note"}
+	s := Statement{r.Digest, "user:ben", "ben", true, time.Hour, []string{"a", "b"}, "note", time.Time{}}
 	if got, err := DecodeStatement(EncodeStatement(s)); err != nil || got.Digest() != s.Digest() {
 		t.Errorf("statement: %+v, %v", got, err)
 	}
@@ -219,14 +219,16 @@ func TestCanonicalTexts(t *testing.T) {
 func TestGoldenPasskeyDigests(t *testing.T) {
 	r := full()
 	r.Digest = requestDigest(r)
-	s := Statement{r.Digest, ben.ID, ben.Person, true, 30 * time.Minute, []string{"orders_read"}, "fine"}
+	s := Statement{r.Digest, ben.ID, ben.Person, true, 30 * time.Minute, []string{"orders_read"}, "fine", time.Time{}}
+	dated := s
+	dated.At = t0
 	p := Passkey{Principal: ben.ID, Person: ben.Person, Name: "laptop", RPID: ClientRPID, Origin: ClientOrigin, Credential: []byte("credential"), Key: []byte("key")}
 	a := Approval{By: ben.ID, Person: ben.Person, Approve: true, Duration: 30 * time.Minute, Rights: []string{"orders_read"}, Note: "fine", At: t0, Request: r.Digest,
 		Level: LevelClient, Assertion: Assertion{p.ID, []byte("client"), []byte("data"), []byte("signature")}}
 	chat := a
 	chat.Level, chat.Assertion = LevelChat, Assertion{}
 	golden(t, "passkeys.json", map[string]string{
-		"vote": s.Digest().String(), "no": Statement{Request: r.Digest, By: ben.ID, Person: ben.Person, Note: "no"}.Digest().String(),
+		"vote": s.Digest().String(), "dated vote": dated.Digest().String(), "dated statement": EncodeStatement(dated), "no": Statement{Request: r.Digest, By: ben.ID, Person: ben.Person, Note: "no"}.Digest().String(),
 		"passkey": p.Digest().String(), "passkey id": string(IDOf(p.Digest())), "voucher": VoucherDigest(p.Digest(), zoe.ID, zoe.Person).String(),
 		"register": RegisterDigest(ben.ID, ben.Person, []byte("nonce")).String(), "act": ActDigest("what", ben.ID, ben.Person, []byte("nonce")).String(),
 		"approval by passkey": approvalDigest(a, r.Permissions).String(), "approval in a chat": approvalDigest(chat, r.Permissions).String(), "ask": EncodeAsk(r),

@@ -102,6 +102,8 @@ const (
 	passkeyDigestV1 = "stint passkey 1"
 	voucherDigestV1 = "stint voucher 1"
 	voteDigestV1    = "stint vote 1"
+	// voteDigestV2 is for votes that say when they were signed: what V1 covers, then that.
+	voteDigestV2 = "stint vote 2"
 )
 
 // Digest covers what the passkey is: principal, person, name, RP ID, origin,
@@ -150,12 +152,19 @@ type Statement struct {
 	Duration time.Duration // that the vote leaves; 0 in a no
 	Rights   []string      // that it leaves, sorted; none in a no
 	Note     string
+	// At is when it was signed, by the clock of whoever had it signed. Without it a vote
+	// counts here all the same; a host with a roster of its own cannot tell how old it is.
+	At time.Time
 }
 
 // Digest is what a passkey signs to make the vote its own.
 func (s Statement) Digest() Digest {
 	f := fields{sha256.New()}
-	f.text(voteDigestV1)
+	if s.At.IsZero() {
+		f.text(voteDigestV1)
+	} else {
+		f.text(voteDigestV2)
+	}
 	f.bytes(s.Request[:])
 	f.text(string(s.By))
 	f.text(string(s.Person))
@@ -163,24 +172,27 @@ func (s Statement) Digest() Digest {
 	f.number(s.Duration.Milliseconds())
 	f.list(s.Rights)
 	f.text(s.Note)
+	if !s.At.IsZero() {
+		f.time(s.At)
+	}
 	return f.sum()
 }
 
 // Statement is what the approval says.
 func (a Approval) Statement() Statement {
-	return Statement{a.Request, a.By, a.Person, a.Approve, a.Duration, a.Rights, a.Note}
+	return Statement{a.Request, a.By, a.Person, a.Approve, a.Duration, a.Rights, a.Note, a.Signed}
 }
 
 // Says is the statement that the vote makes on the request, as the voter's own client
 // works it out to have it signed.
 func (r Request) Says(voter Principal, v Vote) (Statement, error) {
-	a, err := r.leaves(Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, Request: r.Digest}, v)
+	a, err := r.leaves(Approval{By: voter.ID, Person: voter.Person, Approve: v.Approve, Note: v.Note, Request: r.Digest, Signed: v.Signed.UTC().Truncate(time.Millisecond)}, v)
 	return a.Statement(), err
 }
 
 // proved sets the level of an approval: as the door knows it, or as its signature
 // shows. A level that nothing shows is refused.
-func (a Approval) proved(r Request, v Vote) (Approval, error) {
+func (a Approval) proved(r Request, v Vote, now time.Time) (Approval, error) {
 	switch {
 	case v.Assertion.IsZero() && v.Level > LevelConsole:
 		return a, Fail(Internal, "unproved-level", "a vote of level "+v.Level.String()+" comes without a signature")
@@ -189,6 +201,11 @@ func (a Approval) proved(r Request, v Vote) (Approval, error) {
 	case v.Passkeys == nil:
 		return a, Fail(Internal, "no-prover", "nobody can check the passkey's signature")
 	default:
+		if !v.Signed.IsZero() && v.Signed.Sub(now).Abs() > MaxSigned {
+			return a, Fail(Invalid, "bad-vote-time", "the vote says another time than it is").
+				Because("it was signed at " + stamp(v.Signed) + ", and here it is " + stamp(now)).Try("set the clock of your machine, and vote again")
+		}
+		a.Signed = v.Signed.UTC().Truncate(time.Millisecond)
 		l, err := v.Passkeys.Prove(a.Person, a.Statement().Digest(), v.Assertion, false)
 		if err != nil {
 			return a, err

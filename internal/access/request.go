@@ -34,6 +34,7 @@ const (
 	PendingFor   = 24 * time.Hour      // an undecided request ends then, unless policy says when
 	MaxWait      = 7 * 24 * time.Hour  // the longest that policy can say
 	SetupWithin  = 60 * time.Second    // provisioning that takes longer has failed
+	MaxSigned    = 5 * time.Minute     // that a passkey's vote may be off the clock here
 	OverdueAfter = time.Second         // after the end, not verified gone
 )
 

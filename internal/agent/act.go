@@ -186,6 +186,9 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 	case there && !known.live():
 		return none("removed-before", "this was taken away already, and is not made again", "ask for access anew")
 	case o.Tag == "" || o.ExpiresAt.IsZero():
+		if _, judged := a.Ceiling(); judged {
+			return none("no-tag", "the order has no tag or no end", "")
+		}
 		// The connector says what is wrong with it. There is nothing that could be kept.
 		return a.Connector.Provision(ctx, t, o)
 	case a.Clock.left(end, a.Ledger.floor()) <= 0:
@@ -193,7 +196,7 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 	case !there && !a.Ledger.room():
 		return none("ledger-full", fmt.Sprintf("the agent keeps %d privileges and takes no more", maxEntries), "end some of them")
 	}
-	next := entry{Tag: o.Tag, State: intended, Order: c.Orders[0], Connection: maps.Clone(c.Options), Claim: c.Claim, End: end, Recordings: c.Recordings}
+	next := entry{Tag: o.Tag, State: intended, Order: c.Orders[0].Bare(), Connection: maps.Clone(c.Options), Claim: c.Claim, End: end, Recordings: c.Recordings}
 	if there {
 		next.State = known.State
 		if !end.At.After(known.End.At) {
@@ -203,11 +206,15 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 			next.Order.Creation, next.Order.Account = known.Order.Creation, known.Order.Account
 		}
 	}
+	shown, err := a.admit(c, o, &next, known, there)
+	if err != nil {
+		return connector.Receipt{}, a.refusal(c, err)
+	}
 	before := next
 	if there {
 		before.End = known.End // later only once it is done
 	}
-	if err := a.Ledger.put(line{Entry: &before}); err != nil {
+	if err := a.Ledger.put(append(shown, line{Entry: &before})...); err != nil {
 		if !there {
 			a.forget(before)
 		}

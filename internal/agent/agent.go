@@ -38,6 +38,8 @@ type Config struct {
 	// Username is the connector's login on the host, where it has one.
 	Username string
 	Version  string
+	// Rosters has the host decide for itself what is made on it; nil: it does not.
+	Rosters Rosters
 	// Wait is how long a poll may be held; 0 is longestPoll.
 	Wait time.Duration
 }

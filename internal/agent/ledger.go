@@ -18,6 +18,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/envelope"
+	"stint/internal/roster"
 	"stint/internal/wholefile"
 )
 
@@ -44,6 +45,10 @@ type entry struct {
 	// Alone is when the agent ended it by its own clock, until the control plane has heard
 	// of it.
 	Alone time.Time `json:"alone,omitzero"`
+	// Begun is when it was made first, and Until the latest end that was shown to this
+	// host for it; both only where the host has a roster.
+	Begun time.Time `json:"begun,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 	// Recordings is the public key to which commands under the order are recorded.
 	Recordings []byte `json:"recordings,omitempty"`
 	// Keep is until when a tombstone stays.
@@ -58,6 +63,7 @@ const (
 	maxSeen    = 200_000
 	maxLine    = 1 << 20
 	maxClaims  = 64
+	maxUses    = 50_000
 	// tombstoneMargin is how much longer than the order itself a tombstone lives: any
 	// call that could bring it back has ended by then.
 	tombstoneMargin = envelope.MaxLife + 2*envelope.MaxSkew
@@ -76,7 +82,9 @@ type line struct {
 	Epoch int64     `json:"epoch,omitempty"`
 	// Claim is one that the installation made here, and so is genuine.
 	Claim *envelope.Claim `json:"claim,omitempty"`
-	At    time.Time       `json:"at,omitzero"` // the wall clock when it was written
+	// Use is something that was shown, which is good for nothing else after that.
+	Use *roster.Use `json:"use,omitempty"`
+	At  time.Time   `json:"at,omitzero"` // the wall clock when it was written
 }
 
 // Ledger is what the agent must not forget, in one file to which lines are added. It
@@ -93,11 +101,12 @@ type Ledger struct {
 	seen    map[string]time.Time
 	epoch   int64
 	claims  []envelope.Claim // the latest last
-	mark    time.Time        // the latest wall clock that was written
-	markUp  time.Duration    // how long the host was up when it was written, or read
-	lines   int              // in the file
-	damage  []string         // what could not be read at the start
-	failed  error            // of the last write; nil when it was good
+	uses    []roster.Use
+	mark    time.Time     // the latest wall clock that was written
+	markUp  time.Duration // how long the host was up when it was written, or read
+	lines   int           // in the file
+	damage  []string      // what could not be read at the start
+	failed  error         // of the last write; nil when it was good
 }
 
 // note is lines on their way to the disk.
@@ -237,6 +246,9 @@ func (l *Ledger) apply(x line) {
 		l.claims = append(l.claims, *x.Claim)
 		l.claims = l.claims[max(0, len(l.claims)-maxClaims):]
 	}
+	if x.Use != nil && !slices.ContainsFunc(l.uses, func(u roster.Use) bool { return u.Request == x.Use.Request && u.Key == x.Use.Key }) {
+		l.uses = append(l.uses, *x.Use)
+	}
 	if x.At.After(l.mark) {
 		_, up := l.clock.Boot()
 		l.mark, l.markUp = x.At, up
@@ -308,7 +320,7 @@ func (l *Ledger) append(f *os.File, batch []note) (*os.File, error) {
 		lines += b.lines
 	}
 	l.mu.Lock()
-	useless := l.lines - len(l.entries)
+	useless := l.lines - len(l.entries) - len(l.uses)
 	l.mu.Unlock()
 	if f == nil || useless > compactAfter {
 		if f != nil {
@@ -341,6 +353,9 @@ func (l *Ledger) compact() (*os.File, error) {
 	}
 	for _, c := range l.claims {
 		xs = append(xs, line{Claim: &c})
+	}
+	for _, u := range l.uses {
+		xs = append(xs, line{Use: &u})
 	}
 	until := map[time.Time][]string{}
 	for id, t := range l.seen {
@@ -386,6 +401,7 @@ func (l *Ledger) forget() {
 	maps.DeleteFunc(l.entries, func(_ access.Tag, e entry) bool {
 		return !e.live() && now.After(e.Keep) && (e.Alone.IsZero() || now.After(e.Alone.Add(tellFor)))
 	})
+	l.uses = slices.DeleteFunc(l.uses, func(u roster.Use) bool { _, there := l.entries[u.Tag]; return !there && now.After(u.Keep) })
 	live := false
 	for _, e := range l.entries {
 		live = live || e.live()

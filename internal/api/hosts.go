@@ -42,8 +42,29 @@ type HostEnroll struct {
 type HostAsk struct {
 	Nonce   string   `json:"nonce,omitempty" maxLength:"32" doc:"128 random bits in hex: the signed answer repeats them"`
 	SSHKeys []string `json:"ssh_keys,omitempty" maxItems:"4" doc:"The public keys of its sshd, one line each, Ed25519 first"`
+	// Ceiling is of a host that has a roster.
+	Ceiling *HostCeiling `json:"ceiling,omitempty" doc:"What the host's own roster lets be done there; absent where it has none"`
 	// Ended is told until it was heard.
 	Ended []HostEnded `json:"ended,omitempty" maxItems:"64" doc:"What its agent took away by its own clock, without being told"`
+}
+
+// HostCeiling is what a host lets be done, by a file on it: the first rule that holds an order
+// decides, and what no rule holds is never done.
+type HostCeiling struct {
+	Rules []HostRule `json:"rules,omitempty" maxItems:"100"`
+	Why   string     `json:"why,omitempty" maxLength:"2000" doc:"Why the file cannot be used; nothing new is made then"`
+}
+
+// HostRule is one rule of it. An empty list holds whatever there is.
+type HostRule struct {
+	Mechanisms []string `json:"mechanisms" maxItems:"10"`
+	Accounts   []string `json:"accounts,omitempty" maxItems:"1000" doc:"That it is about"`
+	Rights     []string `json:"rights,omitempty" maxItems:"1000" doc:"Groups, or commands"`
+	RunAs      []string `json:"run_as,omitempty" maxItems:"1000" doc:"Whom commands run as"`
+	Longest    string   `json:"longest" maxLength:"32" example:"4h"`
+	Approvals  int      `json:"approvals" minimum:"0" maximum:"20" doc:"How many persons must have signed with a passkey"`
+	Level      string   `json:"level,omitempty" enum:"passkey,client" doc:"client: where stint approve asked for it"`
+	Fresh      string   `json:"fresh,omitempty" maxLength:"32" doc:"How old a signature may be"`
 }
 
 // HostEnded is something that an agent took away by its own clock, without being told.

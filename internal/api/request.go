@@ -202,6 +202,7 @@ type VoteAsk struct {
 	Rights []string `json:"rights,omitempty" doc:"Approve only these of the role's rights" maxItems:"64"`
 
 	Assertion *Assertion `json:"assertion,omitempty" doc:"What a passkey of the voter signed, over exactly this vote; where policy asks for it"`
+	Signed    *Time      `json:"signed,omitempty" format:"date-time" doc:"When the passkey was asked for that, by the clock of the voter's machine: the vote says so"`
 }
 
 // Vote is one person's vote on a request.

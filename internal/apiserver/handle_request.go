@@ -194,6 +194,9 @@ func (s *Server) deny(ctx context.Context, c call, in *voteIn) (*reply[api.Reque
 
 func (s *Server) vote(ctx context.Context, c call, in *voteIn, approve bool) (*reply[api.Request], error) {
 	v := access.Vote{Approve: approve, Note: in.Body.Note, Rights: in.Body.Rights, Assertion: assertionOf(in.Body.Assertion)}
+	if in.Body.Signed != nil {
+		v.Signed = in.Body.Signed.Time
+	}
 	var err error
 	if in.Body.For != "" {
 		if v.Duration, err = api.ParseDuration(in.Body.For); err != nil {

@@ -43,6 +43,13 @@ func (s *Server) trustOf(ctx context.Context, h access.Host, ask api.HostAsk) (a
 	if err != nil {
 		return api.HostTrust{}, err
 	}
+	ceiling, err := ceilingIn(ask.Ceiling)
+	if err != nil {
+		return api.HostTrust{}, err
+	}
+	if h, err = s.hosts.Register.KeepCeiling(ctx, h, ceiling); err != nil {
+		return api.HostTrust{}, err
+	}
 	h.SSHKeys = nil
 	if len(keys) > 0 { // an agent that cannot ask its sshd says none, and what it said before stays
 		if h, err = s.hosts.Register.KeepKeys(ctx, h.Agent, keys); err != nil {
@@ -93,6 +100,34 @@ func (s *Server) trustOf(ctx context.Context, h access.Host, ask api.HostAsk) (a
 		return api.HostTrust{}, err
 	}
 	return api.HostTrust{Trust: string(text), Revoked: list}, nil
+}
+
+// ceilingIn reads what a host says that it lets be done.
+func ceilingIn(c *api.HostCeiling) (*access.Ceiling, error) {
+	if c == nil {
+		return nil, nil
+	}
+	out := &access.Ceiling{Why: c.Why}
+	for _, r := range c.Rules {
+		x := access.CeilingRule{Accounts: r.Accounts, Rights: r.Rights, RunAs: r.RunAs, Approvals: r.Approvals, Level: access.LevelClient}
+		for _, m := range r.Mechanisms {
+			x.Mechanisms = append(x.Mechanisms, access.Mechanism(m))
+		}
+		var err error
+		if x.Longest, err = api.ParseDuration(r.Longest); err != nil {
+			return nil, err
+		}
+		if r.Approvals > 0 {
+			if x.Level, err = access.ParseLevel(r.Level); err != nil {
+				return nil, err
+			}
+			if x.Fresh, err = api.ParseDuration(r.Fresh); err != nil {
+				return nil, err
+			}
+		}
+		out.Rules = append(out.Rules, x)
+	}
+	return out, nil
 }
 
 // hostKeys reads the keys that a host shows.

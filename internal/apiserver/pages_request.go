@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"stint/internal/access"
 	"stint/internal/api"
@@ -166,6 +167,7 @@ func (d doors) AskVote(ctx context.Context, v web.Visitor, id string, b web.Ball
 		return web.Step{}, access.Fail(access.PasskeyNeeded, "passkey-needed", "this request is critical, and its yes is signed where you see for yourself what you sign").
 			Try("approve it in a terminal, with: stint approve " + string(r.ID))
 	}
+	vote.Signed = d.now().UTC().Truncate(time.Millisecond)
 	says, err := r.Says(c.Principal, vote)
 	if err != nil {
 		return web.Step{}, err
@@ -177,7 +179,9 @@ func (d doors) AskVote(ctx context.Context, v web.Visitor, id string, b web.Ball
 	if err != nil {
 		return web.Step{}, err
 	}
-	return k.ask(says.Digest()), nil
+	step := k.ask(says.Digest())
+	step.Nonce = api.Secret(vote.Signed.Format(time.RFC3339Nano)) // the vote says it, and so it comes back
+	return step, nil
 }
 
 func otherRequest() error {
@@ -208,6 +212,11 @@ func (d doors) Vote(ctx context.Context, v web.Visitor, id string, b web.Ballot)
 		}
 		if vote.Assertion, err = k.signed(b.Used[0]); err != nil {
 			return api.Request{}, err
+		}
+		if b.Signed != "" {
+			if vote.Signed, err = time.Parse(time.RFC3339Nano, b.Signed); err != nil {
+				return api.Request{}, otherRequest()
+			}
 		}
 	}
 	x, err := d.broker.Vote(ctx, callBy(c).asked(nil), id, vote)

@@ -99,6 +99,11 @@ func (s *signer) signed(r api.Request, approve bool, v api.VoteAsk) api.VoteAsk 
 		vote.Duration, err = api.ParseDuration(v.For)
 		check(s.t, err)
 	}
+	if approve { // clients of before say no time, and a no of a passkey says none either
+		vote.Signed = time.Now()
+		at := api.At(vote.Signed)
+		v.Signed = &at
+	}
 	st, err := asked.Says(access.Principal{ID: access.PrincipalID(s.who.Principal), Person: access.Person(s.who.Person)}, vote)
 	check(s.t, err)
 	a := s.sign(st.Digest())

@@ -70,6 +70,9 @@ func (b *browser) ask(at string, form url.Values) (p shown, s asked) {
 	if err := json.Unmarshal([]byte(p.text), &s); err != nil {
 		b.w.t.Fatalf("%s answers %d, no JSON: %s", at, p.status, p.text)
 	}
+	if s.Nonce != "" && form.Has("nonce") { // as the page's script does
+		form.Set("nonce", s.Nonce.Reveal())
+	}
 	return p, s
 }
 

@@ -119,6 +119,9 @@ func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement)
 		return m, nil
 	}
 	o := b.order(e)
+	if o.Proofs, err = b.proofs(ctx, conn, e); err != nil {
+		return made{}, &connector.Error{Outcome: connector.NotDone, Message: "what shows that it was approved could not be read", Cause: err}
+	}
 	if err := b.vouched(owner); err != nil { // the last look before the call is sent
 		return made{}, err
 	}

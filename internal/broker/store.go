@@ -109,6 +109,9 @@ type entitlements interface {
 	HoldsBy(ids ...access.GrantID) ([]access.Hold, error)
 	HoldsOf(ids ...access.EntitlementID) ([]access.Hold, error)
 
+	// Host reads the host at an address; NotFound where none has enrolled.
+	Host(name string) (access.Host, error)
+
 	// Claim leases up to limit due entitlements of the work to owner until the
 	// given time and returns them. An entitlement under an unexpired lease of
 	// another owner is not returned.

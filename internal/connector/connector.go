@@ -183,6 +183,9 @@ type Order struct {
 	Before      string    // Before.State of Observe
 	Creation    string    // the receipt's creation identity; empty while no receipt is known
 	Renew       Renew
+	// Proofs show that the order was approved, to a target that believes no server. There
+	// are some only where something is made, and the target is known to ask for them.
+	Proofs []access.Proof
 }
 
 // Before is the state that an order found.
@@ -304,7 +307,9 @@ type Capabilities struct {
 	// Certificates says that sessions open with a certificate that Stint signs. A
 	// credential then says where to go and as whom, and holds no secret.
 	Certificates bool
-	MinTTL       time.Duration
+	// Proofs says that a target may ask for proof that people approved an order.
+	Proofs bool
+	MinTTL time.Duration
 }
 
 // Report is the result of a Check.

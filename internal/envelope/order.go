@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -26,6 +27,21 @@ type Order struct {
 	Before      string            `json:"before,omitempty"`
 	Creation    string            `json:"creation,omitempty"`
 	Renew       uint8             `json:"renew,omitempty"`
+	// Proofs are for hosts that have rosters of their own.
+	Proofs []Proof `json:"proofs,omitempty"`
+}
+
+// Proof is access.Proof.
+type Proof struct {
+	Grant string       `json:"grant"`
+	Ask   string       `json:"ask"`
+	Votes []SignedVote `json:"votes"`
+}
+
+// SignedVote is access.SignedVote.
+type SignedVote struct {
+	Vote      string `json:"vote"`
+	Assertion string `json:"assertion"`
 }
 
 // OrderOf is an order for the wire. One with a text that is not UTF-8 is refused:
@@ -33,12 +49,27 @@ type Order struct {
 func OrderOf(o connector.Order) (Order, error) {
 	out := Order{Entitlement: string(o.Entitlement), Tag: string(o.Tag), Mechanism: string(o.Mechanism), Person: string(o.Person), Account: o.Account,
 		Rights: o.Rights, Options: o.Options, ExpiresAt: utc(o.ExpiresAt), Before: o.Before, Creation: o.Creation, Renew: uint8(o.Renew)}
+	for _, p := range o.Proofs {
+		x := Proof{Grant: string(p.Grant), Ask: p.Ask}
+		for _, v := range p.Votes {
+			x.Votes = append(x.Votes, SignedVote(v))
+		}
+		out.Proofs = append(out.Proofs, x)
+	}
 	return out, out.check()
 }
 
 // Ordered is the order as connectors have it.
 func (o Order) Ordered() connector.Order {
-	return connector.Order{Entitlement: access.EntitlementID(o.Entitlement), Tag: access.Tag(o.Tag), Mechanism: access.Mechanism(o.Mechanism), Person: access.Person(o.Person),
+	var proofs []access.Proof
+	for _, p := range o.Proofs {
+		x := access.Proof{Grant: access.GrantID(p.Grant), Ask: p.Ask}
+		for _, v := range p.Votes {
+			x.Votes = append(x.Votes, access.SignedVote(v))
+		}
+		proofs = append(proofs, x)
+	}
+	return connector.Order{Proofs: proofs, Entitlement: access.EntitlementID(o.Entitlement), Tag: access.Tag(o.Tag), Mechanism: access.Mechanism(o.Mechanism), Person: access.Person(o.Person),
 		Account: o.Account, Rights: o.Rights, Options: o.Options, ExpiresAt: o.ExpiresAt, Before: o.Before, Creation: o.Creation, Renew: connector.Renew(o.Renew)}
 }
 
@@ -66,10 +97,43 @@ func (o Order) check() error {
 	if !inUTC(o.ExpiresAt) {
 		return bad("its end is not in UTC")
 	}
+	if err := o.checkProofs(); err != nil {
+		return bad(err.Error())
+	}
 	if len(o.Before) > 64<<10 {
 		return bad("its state before is too long")
 	}
 	return nil
+}
+
+// checkProofs holds what is shown against its bounds. What is in it the host looks at.
+func (o Order) checkProofs() error {
+	if len(o.Proofs) > access.MaxProofs {
+		return errors.New("it shows more than is looked at")
+	}
+	for _, p := range o.Proofs {
+		texts := []string{p.Grant, p.Ask}
+		over := len(p.Grant) > maxOrderText || len(p.Ask) > access.MaxAskText || len(p.Votes) > access.MaxVotes
+		for _, v := range p.Votes {
+			over = over || len(v.Vote) > access.MaxVoteText || len(v.Assertion) > access.MaxProofText
+			texts = append(texts, v.Vote, v.Assertion)
+		}
+		if over {
+			return errors.New("what it shows is too long")
+		}
+		for _, s := range texts {
+			if !utf8.ValidString(s) {
+				return errors.New("a text in it is not UTF-8")
+			}
+		}
+	}
+	return nil
+}
+
+// Bare is the order without what it shows: enough to take away what it made.
+func (o Order) Bare() Order {
+	o.Proofs = nil
+	return o
 }
 
 // utc drops what of a time does not cross the wire.
@@ -86,6 +150,12 @@ func (o Order) Weight() int {
 	n := 300 + len(o.Before)
 	for _, s := range append([]string{o.Entitlement, o.Tag, o.Mechanism, o.Person, o.Account, o.Creation}, o.Rights...) {
 		n += len(s) + 3
+	}
+	for _, p := range o.Proofs {
+		n += len(p.Grant) + len(p.Ask) + 40
+		for _, v := range p.Votes {
+			n += len(v.Vote) + len(v.Assertion) + 40
+		}
 	}
 	for name, value := range o.Options {
 		n += len(name) + len(value) + 6

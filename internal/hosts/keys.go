@@ -3,6 +3,7 @@ package hosts
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 const (
 	// HostKeys is that a host's sshd shows other keys than before, as its agent says.
 	HostKeys access.EventType = "host.keys"
+	// HostCeiling: the host lets other things be done than before, by its own roster.
+	HostCeiling access.EventType = "host.ceiling"
 	// HostCertified is that a host has certificates by which clients know its keys. That
 	// each was made is a record of its own, before it was signed.
 	HostCertified access.EventType = "host.certified"
@@ -53,6 +56,29 @@ func (r *Register) KeepKeys(ctx context.Context, agent access.DeviceID, keys []a
 		}
 		ev := event(HostKeys, h, access.System, tx.Now())
 		ev.Facts["keys"] = strings.Join(prints, " ")
+		return tx.Append(ev)
+	})
+	return h, err
+}
+
+// KeepCeiling notes what a host lets be done, as its agent says; nil where it has no say of
+// its own.
+func (r *Register) KeepCeiling(ctx context.Context, h access.Host, c *access.Ceiling) (access.Host, error) {
+	if reflect.DeepEqual(h.Ceiling, c) {
+		return h, nil
+	}
+	agent := h.Agent
+	err := r.store.Update(ctx, func(tx Tx) (err error) {
+		if h, err = tx.HostByAgent(agent); err != nil {
+			return err
+		}
+		h.Version++
+		h.Ceiling = c
+		if err := tx.SaveHost(h); err != nil {
+			return err
+		}
+		ev := event(HostCeiling, h, access.System, tx.Now())
+		ev.Facts["ceiling"] = c.Text()
 		return tx.Append(ev)
 	})
 	return h, err

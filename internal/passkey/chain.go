@@ -392,7 +392,7 @@ func (c *Chain) vote(e access.Event) error {
 		return fmt.Errorf("the vote by %s is of level %s, not %s", by, got, level)
 	}
 	x := access.Approval{By: by, Person: who, Approve: s.Approve, Duration: s.Duration, Rights: s.Rights, Note: s.Note, At: e.At, Request: s.Request,
-		Level: level, Assertion: assertion, For: access.PrincipalID(e.Facts["for"]), ForPerson: access.Person(e.Facts["for_person"])}
+		Level: level, Assertion: assertion, Signed: s.At, For: access.PrincipalID(e.Facts["for"]), ForPerson: access.Person(e.Facts["for_person"])}
 	if d := access.ApprovalDigest(x, a.request.Permissions); e.Facts["approval_digest"] != d.String() {
 		return fmt.Errorf("the digest of the vote by %s is %s, not %s", by, e.Facts["approval_digest"], d)
 	}

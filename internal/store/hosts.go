@@ -6,16 +6,20 @@ import (
 	"stint/internal/access"
 )
 
-const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address, ssh_keys FROM hosts"
+const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address, ssh_keys, ceiling FROM hosts"
 
 func scanHost(row row) (access.Host, error) {
 	var h access.Host
 	var code []byte
 	var until, enrolled, revoked, seen *int64
-	var keys string
-	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address, &keys)
+	var keys, ceiling string
+	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address, &keys, &ceiling)
 	if err == nil {
 		h.SSHKeys, err = readHostKeys(keys)
+	}
+	if err == nil && ceiling != "" {
+		h.Ceiling = &access.Ceiling{}
+		err = decode(ceiling, "ceiling of the host", h.Name, h.Ceiling)
 	}
 	h.Code, h.CodeUntil, h.EnrolledAt, h.RevokedAt, h.SeenAt = digestOf(code), instantOf(until), instantOf(enrolled), instantOf(revoked), instantOf(seen)
 	return h, err
@@ -57,11 +61,17 @@ func (tx *Tx) SaveHost(h access.Host) error {
 	if err != nil {
 		return tx.fail(err)
 	}
-	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address, sshKeys}
-	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address, ssh_keys)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING`
+	ceiling := ""
+	if h.Ceiling != nil {
+		if ceiling, err = encode(h.Ceiling); err != nil {
+			return tx.fail(err)
+		}
+	}
+	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address, sshKeys, ceiling}
+	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address, ssh_keys, ceiling)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) DO NOTHING`
 	if h.Version > 1 {
-		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10, ssh_keys = $11
+		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10, ssh_keys = $11, ceiling = $12
 			WHERE name = $1 AND version = $2 - 1`
 	}
 	n, err := tx.exec(q, args...)

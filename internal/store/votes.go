@@ -25,6 +25,7 @@ type voteBody struct {
 	Level     access.Level   `json:"level,omitempty"`
 	For       string         `json:"for,omitempty"`
 	Assertion *assertionBody `json:"assertion,omitempty"`
+	Signed    int64          `json:"signed,omitempty"` // milliseconds
 }
 
 // appendVotes appends the rows of the votes that may be new. A request gains at
@@ -38,6 +39,9 @@ func appendVotes(rows []write, r access.Request) ([]write, error) {
 		if !a.Assertion.IsZero() {
 			signed := assertionOf(a.Assertion)
 			b.Assertion = &signed
+			if !a.Signed.IsZero() {
+				b.Signed = a.Signed.UnixMilli()
+			}
 		}
 		body, err := encode(b)
 		if err != nil {
@@ -73,6 +77,9 @@ func scanVote(row row) (storedVote, error) {
 	v.Rights, v.Note, v.Meets, v.Level, v.For = b.Rights, b.Note, b.Meets, b.Level, access.PrincipalID(b.For)
 	if b.Assertion != nil {
 		v.Assertion = b.Assertion.assertion()
+	}
+	if b.Signed != 0 {
+		v.Signed = instant(b.Signed)
 	}
 	return v, nil
 }

@@ -54,6 +54,7 @@ type Ballot struct {
 	Rights  []string
 	Note    string
 	Used    []Used
+	Signed  string // when a passkey was asked for, as the step said
 }
 
 // Approves reports whether a yes can be given on this page.
@@ -201,7 +202,7 @@ func ballotOf(v *visit) (Ballot, error) {
 	f := v.r.PostForm
 	used, err := usedOf(f)
 	shorter := f.Get("answer") == "shorter"
-	b := Ballot{Approve: shorter || f.Get("answer") == "approve", Digest: f.Get("digest"), Note: f.Get("note"), Used: used}
+	b := Ballot{Approve: shorter || f.Get("answer") == "approve", Digest: f.Get("digest"), Note: f.Get("note"), Used: used, Signed: f.Get("nonce")}
 	if b.Approve { // the fields that narrow are those of a yes
 		b.For, b.Rights = strings.TrimSpace(f.Get("for")), f["right"]
 		if shorter {

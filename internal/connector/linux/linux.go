@@ -81,6 +81,7 @@ func Capabilities() connector.Capabilities {
 		NativeExpiry: true,
 		SessionKill:  true,
 		Certificates: true,
+		Proofs:       true,
 		MinTTL:       time.Second,
 	}
 }

@@ -339,6 +339,7 @@ var auditEvents = map[string]string{
 	"host.enrolled":         "The agent of {entity} enrolled[, {program}]",
 	"host.revoked":          "{actor} revoked the agent of {entity}",
 	"host.keys":             "{entity} shows other keys: {keys}",
+	"host.ceiling":          "{entity} lets other things be done than before, by its own roster",
 	"host.certified":        "{entity} has certificates for its keys, for {names}[, until {until}]",
 	"host.ended":            "The agent of {host} took away {account} of {person} by its own clock[, at {ended_at}]",
 	"host.doubted":          "The agent of {entity} gave an answer that an honest one does not[: {why}]",

@@ -64,6 +64,14 @@ func (tx *Tx) HoldsBy(ids ...access.GrantID) (found []access.Hold, err error) {
 	return found, nil
 }
 
+// Host finds none: no simulated target has an agent.
+func (tx *Tx) Host(string) (access.Host, error) {
+	if tx.err != nil {
+		return access.Host{}, tx.err
+	}
+	return access.Host{}, access.Fail(access.NotFound, "not-found", "there is no such host")
+}
+
 // HoldsOf lists the holds on entitlements.
 func (tx *Tx) HoldsOf(ids ...access.EntitlementID) (found []access.Hold, err error) {
 	if tx.err != nil {
