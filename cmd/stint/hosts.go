@@ -11,7 +11,7 @@ import (
 
 func (c *cli) hostCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "host", Short: "Hosts: where stint-agent carries out what is ordered"}
-	cmd.AddCommand(c.hostEnrollCmd(), c.hostListCmd(), c.hostRevokeCmd())
+	cmd.AddCommand(c.hostEnrollCmd(), c.hostListCmd(), c.hostRosterCmd(), c.hostRevokeCmd())
 	return cmd
 }
 

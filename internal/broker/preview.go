@@ -111,6 +111,15 @@ func (b *Broker) foresee(tx Tx, set *policy.Set, ask policy.Ask, of subject, who
 		return Preview{}, err
 	}
 	x := Preview{Explanation: set.Explain(ask, tx.Now())}
+	if x.Decision.Effect != access.Deny {
+		got, err := set.Resolve(ask)
+		if err != nil {
+			return Preview{}, err
+		}
+		if err := b.underCeilings(tx, access.Request{Targets: []access.Target{got.Target}, Permissions: got.Permissions, Duration: ask.Duration, Decision: x.Decision}); err != nil {
+			return Preview{}, err
+		}
+	}
 	if x.Decision.Effect != access.Approve {
 		return x, nil
 	}

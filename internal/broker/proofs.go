@@ -74,3 +74,25 @@ func ceilingOf(tx Tx, at access.Connection) (*access.Ceiling, error) {
 	}
 	return h.Ceiling, nil
 }
+
+// underCeilings refuses what a host would refuse in the end, however it is decided here: so
+// that nobody waits for approvals which will not do.
+func (b *Broker) underCeilings(tx Tx, r access.Request) error {
+	for _, t := range r.Targets {
+		conn, ok := b.Connectors[t.Connection.Type]
+		if !ok || !conn.Capabilities().Proofs {
+			continue
+		}
+		c, err := ceilingOf(tx, t.Connection)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		if err := c.Demands(t.Connection.Address, r, r.Permissions, t.Account); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -214,6 +214,11 @@ func (b *Broker) record(tx Tx, fx *effects, c Caller, p access.Principal, set *p
 	if r, err = b.withinParty(tx, fx, r, p, c.Actor); err != nil {
 		return r, err
 	}
+	if r.State == access.RequestPending || r.State == access.RequestIsGranted {
+		if err := b.underCeilings(tx, r); err != nil {
+			return r, err
+		}
+	}
 	if r.State == access.RequestPending {
 		if err := pendingRoom(tx, r.Person); err != nil {
 			return r, err

@@ -45,6 +45,12 @@ type seat struct {
 // seats starts a browser, with a tab for each of the people.
 func seats(t *testing.T, names ...string) map[string]*seat {
 	t.Helper()
+	return seatsOf(t, set, names...)
+}
+
+// seatsOf does so for the people of another installation.
+func seatsOf(t *testing.T, set *stage.Stage, names ...string) map[string]*seat {
+	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true))
