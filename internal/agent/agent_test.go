@@ -225,6 +225,7 @@ type rig struct {
 	agent  *Agent
 	pins   Pins
 	stop   func()
+	roster Rosters
 }
 
 var orders, own = keyOf(1), keyOf(2)
@@ -244,7 +245,7 @@ func (r *rig) start() {
 	if r.ledger, err = OpenLedger(r.path, r.clock.clock()); err != nil {
 		r.Fatal(err)
 	}
-	r.agent, err = New(Config{Connector: r.host, Line: r.plane, Signer: own, Ledger: r.ledger, Clock: r.clock.clock(), Log: slog.New(slog.DiscardHandler), Pins: r.pins,
+	r.agent, err = New(Config{Connector: r.host, Line: r.plane, Signer: own, Ledger: r.ledger, Clock: r.clock.clock(), Log: slog.New(slog.DiscardHandler), Pins: r.pins, Rosters: r.roster,
 		SavePins: func(p Pins) error { r.pins = p; return nil }})
 	if err != nil {
 		r.Fatal(err)

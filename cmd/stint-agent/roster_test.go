@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stint/internal/access"
+	"stint/internal/passkey/passkeytest"
+)
+
+// TestRosterGone has the absence of a roster be no permission, once there was one.
+func TestRosterGone(t *testing.T) {
+	dir := t.TempDir()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := flags{state: filepath.Join(dir, "state"), roster: filepath.Join(dir, "roster.yaml")}
+	check(os.Mkdir(f.state, 0o700))
+	if _, err := f.rosters().Roster(); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("a host that never had one: %v", err)
+	}
+	d := passkeytest.Client()
+	text := "format: 1\npasskeys:\n- {person: omar, principal: \"user:omar\", name: laptop, rpId: localhost, origin: \"http://localhost\", credential: " +
+		base64.RawURLEncoding.EncodeToString(d.ID) + ", key: " + base64.RawURLEncoding.EncodeToString(d.COSE) + "}\n" +
+		"ceiling:\n- {mechanisms: [elevate], longest: 1h, approvals: 1}\n- {mechanisms: [token], longest: 1h, approvals: 0}\n"
+	check(os.WriteFile(f.roster, []byte(text), 0o600))
+	if r, err := f.rosters().Roster(); err != nil || len(r.Passkeys) != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	said := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		code := Main(t.Context(), append([]string{"roster"}, append(args, "--roster", f.roster, "--state", f.state)...), strings.NewReader(""), &out, &out)
+		return code, out.String()
+	}
+	if code, text := said("check"); code != exitDone || !strings.Contains(text, "warning: rule 2 asks for no approval, and opens the account root") || !strings.Contains(text, "good: 1 passkeys, 2 rules") {
+		t.Errorf("check: %d %s", code, text)
+	}
+	if code, text := said("show"); code != exitDone || !strings.Contains(text, "omar") || !strings.Contains(text, "1 approvals by passkey") {
+		t.Errorf("show: %d %s", code, text)
+	}
+	if code, text := said("drop"); code == exitDone || !strings.Contains(text, "is there") {
+		t.Errorf("drop while it is there: %d %s", code, text)
+	}
+	check(os.Remove(f.roster))
+	for range 2 { // a new process knows it too
+		if _, err := f.rosters().Roster(); !errors.Is(err, access.Denied) {
+			t.Errorf("a roster that is gone: %v", err)
+		}
+	}
+	if code, text := said("check"); code != exitFailure || !strings.Contains(text, "there is no roster") {
+		t.Errorf("check: %d %s", code, text)
+	}
+	if code, _ := said("drop"); code != exitDone {
+		t.Errorf("drop: %d", code)
+	}
+	if _, err := f.rosters().Roster(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after drop: %v", err)
+	}
+	check(os.WriteFile(f.roster, []byte("format: 1\n"), 0o600))
+	if _, err := f.rosters().Roster(); err == nil {
+		t.Error("a broken one was taken")
+	}
+	check(os.Remove(f.roster))
+	if _, err := f.rosters().Roster(); !errors.Is(err, access.Denied) {
+		t.Errorf("a broken one that is gone: %v", err)
+	}
+}
