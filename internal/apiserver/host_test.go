@@ -41,6 +41,11 @@ require: {maxDuration: 1h}
 type hosted struct{ *target }
 
 func (hosted) Type() string { return "hosted" }
+func (h hosted) Capabilities() connector.Capabilities {
+	c := h.target.Capabilities()
+	c.Proofs = true
+	return c
+}
 func (hosted) Schema() access.Schema {
 	return access.Schema{Type: "hosted", Mechanisms: []access.Mechanism{access.Account}, NoCredential: true}
 }

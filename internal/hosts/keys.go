@@ -61,6 +61,9 @@ func (r *Register) KeepKeys(ctx context.Context, agent access.DeviceID, keys []a
 	return h, err
 }
 
+// maxCeilingFact is how much of a ceiling is told in the log.
+const maxCeilingFact = 4096
+
 // KeepCeiling notes what a host lets be done, as its agent says; nil where it has no say of
 // its own.
 func (r *Register) KeepCeiling(ctx context.Context, h access.Host, c *access.Ceiling) (access.Host, error) {
@@ -78,7 +81,8 @@ func (r *Register) KeepCeiling(ctx context.Context, h access.Host, c *access.Cei
 			return err
 		}
 		ev := event(HostCeiling, h, access.System, tx.Now())
-		ev.Facts["ceiling"] = c.Text()
+		text := c.Text()
+		ev.Facts["ceiling"] = strings.ToValidUTF8(text[:min(len(text), maxCeilingFact)], "")
 		return tx.Append(ev)
 	})
 	return h, err
