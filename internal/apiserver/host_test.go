@@ -12,6 +12,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/agent"
 	"stint/internal/api"
+	"stint/internal/connector"
 	"stint/internal/envelope"
 	"stint/internal/hosts"
 )
