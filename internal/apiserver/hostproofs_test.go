@@ -13,6 +13,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/agent"
 	"stint/internal/api"
+	"stint/internal/envelope"
 	"stint/internal/hosts"
 	"stint/internal/roster"
 )
@@ -120,13 +121,13 @@ func TestHostProofs(t *testing.T) {
 	// The control plane orders what it was told to by its own word alone.
 	_, err = omar.Approve(ctx, before.ID, api.VoteAsk{Digest: before.Digest})
 	check(t, err)
-	if r := settled(before.ID); r.Grant == nil || r.Grant.State != api.GrantFailed || len(ledger.Held()) != 0 {
+	if r := settled(before.ID); r.Grant == nil || r.Grant.EndReason != "failed" || !strings.Contains(r.Grant.Detail, "2 approvals by passkey") || len(ledger.Held()) != 0 {
 		t.Errorf("without proof: %+v, held %v", r.Grant, ledger.Held())
 	}
 	// Told of it, it refuses such a thing at once, and what is approved otherwise is made.
 	rule := api.HostRule{Mechanisms: []string{"account"}, Longest: "1h", Approvals: 2, Level: "client", Fresh: "1h"}
 	for range 2 { // and notes it once
-		_, err = own.TrustOfHost(ctx, api.HostAsk{Ceiling: &api.HostCeiling{Rules: []api.HostRule{rule}}})
+		_, err = own.TrustOfHost(ctx, api.HostAsk{Nonce: envelope.NewID(), Ceiling: &api.HostCeiling{Rules: []api.HostRule{rule}}})
 		check(t, err)
 	}
 	if evs := w.events(hosts.HostCeiling); len(evs) != 1 || !strings.Contains(evs[0].Facts["ceiling"], "2 approvals by passkey") {

@@ -67,12 +67,14 @@ const maxCeilingFact = 4096
 // KeepCeiling notes what a host lets be done, as its agent says; nil where it has no say of
 // its own.
 func (r *Register) KeepCeiling(ctx context.Context, h access.Host, c *access.Ceiling) (access.Host, error) {
-	if reflect.DeepEqual(h.Ceiling, c) {
-		return h, nil
-	}
 	agent := h.Agent
-	err := r.store.Update(ctx, func(tx Tx) (err error) {
-		if h, err = tx.HostByAgent(agent); err != nil {
+	// What the door knows of a host may be some time old.
+	h, err := r.read(ctx, func(tx Tx) (access.Host, error) { return tx.HostByAgent(agent) })
+	if err != nil || reflect.DeepEqual(h.Ceiling, c) {
+		return h, err
+	}
+	err = r.store.Update(ctx, func(tx Tx) (err error) {
+		if h, err = tx.HostByAgent(agent); err != nil || reflect.DeepEqual(h.Ceiling, c) {
 			return err
 		}
 		h.Version++

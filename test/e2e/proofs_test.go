@@ -138,7 +138,7 @@ func TestProofs(t *testing.T) {
 		t.Errorf("the host was changed: %q, before %q", now, unchanged)
 	}
 	const mira = "20001"
-	if out, said, code := e.run1(mira, "", "--", "/usr/bin/id", "-u"); out != "" || code != 125 {
+	if out, said, code := e.run1(mira, "", "--as", "keeper", "--", "/usr/bin/id", "-u"); out != "" || code != 125 {
 		t.Errorf("without proof: %q %q %d", out, said, code)
 	}
 
@@ -154,7 +154,7 @@ func TestProofs(t *testing.T) {
 		}
 		return nil
 	}))
-	if out, said, code := e.run1(mira, "", "--", "/usr/bin/id", "-u"); out != "0\n" || code != 0 {
+	if out, said, code := e.run1(mira, "", "--as", "operator", "--", "/usr/bin/id", "-u"); out != "0\n" || code != 0 {
 		t.Errorf("with a proof: %q %q %d", out, said, code)
 	}
 	// What takes away needs none, whatever became of the roster.
