@@ -20,8 +20,9 @@ func (c *cli) hostRosterCmd() *cobra.Command {
 		Long: "Print a roster for hosts, of the passkeys that are known here: whom a host believes by\n" +
 			"itself, and what they must have signed before anything is made on it. Nothing is sent to\n" +
 			"a host: compare each key with its person over another way (its digest stands in the\n" +
-			"first lines, and in stint passkey list), write the ceiling that you want, and install the\n" +
-			"file as root with what else you configure hosts with. Leave out who does not approve.",
+			"first lines; they have it from stint passkey add, not from the server), write the\n" +
+			"ceiling that you want, and install the file as root with what else you configure hosts\n" +
+			"with. Leave out who does not approve.",
 		Example: "  stint admin host roster --user omar --user olga > roster.yaml\n  stint-agent roster check --roster roster.yaml",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,7 +65,7 @@ func (c *cli) hostRosterCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&users, "user", nil, "only passkeys of this person; can be given again")
-	cmd.Flags().StringArrayVar(&hosts, "host", nil, "only good on the host of this name, as stint admin host list shows it; can be given again")
+	cmd.Flags().StringArrayVar(&hosts, "host", nil, "only good on the host of this address, as HOST in stint admin host list shows it; can be given again")
 	cmd.Flags().BoolVar(&pages, "pages", false, "also passkeys that pages of the server ask to sign: a server that was taken over can have those sign what it likes")
 	return cmd
 }

@@ -103,7 +103,7 @@ func (c Ceiling) Demands(host string, r Request, p Permissions, account string) 
 		if have := r.byPasskey(rule.Level); have < rule.Approvals {
 			return Fail(Denied, "host-wants-passkeys", "the host "+host+" does that only for who shows "+rule.wants()).
 				Because("policy asks for " + itoa(int64(have)) + " such, so that an approval would not do in the end").
-				Try("have the policy ask for approvals of level passkey: stint policy explain shows which one decides")
+				Try("have the policy ask for approvals of level passkey: stint policy explain shows which one decides. Those by stint approve count on resources of criticality critical; for others the roster's rule says level: passkey")
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"stint/internal/moment"
 )
 
 // PasskeyID names a passkey by what it is: "pky_" and the first 32 hexadecimal
@@ -201,9 +203,9 @@ func (a Approval) proved(r Request, v Vote, now time.Time) (Approval, error) {
 	case v.Passkeys == nil:
 		return a, Fail(Internal, "no-prover", "nobody can check the passkey's signature")
 	default:
-		if !v.Signed.IsZero() && v.Signed.Sub(now).Abs() > MaxSigned {
+		if !v.Signed.IsZero() && (now.Sub(v.Signed) > MaxSigned || v.Signed.Sub(now) > MaxAheadVote) {
 			return a, Fail(Invalid, "bad-vote-time", "the vote says another time than it is").
-				Because("it was signed at " + stamp(v.Signed) + ", and here it is " + stamp(now)).Try("set the clock of your machine, and vote again")
+				Because("it was signed at " + stamp(v.Signed) + ", and here it is " + stamp(now)).Try("vote again, and take less than " + moment.Span(MaxSigned) + " for it; if you did, set the clock of your machine")
 		}
 		a.Signed = v.Signed.UTC().Truncate(time.Millisecond)
 		l, err := v.Passkeys.Prove(a.Person, a.Statement().Digest(), v.Assertion, false)

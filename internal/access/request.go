@@ -34,7 +34,8 @@ const (
 	PendingFor   = 24 * time.Hour      // an undecided request ends then, unless policy says when
 	MaxWait      = 7 * 24 * time.Hour  // the longest that policy can say
 	SetupWithin  = 60 * time.Second    // provisioning that takes longer has failed
-	MaxSigned    = 5 * time.Minute     // that a passkey's vote may be off the clock here
+	MaxSigned    = 15 * time.Minute    // that a passkey's vote may take from its page to here
+	MaxAheadVote = 5 * time.Minute     // that it may be ahead of the clock here
 	OverdueAfter = time.Second         // after the end, not verified gone
 )
 

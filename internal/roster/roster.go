@@ -233,7 +233,7 @@ func Text(passkeys []access.Passkey, hosts []string) (string, error) {
 	b.WriteString("# A roster for stint-agent, made of what the control plane says of passkeys.\n" +
 		"# COMPARE IT BEFORE YOU INSTALL IT: a control plane that was taken over would put its\n" +
 		"# own keys in here. Each person reads the digest of their passkey to you, over another\n" +
-		"# way, from: stint passkey list\n" +
+		"# way, as stint passkey add showed it when it was made; what the server lists is no proof.\n" +
 		"# Then: install -o root -g root -m 0644 roster.yaml /etc/stint/roster.yaml\n")
 	for _, p := range passkeys {
 		f.Passkeys = append(f.Passkeys, passkeyFile{string(p.Person), string(p.Principal), p.Name, p.RPID, p.Origin,

@@ -16,7 +16,7 @@ import (
 // tabTo presses the tabulator until what is selected has the focus.
 func (r *reader) tabTo(selector string) {
 	r.t.Helper()
-	for range 120 {
+	for range 400 { // also from the top of a long page
 		if r.js(`document.activeElement?.matches(`+quoted(selector)+`) ? "yes" : "no"`) == "yes" {
 			return
 		}

@@ -234,10 +234,17 @@ func TestGateways(t *testing.T) {
 		return page.Items
 	}
 	must(t, eventually(ctx, func() error {
+		kept := 0
 		for _, x := range all() {
-			if x.State != "closed" || x.Recording.State != "kept" {
+			if x.State != "closed" {
 				return fmt.Errorf("%s is %s, its recording %s", x.ID, x.State, x.Recording.State)
 			}
+			if x.Recording.State == "kept" {
+				kept++
+			}
+		}
+		if kept < 5 { // one that was tried in vain, while a replica began, has none
+			return fmt.Errorf("%d recordings are kept", kept)
 		}
 		return nil
 	}))
@@ -246,13 +253,16 @@ func TestGateways(t *testing.T) {
 	must(t, err)
 	rosa.Server = admin.Server
 	for _, x := range all() {
+		if x.Recording.State != "kept" {
+			continue
+		}
 		by[x.Gateway]++
 		v, err := rosa.VerifyRecording(ctx, x.ID)
 		if err != nil || !v.Holds {
 			t.Errorf("%s through %s: %+v, %v", x.ID, x.Gateway, v, err)
 		}
 	}
-	if len(all()) != 5 || by["edge"] < 2 || by["west"] < 1 {
+	if by["edge"] < 2 || by["west"] < 1 {
 		t.Errorf("sessions by gateway: %v", by)
 	}
 	m.kill()

@@ -66,8 +66,8 @@ func TestHostAuthority(t *testing.T) {
 	}
 	first := shown()
 	change("rotate-key")
-	must(t, in()) // with whichever certificate the host has at this moment
-	m.kill()      // an agent asks when it starts, and else every 20 s
+	must(t, eventually(ctx, in)) // with whichever certificate the host has at this moment
+	m.kill()                     // an agent asks when it starts, and else every 20 s
 	m.start()
 	must(t, eventually(ctx, func() error {
 		if first == "" || shown() == first {
@@ -77,7 +77,7 @@ func TestHostAuthority(t *testing.T) {
 	}))
 	must(t, eventually(ctx, in)) // sshd reads it a moment after it is there
 	change("retire-key")
-	must(t, in())
+	must(t, eventually(ctx, in))
 
 	// The agent is away while the authority is replaced and the one before given up.
 	m.kill()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,9 +176,13 @@ func TestPKCS11(t *testing.T) {
 	_, port, _ := strings.Cut(address, ":")
 	plain := exec.CommandContext(ctx, "ssh", "-F", "none", "-i", filepath.Join(at, "id_ed25519"), "-o", "CertificateFile="+filepath.Join(at, grant+"-cert.pub"), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
 		"-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=none", "-o", "StrictHostKeyChecking=no", "-o", "PreferredAuthentications=publickey", "-p", port, "deploy@127.0.0.1", "true")
-	if out, err := plain.CombinedOutput(); err != nil {
-		t.Errorf("by the earlier key: %v\n%s", err, out)
-	}
+	must(t, eventually(ctx, func() error { // sshd is told to read its keys anew now and then
+		again := exec.CommandContext(ctx, plain.Path, plain.Args[1:]...)
+		if out, err := again.CombinedOutput(); err != nil {
+			return fmt.Errorf("by the earlier key: %w\n%s", err, out)
+		}
+		return nil
+	}))
 	if r := s.As("root").Run(ctx, "admin", "doctor"); !strings.Contains(r.Out, "in the token signs, with ed25519") || !strings.Contains(r.Out, "token stint answers") {
 		t.Errorf("the doctor says\n%s%s", r.Out, r.Err)
 	}
@@ -185,7 +190,7 @@ func TestPKCS11(t *testing.T) {
 	// Without the token nothing is signed; what is open ends on time.
 	must(t, s.As("lena").Run(ctx, "end", held[0].Grant.ID).Failed())
 	var said bytes.Buffer
-	open := s.As("lena").Command(ctx, "ssh", "web1", "--as", "deploy", "--for", "15s", "--why", "watch it for a while", "--", "echo in; sleep 300")
+	open := s.As("lena").Command(ctx, "ssh", "web1", "--as", "deploy", "--for", "30s", "--why", "watch it for a while", "--", "echo in; sleep 300")
 	open.Stdout, open.Stderr, open.WaitDelay = &said, &said, 3*time.Second
 	must(t, open.Start())
 	done := make(chan error, 1)
