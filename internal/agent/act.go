@@ -185,6 +185,9 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 	switch {
 	case there && !known.live():
 		return none("removed-before", "this was taken away already, and is not made again", "ask for access anew")
+	case there && !known.renews(c.Orders[0]):
+		a.Log.Error("ALARM: an order to make something is refused: under its tag there is something else", "id", c.ID, "tag", string(o.Tag), "mechanism", string(o.Mechanism), "account", o.Account)
+		return none("other-order", "under its tag there is something else, and that does not become this", "ask for access anew")
 	case o.Tag == "" || o.ExpiresAt.IsZero():
 		if _, judged := a.Ceiling(); judged {
 			return none("no-tag", "the order has no tag or no end", "")
@@ -198,27 +201,16 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 	}
 	next := entry{Tag: o.Tag, State: intended, Order: c.Orders[0].Bare(), Connection: maps.Clone(c.Options), Claim: c.Claim, End: end, Recordings: c.Recordings}
 	if there {
-		next.State = known.State
+		o = known.renewal(o)
+		next.State, next.Order = known.State, known.Order
+		next.Order.ExpiresAt, next.Order.Options = o.ExpiresAt, o.Options
 		if !end.At.After(known.End.At) {
 			next.End = known.End
 		}
-		if next.Order.Creation == "" {
-			next.Order.Creation, next.Order.Account = known.Order.Creation, known.Order.Account
-		}
 	}
-	shown, err := a.admit(c, o, &next, known, there)
+	before, err := a.intend(c, o, &next, known, there)
 	if err != nil {
-		return connector.Receipt{}, a.refusal(c, err)
-	}
-	before := next
-	if there {
-		before.End = known.End // later only once it is done
-	}
-	if err := a.Ledger.put(append(shown, line{Entry: &before})...); err != nil {
-		if !there {
-			a.forget(before)
-		}
-		return connector.Receipt{}, a.refusal(c, notKept(err))
+		return connector.Receipt{}, err
 	}
 	a.look()
 	if err := ctx.Err(); err != nil { // writing took its time
@@ -239,6 +231,30 @@ func (a *Agent) provision(ctx context.Context, c envelope.Call, t connector.Targ
 	default:
 	}
 	return r, nil
+}
+
+// intend has an order judged and writes down what is about to be made. What is there
+// already stays in the ledger as it is until it was renewed. Judging and writing are one
+// step: two orders at once are not shown the same approval.
+func (a *Agent) intend(c envelope.Call, o connector.Order, next *entry, known entry, there bool) (before entry, err error) {
+	a.admitting.Lock()
+	defer a.admitting.Unlock()
+	shown, err := a.admit(c, o, next, known, there)
+	if err != nil {
+		return before, a.refusal(c, err)
+	}
+	before = *next
+	if there {
+		before = known
+		before.Begun, before.Until = next.Begun, next.Until
+	}
+	if err := a.Ledger.put(append(shown, line{Entry: &before})...); err != nil {
+		if !there {
+			a.forget(before)
+		}
+		return before, a.refusal(c, notKept(err))
+	}
+	return before, nil
 }
 
 // undone forgets an intent of which it is certain that nothing came.
@@ -279,35 +295,6 @@ func (a *Agent) end(ctx context.Context, p parcel, t connector.Target, os []conn
 		}
 	}
 	return out
-}
-
-func (a *Agent) endThese(ctx context.Context, m envelope.Method, t connector.Target, os []connector.Order) []connector.Result {
-	tags := make([]access.Tag, len(os))
-	for i, o := range os {
-		tags[i] = o.Tag
-	}
-	defer a.tags.lock(tags...)()
-	do := a.Connector.Revoke
-	switch m {
-	case envelope.Terminate:
-		do = a.Connector.TerminateSessions
-	case envelope.Remove:
-		do = a.Connector.Remove
-	}
-	rs := do(ctx, t, os)
-	if m != envelope.Remove {
-		return rs
-	}
-	var gone []access.Tag
-	for i, r := range rs {
-		if r.Outcome == connector.Done {
-			gone = append(gone, tags[i])
-		}
-	}
-	if err := a.Ledger.bury(gone...); err != nil {
-		a.Log.Error("what was removed is not in the ledger as such; it is removed again after a restart", "error", err)
-	}
-	return rs
 }
 
 // tagLocks lets one at a time do something about a tag.

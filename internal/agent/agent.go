@@ -77,15 +77,17 @@ const (
 // Agent carries out calls, and ends what it made. Run runs it, once.
 type Agent struct {
 	Config
-	tags    tagLocks
-	ends    *lane
-	rest    *lane
-	answers *outbox
-	wake    chan struct{} // the clock looks again
-	met     atomic.Int64  // when the control plane answered last, in Unix nanoseconds
-	heard   atomic.Int64  // when it last said what ends when, since the process began; 0: not yet
-	away    atomic.Bool   // the last poll had no answer
-	made    chan struct{} // something was made: when it ends is known soon
+	tags tagLocks
+	// admitting is held while an order is judged and its intent written.
+	admitting sync.Mutex
+	ends      *lane
+	rest      *lane
+	answers   *outbox
+	wake      chan struct{} // the clock looks again
+	met       atomic.Int64  // when the control plane answered last, in Unix nanoseconds
+	heard     atomic.Int64  // when it last said what ends when, since the process began; 0: not yet
+	away      atomic.Bool   // the last poll had no answer
+	made      chan struct{} // something was made: when it ends is known soon
 
 	mu   sync.Mutex
 	pins Pins

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -67,7 +68,14 @@ type host struct {
 	during  func()        // runs within a provision
 	late    time.Duration // that a provision takes
 	changed chan struct{}
+	// strict has it take away only what is as the order says, and understand no state
+	// before of "x".
+	strict  bool
+	stuck   bool // nothing goes, by whatever name
+	removed []access.Mechanism
 }
+
+func (h *host) set(change func()) { h.mu.Lock(); defer h.mu.Unlock(); change() }
 
 func newHost() *host {
 	return &host{there: map[access.Tag]connector.Order{}, changed: make(chan struct{}, 1024)}
@@ -105,8 +113,11 @@ func (h *host) Provision(ctx context.Context, _ connector.Target, o connector.Or
 		h.fail = nil
 		return connector.Receipt{}, err
 	}
+	if h.strict && o.Before == "x" {
+		return connector.Receipt{}, access.Fail(access.Invalid, "bad-before", "it cannot be read")
+	}
 	h.there[o.Tag] = o
-	return connector.Receipt{Account: "a", Creation: "7", Credential: access.NewSecret([]byte("secret"))}, nil
+	return connector.Receipt{Account: cmp.Or(o.Account, "a"), Creation: "7", Credential: access.NewSecret([]byte("secret"))}, nil
 }
 
 func (h *host) end(os []connector.Order, remove bool) []connector.Result {
@@ -117,8 +128,13 @@ func (h *host) end(os []connector.Order, remove bool) []connector.Result {
 	for i, o := range os {
 		if rs[i].Outcome = connector.Done; h.deaf > 0 && remove {
 			rs[i] = connector.Result{Err: errors.New("deaf")}
-		} else if remove {
+		} else if h.strict && o.Before == "x" {
+			rs[i] = connector.Result{Outcome: connector.NotDone, Err: access.Fail(access.Invalid, "bad-before", "it cannot be read")}
+		} else if remove && !h.stuck && (!h.strict || h.there[o.Tag].Mechanism == o.Mechanism) {
 			delete(h.there, o.Tag)
+		}
+		if remove {
+			h.removed = append(h.removed, o.Mechanism)
 		}
 	}
 	if remove && h.deaf > 0 {
@@ -145,6 +161,9 @@ func (h *host) Verify(_ context.Context, _ connector.Target, os []connector.Orde
 	for i, o := range os {
 		if vs[i].Presence = connector.Absent; h.there[o.Tag].Tag != "" {
 			vs[i].Presence = connector.Present
+		}
+		if h.strict && o.Before == "x" {
+			vs[i] = connector.Observation{Sessions: -1, Err: access.Fail(access.Invalid, "bad-before", "it cannot be read")}
 		}
 	}
 	return vs

@@ -139,7 +139,9 @@ func (a *Agent) takeAway(ctx context.Context, t connector.Target, os []connector
 	var buried []access.Tag
 	for i, v := range a.Connector.Verify(ctx, t, os) {
 		kind := access.KindOf(v.Err)
-		never := v.Err != nil && (kind == access.Invalid || kind == access.Denied) // it is no order at all
+		e, _ := a.Ledger.get(os[i].Tag)
+		// It is no order at all, and nothing was made by it. What was made was one once.
+		never := e.State != made && v.Err != nil && (kind == access.Invalid || kind == access.Denied)
 		done := v.Gone() || never
 		if gone[os[i].Tag] = done; done {
 			buried = append(buried, os[i].Tag)

@@ -68,6 +68,10 @@ func (r Roster) Judge(c Case) (uses []Use, err error) {
 	if rule.Approvals == 0 {
 		return nil, nil
 	}
+	if o.Mechanism == access.Member && len(o.Rights) != 1 {
+		// One request can lend several groups, each by an order of its own and once.
+		return nil, refuse("more-than-approved", "the order asks for more than was approved, or for something else", "an order for a membership names one group", "")
+	}
 	if !c.Known.Until.IsZero() && same(c.Known.Order, what) && !o.ExpiresAt.After(c.Known.Until) {
 		return nil, nil // what was shown before, once more
 	}
@@ -129,7 +133,7 @@ func (r Roster) weigh(c Case, rule access.CeilingRule, p access.Proof, extension
 	}
 	u = Use{Request: ask.Digest, Tag: c.Order.Tag, Grant: p.Grant}
 	if c.Order.Mechanism == access.Member {
-		u.Key = strings.Join(c.Order.Rights, ",")
+		u.Key = c.Order.Rights[0] // Judge has made sure that it is the only one
 	}
 	for _, was := range c.Shown(ask.Digest) {
 		if was.Key != u.Key {

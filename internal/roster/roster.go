@@ -201,13 +201,18 @@ func (r Roster) For(host string) error {
 var rooted = []string{"root", "sudo", "wheel", "admin", "adm", "docker", "lxd", "libvirt", "disk", "shadow", "kmem", "kvm"}
 
 // Doubts are what whoever wrote the ceiling may not have meant: what it lets a control
-// plane do alone that is as good as root.
+// plane do alone, or with one approver, that is as good as root.
 func (r Roster) Doubts() (out []string) {
 	for i, rule := range r.Ceiling.Rules {
 		say := func(what string) {
-			out = append(out, fmt.Sprintf("rule %d asks for no approval, and %s: whoever has the control plane is root here", i+1, what))
+			switch rule.Approvals {
+			case 0:
+				out = append(out, fmt.Sprintf("rule %d asks for no approval, and %s: whoever has the control plane is root here", i+1, what))
+			case 1:
+				out = append(out, fmt.Sprintf("rule %d asks for one approval, and %s: whoever has the control plane and one of the approvers is root here", i+1, what))
+			}
 		}
-		if rule.Approvals > 0 {
+		if rule.Approvals > 1 {
 			continue
 		}
 		for _, m := range rule.Mechanisms {

@@ -382,6 +382,10 @@ func TestShared(t *testing.T) {
 	h.made(second)
 	second.Tag = "tag-3"
 	h.refused("used-before", second)
+	for _, again := range [][]string{{"adm", "adm"}, {"dba", "adm"}, {"adm", "dba"}, nil} { // nor by another spelling
+		second.Rights = again
+		h.refused("names one group", second)
+	}
 	// A second grant with a later end shares the first group.
 	other := h.proof(in(2, "dba"))
 	other.Grant = "grt_2"
@@ -451,11 +455,24 @@ func TestParse(t *testing.T) {
 
 func TestDoubts(t *testing.T) {
 	r, err := Parse([]byte(strings.Replace(written(t), "mechanisms: [token], accounts: [guest]", "mechanisms: [token, elevate, group, account, enable]", 1)))
-	if err != nil || len(r.Doubts()) != 5 {
-		t.Errorf("%q, %v", r.Doubts(), err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if r, err = Parse([]byte(written(t))); err != nil || len(r.Doubts()) != 0 {
-		t.Errorf("%q, %v", r.Doubts(), err)
+	count := func(what string) (n int) {
+		for _, d := range r.Doubts() {
+			if strings.Contains(d, what) {
+				n++
+			}
+		}
+		return n
+	}
+	if count("asks for no approval") != 5 || count("rule 2 asks for one approval") != 2 || len(r.Doubts()) != 7 {
+		t.Errorf("%q", r.Doubts())
+	}
+	r.Ceiling.Rules[1].Approvals = 2 // and what a guest is lent is not root
+	r.Ceiling.Rules[0].Mechanisms, r.Ceiling.Rules[0].Accounts = []access.Mechanism{access.Token}, []string{"guest"}
+	if len(r.Doubts()) != 0 {
+		t.Errorf("%q", r.Doubts())
 	}
 }
 
