@@ -36,13 +36,21 @@ type clock struct {
 	mu   sync.Mutex
 	wall time.Duration // ahead of the true time
 	life string
-	base time.Time // of this life
+	base time.Time     // of this life
+	slow time.Duration // that telling the time takes
 }
+
+func (c *clock) set(change func()) { c.mu.Lock(); defer c.mu.Unlock(); change() }
 
 func newClock() *clock { return &clock{life: "first", base: time.Now()} }
 
 func (c *clock) clock() Clock {
-	return Clock{Wall: func() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.Now().Add(c.wall) },
+	wall := func() (slow, ahead time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); return c.slow, c.wall }
+	return Clock{Wall: func() time.Time {
+		slow, ahead := wall()
+		time.Sleep(slow)
+		return time.Now().Add(ahead)
+	},
 		Boot: func() (string, time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); return c.life, time.Since(c.base) }}
 }
 
