@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -128,10 +129,18 @@ func (f flags) dropRoster(out io.Writer) error {
 	return err
 }
 
-// ceilingOut is a ceiling as the control plane is told it.
+// ceilingOut is a ceiling as the control plane is told it. One beyond the bounds of that is
+// not told: the question that brings it also asks what ended early, and must be answered.
 func ceilingOut(c access.Ceiling) *api.HostCeiling {
+	untold := &api.HostCeiling{Untold: true}
+	if len(c.Rules) > api.MaxHostRules {
+		return untold
+	}
 	out := &api.HostCeiling{Why: c.Why[:min(len(c.Why), 1000)]}
 	for _, r := range c.Rules {
+		if len(r.Mechanisms) > api.MaxRuleMechanisms || max(len(r.Accounts), len(r.Rights), len(r.RunAs)) > api.MaxRuleNames {
+			return untold
+		}
 		x := api.HostRule{Accounts: r.Accounts, Rights: r.Rights, RunAs: r.RunAs, Longest: api.FormatDuration(r.Longest), Approvals: r.Approvals}
 		for _, m := range r.Mechanisms {
 			x.Mechanisms = append(x.Mechanisms, string(m))
@@ -140,6 +149,9 @@ func ceilingOut(c access.Ceiling) *api.HostCeiling {
 			x.Level, x.Fresh = r.Level.String(), api.FormatDuration(r.Fresh)
 		}
 		out.Rules = append(out.Rules, x)
+	}
+	if text, err := json.Marshal(out); err != nil || len(text) > api.MaxHostCeiling {
+		return untold
 	}
 	return out
 }

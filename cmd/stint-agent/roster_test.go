@@ -74,3 +74,39 @@ func TestRosterGone(t *testing.T) {
 		t.Errorf("a broken one that is gone: %v", err)
 	}
 }
+
+// TestCeilingOut: a ceiling beyond the bounds of the question that brings it is not told, so
+// that what ended early is answered all the same.
+func TestCeilingOut(t *testing.T) {
+	names := func(n, length int) (out []string) {
+		for range n {
+			out = append(out, strings.Repeat("x", length))
+		}
+		return out
+	}
+	rules := func(n int, r access.CeilingRule) (c access.Ceiling) {
+		for range n {
+			c.Rules = append(c.Rules, r)
+		}
+		return c
+	}
+	for name, x := range map[string]struct {
+		c      access.Ceiling
+		untold bool
+	}{
+		"one rule":            {rules(1, access.CeilingRule{Accounts: names(1000, 20), Approvals: 2}), false},
+		"as many rules":       {rules(100, access.CeilingRule{Rights: names(10, 20)}), false},
+		"more rules":          {rules(101, access.CeilingRule{}), true},
+		"more accounts":       {rules(1, access.CeilingRule{Accounts: names(1001, 1)}), true},
+		"more rights":         {rules(1, access.CeilingRule{Rights: names(1001, 1)}), true},
+		"more to run as":      {rules(1, access.CeilingRule{RunAs: names(1001, 1)}), true},
+		"more mechanisms":     {rules(1, access.CeilingRule{Mechanisms: make([]access.Mechanism, 11)}), true},
+		"a longer text":       {rules(100, access.CeilingRule{Rights: names(100, 20)}), true},
+		"one that is no good": {access.Ceiling{Why: strings.Repeat("x", 5000)}, false},
+	} {
+		out := ceilingOut(x.c)
+		if out.Untold != x.untold || x.untold && (len(out.Rules) > 0 || out.Why != "") || len(out.Rules) != len(x.c.Rules) && !x.untold {
+			t.Errorf("%s: untold %v, %d rules", name, out.Untold, len(out.Rules))
+		}
+	}
+}

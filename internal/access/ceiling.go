@@ -18,6 +18,8 @@ type Ceiling struct {
 	Rules []CeilingRule `json:"rules"`
 	// Why is what is wrong with the file, where something is: nothing new is made then.
 	Why string `json:"why,omitempty"`
+	// Untold is of one that is too long to be told: the host alone knows its rules.
+	Untold bool `json:"untold,omitempty"`
 }
 
 // CeilingRule says what is done, and what has to be shown for it. An empty list holds
@@ -82,6 +84,9 @@ func (c Ceiling) Demands(host string, r Request, p Permissions, account string) 
 	if c.Why != "" {
 		return Fail(Unavailable, "host-roster", "the host "+host+" makes nothing new").Because("its roster is not in order: " + c.Why).Try("mend it there: stint-agent roster check")
 	}
+	if c.Untold {
+		return nil // the host says so itself
+	}
 	parts := []Ordered{{p.Mechanism, account, p.Rights, p.Options}}
 	if p.Mechanism == Member { // each is an order of its own
 		parts = nil
@@ -116,6 +121,8 @@ func (c *Ceiling) Text() string {
 		return "none"
 	case c.Why != "":
 		return "nothing new: " + c.Why
+	case c.Untold:
+		return "what the host alone knows: it is too long to be told"
 	}
 	var lines []string
 	for _, r := range c.Rules {

@@ -41,6 +41,7 @@ func TestCeilingDemands(t *testing.T) {
 		"with one that is not":            {c, ask(Low, time.Hour), Permissions{Mechanism: Member, Rights: []string{"dba", "sudo"}}, "deploy", "host-wants-passkeys"},
 		"what no rule holds":              {c, ask(Low, time.Hour), Permissions{Mechanism: Token}, "deploy", "host-never"},
 		"a roster that is not in order":   {Ceiling{Why: "it is gone"}, ask(Low, time.Hour), root, "deploy", "host-roster"},
+		"one that nobody was told":        {Ceiling{Untold: true}, ask(Low, time.Hour), root, "deploy", ""},
 		"a ceiling without a single rule": {Ceiling{}, ask(Low, time.Hour), root, "deploy", "host-never"},
 	} {
 		err := x.c.Demands("web1:22", x.r, x.p, x.account)
@@ -53,6 +54,9 @@ func TestCeilingDemands(t *testing.T) {
 		}
 	}
 	if s := c.Text(); !strings.Contains(s, "2 approvals by passkey, asked for by stint approve") || !strings.Contains(s, "as postgres") || len(strings.Split(s, "\n")) != 3 {
+		t.Error(s)
+	}
+	if s := (&Ceiling{Untold: true}).Text(); !strings.Contains(s, "too long to be told") {
 		t.Error(s)
 	}
 	if (*Ceiling)(nil).Text() != "none" {

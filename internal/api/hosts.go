@@ -53,7 +53,17 @@ type HostAsk struct {
 type HostCeiling struct {
 	Rules []HostRule `json:"rules,omitempty" maxItems:"100"`
 	Why   string     `json:"why,omitempty" maxLength:"2000" doc:"Why the file cannot be used; nothing new is made then"`
+	// Untold is of one that is beyond the bounds of what is told.
+	Untold bool `json:"untold,omitempty" doc:"There is one that is too long to be told: the host alone knows it, and decides by it"`
 }
+
+// Bounds of the ceiling that a host tells.
+const (
+	MaxHostCeiling    = 128 << 10 // bytes, as JSON
+	MaxHostRules      = 100
+	MaxRuleMechanisms = 10
+	MaxRuleNames      = 1000 // of accounts, of rights, and of those whom commands run as
+)
 
 // HostRule is one rule of it. An empty list holds whatever there is.
 type HostRule struct {

@@ -213,6 +213,7 @@ const (
 	// that one may have, as a JSON text.
 	maxAnswers  = 6 << 20
 	maxCommands = 256 << 10 // of a host's report
+	maxTrustAsk = 256 << 10 // of what a host tells of itself when it asks what ended early
 	// maxDocuments bounds the body of apply: several files, each bounded by policy.
 	maxDocuments = 8 << 20
 )

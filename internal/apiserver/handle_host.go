@@ -23,7 +23,7 @@ func (s *Server) addHostRoutes() {
 		summary: "Exchange a one-time code for the enrolment of a host's agent", detail: "The proof must be by the device_jwk in the body, without a token."}, s.enrollAsHost)
 	register(s, route{name: "poll-host", method: post, path: "/v1/host/poll", who: host, urgent: true, held: true, body: maxAnswers, tag: "Hosts",
 		summary: "Bring answers, and ask for calls", detail: "Calls are signed with the orders key, answers with the agent's own. Held for wait_ms while there are no calls."}, s.pollHost)
-	register(s, route{name: "trust-of-host", method: post, path: "/v1/host/trust", who: host, urgent: true, body: maxCode, tag: "Hosts",
+	register(s, route{name: "trust-of-host", method: post, path: "/v1/host/trust", who: host, urgent: true, body: maxTrustAsk, tag: "Hosts",
 		summary: "What the sshd of a host shall believe and show", detail: "Signed with the orders key, for this host and this question: the authorities, certificates for the host's own keys, and which certificates ended early."}, s.trustOfHost)
 	s.addCommandRoutes()
 	register(s, route{name: "list-hosts", method: get, path: "/v1/admin/hosts", who: auditors, tag: "Hosts",

@@ -43,12 +43,16 @@ func (s *Server) trustOf(ctx context.Context, h access.Host, ask api.HostAsk) (a
 	if err != nil {
 		return api.HostTrust{}, err
 	}
+	// What ended early is told to the host also where its ceiling cannot be kept.
 	ceiling, err := ceilingIn(ask.Ceiling)
-	if err != nil {
-		return api.HostTrust{}, err
+	kept := h
+	if err == nil {
+		kept, err = s.hosts.Register.KeepCeiling(ctx, h, ceiling)
 	}
-	if h, err = s.hosts.Register.KeepCeiling(ctx, h, ceiling); err != nil {
-		return api.HostTrust{}, err
+	if err == nil {
+		h = kept
+	} else {
+		s.log.Warn("what a host lets be done cannot be kept", "host", h.Name, "error", err)
 	}
 	h.SSHKeys = nil
 	if len(keys) > 0 { // an agent that cannot ask its sshd says none, and what it said before stays
@@ -107,7 +111,7 @@ func ceilingIn(c *api.HostCeiling) (*access.Ceiling, error) {
 	if c == nil {
 		return nil, nil
 	}
-	out := &access.Ceiling{Why: c.Why}
+	out := &access.Ceiling{Why: c.Why, Untold: c.Untold}
 	for _, r := range c.Rules {
 		x := access.CeilingRule{Accounts: r.Accounts, Rights: r.Rights, RunAs: r.RunAs, Approvals: r.Approvals, Level: access.LevelClient}
 		for _, m := range r.Mechanisms {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,18 @@ func TestHostProofs(t *testing.T) {
 	}
 	if r = settled(r.ID); r.Grant == nil || r.Grant.State != api.GrantActive || len(ledger.Held()) != 1 {
 		t.Fatalf("with two signatures: %+v, held %v", r.Grant, ledger.Held())
+	}
+	// A ceiling that is long, or cannot be kept, holds up nothing of what the host is told.
+	long, odd := rule, rule
+	for n := range 900 {
+		long.Accounts = append(long.Accounts, strings.Repeat("x", 200)+strconv.Itoa(n))
+	}
+	odd.Longest = "soon"
+	for name, c := range map[string]api.HostCeiling{"long": {Rules: []api.HostRule{long}}, "odd": {Rules: []api.HostRule{odd}}, "untold": {Untold: true}} {
+		got, err := own.TrustOfHost(ctx, api.HostAsk{Nonce: envelope.NewID(), Ceiling: &c})
+		if err != nil || got.Trust == "" || len(got.Revoked) == 0 {
+			t.Errorf("with a ceiling that is %s: %v", name, err)
+		}
 	}
 	// Somebody leaves the roster, and it is gone: what is there ends all the same.
 	file.set(roster.Roster{}, access.Fail(access.Denied, "roster-missing", "it is gone"))
