@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"stint/internal/access"
 	"stint/internal/connector"
@@ -24,6 +25,7 @@ func (b *Broker) proofs(ctx context.Context, conn connector.Connector, e access.
 		if err != nil {
 			return err
 		}
+		var all []shown
 		for _, h := range hs {
 			if !h.ReleasedAt.IsZero() {
 				continue
@@ -36,16 +38,47 @@ func (b *Broker) proofs(ctx context.Context, conn connector.Connector, e access.
 			if err != nil {
 				return err
 			}
-			out = append(out, more...)
+			all = append(all, more...)
 		}
+		out = lastShown(all)
 		return nil
 	})
-	return out[:min(len(out), access.MaxProofs)], err
+	return out, err
 }
 
-// proofsOf are those of one grant: what it was made for, and the extensions of it, the
-// last ones first where there are many.
-func proofsOf(tx Tx, g access.Grant) (out []access.Proof, err error) {
+// shown is a proof, and when what it proves was decided.
+type shown struct {
+	access.Proof
+	at        time.Time
+	extension bool
+}
+
+// lastShown are as many as a host looks at, those first that were decided last: what is
+// ordered now is among them. What somebody extends comes along, for without it an extension
+// proves nothing.
+func lastShown(all []shown) (out []access.Proof) {
+	slices.SortStableFunc(all, func(a, b shown) int { return b.at.Compare(a.at) })
+	based := map[access.GrantID]bool{} // whose first request is in, or has no proof
+	for _, s := range all {
+		if !s.extension {
+			if !based[s.Grant] && len(out) < access.MaxProofs {
+				based[s.Grant], out = true, append(out, s.Proof)
+			}
+			continue
+		}
+		add := []access.Proof{s.Proof}
+		if i := slices.IndexFunc(all, func(x shown) bool { return x.Grant == s.Grant && !x.extension }); i >= 0 && !based[s.Grant] {
+			add = append(add, all[i].Proof)
+		}
+		if len(out)+len(add) <= access.MaxProofs {
+			based[s.Grant], out = true, append(out, add...)
+		}
+	}
+	return out
+}
+
+// proofsOf are those of one grant: what it was made for, and the last extensions of it.
+func proofsOf(tx Tx, g access.Grant) (out []shown, err error) {
 	first, err := tx.Request(g.Request)
 	if err != nil {
 		return nil, err
@@ -54,10 +87,9 @@ func proofsOf(tx Tx, g access.Grant) (out []access.Proof, err error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(more) // in the order in which they were asked for
-	for _, r := range append([]access.Request{first}, more...) {
+	for i, r := range append([]access.Request{first}, more...) {
 		if p, ok := access.ProofOf(r, g.ID); ok {
-			out = append(out, p)
+			out = append(out, shown{p, r.DecidedAt, i > 0})
 		}
 	}
 	return out, nil
