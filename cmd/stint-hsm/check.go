@@ -26,7 +26,8 @@ func (x examination) run(out io.Writer) error {
 		return err
 	}
 	say := func(format string, a ...any) { _, _ = fmt.Fprintf(out, format+"\n", a...) } // a closed terminal changes nothing
-	if err := module.Library(x.module); err != nil {
+	path, err := module.Library(x.module)
+	if err != nil {
 		return fmt.Errorf("the module is not to be trusted, or not there: %w", err)
 	}
 	say("ok    module   %s; only root can exchange it", x.module)
@@ -34,7 +35,7 @@ func (x examination) run(out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the file with the PIN cannot be used: %w", err)
 	}
-	t, err := open(x.module, x.token, pin)
+	t, err := open(path, x.token, pin)
 	clear(pin)
 	if err != nil {
 		return err

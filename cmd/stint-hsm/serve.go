@@ -78,8 +78,8 @@ func (d *desk) answer(m wire.Message) ([][]byte, error) {
 		if d.token != nil {
 			return nil, wire.Fail(wire.Question, "a token is open already")
 		}
-		path := string(m.Fields[0])
-		if err := module.Library(path); err != nil {
+		path, err := module.Library(string(m.Fields[0]))
+		if err != nil {
 			return nil, wire.Fail(wire.Module, "%v", err)
 		}
 		t, err := d.open(path, string(m.Fields[1]), m.Fields[2])

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,22 @@ func TestServe(t *testing.T) {
 	}
 	if got, p, err := answers(t, openAsk(t, anyModule), []byte{0xff, 0xff, 0xff, 0xff}, sign); err == nil || len(got) > 1 || p.signed > 0 {
 		t.Errorf("after what is no question: %v, %v", got, err)
+	}
+}
+
+// TestLoadsWhatWasLookedAt: a link is not followed anew when the library is loaded.
+func TestLoadsWhatWasLookedAt(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "module.so")
+	if err := os.Symlink(anyModule, link); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 { // who is not root has no link of root's
+		link = anyModule
+	}
+	var loaded string
+	err := serve(bytes.NewReader(openAsk(t, link)), io.Discard, func(path, _ string, _ []byte) (token, error) { loaded = path; return &paper{}, nil }, func(int) {})
+	if err != nil || loaded != anyModule {
+		t.Errorf("%q, %v", loaded, err)
 	}
 }
 

@@ -74,12 +74,12 @@ func checkPKCS11(c config, s *settings) (err error) {
 	// What is not there is no reason to end nothing: the token is away then. What others can
 	// change or read is refused.
 	if _, err := os.Stat(t.Module); err == nil {
-		if err := module.Library(t.Module); err != nil {
+		if _, err := module.Library(t.Module); err != nil {
 			return refuse("open-pkcs11-module", "somebody but root can exchange the PKCS#11 module", err.Error(), "install it as root, where only root can write, as packages do")
 		}
 	}
 	if _, err := os.Stat(t.Program); err == nil {
-		if err := module.Program(t.Program); err != nil {
+		if _, err := module.Program(t.Program); err != nil {
 			return refuse("open-stint-hsm", "somebody else can exchange stint-hsm", err.Error(), "install it where only root, or the user of stintd, can write")
 		}
 	}

@@ -38,9 +38,10 @@ func launch(program string, environment []string) (*child, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, errors.Join(err, in.Close(), out.Close())
 	}
+	gone := c.gone
 	go func() {
 		_ = c.cmd.Wait() // how it ended says nothing that its silence does not
-		close(c.gone)
+		close(gone)
 	}()
 	return c, nil
 }
@@ -86,10 +87,21 @@ func (c *child) until(t time.Time) {
 	_ = c.out.SetDeadline(t)
 }
 
-// end kills it.
-func (c *child) end() {
+// endWithin is how long it is waited for after it was killed: a device can hold it back.
+const endWithin = 2 * time.Second
+
+// end kills it, and says whether it is gone. Where it is not yet, that is still waited for
+// elsewhere, and by nobody who wants something.
+func (c *child) end() bool {
 	_ = c.in.Close()
 	_ = c.out.Close()
 	_ = c.cmd.Process.Kill() // it may be gone already
-	<-c.gone
+	late := time.NewTimer(endWithin)
+	defer late.Stop()
+	select {
+	case <-c.gone:
+		return true
+	case <-late.C:
+		return false
+	}
 }

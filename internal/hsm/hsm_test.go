@@ -335,3 +335,27 @@ func TestNone(t *testing.T) {
 	}
 	n.Close()
 }
+
+// TestHeldBack: a program that a device does not let go holds nobody up, and not many such
+// are started.
+func TestHeldBack(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.Open(t.Context()))
+	r.killed.Add(lingering - 1)
+	really := r.child.gone
+	held := make(chan struct{}) // it is killed, and does not go
+	r.child.gone = held
+	closed := make(chan struct{})
+	go func() { defer close(closed); r.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Fatal("who ends it waits for ever")
+	}
+	<-really
+	if err := r.Open(t.Context()); code(err) != "token-away" || !strings.Contains(err.Error(), "does not let it go") {
+		t.Errorf("one more is started: %v", err)
+	}
+	close(held)
+	eventually(t, "what went is not counted any more", func() bool { return r.Open(t.Context()) == nil })
+}

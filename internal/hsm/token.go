@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -30,6 +31,7 @@ const (
 	signWithin     = 5 * time.Second
 	generateWithin = 30 * time.Second
 	lookEvery      = 15 * time.Second
+	lingering      = 3 // how many that were killed may be there yet when another is started
 	backoffLeast   = 500 * time.Millisecond
 	backoffMost    = 30 * time.Second
 )
@@ -41,7 +43,8 @@ type Token struct {
 	turn     chan struct{} // holds one while a call is made; taken before what follows is touched
 	child    *child        // nil: away
 	refused  [sha256.Size]byte
-	barred   bool // the PIN with that hash is not tried again
+	barred   bool         // the PIN with that hash is not tried again
+	killed   atomic.Int32 // programs that were killed and are not gone
 
 	mu    sync.Mutex // guards state
 	state error      // nil: open
@@ -152,7 +155,7 @@ func (t *Token) Open(ctx context.Context) error {
 func (t *Token) alive() bool {
 	select {
 	case <-t.child.gone:
-		t.child.end()
+		t.end(t.child)
 		t.child = nil
 		return false
 	default:
@@ -162,10 +165,12 @@ func (t *Token) alive() bool {
 
 func (t *Token) open(ctx context.Context) error {
 	s := t.settings
-	if err := module.Program(s.Program); err != nil {
+	program, err := module.Program(s.Program)
+	if err != nil {
 		return away("stint-hsm is not to be trusted, or not there", err)
 	}
-	if err := module.Library(s.Module); err != nil {
+	library, err := module.Library(s.Module)
+	if err != nil {
 		return away("the module is not to be trusted, or not there", err)
 	}
 	pin, err := ReadPIN(s.PINFile)
@@ -177,13 +182,16 @@ func (t *Token) open(ctx context.Context) error {
 	if t.barred && hash == t.refused {
 		return meant(wire.Fail(wire.BadPIN, "the PIN is the one that was refused"))
 	}
-	c, err := launch(s.Program, s.Environment)
+	if t.killed.Load() >= lingering {
+		return away("stint-hsm was killed, and its device does not let it go", nil)
+	}
+	c, err := launch(program, s.Environment)
 	if err != nil {
 		return away("stint-hsm cannot be started", err)
 	}
-	_, err = c.ask(ctx, wire.Open, []byte(s.Module), []byte(s.Label), pin)
+	_, err = c.ask(ctx, wire.Open, []byte(library), []byte(s.Label), pin)
 	if err != nil {
-		c.end()
+		t.end(c)
 		var f *wire.Failure
 		if errors.As(err, &f) && (f.Code == wire.BadPIN || f.Code == wire.Locked) {
 			t.barred, t.refused = true, hash
@@ -265,7 +273,7 @@ func (t *Token) Close() {
 	t.turn <- struct{}{}
 	defer t.give()
 	if t.child != nil {
-		t.child.end()
+		t.end(t.child)
 		t.child = nil
 	}
 	if t.settings.Program != "" {
@@ -305,11 +313,23 @@ func (t *Token) call(ctx context.Context, within time.Duration, kind wire.Kind, 
 	return nil, said
 }
 
+// end ends a program, and counts those that a device holds back.
+func (t *Token) end(c *child) {
+	if c.end() {
+		return
+	}
+	t.killed.Add(1)
+	go func() {
+		<-c.gone
+		t.killed.Add(-1)
+	}()
+}
+
 // drop ends the program, and says so. The caller has the turn.
 func (t *Token) drop(why error) {
 	t.set(why)
 	if t.child != nil {
-		t.child.end()
+		t.end(t.child)
 		t.child = nil
 	}
 	select {
