@@ -38,7 +38,8 @@ type CommandEnd struct {
 	Frames  int64  // of its recording
 	Root    string // that recording's last link
 	Began   time.Time
-	Grants  string // as Begin was told
+	Till    time.Time // as Begin was told
+	Grants  string
 }
 
 // CommandExited is the reason of a session whose command ended by itself.
@@ -68,10 +69,11 @@ func ValidSessionID(id SessionID, until time.Time) bool {
 }
 
 // Begin makes the session of a command that a host is about to run, and its event. grants
-// are all by which it may run, where a standing account is lent to several persons.
-func (s Session) Begin(by Actor, began time.Time, grants string, now time.Time) (Session, Event) {
+// are all by which it may run, where a standing account is lent to several persons, and till is
+// when the last of them ends.
+func (s Session) Begin(by Actor, began, till time.Time, grants string, now time.Time) (Session, Event) {
 	s.Version, s.OpenedAt, s.RenewedAt = 1, now, now
-	return s, s.commandEvent(CommandBegan, by, now, began, grants)
+	return s, s.commandEvent(CommandBegan, by, now, began, till, grants)
 }
 
 // Exit notes how the command ended. What was taken for lost is put right by it.
@@ -91,7 +93,7 @@ func (s Session) Exit(by Actor, e CommandEnd, now time.Time) (Session, Event, er
 	case e.Cut == "":
 		s.Text = "with " + strconv.Itoa(e.Status)
 	}
-	ev := s.commandEvent(CommandEnded, by, now, e.Began, e.Grants)
+	ev := s.commandEvent(CommandEnded, by, now, e.Began, e.Till, e.Grants)
 	for name, value := range fact("ended_at", stamp(e.At), "status", strconv.Itoa(e.Status), "signal", e.Signal, "cut", e.Cut, "bytes_in", strconv.FormatInt(e.In, 10),
 		"bytes_out", strconv.FormatInt(e.Out, 10), "frames", strconv.FormatInt(e.Frames, 10), "root", e.Root) {
 		ev.Facts[name] = value
@@ -99,10 +101,14 @@ func (s Session) Exit(by Actor, e CommandEnd, now time.Time) (Session, Event, er
 	return s, ev, nil
 }
 
-func (s Session) commandEvent(t EventType, by Actor, now, began time.Time, grants string) Event {
+func (s Session) commandEvent(t EventType, by Actor, now, began, till time.Time, grants string) Event {
 	terminal := ""
 	if s.Command.Terminal {
 		terminal = "true"
 	}
-	return s.event(t, by, now, "entitlement", string(s.Held), "grant", grants, "run_as", s.Command.RunAs, "command", s.Command.Line, "terminal", terminal, "began_at", stamp(began))
+	late := ""
+	if began.After(till) {
+		late = "true"
+	}
+	return s.event(t, by, now, "entitlement", string(s.Held), "grant", grants, "run_as", s.Command.RunAs, "command", s.Command.Line, "terminal", terminal, "began_at", stamp(began), "after_end", late)
 }

@@ -129,9 +129,28 @@ func TestCommandReports(t *testing.T) {
 	if s.State != "closed" || s.Reason != "exited" || s.Protocol != "elevate" || s.Host != "web1:22" || s.Gateway != "" || s.Command == nil || s.Command.RunAs != "root" || *s.Command.Status != 3 || s.Grant != x.request.Grant.ID {
 		t.Errorf("%+v %+v", s, s.Command)
 	}
+	if e := x.events(access.CommandBegan)[0]; e.Facts["after_end"] != "" {
+		t.Errorf("a command while its grant lasts: %+v", e.Facts)
+	}
+	// One that began when the grant was over says so in the log.
+	after := x.command(commandID(4))
+	check(t, x.store.Update(ctx, func(tx *store.Tx) error {
+		g, err := tx.Grant(access.GrantID(x.request.Grant.ID))
+		after.BeganAt = api.At(g.ExpiresAt.Add(time.Minute))
+		return err
+	}))
+	after.EndedAt = after.BeganAt
+	if x.tell(x.agent, after) {
+		t.Error("what ran after the end is not written down")
+	}
+	for _, what := range []access.EventType{access.CommandBegan, access.CommandEnded} {
+		if all := x.events(what); len(all) != 2 || !slices.ContainsFunc(all, func(e access.Event) bool { return e.Facts["after_end"] == "true" }) {
+			t.Errorf("%s: %+v", what, all)
+		}
+	}
 	// The beginning was lost: the end brings it along.
 	ended.ID = commandID(2)
-	if x.tell(x.agent, ended) || len(x.events(access.CommandBegan)) != 2 || len(x.events(access.CommandEnded)) != 2 {
+	if x.tell(x.agent, ended) || len(x.events(access.CommandBegan)) != 3 || len(x.events(access.CommandEnded)) != 3 {
 		t.Error("an end without a beginning")
 	}
 	// One that was taken for lost is put right.

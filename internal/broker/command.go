@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,10 @@ type Ran struct {
 // are not taken at all.
 const clocksApart = time.Hour
 
+// lateCommands bounds what a host tells of, in all, after a grant's end: it may have been away
+// for long, and what is told now of then was not seen by anybody else.
+const lateCommands = 1000
+
 // TakeCommand writes down that a host runs a command, and how it ended, as a session: each
 // once, however often it is told. What is not of an order for that host is refused for good,
 // with access.Invalid.
@@ -34,20 +39,24 @@ func (b *Broker) TakeCommand(ctx context.Context, h access.Host, r Ran) error {
 		if !access.ValidSessionID(r.ID, tx.Now().Add(clocksApart)) || r.Ended != nil && r.Ended.Root != "" && len(r.Ended.Root) != 64 {
 			return access.Fail(access.Invalid, "bad-command", "the report is not in the form of one")
 		}
-		e, g, grants, err := orderOf(tx, h, r)
+		o, err := orderOf(tx, h, r)
 		if err != nil {
 			return err
 		}
+		e, g := o.Entitlement, o.Grant
 		by := access.System
 		by.Device = h.Agent
 		s, err := tx.Session(r.ID)
 		switch {
 		case missing(err):
+			if err := roomForCommand(tx, h, o); err != nil {
+				return err
+			}
 			s = access.Session{ID: r.ID, Gateway: access.HostCarrier(h.Name), Protocol: access.Elevation, Grant: g.ID, Request: g.Request, Principal: g.Principal, Person: e.Person, Role: g.Role,
 				Resource: e.Target.Resource, Address: e.Target.Connection.Address, Account: clean(r.Account), Held: e.ID, Keeps: true, Strict: true, OverAt: g.ExpiresAt,
 				Command: access.Command{Line: clean(r.Line), RunAs: clean(r.RunAs), Terminal: r.Terminal}}
 			var ev access.Event
-			s, ev = s.Begin(by, r.Began, grants, tx.Now())
+			s, ev = s.Begin(by, r.Began, o.till, o.grants, tx.Now())
 			fx.event(ev)
 			if err := tx.SaveSessions(s); err != nil {
 				return err
@@ -62,7 +71,7 @@ func (b *Broker) TakeCommand(ctx context.Context, h access.Host, r Ran) error {
 			return nil // it was told before
 		}
 		end := *r.Ended
-		end.Cut, end.Signal, end.Root, end.Began, end.Grants = clean(end.Cut), clean(end.Signal), clean(end.Root), r.Began, grants
+		end.Cut, end.Signal, end.Root, end.Began, end.Till, end.Grants = clean(end.Cut), clean(end.Signal), clean(end.Root), r.Began, o.till, o.grants
 		s, ev, err := s.Exit(by, end, tx.Now())
 		if err != nil {
 			return err
@@ -76,20 +85,26 @@ func (b *Broker) TakeCommand(ctx context.Context, h access.Host, r Ran) error {
 // errNoOrder does not say which of its facts was wrong: that is nobody's business who guesses.
 var errNoOrder = access.Fail(access.Invalid, "no-such-order", "there is no order for this host by which that command could have run")
 
-// orderOf is the entitlement by which a host ran a command, the grant that it counts for, and
-// all the grants that hold it: where a standing account is lent to several persons, the host
-// knows the account alone.
-func orderOf(tx Tx, h access.Host, r Ran) (e access.Entitlement, g access.Grant, grants string, err error) {
-	e, err = tx.Entitlement(r.Entitlement)
+// order is what a host ran a command by.
+type order struct {
+	access.Entitlement
+	access.Grant           // that it counts for
+	grants       string    // all that hold it: where a standing account is lent to several persons, the host knows the account alone
+	till         time.Time // when the last of them ends, or has ended
+}
+
+// orderOf finds it.
+func orderOf(tx Tx, h access.Host, r Ran) (o order, err error) {
+	o.Entitlement, err = tx.Entitlement(r.Entitlement)
 	if err != nil && !missing(err) {
-		return e, g, "", err
+		return o, err
 	}
-	if err != nil || e.Target.Connection.Address != h.Name || e.Mechanism != access.Elevate || e.Tag != r.Tag || e.Tag == "" {
-		return e, g, "", errNoOrder
+	if e := o.Entitlement; err != nil || e.Target.Connection.Address != h.Name || e.Mechanism != access.Elevate || e.Tag != r.Tag || e.Tag == "" {
+		return o, errNoOrder
 	}
-	holds, err := tx.HoldsOf(e.ID)
+	holds, err := tx.HoldsOf(o.Entitlement.ID)
 	if err != nil {
-		return e, g, "", err
+		return o, err
 	}
 	var ids []access.GrantID
 	var all []string
@@ -98,16 +113,41 @@ func orderOf(tx Tx, h access.Host, r Ran) (e access.Entitlement, g access.Grant,
 	}
 	gs, err := tx.GrantsOf(ids...)
 	if err != nil {
-		return e, g, "", err
+		return o, err
 	}
 	if len(gs) == 0 {
-		return e, g, "", errNoOrder
+		return o, errNoOrder
 	}
 	// The one that goes on, and of those the newest.
-	g = slices.MaxFunc(gs, func(a, b access.Grant) int {
+	o.Grant = slices.MaxFunc(gs, func(a, b access.Grant) int {
 		return cmp.Or(cmp.Compare(goesOn(a), goesOn(b)), cmp.Compare(a.ID, b.ID))
 	})
-	return e, g, strings.Join(all, ","), nil
+	o.grants = strings.Join(all, ",")
+	for _, g := range gs {
+		till := g.ExpiresAt
+		if !g.EndedAt.IsZero() && g.EndedAt.Before(till) {
+			till = g.EndedAt
+		}
+		if till.After(o.till) {
+			o.till = till
+		}
+	}
+	return o, nil
+}
+
+// roomForCommand bounds what a host can write down in the name of a grant: what runs at once,
+// as of gateways, and what is told when the grant is over.
+func roomForCommand(tx Tx, h access.Host, o order) error {
+	q := access.SessionQuery{Grant: o.Grant.ID, Gateway: access.HostCarrier(h.Name), Live: true, Limit: sessionsOfGrant}
+	if !tx.Now().Before(o.till) {
+		q.Live, q.Since, q.Limit = false, o.till, lateCommands
+	}
+	there, err := tx.Sessions(q)
+	if err == nil && len(there) >= q.Limit {
+		err = access.Fail(access.Invalid, "too-many-commands", "the host tells of more commands of that grant than are written down").
+			Because(strconv.Itoa(q.Limit) + " are, at once or after its end")
+	}
+	return err
 }
 
 func goesOn(g access.Grant) int {
