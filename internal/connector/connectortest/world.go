@@ -104,7 +104,7 @@ type scene struct {
 	ctx context.Context
 }
 
-const within = 30 * time.Second
+const within = 3 * time.Minute
 
 func newScene(t *testing.T, w World) *scene {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
