@@ -151,9 +151,10 @@ func newReal(t testing.TB, f *fake) real {
 	return r
 }
 
-// TestRealSSH: OpenSSH's own programs get in with what they are told, ask nobody
-// whether a fingerprint is right, and carry files both ways.
-func TestRealSSH(t *testing.T) {
+// trusted starts a host whose certificate is by the authority that the server names, and
+// gives who connects to it.
+func trusted(t *testing.T) (*fake, real) {
+	t.Helper()
 	f := newFake(t)
 	f.mu.Lock()
 	if err := f.makeAuthority(); err != nil {
@@ -161,7 +162,13 @@ func TestRealSSH(t *testing.T) {
 	}
 	f.mu.Unlock()
 	f.sshd(t, f.authority, "127.0.0.1")
-	r := newReal(t, f)
+	return f, newReal(t, f)
+}
+
+// TestRealSSH: OpenSSH's own programs get in with what they are told, ask nobody
+// whether a fingerprint is right, and carry files both ways.
+func TestRealSSH(t *testing.T) {
+	_, r := trusted(t)
 	if code, out := r.run("ssh", "web1", "--as", "reader", "--for", "5m", "--why", "disk full", "--", "echo in; exit 7"); code != 7 || !strings.Contains(out, "in\n") {
 		t.Fatalf("code %d\n%s", code, out)
 	}
@@ -242,14 +249,7 @@ func TestRealSSHRefuses(t *testing.T) {
 // else changed and though its certificate was good a moment ago, and so is everybody while
 // the list cannot be read: by stint ssh, and by OpenSSH with its configuration.
 func TestRealSSHRevoked(t *testing.T) {
-	f := newFake(t)
-	f.mu.Lock()
-	if err := f.makeAuthority(); err != nil {
-		t.Fatal(err)
-	}
-	f.mu.Unlock()
-	f.sshd(t, f.authority, "127.0.0.1")
-	r := newReal(t, f)
+	f, r := trusted(t)
 	if code, out := r.run("ssh", "web1", "--as", "reader", "--for", "5m", "--why", "disk full", "--", "echo got in"); code != 0 || !strings.Contains(out, "got in") {
 		t.Fatalf("before: code %d\n%s", code, out)
 	}
@@ -289,14 +289,7 @@ func TestRealSSHRevoked(t *testing.T) {
 // TestRealSSHRotated: a host that shows a certificate by a new authority is known, though the
 // person's own certificate is from before.
 func TestRealSSHRotated(t *testing.T) {
-	f := newFake(t)
-	f.mu.Lock()
-	if err := f.makeAuthority(); err != nil {
-		t.Fatal(err)
-	}
-	f.mu.Unlock()
-	f.sshd(t, f.authority, "127.0.0.1")
-	r := newReal(t, f)
+	_, r := trusted(t)
 	if code, out := r.run("ssh", "web1", "--as", "reader", "--for", "5m", "--why", "disk full", "--", "echo got in"); code != 0 || !strings.Contains(out, "got in") {
 		t.Fatalf("before: code %d\n%s", code, out)
 	}

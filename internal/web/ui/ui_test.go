@@ -60,7 +60,7 @@ func TestTemplatesAreTame(t *testing.T) {
 // TestTemplatesAreGenerated: what is committed is what the templates say.
 func TestTemplatesAreGenerated(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs the generator, which `make unit` does; the race detector finds nothing in it")
+		t.Skip("runs the generator, which `make rest` does, and with it `make test`; the race detector finds nothing in it")
 	}
 	dir := t.TempDir()
 	for name, text := range templates(t) {
