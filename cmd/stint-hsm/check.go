@@ -11,6 +11,7 @@ import (
 	"stint/internal/hsm"
 	"stint/internal/hsm/module"
 	"stint/internal/hsm/wire"
+	"stint/internal/program"
 )
 
 // examination is what stint-hsm check looks at.
@@ -19,7 +20,7 @@ type examination struct{ module, token, pinFile, label string }
 func (x examination) run(out io.Writer) error {
 	for _, f := range [][2]string{{"--module", x.module}, {"--token", x.token}, {"--pin-file", x.pinFile}} {
 		if f[1] == "" {
-			return usageError{fmt.Errorf("%s is missing", f[0])}
+			return program.Wrong(f[0] + " is missing")
 		}
 	}
 	if err := shield(); err != nil {

@@ -16,25 +16,18 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"stint/internal/hsm/wire"
+	"stint/internal/program"
 )
 
 func main() {
-	syscall.Umask(0o077)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	program.Begin(func(ctx context.Context) int { return Main(ctx, os.Args[1:], os.Stdout, os.Stderr) })
 }
 
 const rootHelp = `stint-hsm speaks to a PKCS#11 token for stintd, which starts it by itself: with
@@ -50,56 +43,21 @@ signs once. It makes nothing and removes nothing. A PIN that is wrong counts as 
 Exit codes
   0 all is well    1 something is not    2 usage`
 
-// Exit codes, as of the other programs.
-const (
-	exitDone    = 0
-	exitFailure = 1
-	exitUsage   = 2
-)
-
-// usageError is what was typed wrong.
-type usageError struct{ error }
-
 // Main is the whole program, for main and for tests.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := &cobra.Command{Use: "stint-hsm", Short: "A PKCS#11 token, for stintd", Long: rootHelp, SilenceErrors: true, SilenceUsage: true, Args: none,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	serve := &cobra.Command{Use: "serve", Short: "Answer stintd, on standard input and output", Hidden: true, Args: none,
+	root := program.New("stint-hsm", "A PKCS#11 token, for stintd", rootHelp)
+	root.Version += ", " + builtWith
+	serve := &cobra.Command{Use: "serve", Short: "Answer stintd, on standard input and output", Hidden: true, Args: program.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return alone() }}
 	var look examination
-	check := &cobra.Command{Use: "check --module FILE --token LABEL --pin-file FILE", Short: "Say what a token has", Long: checkHelp, Args: none,
+	check := &cobra.Command{Use: "check --module FILE --token LABEL --pin-file FILE", Short: "Say what a token has", Long: checkHelp, Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return look.run(c.OutOrStdout()) }}
 	check.Flags().StringVar(&look.module, "module", "", "the vendor's PKCS#11 library, with its full path")
 	check.Flags().StringVar(&look.token, "token", "", "the label of the token")
 	check.Flags().StringVar(&look.pinFile, "pin-file", "", "a file with the PIN, readable by its owner only")
 	check.Flags().StringVar(&look.label, "key-label", "stint-", "what labels of keys begin with")
-	root.AddCommand(serve, check, &cobra.Command{Use: "version", Short: "Print the version", Args: none,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s, %s\n", versionText(), builtWith)
-			return err
-		}})
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	_, _ = fmt.Fprintf(stderr, "stint-hsm: error: %s\n", err)
-	var typed usageError
-	if errors.As(err, &typed) {
-		_, _ = fmt.Fprintln(stderr, "stint-hsm: hint: see stint-hsm check --help")
-		return exitUsage
-	}
-	return exitFailure
-}
-
-func none(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("there is nothing to do with %q", args[0])}
-	}
-	return nil
+	root.AddCommand(serve, check)
+	return program.Main(ctx, root, args, nil, stdout, stderr)
 }
 
 // alone answers over descriptors that the library does not know: what it prints would
@@ -143,19 +101,10 @@ type token interface {
 	Keys(prefix string) ([]wire.Key, error)
 	Generate(label string, alg wire.Algorithm) (wire.Key, error)
 	Sign(k wire.Key, message []byte) ([]byte, error)
+	// GenerateSecret makes a key that encrypts and decrypts, and is not given away.
+	GenerateSecret(label string) error
+	Encrypt(label string, about, plaintext []byte) ([]byte, error)
+	Decrypt(label string, about, ciphertext []byte) ([]byte, error)
 	// About is what it is, for people.
 	About() []string
-}
-
-// version is stamped by the build, with -ldflags "-X main.version=…".
-var version string
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
 }

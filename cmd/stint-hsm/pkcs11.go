@@ -282,6 +282,15 @@ func (t *held) private(k wire.Key) (pkcs11.ObjectHandle, error) {
 	if len(os) != 1 {
 		return 0, wire.Fail(wire.NoKey, "the token has %d private keys %s with its id", len(os), k.Label)
 	}
+	if err := t.sound(os[0], k.Label); err != nil {
+		return 0, err
+	}
+	t.found[string(k.Marshal())] = os[0]
+	return os[0], nil
+}
+
+// sound looks whether the token vouches that a key was made in it and never left it.
+func (t *held) sound(o pkcs11.ObjectHandle, label string) error {
 	for _, want := range []struct {
 		attribute uint
 		is        byte
@@ -290,13 +299,12 @@ func (t *held) private(k wire.Key) (pkcs11.ObjectHandle, error) {
 		{pkcs11.CKA_SENSITIVE, 1, "it is sensitive"}, {pkcs11.CKA_EXTRACTABLE, 0, "it cannot be taken out"}, {pkcs11.CKA_LOCAL, 1, "it was made in it"},
 		{pkcs11.CKA_ALWAYS_SENSITIVE, 1, "it was always sensitive"}, {pkcs11.CKA_NEVER_EXTRACTABLE, 1, "it could never be taken out"},
 	} {
-		as, err := t.ctx.GetAttributeValue(t.session, os[0], []*pkcs11.Attribute{pkcs11.NewAttribute(want.attribute, nil)})
+		as, err := t.ctx.GetAttributeValue(t.session, o, []*pkcs11.Attribute{pkcs11.NewAttribute(want.attribute, nil)})
 		if err != nil || len(as) != 1 || !bytes.Equal(as[0].Value, []byte{want.is}) {
-			return 0, wire.Fail(wire.Unsound, "the token does not say of the key %s that %s", k.Label, want.text)
+			return wire.Fail(wire.Unsound, "the token does not say of the key %s that %s", label, want.text)
 		}
 	}
-	t.found[string(k.Marshal())] = os[0]
-	return os[0], nil
+	return nil
 }
 
 // Sign signs. After a failure a session may be in any state: whoever asked starts anew.

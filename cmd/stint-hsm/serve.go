@@ -7,6 +7,7 @@ import (
 
 	"stint/internal/hsm/module"
 	"stint/internal/hsm/wire"
+	"stint/internal/program"
 )
 
 // opener opens a token. The PIN is cleared when it has returned.
@@ -26,9 +27,9 @@ func serve(in io.Reader, out io.Writer, open opener, exit func(int)) error {
 				ended <- err
 				close(questions)
 				if errors.Is(err, io.EOF) {
-					exit(exitDone)
+					exit(program.Done)
 				} else {
-					exit(exitFailure)
+					exit(program.Failure)
 				}
 				return
 			}
@@ -121,6 +122,29 @@ func (d *desk) answer(m wire.Message) ([][]byte, error) {
 			return nil, err
 		}
 		return [][]byte{sig}, nil
+	case wire.Secret, wire.Encrypt, wire.Decrypt:
+		return d.crypt(m)
 	}
 	return nil, wire.Fail(wire.Question, "it is no question")
+}
+
+// crypt is what is asked of keys that encrypt.
+func (d *desk) crypt(m wire.Message) ([][]byte, error) {
+	label := string(m.Fields[0])
+	if err := wire.CheckLabel(label); err != nil {
+		return nil, wire.Fail(wire.Question, "%v", err)
+	}
+	if m.Kind == wire.Secret {
+		return nil, d.token.GenerateSecret(label)
+	}
+	defer clear(m.Fields[2])
+	do := d.token.Encrypt
+	if m.Kind == wire.Decrypt {
+		do = d.token.Decrypt
+	}
+	out, err := do(label, m.Fields[1], m.Fields[2])
+	if err != nil {
+		return nil, err
+	}
+	return [][]byte{out}, nil
 }

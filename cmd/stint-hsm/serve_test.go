@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"stint/internal/hsm/wire"
+	"stint/internal/program"
 )
 
 // paper is a token without a library.
@@ -23,6 +24,16 @@ func (*paper) Generate(label string, _ wire.Algorithm) (wire.Key, error) {
 	return k, nil
 }
 func (p *paper) Sign(wire.Key, []byte) ([]byte, error) { p.signed++; return make([]byte, 64), nil }
+
+func (p *paper) GenerateSecret(string) error { return nil }
+func (p *paper) Encrypt(_ string, _, text []byte) ([]byte, error) {
+	p.signed++
+	return bytes.Clone(text), nil
+}
+func (p *paper) Decrypt(_ string, _, text []byte) ([]byte, error) {
+	p.signed++
+	return bytes.Clone(text), nil
+}
 
 func paperKey() wire.Key {
 	return wire.Key{Label: "stint-1", ID: []byte{1}, Algorithm: wire.Ed25519, Public: make([]byte, 32)}
@@ -69,7 +80,15 @@ func TestServe(t *testing.T) {
 	if err != nil || len(got) != 4 || p.signed != 1 {
 		t.Fatalf("%v, %v, signed %d", got, err, p.signed)
 	}
-	for i, m := range got {
+	crypt, p, err := answers(t, openAsk(t, anyModule),
+		ask(t, wire.Message{Kind: wire.Secret, Number: 2, Fields: [][]byte{[]byte("stint-seal")}}),
+		ask(t, wire.Message{Kind: wire.Encrypt, Number: 3, Fields: [][]byte{[]byte("stint-seal"), []byte("about"), []byte("text")}}),
+		ask(t, wire.Message{Kind: wire.Decrypt, Number: 4, Fields: [][]byte{[]byte("stint-seal"), []byte("about"), []byte("text")}}))
+	if err != nil || len(crypt) != 4 || p.signed != 2 || string(crypt[2].Fields[0]) != "text" {
+		t.Fatalf("%v, %v", crypt, err)
+	}
+	for i, m := range append(got, crypt...) {
+		i %= 4
 		if m.Kind != wire.Done || m.Number != uint64(i+1) {
 			t.Errorf("answer %d is %v", i+1, m)
 		}
@@ -83,6 +102,9 @@ func TestServe(t *testing.T) {
 		"an answer":          {[][]byte{openAsk(t, anyModule), ask(t, wire.Message{Kind: wire.Done})}, wire.Question},
 		"a key that is none": {[][]byte{openAsk(t, anyModule), ask(t, wire.Message{Kind: wire.Sign, Fields: [][]byte{[]byte("key"), nil}})}, wire.Question},
 		"a label that is none": {[][]byte{openAsk(t, anyModule), ask(t, wire.Message{Kind: wire.Generate, Fields: [][]byte{[]byte("a\nb"), nil}})},
+			wire.Question},
+		"encrypt before it is open": {[][]byte{ask(t, wire.Message{Kind: wire.Encrypt, Fields: [][]byte{[]byte("a"), nil, nil}})}, wire.Question},
+		"decrypt by a label that is none": {[][]byte{openAsk(t, anyModule), ask(t, wire.Message{Kind: wire.Decrypt, Fields: [][]byte{[]byte("a/b"), nil, nil}})},
 			wire.Question},
 		"no module": {[][]byte{openAsk(t, "/none")}, wire.Module},
 	} {
@@ -133,7 +155,7 @@ func TestEndsWithItsInput(t *testing.T) {
 	}
 	select {
 	case c := <-code:
-		if c != exitDone {
+		if c != program.Done {
 			t.Errorf("it ended with %d", c)
 		}
 	case <-time.After(time.Minute):
@@ -149,12 +171,12 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"", exitDone, "stint-hsm check"},
-		{"version", exitDone, "PKCS#11"},
-		{"check", exitUsage, "--module is missing"},
-		{"check --none", exitUsage, "unknown flag"},
-		{"check --module /none --token a --pin-file /none", exitFailure, "not to be trusted"},
-		{"serve more", exitUsage, "there is nothing to do"},
+		{"", program.Done, "stint-hsm check"},
+		{"version", program.Done, "PKCS#11"},
+		{"check", program.Usage, "--module is missing"},
+		{"check --none", program.Usage, "unknown flag"},
+		{"check --module /none --token a --pin-file /none", program.Failure, "not to be trusted"},
+		{"serve more", program.Usage, "is not understood here"},
 	} {
 		var out bytes.Buffer
 		if code := Main(t.Context(), strings.Fields(c.args), &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {

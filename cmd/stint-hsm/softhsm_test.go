@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -126,5 +127,63 @@ func TestSoftHSM(t *testing.T) {
 		if _, err := h.Sign(k, hash[:]); failure(err) != wire.Unsound {
 			t.Errorf("%s signs: %v", k.Label, err)
 		}
+	}
+}
+
+// TestSoftHSMEncrypts: a secret key of a real token opens what it sealed with the same
+// words, and nothing else; one that came from outside is not used.
+func TestSoftHSMEncrypts(t *testing.T) {
+	newSoftHSM(t)
+	tok, err := open(softHSM, "stint", []byte("5678"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := tok.(*held)
+	defer h.close()
+	if _, err := h.Encrypt("stint-seal", nil, []byte("text")); failure(err) != wire.NoKey {
+		t.Errorf("without a key: %v", err)
+	}
+	for _, label := range []string{"stint-seal", "stint-other"} {
+		if err := h.GenerateSecret(label); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.GenerateSecret("stint-seal"); failure(err) != wire.Question {
+		t.Errorf("the label again: %v", err)
+	}
+	key := bytes.Repeat([]byte{7}, 32)
+	sealed, err := h.Encrypt("stint-seal", []byte("about"), bytes.Clone(key))
+	if err != nil || len(sealed) != nonceSize+len(key)+tagSize || bytes.Contains(sealed, key) {
+		t.Fatalf("%x, %v", sealed, err)
+	}
+	if got, err := h.Decrypt("stint-seal", []byte("about"), sealed); err != nil || !bytes.Equal(got, key) {
+		t.Errorf("%x, %v", got, err)
+	}
+	bent := bytes.Clone(sealed)
+	bent[nonceSize] ^= 1
+	for name, c := range map[string]struct {
+		label  string
+		about  string
+		sealed []byte
+	}{
+		"another key": {"stint-other", "about", sealed}, "other words": {"stint-seal", "abouT", sealed},
+		"bent": {"stint-seal", "about", bent}, "cut": {"stint-seal", "about", sealed[:len(sealed)-1]}, "nothing": {"stint-seal", "about", nil},
+	} {
+		if got, err := h.Decrypt(c.label, []byte(c.about), c.sealed); err == nil {
+			t.Errorf("%s: %x", name, got)
+		}
+		// After a failure stintd starts the program anew; so does this test.
+		h.close()
+		tok, err := open(softHSM, "stint", []byte("5678"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h = tok.(*held)
+	}
+	if out, err := exec.Command("pkcs11-tool", "--module", softHSM, "--token-label", "stint", "--login", "--pin", "5678", "--keygen", "--key-type", "AES:32", "--label", "stint-loose", "--id", "0c", "--extractable").CombinedOutput(); err != nil {
+		t.Fatalf("pkcs11-tool: %v\n%s", err, out)
+	}
+	if _, err := h.Encrypt("stint-loose", nil, key); failure(err) != wire.Unsound {
+		t.Errorf("a key that can be taken out is used: %v", err)
 	}
 }

@@ -88,6 +88,22 @@ func pretend(env map[string]string) {
 			if is("no-key-text") {
 				a.Fields = [][]byte{[]byte("no key")}
 			}
+		case wire.Secret:
+			note("secret", string(m.Fields[0]))
+		case wire.Encrypt, wire.Decrypt:
+			switch {
+			case is("die"):
+				return
+			case !is("secret"):
+				fail(wire.NoKey)
+			case is("empty"):
+			default:
+				out := bytes.Clone(m.Fields[2])
+				for i := range out {
+					out[i] ^= 0x5a ^ m.Fields[1][i%len(m.Fields[1])]
+				}
+				a.Fields = [][]byte{out}
+			}
 		case wire.Sign:
 			k, err := wire.ParseKey(m.Fields[0])
 			if err != nil {

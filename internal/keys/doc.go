@@ -2,7 +2,9 @@
 // sealed with it.
 //
 // The seal key is a line of text in a file of its own, outside the data folder, so
-// that whoever has the data, or a backup of it, has only ciphertext. All other keys
+// that whoever has the data, or a backup of it, has only ciphertext. In the file it may
+// be wrapped by a TPM or a PKCS#11 token (Wrapper), so that the file alone opens nothing
+// either. All other keys
 // are random, and are stored by the caller as blobs that the seal key sealed:
 //
 //	key file ── seal key ─┬─ HKDF per purpose ─► AES-256-GCM ─► sealed values

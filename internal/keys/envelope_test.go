@@ -106,7 +106,7 @@ func TestSealedGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := newKeys("golden", ring).Open(golden.Purpose, golden.Place, golden.Sealed)
+	got, err := newKeys("golden", ring, nil).Open(golden.Purpose, golden.Place, golden.Sealed)
 	if err != nil || string(got) != golden.Plaintext {
 		t.Errorf("opened %q, %v; want %q", got, err, golden.Plaintext)
 	}

@@ -25,6 +25,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// Hint is how to mend it; a program says it when it ends with the error.
+func (e *Error) Hint() string { return e.Next }
+
 var (
 	// ErrSealed says that a sealed value does not open: damaged, moved from another
 	// place, or sealed for another purpose. Which of these is not known.

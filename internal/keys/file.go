@@ -43,7 +43,7 @@ func Create(path string) (*Keys, error) {
 	if err = errors.Join(err, os.Remove(temp), wholefile.SyncFolder(filepath.Dir(path))); err != nil {
 		return nil, err
 	}
-	return newKeys(path, ring), nil
+	return newKeys(path, ring, nil), nil
 }
 
 func cannotWrite(path string, cause error) error {
@@ -55,8 +55,9 @@ func cannotWrite(path string, cause error) error {
 }
 
 // Open reads a seal key file, after checking that nobody else can read it or could
-// have put it there. When there is none, the error is fs.ErrNotExist.
-func Open(path string) (*Keys, error) {
+// have put it there. When there is none, the error is fs.ErrNotExist. Keys that are
+// wrapped are opened by the one of ws that wrapped them.
+func Open(path string, ws ...Wrapper) (*Keys, error) {
 	text, err := read(path)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,10 @@ func Open(path string) (*Keys, error) {
 			Next:    "put the right file back from where it is kept safe; what was sealed with it cannot be opened otherwise",
 		}
 	}
-	return newKeys(path, ring), nil
+	if err := unwrap(path, ring, ws); err != nil {
+		return nil, err
+	}
+	return newKeys(path, ring, ws), nil
 }
 
 // read looks at the open file, not at its name, so that what was checked is what
@@ -99,21 +103,38 @@ func read(path string) ([]byte, error) {
 // sealed. The caller then seals again whatever is not Current, and once nothing is
 // left, the administrator may remove the old lines. Replicas open what the new key
 // seals only after they have opened the new file.
+//
+// The new key is wrapped by what wraps the one before.
 func (k *Keys) Rotate() error {
+	return k.replace(func(old []sealKey) ([]sealKey, error) {
+		fresh, by := newSealKey(), old[0].by
+		if by != "" {
+			w, _ := wrapperOf(k.wrappers, by) // it opened the one before
+			var err error
+			if fresh, err = fresh.wrappedBy(w); err != nil {
+				return nil, cannotWrap(k.path, w, err)
+			}
+		}
+		return append([]sealKey{fresh}, old...), nil
+	})
+}
+
+// replace puts another ring into the file, which follows from the one that is there.
+func (k *Keys) replace(change func(old []sealKey) ([]sealKey, error)) error {
 	// A link to the key stays a link.
 	path, err := filepath.EvalSymlinks(k.path)
 	if err != nil {
 		return cannotWrite(k.path, err)
 	}
 	// The new file is also the lock, from before we look at the old one: of two
-	// rotations at once, the second to write would drop the first one's key.
+	// at once, the second to write would drop the first one's key.
 	next := path + ".new"
 	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return &Error{
-			Message: "the seal key file " + path + " is being rotated",
+			Message: "the seal key file " + path + " is being replaced",
 			Why:     next + " exists",
-			Next:    "wait for the other rotation; if it died, remove " + next,
+			Next:    "wait for the other one who does; if it died, remove " + next,
 			Cause:   err,
 		}
 	} else if err != nil {
@@ -123,14 +144,17 @@ func (k *Keys) Rotate() error {
 	if err := unchanged(path, old); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(next))
 	}
-	ring := append([]sealKey{newSealKey()}, old...)
+	ring, err := change(old)
+	if err != nil {
+		return errors.Join(err, f.Close(), os.Remove(next))
+	}
 	if err := fill(f, encodeText(ring)); err != nil {
 		return errors.Join(cannotWrite(next, err), os.Remove(next))
 	}
 	if err := os.Rename(next, path); err != nil {
 		return errors.Join(cannotWrite(path, err), os.Remove(next))
 	}
-	// From here on the new key is in the file: use it, whatever the disk says next.
+	// From here on the new ring is in the file: use it, whatever the disk says next.
 	k.ring.Store(&ring)
 	if err := wholefile.SyncFolder(filepath.Dir(path)); err != nil {
 		return cannotWrite(path, err)

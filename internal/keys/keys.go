@@ -14,10 +14,12 @@ const keySize = 32
 // keyID names a seal key without telling anything of it.
 type keyID [8]byte
 
-// sealKey is one seal key.
+// sealKey is one seal key, and how its line in the file is written.
 type sealKey struct {
-	id     keyID
-	secret secret // keySize bytes
+	id      keyID
+	secret  secret // keySize bytes
+	by      string // the wrapper without which the line does not open; "" where the key is in it as it is
+	wrapped []byte
 }
 
 func newSealKey() sealKey {
@@ -44,12 +46,13 @@ func (k sealKey) derive(info string, size int) []byte {
 // Keys is the content of a seal key file: the current seal key, and older ones that
 // only open. It may be used from any goroutine.
 type Keys struct {
-	path string
-	ring atomic.Pointer[[]sealKey] // the current first; never empty, never changed in place
+	path     string
+	wrappers []Wrapper
+	ring     atomic.Pointer[[]sealKey] // the current first; never empty, never changed in place
 }
 
-func newKeys(path string, ring []sealKey) *Keys {
-	k := &Keys{path: path}
+func newKeys(path string, ring []sealKey, wrappers []Wrapper) *Keys {
+	k := &Keys{path: path, wrappers: wrappers}
 	k.ring.Store(&ring)
 	return k
 }

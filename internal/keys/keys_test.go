@@ -17,7 +17,7 @@ func ringOf(ns ...byte) *Keys {
 	for _, n := range ns {
 		ring = append(ring, sealKeyOf([keySize]byte(bytes.Repeat([]byte{n}, keySize))))
 	}
-	return newKeys("ring", ring)
+	return newKeys("ring", ring, nil)
 }
 
 func must[T any](v T, err error) T {

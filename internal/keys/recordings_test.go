@@ -8,7 +8,7 @@ import (
 )
 
 func TestRecordingsKey(t *testing.T) {
-	k := newKeys("x", []sealKey{newSealKey()})
+	k := newKeys("x", []sealKey{newSealKey()}, nil)
 	sealed, public, err := k.NewRecordingsKey("recordings-1")
 	if err != nil {
 		t.Fatal(err)

@@ -28,12 +28,15 @@ const (
 	Keys     Kind = 2  // what labels begin with
 	Generate Kind = 3  // label, algorithm or nothing
 	Sign     Kind = 4  // key, message
+	Secret   Kind = 5  // label: make a key that encrypts
+	Encrypt  Kind = 6  // label, additional data, plaintext
+	Decrypt  Kind = 7  // label, additional data, ciphertext
 	Done     Kind = 65 // what was asked for
 	Failed   Kind = 66 // code, text
 )
 
 // fields says how many fields a kind has. A Done has as many as its question wants.
-var fields = map[Kind][2]int{Open: {3, 3}, Keys: {1, 1}, Generate: {2, 2}, Sign: {2, 2}, Done: {0, MaxKeys}, Failed: {2, 2}}
+var fields = map[Kind][2]int{Open: {3, 3}, Keys: {1, 1}, Generate: {2, 2}, Sign: {2, 2}, Secret: {1, 1}, Encrypt: {3, 3}, Decrypt: {3, 3}, Done: {0, MaxKeys}, Failed: {2, 2}}
 
 // Message is one question or one answer. An answer has the number of its question.
 type Message struct {

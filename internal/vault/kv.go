@@ -1,0 +1,88 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+
+	"stint/internal/access"
+)
+
+// maxExport bounds a file that is imported.
+const maxExport = 1 << 20
+
+// ReadKV reads one secret from what `vault kv get -format=json` and `bao kv get
+// -format=json` print, of version 1 or 2 of the KV engine. field is the name of the
+// secret's own; empty: "password". The account is that of the field "username" (or
+// "user"), where there is one. No error repeats a value.
+func ReadKV(r io.Reader, field string) (account string, secret access.Secret, err error) {
+	bad := func(why, next string) (string, access.Secret, error) {
+		return "", access.Secret{}, access.Fail(access.Invalid, "bad-export", "the file is not an export of a key-value secret").Because(why).Try(next)
+	}
+	const how = "make it with: vault kv get -format=json PATH, or bao kv get -format=json PATH"
+	text, err := io.ReadAll(io.LimitReader(r, maxExport+1))
+	switch {
+	case err != nil:
+		return bad("it cannot be read", how)
+	case len(text) > maxExport:
+		return bad("it is larger than 1 MiB", how)
+	}
+	defer clear(text)
+	var export struct {
+		Data map[string]json.RawMessage `json:"data"`
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if d.Decode(&export) != nil || d.More() || export.Data == nil { // the decoder's own words may quote a value
+		return bad("it is not one JSON object with the field data", how)
+	}
+	fields := export.Data
+	var inner map[string]json.RawMessage
+	_, versioned := fields["metadata"]
+	if versioned && json.Unmarshal(fields["data"], &inner) == nil && inner != nil {
+		fields = inner
+	} else if versioned && string(fields["data"]) == "null" {
+		return bad("this version of the secret was deleted", "export a version that is there: vault kv get -version=N -format=json PATH")
+	}
+	if field == "" {
+		field = "password"
+	}
+	var value string
+	if raw, ok := fields[field]; !ok {
+		names := make([]string, 0, len(fields))
+		for n := range fields {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		return bad("it has no field "+field, "name the right one with --field: "+strings.Join(names, ", "))
+	} else if json.Unmarshal(raw, &value) != nil {
+		return bad("the field "+field+" is not a text", "name the right one with --field")
+	}
+	for _, n := range []string{"username", "user"} {
+		if account == "" && n != field {
+			_ = json.Unmarshal(fields[n], &account) // one that is no text is none
+		}
+	}
+	secret = access.NewSecret([]byte(value))
+	return account, secret, CheckSecret(secret)
+}
+
+// CheckSecret refuses what cannot be a password of an account.
+func CheckSecret(s access.Secret) error {
+	b := s.Reveal()
+	fail := func(why string) error {
+		return access.Fail(access.Invalid, "bad-secret", "that cannot be a password").Because(why).Try("the file holds the password and at most one newline after it")
+	}
+	switch {
+	case len(b) == 0:
+		return fail("it is empty")
+	case len(b) > MaxSecret:
+		return fail("it is longer than 4096 bytes")
+	case bytes.IndexByte(b, 0) >= 0:
+		return fail("it has a NUL byte")
+	case bytes.ContainsAny(b, "\r\n"):
+		return fail("it has more than one line")
+	}
+	return nil
+}
