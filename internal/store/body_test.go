@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stint/internal/access"
+	"stint/internal/vault"
 )
 
 // fill sets every field of a value, and of all within, to something that is not
@@ -182,6 +183,14 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	}
 	gotDel, err := scanDelegation(rowOf{delegationTable, w, []string{"id", "version", "principal", "person", "delegate", "delegate_person", "starts_at", "ends_at", "ended_at", "body"}})
 	same("delegation", gotDel, del, err)
+
+	var kept vault.Entry
+	fill(t, reflect.ValueOf(&kept).Elem(), &n)
+	if w, err = vaultRow(kept); err != nil {
+		t.Fatal(err)
+	}
+	gotKept, err := scanVault(rowOf{vaultTable, w, []string{"name", "version", "place", "account", "lent", "removed_at", "body"}})
+	same("vault entry", gotKept, kept, err)
 
 	var left access.Residue
 	fill(t, reflect.ValueOf(&left).Elem(), &n)

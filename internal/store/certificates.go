@@ -86,11 +86,11 @@ func (tx *Tx) Certificates(q access.CertificateQuery) ([]access.Certificate, err
 	return list(tx, scanCertificate, fmt.Sprintf("%s WHERE %s ORDER BY c.ends_at, c.serial LIMIT $%d", certificateColumns, strings.Join(p.conds, " AND "), len(p.args)), p.args...)
 }
 
-// RevokedCertificates are those whose end has not come, and that are good no more: they
+// RevokedCertificates are those, tickets aside, whose end has not come, and that are good no more: they
 // were taken back, or their grant is not active. Which they are follows from the rows,
 // so nothing has to be remembered when a grant ends.
 func (tx *Tx) RevokedCertificates() ([]access.Certificate, error) {
 	return list(tx, scanCertificate, certificateColumns+` LEFT JOIN grants g ON g.id = c.grant_id
-		WHERE c.ends_at > $1 AND (c.revoked_at IS NOT NULL OR c.kind = 'user' AND (g.state IS NULL OR g.state <> 'active'))
+		WHERE c.ends_at > $1 AND c.kind <> 'ticket' AND (c.revoked_at IS NOT NULL OR c.kind = 'user' AND (g.state IS NULL OR g.state <> 'active'))
 		ORDER BY c.serial`, tx.now.UnixMilli())
 }

@@ -125,6 +125,9 @@ func TestDumpHoldsEveryTable(t *testing.T) {
 				continue
 			}
 			name = strings.Fields(name)[0]
+			if strings.Contains(string(text), "ALTER TABLE "+name+" RENAME TO ") {
+				continue // it took the place of another
+			}
 			if _, ok := have[name]; !ok && !slices.Contains([]string{"commits", "proofs", "attempts", "exchanges", "marks", "replicas", "clocks", "host_calls"}, name) {
 				t.Errorf("the backup lacks table %s", name)
 			}

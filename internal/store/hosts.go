@@ -2,24 +2,39 @@ package store
 
 import (
 	"encoding/json"
+	"strings"
 
 	"stint/internal/access"
 )
 
-const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address, ssh_keys, ceiling FROM hosts"
+const hostColumns = "SELECT name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, seen_at, address, ssh_keys, ceiling, doors, carries FROM hosts"
 
 func scanHost(row row) (access.Host, error) {
 	var h access.Host
 	var code []byte
 	var until, enrolled, revoked, seen *int64
-	var keys, ceiling string
-	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address, &keys, &ceiling)
+	var keys, ceiling, doors, carries string
+	err := row.Scan(&h.Name, &h.Version, &code, &until, &h.Agent, &h.Key, &h.Program, &enrolled, &revoked, &seen, &h.Address, &keys, &ceiling, &doors, &carries)
 	if err == nil {
 		h.SSHKeys, err = readHostKeys(keys)
 	}
 	if err == nil && ceiling != "" {
 		h.Ceiling = &access.Ceiling{}
 		err = decode(ceiling, "ceiling of the host", h.Name, h.Ceiling)
+	}
+	if err == nil && doors != "" {
+		var rows []hostDoor
+		err = decode(doors, "doors of the gateway", h.Name, &rows)
+		for _, d := range rows {
+			door := access.Door{Protocol: d.Protocol, Port: d.Port, Certificate: d.Certificate, Domain: d.Domain}
+			if d.Since != 0 {
+				door.Since = instant(d.Since)
+			}
+			h.Doors = append(h.Doors, door)
+		}
+	}
+	for p := range strings.FieldsSeq(carries) {
+		h.Carries = append(h.Carries, access.Protocol(p))
 	}
 	h.Code, h.CodeUntil, h.EnrolledAt, h.RevokedAt, h.SeenAt = digestOf(code), instantOf(until), instantOf(enrolled), instantOf(revoked), instantOf(seen)
 	return h, err
@@ -67,11 +82,28 @@ func (tx *Tx) SaveHost(h access.Host) error {
 			return tx.fail(err)
 		}
 	}
-	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address, sshKeys, ceiling}
-	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address, ssh_keys, ceiling)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) DO NOTHING`
+	doors := ""
+	if len(h.Doors) > 0 {
+		rows := make([]hostDoor, len(h.Doors))
+		for i, d := range h.Doors {
+			rows[i] = hostDoor{Protocol: d.Protocol, Port: d.Port, Certificate: d.Certificate, Domain: d.Domain}
+			if !d.Since.IsZero() {
+				rows[i].Since = d.Since.UnixMilli()
+			}
+		}
+		if doors, err = encode(rows); err != nil {
+			return tx.fail(err)
+		}
+	}
+	carries := make([]string, len(h.Carries))
+	for i, p := range h.Carries {
+		carries[i] = string(p)
+	}
+	args := []any{h.Name, h.Version, code, millis(h.CodeUntil), string(h.Agent), key, h.Program, millis(h.EnrolledAt), millis(h.RevokedAt), h.Address, sshKeys, ceiling, doors, strings.Join(carries, " ")}
+	q := `INSERT INTO hosts (name, version, code, code_until, agent, key, program, enrolled_at, revoked_at, address, ssh_keys, ceiling, doors, carries)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (name) DO NOTHING`
 	if h.Version > 1 {
-		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10, ssh_keys = $11, ceiling = $12
+		q = `UPDATE hosts SET version = $2, code = $3, code_until = $4, agent = $5, key = $6, program = $7, enrolled_at = $8, revoked_at = $9, address = $10, ssh_keys = $11, ceiling = $12, doors = $13, carries = $14
 			WHERE name = $1 AND version = $2 - 1`
 	}
 	n, err := tx.exec(q, args...)
@@ -79,6 +111,15 @@ func (tx *Tx) SaveHost(h access.Host) error {
 		err = tx.fail(access.Fail(access.Conflict, "host-changed", "the host changed meanwhile").Because(h.Name))
 	}
 	return err
+}
+
+// hostDoor is the stored form of access.Door. Fields are only added.
+type hostDoor struct {
+	Protocol    access.Protocol `json:"protocol"`
+	Port        uint16          `json:"port"`
+	Certificate string          `json:"certificate"`
+	Since       int64           `json:"since,omitempty"`
+	Domain      string          `json:"domain,omitempty"`
 }
 
 // hostKey is the stored form of access.HostKey. Fields are only added.

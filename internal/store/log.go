@@ -227,11 +227,45 @@ func (tx *Tx) recordedAt(seq int64) (time.Time, error) {
 	}, "SELECT at FROM audit_records WHERE seq = $1", seq)
 }
 
-// pollOthers is how often Wait looks for what other replicas numbered.
+// pollOthers is how often those who wait look for what other replicas numbered.
 const pollOthers = 500 * time.Millisecond
 
 // Wait blocks until the log has a record with a number greater than after.
-func (s *Store) Wait(ctx context.Context, after int64) (Head, error) {
+func (s *Store) Wait(ctx context.Context, after int64) (h Head, err error) {
+	err = s.untilNumbers(ctx, func() (bool, error) {
+		h, err = s.Head(ctx)
+		return h.Size > after+1, err
+	})
+	if err != nil {
+		return Head{}, err
+	}
+	return h, nil
+}
+
+// Settle blocks until every record that was committed before the call has its number,
+// so that who did something finds it in the log. It waits for nothing that comes after.
+func (s *Store) Settle(ctx context.Context) error {
+	last := ""
+	newest := func(tx *Tx) error {
+		return tx.each("SELECT id FROM audit_records WHERE seq IS NULL ORDER BY id DESC LIMIT 1", nil, func(row row) error { return row.Scan(&last) })
+	}
+	if err := s.View(ctx, newest); err != nil || last == "" {
+		return err
+	}
+	return s.untilNumbers(ctx, func() (settled bool, err error) {
+		err = s.View(ctx, func(tx *Tx) error {
+			settled = true
+			return tx.each("SELECT 1 FROM audit_records WHERE seq IS NULL AND id <= $1 LIMIT 1", []any{last}, func(row) error {
+				settled = false
+				return nil
+			})
+		})
+		return settled, err
+	})
+}
+
+// untilNumbers asks again whenever records were numbered, here or by another replica.
+func (s *Store) untilNumbers(ctx context.Context, done func() (bool, error)) error {
 	var poll <-chan time.Time // other replicas' records are found by looking
 	if s.d.arrays {
 		t := time.NewTicker(pollOthers)
@@ -240,13 +274,12 @@ func (s *Store) Wait(ctx context.Context, after int64) (Head, error) {
 	}
 	for {
 		wake := s.numbers.next()
-		h, err := s.Head(ctx)
-		if err != nil || h.Size > after+1 {
-			return h, err
+		if ok, err := done(); err != nil || ok {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return Head{}, gaveUp(ctx.Err())
+			return gaveUp(ctx.Err())
 		case <-wake:
 		case <-poll:
 		}

@@ -130,6 +130,30 @@ func TestLogVerifies(t *testing.T) {
 	})
 }
 
+// TestSettle: who wrote a record finds it in the log after Settle.
+func TestSettle(t *testing.T) {
+	onBoth(t, func(t *testing.T, d *database) {
+		s := opened(t, d)
+		key := newLogKey(t)
+		ctx := t.Context()
+		if err := s.Settle(ctx); err != nil {
+			t.Fatalf("with nothing to wait for: %v", err)
+		}
+		active(t, s)
+		short, done := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer done()
+		if err := s.Settle(short); err == nil {
+			t.Fatal("it did not wait for a number")
+		}
+		settled := make(chan error, 1)
+		go func() { settled <- s.Settle(ctx) }()
+		key.sequence(t, s)
+		if err := <-settled; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestSequencerSignsNoDamage(t *testing.T) {
 	d := sqliteDatabase(t)
 	s := d.open(t)

@@ -69,3 +69,34 @@ func outline(t *testing.T, s schema) (lines []string) {
 	}
 	return lines
 }
+
+// TestTablesAreMovedWhole: a migration that makes a table anew locks it before it copies the
+// rows. The version before goes on writing while replicas are replaced, and what it wrote
+// in between would go with the old table.
+func TestTablesAreMovedWhole(t *testing.T) {
+	files, err := fs.Glob(migrations, postgresSchema.folder+"/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, n := regexp.MustCompile(`(?i)INSERT\s+INTO\s+\w+\s[^;]*\bSELECT\b[^;]*\bFROM\s+(\w+)\s*;`), 0
+	for _, name := range files {
+		b, err := migrations.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		for _, m := range copied.FindAllStringSubmatchIndex(text, -1) {
+			table := text[m[2]:m[3]]
+			if !strings.Contains(text[m[1]:], "DROP TABLE "+table+";") {
+				continue
+			}
+			n++
+			if !strings.Contains(text[:m[0]], "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE;") {
+				t.Errorf("%s copies %s without a lock on it", name, table)
+			}
+		}
+	}
+	if n < 2 {
+		t.Errorf("only %d copies were looked at", n)
+	}
+}

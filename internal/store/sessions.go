@@ -47,6 +47,7 @@ type commandBody struct {
 	Line     string `json:"line"`
 	RunAs    string `json:"run_as"`
 	Terminal bool   `json:"terminal,omitempty"`
+	AfterEnd bool   `json:"after_end,omitempty"`
 	Status   int    `json:"status,omitempty"`
 	Signal   string `json:"signal,omitempty"`
 }
@@ -61,7 +62,7 @@ type tapeBody struct {
 func sessionRow(s access.Session) (write, error) {
 	var ran *commandBody
 	if c := s.Command; c != (access.Command{}) {
-		ran = &commandBody{c.Line, c.RunAs, c.Terminal, c.Status, c.Signal}
+		ran = &commandBody{c.Line, c.RunAs, c.Terminal, c.AfterEnd, c.Status, c.Signal}
 	}
 	body, err := encode(sessionBody{Protocol: string(s.Protocol), Request: string(s.Request), Principal: string(s.Principal), Role: string(s.Role), Address: s.Address,
 		Account: s.Account, Held: string(s.Held), Source: s.Source, Key: s.Key, Strict: s.Strict, OverAt: stampOf(s.OverAt), EndingAt: stampOf(s.EndingAt),
@@ -118,7 +119,7 @@ func (c *sessionScan) fill(s *access.Session) error {
 	s.PausedAt, s.PausedBy = b.PausedAt.time(), access.PrincipalID(b.PausedBy)
 	s.Reason, s.Text, s.Certified, s.Alarms = b.Reason, b.Text, b.Certified, b.Alarms
 	if c := b.Command; c != nil {
-		s.Command = access.Command{Line: c.Line, RunAs: c.RunAs, Terminal: c.Terminal, Status: c.Status, Signal: c.Signal}
+		s.Command = access.Command{Line: c.Line, RunAs: c.RunAs, Terminal: c.Terminal, AfterEnd: c.AfterEnd, Status: c.Status, Signal: c.Signal}
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ var cases = []struct {
 	{"Rules", rules},
 	{"Reviews", reviews},
 	{"PrincipalsNamed", principalsNamed}, {"Proposals", proposals}, {"Favourites", favourites}, {"WatchedTickets", watchedTickets},
-	{"Delegations", delegations}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
+	{"Delegations", delegations}, {"Vault", vaulted}, {"Tasks", tasks}, {"Standing", standing}, {"StandingDays", standingDays}, {"Probes", probes},
 	{"Certificates", certificates},
 	{"Sessions", sessions},
 	{"Tallies", tallies},
