@@ -40,14 +40,17 @@ type Connector interface {
 	// on standing accounts, and not for those that make their own.
 	Observe(ctx context.Context, t Target, o Order) (Before, error)
 
-	// Provision makes the privilege. It MUST be a conditional create: a repeat
+	// Provision makes the privilege. Of a vaulted account it lends the secret: Next where
+	// there is one, which it sets first, otherwise Secret as it is. It MUST see the one it
+	// lends open, and fails with ErrStale where Secret does not. It MUST be a conditional create: a repeat
 	// with the same tag finds the first one's work, and gives a fresh credential
 	// for it. Errors are *Error; any other error counts as Unknown.
 	Provision(ctx context.Context, t Target, o Order) (Receipt, error)
 
 	// Revoke makes the credential useless at once, for good, and is legal on
 	// what was never made. (When one of several holders leaves, the broker does
-	// not revoke; it provisions anew with Rotate.)
+	// not revoke; it provisions anew with Rotate.) Of a vaulted account it sets Next,
+	// which nobody can use before Remove; without a Next the account opens with nothing.
 	Revoke(ctx context.Context, t Target, os []Order) []Result
 
 	// TerminateSessions ends the live sessions of the order's account.
@@ -160,6 +163,10 @@ type Residue struct {
 	Traces []access.Trace
 }
 
+// ErrStale is the cause of a Provision that refuses a vaulted account because the order's
+// Secret does not open it: somebody has changed it by hand.
+var ErrStale = access.Fail(access.Conflict, "secret-stale", "the secret in the vault does not open the account")
+
 // Renew says what a Provision does to a privilege that is there already.
 type Renew uint8
 
@@ -183,6 +190,11 @@ type Order struct {
 	Before      string    // Before.State of Observe
 	Creation    string    // the receipt's creation identity; empty while no receipt is known
 	Renew       Renew
+	// Secret and Next are of a vaulted account (access.Checkout), and empty otherwise.
+	// Secret is what the account is believed to open with, and what was lent. Next, where
+	// there is one, is to take its place: it is durable in the vault, and it is the same
+	// in every repeat until it was read back that it opens.
+	Secret, Next access.Secret
 	// Proofs show that the order was approved, to a target that believes no server. There
 	// are some only where something is made, and the target is known to ask for them.
 	Proofs []access.Proof
@@ -205,6 +217,8 @@ type Receipt struct {
 	// that a namesake made later is not mistaken for it. Empty where the target
 	// has nothing of the kind.
 	Creation string
+	// Turned says of a vaulted account that the order's Next was set, and was seen to open.
+	Turned bool
 	// Credential is the JSON object that the holder gets, for PostgreSQL that of
 	// `stint credentials`, without expires_at. Empty if the holder has one already.
 	Credential access.Secret
@@ -277,7 +291,10 @@ type Observation struct {
 	// Ends is when the target refuses new sessions of the account by itself, where
 	// it is Present; zero when it never does, or that was not read.
 	Ends time.Time
-	Err  error // why Presence is NotKnown
+	// Turned says of a vaulted account that Absent was read back with the order's Next:
+	// that it opens, and that Secret does not.
+	Turned bool
+	Err    error // why Presence is NotKnown
 }
 
 // Gone reports whether the privilege is proven absent, sessions included.

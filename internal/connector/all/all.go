@@ -4,6 +4,8 @@ package all
 
 import (
 	"stint/internal/connector"
+	"stint/internal/connector/carried"
+	"stint/internal/connector/hook"
 	"stint/internal/connector/linux"
 	"stint/internal/connector/postgres"
 )
@@ -16,14 +18,21 @@ type Connector interface {
 }
 
 // List makes one connector of each type. What reaches hosts needs somebody who carries
-// its calls there; without one, it only tells its schema.
-func List(hosts linux.Config) ([]Connector, error) {
+// its calls there, and what only has sessions somewhere to read of them; without, they only
+// tell their schemas. hooks is the folder of programs for resources of type hook; with none,
+// none is run.
+func List(hosts linux.Config, hooks string, sessions carried.Ledger) ([]Connector, error) {
 	remote, err := linux.New(hosts)
 	if err != nil {
 		return nil, err
 	}
-	return []Connector{
+	list := []Connector{
 		postgres.New(),
 		linux.Agents{Remote: remote},
-	}, nil
+		hook.New(hooks),
+	}
+	for _, c := range carried.New(sessions) {
+		list = append(list, c)
+	}
+	return list, nil
 }

@@ -35,7 +35,7 @@ func TestComplete(t *testing.T) {
 // it takes to check documents against it.
 func TestTypes(t *testing.T) {
 	seen := map[string]bool{}
-	all, err := List(linux.Config{})
+	all, err := List(linux.Config{}, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

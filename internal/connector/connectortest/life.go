@@ -170,6 +170,9 @@ func rotate(s *scene, m access.Mechanism) {
 	o, r := s.provision(s.order(m))
 	live := s.session(o, r)
 	o.Renew = connector.Rotate
+	if m == access.Checkout {
+		o.Next = newSecret()
+	}
 	fresh, err := s.Connector().Provision(s.ctx, s.Target(), o)
 	if err != nil {
 		s.Fatalf("rotate: %v", err)
@@ -177,7 +180,7 @@ func rotate(s *scene, m access.Mechanism) {
 	if live.Alive() {
 		s.Error("a rotation left a session open")
 	}
-	if old, err := s.Session(o, r); err == nil && !s.secret(m) {
+	if old, err := s.Session(o, r); err == nil && s.Connector().Capabilities().Certificates {
 		old.Close() // certificates end by their serial, or with the order
 	} else if err == nil {
 		old.Close()
@@ -185,6 +188,9 @@ func rotate(s *scene, m access.Mechanism) {
 	}
 	s.session(o, fresh)
 	o.Renew = connector.Keep
+	if m == access.Checkout {
+		o.Secret, o.Next = o.Next, newSecret()
+	}
 	s.end(o)
 	s.wantGone(o, fresh)
 }

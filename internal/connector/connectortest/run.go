@@ -61,4 +61,8 @@ var cases = []struct {
 	{"Namesake", access.Account, namesake},
 	{"Batch", access.Account, batch},
 	{"GrantedBefore", access.Member, grantedBefore},
+	{"Turn", access.Checkout, turn},
+	{"TurnAlone", access.Checkout, turnAlone},
+	{"TurnBroken", access.Checkout, turnBroken},
+	{"TurnStale", access.Checkout, turnStale},
 }

@@ -25,7 +25,8 @@ type World interface {
 
 	// Order is an order that can be carried out, with a fresh tag and, for
 	// mechanisms that act on one, a fresh standing account, at most one session
-	// of which is open. Observe has not been called for it.
+	// of which is open. Observe has not been called for it. For access.Checkout its Secret
+	// opens that account.
 	Order(m access.Mechanism) connector.Order
 
 	// Session opens a session under the privilege: with the receipt's credential
@@ -122,7 +123,7 @@ func (s *scene) lends(m access.Mechanism) bool { return m != access.Member && m 
 // secret reports whether what it says is a secret, so that a fresh one takes the place
 // of the one before.
 func (s *scene) secret(m access.Mechanism) bool {
-	return s.lends(m) && !s.Connector().Capabilities().Certificates
+	return s.lends(m) && m != access.Checkout && !s.Connector().Capabilities().Certificates
 }
 
 // order is an observed order.

@@ -123,6 +123,8 @@ func refuseMaster(rights []string) error {
 // renewAccount gives the account that is there a new password, after an earlier
 // call whose outcome nobody knew, or because the order says Rotate.
 func (c *Connector) renewAccount(ctx context.Context, t connector.Target, s *subject, secret string) (oid uint32, err error) {
+	var r *role
+	given := ""
 	err = c.pools.again(ctx, t, granting, func(conn *pgx.Conn) error {
 		seen, err := readScene(ctx, conn, []*subject{s}, withMembers|withClaim)
 		if err != nil {
@@ -131,23 +133,30 @@ func (c *Connector) renewAccount(ctx context.Context, t connector.Target, s *sub
 		if held := checkClaim(readClaim(seen.claim), t); held != nil {
 			return held
 		}
-		r, impostor := seen.account(s)
+		var impostor *role
+		r, impostor = seen.account(s)
 		if r == nil || impostor != nil || r.powerful || r.name != s.name {
 			return refuse("a role with the account's name is there that Stint did not make", "drop or rename the role "+s.name+" on the target")
 		}
-		oid = r.oid
+		given = ""
 		sql := fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d PASSWORD %s VALID UNTIL %s",
 			ident(s.name), s.opt.connectionLimit, literal(secret), until(s.order.ExpiresAt))
 		if missing := seen.missing(s, r); len(missing) > 0 {
 			sql += "; " + grant(missing, s.name, s.opt, major(conn))
 		}
+		if !r.login || s.order.Renew == connector.Rotate {
+			sql, given = shut(s.name), sql
+		}
 		_, err = run(ctx, conn, sql)
 		return err
 	})
-	if err == nil && s.order.Renew == connector.Rotate {
-		err = c.endSessions(ctx, t, granting, map[uint32]int64{oid: 0})[oid]
+	if err == nil && given != "" {
+		err = c.admit(ctx, t, r, s.order.Renew, given)
 	}
-	return oid, err
+	if err != nil {
+		return 0, err
+	}
+	return r.oid, nil
 }
 
 // missing are the groups of the order that the account is not in.

@@ -122,7 +122,7 @@ func (v *scene) unclaimed(t connector.Target, ss []*subject) []*subject {
 	free := make([]*subject, 0, len(ss))
 	for _, s := range ss {
 		r, _ := v.account(s)
-		if s.order.Mechanism == access.Enable && !v.marked(s, r) {
+		if s.order.Mechanism.Common() && !v.marked(s, r) {
 			s.result = result(claimConflict(h.text))
 			continue
 		}

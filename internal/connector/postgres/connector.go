@@ -34,7 +34,7 @@ func (*Connector) Type() string { return Type }
 // sessions with a password.
 func (*Connector) Capabilities() connector.Capabilities {
 	return connector.Capabilities{
-		Mechanisms:   []access.Mechanism{access.Account, access.Member, access.Enable},
+		Mechanisms:   []access.Mechanism{access.Account, access.Member, access.Enable, access.Checkout},
 		Sweepable:    true,
 		NativeExpiry: true,
 		SessionKill:  true,
@@ -66,6 +66,8 @@ func (c *Connector) Provision(ctx context.Context, t connector.Target, o connect
 		r, err = c.provisionAccount(ctx, t, s)
 	case access.Enable:
 		r, err = c.provisionEnabled(ctx, t, s)
+	case access.Checkout:
+		r, err = c.provisionCheckout(ctx, t, s)
 	default:
 		r, err = c.provisionMember(ctx, t, s)
 	}

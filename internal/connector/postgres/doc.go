@@ -5,13 +5,16 @@
 //   - account: a role with LOGIN is created for the grant, a member of the
 //     groups asked for, and is gone after it;
 //   - group: a person's own standing role joins groups, and leaves them;
-//   - enable: a dormant role gets LOGIN and a fresh password, and loses both.
+//   - enable: a dormant role gets LOGIN and a fresh password, and loses both;
+//   - checkout: a role whose password the vault keeps is lent, and comes back with
+//     another password.
 //
 // What it puts on a target can be found and told from what others put there:
 //
 //	stint_<person>_<tag>     an account; the tag is the last 43 bytes
 //	stintmark_group_<tag>    a mark: the standing account that is a member of
-//	stintmark_enable_<tag>   it is lent groups, or is enabled, under this tag
+//	stintmark_enable_<tag>   it is lent groups, is enabled, or is lent itself, under
+//	stintmark_checkout_<tag> this tag
 //	stintquarantine_<tag>    owns what an ended account left behind
 //	stint_claim              whose target this is, in its comment
 //

@@ -44,31 +44,36 @@ func (c *Connector) provisionEnabled(ctx context.Context, t connector.Target, s 
 	}
 	password := newPassword()
 	secret := newVerifier(password, s.opt.iterations)
-	var oid uint32
-	err := c.pools.again(ctx, t, granting, func(conn *pgx.Conn) error {
-		seen, r, err := c.standing(ctx, conn, t, s)
+	var r *role
+	given := ""
+	err := c.pools.again(ctx, t, granting, func(conn *pgx.Conn) (err error) {
+		var seen *scene
+		seen, r, err = c.standing(ctx, conn, t, s)
 		if err != nil {
 			return err
 		}
-		oid = r.oid
 		if seen.otherEnabled(s, r) {
 			return &connector.Error{Outcome: connector.NotDone, Message: s.name + " is enabled for another grant"}
 		}
 		if r.login && !seen.marked(s, r) {
 			return refuse(s.name+" can log in already, and not through Stint", "on the target: ALTER ROLE "+ident(s.name)+" NOLOGIN PASSWORD NULL")
 		}
-		sql := append(seen.placeMark(s, r, major(conn)), fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d PASSWORD %s VALID UNTIL %s",
-			ident(r.name), s.opt.connectionLimit, literal(secret), until(s.order.ExpiresAt)))
-		_, err = run(ctx, conn, strings.Join(sql, "; "))
+		change := fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d PASSWORD %s VALID UNTIL %s",
+			ident(r.name), s.opt.connectionLimit, literal(secret), until(s.order.ExpiresAt))
+		given = ""
+		if !r.login || s.order.Renew == connector.Rotate {
+			change, given = shut(r.name), touch(s.mark)+"; "+change
+		}
+		_, err = run(ctx, conn, strings.Join(append(seen.placeMark(s, r, major(conn)), change), "; "))
 		return err
 	})
-	if err == nil && s.order.Renew == connector.Rotate {
-		err = c.endSessions(ctx, t, granting, map[uint32]int64{oid: 0})[oid]
+	if err == nil && given != "" {
+		err = c.admit(ctx, t, r, s.order.Renew, given)
 	}
 	if err != nil {
 		return connector.Receipt{}, err
 	}
-	return receipt(t, s.name, oid, password)
+	return receipt(t, s.name, r.oid, password)
 }
 
 // revokeEnabled takes login and password from an account that we enabled: one

@@ -12,7 +12,7 @@ const (
 )
 
 // ofOurs are the names that Stint makes on a cluster.
-const ofOurs = `'^(stint_[a-z0-9_]{0,12}_[a-z0-9]{26}_[a-z0-9]{16}|stintmark_(group|enable)_[a-z0-9]{26}_[a-z0-9]{16}|stintquarantine_[a-z0-9]{26}_[a-z0-9]{16}|stint_claim(_proof)?)$'`
+const ofOurs = `'^(stint_[a-z0-9_]{0,12}_[a-z0-9]{26}_[a-z0-9]{16}|stintmark_(group|enable|checkout)_[a-z0-9]{26}_[a-z0-9]{16}|stintquarantine_[a-z0-9]{26}_[a-z0-9]{16}|stint_claim(_proof)?)$'`
 
 const rolesAndPowersSQL = `
 SELECT r.oid, rolname,

@@ -119,7 +119,7 @@ func listMark(r foundRole, mechanism access.Mechanism, tag access.Tag, members [
 	n := readNote(r.comment)
 	list := func(a connector.Artefact) {
 		a.Mechanism, a.Tag, a.Ours = mechanism, tag, true
-		if mechanism == access.Enable || len(n.Rights) == 0 {
+		if mechanism.Common() || len(n.Rights) == 0 {
 			as = append(as, a)
 			return
 		}
@@ -129,7 +129,7 @@ func listMark(r foundRole, mechanism access.Mechanism, tag access.Tag, members [
 	}
 	for _, m := range members {
 		if m.group == r.name {
-			detail := map[access.Mechanism]string{access.Enable: "a dormant account that is enabled", access.Member: "a standing account that is lent a group"}[mechanism]
+			detail := map[access.Mechanism]string{access.Enable: "a dormant account that is enabled", access.Checkout: "a vaulted account that is lent, or gets its next password", access.Member: "a standing account that is lent a group"}[mechanism]
 			list(connector.Artefact{Account: m.name, Creation: oidText(m.oid), Detail: detail})
 		}
 	}
@@ -154,7 +154,7 @@ func listMembers(roles []foundRole, members []foundMember) (as []connector.Artef
 	type pair struct{ account, group string }
 	lent, enabled := map[pair]bool{}, map[string]bool{}
 	for _, m := range members {
-		if mechanism, _, ok := markTag(m.group); ok && mechanism == access.Enable {
+		if mechanism, _, ok := markTag(m.group); ok && mechanism.Common() {
 			enabled[m.name] = true // what it is in counts only while it can log in
 		}
 		for _, right := range rights[m.group] {

@@ -14,6 +14,7 @@ const (
 	prefix           = "stint_"
 	groupPrefix      = "stintmark_group_" // no person's name can make an account look like a mark
 	enablePrefix     = "stintmark_enable_"
+	checkoutPrefix   = "stintmark_checkout_"
 	quarantinePrefix = "stintquarantine_"
 	claimRole        = "stint_claim"
 	proofRole        = "stint_claim_proof"
@@ -56,8 +57,11 @@ func accountTag(name string) (tag access.Tag, ok bool) {
 
 // markName is the name of the mark of one order on a standing account.
 func markName(m access.Mechanism, tag access.Tag) string {
-	if m == access.Enable {
+	switch m {
+	case access.Enable:
 		return enablePrefix + string(tag)
+	case access.Checkout:
+		return checkoutPrefix + string(tag)
 	}
 	return groupPrefix + string(tag)
 }
@@ -69,6 +73,9 @@ func markTag(name string) (access.Mechanism, access.Tag, bool) {
 	}
 	if t, ok := strings.CutPrefix(name, enablePrefix); ok {
 		return access.Enable, access.Tag(t), validTag(access.Tag(t))
+	}
+	if t, ok := strings.CutPrefix(name, checkoutPrefix); ok {
+		return access.Checkout, access.Tag(t), validTag(access.Tag(t))
 	}
 	return "", "", false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,10 +25,11 @@ func (c *Connector) remove(ctx context.Context, t connector.Target, ss []*subjec
 		return err
 	}
 	var plain, estates []*subject
+	left := linger
 	for _, s := range ss {
 		r, impostor := seen.account(s)
 		if s.order.Mechanism != access.Account {
-			s.result = c.removeMark(ctx, t, seen, s)
+			s.result = c.removeMark(ctx, t, seen, s, &left)
 			continue
 		}
 		if foreign := removable(s, r, impostor); foreign != nil {
@@ -121,12 +123,15 @@ func (c *Connector) drop(ctx context.Context, t connector.Target, ss []*subject)
 
 // removeMark ends a group or enable order: settings go back to what they were,
 // then the mark goes, and with it the last of us.
-func (c *Connector) removeMark(ctx context.Context, t connector.Target, seen *scene, s *subject) connector.Result {
+func (c *Connector) removeMark(ctx context.Context, t connector.Target, seen *scene, s *subject, left *time.Duration) connector.Result {
 	r, impostor := seen.account(s)
 	if seen.byName[s.mark] == nil {
 		return connector.Result{Outcome: connector.Done, Foreign: impostor != nil}
 	}
 	if r != nil && seen.marked(s, r) {
+		if s.order.Mechanism == access.Checkout {
+			return result(c.release(ctx, t, seen, s, r, left)) // with the mark
+		}
 		var err error
 		if s.order.Mechanism == access.Enable {
 			err = c.restore(ctx, t, seen, s, r)

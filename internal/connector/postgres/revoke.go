@@ -20,6 +20,7 @@ type step struct {
 	s       *subject
 	sql     string // empty: nothing to do
 	foreign bool   // what is there is not what we made
+	err     error  // why nothing may be done
 }
 
 // revoke makes the credentials useless: no login for accounts, no membership for
@@ -37,6 +38,8 @@ func (c *Connector) revoke(ctx context.Context, t connector.Target, ss []*subjec
 			steps[i] = seen.revokeAccount(s)
 		case access.Enable:
 			steps[i] = seen.revokeEnabled(s)
+		case access.Checkout:
+			steps[i] = c.revokeCheckout(ctx, t, seen, s)
 		default:
 			steps[i] = seen.revokeMember(s)
 		}
@@ -108,7 +111,7 @@ func (c *Connector) perform(ctx context.Context, t connector.Target, steps []ste
 	todo := make([]step, 0, len(steps))
 	for _, st := range steps {
 		if st.sql == "" {
-			st.settle(nil)
+			st.settle(st.err)
 			continue
 		}
 		todo = append(todo, st)

@@ -52,6 +52,7 @@ type scene struct {
 	sessions map[uint32][]session
 	notes    map[string]note // of the marks on standing accounts
 	claim    string          // see claimSQL
+	major    int             // version of the server
 }
 
 const rolesSQL = `
@@ -96,7 +97,7 @@ func readScene(ctx context.Context, conn *pgx.Conn, ss []*subject, what detail) 
 			oids = append(oids, s.creation)
 		}
 	}
-	v := &scene{byName: map[string]*role{}, byOID: map[uint32]*role{}, members: map[uint32][]membership{}, sessions: map[uint32][]session{}}
+	v := &scene{byName: map[string]*role{}, byOID: map[uint32]*role{}, members: map[uint32][]membership{}, sessions: map[uint32][]session{}, major: major(conn)}
 	b := &pgx.Batch{}
 	b.Queue(rolesSQL, names, oids, what&withDependents != 0).Query(v.readRoles)
 	if what&withMembers != 0 {
@@ -217,11 +218,23 @@ type note struct {
 	// EndedUS is when the privilege was found gone, by the target's clock in
 	// microseconds: sessions that began before may still use it.
 	EndedUS int64 `json:"ended_us,omitempty"`
+	// UntilUS is when a vaulted account expires by itself while it is not lent, in
+	// microseconds since 1970; 0: never.
+	UntilUS int64 `json:"until_us,omitempty"`
+	// ShutUS is when a vaulted account that comes back had neither login nor sessions
+	// nor password, by the target's clock in microseconds: whoever began to log in
+	// before is over authentication_timeout later.
+	ShutUS int64 `json:"shut_us,omitempty"`
 }
 
 func (n note) String() string {
 	b, _ := json.Marshal(n) // strings and numbers only
 	return string(b)
+}
+
+// comment is the statement that writes a mark's note.
+func comment(mark string, n note) string {
+	return "COMMENT ON ROLE " + ident(mark) + " IS " + literal(n.String())
 }
 
 // readNote reads a mark's comment; one that is missing or damaged is empty.

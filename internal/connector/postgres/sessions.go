@@ -19,8 +19,8 @@ const (
 	// resignal is after how long a backend that did not go is told again.
 	resignal = time.Second
 	// patience is how long a log-in that may still be asking for the password is
-	// waited for. One that has read the role does not wait for its client; one
-	// that has not will find NOLOGIN.
+	// waited for. One that has found LOGIN does not wait for its client; one that
+	// has not will find NOLOGIN, for whoever gives that back waits longer (see admit).
 	patience = 50 * time.Millisecond
 )
 
@@ -57,6 +57,8 @@ func (v *scene) sessionsOf(s *subject) uint32 {
 		return 0
 	case s.order.Mechanism == access.Enable && (r.login || !v.enabledByUs(s, r)):
 		return 0 // whoever enabled the account after us keeps their sessions
+	case s.order.Mechanism == access.Checkout && (r.login || !v.marked(s, r)):
+		return 0 // it was given back, and is another's
 	case s.order.Mechanism == access.Member && s.mark != "" && !v.marked(s, r):
 		return 0 // done before: the mark went last
 	}
@@ -94,7 +96,7 @@ func (c *Connector) cutOff(ctx context.Context, t connector.Target, seen *scene,
 			if n.EndedUS == 0 {
 				n.EndedUS = now
 				if s.mark != "" {
-					sql += "COMMENT ON ROLE " + ident(s.mark) + " IS " + literal(n.String()) + ";"
+					sql += comment(s.mark, n) + ";"
 				}
 			}
 			if at, there := cut[r.oid]; !there || at != 0 {

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -40,7 +39,7 @@ func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector
 			b.Existing, err = seen.existing(ctx, conn, s, r)
 			return err
 		}
-		if r.login && !seen.marked(s, r) {
+		if o.Mechanism == access.Enable && r.login && !seen.marked(s, r) {
 			return access.Fail(access.Denied, "not-dormant", s.name+" can log in already").
 				Because("an account to enable is dormant: its privilege would outlive the grant").
 				Try("on the target: ALTER ROLE " + ident(s.name) + " NOLOGIN PASSWORD NULL")
@@ -185,6 +184,9 @@ func (v *scene) placeMark(s *subject, r *role, major int) (sql []string) {
 		sql = append(sql, "CREATE ROLE "+ident(s.mark)+" NOLOGIN")
 	}
 	n := note{Account: r.name, OID: r.oid, Person: string(s.order.Person)}
+	if s.order.Mechanism == access.Checkout {
+		n.UntilUS = r.endsUS
+	}
 	for _, right := range s.order.Rights {
 		if !s.existed(right) {
 			n.Rights = append(n.Rights, right)
@@ -194,10 +196,10 @@ func (v *scene) placeMark(s *subject, r *role, major int) (sql []string) {
 	if major >= 16 {
 		g += " WITH INHERIT FALSE, SET FALSE"
 	}
-	return append(sql, "COMMENT ON ROLE "+ident(s.mark)+" IS "+literal(n.String()), g)
+	return append(sql, comment(s.mark, n), g)
 }
 
-// otherEnabled reports whether another order has enabled the account.
+// otherEnabled reports whether another order has enabled the account, or lent it.
 func (v *scene) otherEnabled(s *subject, r *role) bool {
-	return slices.ContainsFunc(v.otherMarks(s, r), func(m string) bool { return strings.HasPrefix(m, enablePrefix) })
+	return lentBy(v.otherMarks(s, r))
 }

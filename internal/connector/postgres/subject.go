@@ -89,7 +89,7 @@ func (s *subject) read(t connector.Target) error {
 		if tag, ok := accountTag(s.name); !ok || tag != o.Tag {
 			return access.Fail(access.Invalid, "bad-account", "the account's name does not carry the order's tag")
 		}
-	case access.Member, access.Enable:
+	case access.Member, access.Enable, access.Checkout:
 		s.name = o.Account
 		if !unmarked {
 			s.mark = markName(o.Mechanism, o.Tag)

@@ -32,6 +32,9 @@ func (c *Connector) Verify(ctx context.Context, t connector.Target, os []connect
 		}
 		found[index[i]] = seen.observe(s, now)
 	}
+	if err == nil {
+		c.settleCheckouts(ctx, t, seen, good, found, index)
+	}
 	return found
 }
 
@@ -47,6 +50,12 @@ func (v *scene) observe(s *subject, now time.Time) connector.Observation {
 			o.Presence = connector.Absent
 		} else {
 			o.Presence, o.Err = v.enabledPresence(s, r)
+		}
+	case access.Checkout:
+		if r == nil {
+			o.Presence = connector.Absent
+		} else {
+			o.Presence, o.Err = v.checkoutPresence(s, r)
 		}
 	default:
 		if r == nil {
@@ -111,6 +120,7 @@ func (v *scene) activity(s *subject, r *role, p connector.Presence, now time.Tim
 		}
 		return n, last
 	case over && s.order.Mechanism == access.Enable && !v.enabledByUs(s, r),
+		over && s.order.Mechanism == access.Checkout && !v.marked(s, r),
 		r == nil && s.mark != "" && s.order.Creation == "":
 		return 0, last
 	}

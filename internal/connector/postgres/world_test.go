@@ -183,6 +183,9 @@ func (w *world) Order(m access.Mechanism) connector.Order {
 	case access.Enable:
 		o.Account = fmt.Sprintf("dba %d", n)
 		w.exec("", "CREATE ROLE "+ident(o.Account)+" NOLOGIN CONNECTION LIMIT 7 IN ROLE "+idents(w.groups))
+	case access.Checkout:
+		o.Account, o.Secret = fmt.Sprintf("vaulted %d", n), access.NewSecret([]byte("kept-by-the-vault"))
+		w.exec("", "CREATE ROLE "+ident(o.Account)+" LOGIN PASSWORD "+literal(newVerifier(o.Secret.Reveal(), 1))+" IN ROLE "+idents(w.groups))
 	}
 	return o
 }
@@ -239,9 +242,29 @@ func (w *world) State(o connector.Order, r connector.Receipt) connectortest.Stat
 		st.Ends = w.validUntil(o.Account)
 		return st
 	}
+	if o.Mechanism == access.Checkout {
+		// What has the mark and a login, and what was lent and opens all the same.
+		st.Usable = st.Exists && query[bool](w, "SELECT EXISTS (SELECT FROM pg_authid WHERE rolname = $1 AND rolcanlogin)", o.Account) ||
+			r.Creation != "" && w.opens(o.Account, string(o.Secret.Reveal()))
+		if st.Exists {
+			st.Ends = w.validUntil(o.Account)
+		}
+		return st
+	}
 	st.Usable = query[int](w, `SELECT count(*) FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles a ON a.oid = m.member
 		WHERE a.rolname = $1 AND g.rolname = ANY($2)`, o.Account, o.Rights) > 0
 	return st
+}
+
+// opens reports whether a password opens an account.
+func (w *world) opens(account, password string) bool {
+	w.t.Helper()
+	conn, err := pgx.Connect(context.Background(), w.server.DSN(account, password, w.database))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close(context.Background())
+	return true
 }
 
 // validUntil is the target's own expiry of an account.

@@ -72,6 +72,13 @@ func TestResidue(t *testing.T) {
 	w.start1(uid, "exec sleep 1000") // as a child of ours it is in a log-in of somebody's
 	orphan := w.client(o.Account, nil, "setsid sh -c 'exec sleep 1001' >/dev/null 2>&1 &")
 	must(t, orphan.cmd.Run())
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		must(t, err)
+		if slices.ContainsFunc(lines, func(p string) bool { b, _ := os.ReadFile(p); return string(b) == "sleep\x001001\x00" }) {
+			break // it is what it will be found as
+		}
+	}
 	other := w.user("other")
 	w.write("/home/"+other+"/.profile", "true\n", 0o644)
 	w.end(o)

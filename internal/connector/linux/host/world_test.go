@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -32,6 +31,7 @@ import (
 	"stint/internal/connector"
 	"stint/internal/connector/connectortest"
 	"stint/internal/connector/linux"
+	"stint/internal/freeport"
 )
 
 // world is a host: a real sshd with settings, PAM service, certificate authority and
@@ -71,7 +71,9 @@ func newWorld(t testing.TB) *world {
 	key, err := ssh.MarshalPrivateKey(newKey(t), "")
 	must(t, err)
 	w.write(w.base+"/hostkey", string(pem.EncodeToMemory(key)), 0o600)
-	w.port = freePort(t)
+	port, err := freeport.Find()
+	must(t, err)
+	w.port = port
 	w.write(w.config.SSHDConfig, strings.Join([]string{
 		"ListenAddress 127.0.0.1:" + strconv.Itoa(w.port), "HostKey " + w.base + "/hostkey", "PidFile none", "UsePAM yes",
 		"TrustedUserCAKeys " + w.base + "/keys/user_ca.pub", "AuthorizedPrincipalsFile " + w.base + "/keys/principals/%u",
@@ -559,24 +561,6 @@ func newSigner(t testing.TB) ssh.Signer {
 	s, err := ssh.NewSignerFromKey(newKey(t))
 	must(t, err)
 	return s
-}
-
-// freePort finds a port nobody listens on, below the range from which systems take the
-// ports of outgoing connections: there, one of those could take it while sshd is away.
-func freePort(t testing.TB) int {
-	t.Helper()
-	var last error
-	for range 100 {
-		port := 5000 + mrand.IntN(5000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err == nil {
-			must(t, l.Close())
-			return port
-		}
-		last = err
-	}
-	t.Fatalf("no free port: %v", last)
-	return 0
 }
 
 func must(t testing.TB, err error) {
