@@ -13,6 +13,15 @@ type CertificateKind string
 const (
 	UserCertificate CertificateKind = "user" // a person's, for one grant
 	HostCertificate CertificateKind = "host" // a host's, by which clients know it
+	// DatabaseKey is a key of a person's by which a gateway for databases knows them, for one
+	// grant. It has no authority: what it opens stands in its row alone.
+	DatabaseKey CertificateKind = "database"
+	// WebKey is likewise one by which gateways for the web and for TCP know the programs of a
+	// person.
+	WebKey CertificateKind = "web"
+	// WebTicket is what a browser that was signed in to is sent back to a gateway with, once:
+	// for whoever has what the challenge, its fingerprint, is of.
+	WebTicket CertificateKind = "ticket"
 )
 
 // Serial numbers a certificate, among all of an installation and for all times. It is

@@ -24,6 +24,7 @@ type Command struct {
 	Line     string // the program and its arguments, as the role has them
 	RunAs    string
 	Terminal bool
+	AfterEnd bool   // it began, by its host's clock, when every access by which it may had ended
 	Status   int    // the exit code
 	Signal   string // that ended it
 }
@@ -73,6 +74,7 @@ func ValidSessionID(id SessionID, until time.Time) bool {
 // when the last of them ends.
 func (s Session) Begin(by Actor, began, till time.Time, grants string, now time.Time) (Session, Event) {
 	s.Version, s.OpenedAt, s.RenewedAt = 1, now, now
+	s.Command.AfterEnd = began.After(till)
 	return s, s.commandEvent(CommandBegan, by, now, began, till, grants)
 }
 

@@ -125,6 +125,8 @@ func (g Grant) Plan() []Entitlement {
 			continue
 		case Enable:
 			e.Key = "enable:" + t.Account
+		case Checkout:
+			e.Key = CheckoutKey(t.Account)
 		default:
 			e.Key = string(e.Mechanism) + ":" + string(g.ID) + ":" + string(t.Resource)
 		}
@@ -156,7 +158,7 @@ func (e Entitlement) Share(g Grant, now time.Time) (Entitlement, Hold, Event, er
 	}
 	renew := RenewExpiry
 	switch {
-	case e.Mechanism == Enable: // the new holder needs a credential, and only fresh ones can be shown
+	case e.Mechanism.Common(): // the new holder needs a credential, and only one that the target has just given can be shown
 		renew = RenewSecret
 	case e.State == Intended && !g.ExpiresAt.After(e.ExpiresAt):
 		renew = RenewNothing // it is still to be made
@@ -199,7 +201,7 @@ func (e Entitlement) Renewed(why string, now time.Time) (Entitlement, Event, boo
 		return e, Event{}, false
 	}
 	renew := RenewExpiry
-	if e.Mechanism == Enable {
+	if e.Mechanism.Common() {
 		renew = RenewAll
 	}
 	e, ev := e.refresh(renew, now, "renewed", why)
@@ -237,7 +239,7 @@ func (e Entitlement) Release(h Hold, others int, now time.Time) (Entitlement, Ho
 		return e, h, Event{}, false
 	case e.State == Removing:
 		return e, h, Event{}, false
-	case others > 0 && e.Mechanism == Enable:
+	case others > 0 && e.Mechanism.Common():
 		e, ev := e.refresh(RenewAll, now, "left", string(h.Grant))
 		h.Settles = e.Rev
 		return e, h, ev, true
@@ -256,6 +258,20 @@ func Adopt(e Entitlement, id EntitlementID, now time.Time) (Entitlement, Event) 
 	e.CreatedAt, e.RemovingAt, e.NextAt = now, now, now
 	return e, e.event(EntitlementRemoving, now, "found", "by sweep", "tag", string(e.Tag))
 }
+
+// Turn makes an entitlement of a vaulted account that is lent to nobody, and removes it:
+// the way out of a lending is the rotation of its secret, so this is a rotation and no
+// more. It takes turns with lendings of the account, because of two with one key only one
+// is live.
+func Turn(e Entitlement, id EntitlementID, why string, now time.Time) (Entitlement, Event) {
+	e.ID, e.Version, e.State, e.Observed = id, 1, Removing, true
+	e.Mechanism, e.Key, e.ExpiresAt = Checkout, CheckoutKey(e.Account), now
+	e.CreatedAt, e.RemovingAt, e.NextAt = now, now, now
+	return e, e.event(EntitlementRemoving, now, "rotation", why, "tag", string(e.Tag))
+}
+
+// CheckoutKey is the key of a vaulted account's entitlement at its place.
+func CheckoutKey(account string) string { return string(Checkout) + ":" + account }
 
 // Again orders the removal of an entitlement that was thought gone and that an
 // inventory found: a call landed late, or the target forgot the removal.
@@ -348,7 +364,7 @@ func (e Entitlement) AllLandBy(t time.Time) Entitlement {
 // will, where it makes a credential: one that landed after it would put another in its
 // place, which nobody knows. What takes a credential from somebody does not wait.
 func (e Entitlement) AwaitLost() Entitlement {
-	if (e.Mechanism == Account || e.Mechanism == Enable) && (e.State == Intended || e.State == Refreshing && e.Renew == RenewSecret) {
+	if (e.Mechanism == Account || e.Mechanism.Common()) && (e.State == Intended || e.State == Refreshing && e.Renew == RenewSecret) {
 		e.NextAt = latest(e.NextAt, e.CallUntil)
 	}
 	return e

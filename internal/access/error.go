@@ -60,6 +60,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// Hint is what the reader can do now; a program says it when it ends with the error.
+func (e *Error) Hint() string { return e.Next }
+
+// Invalid reports whether what was asked for cannot be, whoever asks.
+func (e *Error) Invalid() bool { return e.Kind == Invalid }
+
 // Is reports whether target is this error's Kind.
 func (e *Error) Is(target error) bool {
 	k, ok := target.(Kind)

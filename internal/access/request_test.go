@@ -71,6 +71,8 @@ func TestSubmitBounds(t *testing.T) {
 		"the longest ticket":    {func(r *Request) { r.Ticket = strings.Repeat("x", MaxTicket) }, 0, ""},
 		"too long a ticket":     {func(r *Request) { r.Ticket = strings.Repeat("x", MaxTicket+1) }, Invalid, "long-ticket"},
 		"ticket of two lines":   {func(r *Request) { r.Ticket = "INC-7\nINC-8" }, Invalid, "bad-ticket"},
+		"a task of a person":    {func(r *Request) { r.Task = "INC-7" }, Invalid, "not-an-agent"},
+		"an agent's no task":    {func(r *Request) { r.Principal = "agent:tidy" }, Invalid, "no-task"},
 		"ticket with an escape": {func(r *Request) { r.Ticket = "INC\x1b[2J" }, Invalid, "bad-ticket"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,6 +131,7 @@ func TestSubmitDecides(t *testing.T) {
 		r := submit(t, tt.d, func(r *Request) { // what a draft claims about its own fate is ignored
 			r.State, r.Version, r.Grant, r.Digest = RequestIsGranted, 7, "grt_9", Digest{1}
 			r.Approvals, r.Decision, r.DecidedAt = []Approval{{By: "user:ben", Approve: true}}, allow(), t0.Add(-time.Hour)
+			r.Escalated, r.Reminders, r.RemindedAt, r.Remarks = []int{1}, 3, t0, []Remark{{}}
 		})
 		if r.State != tt.want {
 			t.Errorf("%s: %s, want %s", name, r.State, tt.want)
@@ -137,7 +140,7 @@ func TestSubmitDecides(t *testing.T) {
 		if tt.want == RequestPending {
 			decided = time.Time{}
 		}
-		if r.Version != 1 || r.Grant != "" || r.Approvals != nil || r.Digest != requestDigest(r) || !r.DecidedAt.Equal(decided) ||
+		if r.Version != 1 || r.Escalated != nil || r.Reminders != 0 || !r.RemindedAt.IsZero() || r.Remarks != nil || r.Grant != "" || r.Approvals != nil || r.Digest != requestDigest(r) || !r.DecidedAt.Equal(decided) ||
 			!r.CreatedAt.Equal(t0) || !r.ExpiresAt.Equal(t0.Add(PendingFor)) || !reflect.DeepEqual(r.Decision, tt.d) {
 			t.Errorf("%s: %+v", name, r)
 		}
@@ -173,6 +176,11 @@ func TestSubmitTellsAll(t *testing.T) {
 		if ev.Facts[k] != want {
 			t.Errorf("%s: %q, want %q", k, ev.Facts[k], want)
 		}
+	}
+	signed := oneDBA
+	signed.Level, signed.Count = LevelPasskey, 2
+	if _, ev, err = Submit(draft(), actorOf(mira), needs(signed), t0); err != nil || ev.Facts["passkeys"] != "2" || ev.Facts["ask"] == "" {
+		t.Errorf("two are to sign, and the log says %q of %q, %v", ev.Facts["passkeys"], ev.Facts["ask"], err)
 	}
 	if _, ev, err = Submit(draft(), actorOf(mira), Decision{}, t0); err != nil || ev.Facts["rule"] != "" || ev.Facts["effect"] != "deny" {
 		t.Errorf("%v, %v", ev.Facts, err)

@@ -19,6 +19,10 @@ const (
 	Checkout Mechanism = "checkout" // a vaulted credential is lent, and rotated on return
 )
 
+// Common reports whether all who hold the privilege on one account have one credential: who
+// comes is given it, and when one of several leaves it is replaced.
+func (m Mechanism) Common() bool { return m == Enable || m == Checkout }
+
 // Criticality ranks resources. The zero value, empty, is not valid.
 type Criticality string
 
@@ -127,6 +131,10 @@ type Schema struct {
 	// NoCredential says that a resource of this type names no credential: Stint signs
 	// in nowhere, an agent there asks for its orders.
 	NoCredential bool
+	// Carried says that nothing is made on a resource of this type: what people have of it
+	// are sessions through gateways, which log in there by the credential of its connection,
+	// where that names one. Roles for it name no account.
+	Carried bool
 
 	// Integration are the options of an integration besides address and credential;
 	// nil for a type of resource. A type is of one or of the other.

@@ -15,7 +15,12 @@ func NewSessionID(ms int64, e Entropy) SessionID { return SessionID("ses_" + new
 type Protocol string
 
 // The protocols that gateways carry.
-const SSH Protocol = "ssh"
+const (
+	SSH      Protocol = "ssh"
+	Postgres Protocol = "postgres"
+	HTTP     Protocol = "http"
+	TCP      Protocol = "tcp"
+)
 
 // The events of sessions. A session's records in the log say who was where, from when to
 // when and why no longer; what was done in it is in its recording.
@@ -23,6 +28,8 @@ const (
 	SessionOpened  EventType = "session.opened"
 	SessionEnding  EventType = "session.ending" // somebody wants it to end
 	SessionAlarmed EventType = "session.alarmed"
+	SessionLogin   EventType = "session.login"   // its gateway is about to get the login for the target
+	SessionDoubted EventType = "session.doubted" // a second key for that came, and was refused
 	SessionPaused  EventType = "session.paused"  // nothing of it passes
 	SessionResumed EventType = "session.resumed" // and again it does
 	SessionClosed  EventType = "session.closed"
@@ -69,8 +76,8 @@ type Session struct {
 	Reason   string    // why it closed: a gateway.Reason, or SessionLost
 	Text     string    // more of that, for people
 
-	// Certified is the fingerprint of the one key that was certified for its leg to the
-	// target; empty before one was.
+	// Certified is the fingerprint of the one key for its leg to the target: that was
+	// certified, or that the login for it was sealed to. Empty before there was one.
 	Certified string
 	Alarms    int64
 
@@ -115,6 +122,30 @@ func (s Session) recorded() string {
 		return "strict"
 	}
 	return "normal"
+}
+
+// Lend notes that its gateway is about to get the login for the target, sealed to the one
+// key that it made for that. The same may be handed out again, where it was lost on the way.
+func (s Session) Lend(key string, by Actor, now time.Time) (Session, Event, error) {
+	switch {
+	case key == "":
+		return s, Event{}, Fail(Invalid, "no-key", "there is no key to seal the login to")
+	case !s.ClosedAt.IsZero():
+		return s, Event{}, Fail(Conflict, "session-closed", "the session is closed already").Because("since " + stamp(s.ClosedAt))
+	case s.Certified != "" && s.Certified != key:
+		return s, Event{}, Fail(Conflict, "lent-already", "the login of this session was sealed to another key").Because("a session has one")
+	}
+	s.Version++
+	s.Certified = key
+	return s, s.event(SessionLogin, by, now, "account", s.Account, "sealed_to", key), nil
+}
+
+// Doubt notes that the login for the target, or a certificate for it, was asked for by
+// another key than the one that has it: of one process there is one, so that somebody else
+// may have its gateway's key.
+func (s Session) Doubt(key string, now time.Time) (Session, Event) {
+	s.Version++
+	return s, s.event(SessionDoubted, System, now, "sealed_to", s.Certified, "asked_for", key)
 }
 
 // End notes that somebody wants it to end, with why. A session that somebody wanted to

@@ -180,7 +180,7 @@ func spentCode(err error) error {
 		return access.Fail(access.Unauthenticated, "bad-code", "the code is not valid").Try("begin again with stint login")
 	case access.Conflict:
 		return access.Fail(access.Unauthenticated, "code-used", "the code was used before").
-			Because("a code is good once; if it was not you, end your sessions: stint sessions")
+			Because("a code is good once; if it was not you, end where you are signed in: stint signins")
 	case access.Expired:
 		return access.Fail(access.Unauthenticated, "code-expired", "the code has expired").Try("begin again with stint login")
 	}

@@ -282,7 +282,7 @@ func (i *Ident) EndSession(ctx context.Context, c Caller, name string) (ended ac
 		}
 		switch {
 		case len(found) == 0:
-			return access.Fail(access.NotFound, "no-such-session", "you have no such session").Try("stint sessions lists yours")
+			return access.Fail(access.NotFound, "no-such-session", "you have no such session").Try("stint signins lists yours")
 		case len(found) > 1:
 			return access.Fail(access.Conflict, "ambiguous-id", "more than one of your sessions begins like this").Try("give more of the id")
 		}

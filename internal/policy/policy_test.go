@@ -15,7 +15,7 @@ import (
 var schemas = map[string]access.Schema{
 	"postgres": {
 		Type:       "postgres",
-		Mechanisms: []access.Mechanism{access.Account, access.Member, access.Enable},
+		Mechanisms: []access.Mechanism{access.Account, access.Member, access.Enable, access.Checkout},
 		Role: map[string]access.Option{
 			"sessions":        {Values: []string{"end", "keep"}, Default: "end"},
 			"scramIterations": {Min: 1, Max: 1_000_000, Default: "4096"},

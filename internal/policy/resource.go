@@ -65,6 +65,9 @@ func readResource(f *form, at place, schemas map[string]access.Schema) *Resource
 		r.Owners = append(r.Owners, s)
 	}
 	r.Persons = readPersons(f)
+	if schemas[r.Type].Carried && r.Name != "" && !hostLabel.MatchString(string(r.Name)) {
+		f.r.add(f.line, "use small letters, digits and '-', 63 at most", "%s cannot be part of a host's name, and a resource of type %s is reached by one", f.what, r.Type)
+	}
 	if c := f.sub("connection"); c != nil {
 		r.Connection = readConnection(c, r.Type, schemas)
 	} else if !f.has("connection") {
@@ -75,6 +78,8 @@ func readResource(f *form, at place, schemas map[string]access.Schema) *Resource
 	}
 	return r
 }
+
+var hostLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 const subjectForms = `write it as "group:dba", "user:mira", "service:ci" or "agent:fixer"`
 
@@ -129,19 +134,47 @@ func readConnection(f *form, typ string, schemas map[string]access.Schema) acces
 		}
 	}
 	schema, known := schemas[typ] // an unknown type is reported already
-	if schema.NoCredential {
+	if schema.NoCredential && !schema.Carried {
 		if it, ok := f.scalar("credential"); ok {
 			f.r.add(it.line, "leave it out, and enrol the host: stint admin host enroll", "a resource of type %s has no credential: an agent on the host carries out what is ordered", typ)
 		}
-	} else if schemas != nil || f.has("credential") { // who knows no types cannot tell
+	} else if schemas != nil && !schema.Carried || f.has("credential") { // who knows no types cannot tell
 		c.Credential = f.name("credential")
 	}
 	c.Options = readOptions(f, schema.Connection, known)
 	if c.Options["sslmode"] == "disable" && !loopback(c.Address) {
 		f.r.add(f.lineOf("sslmode"), "use verify-full", "sslmode disable is for loopback addresses only, and %s is not one", c.Address)
 	}
+	if schema.Carried {
+		_, logs := schema.Connection["login"]
+		checkCarried(f, c, logs)
+	}
 	f.close()
 	return c
+}
+
+// checkCarried looks at what belongs together where gateways alone connect: without TLS
+// nothing tells a target from another, so that it has to be on the gateway's own host, at an
+// address and not a name that could come to mean another; and a login is sent in some way.
+func checkCarried(f *form, c access.Connection, logs bool) {
+	if !logs && c.Credential != "" {
+		f.r.add(f.lineOf("credential"), "leave it out", "a resource of type %s has no credential: what passes there nobody looks into, and no login is added", c.Type)
+		return
+	}
+	host := (&url.URL{Host: c.Address}).Hostname()
+	if a, err := netip.ParseAddr(host); c.Options["tls"] == "off" && (err != nil || !a.IsLoopback()) {
+		f.r.add(f.lineOf("tls"), "leave tls out, or reach it by a gateway on its own host, at 127.0.0.1", "tls: off is for loopback addresses only, written as addresses, and %s is not one", c.Address)
+	}
+	switch way := c.Options["login"]; {
+	case (way == "" || way == "none") && c.Credential != "":
+		f.r.add(f.lineOf("credential"), "add login: basic, bearer, header or certificate, or leave the credential out", "the connection names a credential, and not how gateways log in with it")
+	case way != "" && way != "none" && c.Credential == "":
+		f.r.add(f.lineOf("login"), "add credential: NAME, which an administrator registers: stint admin credential set NAME --type "+c.Type, "the connection says how gateways log in, and not with which credential")
+	case way == "header" && c.Options["loginHeader"] == "":
+		f.r.add(f.lineOf("login"), "add loginHeader: X-Api-Key, or whatever the application reads", "login: header does not say which header")
+	case way == "certificate" && c.Options["tls"] == "off":
+		f.r.add(f.lineOf("login"), "leave tls: off out", "a certificate is no login without TLS")
+	}
 }
 
 // ValidAddress accepts host:port, and nothing that a URL or a flag could be

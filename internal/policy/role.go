@@ -134,7 +134,13 @@ func readSection(f *form, r *Role, schemas map[string]access.Schema) {
 		s = &form{r: f.r, what: r.Type, line: f.line}
 		r.Options = readOptions(s, schema.Role, true)
 	}
-	checkMechanism(f, r)
+	if schema.Carried {
+		if r.Account != "" || len(r.Rights) > 0 {
+			f.r.add(r.lineAccount, "leave account and memberOf out", "%s: nothing is made on resources of type %s, and gateways log in there", f.what, r.Type)
+		}
+		return
+	}
+	checkMechanism(f, r, schemas == nil)
 }
 
 // sectionName finds the connector's section of a role that does not name its
@@ -190,8 +196,9 @@ func readRights(s *form, r *Role, looks access.Option) {
 	}
 }
 
-// checkMechanism checks that a mechanism has what it acts on, and no more.
-func checkMechanism(f *form, r *Role) {
+// checkMechanism checks that a mechanism has what it acts on, and no more. Who knows no types
+// cannot tell whether sessions are all that one has, for which no account is named.
+func checkMechanism(f *form, r *Role, typeless bool) {
 	needs := func(field string, have bool) {
 		if !have {
 			f.r.add(f.line, "add "+r.Type+": {"+field+": …}", "%s: mechanism %s needs %s.%s", f.what, r.Mechanism, r.Type, field)
@@ -209,8 +216,8 @@ func checkMechanism(f *form, r *Role) {
 	case access.Member:
 		needs("account", r.Account != "")
 		needs("memberOf", len(r.Rights) > 0)
-	case access.Enable, access.Token:
-		needs("account", r.Account != "")
+	case access.Enable, access.Token, access.Checkout:
+		needs("account", r.Account != "" || typeless && r.Mechanism == access.Token)
 		refuses("memberOf", r.lineRights, len(r.Rights) > 0)
 	case access.Elevate:
 		needs("account", r.Account != "")

@@ -99,7 +99,7 @@ func Parse(text []byte) (Roster, error) {
 		for _, other := range r.Passkeys {
 			// One authenticator in two hands would be two persons.
 			if bytes.Equal(other.Key, p.Key) || bytes.Equal(other.Credential, p.Credential) {
-				return Roster{}, bad(fmt.Sprintf("%s of %s and %s of %s are the same passkey", other.Name, other.Person, p.Name, p.Person))
+				return Roster{}, bad(fmt.Sprintf("%q of %q and %q of %q are the same passkey", other.Name, other.Person, p.Name, p.Person))
 			}
 		}
 		r.Passkeys = append(r.Passkeys, p)
@@ -194,7 +194,7 @@ func (r Roster) For(host string) error {
 	if len(r.Hosts) == 0 || slices.Contains(r.Hosts, host) {
 		return nil
 	}
-	return bad("it is for " + strings.Join(r.Hosts, ", ") + ", and this host is " + host)
+	return bad(fmt.Sprintf("it is for %q, and this host is %q", r.Hosts, host))
 }
 
 // rooted are groups whose members are root, or as good as root.
@@ -244,14 +244,23 @@ func Text(passkeys []access.Passkey, hosts []string) (string, error) {
 		f.Passkeys = append(f.Passkeys, passkeyFile{string(p.Person), string(p.Principal), p.Name, p.RPID, p.Origin,
 			base64.RawURLEncoding.EncodeToString(p.Credential), base64.RawURLEncoding.EncodeToString(p.Key)})
 	}
-	two := min(2, Roster{Passkeys: passkeys}.persons(access.LevelClient))
-	f.Ceiling = []ruleFile{{Mechanisms: names(mechanisms), Longest: "4h", Approvals: &two}}
+	rule := ruleFile{Mechanisms: names(mechanisms), Longest: "4h"}
+	all := Roster{Passkeys: passkeys}
+	two := min(2, all.persons(access.LevelClient))
+	if two == 0 { // where there are only passkeys of pages, those are what can be asked for
+		two, rule.Level = min(2, all.persons(access.LevelPasskey)), access.LevelPasskey.String()
+	}
+	if two == 0 {
+		return "", bad("nobody of them has a passkey that could sign: a ceiling that asks for no approval holds nothing")
+	}
+	rule.Approvals = &two
+	f.Ceiling = []ruleFile{rule}
 	text, err := yaml.Marshal(f)
 	if err != nil {
 		return "", err
 	}
 	for _, p := range passkeys {
-		fmt.Fprintf(&b, "#   %s  %s  %q\n", p.Digest(), p.Person, p.Name)
+		fmt.Fprintf(&b, "#   %s  %q  %q\n", p.Digest(), p.Person, p.Name)
 	}
 	b.Write(text)
 	return b.String(), nil

@@ -489,6 +489,31 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestTextOfPages: a roster of passkeys that pages ask for holds as much as it can, and not nothing; and
+// what a control plane says of names stays in their lines.
+func TestTextOfPages(t *testing.T) {
+	var keys []access.Passkey
+	for _, who := range []access.Person{"ada", "eve\nceiling: []"} {
+		d := passkeytest.New(passkey.EdDSA, "stint.example", "https://stint.example")
+		p := d.Passkey("user:"+access.PrincipalID(who), who, "laptop\nformat: 2")
+		p.ID, p.State = access.IDOf(p.Digest()), access.PasskeyActive
+		keys = append(keys, p)
+	}
+	for n, want := range []int{0, 1, 2} {
+		text, err := Text(keys[:n], nil)
+		if n == 0 {
+			if err == nil {
+				t.Errorf("a ceiling of nobody's approval is written:\n%s", text)
+			}
+			continue
+		}
+		r, perr := Parse([]byte(text))
+		if err != nil || perr != nil || len(r.Passkeys) != n || len(r.Ceiling.Rules) != 1 || r.Ceiling.Rules[0].Approvals != want || r.Ceiling.Rules[0].Level != access.LevelPasskey {
+			t.Errorf("of %d: %+v, %v, %v\n%s", n, r.Ceiling, err, perr, text)
+		}
+	}
+}
+
 // FuzzProof judges what anybody could send: nothing but what was signed is taken.
 func FuzzProof(f *testing.F) {
 	h := newHouse(&testing.T{})
