@@ -19,7 +19,9 @@ import (
 	"stint/internal/api"
 	"stint/internal/gateway"
 	"stint/internal/gateway/control"
+	"stint/internal/gateway/pggate"
 	"stint/internal/gateway/sshgate"
+	"stint/internal/program"
 	"stint/internal/recording"
 	"stint/internal/recording/carrier"
 )
@@ -75,13 +77,27 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return unusable("cannot listen on "+f.listen, err.Error(), "stop what listens there, or choose another address with --listen")
 	}
 	defer func() { _ = ln.Close() }() // Serve has closed it, unless something failed before
+	var doors doors
+	if f.postgres != "" {
+		if err := doors.postgres(f, p.Address); err != nil {
+			return err
+		}
+		defer doors.close() // Serve has closed it, unless something failed before
+	}
+	if f.http != "" || f.tcp != "" {
+		if doors.web, err = f.openWeb(log); err != nil {
+			return err
+		}
+		defer doors.web.close() // likewise
+	}
 	voice, err := control.NewVoice(p.Pins, func(pins control.Pins) error { p.Pins = pins; return f.writePlace(p) }, time.Now, log)
 	if err != nil {
 		return err
 	}
-	plane := &heard{Authority: control.Plane{Client: c, Voice: voice}}
+	authority := control.Plane{Client: c, Voice: voice}
+	plane := &heard{Authority: authority}
 	known := newTrust(c, voice, host)
-	now := &standing{plane: plane, known: known}
+	now := &standing{plane: plane, known: known, doors: &doors}
 	if f.status != "" {
 		stop, err := serveStatus(f.status, now, log)
 		if err != nil {
@@ -115,19 +131,42 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	log.Info("working", "gateway", p.Pins.Gateway, "listen", ln.Addr().String(), "server", p.Server, "version", versionText())
+	parts := []func(context.Context) error{g.Run, func(ctx context.Context) error { return server.Serve(ctx, ln) }}
+	if doors.ln != nil {
+		databases, err := pggate.New(pggate.Config{Gateway: g, Logins: authority, Recorder: pggate.Spooled(spool), Log: log, Certificate: doors.shown})
+		if err != nil {
+			return err
+		}
+		parts = append(parts, func(ctx context.Context) error { return databases.Serve(ctx, doors.ln) })
+	}
+	if doors.web != nil && doors.web.tcp != nil {
+		carrier, err := doors.web.carrier(g, spool, log)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, func(ctx context.Context) error { return carrier.Serve(ctx, doors.web.tcp) })
+	}
+	if doors.web != nil && doors.web.ln != nil {
+		pages, err := doors.web.server(g, authority, spool, p.Server, log)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, func(ctx context.Context) error { return pages.Serve(ctx, doors.web.ln) })
+	}
+	log.Info("working", "gateway", p.Pins.Gateway, "listen", ln.Addr().String(), "postgres", doors.address(), "http", doors.web.address(), "server", p.Server, "version", program.Version())
 
 	// Sessions end first, then connections, then recordings; whichever fails stops all.
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	var all sync.WaitGroup
-	failures := make(chan error, 2)
+	failures := make(chan error, len(parts))
 	after, stopAfter := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAfter()
 	var beside sync.WaitGroup
 	beside.Go(func() { known.keep(after, log) })
 	beside.Go(func() { bring(after, courier, log) })
-	for _, part := range []func(context.Context) error{g.Run, func(ctx context.Context) error { return server.Serve(ctx, ln) }} {
+	beside.Go(func() { doors.tell(after, c, log) })
+	for _, part := range parts {
 		all.Go(func() {
 			defer stop()
 			if err := part(work); err != nil {
@@ -150,11 +189,14 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 type standing struct {
 	plane    *heard
 	known    *trust
+	doors    *doors
 	registry atomic.Pointer[gateway.Gateway]
 	courier  atomic.Pointer[recording.Courier]
 }
 
-func (s *standing) ready() bool { return s.registry.Load() != nil && s.plane.ready() }
+func (s *standing) ready() bool {
+	return s.registry.Load() != nil && s.plane.ready() && s.doors.ready()
+}
 
 // metrics are the numbers: no names, no addresses.
 func (s *standing) metrics() string {
@@ -194,7 +236,7 @@ func serveStatus(at string, now *standing, log *slog.Logger) (stop func(), err e
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !now.ready() {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = io.WriteString(w, "not ready: the control plane has not answered lately\n")
+			_, _ = io.WriteString(w, "not ready: the control plane has not answered lately, or does not know yet where clients connect\n")
 			return
 		}
 		_, _ = io.WriteString(w, "ready\n")

@@ -27,6 +27,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/envelope"
 	"stint/internal/gateway/control"
+	"stint/internal/program"
 	"stint/internal/wholefile"
 )
 
@@ -102,16 +103,16 @@ func client(server, ca string, d *api.Device) (*api.Client, error) {
 		}
 		t.TLSClientConfig.RootCAs = roots
 	}
-	return &api.Client{Server: u, Device: d, UserAgent: "stint-gateway/" + versionText(), HTTP: &http.Client{Transport: t}}, nil
+	return &api.Client{Server: u, Device: d, UserAgent: "stint-gateway/" + program.Version(), HTTP: &http.Client{Transport: t}}, nil
 }
 
 // enroll exchanges a code for being a gateway.
 func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) error {
 	switch {
 	case f.server == "":
-		return usage("--server is missing: the address of Stint")
+		return program.Wrong("--server is missing: the address of Stint")
 	case f.code == "":
-		return usage("--code-file is missing: the file with the one-time code, or - for standard input")
+		return program.Wrong("--code-file is missing: the file with the one-time code, or - for standard input")
 	}
 	code, err := readText(f.code, stdin)
 	if err != nil {
@@ -145,7 +146,7 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) error
 	if _, err := f.hostKey(); err != nil {
 		return err
 	}
-	got, err := c.EnrollAsGateway(ctx, api.GatewayEnroll{Code: api.Secret(strings.TrimSpace(string(code))), DeviceJWK: device.JWK(), Version: versionText()})
+	got, err := c.EnrollAsGateway(ctx, api.GatewayEnroll{Code: api.Secret(strings.TrimSpace(string(code))), DeviceJWK: device.JWK(), Version: program.Version()})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/gateway/statement"
 )
 
 // SessionID names one session: ses_ and more, given by the control plane.
@@ -33,12 +34,15 @@ type Authority interface {
 // Facts are what a gateway knows of whoever is at its door. The key is the one that
 // proved itself; what was merely offered stands nowhere in it.
 type Facts struct {
-	Protocol    string // "ssh", "postgres"
+	Protocol    string // "ssh", "postgres", "http", "tcp"
 	Key         []byte // the public key that signed, in its protocol's form
 	Certificate []byte // the whole certificate where one was used, and nil otherwise
 	Resource    access.ResourceName
 	Login       string // the account wanted on the target; "" where the role names one
 	Source      netip.AddrPort
+	// Ticket is what a browser brought from the control plane's sign-in, and Verifier what
+	// only the browser has that was sent there (RFC 7636). A ticket is used once.
+	Ticket, Verifier string
 }
 
 // Permit is the right to one session. Its zero value permits nothing.
@@ -61,6 +65,8 @@ type Permit struct {
 	Recording Recording
 	// Limits bound what a session with a database carries.
 	Limits Limits
+	// Web is what a session with a web application may do; nil where it is for none.
+	Web *Web
 	// Principal must stand in the certificate of whoever came with one.
 	Principal string
 }
@@ -68,19 +74,28 @@ type Permit struct {
 // Target is where a session leads. What stands here is all that is believed of it.
 type Target struct {
 	Address string // host:port
-	Name    string // what a certificate of the host must be for
+	Name    string // what a certificate of the host must be for; of a database "": its authority is enough
 	Login   string
 	// HostKeys and HostAuthorities are public keys in the form of an authorized_keys
 	// line. At least one of them there must be: a target that cannot be told from
 	// another is not connected to.
 	HostKeys        []string
-	HostAuthorities []string
+	HostAuthorities []string // of a database: in PEM, or SystemAuthorities
+	Database        string   // of a database: where a client leads that names none
+	// Plain is a web application without TLS, which nothing tells from another: it is
+	// reached at an address of the gateway's own host only.
+	Plain bool
 }
+
+// SystemAuthorities stands for the certificate authorities of this machine.
+const SystemAuthorities = "system"
 
 // Limits bound how much a session with a database carries. They keep a mistake small, and
 // tell who takes a whole table; what may be done is for the database role to say.
 type Limits struct {
 	Rows, Bytes uint64 // in one session; 0 is any number
+	// Guard refuses statements by their words.
+	Guard statement.Guard
 	// ReadOnly begins the session with transactions that only read. Whoever may write can
 	// say otherwise.
 	ReadOnly bool

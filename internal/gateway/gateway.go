@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -32,7 +33,8 @@ type Config struct {
 	// Capacity is the most sessions that are live at once; 0 is 5,000.
 	Capacity int
 	// Opens is how many sessions one address may ask for in a second, and ten times as
-	// many at once; 0 is 50, which is half of what the control plane answers a gateway.
+	// many at once; 0 is 50, which is half of what the control plane answers a gateway. Half
+	// of it again is what all strangers together may ask for at one door.
 	Opens int
 }
 
@@ -44,6 +46,7 @@ type Gateway struct {
 	log       *slog.Logger
 	capacity  int
 	sources   sources
+	strangers unproven
 
 	nudge chan struct{} // something changed that may be due earlier
 	renew chan struct{} // do not wait for the next renewal
@@ -78,8 +81,9 @@ func New(c Config) (*Gateway, error) {
 	}
 	return &Gateway{
 		authority: c.Authority, clock: c.Clock, log: c.Log, capacity: c.Capacity,
-		sources: sources{perSecond: c.Opens, buckets: map[netip.Prefix]*rate.Limiter{}},
-		nudge:   make(chan struct{}, 1), renew: make(chan struct{}, 1),
+		sources:   sources{perSecond: c.Opens, buckets: map[netip.Prefix]*rate.Limiter{}},
+		strangers: unproven{perSecond: float64(c.Opens) / 2, doors: map[string]*budget{}, known: map[[sha256.Size]byte]struct{}{}},
+		nudge:     make(chan struct{}, 1), renew: make(chan struct{}, 1),
 		sessions: map[SessionID]*Session{}, leftOut: map[SessionID]int{}, empty: make(chan struct{}),
 	}, nil
 }
@@ -148,6 +152,10 @@ func (g *Gateway) Open(ctx context.Context, f Facts) (*Session, error) {
 	if err := g.sources.take(f.Source.Addr(), g.clock.Now()); err != nil {
 		return nil, err
 	}
+	proven, err := g.strangers.take(f, g.clock.Now())
+	if err != nil {
+		return nil, err
+	}
 	if err := g.room(); err != nil {
 		return nil, err
 	}
@@ -161,10 +169,13 @@ func (g *Gateway) Open(ctx context.Context, f Facts) (*Session, error) {
 	defer done()
 	asked := g.clock.Now()
 	p, err := g.authority.Open(ctx, f)
+	if err == nil || access.KindOf(err) == access.Unavailable { // who was let in, or whom nobody was asked about
+		proven()
+	}
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSession(g, p, asked)
+	s, err := newSession(g, f.Protocol, p, asked)
 	if err == nil {
 		err = g.admit(s)
 	}
@@ -407,7 +418,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // check says whether a permit makes sense. It comes from the control plane, and is read
 // as if it did not.
-func (p *Permit) check() error {
+func (p *Permit) check(protocol string) error {
 	bad := func(what string) error {
 		return access.Fail(access.Internal, "bad-permit", "the control plane gave a permit that cannot be used: "+what)
 	}
@@ -421,15 +432,32 @@ func (p *Permit) check() error {
 		return bad("it has no end")
 	case err != nil || host == "" || port == "":
 		return bad("its target is no host and port")
-	case p.Target.Login == "":
+	case protocol == "http" && p.Web == nil, protocol != "http" && p.Web != nil:
+		return bad("it is for another protocol")
+	case p.Target.Plain && (protocol != "http" || !loopback(host)):
+		return bad("nothing tells its target from another, and it is not on the gateway's own host")
+	case p.Target.Login == "" && protocol != "http" && protocol != "tcp":
 		return bad("it names no account on the target")
-	case len(p.Target.HostKeys)+len(p.Target.HostAuthorities) == 0:
-		return bad("nothing in it tells the target from another")
 	case p.OnPartition != PartitionClose && p.OnPartition != PartitionKeep:
 		return bad("what it says of a partition is not known")
+	case protocol == "tcp" || p.Target.Plain: // what passes there nobody looks into, and no login is sent
+	case len(p.Target.HostKeys)+len(p.Target.HostAuthorities) == 0:
+		return bad("nothing in it tells the target from another")
 	}
 	if err := p.Rules.Check(); err != nil {
 		return bad(err.Error())
 	}
+	if p.Web != nil {
+		if err := p.Web.Check(); err != nil {
+			return bad(err.Error())
+		}
+	}
 	return nil
+}
+
+// loopback says whether a host is an address of this host's own, written as one: a name
+// could come to mean another.
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
 }

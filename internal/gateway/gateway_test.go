@@ -24,6 +24,8 @@ type control struct {
 	opening func()    // runs while a permit is on its way
 	late    time.Duration
 	permit  Permit
+	refuse  error
+	asked   int
 	opened  int
 	ended   []Ending
 	alarms  []Alarm
@@ -45,6 +47,9 @@ func (c *control) give(f Facts) (Permit, error) {
 	defer c.mu.Unlock()
 	if c.silent {
 		return Permit{}, errSilent
+	}
+	if c.asked++; c.refuse != nil {
+		return Permit{}, c.refuse
 	}
 	c.opened++
 	p := c.permit

@@ -3,6 +3,7 @@ package gateway
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // What one report holds at most, so that the control plane takes it whatever has piled up:
@@ -109,9 +110,9 @@ func (g *Gateway) report(e Ending) {
 }
 
 // Alarm tells the control plane that a rule matched. Of too many at once it is told how
-// many more they were.
+// many more they were. What waits to be told is a copy: a text may be of megabytes.
 func (s *Session) Alarm(pattern, text string) {
-	a := Alarm{Session: s.ID, Pattern: pattern, Text: text[:min(longestText, len(text))], At: s.g.clock.Now().Wall}
+	a := Alarm{Session: s.ID, Pattern: pattern, Text: strings.Clone(text[:min(longestText, len(text))]), At: s.g.clock.Now().Wall}
 	s.g.mu.Lock()
 	if s.alarms < alarmsOfSession && len(s.g.alarms) < mostReported {
 		s.alarms++

@@ -9,9 +9,30 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"stint/internal/access"
 )
+
+// TestAlarmsHoldNoMore: an alarm that waits holds the bytes that are told, and not the text.
+func TestAlarmsHoldNoMore(t *testing.T) {
+	run(t, time.Hour, func(t *testing.T, w *world) {
+		s := w.open(t)
+		w.set(func() { w.silent = true })
+		text := strings.Repeat("x", 1<<20)
+		s.Alarm("*", text)
+		s.g.mu.Lock()
+		defer s.g.mu.Unlock()
+		for _, a := range s.g.alarms {
+			if unsafe.StringData(a.Text) == unsafe.StringData(text) {
+				t.Error("it holds all of the text")
+			}
+		}
+		if len(s.g.alarms) != 1 || len(s.g.alarms[0].Text) != longestText {
+			t.Errorf("alarms wait: %d", len(s.g.alarms))
+		}
+	})
+}
 
 // TestReportsAreBounded: however much has piled up while the control plane was away, each
 // report is one that it takes, all of it arrives once and soon, and no lease is lost by it.

@@ -37,8 +37,8 @@ type Notice struct {
 	Resumed  bool          // and again it does
 }
 
-func newSession(g *Gateway, p Permit, asked Instant) (*Session, error) {
-	if err := p.check(); err != nil {
+func newSession(g *Gateway, protocol string, p Permit, asked Instant) (*Session, error) {
+	if err := p.check(protocol); err != nil {
 		return nil, err
 	}
 	s := &Session{ID: p.Session, Permit: p, g: g, lease: NewLease(p, asked)}

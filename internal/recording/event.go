@@ -3,6 +3,7 @@ package recording
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -116,7 +117,8 @@ type (
 	// Close says that a channel was closed, and how many bytes the person sent and received on it.
 	Close struct{ Sent, Received uint64 }
 
-	// Statement is one statement to a database: its class as advice, its text, its outcome.
+	// Statement is one statement to a database: how it was sent and, behind a blank, what its
+	// words say that it does, as advice; its text, its outcome.
 	Statement struct {
 		Class, Text, Outcome string // outcome empty: it was done
 		Rows, Bytes          uint64
@@ -183,6 +185,14 @@ func (Statement) Kind() Kind   { return KindStatement }
 func (Request) Kind() Kind     { return KindRequest }
 func (Note) Kind() Kind        { return KindNote }
 func (u Unknown) Kind() Kind   { return u.Of }
+
+// does is what the words of a statement say, in brackets, so that it can be searched for.
+func (e Statement) does() string {
+	if _, c, ok := strings.Cut(e.Class, " "); ok {
+		return "[" + c + "]"
+	}
+	return ""
+}
 
 func text(b []byte, values ...string) []byte {
 	for _, v := range values {

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type cast struct {
 	channel       uint32
 	columns, rows uint32
 	term, title   string
+	cooked        bool // the channel has a terminal, which made whole line ends
 	began         time.Time
 	begun         bool
 	rest          map[string][]byte // of each kind of event, the beginning of a character
@@ -55,8 +57,14 @@ func (c *cast) record(r Record) {
 		if c.channel == 0 {
 			c.channel = r.Channel
 		}
+		if r.Channel == c.channel {
+			c.cooked = true
+		}
 		if r.Channel == c.channel && !c.begun {
-			c.term, c.columns, c.rows = e.Term, e.Columns, e.Rows
+			c.term = e.Term
+			if e.Columns > 0 && e.Rows > 0 { // 0 says that it is not known
+				c.columns, c.rows = e.Columns, e.Rows
+			}
 		}
 		return
 	case Output, Problem:
@@ -127,6 +135,9 @@ func (c *cast) text(at time.Duration, code string, b []byte, last bool) {
 		}
 		c.rest[code] = append([]byte(nil), b[len(b)-n:]...)
 		b = b[:len(b)-n]
+	}
+	if code == "o" && !c.cooked { // as a terminal would have made of it what is written into a pipe
+		b = bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
 	}
 	if len(b) > 0 {
 		c.event(at, code, string(b))

@@ -286,6 +286,118 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// TestFramesOfRequests: a session with a web application is played as its requests and their answers, in
+// the order in which they came; what bodies held is on no screen.
+func TestFramesOfRequests(t *testing.T) {
+	k := newKeyring(t)
+	b, _ := sample(t, k, "ses_1", func(w *Writer) {
+		put(t, w, 0, Start{[]Fact{{FactProtocol, "http"}}})
+		put(t, w, 1, Request{"GET", "/orders?\x1b]0;evil\x07", 0, 0, 0, "sent"})
+		put(t, w, 2, Request{"DELETE", "/orders/7", 0, 0, 0, "refused: no rule allows it"})
+		put(t, w, 1, Output{[]byte("a body")})
+		put(t, w, 1, Request{"GET", "/orders", 200, 0, 6, ""}, Request{"GET", "/slow", 502, 0, 0, "it went away"})
+		put(t, w, 0, Note{NoteCut, "the grant ended"})
+	})
+	all := ""
+	for s, err := range Frames(t.Context(), reader(t, b, k), 0, 0, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += s.Frame.Text() + "\n"
+	}
+	for _, want := range []string{"GET /orders?", "DELETE /orders/7 → refused: no rule allows it", "→ 200 GET /orders", "→ 502 GET /slow (it went away)"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not shown:\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "a body") || strings.Contains(all, "evil") {
+		t.Errorf("what it held, or said to terminals, is shown:\n%s", all)
+	}
+}
+
+// TestFramesOfStatements: a session with a database is played as its statements, a line each, with
+// what their words say that they do, and how they went. Nothing of them does anything to a screen.
+func TestFramesOfStatements(t *testing.T) {
+	k := newKeyring(t)
+	b, _ := sample(t, k, "ses_1", func(w *Writer) {
+		put(t, w, 0, Start{[]Fact{{FactProtocol, "postgres"}}})
+		put(t, w, 1, Statement{"simple read", "select \x1b[2J\x1b]0;evil\x07*\nfrom orders", "sent", 0, 0}, Statement{"outcome", "SELECT 5", "", 5, 90})
+		put(t, w, 2, Statement{"rejected ddl", "drop table orders", "refused: class ddl: the role denies it", 0, 0}, Statement{"outcome", "", "42501 stint: refused", 0, 0})
+		put(t, w, 3, Statement{"simple", "from an older gateway", "sent", 0, 0}, Statement{"simple read", strings.Repeat("long ", 10_000), "sent", 0, 0})
+		put(t, w, 0, Note{NoteCut, "the grant ended"})
+	})
+	var last Shot
+	for s, err := range Frames(t.Context(), reader(t, b, k), 0, 0, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = s
+		for _, line := range s.Frame.Lines {
+			for _, run := range line {
+				inert(t, "frame", strings.ReplaceAll(run.Text, " ", ""))
+			}
+		}
+	}
+	if text := last.Frame.Text(); !strings.Contains(text, "long long") || strings.Contains(text, "evil") {
+		t.Errorf("at the end:\n%s", text)
+	}
+	all := ""
+	for s, err := range Frames(t.Context(), reader(t, b, k), 0, 0, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += s.Frame.Text() + "\n"
+	}
+	for _, want := range []string{"[read] select * from orders", "→ SELECT 5", "[ddl] drop table orders → refused: class ddl", "→ 42501 stint: refused", "from an older gateway"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not shown:\n%s", want, all)
+		}
+	}
+}
+
+// TestLinesWithoutTerminal: what a command wrote into a pipe is replayed and exported as its lines, and
+// what a terminal showed as that showed it.
+func TestLinesWithoutTerminal(t *testing.T) {
+	k := newKeyring(t)
+	b, _ := sample(t, k, "ses_2", func(w *Writer) {
+		put(t, w, 1, Open{"session", "", ""}, Exec{"exec", "ls"}, Output{[]byte("one\ntwo")}, Output{[]byte("\nthree\n")})
+		put(t, w, 2, Open{"session", "", ""}, Terminal{"xterm", 0, 0}, // of a size that is not known
+			Exec{"shell", ""}, Output{[]byte("one\r\ntwo\nthree")})
+	})
+	for channel, want := range map[uint32][2]string{
+		1: {"one\ntwo\nthree", "one\r\ntwo\r\nthree\r\n"},
+		2: {"one\ntwo\n   three", "one\r\ntwo\nthree"},
+	} {
+		got := ""
+		for s, err := range Frames(t.Context(), reader(t, b, k), channel, 0, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = strings.TrimRight(s.Frame.Text(), "\n")
+		}
+		if got != want[0] {
+			t.Errorf("channel %d is shown as %q", channel, got)
+		}
+		var out bytes.Buffer
+		if err := Asciicast(&out, reader(t, b, k), channel); err != nil {
+			t.Fatal(err)
+		}
+		got = ""
+		for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n")[1:] {
+			var e []any
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e[1] == "o" {
+				got += e[2].(string)
+			}
+		}
+		if got != want[1] {
+			t.Errorf("channel %d is exported as %q", channel, got)
+		}
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	k := keyringOf(f, childSeed)
 	b := shell(f, k)

@@ -143,7 +143,7 @@ func (s *scan) record(r Record) error {
 	case File:
 		say(KindFile, e.Op, e.Path, e.To, e.Outcome)
 	case Statement:
-		say(KindStatement, e.Text, e.Outcome)
+		say(KindStatement, e.does(), e.Text, e.Outcome)
 	case Request:
 		say(KindRequest, e.Method, e.Target, fmt.Sprint(e.Status), e.Outcome)
 	case Note:

@@ -120,6 +120,8 @@ func sizeOf(r Record) int {
 		return 128 + len(e.Command)
 	case Statement:
 		return 128 + len(e.Text)
+	case Request:
+		return 128 + len(e.Target)
 	}
 	return 512
 }

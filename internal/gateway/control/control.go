@@ -14,6 +14,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/envelope"
 	"stint/internal/gateway"
+	"stint/internal/gateway/statement"
 )
 
 // Plane is the control plane. Its client is signed in by nothing but its device's key, and
@@ -27,7 +28,7 @@ type Plane struct {
 // Open asks for a permit.
 func (p Plane) Open(ctx context.Context, f gateway.Facts) (gateway.Permit, error) {
 	nonce := envelope.NewID()
-	said, err := p.Client.OpenSession(ctx, api.SessionKnock{Protocol: f.Protocol, Key: f.Key, Certificate: f.Certificate, Resource: string(f.Resource), Login: f.Login, Source: f.Source.String(), Nonce: nonce})
+	said, err := p.Client.OpenSession(ctx, api.SessionKnock{Protocol: f.Protocol, Key: f.Key, Certificate: f.Certificate, Resource: string(f.Resource), Login: f.Login, Ticket: f.Ticket, Verifier: f.Verifier, Source: f.Source.String(), Nonce: nonce})
 	if err != nil {
 		return gateway.Permit{}, told(err)
 	}
@@ -38,10 +39,21 @@ func (p Plane) Open(ctx context.Context, f gateway.Facts) (gateway.Permit, error
 	out := gateway.Permit{
 		Session: gateway.SessionID(got.Session), Grant: access.GrantID(got.Grant), Person: got.Person, Resource: access.ResourceName(got.Resource),
 		End: got.End.Time, Remaining: millis(got.RemainingMillis), Principal: got.Principal,
-		Target: gateway.Target{Address: got.Target.Address, Name: got.Target.Name, Login: got.Target.Account, HostKeys: got.Target.HostKeys, HostAuthorities: got.Target.HostAuthorities},
+		Target: gateway.Target{Address: got.Target.Address, Name: got.Target.Name, Login: got.Target.Account, HostKeys: got.Target.HostKeys, HostAuthorities: got.Target.HostAuthorities, Database: got.Target.Database, Plain: got.Target.Plain},
 		Rules: gateway.Rules{Shell: got.Rules.Shell, Exec: got.Rules.Exec, Pty: got.Rules.Pty, SFTP: gateway.FileMode(got.Rules.Files), Env: got.Rules.Env,
 			Forward: got.Rules.Forward, Agent: got.Rules.Agent, X11: got.Rules.X11},
 		Recording: gateway.Recording{Strict: got.Strict, OmitTyped: got.OmitTyped},
+		Limits:    gateway.Limits{Rows: uint64(max(got.Limits.Rows, 0)), Bytes: uint64(max(got.Limits.Bytes, 0)), ReadOnly: got.Limits.ReadOnly},
+	}
+	if out.Limits.Guard, err = statement.NewGuard(got.Limits.Deny, got.Limits.DenyTables, got.Limits.DenyFunctions); err != nil {
+		return gateway.Permit{}, access.Fail(access.Unavailable, "old-gateway", "the gateway does not know what the role denies, so nothing begins").Because(err.Error()).
+			Try("an administrator brings stint-gateway to the release of stintd")
+	}
+	if w := got.Web; w != nil {
+		out.Web = &gateway.Web{Host: w.Host, Drop: w.Drop, Assert: w.Assert, Bodies: w.Bodies, MostBody: w.MostBody}
+		for _, r := range w.Rules {
+			out.Web.Rules = append(out.Web.Rules, gateway.PathRule{Effect: gateway.Effect(r.Effect), Methods: r.Methods, Path: r.Path})
+		}
 	}
 	if got.Keep {
 		out.OnPartition = gateway.PartitionKeep

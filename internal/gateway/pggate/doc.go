@@ -8,9 +8,10 @@
 //	                                                 end ───┘  cancel, say why, close
 //
 // It reads the head of every message and passes bodies on; it keeps the text of
-// statements and, of their results, how many and how large they were. It does not
-// understand SQL. What a session may do is for the database role that it has at the
-// server: rules here bound how much, and refuse what would pass unseen.
+// statements and, of their results, how many and how large they were. Of SQL it knows
+// words (package statement), and no grammar. What a session may do is for the database role
+// that it has at the server: rules here bound how much, refuse what would pass unseen, and by
+// a role's guard statements whose words it denies.
 //
 // Invariants, each held by a test of this package:
 //
@@ -27,4 +28,7 @@
 //     where it listens, and both connections are closed within a second.
 //  7. Memory is bounded by the buffers, whatever the sizes of messages; only statements
 //     are held, and they are bounded.
+//  8. What a guard refuses is answered as a mistake in the statement is, by the server's own
+//     state, and nothing of it reaches the server. What is carried out later, by a name, was
+//     judged when it was prepared.
 package pggate

@@ -12,22 +12,28 @@ import (
 
 // downward carries what the server answers, and notes how each statement went.
 func (o *session) downward() error {
+	for name, value := range o.up.parameters { // before the client has leave to send anything
+		o.track.set(name, value)
+	}
 	if err := o.welcome(); err != nil {
 		return err
 	}
-	d := &downward{session: o, r: bufio.NewReaderSize(o.up, buffer)}
+	in, d := newInlet(o.up), &downward{session: o}
+	defer in.release()
 	for {
 		// Whoever waits for the server's next message has all of those before it.
-		if d.r.Buffered() < headLen {
+		if in.Buffered() < headLen && !o.up.below.more() {
 			if err := o.flush(); err != nil {
 				return err
 			}
 		}
+		in.wait()
+		d.r = in.Reader
 		h, err := peekHead(d.r)
 		if err != nil {
 			return lost(gateway.TargetGone, err)
 		}
-		if d.r.Buffered() < headLen+h.n {
+		if d.r.Buffered() < headLen+h.n && !o.up.below.more() {
 			if err := o.flush(); err != nil {
 				return err
 			}
@@ -64,7 +70,7 @@ func (o *session) write(b []byte) error {
 	}
 	o.out.Lock()
 	defer o.out.Unlock()
-	return o.mended(func() error { _, err := o.toward.Write(b); return err })
+	return o.mended(func() error { _, err := o.toward.awake().Write(b); return err })
 }
 
 func (o *session) flush() error {
@@ -117,10 +123,14 @@ func (d *downward) one(h head) error {
 	if err != nil {
 		return lost(gateway.TargetGone, err)
 	}
-	if err := d.note(h.kind, b[headLen:]); err != nil {
+	told, err := d.refused(h.kind, b)
+	if err != nil {
 		return err
 	}
-	if err := d.write(b); err != nil {
+	if err := d.note(h.kind, told[headLen:]); err != nil {
+		return err
+	}
+	if err := d.write(told); err != nil {
 		return err
 	}
 	_, err = d.r.Discard(len(b))
@@ -133,6 +143,9 @@ func (d *downward) large(h head) error {
 	b, err := d.r.Peek(d.r.Size())
 	if err != nil {
 		return lost(gateway.TargetGone, err)
+	}
+	if _, err := d.refused(h.kind, b); err != nil {
+		return err
 	}
 	if err := d.note(h.kind, b[headLen:]); err != nil {
 		return err
@@ -147,7 +160,7 @@ func (d *downward) through(h head) error {
 	if d.torn {
 		return &ending{reason: gateway.ClientGone}
 	}
-	reading, writing := pass(d.toward, d.r, h)
+	reading, writing := pass(d.toward.awake(), d.r, h)
 	d.torn = reading != nil || writing != nil
 	switch {
 	case reading != nil:
@@ -162,13 +175,20 @@ func (d *downward) through(h head) error {
 func (d *downward) note(kind byte, body []byte) error {
 	switch kind {
 	case '1':
-		d.track.answered("P")
+		d.track.answered('P')
 	case '2':
-		d.track.answered("B")
+		d.track.answered('B')
 	case '3':
-		d.track.answered("C")
+		d.track.answered('C')
 	case 'T', 'n':
-		d.track.answered("D")
+		d.track.answered('D')
+	case 'S':
+		if name, rest, err := word(body); err == nil {
+			value, _, _ := word(rest)
+			d.track.set(name, value)
+		}
+	case 'G':
+		d.track.copiesIn()
 	case 'C', 'I', 's':
 		tag := "suspended"
 		if kind == 'C' {
@@ -176,10 +196,20 @@ func (d *downward) note(kind byte, body []byte) error {
 		} else if kind == 'I' {
 			tag = "empty"
 		}
-		return d.outcome(d.track.completed(), Outcome{Tag: tag})
+		n, truth := d.track.completed()
+		if truth != nil { // a name was given or taken, and that failed after this was recorded
+			if err := d.tape.Note(fmt.Sprintf("statement %d carried out statement %d [%s], not what was said when it was sent", n, truth.n, truth.classes)); err != nil {
+				return d.unrecorded(err)
+			}
+		}
+		return d.outcome(n, Outcome{Tag: tag})
 	case 'E':
 		code := field(body, 'C')
-		return d.outcome(d.track.failed(), Outcome{Failed: code + " " + field(body, 'M')})
+		n, unclear := d.track.failed()
+		if err := d.outcome(n, Outcome{Failed: code + " " + field(body, 'M')}); err != nil {
+			return err
+		}
+		return unclear
 	case 'Z':
 		if len(body) != 1 || !bytes.ContainsRune([]byte("ITE"), rune(body[0])) {
 			return &ending{gateway.Refused, "the server is ready in a way that is none"}

@@ -356,26 +356,22 @@ func TestF10Silent(t *testing.T) {
 // Sync has its own.
 func TestTracker(t *testing.T) {
 	k := newTracker()
-	k.sent('P', 1)
-	k.sent('B', 0)
-	k.sent('E', 2)
-	k.sent('S', 0)
-	k.sent('Q', 3)
-	if n := k.answered("P"); n != 1 {
-		t.Error(n)
+	for _, p := range []pending{{kind: 'P', n: 1}, {kind: 'B'}, {kind: 'E', n: 2}, {kind: 'S'}, {kind: 'Q', n: 3}} {
+		must(t, k.sent(p))
 	}
-	if n := k.failed(); n != 2 { // the values did not fit: it is the statement that failed
+	k.answered('P')
+	if n, _ := k.failed(); n != 2 { // the values did not fit: it is the statement that failed
 		t.Errorf("%d failed, want 2", n)
 	}
 	k.ready(true)
 	for range 2 {
-		if n := k.completed(); n != 3 {
+		if n, _ := k.completed(); n != 3 {
 			t.Errorf("%d is done, want 3", n)
 		}
 	}
 	k.ready(true)
-	if n := k.failed(); n != 0 {
-		t.Errorf("%d failed, and nothing was asked", n)
+	if n, _ := k.failed(); n != 0 || k.held != 0 {
+		t.Errorf("%d failed, and nothing was asked; %d bytes are held", n, k.held)
 	}
 }
 

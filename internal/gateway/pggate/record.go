@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"stint/internal/gateway"
+	"stint/internal/gateway/statement"
 )
 
 // Recorder keeps what passes. An error of any of its methods ends the session: what
@@ -53,6 +54,10 @@ type Statement struct {
 	How  How
 	Text string
 	Of   uint64 // of Executed: the number of what was prepared, 0 where it is not known
+	// Classes are what its words say that it does: advice. Of Executed they are those of
+	// what was prepared.
+	Classes statement.Classes
+	Why     string // of Rejected
 }
 
 // Outcome is how a statement went.

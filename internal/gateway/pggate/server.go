@@ -119,7 +119,7 @@ func (s *Server) greet(ctx context.Context, raw net.Conn) (c net.Conn, want star
 	if b[0] == 0x16 {
 		raw = &unread{Conn: raw, first: b[:]}
 	}
-	t := tls.Server(raw, s.tls)
+	t := tls.Server(&ahead{Conn: raw}, s.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, want, err
 	}

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"stint/internal/gateway"
+	"stint/internal/gateway/statement"
 )
 
 // sayWithin is for how long a client may keep the gateway from saying why a session ends.
@@ -28,6 +28,7 @@ type session struct {
 	up     *upstream
 	tape   Tape
 	track  *tracker
+	told   map[statement.Refusal]string // what the client is told of what was refused; upward's alone
 
 	pid    uint32 // the cancel key that the client has
 	secret [4]byte
@@ -37,13 +38,13 @@ type session struct {
 
 	// out guards what is written to the client: a message of the server's, or one of ours.
 	out    sync.Mutex
-	toward *bufio.Writer
+	toward *outlet
 	torn   bool // a message was begun and not ended
 }
 
 // run carries messages until the session is over, and closes everything.
 func (o *session) run() {
-	o.toward = bufio.NewWriterSize(o.client, buffer)
+	o.toward = &outlet{to: o.client}
 	o.server.enter(o)
 	var both sync.WaitGroup
 	both.Go(func() { o.finish(o.upward()) })
@@ -96,17 +97,20 @@ func (o *session) unrecorded(err error) error {
 // for a peer for longer than a moment.
 func (o *session) close() {
 	var stop sync.WaitGroup
-	// Only what runs is worth it, but what runs is not known without racing the server.
-	stop.Go(func() {
-		if err := o.server.cancel(context.Background(), o.up); err != nil {
-			o.server.Log.Debug("a statement was not cancelled", "session", o.ID, "error", err)
-		}
-	})
+	// Of a session that waits for its client nothing runs, and nothing more is sent: a
+	// thousand that end at once are not a thousand connections more.
+	if o.track.shut() {
+		stop.Go(func() {
+			if err := o.server.cancel(context.Background(), o.up); err != nil {
+				o.server.Log.Debug("a statement was not cancelled", "session", o.ID, "error", err)
+			}
+		})
+	}
 	_ = o.client.SetWriteDeadline(time.Now().Add(sayWithin)) // it ends a message that is under way, too
 	o.out.Lock()
 	if !o.torn && o.Over().Reason != gateway.ClientGone {
 		why := o.Over()
-		_, _ = o.toward.Write(said('E', "S", "FATAL", "V", "FATAL", "C", "57P01", "M", "stint: the session has ended: "+why.Reason.Sentence(), "D", why.Text,
+		_, _ = o.toward.awake().Write(said('E', "S", "FATAL", "V", "FATAL", "C", "57P01", "M", "stint: the session has ended: "+why.Reason.Sentence(), "D", why.Text,
 			"H", next(why.Reason)))
 		_ = o.toward.Flush()
 	}
@@ -120,6 +124,9 @@ func (o *session) close() {
 // hangUp closes a connection without TLS's own goodbye, which waits for a peer that does
 // not read.
 func hangUp(c net.Conn) {
+	if h, is := c.(*hijacked); is {
+		c = h.Conn
+	}
 	if t, is := c.(*tls.Conn); is {
 		c = t.NetConn()
 	}
@@ -158,7 +165,7 @@ func (o *session) notices() {
 		}
 		o.out.Lock()
 		if !o.torn {
-			_, err := o.toward.Write(said('N', "S", "WARNING", "V", "WARNING", "C", "01000", "M", text, "H", hint))
+			_, err := o.toward.awake().Write(said('N', "S", "WARNING", "V", "WARNING", "C", "01000", "M", text, "H", hint))
 			if err == nil {
 				err = o.toward.Flush()
 			}
@@ -170,26 +177,32 @@ func (o *session) notices() {
 
 // upward carries what the client sends, statements recorded first.
 func (o *session) upward() error {
-	r, w := bufio.NewReaderSize(o.client, buffer), bufio.NewWriterSize(o.up, buffer)
+	r, w := newInlet(o.client), &outlet{to: o.up}
+	defer r.release()
+	var below *ahead // of the client's TLS
+	if t, is := o.client.(*tls.Conn); is {
+		below, _ = t.NetConn().(*ahead)
+	}
 	for {
-		if r.Buffered() < headLen {
+		if r.Buffered() < headLen && !below.more() {
 			if err := w.Flush(); err != nil {
 				return lost(gateway.TargetGone, err)
 			}
 		}
-		h, err := peekHead(r)
+		r.wait()
+		h, err := peekHead(r.Reader)
 		if err != nil {
 			return lost(gateway.ClientGone, err)
 		}
 		if over := o.Pass(); over != nil { // it may be paused
 			return &ending{reason: over.Reason}
 		}
-		if r.Buffered() < headLen+h.n { // what came before it does not wait for the rest of it
+		if r.Buffered() < headLen+h.n && !below.more() { // what came before it does not wait for the rest of it
 			if err := w.Flush(); err != nil {
 				return lost(gateway.TargetGone, err)
 			}
 		}
-		if err := o.upOne(r, w, h); err != nil {
+		if err := o.upOne(r.Reader, w.awake(), h); err != nil {
 			return err
 		}
 		if h.kind == 'X' {
@@ -201,7 +214,7 @@ func (o *session) upward() error {
 
 // upOne carries one message. Its head stands in r still.
 func (o *session) upOne(r *bufio.Reader, w *bufio.Writer, h head) error {
-	most := longestSmall
+	most, refused := longestSmall, ""
 	switch h.kind {
 	case 'Q', 'P':
 		most = mostStatement
@@ -209,7 +222,7 @@ func (o *session) upOne(r *bufio.Reader, w *bufio.Writer, h head) error {
 		return o.upLarge(r, w, h)
 	case 'E', 'D', 'C', 'S', 'H', 'c', 'f', 'X':
 	case 'F':
-		_ = o.tape.Statement(Statement{N: o.track.number(), How: Rejected, Text: "a function call without a statement"})
+		_ = o.tape.Statement(Statement{N: o.track.number(), How: Rejected, Text: "a function call without a statement", Why: "no statement"})
 		return &ending{gateway.Refused, "function calls that are no statements do not pass: they would not be recorded"}
 	default:
 		return &ending{gateway.Refused, fmt.Sprintf("a message of type %q", h.kind)}
@@ -225,9 +238,11 @@ func (o *session) upOne(r *bufio.Reader, w *bufio.Writer, h head) error {
 		if err != nil || len(rest) > 0 {
 			return &ending{gateway.Refused, "a query that is not one text"}
 		}
-		err = o.statement(Statement{How: Simple, Text: text}, 'Q')
-		if err != nil {
+		if refused, err = o.statement(Statement{How: Simple, Text: text}, pending{kind: 'Q'}); err != nil {
 			return err
+		}
+		if refused != "" {
+			b = frame('Q', []byte(nothing+"\x00"))
 		}
 	case 'P':
 		name, rest, err := word(body)
@@ -238,28 +253,39 @@ func (o *session) upOne(r *bufio.Reader, w *bufio.Writer, h head) error {
 		if err != nil {
 			return &ending{gateway.Refused, "a statement that is no text"}
 		}
-		n := o.track.number()
-		if err := o.statement(Statement{N: n, How: Prepared, Text: text}, 'P'); err != nil {
+		if refused, err = o.statement(Statement{How: Prepared, Text: text}, pending{kind: 'P', name: &named{space: ofStatements, name: name}}); err != nil {
 			return err
 		}
-		o.track.prepared(name, n)
+		if refused != "" {
+			b = frame('P', []byte(name+"\x00"+nothing+"\x00\x00\x00"))
+		}
 	case 'E':
 		portal, _, err := word(body)
 		if err != nil {
 			return &ending{gateway.Refused, "a portal that has no name"}
 		}
-		if err := o.statement(Statement{How: Executed, Of: o.track.of(portal)}, 'E'); err != nil {
+		of := o.track.of(portal)
+		if _, err := o.statement(Statement{How: Executed, Of: of.n, Classes: of.classes}, pending{kind: 'E', name: &named{space: ofPortals, name: portal, what: of}}); err != nil {
 			return err
 		}
 	case 'C':
-		if len(body) < 2 {
+		if len(body) < 2 || body[0] != ofStatements && body[0] != ofPortals {
 			return &ending{gateway.Refused, "it closes nothing"}
 		}
-		o.track.closed(body[0], strings.TrimSuffix(string(body[1:]), "\x00"))
-		o.track.sent('C', 0)
+		name, _, err := word(body[1:])
+		if err != nil {
+			return &ending{gateway.Refused, "it closes what has no name"}
+		}
+		if err := o.track.sent(pending{kind: 'C', name: &named{space: body[0], name: name}}); err != nil {
+			return err
+		}
 	case 'D', 'S':
-		if !o.track.sent(h.kind, 0) {
-			return tooMany
+		if err := o.track.sent(pending{kind: h.kind}); err != nil {
+			return err
+		}
+	case 'c', 'f':
+		if err := o.track.copyEnds(); err != nil {
+			return err
 		}
 	}
 	if _, err := w.Write(b); err != nil {
@@ -268,21 +294,24 @@ func (o *session) upOne(r *bufio.Reader, w *bufio.Writer, h head) error {
 	return nil // upward flushes before it waits
 }
 
-var tooMany = &ending{gateway.Refused, "too many messages that are not answered yet"}
-
 // statement records one, and then notes that it will be answered. The order is the
-// invariant: what was not recorded is not sent.
-func (o *session) statement(s Statement, kind byte) error {
-	if s.N == 0 {
-		s.N = o.track.number()
+// invariant: what was not recorded is not sent. Where it is refused, its answer is refused.
+func (o *session) statement(s Statement, p pending) (refused string, _ error) {
+	s.N = o.track.number()
+	if s.How != Executed {
+		refused = o.judge(&s)
 	}
 	if err := o.tape.Statement(s); err != nil {
-		return o.unrecorded(err)
+		return "", o.unrecorded(err)
 	}
-	if !o.track.sent(kind, s.N) {
-		return tooMany
+	p.n, p.refused = s.N, refused
+	switch {
+	case refused != "":
+		p.name = nil // nothing gets it
+	case s.How == Prepared:
+		p.name.what = origin{s.N, s.Classes}
 	}
-	return nil
+	return refused, o.track.sent(p)
 }
 
 // upLarge carries what may be of any size: values, and copied data.
@@ -300,9 +329,8 @@ func (o *session) upLarge(r *bufio.Reader, w *bufio.Writer, h head) error {
 		if err != nil || len(statement) > longestName {
 			return &ending{gateway.Refused, "values for a statement without a name that can be"}
 		}
-		o.track.bound(portal, statement)
-		if !o.track.sent('B', 0) {
-			return tooMany
+		if err := o.track.sent(pending{kind: 'B', name: &named{space: ofPortals, name: portal, of: statement}}); err != nil {
+			return err
 		}
 	} else {
 		o.copied.Add(uint64(h.n))

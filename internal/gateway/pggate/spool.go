@@ -2,11 +2,11 @@ package pggate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
+	"unicode/utf8"
 
 	"stint/internal/gateway"
+	"stint/internal/gateway/reel"
 	"stint/internal/recording"
 )
 
@@ -16,51 +16,54 @@ func Spooled(s *recording.Spool) Recorder { return spooled{s} }
 
 type spooled struct{ spool *recording.Spool }
 
-// endWithin is how long the last seal of a recording may take.
-const endWithin = 30 * time.Second
-
-// Classes of a recording's statements: how one was sent, and what became of it.
+// Classes of a recording's statements: how one was sent, behind a blank what its words say
+// that it does, and what became of it.
 const (
 	classOutcome = "outcome" // Text is the server's word for what was done
+	classMore    = "more"    // Text goes on where that of the record before it, of the same statement, ends
 	outcomeSent  = "sent"    // how it went is said by a record of its own
 )
 
 var classes = map[How]string{Simple: "simple", Prepared: "prepare", Executed: "execute", Rejected: "rejected"}
 
-// Begin starts a recording. Its first record says what session this is.
+// Begin starts a recording.
 func (r spooled) Begin(s *gateway.Session, from Client) (Tape, error) {
-	mode := recording.Normal
-	if s.Recording.Strict {
-		mode = recording.Strict
-	}
-	w, err := r.spool.New(string(s.ID), mode)
+	w, err := reel.Begin(r.spool, s, "postgres", from.Source.String(),
+		recording.Fact{Name: "program", Value: from.Application}, recording.Fact{Name: "database", Value: from.Database})
 	if err != nil {
 		return nil, err
 	}
-	t := reel{w}
-	err = t.add(0, recording.Start{Facts: []recording.Fact{
-		{Name: recording.FactProtocol, Value: "postgres"}, {Name: recording.FactSession, Value: string(s.ID)},
-		{Name: recording.FactGrant, Value: string(s.Grant)}, {Name: recording.FactPerson, Value: s.Person},
-		{Name: recording.FactResource, Value: string(s.Resource)}, {Name: recording.FactAccount, Value: s.Target.Login},
-		{Name: recording.FactTarget, Value: s.Target.Address}, {Name: recording.FactClient, Value: from.Source.String()},
-		{Name: "program", Value: from.Application}, {Name: "database", Value: from.Database},
-	}})
-	if err != nil {
-		ctx, done := context.WithTimeout(context.Background(), endWithin)
-		defer done()
-		return nil, errors.Join(err, w.Close(ctx, string(gateway.Unrecorded)))
+	return taped{w}, nil
+}
+
+// taped is a Tape in a recording.
+type taped struct{ w *recording.Writer }
+
+func (t taped) add(n uint64, e recording.Event) error {
+	return t.w.Append(context.Background(), uint32(n), inPieces(e)...)
+}
+
+// mostText is how much of a statement is one record: a record is of 256 KiB at most.
+const mostText = 128 << 10
+
+// inPieces is a record, or several where it is a statement with a text that is too long for
+// one. None of them ends within a character.
+func inPieces(e recording.Event) (all []recording.Event) {
+	s, is := e.(recording.Statement)
+	for is && len(s.Text) > mostText {
+		cut := mostText
+		for cut > mostText-utf8.UTFMax && !utf8.RuneStart(s.Text[cut]) {
+			cut--
+		}
+		piece := s
+		piece.Text, s.Text = s.Text[:cut], s.Text[cut:]
+		s.Class = classMore
+		all, e = append(all, piece), s
 	}
-	return t, nil
+	return append(all, e)
 }
 
-// reel is a Tape in a recording.
-type reel struct{ w *recording.Writer }
-
-func (t reel) add(n uint64, e recording.Event) error {
-	return t.w.Append(context.Background(), uint32(n), e)
-}
-
-func (t reel) Statement(s Statement) error {
+func (t taped) Statement(s Statement) error {
 	text := s.Text
 	if s.How == Executed {
 		text = "something prepared, of a number that is not known any more"
@@ -68,21 +71,21 @@ func (t reel) Statement(s Statement) error {
 			text = fmt.Sprintf("statement %d", s.Of)
 		}
 	}
-	return t.add(s.N, recording.Statement{Class: classes[s.How], Text: text, Outcome: outcomeSent})
+	class, outcome := classes[s.How], outcomeSent
+	if s.Classes != 0 {
+		class += " " + s.Classes.String()
+	}
+	if s.How == Rejected && s.Why != "" {
+		outcome = "refused: " + s.Why
+	}
+	return t.add(s.N, recording.Statement{Class: class, Text: text, Outcome: outcome})
 }
 
-func (t reel) Outcome(n uint64, o Outcome) error {
+func (t taped) Outcome(n uint64, o Outcome) error {
 	return t.add(n, recording.Statement{Class: classOutcome, Text: o.Tag, Outcome: o.Failed, Rows: o.Rows, Bytes: o.Bytes})
 }
 
-func (t reel) Note(text string) error { return t.add(0, recording.Note{What: "server", Text: text}) }
+func (t taped) Note(text string) error { return t.add(0, recording.Note{What: "server", Text: text}) }
 
 // Close seals the recording, with why the session ended.
-func (t reel) Close(why *gateway.Ended) error {
-	ctx, done := context.WithTimeout(context.Background(), endWithin)
-	defer done()
-	if why.Reason != gateway.ClientGone {
-		_ = t.add(0, recording.Note{What: recording.NoteCut, Text: why.Error()}) // the seal says the reason, too
-	}
-	return t.w.Close(ctx, string(why.Reason))
-}
+func (t taped) Close(why *gateway.Ended) error { return reel.Close(t.w, why) }

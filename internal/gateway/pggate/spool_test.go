@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
 
 	"stint/internal/recording"
 )
@@ -39,6 +42,11 @@ func TestSpooled(t *testing.T) {
 	if _, err := c.Exec(ctx, "SELECT 1/0 /* nonce-two */"); err == nil {
 		t.Error("it divides by zero")
 	}
+	long := "SELECT length('" + strings.Repeat("aü€😀", 100_000) + "')" // longer than a record may be
+	must(t, c.QueryRow(ctx, long, pgx.QueryExecModeSimpleProtocol).Scan(&n))
+	if n != 400_000 {
+		t.Errorf("of a long statement %d characters came to the server", n)
+	}
 	must(t, c.Close(ctx))
 	eventually(t, "the session is over", func() bool { return w.server.Gateway.Count() == 0 })
 	paths, _ := filepath.Glob(filepath.Join(dir, "ses_1.*"))
@@ -52,12 +60,24 @@ func TestSpooled(t *testing.T) {
 	}
 	r, err := recording.NewReader(bytes.NewReader(kept), recording.Trust{Keys: []ed25519.PublicKey{sealer.Public()}}, opener)
 	must(t, err)
-	var all strings.Builder
+	var all, whole strings.Builder
+	var of uint32
 	for record, err := range r.Records() {
 		must(t, err)
+		if e, is := record.Event.(recording.Statement); is && (strings.HasPrefix(e.Text, "SELECT length") || record.Channel == of && strings.HasPrefix(e.Class, classMore)) {
+			of = record.Channel
+			whole.WriteString(e.Text)
+			if !utf8.ValidString(e.Text) {
+				t.Error("a record ends within a character")
+			}
+			continue
+		}
 		fmt.Fprintf(&all, "%+v\n", record.Event)
 	}
-	for _, want := range []string{"nonce-one", "nonce-two", "22012 division by zero", "SELECT 1 ", w.database, "Class:execute Text:statement"} {
+	if whole.String() != long {
+		t.Errorf("a statement of %d bytes is recorded with %d", len(long), whole.Len())
+	}
+	for _, want := range []string{"nonce-one", "nonce-two", "22012 division by zero", "SELECT 1 ", w.database, "Class:execute read Text:statement", "Class:simple read Text:SELECT 1/0"} {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("%q is not in the recording:\n%s", want, &all)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"stint/internal/access"
 	"stint/internal/gateway"
@@ -40,7 +41,18 @@ type upstream struct {
 	parameters map[string]string
 	status     byte   // of the transaction
 	early      []byte // messages that came with the end of the sign-in
+	below      *ahead // what TLS reads from
 }
+
+// hijacked is a connection that the driver has signed in. What comes is read as the driver
+// did: where a write of it was slow, a reader of its own began in the background, and may be
+// waiting for the server's next bytes still. Read past it, they would be lost.
+type hijacked struct {
+	net.Conn
+	from io.Reader
+}
+
+func (h *hijacked) Read(p []byte) (int, error) { return h.from.Read(p) }
 
 // connect signs in to the session's server.
 func (s *Server) connect(ctx context.Context, p *gateway.Permit, id gateway.SessionID, want startup) (*upstream, error) {
@@ -56,11 +68,9 @@ func (s *Server) connect(ctx context.Context, p *gateway.Permit, id gateway.Sess
 	if err != nil {
 		return nil, away(err)
 	}
-	roots := x509.NewCertPool()
-	for _, a := range p.Target.HostAuthorities {
-		if !roots.AppendCertsFromPEM([]byte(a)) {
-			return nil, access.Fail(access.Internal, "bad-permit", "an authority of the server is no certificate")
-		}
+	secure, err := known(p.Target)
+	if err != nil {
+		return nil, err
 	}
 	ctx, done := context.WithTimeout(ctx, connectWithin)
 	defer done()
@@ -73,14 +83,30 @@ func (s *Server) connect(ctx context.Context, p *gateway.Permit, id gateway.Sess
 		return nil, access.Fail(access.Internal, "bad-connection", "prepare a connection").Wrap(err)
 	}
 	c.Host, c.Port, c.Database, c.User, c.Password = host, uint16(number), want.Database, p.Target.Login, string(password)
-	c.TLSConfig = &tls.Config{RootCAs: roots, ServerName: p.Target.Name, MinVersion: tls.VersionTLS12}
+	c.TLSConfig = secure
+	if p.Target.Database != "" && c.Database == want.User { // what libpq says where nobody named one
+		c.Database = p.Target.Database
+	}
 	c.Fallbacks, c.ValidateConnect, c.AfterConnect = nil, nil, nil
 	c.ConnectTimeout = connectWithin
-	c.DialFunc = func(ctx context.Context, _, addr string) (net.Conn, error) { return s.Dial(ctx, addr) }
+	var below *ahead
+	c.DialFunc = func(ctx context.Context, _, addr string) (net.Conn, error) {
+		conn, err := s.Dial(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		below = &ahead{Conn: conn}
+		return below, nil
+	}
 	c.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil } // Dial looks it up
 	c.RuntimeParams = want.Parameters
 	if p.Limits.ReadOnly {
 		c.RuntimeParams["default_transaction_read_only"] = "on"
+	}
+	var from io.Reader
+	c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		from = r
+		return pgproto3.NewFrontend(r, w)
 	}
 	conn, err := pgconn.ConnectConfig(ctx, c)
 	if err != nil {
@@ -90,7 +116,7 @@ func (s *Server) connect(ctx context.Context, p *gateway.Permit, id gateway.Sess
 	if err != nil {
 		return nil, away(errors.Join(err, conn.Close(ctx)))
 	}
-	u := &upstream{Conn: h.Conn, address: p.Target.Address, tls: h.TLSConfig, pid: h.PID, secret: h.SecretKey, parameters: h.ParameterStatuses, status: h.TxStatus}
+	u := &upstream{Conn: &hijacked{h.Conn, from}, address: p.Target.Address, tls: h.TLSConfig, pid: h.PID, secret: h.SecretKey, parameters: h.ParameterStatuses, status: h.TxStatus, below: below}
 	for h.Frontend.ReadBufferLen() > 0 {
 		m, err := h.Frontend.Receive()
 		if err == nil {
@@ -101,6 +127,32 @@ func (s *Server) connect(ctx context.Context, p *gateway.Permit, id gateway.Sess
 		}
 	}
 	return u, nil
+}
+
+// known is how the server proves that it is the one of the permit.
+func known(t gateway.Target) (*tls.Config, error) {
+	roots := x509.NewCertPool()
+	for _, a := range t.HostAuthorities {
+		switch {
+		case a == gateway.SystemAuthorities && len(t.HostAuthorities) == 1:
+			roots = nil // those of this machine
+		case !roots.AppendCertsFromPEM([]byte(a)):
+			return nil, access.Fail(access.Internal, "bad-permit", "an authority of the server is no certificate")
+		}
+	}
+	c := &tls.Config{RootCAs: roots, ServerName: t.Name, MinVersion: tls.VersionTLS12}
+	if t.Name == "" && roots != nil { // crypto/tls checks a chain without the name by hand only
+		c.InsecureSkipVerify = true
+		c.VerifyConnection = func(s tls.ConnectionState) error {
+			between := x509.NewCertPool()
+			for _, cert := range s.PeerCertificates[1:] {
+				between.AddCert(cert)
+			}
+			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
+			return err
+		}
+	}
+	return c, nil
 }
 
 // reason says what a server said, and of other errors only their kind: they name

@@ -59,7 +59,7 @@ func TestShell(t *testing.T) {
 	if err := s.Shell(); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(in, "echo time=$LC_TIME; stty size; trap 'echo win''ch; stty size' WINCH")
+	fmt.Fprintln(in, "trap 'echo win''ch; stty size' WINCH; echo time=$LC_TIME; stty size") // the trap is there when the size is seen
 	eventually(t, "the first size", func() bool {
 		return strings.Contains(out.String(), "24 80") && strings.Contains(out.String(), "time=C")
 	})

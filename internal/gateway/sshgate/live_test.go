@@ -571,3 +571,41 @@ func TestTypedIntoACommand(t *testing.T) {
 		return len(w.alarms) == 1 && w.alarms[0].Text == "echo danger 1"
 	})
 }
+
+// TestPausedEnd: how a program ended does not pass a session that is paused, nor that it did.
+func TestPausedEnd(t *testing.T) {
+	w := newWorld(t, nil)
+	s := session(t, w.client(t), nil, nil)
+	gone := filepath.Join(w.dir, "gone")
+	var out safeBuffer
+	s.Stdout = &out
+	if err := s.Start("echo ready; while ! test -e " + gone + "; do sleep 0.05; done; exit 7"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Wait() }()
+	eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "ready") })
+	w.control.set(func() { w.control.paused = true })
+	w.control.cut(gateway.Cut{Look: true})
+	eventually(t, "the recording says so", func() bool { return strings.Contains(w.memory.text(), "stopped what passes") })
+	if err := os.WriteFile(gone, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "how it ended is recorded", func() bool { return strings.Contains(w.memory.text(), "Status:7") })
+	select {
+	case err := <-ended:
+		t.Fatalf("that it ended passed: %v", err)
+	case <-time.After(200 * time.Millisecond): // in which it would
+	}
+	w.control.set(func() { w.control.paused = false })
+	w.control.cut(gateway.Cut{Look: true})
+	select {
+	case err := <-ended:
+		var e *ssh.ExitError
+		if !errors.As(err, &e) || e.ExitStatus() != 7 {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(60 * time.Second):
+		t.Fatal("that it ended does not pass")
+	}
+}

@@ -146,7 +146,7 @@ func (p *program) finish() {
 	}
 	p.pumps.Wait()
 	close(p.drained)
-	if p.session.Over() == nil {
+	if p.session.Pass() == nil {
 		_ = p.person.Close()
 	}
 	if t != nil {
@@ -321,7 +321,7 @@ func (p *program) pass(kind, command string) bool {
 func (p *program) flow(track Track, kind string) {
 	p.work.Go(func() { // the end of the stream is for both: nothing may be written after it
 		p.pumps.Wait()
-		p.out.end(p.person)
+		p.out.end(p.person, p.session.Pass)
 	})
 	p.work.Go(func() {
 		defer p.pumps.Done()
@@ -478,7 +478,7 @@ func (p *program) hear(r *ssh.Request) {
 		_, _ = p.person.SendRequest(r.Type, false, r.Payload)
 		return
 	}
-	if e == nil || p.event(track, e) != nil {
+	if e == nil || p.event(track, e) != nil || p.session.Pass() != nil { // how it ended passes as what it wrote does
 		answer(r, false, nil)
 		return
 	}
@@ -542,11 +542,12 @@ func (p *program) kill() {
 	if !signals {
 		return
 	}
-	_, _ = p.target.SendRequest("signal", true, ssh.Marshal(textRequest{"TERM"}))
+	// No answer is asked for: it would be one packet more each way, and is not waited for.
+	_, _ = p.target.SendRequest("signal", false, ssh.Marshal(textRequest{"TERM"}))
 	select {
 	case <-p.drained: // it has ended
 		return
 	case <-time.After(killAfter):
 	}
-	_, _ = p.target.SendRequest("signal", true, ssh.Marshal(textRequest{"KILL"}))
+	_, _ = p.target.SendRequest("signal", true, ssh.Marshal(textRequest{"KILL"})) // answered, it has arrived: the connection is closed next
 }

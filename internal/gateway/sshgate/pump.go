@@ -220,7 +220,10 @@ func (o *outlet) Write(p []byte) (int, error) {
 
 // end says that the target sends no more. It takes its turn as bytes do, since nothing may
 // be written after it; where the session is over the gateway still has to say why.
-func (o *outlet) end(person interface{ CloseWrite() error }) {
+func (o *outlet) end(person interface{ CloseWrite() error }, pass func() *gateway.Ended) {
+	if pass() != nil { // what is paused does not end either
+		return
+	}
 	<-o.turn
 	defer func() { o.turn <- struct{}{} }()
 	if o.over() == nil {

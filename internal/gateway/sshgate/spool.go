@@ -2,13 +2,12 @@ package sshgate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"stint/internal/gateway"
+	"stint/internal/gateway/reel"
 	"stint/internal/recording"
 )
 
@@ -17,49 +16,29 @@ func Spooled(s *recording.Spool) Recorder { return spooled{s} }
 
 type spooled struct{ spool *recording.Spool }
 
-// endWithin is how long the last seal of a recording may take.
-const endWithin = 30 * time.Second
-
-// reel is a Tape in a recording.
-type reel struct {
+// taped is a Tape in a recording.
+type taped struct {
 	w    *recording.Writer
 	omit bool // what is typed at a terminal
 	last atomic.Uint32
 }
 
-// Begin starts a recording. Its first record says what session this is.
+// Begin starts a recording.
 func (r spooled) Begin(s *gateway.Session, from Client) (Tape, error) {
-	mode := recording.Normal
-	if s.Recording.Strict {
-		mode = recording.Strict
-	}
-	w, err := r.spool.New(string(s.ID), mode)
+	w, err := reel.Begin(r.spool, s, "ssh", from.Source.String(), recording.Fact{Name: "program", Value: from.Version})
 	if err != nil {
 		return nil, err
 	}
-	t := &reel{w: w, omit: s.Recording.OmitTyped}
-	err = t.add(0, recording.Start{Facts: []recording.Fact{
-		{Name: recording.FactProtocol, Value: "ssh"}, {Name: recording.FactSession, Value: string(s.ID)},
-		{Name: recording.FactGrant, Value: string(s.Grant)}, {Name: recording.FactPerson, Value: s.Person},
-		{Name: recording.FactResource, Value: string(s.Resource)}, {Name: recording.FactAccount, Value: s.Target.Login},
-		{Name: recording.FactTarget, Value: s.Target.Address}, {Name: recording.FactClient, Value: from.Source.String()},
-		{Name: "program", Value: from.Version},
-	}})
-	if err != nil {
-		ctx, done := context.WithTimeout(context.Background(), endWithin)
-		defer done()
-		return nil, errors.Join(err, w.Close(ctx, string(gateway.Unrecorded)))
-	}
-	return t, nil
+	return &taped{w: w, omit: s.Recording.OmitTyped}, nil
 }
 
-func (t *reel) add(channel uint32, events ...recording.Event) error {
+func (t *taped) add(channel uint32, events ...recording.Event) error {
 	return t.w.Append(context.Background(), channel, events...)
 }
 
 // Channel writes what the channel is for, all at once, so that in strict mode a command
 // waits for the disk once before it starts.
-func (t *reel) Channel(c Channel) (Track, error) {
+func (t *taped) Channel(c Channel) (Track, error) {
 	s := &strand{t: t, number: t.last.Add(1), typed: c.Terminal != nil && t.omit}
 	var es []recording.Event
 	switch c.Kind {
@@ -83,7 +62,7 @@ func (t *reel) Channel(c Channel) (Track, error) {
 }
 
 // Note keeps what belongs to no channel.
-func (t *reel) Note(e Event) error {
+func (t *taped) Note(e Event) error {
 	out := written(e)
 	if out == nil {
 		return fmt.Errorf("an event %T has no place in a recording", e)
@@ -92,19 +71,11 @@ func (t *reel) Note(e Event) error {
 }
 
 // Close seals the recording, with why the session ended.
-func (t *reel) Close(why *gateway.Ended) error {
-	ctx, done := context.WithTimeout(context.Background(), endWithin)
-	defer done()
-	reason := string(why.Reason)
-	if why.Reason != gateway.ClientGone {
-		_ = t.add(0, recording.Note{What: recording.NoteCut, Text: reason + ": " + plain(why.Error())}) // the seal says the reason, too
-	}
-	return t.w.Close(ctx, reason)
-}
+func (t *taped) Close(why *gateway.Ended) error { return reel.Close(t.w, why) }
 
 // strand is a Track in a recording.
 type strand struct {
-	t      *reel
+	t      *taped
 	number uint32
 	typed  bool // what comes from the person is left out
 
@@ -164,10 +135,10 @@ func (s *strand) Event(e Event) error {
 	}
 }
 
-// Close says that the channel is closed, once.
+// Close says that the channel is closed, once. Nothing waits for that to be kept: what comes after it does.
 func (s *strand) Close() (err error) {
 	s.once.Do(func() {
-		err = s.t.add(s.number, recording.Close{Sent: s.sent.Load(), Received: s.received.Load()})
+		_, err = s.t.w.Add(context.Background(), s.number, recording.Close{Sent: s.sent.Load(), Received: s.received.Load()})
 	})
 	return err
 }

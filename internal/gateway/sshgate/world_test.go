@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,6 +25,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stint/internal/access"
+	"stint/internal/freeport"
 	"stint/internal/gateway"
 )
 
@@ -127,7 +127,10 @@ func startSSHD(t testing.TB, userCA, hostCA ssh.Signer) *sshd {
 	write(t, filepath.Join(dir, "host-cert.pub"), ssh.MarshalAuthorizedKey(cert))
 	write(t, filepath.Join(dir, "ca.pub"), ssh.MarshalAuthorizedKey(userCA.PublicKey()))
 	share(t, filepath.Join(dir, "principals"), []byte("stint-test\n"))
-	port := freePort(t)
+	port, err := freeport.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
 	d.address = fmt.Sprintf("127.0.0.1:%d", port)
 	write(t, filepath.Join(dir, "config"), fmt.Appendf(nil, `Port %d
 ListenAddress 127.0.0.1
@@ -198,24 +201,6 @@ func account(t testing.TB, dir string) string {
 		}
 	}
 	return "deploy"
-}
-
-// freePort finds a port nobody listens on, below the range from which systems take the
-// ports of outgoing connections: there, one of those could take it before sshd does.
-func freePort(t testing.TB) int {
-	t.Helper()
-	var last error
-	for range 100 {
-		port := 5000 + mrand.IntN(5000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
-		last = err
-	}
-	t.Fatalf("no free port: %v", last)
-	return 0
 }
 
 // steady gives what depends on how fast the machine is three tries: one that others held up

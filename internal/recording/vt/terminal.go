@@ -21,6 +21,7 @@ type Terminal struct {
 	tabs          []bool
 	insert        bool
 	noWrap        bool
+	newline       bool // see Newline
 	hideCursor    bool
 	last          rune // for REP
 }
@@ -47,7 +48,7 @@ func clamp(v, low, high int) int { return max(low, min(v, high)) }
 
 func (t *Terminal) reset() {
 	lines := t.lines
-	*t = Terminal{columns: t.columns, rows: t.rows, bottom: t.rows - 1, tabs: tabs(t.columns)}
+	*t = Terminal{columns: t.columns, rows: t.rows, newline: t.newline, bottom: t.rows - 1, tabs: tabs(t.columns)}
 	if lines == nil {
 		lines = blank(t.columns, t.rows)
 	}
@@ -97,6 +98,10 @@ func (t *Terminal) Write(b []byte) (int, error) {
 	t.parser.feed(b, t)
 	return len(b), nil
 }
+
+// Newline says whether a line feed also goes to the beginning of the line: so what is written into a pipe
+// reads, in which no terminal makes whole line ends of it. Nothing that is shown can change it.
+func (t *Terminal) Newline(on bool) { t.newline = on }
 
 // Size is how large the screen is.
 func (t *Terminal) Size() (columns, rows int) { return t.columns, t.rows }
@@ -214,6 +219,9 @@ func (t *Terminal) control(b byte) {
 	case '\n', '\v', '\f':
 		t.feed()
 		c.wrap = false
+		if t.newline {
+			c.x = 0
+		}
 	case '\r':
 		c.x, c.wrap = 0, false
 	case 0x0e:

@@ -96,6 +96,21 @@ func TestScreen(t *testing.T) {
 	}
 }
 
+// TestNewline: what is written into a pipe has lines, too.
+func TestNewline(t *testing.T) {
+	x := New(10, 4)
+	x.Newline(true)
+	_, _ = x.Write([]byte("\x1bcone\ntwo\r\nthree\x1b[20l\nfour"))
+	if got := x.Frame().Text(); got != "one\ntwo\nthree\nfour" && got != "one\ntwo\nthree\nfour\n" {
+		t.Errorf("%q", got)
+	}
+	x.Newline(false)
+	_, _ = x.Write([]byte("\x1bcone\ntwo"))
+	if got := strings.TrimRight(x.Frame().Text(), "\n"); got != "one\n   two" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestStyle(t *testing.T) {
 	for in, want := range map[string]Style{
 		"\x1b[1;3;4;7;9;31;42mx":                {2, 3, Bold | Italic | Underline | Inverse | Struck},
