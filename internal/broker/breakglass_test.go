@@ -168,6 +168,8 @@ func TestBreakGlass(t *testing.T) {
 		t.Fatalf("the review is %+v", rev)
 	}
 
+	_, err = h.Extend(t.Context(), h.as("gus"), id, broker.Ask{Duration: time.Minute, Reason: "checkout is still down"})
+	wantCode(t, err, "not-renewable")
 	_, err = h.End(t.Context(), h.as("gus"), id, "")
 	must(t, err)
 	h.until("gus", id, access.Ended)

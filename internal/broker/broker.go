@@ -113,6 +113,7 @@ type Broker struct {
 	desk       *ticketdesk.Desk
 	usuals     approvers.Usuals
 	tally      tallied
+	vaulting   chan struct{} // there may be something to rotate
 	running    atomic.Bool
 	life       atomic.Pointer[life]
 	firstLife  string // names this process in its journal
@@ -145,7 +146,7 @@ func New(c Config) (*Broker, error) {
 		c.Sets = shelf.New(setsKept)
 	}
 	b := &Broker{Config: c, schemas: map[string]access.Schema{}, watch: newWatch(), alarm: newAlarm(),
-		edited: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
+		edited: make(chan struct{}, 1), vaulting: make(chan struct{}, 1), glances: glances{each: c.Backstop}}
 	b.surveying = newSurveys()
 	b.lanes, b.desk = newLanes(b), ticketdesk.New(ticketSystems{b}, c.Log)
 	b.approvers = approvers.NewCopy(b.users)
@@ -192,7 +193,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.beginQuarantined(ctx); err != nil {
 		return err
 	}
-	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews, b.watchContracts, b.watchStanding}
+	loops := []func(context.Context){b.watchDue, b.watchStore, b.watchAway, b.watchSessions, b.watchEligibility, b.watchTargets, b.watchQuarantine, b.watchResidue, b.watchReviews, b.watchContracts, b.watchStanding, b.watchVault}
 	if b.Clock != nil {
 		loops = append(loops, b.watchClock)
 	}

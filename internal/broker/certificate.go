@@ -52,6 +52,7 @@ type HostLogin struct {
 	Resource access.ResourceName
 	Address  string // host and port
 	Account  string
+	Database string // of a database
 }
 
 // Certify decides about a certificate for a key of the holder of an active grant, on
@@ -106,33 +107,45 @@ func (b *Broker) decideCertificate(tx Tx, c Caller, id string, ask CertificateAs
 
 // heldForCertificate is the grant, if the caller may have a certificate for it now.
 func (b *Broker) heldForCertificate(tx Tx, c Caller, id string) (access.Grant, error) {
-	r, err := b.find(tx, c, id)
-	if err != nil {
-		return access.Grant{}, err
-	}
+	r, g, err := b.heldOnDevice(tx, c, id)
 	switch {
-	case r.Principal != c.Principal.ID:
-		return access.Grant{}, access.Fail(access.Denied, "not-yours", "a certificate is only for the holder of the grant")
-	case r.Grant == "":
-		return access.Grant{}, access.Fail(access.Conflict, "not-active", "the request is "+string(r.State)+"; there is no certificate")
-	case r.Device != c.Source.Device:
-		return access.Grant{}, access.Fail(access.Denied, "other-device", "a certificate is only for the device that asked").
-			Try("ask from this device with: stint request " + string(r.Targets[0].Resource) + " --as " + string(r.Role))
-	}
-	g, err := tx.Grant(r.Grant)
-	if err != nil {
+	case err != nil:
 		return g, err
-	}
-	switch {
 	case !certified(g.Permissions.Mechanism) || slices.ContainsFunc(g.Targets, func(t access.Target) bool { return t.Connection.Type != hostType }):
 		return g, access.Fail(access.Conflict, "no-certificate", "this grant comes without a certificate").
 			Because("one is for roles with the mechanism token, account or enable on resources of type " + hostType).Try("see what it gives with: stint status " + string(r.ID))
-	case g.State != access.Active:
-		return g, access.Fail(access.Conflict, "not-active", "the grant is "+string(g.State)+"; there is no certificate")
-	case g.ExpiresAt.Sub(tx.Now()) < worthwhile:
-		return g, access.Fail(access.Expired, "grant-ended", "the grant has ended, or ends at this moment")
 	}
-	return g, b.certain(tx)
+	return g, b.alive(tx, g)
+}
+
+// heldOnDevice is the grant of a request, if the caller holds it and calls from the device
+// that asked for it.
+func (b *Broker) heldOnDevice(tx Tx, c Caller, id string) (r access.Request, g access.Grant, err error) {
+	if r, err = b.find(tx, c, id); err != nil {
+		return r, g, err
+	}
+	switch {
+	case r.Principal != c.Principal.ID:
+		return r, g, access.Fail(access.Denied, "not-yours", "a certificate is only for the holder of the grant")
+	case r.Grant == "":
+		return r, g, access.Fail(access.Conflict, "not-active", "the request is "+string(r.State)+"; there is no certificate")
+	case r.Device != c.Source.Device:
+		return r, g, access.Fail(access.Denied, "other-device", "a certificate is only for the device that asked").
+			Try("ask from this device with: stint request " + string(r.Targets[0].Resource) + " --as " + string(r.Role))
+	}
+	g, err = tx.Grant(r.Grant)
+	return r, g, err
+}
+
+// alive refuses a grant by which nobody connects now.
+func (b *Broker) alive(tx Tx, g access.Grant) error {
+	switch {
+	case g.State != access.Active:
+		return access.Fail(access.Conflict, "not-active", "the grant is "+string(g.State)+"; there is no certificate")
+	case g.ExpiresAt.Sub(tx.Now()) < worthwhile:
+		return access.Fail(access.Expired, "grant-ended", "the grant has ended, or ends at this moment")
+	}
+	return b.certain(tx)
 }
 
 // certified reports whether sessions of a host open with a certificate under a mechanism.
@@ -163,7 +176,7 @@ func (b *Broker) orderCertificate(tx Tx, g access.Grant, ask CertificateAsk) (Ce
 			continue
 		}
 		out.Principals = append(out.Principals, "stint-"+string(e.Tag))
-		out.Logins = append(out.Logins, HostLogin{e.Target.Resource, e.Target.Connection.Address, e.Account})
+		out.Logins = append(out.Logins, HostLogin{e.Target.Resource, e.Target.Connection.Address, e.Account, e.Target.Connection.Options["database"]})
 	}
 	if len(out.Principals) == 0 { // never one without: it would be for every account
 		return out, access.Fail(access.Unavailable, "not-present", "the access is not on its host at this moment").Try("try again in a moment")

@@ -42,6 +42,21 @@ func gatewayPrincipal(g access.GrantID) string { return GatewayPrincipal + strin
 
 func throughGateway(p access.Permissions) bool { return p.Options["through"] == "gateway" }
 
+// carriage is how sessions of a protocol are opened through gateways.
+type carriage struct {
+	resource   string // the type of the resources that it leads to
+	kind       access.CertificateKind
+	mechanisms []access.Mechanism
+	command    string // by which people connect
+}
+
+var carriages = map[access.Protocol]carriage{
+	access.SSH:      {hostType, access.UserCertificate, []access.Mechanism{access.Token, access.Account, access.Enable}, "stint ssh"},
+	access.Postgres: {databaseType, access.DatabaseKey, []access.Mechanism{access.Account}, "stint db"},
+	access.HTTP:     {webType, access.WebKey, []access.Mechanism{access.Token}, "stint web"},
+	access.TCP:      {tcpType, access.WebKey, []access.Mechanism{access.Token}, "stint proxy"},
+}
+
 // Knock is somebody at the door of a gateway: the certificate of the key that proved
 // itself, what they want, and where they come from, as the gateway says.
 type Knock struct {
@@ -52,6 +67,9 @@ type Knock struct {
 	Resource access.ResourceName
 	Login    string // "" where they named none
 	Source   netip.AddrPort
+	// Ticket is what a browser brought, and Key the challenge of the verifier that it has: it
+	// proved no key.
+	Ticket access.EntryTicket
 }
 
 // Permit is a session that was written down, with what its grant says of it.
@@ -59,6 +77,7 @@ type Permit struct {
 	access.Session
 	Options   map[string]string // the role's
 	Principal string            // of the certificate by which it was opened
+	Target    access.Target
 	Remaining time.Duration
 }
 
@@ -74,9 +93,16 @@ func (b *Broker) BeginSession(ctx context.Context, k Knock) (out Permit, err err
 		s := access.Session{ID: access.NewSessionID(tx.Now().UnixMilli(), b.entropy()), Gateway: k.Gateway, Protocol: k.Protocol, Grant: g.ID, Request: g.Request, Principal: g.Principal,
 			Person: g.Person, Role: g.Role, Resource: t.Resource, Address: t.Connection.Address, Account: e.Account, Held: e.ID, Source: k.Source, Key: k.Key,
 			Keeps: keeps(g, t), Strict: g.Permissions.Options["record"] == "strict", OverAt: g.ExpiresAt}
-		s, ev := s.Open(access.Actor{Principal: g.Principal, Person: g.Person, Device: g.Device, Address: k.Source.Addr()}, tx.Now())
+		by := access.Actor{Principal: g.Principal, Person: g.Person, Device: g.Device, Address: k.Source.Addr()}
+		if !k.Ticket.Empty() { // it is used up, in the same breath
+			by.Device = "" // the grant was asked for on one; which one the browser is on nobody knows
+			if err := useTicket(tx, fx, k.Serial); err != nil {
+				return err
+			}
+		}
+		s, ev := s.Open(by, tx.Now())
 		fx.event(ev)
-		out = Permit{Session: s, Options: g.Permissions.Options, Principal: gatewayPrincipal(g.ID), Remaining: g.ExpiresAt.Sub(tx.Now())}
+		out = Permit{Session: s, Options: g.Permissions.Options, Principal: gatewayPrincipal(g.ID), Target: t, Remaining: g.ExpiresAt.Sub(tx.Now())}
 		return tx.SaveSessions(s)
 	})
 	if err != nil {
@@ -91,22 +117,35 @@ func keeps(g access.Grant, t access.Target) bool {
 	return g.Permissions.Options["onPartition"] == "keep" && (t.Criticality == access.Low || t.Criticality == access.Medium)
 }
 
-var errNoEntry = access.Fail(access.Denied, "no-access", "there is no access by this certificate").
-	Because("it is not known, or its grant is over").Try("connect with stint ssh, which gets a new one")
+func noEntry(w carriage) error {
+	return access.Fail(access.Denied, "no-access", "there is no access by this certificate").
+		Because("it is not known, or its grant is over").Try("connect with " + w.command + ", which gets a new one")
+}
 
 // decideSession finds the grant of a certificate, and what of it the session is for.
 func (b *Broker) decideSession(tx Tx, k Knock) (g access.Grant, e access.Entitlement, err error) {
+	w, known := carriages[k.Protocol]
+	if !known {
+		return g, e, access.Fail(access.Invalid, "bad-protocol", "no gateway carries this protocol").Because("it is " + strconv.Quote(string(k.Protocol)))
+	}
+	if err := carries(tx, k.Gateway, k.Protocol); err != nil {
+		return g, e, err
+	}
 	if err := b.certain(tx); err != nil {
+		return g, e, err
+	}
+	brought, err := broughtBy(tx, k)
+	if err != nil {
 		return g, e, err
 	}
 	c, err := tx.Certificate(k.Serial)
 	switch {
 	case missing(err):
-		return g, e, errNoEntry
+		return g, e, noEntry(w)
 	case err != nil:
 		return g, e, err
-	case c.Kind != access.UserCertificate || c.Fingerprint != k.Key || !c.RevokedAt.IsZero() || !tx.Now().Before(c.NotAfter):
-		return g, e, errNoEntry
+	case c.Kind != kindOf(w, k) || !access.SamePrint(c.Fingerprint, brought) || !c.RevokedAt.IsZero() || !tx.Now().Before(c.NotAfter):
+		return g, e, noEntry(w)
 	}
 	if g, err = tx.Grant(c.Grant); err != nil {
 		return g, e, err
@@ -117,14 +156,14 @@ func (b *Broker) decideSession(tx Tx, k Knock) (g access.Grant, e access.Entitle
 	}
 	switch {
 	case g.State != access.Active || g.ExpiresAt.Sub(tx.Now()) < worthwhile:
-		return g, e, access.Fail(access.Expired, "grant-ended", "the access has ended").Because("the grant is " + string(g.State)).Try("ask again with stint ssh " + string(k.Resource))
+		return g, e, access.Fail(access.Expired, "grant-ended", "the access has ended").Because("the grant is " + string(g.State)).Try("ask again with " + w.command + " " + string(k.Resource))
 	case !throughGateway(g.Permissions) || !slices.Contains(c.Principals, gatewayPrincipal(g.ID)):
-		return g, e, access.Fail(access.Denied, "not-through-gateway", "this access does not go through a gateway").Try("connect with stint ssh " + string(k.Resource))
+		return g, e, access.Fail(access.Denied, "not-through-gateway", "this access does not go through a gateway").Try("connect with " + w.command + " " + string(k.Resource))
 	}
 	if _, no := b.stillAllowed(tx, &effects{}, set, g, policy.Alive); no != nil {
 		return g, e, no
 	}
-	if e, err = heldFor(tx, g, k); err != nil {
+	if e, err = heldFor(tx, g, k, w); err != nil {
 		return g, e, err
 	}
 	if err := from(g.Permissions.Options["sourceAddress"], k.Source.Addr()); err != nil {
@@ -137,8 +176,27 @@ func (b *Broker) decideSession(tx Tx, k Knock) (g access.Grant, e access.Entitle
 	return g, e, err
 }
 
+// kindOf is what whoever knocks has to have brought.
+func kindOf(w carriage, k Knock) access.CertificateKind {
+	if !k.Ticket.Empty() {
+		return access.WebTicket
+	}
+	return w.kind
+}
+
+// carries refuses a gateway sessions of a protocol that no administrator said it carries.
+func carries(tx Tx, gateway string, p access.Protocol) error {
+	h, err := tx.Host(access.GatewayHost(gateway))
+	if missing(err) {
+		return access.Fail(access.Denied, "not-carried", "no gateway of this name is enrolled")
+	} else if err != nil {
+		return err
+	}
+	return h.CarryOnly(p)
+}
+
 // heldFor is the entitlement of a grant that a session on a resource is for.
-func heldFor(tx Tx, g access.Grant, k Knock) (access.Entitlement, error) {
+func heldFor(tx Tx, g access.Grant, k Knock, w carriage) (access.Entitlement, error) {
 	holds, err := tx.HoldsBy(g.ID)
 	if err != nil {
 		return access.Entitlement{}, err
@@ -154,18 +212,18 @@ func heldFor(tx Tx, g access.Grant, k Knock) (access.Entitlement, error) {
 		return access.Entitlement{}, err
 	}
 	for _, e := range es {
-		if e.Target.Resource != k.Resource || e.Target.Connection.Type != hostType || !certified(e.Mechanism) {
+		if e.Target.Resource != k.Resource || e.Target.Connection.Type != w.resource || !slices.Contains(w.mechanisms, e.Mechanism) {
 			continue
 		}
 		if e.State != access.Present && e.State != access.Refreshing {
-			return e, access.Fail(access.Unavailable, "not-present", "the access is not on its host at this moment").Try("try again in a moment")
+			return e, access.Fail(access.Unavailable, "not-present", "the access is not on its target at this moment").Try("try again in a moment")
 		}
 		if k.Login != "" && k.Login != e.Account {
 			return e, access.Fail(access.Denied, "other-account", "the access is not for this account").Because("it is for " + e.Account).Try("connect as " + e.Account + "@" + string(k.Resource))
 		}
 		return e, nil
 	}
-	return access.Entitlement{}, access.Fail(access.Denied, "other-resource", "the access is not for "+string(k.Resource)).Try("connect with stint ssh " + string(k.Resource))
+	return access.Entitlement{}, access.Fail(access.Denied, "other-resource", "the access is not for "+string(k.Resource)).Try("connect with " + w.command + " " + string(k.Resource))
 }
 
 // from refuses a source that a role does not allow.
@@ -193,6 +251,9 @@ func (b *Broker) CertifySession(ctx context.Context, gateway string, id access.S
 		s, g, err := b.sessionOf(tx, gateway, id)
 		if err != nil {
 			return err
+		}
+		if s.Protocol != access.SSH {
+			return access.Fail(access.Conflict, "no-certificate", "no certificate opens the target of this session").Because("it speaks " + string(s.Protocol))
 		}
 		if s.Certified != "" && s.Certified != ask.Fingerprint {
 			return access.Fail(access.Conflict, "certified-already", "another key was certified for this session").Because("a session has one")
@@ -224,7 +285,7 @@ func (b *Broker) CertifySession(ctx context.Context, gateway string, id access.S
 		return tx.SaveCertificates(out.Certificate)
 	})
 	if err != nil {
-		return CertificateOrder{}, err
+		return CertificateOrder{}, b.doubtSession(ctx, gateway, id, ask.Fingerprint, err)
 	}
 	return out, nil
 }
@@ -235,6 +296,9 @@ func (b *Broker) sessionOf(tx Tx, gateway string, id access.SessionID) (s access
 		return s, g, errNoSession // in the same words for those of others
 	}
 	if err != nil {
+		return s, g, err
+	}
+	if err := carries(tx, gateway, s.Protocol); err != nil {
 		return s, g, err
 	}
 	if g, err = tx.Grant(s.Grant); err != nil {

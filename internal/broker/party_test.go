@@ -375,6 +375,26 @@ func TestApprovedLateEndsWithTheContract(t *testing.T) {
 	}
 }
 
+// And so does what is lengthened later, whoever approved a longer one.
+func TestLengthenedEndsWithTheContract(t *testing.T) {
+	h := newHouse(t, time.Hour)
+	v := h.granted(10 * time.Minute)
+	more, err := h.Extend(t.Context(), h.by(bo), string(v.Request.ID), ask("", 40*time.Minute))
+	must(t, err)
+	soon := time.Now().Add(20 * time.Minute).UTC().Truncate(time.Millisecond)
+	_, err = h.SetContract(t.Context(), h.as("root"), "bo", broker.Contract{Until: &soon})
+	must(t, err)
+	if more.Request.State == access.RequestPending {
+		_, err = h.yes("olga", more)
+		must(t, err)
+	}
+	v, err = h.View(t.Context(), h.by(bo), string(v.Request.ID))
+	must(t, err)
+	if !v.Grant.ExpiresAt.Equal(soon) {
+		t.Errorf("it ends at %s, the contract at %s", v.Grant.ExpiresAt, soon)
+	}
+}
+
 // Without a sponsor there is nothing: what is live ends in the transaction that disables
 // them, what is asked is refused, until another one answers.
 func TestSponsorGoes(t *testing.T) {

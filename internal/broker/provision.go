@@ -84,6 +84,7 @@ func (b *Broker) provision(ctx context.Context, owner string, e access.Entitleme
 type made struct {
 	receipt connector.Receipt
 	before  *connector.Before // set when it was observed just now
+	turn    *turning          // of a vaulted account
 }
 
 func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement) (made, error) {
@@ -122,10 +123,20 @@ func (b *Broker) makeIt(ctx context.Context, owner string, e access.Entitlement)
 	if o.Proofs, err = b.proofs(ctx, conn, e); err != nil {
 		return made{}, &connector.Error{Outcome: connector.NotDone, Message: "what shows that it was approved could not be read", Cause: err}
 	}
+	if m.turn, err = b.lend(ctx, owner, e, &o, o.Renew == connector.Rotate); err != nil {
+		return made{}, err
+	}
 	if err := b.vouched(owner); err != nil { // the last look before the call is sent
 		return made{}, err
 	}
-	if m.receipt, err = conn.Provision(ctx, t, o); err != nil {
+	m.receipt, err = conn.Provision(ctx, t, o)
+	if errors.Is(err, connector.ErrStale) {
+		if m.turn, err = b.heal(ctx, owner, e, &o); err != nil {
+			return made{}, err
+		}
+		m.receipt, err = conn.Provision(ctx, t, o)
+	}
+	if err != nil {
 		return made{}, err
 	}
 	o.Account, o.Creation = m.receipt.Account, m.receipt.Creation
@@ -224,6 +235,9 @@ func (b *Broker) provisioned(ctx context.Context, owner string, e access.Entitle
 		}
 		fx.entitlement(cur)
 		fx.event(ev)
+		if err := b.lent(tx, fx, m.turn, cur.ID, m.receipt.Turned); err != nil {
+			return err
+		}
 		return b.arrived(tx, fx, cur, m.receipt, sealed)
 	})
 	if err != nil {
@@ -256,7 +270,7 @@ func (b *Broker) arrived(tx Tx, fx *effects, e access.Entitlement, r connector.R
 		if !r.Credential.Empty() && !g.Over() {
 			blob, ok := sealed[g.ID]
 			if !ok { // came after we looked
-				if blob, err = b.SealTo(g.SealKey, sealInfo(g.ID), r.Credential.Reveal()); err != nil {
+				if blob, err = b.sealCredential(g, e.ID, r.Credential); err != nil {
 					// One device that nothing can be sealed to is no reason to keep the
 					// credential from the others.
 					if _, err := b.endGrants(tx, fx, []access.Grant{g}, access.BySetup, "the credential could not be sealed to the device", access.System); err != nil {
@@ -317,7 +331,16 @@ func (b *Broker) activateIfReady(tx Tx, fx *effects, g access.Grant, e access.En
 	return nil
 }
 
-// sealFor encrypts a credential to the devices of the holders known so far,
+// sealCredential encrypts a credential to the device of its grant's holder or, where the
+// role's sessions go through a gateway, for this installation: its holder never gets it.
+func (b *Broker) sealCredential(g access.Grant, id access.EntitlementID, credential access.Secret) ([]byte, error) {
+	if throughGateway(g.Permissions) {
+		return b.Vault.Seal(brokeredPurpose, brokeredPlace(g.ID, id), credential.Reveal())
+	}
+	return b.SealTo(g.SealKey, sealInfo(g.ID), credential.Reveal())
+}
+
+// sealFor encrypts a credential for the holders known so far,
 // outside the transaction, because it is slow.
 func (b *Broker) sealFor(r connector.Receipt, e access.Entitlement, holders []access.Grant) (map[access.GrantID][]byte, error) {
 	sealed := map[access.GrantID][]byte{}
@@ -325,7 +348,7 @@ func (b *Broker) sealFor(r connector.Receipt, e access.Entitlement, holders []ac
 		return sealed, nil
 	}
 	for _, g := range holders {
-		blob, err := b.SealTo(g.SealKey, sealInfo(g.ID), r.Credential.Reveal())
+		blob, err := b.sealCredential(g, e.ID, r.Credential)
 		if err != nil {
 			return nil, err
 		}

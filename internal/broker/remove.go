@@ -77,7 +77,7 @@ func (b *Broker) removeDue(ctx context.Context, w access.Work) bool {
 		over.Go(func() {
 			isCut := sync.OnceFunc(cut.Done)
 			defer isCut()
-			record(b.takeAway(ctx, part, isCut))
+			record(b.takeBack(ctx, part, b.turn(ctx, owner, part), isCut))
 		})
 	}
 	record(untouched)
@@ -209,6 +209,9 @@ type verdict struct {
 	// read is when reading back began, by the host: a call that could still land then is
 	// not over because the verdict waited for the store. Zero where nothing was read.
 	read time.Time
+	// turn is what a vaulted account was to get, and turned that it has it.
+	turn   *turning
+	turned bool
 }
 
 // takeAway carries out the removal of a batch of one connection, and calls isCut
@@ -216,6 +219,12 @@ type verdict struct {
 // claim: what it removes is pinned by tag and creation identity, and a claim that
 // somebody else made is no reason to let access go on.
 func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut func()) []removal {
+	return b.takeBack(ctx, es, nil, isCut)
+}
+
+// takeBack is takeAway, with the secrets that vaulted accounts get next. Without one an
+// account is left without login.
+func (b *Broker) takeBack(ctx context.Context, es []access.Entitlement, turns map[access.EntitlementID]turning, isCut func()) []removal {
 	ctx = withWork(ctx, string(es[0].ID))
 	rs := make([]removal, len(es))
 	for i, e := range es {
@@ -244,6 +253,7 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 	orders := make([]connector.Order, len(es))
 	for i, e := range es {
 		orders[i] = b.order(e)
+		orders[i].Secret, orders[i].Next = turns[e.ID].secret, turns[e.ID].next
 	}
 	steps := [][]connector.Result{conn.Revoke(call, t, orders), conn.TerminateSessions(call, t, orders)}
 	isCut()
@@ -270,6 +280,12 @@ func (b *Broker) takeAway(ctx context.Context, es []access.Entitlement, isCut fu
 			}
 		}
 		silent = silent || errors.Is(seen[i].Err, context.DeadlineExceeded)
+		if turn, ok := turns[es[i].ID]; ok {
+			v.turn, v.turned = &turn, seen[i].Turned
+			if turn.err != nil && v.gone { // it is locked, and gets its next secret when the vault can keep one
+				v.gone, v.said = false, public(turn.err)
+			}
+		}
 		v.read = read
 		rs[i].verdict = v
 	}
@@ -343,6 +359,9 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 			default:
 				fx.event(ev)
 				gone = append(gone, e.ID)
+				if err := b.returned(tx, fx, v.turn, v.turned); err != nil {
+					return err
+				}
 			}
 			fx.entitlement(next)
 			if next.State != access.Gone { // whose lease ends with it

@@ -110,6 +110,9 @@ func (b *Broker) intend(tx Tx, fx *effects, g access.Grant) error {
 			return err
 		}
 		place := e.Target.Connection.Place()
+		if err := vaultedAt(tx, e); err != nil {
+			return err
+		}
 		have, err := access.Entitlement{}, error(access.NotFound)
 		if e.Mechanism != access.Account { // whose key holds the new grant's id
 			have, err = tx.LiveEntitlement(place, e.Key)

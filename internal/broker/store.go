@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/vault"
 )
 
 // Store is the memory that the broker needs.
@@ -42,6 +43,7 @@ type Tx interface {
 	reviews
 	principals
 	settings
+	vaulted
 	proposals
 	favourites
 	ticketWatches
@@ -218,6 +220,21 @@ type settings interface {
 	ChannelState(name string) ([]byte, error)
 }
 
+// vaulted are the accounts whose secrets Stint keeps.
+type vaulted interface {
+	// Vaulted reads one by its name, also one that was removed; VaultedAt that of an
+	// account, which was not.
+	Vaulted(name string) (vault.Entry, error)
+	VaultedAt(p access.Place, account string) (vault.Entry, error)
+	// Vault lists those that were not removed, by name.
+	Vault() ([]vault.Entry, error)
+	// DueVault lists so many that are to be rotated, the longest due first, and then
+	// those whose secret is given out, from the one after on; the zero Entry: from the first.
+	DueVault(after vault.Entry, limit int) ([]vault.Entry, error)
+	// SaveVault writes entries; of one account there is one.
+	SaveVault(es ...vault.Entry) error
+}
+
 type proposals interface {
 	Proposal(id access.ProposalID) (access.Proposal, error)
 	SaveProposals(ps ...access.Proposal) error
@@ -278,7 +295,7 @@ type certificates interface {
 	RevokeCertificate(c access.Certificate) error
 	// Certificates lists them, what ends first first.
 	Certificates(q access.CertificateQuery) ([]access.Certificate, error)
-	// RevokedCertificates are those whose end has not come and that are good no more:
+	// RevokedCertificates are those, tickets aside, whose end has not come and that are good no more:
 	// they were taken back, or their grant is not active.
 	RevokedCertificates() ([]access.Certificate, error)
 }

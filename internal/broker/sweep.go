@@ -488,6 +488,8 @@ func sweptKey(a connector.Artefact) string {
 		return "group:" + a.Account + ":" + a.Right
 	case access.Enable:
 		return "enable:" + a.Account
+	case access.Checkout:
+		return access.CheckoutKey(a.Account)
 	}
 	return string(a.Mechanism) + ":found:" + a.Account
 }

@@ -259,7 +259,7 @@ func (b *Broker) SetCredential(ctx context.Context, c Caller, cred access.Creden
 		next := policy.DidYouMean(cred.Type, slices.Sorted(maps.Keys(b.schemas)))
 		return access.Fail(access.Invalid, "no-connector", "this server has no connector or integration of type "+cred.Type).Try(next)
 	}
-	outside := schema.Integration != nil // of these, many have a secret and no user name
+	outside := schema.Integration != nil || schema.Carried // of these, many have a secret and no user name
 	if !access.ValidName(cred.Name) || cred.Username == "" && !outside || password.Empty() {
 		return access.Fail(access.Invalid, "incomplete-credential", "a credential needs a name, a type, an address, a user name and a password")
 	}

@@ -421,6 +421,59 @@ func TestTicketUnknownTooLong(t *testing.T) {
 	}
 }
 
+// TestExtensionByTicket: for more time the ticket is read again, and what it says then counts.
+func TestExtensionByTicket(t *testing.T) {
+	in, k := newTicketed(t, byTicket)
+	k.set("OPS-1", good())
+	v, err := in.Submit(t.Context(), in.as("gus"), withTicket(10*time.Minute, "OPS-1"))
+	must(t, err)
+	id := string(v.Request.ID)
+	in.until("gus", id, access.Active)
+	more := broker.Ask{Duration: time.Minute, Reason: "not done yet"}
+	in.forgetTickets()
+	longer, err := in.Extend(t.Context(), in.as("gus"), id, more)
+	if must(t, err); longer.Request.State != access.RequestIsGranted {
+		t.Errorf("while the ticket is open it is %s: %v", longer.Request.State, longer.Request.Decision.Reasons)
+	}
+	k.change("OPS-1", func(i *issue) { i.open = false })
+	in.forgetTickets()
+	if longer, err = in.Extend(t.Context(), in.as("gus"), id, more); err == nil && longer.Request.State == access.RequestIsGranted {
+		t.Errorf("when it is closed it is %s", longer.Request.State)
+	}
+}
+
+// TestStartWithoutItsTicket: a start whose ticket cannot be read waits for it, and not for
+// longer than set-up may take.
+func TestStartWithoutItsTicket(t *testing.T) {
+	in, k := newTicketed(t, byTicket)
+	k.set("OPS-1", good())
+	a := withTicket(10*time.Minute, "OPS-1")
+	a.Start = time.Now().Add(time.Hour)
+	v, err := in.Submit(t.Context(), in.as("gus"), a)
+	must(t, err)
+	if v.Grant == nil || v.Grant.State != access.Scheduled {
+		t.Fatalf("it is %s: %v", v.Request.State, v.Request.Decision.Reasons)
+	}
+	k.off(true)
+	in.forgetTickets()
+	must(t, in.store.Update(t.Context(), func(tx *store.Tx) error { // as if that hour were over
+		g, err := tx.Grant(v.Grant.ID)
+		if err != nil {
+			return err
+		}
+		const ago = time.Hour + 2*time.Minute
+		g.StartsAt, g.SetupBy, g.ExpiresAt = g.StartsAt.Add(-ago), g.SetupBy.Add(-ago), g.ExpiresAt.Add(-ago)
+		g.Version++
+		return tx.SaveGrants(g)
+	}))
+	in.stop() // which knew another start
+	in.start()
+	now := in.until("gus", string(v.Request.ID), access.Failed, access.Ended)
+	if !strings.Contains(now.Grant.EndNote, "ticket could not be read") {
+		t.Errorf("%s: %q", now.Grant.State, now.Grant.EndNote)
+	}
+}
+
 // A policy that no longer watches, and a grant that is over, leave no row behind.
 func TestWatchIsForgotten(t *testing.T) {
 	in, k := newTicketed(t, byTicket)

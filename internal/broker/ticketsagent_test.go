@@ -52,6 +52,10 @@ func TestAgentsTicketIsWatched(t *testing.T) {
 	k.set("OPS-1", good())
 	k.set("OPS-2", good())
 	closed, moved := hold("OPS-1"), hold("OPS-2")
+	longer, err := in.Extend(t.Context(), fixer, string(moved.Request.ID), broker.Ask{Duration: time.Minute, Reason: "the same task"})
+	if must(t, err); longer.Request.State != access.RequestIsGranted || longer.Request.Task != "OPS-2" {
+		t.Errorf("for longer: %s, for the task %q: %v", longer.Request.State, longer.Request.Task, longer.Request.Decision.Reasons)
+	}
 	in.checkAll(closed, moved)
 	k.change("OPS-1", func(i *issue) { i.open = false })
 	k.change("OPS-2", func(i *issue) { i.assignee = "id-mira" })

@@ -109,8 +109,14 @@ func OfOwn(site Site, r access.Request, g *access.Grant) (m Message, ok bool) {
 	case g.State == access.Active:
 		m.Title = "Ready until " + instant(g.ExpiresAt) + ": your " + what
 		m.Command = "stint db " + resources(r.Targets)
-		if len(r.Targets) == 1 && r.Targets[0].Connection.Type != "postgres" {
-			m.Command = "stint status " + string(r.ID)
+		if len(r.Targets) == 1 {
+			switch r.Targets[0].Connection.Type {
+			case "postgres":
+			case "http":
+				m.Command = "stint web " + resources(r.Targets)
+			default:
+				m.Command = "stint status " + string(r.ID)
+			}
 		}
 	case g.EndReason == access.ByHolder:
 		return m, false

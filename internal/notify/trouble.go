@@ -27,6 +27,10 @@ var troubles = map[access.EventType]trouble{
 	"breakglass.opened":     {"Break-glass: somebody has taken access", "stint status"},
 	"directory.held":        {"A directory says that more people are gone than is believed: nobody loses anything until an administrator confirms", "stint admin directory show"},
 	"directory.stale":       {"A directory cannot be read: who left there is not known here", "stint admin directory show"},
+	"vault.unreadable":      {"A password in the vault does not open with the seal key: it is set anew, unless it is lent; then the account stays locked", "stint admin vault ls"},
+	"vault.drifted":         {"The password of a vaulted account was changed by hand: it is set anew", "stint admin vault ls"},
+	"gateway.rekeyed":       {"A gateway shows clients of databases another certificate than before: somebody may have its key", "stint admin gateway list"},
+	"session.doubted":       {"The login of a session was asked for by a second key, and refused: somebody may have its gateway's key", "stint session ls"},
 	"review.overdue":        {"The review of a break-glass access is overdue", "stint status"},
 	"code.used":             {"A one-time code for break-glass was used", "stint audit search --type code.used"},
 }
@@ -34,6 +38,7 @@ var troubles = map[access.EventType]trouble{
 // ends are the events that close a trouble of the same entity, and what they say.
 var ends = map[access.EventType]string{
 	access.EntitlementGone: "Gone: what could not be removed was read back as gone",
+	"vault.rotated":        "Healed: only Stint knows the vaulted password again",
 	"review.closed":        "Reviewed: the break-glass access has its finding",
 	"grants.resumed":       "New grants are possible again",
 }
