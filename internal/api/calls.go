@@ -190,6 +190,24 @@ func (c *Client) Credential(ctx context.Context, id string) (Credential, error) 
 	return c.Device.OpenCredential(sealed)
 }
 
+// CredentialAnew is Credential for who has one already, of the digest known ("": none). It
+// reports false, and nothing was shown, where that is the newest. The digest is of what is.
+func (c *Client) CredentialAnew(ctx context.Context, id, known string) (got Credential, digest string, anew bool, err error) {
+	k := call{method: http.MethodPost, path: []string{"requests", id, "credential"}}
+	if known != "" {
+		k.query = url.Values{"known": {known}}
+	}
+	sealed, err := get[SealedCredential](ctx, c, k)
+	if err != nil || sealed.Unchanged {
+		return Credential{}, known, false, err
+	}
+	if digest = SealedDigest(sealed.Sealed); digest == known {
+		return Credential{}, known, false, nil
+	}
+	got, err = c.Device.OpenCredential(sealed)
+	return got, digest, err == nil, err
+}
+
 func get[T any](ctx context.Context, c *Client, k call) (T, error) {
 	var out T
 	k.out = &out

@@ -8,6 +8,7 @@ import (
 	"crypto/hpke"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,6 +104,12 @@ func (d *Device) OpenCredential(c SealedCredential) (Credential, error) {
 		cred.ExpiresAt = c.ExpiresAt
 	}
 	return cred, nil
+}
+
+// SealedDigest names a sealed credential, for who asks whether there is a newer one.
+func SealedDigest(sealed []byte) string {
+	sum := sha256.Sum256(sealed)
+	return hex.EncodeToString(sum[:])
 }
 
 // CredentialInfo binds a sealed credential to its grant: whoever seals and

@@ -140,6 +140,9 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the local cause, such as that of a file; never from the wire.
 func (e *Error) Unwrap() error { return e.cause }
 
+// Hint is what to do now; a program says it when it ends with the error.
+func (e *Error) Hint() string { return e.Next }
+
 // GetStatus is the HTTP status, from the kind where none is set. With
 // ContentType it lets an HTTP framework write the error as it is.
 func (e *Error) GetStatus() int {

@@ -7,28 +7,36 @@ import (
 
 // GatewayInvite says where persons will reach a gateway.
 type GatewayInvite struct {
-	Address string `json:"address" maxLength:"255" doc:"Host and port by which persons reach it" example:"gw.example:2022"`
+	Address string   `json:"address" maxLength:"255" doc:"Host and port by which persons reach it" example:"gw.example:2022"`
+	Carries []string `json:"carries,omitempty" maxItems:"8" doc:"The protocols of the sessions that it may carry, of ssh, postgres, http and tcp; without: ssh" example:"ssh"`
+}
+
+// GatewayCarries says what a gateway may carry.
+type GatewayCarries struct {
+	Carries []string `json:"carries" nullable:"false" maxItems:"8" doc:"The protocols of the sessions that it may carry, all of them: of ssh, postgres, http and tcp" example:"ssh"`
 }
 
 // GatewayEnrolment is a one-time code with which a gateway enrols.
 type GatewayEnrolment struct {
-	Gateway   string `json:"gateway" example:"edge"`
-	Address   string `json:"address" example:"gw.example:2022"`
-	Code      Secret `json:"code" doc:"Good once, for stint-gateway enroll"`
-	ExpiresAt Time   `json:"expires_at" format:"date-time" doc:"When the code ends"`
+	Gateway   string   `json:"gateway" example:"edge"`
+	Address   string   `json:"address" example:"gw.example:2022"`
+	Carries   []string `json:"carries" nullable:"false" doc:"The protocols of the sessions that it may carry" example:"ssh"`
+	Code      Secret   `json:"code" doc:"Good once, for stint-gateway enroll"`
+	ExpiresAt Time     `json:"expires_at" format:"date-time" doc:"When the code ends"`
 }
 
 // Gateway is one gateway, or a code for one.
 type Gateway struct {
-	Gateway    string `json:"gateway" example:"edge"`
-	Address    string `json:"address" doc:"Where persons reach it" example:"gw.example:2022"`
-	State      string `json:"state" enum:"none,waiting,enrolled,revoked" doc:"Whether it has enrolled"`
-	Key        string `json:"key,omitempty" doc:"The thumbprint of its key"`
-	Version    string `json:"version,omitempty"`
-	EnrolledAt Time   `json:"enrolled_at,omitzero" nullable:"true" format:"date-time" doc:"When it enrolled"`
-	SeenAt     Time   `json:"seen_at,omitzero" nullable:"true" format:"date-time" doc:"When it renewed its sessions last"`
-	CodeUntil  Time   `json:"code_until,omitzero" nullable:"true" format:"date-time" doc:"Until when the code that was given out is good"`
-	Silent     bool   `json:"silent" doc:"Whether an enrolled gateway has not been heard of for longer than it should"`
+	Gateway    string   `json:"gateway" example:"edge"`
+	Address    string   `json:"address" doc:"Where persons reach it" example:"gw.example:2022"`
+	Carries    []string `json:"carries" nullable:"false" doc:"The protocols of the sessions that it may carry, as an administrator said" example:"ssh"`
+	State      string   `json:"state" enum:"none,waiting,enrolled,revoked" doc:"Whether it has enrolled"`
+	Key        string   `json:"key,omitempty" doc:"The thumbprint of its key"`
+	Version    string   `json:"version,omitempty"`
+	EnrolledAt Time     `json:"enrolled_at,omitzero" nullable:"true" format:"date-time" doc:"When it enrolled"`
+	SeenAt     Time     `json:"seen_at,omitzero" nullable:"true" format:"date-time" doc:"When it renewed its sessions last"`
+	CodeUntil  Time     `json:"code_until,omitzero" nullable:"true" format:"date-time" doc:"Until when the code that was given out is good"`
+	Silent     bool     `json:"silent" doc:"Whether an enrolled gateway has not been heard of for longer than it should"`
 }
 
 // GatewayEnroll is what a gateway brings to enrol.
@@ -81,6 +89,11 @@ func (c *Client) TrustOfGateway(ctx context.Context, a GatewayAsk) (out GatewayT
 // EnrollGateway makes a code for a gateway; administrators only.
 func (c *Client) EnrollGateway(ctx context.Context, name string, in GatewayInvite) (out GatewayEnrolment, err error) {
 	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"admin", "gateways", name, "enroll"}, in: in, out: &out})
+}
+
+// CarryByGateway says what a gateway may carry; administrators only.
+func (c *Client) CarryByGateway(ctx context.Context, name string, in GatewayCarries) (out Gateway, err error) {
+	return out, c.do(ctx, call{method: http.MethodPost, path: []string{"admin", "gateways", name, "carries"}, in: in, out: &out})
 }
 
 // RevokeGateway ends the enrolment of a gateway; administrators only.

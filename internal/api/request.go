@@ -248,8 +248,9 @@ type Revoked struct {
 type SealedCredential struct {
 	Request   string `json:"request" example:"req_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
 	Grant     string `json:"grant" example:"grt_01J8ZQ5T3M8W6Y2X4V9N7K1B5C"`
-	Sealed    []byte `json:"sealed" doc:"HPKE (RFC 9180) of a Credential as JSON: encapsulated key, then ciphertext"`
+	Sealed    []byte `json:"sealed" doc:"HPKE (RFC 9180) of a Credential as JSON: encapsulated key, then ciphertext; empty when unchanged"`
 	ExpiresAt Time   `json:"expires_at" format:"date-time"`
+	Unchanged bool   `json:"unchanged,omitempty" doc:"The newest is the one that the caller has, and nothing was shown"`
 }
 
 // Credential is what a person or a program connects with. It never travels

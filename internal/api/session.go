@@ -13,7 +13,7 @@ type Session struct {
 	State     string `json:"state" enum:"live,ending,closed" doc:"ending: it is being cut"`
 	Gateway   string `json:"gateway,omitempty" doc:"That carries it; absent of a command" example:"edge"`
 	Host      string `json:"host,omitempty" doc:"That runs the command and records it; of a command only" example:"web1:22"`
-	Protocol  string `json:"protocol" enum:"ssh,elevate" doc:"What it speaks; elevate: it is one command, run with stint elevate"`
+	Protocol  string `json:"protocol" enum:"ssh,postgres,elevate" doc:"What it speaks; elevate: it is one command, run with stint elevate"`
 	Grant     string `json:"grant"`
 	Request   string `json:"request"`
 	Principal string `json:"principal" example:"user:mira"`
@@ -49,6 +49,7 @@ type SessionCommand struct {
 	Line     string `json:"line" example:"/usr/bin/systemctl restart web" doc:"The program and its arguments"`
 	RunAs    string `json:"run_as" example:"root"`
 	Terminal bool   `json:"terminal" doc:"Whether it has a terminal"`
+	AfterEnd bool   `json:"after_end,omitempty" doc:"It began, by its host's clock, when every access by which it may had ended"`
 	Status   *int   `json:"status,omitempty" doc:"The exit code; absent while it runs"`
 	Signal   string `json:"signal,omitempty" doc:"The signal that ended it"`
 }

@@ -126,7 +126,7 @@ func TestCommandReports(t *testing.T) {
 	}
 	s, err := x.mira.Session(ctx, id)
 	check(t, err)
-	if s.State != "closed" || s.Reason != "exited" || s.Protocol != "elevate" || s.Host != "web1:22" || s.Gateway != "" || s.Command == nil || s.Command.RunAs != "root" || *s.Command.Status != 3 || s.Grant != x.request.Grant.ID {
+	if s.State != "closed" || s.Reason != "exited" || s.Protocol != "elevate" || s.Host != "web1:22" || s.Gateway != "" || s.Command == nil || s.Command.RunAs != "root" || *s.Command.Status != 3 || s.Command.AfterEnd || s.Grant != x.request.Grant.ID {
 		t.Errorf("%+v %+v", s, s.Command)
 	}
 	if e := x.events(access.CommandBegan)[0]; e.Facts["after_end"] != "" {
@@ -142,6 +142,9 @@ func TestCommandReports(t *testing.T) {
 	after.EndedAt = after.BeganAt
 	if x.tell(x.agent, after) {
 		t.Error("what ran after the end is not written down")
+	}
+	if s, err = x.mira.Session(ctx, after.ID); err != nil || s.Command == nil || !s.Command.AfterEnd {
+		t.Errorf("its session does not say so: %+v %+v %v", s, s.Command, err)
 	}
 	for _, what := range []access.EventType{access.CommandBegan, access.CommandEnded} {
 		if all := x.events(what); len(all) != 2 || !slices.ContainsFunc(all, func(e access.Event) bool { return e.Facts["after_end"] == "true" }) {

@@ -36,6 +36,8 @@ type AuditLog interface {
 	Prove(ctx context.Context, seq int64) (LogProof, error)
 	// Wait returns when there is a record with a greater number, or ctx is done.
 	Wait(ctx context.Context, after int64) error
+	// Settle returns when all that was committed before the call has its number.
+	Settle(ctx context.Context) error
 	// Head is the newest signed checkpoint, and how many records it covers.
 	Head(ctx context.Context) (size int64, checkpoint []byte, err error)
 	// Export writes the whole log up to the newest checkpoint.

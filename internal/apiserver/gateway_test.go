@@ -16,9 +16,9 @@ import (
 )
 
 // enrolledGateway is a client that is a gateway.
-func enrolledGateway(t *testing.T, w *world, admin *api.Client, name string) *api.Client {
+func enrolledGateway(t *testing.T, w *world, admin *api.Client, name string, carries ...string) *api.Client {
 	t.Helper()
-	code, err := admin.EnrollGateway(t.Context(), name, api.GatewayInvite{Address: name + ".example:2022"})
+	code, err := admin.EnrollGateway(t.Context(), name, api.GatewayInvite{Address: name + ".example:2022", Carries: carries})
 	check(t, err)
 	own := w.client()
 	got, err := own.EnrollAsGateway(t.Context(), api.GatewayEnroll{Code: code.Code, DeviceJWK: own.Device.JWK(), Version: "v1"})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/api"
 )
 
@@ -21,7 +22,7 @@ func TestLeasesAreNotStarved(t *testing.T) {
 	for name, spent := range map[string]**rates{"the gateway's": &w.server.agents, "its address's": &w.server.strangers} {
 		before := *spent
 		*spent = newRates(0, 0, time.Now)
-		if _, err := edge.OpenSession(t.Context(), api.SessionKnock{}); problemOf(err, "").Kind != api.TooMany {
+		if _, err := edge.OpenSession(t.Context(), api.SessionKnock{Protocol: "ssh"}); problemOf(err, "").Kind != api.TooMany {
 			t.Errorf("%s measure is used up, and it opens: %v", name, err)
 		}
 		if err := renew(); err != nil {
@@ -36,6 +37,31 @@ func TestLeasesAreNotStarved(t *testing.T) {
 	}
 	if err := renew(); problemOf(err, "").Kind != api.TooMany {
 		t.Errorf("more than its measure: %v", err)
+	}
+}
+
+// TestStrangersStarveNobody: those who knock at one kind of door of a gateway, and whom nobody
+// knows, use up what it may ask for there, and nothing of what it may ask for elsewhere.
+func TestStrangersStarveNobody(t *testing.T) {
+	w, admin, _ := withHost(t)
+	edge := enrolledGateway(t, w, admin, "edge", "ssh", "http", "postgres")
+	full := func(p string) bool {
+		_, err := edge.OpenSession(t.Context(), api.SessionKnock{Protocol: p})
+		return problemOf(err, "").Kind == api.TooMany
+	}
+	for _, spent := range access.GatewayProtocols {
+		before, agents := w.server.strange[spent], w.server.agents
+		if spent == access.SSH {
+			w.server.agents = newRates(0, 0, time.Now)
+		} else {
+			w.server.strange[spent] = newRates(0, 0, time.Now)
+		}
+		for _, p := range access.GatewayProtocols {
+			if got := full(string(p)); got != (p == spent) {
+				t.Errorf("what there is for %s is used up, and %s: %v", spent, p, got)
+			}
+		}
+		w.server.strange[spent], w.server.agents = before, agents
 	}
 }
 

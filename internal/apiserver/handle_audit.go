@@ -32,7 +32,12 @@ type recordsIn struct {
 	Text     string    `query:"text" maxLength:"200" doc:"Only records with this text in them, as it is written"`
 	Since    time.Time `query:"since" doc:"Only from this time on"`
 	Until    time.Time `query:"until" doc:"Only before this time"`
+	Settled  bool      `query:"settled" doc:"Waits, for 5 seconds at most, until what was done before the call has its number and can be found"`
 }
+
+// settleFor bounds how long a search waits for what was just done: where the log cannot be
+// continued, what has numbers is still found.
+const settleFor = 5 * time.Second
 
 // scanAtMost bounds the records that one call looks at for a few that match.
 const scanAtMost = 50_000
@@ -75,6 +80,14 @@ func (s *Server) auditRecords(ctx context.Context, c call, in *recordsIn) (*repl
 	q, err := s.logQuery(ctx, c, in)
 	if err != nil {
 		return nil, err
+	}
+	if in.Settled {
+		within, done := context.WithTimeout(ctx, settleFor)
+		err := s.audit.Settle(within)
+		done()
+		if err != nil && (ctx.Err() != nil || within.Err() == nil) {
+			return nil, err
+		}
 	}
 	page := api.Page[api.AuditRecord]{Items: []api.AuditRecord{}}
 	if in.Newest || in.Before > 0 {

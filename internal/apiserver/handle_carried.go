@@ -89,7 +89,7 @@ func (s *Server) toSession(x access.LiveSession) api.Session {
 		out.Gateway, out.Source = x.Gateway, x.Source.String()
 	}
 	if x.Protocol == access.Elevation {
-		out.Command = &api.SessionCommand{Line: x.Command.Line, RunAs: x.Command.RunAs, Terminal: x.Command.Terminal, Signal: x.Command.Signal}
+		out.Command = &api.SessionCommand{Line: x.Command.Line, RunAs: x.Command.RunAs, Terminal: x.Command.Terminal, AfterEnd: x.Command.AfterEnd, Signal: x.Command.Signal}
 		if !x.ClosedAt.IsZero() && x.Reason != access.SessionLost {
 			out.Command.Status = &x.Command.Status
 		}

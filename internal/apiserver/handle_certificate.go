@@ -70,7 +70,7 @@ func (s *Server) certificate(ctx context.Context, c call, in *certificateIn) (*r
 
 // wayIn is the address of a gateway: of one that is heard of, if any is.
 func (s *Server) wayIn(ctx context.Context) (address string, err error) {
-	none := access.Fail(access.Unavailable, "no-gateway", "the role's sessions go through a gateway, and none is enrolled").
+	none := access.Fail(access.Unavailable, "no-gateway", "the role's sessions go through a gateway, and none is enrolled that carries ssh").
 		Try("an administrator enrols one: stint admin gateway enroll NAME --address HOST:PORT")
 	if s.hosts.Register == nil {
 		return "", none
@@ -84,7 +84,7 @@ func (s *Server) wayIn(ctx context.Context) (address string, err error) {
 	}
 	best := access.Host{}
 	for _, h := range all {
-		if h.Enrolled() && h.Address != "" && (best.Name == "" || h.SeenAt.After(best.SeenAt)) {
+		if h.Enrolled() && h.MayCarry(access.SSH) && h.Address != "" && (best.Name == "" || h.SeenAt.After(best.SeenAt)) {
 			best = h
 		}
 	}

@@ -24,7 +24,9 @@ func (s *Server) addGatewayRoutes() {
 	register(s, route{name: "list-gateways", method: get, path: "/v1/admin/gateways", who: auditors, tag: "Gateways",
 		summary: "Gateways, and whether they are heard of"}, s.listGateways)
 	register(s, route{name: "enroll-gateway", method: post, path: "/v1/admin/gateways/{name}/enroll", who: admins, tag: "Gateways",
-		summary: "A one-time code for a gateway", detail: "Codes from before are worthless from then on; a gateway that is enrolled stays so until another one takes its place. Its address counts from now on."}, s.enrollGateway)
+		summary: "A one-time code for a gateway", detail: "Codes from before are worthless from then on; a gateway that is enrolled stays so until another one takes its place. Its address, and what it carries, count from now on."}, s.enrollGateway)
+	register(s, route{name: "carry-by-gateway", method: post, path: "/v1/admin/gateways/{name}/carries", who: admins, tag: "Gateways",
+		summary: "Say which protocols' sessions a gateway may carry", detail: "All of them: what is not said it may not carry from now on. Sessions that are open go on."}, s.carryByGateway)
 	register(s, route{name: "revoke-gateway", method: post, path: "/v1/admin/gateways/{name}/revoke", who: admins, urgent: true, tag: "Gateways",
 		summary: "End the enrolment of a gateway", detail: "It opens no session any more, and its sessions are not renewed: they end within half a minute, or, where their role lets them go on, with their grants."}, s.revokeGateway)
 
@@ -47,6 +49,9 @@ func (s *Server) ofGateway(ctx context.Context, w http.ResponseWriter, rt route,
 	c.gateway, _ = c.host.Gateway()
 	if rt.lease {
 		return s.renewals.take(p.Thumbprint)
+	}
+	if rt.door { // openGatewaySession takes
+		return nil
 	}
 	return s.agents.take(p.Thumbprint)
 }
@@ -122,11 +127,36 @@ func (s *Server) enrollGateway(ctx context.Context, c call, in *enrollGatewayIn)
 	if !policy.ValidAddress(in.Body.Address) {
 		return nil, access.Fail(access.Invalid, "bad-address", "that is no address").Because("an address is a host and a port").Try("say where persons reach the gateway, like gw.example:2022")
 	}
-	code, err := s.hosts.Register.InviteGateway(ctx, c.asked(nil).Actor, in.Name, in.Body.Address)
+	if len(in.Body.Carries) == 0 {
+		in.Body.Carries = []string{string(access.SSH)}
+	}
+	carries, err := access.Carried(in.Body.Carries)
 	if err != nil {
 		return nil, err
 	}
-	return answer(api.GatewayEnrolment{Gateway: in.Name, Address: in.Body.Address, Code: api.Secret(code.Text.Reveal()), ExpiresAt: api.At(code.Until)}), nil
+	code, err := s.hosts.Register.InviteGateway(ctx, c.asked(nil).Actor, in.Name, in.Body.Address, carries)
+	if err != nil {
+		return nil, err
+	}
+	return answer(api.GatewayEnrolment{Gateway: in.Name, Address: in.Body.Address, Carries: texts(carries), Code: api.Secret(code.Text.Reveal()), ExpiresAt: api.At(code.Until)}), nil
+}
+
+func (s *Server) carryByGateway(ctx context.Context, c call, in *struct {
+	ByName
+	Body api.GatewayCarries
+}) (*reply[api.Gateway], error) {
+	if s.hosts.Register == nil {
+		return nil, noGateways()
+	}
+	carries, err := access.Carried(in.Body.Carries)
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.hosts.Register.SetCarries(ctx, c.asked(nil).Actor, in.Name, carries)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s.toGateway(h)), nil
 }
 
 func (s *Server) revokeGateway(ctx context.Context, c call, in *ByName) (*reply[api.Gateway], error) {
@@ -147,7 +177,12 @@ func (s *Server) revokeGateway(ctx context.Context, c call, in *ByName) (*reply[
 func (s *Server) toGateway(h access.Host) api.Gateway {
 	now := s.now()
 	name, _ := h.Gateway()
-	out := api.Gateway{Gateway: name, Address: h.Address, State: "none", Key: string(h.Agent), Version: h.Program, SeenAt: api.At(h.SeenAt)}
+	out := api.Gateway{Gateway: name, Address: h.Address, Carries: []string{}, State: "none", Key: string(h.Agent), Version: h.Program, SeenAt: api.At(h.SeenAt)}
+	for _, p := range access.GatewayProtocols {
+		if h.MayCarry(p) {
+			out.Carries = append(out.Carries, string(p))
+		}
+	}
 	switch {
 	case h.Enrolled():
 		out.State, out.EnrolledAt = "enrolled", api.At(h.EnrolledAt)

@@ -24,10 +24,14 @@ import (
 const maxReport = 8 << 20
 
 func (s *Server) addGatewaySessionRoutes() {
-	register(s, route{name: "open-session", method: post, path: "/v1/gateway/open", who: gateway, tag: "Gateways",
+	register(s, route{name: "open-session", method: post, path: "/v1/gateway/open", who: gateway, door: true, tag: "Gateways",
 		summary: "Whether somebody who knocks may have a session now", detail: "It is decided anew at each call, and the session is written down before the answer."}, s.openGatewaySession)
 	register(s, route{name: "sign-session", method: post, path: "/v1/gateway/sign", who: gateway, body: 64 << 10, tag: "Gateways",
 		summary: "A certificate for a session's leg to its target", detail: "For one key of each session that this gateway has open. It is in the log first, and ends with the grant."}, s.signGatewaySession)
+	register(s, route{name: "session-login", method: post, path: "/v1/gateway/login", who: gateway, body: maxCode, tag: "Gateways",
+		summary: "The login for the target of a session with a database", detail: "Sealed to one key for each session that this gateway has open, and signed. It is in the log first."}, s.lendLogin)
+	register(s, route{name: "gateway-doors", method: post, path: "/v1/gateway/doors", who: gateway, body: 64 << 10, tag: "Gateways",
+		summary: "Say where this gateway takes connections of other protocols than SSH", detail: "The host is that of its address, which an administrator said."}, s.keepDoors)
 	register(s, route{name: "renew-sessions", method: post, path: "/v1/gateway/renew", who: gateway, urgent: true, lease: true, body: maxReport, tag: "Gateways",
 		summary: "Tell which sessions are open and which have ended, and hear which go on", detail: "A session that the answer leaves out is to end."}, s.renewGatewaySessions)
 	register(s, route{name: "follow-cuts", method: get, path: "/v1/gateway/cuts", who: gateway, urgent: true, lease: true, held: true, tag: "Gateways",
@@ -44,6 +48,23 @@ func badKnock(what string) error {
 // key it is: the certificate is one that this installation signed and knows.
 func (s *Server) openGatewaySession(ctx context.Context, c call, in *struct{ Body api.SessionKnock }) (*reply[api.SessionPermit], error) {
 	b := in.Body
+	// Whoever reaches a gateway makes it ask for the web or a database, with a key or a ticket
+	// that is made up: that is not to use up what it may ask for SSH, nor the other door.
+	measure := s.agents
+	if p := access.Protocol(b.Protocol); p != access.SSH && slices.Contains(access.GatewayProtocols, p) {
+		measure = s.strange[p]
+	}
+	if err := measure.take(string(c.source.Device)); err != nil {
+		return nil, err
+	}
+	switch access.Protocol(b.Protocol) {
+	case access.Postgres:
+		return s.openDatabaseSession(ctx, c, b)
+	case access.HTTP:
+		return s.openWebSession(ctx, c, b)
+	case access.TCP:
+		return s.openTCPSession(ctx, c, b)
+	}
 	if s.ssh.Users == nil || s.ssh.Hosts == nil {
 		return nil, noAuthority()
 	}
@@ -73,10 +94,15 @@ func (s *Server) openGatewaySession(ctx context.Context, c call, in *struct{ Bod
 	out := api.SessionPermit{Session: string(p.ID), Grant: string(p.Grant), Person: string(p.Person), Resource: string(p.Resource), End: api.At(p.OverAt),
 		RemainingMillis: p.Remaining.Milliseconds(), Keep: p.Keeps, Strict: p.Strict, OmitTyped: p.Options["typed"] == "omit", Principal: p.Principal,
 		Target: target, Rules: rulesOf(p.Options)}
-	if b.Nonce == "" {
+	return s.permit(c, b.Nonce, out)
+}
+
+// permit answers with a permit, signed where it was asked for with a nonce.
+func (s *Server) permit(c call, nonce string, out api.SessionPermit) (*reply[api.SessionPermit], error) {
+	if nonce == "" {
 		return answer(out), nil
 	}
-	word, err := s.word(c, b.Nonce, envelope.AboutPermit, out)
+	word, err := s.word(c, nonce, envelope.AboutPermit, out)
 	if err != nil {
 		return nil, err
 	}

@@ -9,20 +9,28 @@ import (
 	"stint/internal/broker"
 )
 
+type credentialIn struct {
+	ByID
+	Known string `query:"known" maxLength:"64" doc:"SHA-256, in hex, of the sealed credential that the caller has: while that is the newest, nothing is shown"`
+}
+
 // credential gives ciphertext; only the device that asked can open it.
-func (s *Server) credential(ctx context.Context, c call, in *ByID) (*reply[api.SealedCredential], error) {
-	got, err := s.broker.Credential(ctx, c.asked(nil), in.ID)
+func (s *Server) credential(ctx context.Context, c call, in *credentialIn) (*reply[api.SealedCredential], error) {
+	var known func(access.Sealed) bool
+	if in.Known != "" {
+		known = func(x access.Sealed) bool { return api.SealedDigest(x.Blob) == in.Known }
+	}
+	got, err := s.broker.CredentialAnew(ctx, c.asked(nil), in.ID, known)
 	if err != nil {
 		return nil, err
 	}
-	newest := got.Sealed[0]
-	for _, x := range got.Sealed[1:] {
-		if x.Rev > newest.Rev {
-			newest = x
-		}
+	newest := got.Newest()
+	out := api.SealedCredential{Request: string(got.View.Request.ID), Grant: string(newest.Grant), Sealed: newest.Blob,
+		ExpiresAt: api.At(got.View.Grant.ExpiresAt), Unchanged: got.Unchanged}
+	if out.Unchanged {
+		out.Sealed = nil
 	}
-	return answer(api.SealedCredential{Request: string(got.View.Request.ID), Grant: string(newest.Grant), Sealed: newest.Blob,
-		ExpiresAt: api.At(got.View.Grant.ExpiresAt)}), nil
+	return answer(out), nil
 }
 
 type extendIn struct {

@@ -171,9 +171,11 @@ func (s *Server) certifyKeysSoon(ctx context.Context, h access.Host) ([]access.H
 	}
 	made := make(chan result, 1)
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), certifyWithin)
+	release := context.AfterFunc(s.holding, cancel) // the server stops, and waits for it
 	go func() {
-		defer cancel()
 		defer s.certifying.end(h.Agent)
+		defer cancel()
+		defer release()
 		keys, err := s.certifyKeys(own, h)
 		made <- result{keys, err}
 	}()
@@ -191,20 +193,31 @@ func (s *Server) certifyKeysSoon(ctx context.Context, h access.Host) ([]access.H
 
 // hostsAtWork are the hosts whose keys are being certified.
 type hostsAtWork struct {
-	mu    sync.Mutex
-	hosts map[access.DeviceID]bool
+	mu      sync.Mutex
+	hosts   map[access.DeviceID]bool
+	stopped bool // nothing begins any more
+	all     sync.WaitGroup
+}
+
+// stop waits until nothing is at work any more.
+func (b *hostsAtWork) stop() {
+	b.mu.Lock()
+	b.stopped = true
+	b.mu.Unlock()
+	b.all.Wait()
 }
 
 func (b *hostsAtWork) begin(host access.DeviceID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.hosts[host] {
+	if b.hosts[host] || b.stopped {
 		return false
 	}
 	if b.hosts == nil {
 		b.hosts = map[access.DeviceID]bool{}
 	}
 	b.hosts[host] = true
+	b.all.Add(1)
 	return true
 }
 
@@ -212,6 +225,7 @@ func (b *hostsAtWork) end(host access.DeviceID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.hosts, host)
+	b.all.Done()
 }
 
 // certifyKeys gives the keys of a host with certificates that are good for days yet, and

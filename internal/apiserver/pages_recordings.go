@@ -109,7 +109,7 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string, chann
 			m.Damage = err.Error()
 			break
 		}
-		m.Times = append(m.Times, shot.At.Milliseconds())
+		m.Times = append(m.Times, reached(shot.At))
 		if len(m.Times) > 2*shownTimes { // so long a recording has fewer places to stop at
 			for i := range shownTimes {
 				m.Times[i] = m.Times[2*i]
@@ -117,7 +117,7 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string, chann
 			m.Times = m.Times[:shownTimes]
 		}
 	}
-	m.Length = shots.Report().Length.Milliseconds()
+	m.Length = reached(shots.Report().Length)
 	view.Saw(0, shots.Report().Length)
 	again, g, err := view.Reader(ctx)
 	if err != nil {
@@ -136,6 +136,10 @@ func (d doors) Replay(ctx context.Context, v web.Visitor, id, text string, chann
 	}
 	return m, nil
 }
+
+// reached is the first whole millisecond at which a moment has come: a page that goes there shows what was
+// shown then, and not what stood before it.
+func reached(at time.Duration) int64 { return (at + time.Millisecond - 1).Milliseconds() }
 
 // Screen is what stood on the screen at a time.
 func (d doors) Screen(ctx context.Context, v web.Visitor, id string, channel uint32, at time.Duration, newest bool) (api.Screen, error) {
@@ -157,9 +161,9 @@ func (d doors) Screen(ctx context.Context, v web.Visitor, id string, channel uin
 		return api.Screen{}, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	from, step := at, time.Duration(1<<62)
+	from, step := at, time.Duration(0)
 	if newest {
-		from = 0
+		from, step = 0, 1<<62 // only the last
 	}
 	var out api.Screen
 	for shot, err := range recording.Frames(ctx, r, channel, from, step) {
@@ -168,6 +172,9 @@ func (d doors) Screen(ctx context.Context, v web.Visitor, id string, channel uin
 				break
 			}
 			return out, err
+		}
+		if !newest && shot.At > at { // nothing stood there yet
+			break
 		}
 		out = toScreen(shot)
 		view.Saw(shot.At, shot.At)

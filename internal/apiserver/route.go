@@ -66,6 +66,9 @@ type route struct {
 	// lease routes keep the sessions of a gateway alive: they have a measure of their own,
 	// which nothing else that it calls uses up.
 	lease bool
+	// door routes ask for whoever knocks at a gateway, who may be anybody: each kind of door
+	// has a measure of its own, which the handler takes from once it knows which it is.
+	door bool
 	// held routes may keep the answer back, or never end: not counted as work.
 	held bool
 }

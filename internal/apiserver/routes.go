@@ -86,6 +86,14 @@ func (s *Server) addRoutes() {
 		summary: "The credential of an active grant, sealed to the device that asked", detail: "Only its holder. Every showing is in the log first."}, s.credential)
 	register(s, route{name: "certificate", method: post, path: "/v1/grants/{id}/certificate", who: anyone, glass: true, body: maxCode, tag: "Grants",
 		summary: "An SSH certificate for one's own key, for an active grant", detail: "Only its holder, on the device that asked, for a role with the mechanism token on a host. It ends with the grant, and after an hour; then ask again. It is in the log first."}, s.certificate)
+	register(s, route{name: "register-database-key", method: post, path: "/v1/grants/{id}/database-key", who: anyone, glass: true, body: maxCode, tag: "Grants",
+		summary: "Have a key of the caller's open sessions with a database, through a gateway", detail: "It is in the log first. The key is good for an hour, or until the grant ends; only the device that asked for the grant registers keys for it."}, s.registerDatabaseKey)
+	register(s, route{name: "web-access", method: get, path: "/v1/grants/{id}/web", who: anyone, tag: "Grants",
+		summary: "Where the web applications of one's own active grant are reached", detail: "The addresses are for browsers, which are sent to the sign-in there."}, s.webAccess)
+	register(s, route{name: "register-web-key", method: post, path: "/v1/grants/{id}/web-key", who: anyone, body: maxCode, tag: "Grants",
+		summary: "Have a key of the caller's open sessions with web applications, through a gateway", detail: "For programs. It is in the log first. The key is good for an hour, or until the grant ends; only the device that asked for the grant registers keys for it."}, s.registerWebKey)
+	register(s, route{name: "register-tcp-key", method: post, path: "/v1/grants/{id}/tcp-key", who: anyone, body: maxCode, tag: "Grants",
+		summary: "Have a key of the caller's open sessions with ports, through a gateway", detail: "As for web applications."}, s.registerTCPKey)
 	register(s, route{name: "ssh-authorities", method: get, path: "/v1/ssh/ca", who: public, tag: "SSH",
 		summary: "The keys that sign SSH certificates", detail: "Those of users, which hosts trust, and those of hosts, which clients trust; the ones in use first."}, s.showAuthorities)
 	register(s, route{name: "ssh-revoked", method: get, path: "/v1/ssh/krl", who: public, urgent: true, tag: "SSH",
@@ -213,6 +221,17 @@ func (s *Server) addRoutes() {
 		summary: "The registered credentials, without what is secret, and which documents use them"}, s.listCredentials)
 	register(s, route{name: "delete-credential", method: del, path: "/v1/admin/credentials/{name}", who: admins, tag: "Administration",
 		summary: "Delete a credential", detail: "Refused while a document names it, or live access was made with it."}, s.deleteCredential)
+
+	register(s, route{name: "add-vaulted", method: put, path: "/v1/admin/vault/{name}", who: admins, tag: "Administration",
+		summary: "Put a privileged account into the vault", detail: "With a secret, which has to open the account; without one Stint sets a fresh one, which nobody ever sees. A name that is taken is refused."}, s.addVaulted)
+	register(s, route{name: "list-vault", method: get, path: "/v1/admin/vault", who: auditors, tag: "Administration",
+		summary: "The accounts in the vault, without what is secret"}, s.listVault)
+	register(s, route{name: "get-vaulted", method: get, path: "/v1/admin/vault/{name}", who: auditors, tag: "Administration",
+		summary: "An account in the vault, and the history of its secret"}, s.getVaulted)
+	register(s, route{name: "remove-vaulted", method: del, path: "/v1/admin/vault/{name}", who: admins, tag: "Administration",
+		summary: "Take an account out of the vault", detail: "Refused while it is lent or rotated. The account stays with the password that it has: nobody knows it where Stint set it; rotate one that was imported first."}, s.removeVaulted)
+	register(s, route{name: "rotate-vaulted", method: post, path: "/v1/admin/vault/{name}/rotate", who: admins, tag: "Administration",
+		summary: "Give a vaulted account another secret now", detail: "Its sessions end. While it is lent, who holds it gets the new secret. The answer is the entry as it is before the rotation is over: wanted is empty again after it."}, s.rotateVaulted)
 
 	register(s, route{name: "backup", method: get, path: "/v1/admin/backup", who: admins, held: true, tag: "Administration",
 		summary: "A backup of the whole store, as one file", detail: "That it was handed out is in the log first. Secrets in it are sealed; the seal key is not in it."}, s.backup)

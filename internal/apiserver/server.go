@@ -81,11 +81,12 @@ type Server struct {
 	exchanging room   // of those, at a time: issuers may be slow
 	certs      *rates // certificates, by principal
 	hosts      Hosts
-	archive    *archive.Archive // or nil
-	strangers  *rates           // of agents of hosts, by address: many may share one
-	agents     *rates           // of agents of hosts, by agent
-	renewers   *rates           // of routes that are lease, by address
-	renewals   *rates           // of routes that are lease, by gateway
+	archive    *archive.Archive           // or nil
+	strangers  *rates                     // of agents of hosts, by address: many may share one
+	agents     *rates                     // of agents of hosts, by agent
+	strange    map[access.Protocol]*rates // of routes that are door, by gateway
+	renewers   *rates                     // of routes that are lease, by address
+	renewals   *rates                     // of routes that are lease, by gateway
 	work       room
 	waits      room
 	own        shares // of waits, by principal, or by device where there is none
@@ -126,6 +127,10 @@ func New(c Config) (*Server, error) {
 		ssh:       c.SSH,
 		strangers: newRates(500, 5000, time.Now), agents: newRates(100, 1000, time.Now),
 		renewers: newRates(500, 5000, time.Now), renewals: newRates(100, 1000, time.Now), hosts: c.Hosts, archive: c.Archive,
+	}
+	s.strange = map[access.Protocol]*rates{}
+	for _, p := range access.GatewayProtocols {
+		s.strange[p] = newRates(100, 1000, time.Now)
 	}
 	if s.caution == nil {
 		s.caution = func() string { return "" }
@@ -267,6 +272,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
+	s.certifying.stop() // they were told to stop with those who wait for answers
 	if serr := <-served; !errors.Is(serr, http.ErrServerClosed) && err == nil {
 		err = serr
 	}

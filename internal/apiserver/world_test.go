@@ -108,7 +108,7 @@ func begin(t testing.TB, bend ...func(*Config)) *world {
 	remote, err := linux.NewFor(linux.Config{Courier: courier{w.desk}, Signer: orders, Installation: "test", Epoch: 1, Distrust: w.desk.Distrust}, hosted{})
 	check(t, err)
 	b, err := broker.New(broker.Config{
-		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}, "linux": &sshHosts{target{accounts: map[string]string{}}}, "hosted": remote}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
+		Store: brokerStore{st}, Connectors: map[string]connector.Connector{"fake": &target{accounts: map[string]string{}}, "linux": &sshHosts{target{accounts: map[string]string{}}}, "hosted": remote, "postgres": &databases{target{accounts: map[string]string{}}}, "http": &applications{target{accounts: map[string]string{}}}, "tcp": &ports{target{accounts: map[string]string{}}}}, Tagger: tagger, Vault: vault, SealTo: keys.SealTo,
 		Installation: "test", Epoch: 1, Replica: "one", Alone: true, Log: log, Clock: st, Integrations: []access.Schema{provision.Schema(), provision.SignalsSchema(), oidc.Schema(), oidc.MachineSchema(), oidc.SPIFFESchema()},
 	})
 	check(t, err)
@@ -323,6 +323,8 @@ func (l testLog) Wait(ctx context.Context, after int64) error {
 	}
 	return err
 }
+
+func (l testLog) Settle(ctx context.Context) error { return l.store.Settle(ctx) }
 
 func (l testLog) Head(ctx context.Context) (int64, []byte, error) {
 	h, err := l.store.Head(ctx)

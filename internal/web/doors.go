@@ -51,6 +51,10 @@ type Doors interface {
 	// SetMessages says whether the visitor wants to hear of trouble only.
 	SetMessages(ctx context.Context, v Visitor, few bool) error
 
+	// EnterWeb makes the address by which a browser goes back to the gateway that sent it here,
+	// with a ticket for one session with a web application.
+	EnterWeb(ctx context.Context, v Visitor, resource string, w Entrance) (to string, err error)
+
 	Adder
 	Steward
 	Keys

@@ -109,6 +109,7 @@ func pages() []page {
 		{pattern: "POST /request/preview", serve: (*Site).previewAsk},
 		{pattern: "POST /favourites", serve: (*Site).keepFavourite},
 		{pattern: "POST /favourites/forget", serve: (*Site).forgetFavourite},
+		{pattern: "GET /enter/{resource}", serve: (*Site).enterWeb},
 		{pattern: "GET /sessions", serve: (*Site).showSessions},
 		{pattern: "GET /sessions/{id}", serve: (*Site).showSession},
 		{pattern: "GET /sessions/{id}/screen", serve: (*Site).showScreen},

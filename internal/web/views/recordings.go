@@ -40,6 +40,8 @@ func (x Taped) recorded() bool {
 
 func (x Taped) chip() (ui.Tone, string) {
 	switch {
+	case x.Command != nil && x.Command.AfterEnd:
+		return ui.Bad, words.TapedAfterEnd
 	case x.paused():
 		return ui.Warn, words.TapedPaused
 	case x.Session.State == "live":

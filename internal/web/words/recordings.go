@@ -7,12 +7,13 @@ import (
 
 // The pages of sessions through gateways, and of their recordings.
 const (
-	TapedLive    = "live"
-	TapedPaused  = "paused"
-	TapedWatch   = "Watch"
-	TapedReplay  = "Replay"
-	TapedDetails = "Details"
-	TapedMore    = "Older ones: stint session ls"
+	TapedLive     = "live"
+	TapedPaused   = "paused"
+	TapedAfterEnd = "began after the end"
+	TapedWatch    = "Watch"
+	TapedReplay   = "Replay"
+	TapedDetails  = "Details"
+	TapedMore     = "Older ones: stint session ls"
 
 	ReplayRecording = "Recording"
 	ReplayScreen    = "The session's screen"

@@ -24,6 +24,10 @@ func TypeName(kind string) string {
 		return "Linux"
 	case "ssh":
 		return "SSH"
+	case "http":
+		return "Web application"
+	case "tcp":
+		return "TCP"
 	case "kubernetes":
 		return "Kubernetes"
 	case "aws":
