@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) adminCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Users, vendors, services, agents, hosts, credentials, integrations, break-glass codes, doctor"}
+	cmd := &cobra.Command{Use: "admin", Short: "Users, services, agents, hosts, credentials, the vault, integrations, break-glass codes, doctor"}
 	user := &cobra.Command{Use: "user", Short: "Users"}
 	user.AddCommand(c.userAddCmd(), c.userSetCmd(), c.userEnrollCmd(), c.userDisableCmd(), c.userLockCmd(), c.userUnlockCmd(),
 		c.userLinkCmd(), c.userUnlinkCmd())
@@ -28,7 +28,7 @@ func (c *cli) adminCmd() *cobra.Command {
 	credential.AddCommand(c.credentialSetCmd(), c.credentialListCmd(), c.credentialDeleteCmd())
 	integration := &cobra.Command{Use: "integration", Short: "What is outside and Stint talks with"}
 	integration.AddCommand(c.integrationTestCmd(), c.tokenCmd(), c.tokensCmd())
-	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.hostCmd(), c.gatewayCmd(), c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.standingCmd(), c.adminGlassCmd())
+	cmd.AddCommand(user, vendor, service, agent, credential, integration, c.vaultCmd(), c.hostCmd(), c.gatewayCmd(), c.directoryCmd(), c.stopCmd(), c.resumeCmd(), c.twoPersonsCmd(), c.clockCmd(), c.backupCmd(), c.restoreCmd(), c.doctorCmd(), c.standingCmd(), c.adminGlassCmd())
 	return cmd
 }
 
@@ -202,7 +202,7 @@ func (c *cli) credentialSetCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.Type, "type", "", "the type of resource or integration: postgres, webhook")
+	f.StringVar(&s.Type, "type", "", "the type of resource or integration: postgres, http, webhook")
 	f.StringVar(&s.Address, "address", "", "the only address it may be sent to: HOST:PORT, of an integration its URL")
 	f.StringVar(&s.Username, "username", "", "Stint's account there; integrations may have none")
 	f.StringVar(&file, "password-file", "", "the file that holds the password (- for stdin)")

@@ -95,7 +95,7 @@ func (c *cli) auditSearchCmd() *cobra.Command {
 			if actor != "" && !strings.Contains(actor, ":") {
 				actor = "user:" + actor
 			}
-			q := url.Values{}
+			q := url.Values{"settled": {"true"}} // who looks for what they just did finds it
 			for name, value := range map[string]string{"actor": actor, "type": kind, "resource": resource, "entity": entity,
 				"request": request, "outcome": outcome, "address": address, "agent": agent, "text": text,
 				"since": from.String(), "until": to.String()} {
@@ -176,6 +176,7 @@ func (c *cli) records(ctx context.Context, conn *connection, q url.Values, limit
 		}
 		var page api.Page[api.AuditRecord]
 		err := conn.Do(ctx, http.MethodGet, "/audit/records?"+q.Encode(), nil, &page)
+		q.Del("settled") // once is enough
 		return page, err
 	}) {
 		if err == nil {

@@ -11,6 +11,11 @@ import (
 // not end with the context: an interruption is the program's to handle, as psql
 // does to cancel a query. Signals sent to us alone are passed on.
 func (c *cli) child(path string, args, env []string) (int, error) {
+	return c.childTold(path, args, env, nil)
+}
+
+// childTold is child, which is sent the signals that come from told, too.
+func (c *cli) childTold(path string, args, env []string, told <-chan os.Signal) (int, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
@@ -30,6 +35,8 @@ func (c *cli) child(path string, args, env []string) (int, error) {
 			if !c.tty.in || !fromKeyboard(s) {
 				_ = cmd.Process.Signal(s) // gone already if it fails
 			}
+		case s := <-told:
+			_ = cmd.Process.Signal(s)
 		case err := <-gone:
 			return childCode(cmd.ProcessState, err)
 		}

@@ -27,6 +27,9 @@ func hangup() []os.Signal {
 	return []os.Signal{syscall.SIGHUP}
 }
 
+// reloadSignals are those by which programs are told to read their files again.
+var reloadSignals = map[string]os.Signal{"HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2}
+
 // fromKeyboard holds for signals that a terminal sends to the child, too.
 func fromKeyboard(s os.Signal) bool { return s == syscall.SIGINT || s == syscall.SIGQUIT }
 

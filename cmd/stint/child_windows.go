@@ -8,6 +8,9 @@ func passedSignals() []os.Signal { return []os.Signal{os.Interrupt} }
 // endSignals are those that interrupt us.
 func endSignals() []os.Signal { return []os.Signal{os.Interrupt} }
 
+// reloadSignals: there are none here.
+var reloadSignals map[string]os.Signal
+
 // fromKeyboard holds for signals that a console sends to the child, too.
 func fromKeyboard(s os.Signal) bool { return s == os.Interrupt }
 

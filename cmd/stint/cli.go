@@ -16,6 +16,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/policy"
+	"stint/internal/program"
 )
 
 // cli is one run of the program: what it was given, and where it writes.
@@ -87,7 +88,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	root.Version = versionText()
+	root.Version = program.Version()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(wrongFlag)
 	f := root.PersistentFlags()
@@ -99,12 +100,12 @@ func (c *cli) root() *cobra.Command {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"access", "Access:", []*cobra.Command{c.requestCmd(), c.againCmd(), c.favouriteCmd(), c.statusCmd(), c.waitCmd(), c.credentialsCmd(),
-			c.dbCmd(), c.sshCmd(), c.scpCmd(), c.sftpCmd(), c.sshConfigCmd(), c.elevateCmd(), c.runCmd(), c.extendCmd(), c.endCmd(), c.cancelCmd(), c.taskCmd(), c.breakGlassCmd()}},
+		{"access", "Access:", []*cobra.Command{c.requestCmd(), c.againCmd(), c.favouriteCmd(), c.statusCmd(), c.waitCmd(), c.checkoutCmd(), c.credentialsCmd(), c.secretCmd(),
+			c.dbCmd(), c.webCmd(), c.proxyCmd(), c.sshCmd(), c.scpCmd(), c.sftpCmd(), c.sshConfigCmd(), c.elevateCmd(), c.runCmd(), c.extendCmd(), c.endCmd(), c.cancelCmd(), c.taskCmd(), c.breakGlassCmd()}},
 		{"decide", "Decide:", []*cobra.Command{c.approvalsCmd(), c.approveCmd(), c.denyCmd(), c.askCmd(), c.answerCmd(), c.delegateCmd(), c.revokeCmd(), c.reviewsCmd(), c.reviewCmd()}},
 		{"look", "Look:", []*cobra.Command{c.getCmd(), c.whoCanCmd(), c.whoHasCmd(), c.sessionCmd(), c.auditCmd()}},
 		{"manage", "Manage:", []*cobra.Command{c.applyCmd(), c.deleteCmd(), c.proposalsCmd(), c.proposalCmd(), c.policyCmd(), c.resourceCmd(), c.adminCmd()}},
-		{"self", "This program:", []*cobra.Command{c.loginCmd(), c.logoutCmd(), c.whoamiCmd(), c.sessionsCmd(), c.passkeyCmd(), c.chatCmd(), c.versionCmd(), c.completionCmd()}},
+		{"self", "This program:", []*cobra.Command{c.loginCmd(), c.logoutCmd(), c.whoamiCmd(), c.signinsCmd(), c.passkeyCmd(), c.chatCmd(), c.versionCmd(), c.completionCmd()}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

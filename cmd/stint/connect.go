@@ -27,7 +27,9 @@ func (c *cli) dbCmd() *cobra.Command {
 			"asked for with --as, --for and --why, and waited for. The grant goes on after psql\n" +
 			"ends; give it back with stint end, or use stint run.\n\n" +
 			"psql gets the credential in its environment: never as an argument, which others on\n" +
-			"the machine can read, and not as a file, which would stay behind after a crash.\n\n" +
+			"the machine can read, and not as a file, which would stay behind after a crash. Where\n" +
+			"the role's sessions go through a gateway there is no credential: psql connects by a\n" +
+			"socket of yours, and the gateway, which records what is done, to the database.\n\n" +
 			"A role of the mechanism group gives your own account more rights. psql then connects\n" +
 			"as that account, with your own password: it asks for it, or takes it from PGPASSWORD\n" +
 			"or PGPASSFILE, which are passed on for this alone.",
@@ -47,6 +49,7 @@ func (c *cli) dbCmd() *cobra.Command {
 
 func (c *cli) runCmd() *cobra.Command {
 	var ask asking
+	var how injecting
 	var timeout string
 	cmd := &cobra.Command{
 		Use:   "run RESOURCE --as ROLE --for DURATION --why TEXT -- COMMAND",
@@ -62,17 +65,30 @@ func (c *cli) runCmd() *cobra.Command {
 			"A role of the mechanism group gives your own account more rights: there is no\n" +
 			"credential then. The command finds where to connect and as whom, and neither\n" +
 			"PGPASSWORD nor STINT_URI; PGPASSFILE is passed on.\n\n" +
+			"With --env, --file or --template the command gets what these say, and nothing else of\n" +
+			"the credential: in variables, in files of a folder of its own in memory, which the\n" +
+			"variable STINT_FILES names, or at an absolute path. Only your user can read the files,\n" +
+			"and they go when the command has ended. Templates are Go's, with {{.username}} and so\n" +
+			"on, {{.files}} for the folder, and json for quoting. The fields are uri, username,\n" +
+			"password, host, port, database, sslmode, ca and expires_at.\n\n" +
+			"With --renew a new grant is asked for when a third of the time is left, and the files\n" +
+			"get its credential; the one before is given back after --overlap, so that the command\n" +
+			"can change over. --reload sends the command a signal whenever the files have changed:\n" +
+			"by that, or because the password was rotated meanwhile.\n\n" +
 			"An agent says with --task what it works on. Several commands can be of one task;\n" +
 			"stint task end ends it, with all that is left of its access.",
-		Example:     "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up",
+		Example: "  stint run orders-db --as writer --for 10m --why \"migration 42\" -- ./migrate up\n" +
+			"  stint run orders-db --as app --for 1h --why \"the shop\" --renew --reload HUP \\\n" +
+			"      --template db.conf.tmpl:db.conf -- sh -c 'exec shop --config $STINT_FILES/db.conf'",
 		Args:        connectArgs,
 		Annotations: map[string]string{startsChild: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.connecting(func() error { return c.run(cmd.Context(), args[0], args[1:], &ask, timeout) })
+			return c.connecting(func() error { return c.run(cmd.Context(), args[0], args[1:], &ask, &how, timeout) })
 		},
 	}
 	ask.flags(cmd, c)
 	ask.glassFlag(cmd)
+	how.flags(cmd, c)
 	cmd.Flags().StringVar(&timeout, "timeout", "", "withdraw the request when access is not there after this long, with exit code 125")
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
@@ -119,6 +135,10 @@ func instead(r api.Resource) string {
 		return "use stint db " + r.Name
 	case "linux":
 		return "use stint ssh " + r.Name
+	case webType:
+		return "use stint web " + r.Name
+	case tcpType:
+		return "use stint proxy " + r.Name
 	}
 	return "use stint run " + r.Name
 }
@@ -140,10 +160,11 @@ func (c *cli) db(ctx context.Context, resource string, args []string, ask *askin
 	if err != nil {
 		return err
 	}
-	env, as, err := c.psqlEnv(ctx, conn, r)
+	env, as, stop, err := c.psqlEnv(ctx, conn, r)
 	if err != nil {
 		return err
 	}
+	defer stop()
 	c.say("connecting as " + printable(as) + "; access ends " + clock(r.Grant.ExpiresAt.Time, c.now()))
 	code, err := c.child(psql, args, env)
 	if err != nil {
@@ -180,27 +201,37 @@ func (c *cli) obtain(ctx context.Context, conn *connection, resource string, ask
 
 // psqlEnv is psql's environment, and as whom it will connect. The password of
 // one's own account is for psql to ask, unless one has said it to psql already.
-func (c *cli) psqlEnv(ctx context.Context, conn *connection, r api.Request) (env []string, as string, err error) {
+//
+// stop is called when psql has ended.
+func (c *cli) psqlEnv(ctx context.Context, conn *connection, r api.Request) (env []string, as string, stop func(), err error) {
+	stop = func() {}
 	own, err := ownAccount(ctx, conn, r)
 	if err != nil {
-		return nil, "", err
+		return nil, "", stop, err
 	}
 	if !own {
 		add, err := c.credentialEnv(ctx, conn, r)
-		if err != nil {
-			return nil, "", err
+		if brokered(err) {
+			line, err := c.openLine(ctx, conn, r, 0, true)
+			if err != nil {
+				return nil, "", stop, err
+			}
+			return c.childEnv(r, line.env()), r.Role + ", through the gateway at " + line.gateway, line.close, nil
 		}
-		return c.childEnv(r, add), r.Role, nil
+		if err != nil {
+			return nil, "", stop, err
+		}
+		return c.childEnv(r, add), r.Role, stop, nil
 	}
 	add, err := c.ownEnv(ctx, conn, r)
 	if err != nil {
-		return nil, "", err
+		return nil, "", stop, err
 	}
 	as = "your own account, with your own password"
 	if add["PGUSER"] != "" {
 		as = "your own account " + add["PGUSER"] + ", with your own password"
 	}
-	return c.childEnv(r, add, "PGPASSWORD", "PGPASSFILE"), as, nil
+	return c.childEnv(r, add, "PGPASSWORD", "PGPASSFILE"), as, stop, nil
 }
 
 // held finds what the caller already has on the resource, or has asked for:
@@ -262,9 +293,16 @@ func (c *cli) ready(ctx context.Context, conn *connection, r api.Request, most t
 	return r, nil
 }
 
-func (c *cli) run(ctx context.Context, resource string, args []string, ask *asking, timeout string) error {
+func (c *cli) run(ctx context.Context, resource string, args []string, ask *asking, how *injecting, timeout string) error {
 	if len(args) == 0 {
 		return usageError{errors.New("COMMAND is missing, after --")}
+	}
+	in, err := how.read()
+	if err == nil && how.renew && ask.glass {
+		err = usageError{errors.New("--renew is not for --break-glass: somebody has to want that anew")}
+	}
+	if err != nil {
+		return err
 	}
 	path, err := exec.LookPath(args[0])
 	if err != nil {
@@ -292,6 +330,12 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 			conn.leave(ctx)
 		}()
 	}
+	if in != nil {
+		defer c.takeAway(in)
+		if err := in.open(c.privateBase()); err != nil { // before anybody is bothered
+			return err
+		}
+	}
 	var r api.Request
 	if ask.glass {
 		r, err = c.askGlass(ctx, conn, resource, ask)
@@ -301,15 +345,30 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 	if err != nil {
 		return err
 	}
-	// From here on there may be access, and it must not outlive us.
-	defer c.giveBack(ctx, conn, r.ID)
+	// From here on there may be access, and it must not outlive us: what leads to it is taken
+	// down after it was given back, and holds nothing up.
+	l, stop := &lease{c: c, conn: conn, ask: q, how: how, in: in, ids: []string{r.ID}}, func() {}
+	defer func() {
+		for _, id := range l.ids {
+			c.giveBack(ctx, conn, id)
+		}
+		stop()
+	}()
 	if r, err = c.ready(ctx, conn, r, most); err != nil {
 		return err
 	}
-	env, err := c.commandEnv(ctx, conn, r)
+	if in != nil {
+		code, err := l.run(ctx, r, path, args[1:])
+		if err != nil {
+			return err
+		}
+		return ended{code}
+	}
+	env, down, err := c.commandEnv(ctx, conn, r)
 	if err != nil {
 		return err
 	}
+	stop = down
 	code, err := c.child(path, args[1:], env)
 	if err != nil {
 		return err
@@ -318,25 +377,33 @@ func (c *cli) run(ctx context.Context, resource string, args []string, ask *aski
 }
 
 // commandEnv is the environment of run's command. Of one's own account it gets
-// no password from us, and only where a file of them is.
-func (c *cli) commandEnv(ctx context.Context, conn *connection, r api.Request) ([]string, error) {
+// no password from us, and only where a file of them is. stop is called when it has ended.
+func (c *cli) commandEnv(ctx context.Context, conn *connection, r api.Request) (env []string, stop func(), err error) {
+	stop = func() {}
 	own, err := ownAccount(ctx, conn, r)
 	if err != nil {
-		return nil, err
+		return nil, stop, err
 	}
 	if own {
 		add, err := c.ownEnv(ctx, conn, r)
 		if err != nil {
-			return nil, err
+			return nil, stop, err
 		}
 		c.say("the access is on your own account " + printable(add["PGUSER"]) + ": the command gets no password")
-		return c.childEnv(r, add, "PGPASSFILE"), nil
+		return c.childEnv(r, add, "PGPASSFILE"), stop, nil
 	}
 	add, err := c.credentialEnv(ctx, conn, r)
-	if err != nil {
-		return nil, err
+	if brokered(err) {
+		line, err := c.openLine(ctx, conn, r, 0, false) // a port: not every driver takes a socket
+		if err != nil {
+			return nil, stop, err
+		}
+		return c.childEnv(r, line.env()), line.close, nil
 	}
-	return c.childEnv(r, add), nil
+	if err != nil {
+		return nil, stop, err
+	}
+	return c.childEnv(r, add), stop, nil
 }
 
 // giveBackTime is how long the end of run tries to reach the server.

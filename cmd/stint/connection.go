@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/program"
 )
 
 // defaultServer is where stintd listens when it is told nothing.
@@ -66,7 +67,7 @@ func (c *cli) dial() (*connection, config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	conn := &connection{Client: &api.Client{Server: u, UserAgent: "stint/" + versionText()}, name: u.Scheme + "://" + u.Host}
+	conn := &connection{Client: &api.Client{Server: u, UserAgent: "stint/" + program.Version()}, name: u.Scheme + "://" + u.Host}
 	path := filepath.Join(dir, deviceFile)
 	if conn.Device, err = api.LoadDevice(path); errors.Is(err, fs.ErrNotExist) {
 		conn.keyAt = path

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 )
 
@@ -17,22 +19,27 @@ func (c *cli) credentialsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			got, err := conn.Credential(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			authority := ""
-			if got.CA != "" && c.output == asTable { // so that the address works as it is shown
-				if authority, err = c.authorityFile(got.CA); err != nil {
-					return err
-				}
-			}
-			return c.show(result{value: got, names: []string{got.Username},
-				text: facts("uri", got.URI.Reveal(), "username", got.Username, "password", got.Password.Reveal(),
-					"host", got.Host, "port", number(got.Port), "database", got.Database,
-					"sslrootcert", authority, "ends", timeFact(got.ExpiresAt, c))})
+			return c.showCredential(cmd.Context(), conn, args[0])
 		},
 	}
 	cmd.ValidArgsFunction = c.completeIDs
 	return cmd
+}
+
+// showCredential shows the credential of a grant.
+func (c *cli) showCredential(ctx context.Context, conn *connection, id string) error {
+	got, err := conn.Credential(ctx, id)
+	if err != nil {
+		return err
+	}
+	authority := ""
+	if got.CA != "" && c.output == asTable { // so that the address works as it is shown
+		if authority, err = c.authorityFile(got.CA); err != nil {
+			return err
+		}
+	}
+	return c.show(result{value: got, names: []string{got.Username},
+		text: facts("uri", got.URI.Reveal(), "username", got.Username, "password", got.Password.Reveal(),
+			"host", got.Host, "port", number(got.Port), "database", got.Database,
+			"sslrootcert", authority, "ends", timeFact(got.ExpiresAt, c))})
 }

@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"stint/internal/program"
 )
 
 // helpTopics are pages of help that are no commands.
@@ -68,23 +69,8 @@ func (c *cli) versionCmd() *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			v := versionText()
+			v := program.Version()
 			return c.show(result{value: map[string]string{"version": v}, names: []string{v}, text: v + "\n"})
 		},
 	}
-}
-
-// version is stamped by the build, with -ldflags "-X main.version=…".
-var version string
-
-// versionText is the version that was stamped, else what the build says of itself.
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

@@ -19,6 +19,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/backup"
 	"stint/internal/moment"
+	"stint/internal/program"
 )
 
 func (c *cli) backupCmd() *cobra.Command {
@@ -294,8 +295,8 @@ func (c *cli) examine(ctx context.Context) error {
 	} else {
 		d.Checks = append(d.Checks, there.Checks...)
 		for _, x := range there.Checks {
-			if x.Name == "version" && x.Saw != versionText() {
-				d.Checks = append(d.Checks, api.DoctorCheck{Name: "versions", Result: api.CheckWarn, Saw: "the server is " + x.Saw + ", this is " + versionText(), Why: "only neighbouring versions are meant to work together", Fix: "install the server's version here"})
+			if x.Name == "version" && x.Saw != program.Version() {
+				d.Checks = append(d.Checks, api.DoctorCheck{Name: "versions", Result: api.CheckWarn, Saw: "the server is " + x.Saw + ", this is " + program.Version(), Why: "only neighbouring versions are meant to work together", Fix: "install the server's version here"})
 			}
 		}
 	}

@@ -27,11 +27,17 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
+
+	"stint/internal/program"
 )
 
 func main() {
+	if err := program.Shield(); err != nil { // what ends access has to work all the same
+		_, _ = fmt.Fprintf(os.Stderr, "warning: the memory of stint cannot be kept from other processes: %v\n", err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	code := Main(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -8,7 +8,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
-	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -21,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"stint/internal/freeport"
 )
 
 const sshdPath = "/usr/sbin/sshd"
@@ -51,17 +52,9 @@ func (f *fake) sshd(t testing.TB, hostBy ssh.Signer, name string) {
 	write("host", pem.EncodeToMemory(block))
 	write("ca.pub", ssh.MarshalAuthorizedKey(f.authority.PublicKey()))
 	write("principals", []byte("stint-x\n"))
-	// Below the range from which systems take the ports of outgoing connections: there, one of
-	// those could take it before sshd does.
-	var ln net.Listener
-	for n := 0; ln == nil; n++ {
-		if ln, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(5000+mrand.IntN(5000))); n == 100 {
-			ok(err)
-		}
-	}
-	address := ln.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	ok(ln.Close())
+	free, err := freeport.Find()
+	ok(err)
+	address, port := freeport.Address(free), strconv.Itoa(free)
 	lines := []string{"ListenAddress 127.0.0.1", "Port " + port, "HostKey " + dir + "/host", "PidFile none", "TrustedUserCAKeys " + dir + "/ca.pub",
 		"AuthorizedPrincipalsFile " + dir + "/principals", "AuthorizedKeysFile none", "StrictModes no", "UsePAM no", "PasswordAuthentication no",
 		"KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "Subsystem sftp internal-sftp"}

@@ -22,7 +22,7 @@ func (c *cli) sessionCmd() *cobra.Command {
 		Long: "See, replay, watch and end sessions that went through a gateway, and commands that were run with\n" +
 			"stint elevate, each of which is a session of its own. Your own you see; their\n" +
 			"recordings are for whom a policy with effect watch names, and who looks is in the log.\n" +
-			"Where you are signed in is another thing: stint sessions.",
+			"Where you are signed in is another thing: stint signins.",
 	}
 	cmd.AddCommand(c.sessionLsCmd(), c.sessionShowCmd(), c.sessionPlayCmd(), c.sessionWatchCmd(), c.sessionPauseCmd(), c.sessionResumeCmd(), c.sessionEndCmd(),
 		c.sessionExportCmd(), c.sessionVerifyCmd(), c.sessionSearchCmd(), c.sessionHoldCmd(), c.sessionReleaseCmd())
@@ -69,13 +69,17 @@ func (c *cli) carriedTable(all []api.Session) (names []string, t *table) {
 }
 
 func sessionState(s api.Session) string {
+	late := ""
+	if s.Command != nil && s.Command.AfterEnd {
+		late = ", began after the end of its access"
+	}
 	switch {
 	case s.State == "closed" && s.Reason != "":
-		return "closed: " + s.Reason
+		return "closed: " + s.Reason + late
 	case s.State == "live" && !s.PausedAt.IsZero():
 		return "paused"
 	}
-	return s.State
+	return s.State + late
 }
 
 func (c *cli) sessionShowCmd() *cobra.Command {

@@ -9,17 +9,16 @@ import (
 	"stint/internal/api"
 )
 
-func (c *cli) sessionsCmd() *cobra.Command {
+func (c *cli) signinsCmd() *cobra.Command {
 	var of string
 	cmd := &cobra.Command{
-		Use:   "sessions",
-		Short: "List your sessions, and end one",
+		Use:   "signins",
+		Short: "List where you are signed in, and end one",
 		Long: "List where you are signed in: the devices and browsers of your own, the newest first.\n" +
-			"A session ends twelve hours after you signed in, and an administrator's in a browser\n" +
-			"when it was not used for 15 minutes. What you hold goes on when a session ends; give\n" +
-			"it back with stint end. Sessions on hosts, and their recordings, are another thing:\n" +
-			"stint session.",
-		Example: "  stint sessions\n  stint sessions --user tomas\n  stint sessions end 3f9c0e2a",
+			"A sign-in ends after twelve hours, and an administrator's in a browser when it was not\n" +
+			"used for 15 minutes. What you hold goes on when a sign-in ends; give it back with stint\n" +
+			"end. Sessions on hosts, and their recordings, are another thing: stint session.",
+		Example: "  stint signins\n  stint signins --user tomas\n  stint signins end 3f9c0e2a",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := c.connect()
@@ -34,20 +33,20 @@ func (c *cli) sessionsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			names, t := c.sessionTable(page.Items)
+			names, t := c.signinTable(page.Items)
 			if err := c.show(result{value: page.Items, names: names, table: t}); err != nil {
 				return err
 			}
-			c.listed(len(page.Items), hints{none: "sign in with stint login", some: "end one with stint sessions end ID"})
+			c.listed(len(page.Items), hints{none: "sign in with stint login", some: "end one with stint signins end ID"})
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&of, "user", "", "those of another user, service or agent; administrators and auditors")
 	cmd.AddCommand(&cobra.Command{
 		Use:     "end ID",
-		Short:   "End one of your sessions",
-		Long:    "End one of your sessions: the very next call of it is refused. ID is as stint sessions\nshows it, or an unambiguous beginning.",
-		Example: "  stint sessions end 3f9c0e2a",
+		Short:   "End one of your sign-ins",
+		Long:    "End one of your sign-ins: the very next call of it is refused. ID is as stint signins\nshows it, or an unambiguous beginning.",
+		Example: "  stint signins end 3f9c0e2a",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := c.connect()
@@ -58,14 +57,14 @@ func (c *cli) sessionsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.say("ended the session " + printable(s.ID))
+			c.say("ended the sign-in " + printable(s.ID))
 			return c.show(result{value: s, names: []string{s.ID}})
 		},
 	})
 	return cmd
 }
 
-func (c *cli) sessionTable(all []api.Login) (names []string, t *table) {
+func (c *cli) signinTable(all []api.Login) (names []string, t *table) {
 	t = newTable("!ID", "USED BY", "SIGNED IN BY", "SINCE", "FROM", "UNTIL")
 	for _, s := range all {
 		names = append(names, s.ID)

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stint/internal/api"
+	"stint/internal/vault"
+)
+
+func (c *cli) vaultCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "vault", Short: "The vault: privileged accounts whose passwords only Stint knows",
+		Long: "The vault: privileged accounts whose passwords only Stint knows. A role of the\n" +
+			"mechanism checkout lends one; when it comes back its password is another. No command\n" +
+			"shows a password of the vault but stint credentials and stint checkout, to who was\n" +
+			"granted it."}
+	cmd.AddCommand(c.vaultAddCmd(), c.vaultImportCmd(), c.vaultListCmd(), c.vaultShowCmd(), c.vaultHistoryCmd(), c.vaultRotateCmd(), c.vaultRemoveCmd())
+	return cmd
+}
+
+func (c *cli) vaultAddCmd() *cobra.Command {
+	var a api.VaultAdd
+	var file string
+	cmd := &cobra.Command{
+		Use:   "add NAME --resource RESOURCE --account ACCOUNT [--secret-file F]",
+		Short: "Put a privileged account into the vault",
+		Long: "Put a privileged account into the vault. Stint sets a fresh password, which nobody\n" +
+			"ever sees; the sessions of the account end then. With --secret-file the password that\n" +
+			"it has stays until it is lent or rotated first; it is tried on the target.",
+		Example: "  stint admin vault add orders-dba --resource orders-db --account dba_admin --rotate-every 30d\n" +
+			"  stint admin vault add orders-dba --resource orders-db --account dba_admin --secret-file dba.pw",
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, m := range []struct{ flag, value string }{{"resource", a.Resource}, {"account", a.Account}} {
+				if m.value == "" {
+					return usageError{errors.New("--" + m.flag + " is missing")}
+				}
+			}
+			if file != "" {
+				secret, err := c.readSecret("secret-file", file)
+				if err != nil {
+					return err
+				}
+				a.Secret = secret
+			}
+			return c.vaultAdd(cmd.Context(), args[0], a)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&a.Resource, "resource", "", "the resource that the account is on")
+	f.StringVar(&a.Account, "account", "", "the account on the target")
+	f.StringVar(&file, "secret-file", "", "the file that holds its password (- for stdin); a fresh one is set if not given")
+	f.StringVar(&a.RotateEvery, "rotate-every", "", "how old a password grows while nobody borrows it: 12h, 30d; as old as it likes if not given")
+	c.completeFlag(cmd, "resource", c.completeResources)
+	return cmd
+}
+
+// vaultAdd puts an account into the vault, and waits for its first password.
+func (c *cli) vaultAdd(ctx context.Context, name string, a api.VaultAdd) error {
+	conn, err := c.connect()
+	if err != nil {
+		return err
+	}
+	v, err := conn.AddVaulted(ctx, name, a)
+	if err != nil {
+		return err
+	}
+	if a.Secret == "" {
+		return c.vaultRotated(ctx, conn, v, v.Number)
+	}
+	c.say("the password opens " + printable(v.Account) + "; who else knows it can use it until it is rotated: stint admin vault rotate " + printable(v.Name) + " --why …")
+	return c.vaultShown(v)
+}
+
+func (c *cli) vaultImportCmd() *cobra.Command {
+	var a api.VaultAdd
+	var field string
+	cmd := &cobra.Command{
+		Use:   "import NAME FILE --resource RESOURCE [--account ACCOUNT]",
+		Short: "Put an account into the vault from another vault's export",
+		Long: "Put an account into the vault from what vault kv get -format=json or bao kv get\n" +
+			"-format=json wrote (- for stdin). The account is that of the field username, if\n" +
+			"--account does not say another. The password is tried on the target. Delete the file\n" +
+			"then, and rotate the password: whoever could read it there knows it.",
+		Example: "  bao kv get -format=json secret/orders/dba | \\\n      stint admin vault import orders-dba - --resource orders-db",
+		Args:    exactly("NAME", "FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.Resource == "" {
+				return usageError{errors.New("--resource is missing")}
+			}
+			in := c.in
+			if args[1] != "-" {
+				f, err := os.Open(args[1])
+				if err != nil {
+					return wrong("unreadable-file", "cannot read "+args[1], cause(err), "")
+				}
+				defer f.Close()
+				in = f
+			}
+			account, secret, err := vault.ReadKV(in, field)
+			if err != nil {
+				return err
+			}
+			if a.Account == "" {
+				a.Account = account
+			}
+			if a.Account == "" {
+				return usageError{errors.New("--account is missing, and the export has no field username")}
+			}
+			a.Secret = api.Secret(secret.Reveal())
+			secret.Wipe()
+			return c.vaultAdd(cmd.Context(), args[0], a)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&a.Resource, "resource", "", "the resource that the account is on")
+	f.StringVar(&a.Account, "account", "", "the account on the target; that of the export if not given")
+	f.StringVar(&field, "field", "password", "the field of the export that holds the password")
+	f.StringVar(&a.RotateEvery, "rotate-every", "", "how old a password grows while nobody borrows it: 12h, 30d; as old as it likes if not given")
+	c.completeFlag(cmd, "resource", c.completeResources)
+	return cmd
+}
+
+func (c *cli) vaultListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List what is in the vault, and how it stands",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			return showKind(c, "", 0, conn.ListVault, nil, cmd.Context(), c.vaultTable,
+				hints{none: "put an account in with stint admin vault add NAME --resource RESOURCE --account ACCOUNT"})
+		},
+	}
+}
+
+func (c *cli) vaultTable(all []api.VaultEntry) (names []string, t *table) {
+	t = newTable("NAME", "RESOURCE", "ACCOUNT", "STATE", "SECRET", "SINCE", "ROTATES")
+	for _, v := range all {
+		names = append(names, v.Name)
+		since, rotates, number := "", "", ""
+		if !v.RotatedAt.IsZero() {
+			since = ago(v.RotatedAt.Time, c.now())
+		}
+		if v.RotateEvery != "" {
+			rotates = "every " + api.Span(v.RotateEvery)
+		}
+		if v.Number > 0 {
+			number = "no. " + strconv.FormatInt(v.Number, 10)
+		}
+		t.row(v.Name, v.Resource, v.Account, v.State, number, since, rotates)
+		if v.Trouble != "" {
+			c.say(c.paint.warn("warning") + ": " + printable(v.Name) + ": " + printable(v.Trouble))
+		}
+	}
+	return names, t
+}
+
+func (c *cli) vaultShowCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show an account in the vault, and never its password",
+		Args:  exactly("NAME"),
+		RunE:  c.onVaulted(func(_ context.Context, _ *connection, v api.VaultEntry) error { return c.vaultShown(v) }),
+	}
+	cmd.ValidArgsFunction = c.completeVault
+	return cmd
+}
+
+// onVaulted is what a command does with the entry that it names.
+func (c *cli) onVaulted(do func(context.Context, *connection, api.VaultEntry) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		conn, err := c.connect()
+		if err != nil {
+			return err
+		}
+		v, err := conn.Vaulted(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), conn, v)
+	}
+}
+
+func (c *cli) vaultShown(v api.VaultEntry) error {
+	number, every := "", ""
+	if v.Number > 0 {
+		number = strconv.FormatInt(v.Number, 10)
+	}
+	if v.RotateEvery != "" {
+		every = api.Span(v.RotateEvery)
+	}
+	return c.show(result{value: v, names: []string{v.Name}, text: facts("name", v.Name, "resource", v.Resource, "account", v.Account, "state", v.State,
+		"secret", number, "since", timeFact(v.RotatedAt, c), "rotated every", every, "next", timeFact(v.RotateAt, c), "to be rotated", v.Wanted,
+		"drifted", timeFact(v.DriftAt, c), "trouble", v.Trouble, "in the vault", timeFact(v.CreatedAt, c))})
+}
+
+func (c *cli) vaultHistoryCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "history NAME",
+		Short: "Show when and why an account's password was replaced",
+		Long: "Show when and why an account's password was replaced, and that the one before opens\n" +
+			"nothing any more. Who was lent it is in the audit log: stint audit search --type vault.lent.",
+		Args: exactly("NAME"),
+		RunE: c.onVaulted(func(_ context.Context, _ *connection, v api.VaultEntry) error {
+			t := newTable("SECRET", "STATE", "MADE", "OPENS SINCE", "DEAD SINCE", "WHY")
+			var names []string
+			at := func(t api.Time) string {
+				if t.IsZero() {
+					return ""
+				}
+				return ago(t.Time, c.now())
+			}
+			for _, s := range v.Secrets {
+				names = append(names, strconv.FormatInt(s.Number, 10))
+				t.row(names[len(names)-1], s.State, at(s.MadeAt), at(s.UsedAt), at(s.DeadAt), s.Why)
+			}
+			return c.show(result{value: v.Secrets, names: names, table: t})
+		}),
+	}
+	cmd.ValidArgsFunction = c.completeVault
+	return cmd
+}
+
+func (c *cli) vaultRotateCmd() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use:   "rotate NAME --why TEXT",
+		Short: "Give a vaulted account another password now",
+		Long: "Give a vaulted account another password now, and end its sessions: on suspicion that\n" +
+			"somebody knows it. While it is lent, who holds it gets the new one with stint\n" +
+			"credentials. It waits until the new one opens the account and the old one does not.",
+		Example: "  stint admin vault rotate orders-dba --why \"it was in a screenshot, ticket 4711\"",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if why == "" {
+				return usageError{errors.New("--why is missing")}
+			}
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			v, err := conn.RotateVaulted(cmd.Context(), args[0], api.VaultRotate{Why: why})
+			if err != nil {
+				return err
+			}
+			return c.vaultRotated(cmd.Context(), conn, v, v.Number)
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "the reason, for the audit log")
+	cmd.ValidArgsFunction = c.completeVault
+	return cmd
+}
+
+const (
+	vaultWait  = 60 * time.Second
+	vaultPause = 250 * time.Millisecond
+)
+
+// vaultRotated waits for a rotation that was asked for, and shows what became of it.
+func (c *cli) vaultRotated(ctx context.Context, conn *connection, v api.VaultEntry, before int64) error {
+	within, cancel := context.WithTimeout(ctx, vaultWait)
+	defer cancel()
+	var err error
+	for v.Number == before || v.Wanted != "" {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-within.Done():
+			return &api.Error{Kind: api.Pending, Code: "not-rotated", Message: "the password of " + v.Account + " is not replaced yet",
+				Why: v.Trouble, Next: "it goes on by itself; look with stint admin vault show " + v.Name + ", and stint audit search --type removal.trouble"}
+		case <-time.After(vaultPause):
+		}
+		if v, err = conn.Vaulted(ctx, v.Name); err != nil {
+			return err
+		}
+	}
+	c.say("the password of " + printable(v.Account) + " is a new one, which nobody has seen")
+	return c.vaultShown(v)
+}
+
+func (c *cli) vaultRemoveCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Take an account out of the vault",
+		Long: "Take an account out of the vault. It is refused while it is lent. The account stays on\n" +
+			"the target with the password that it has. One that was imported is known to whoever\n" +
+			"knew it before: rotate it first, or have an administrator there set another. One that\n" +
+			"Stint set nobody knows: an administrator there sets another.",
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			v, err := conn.RemoveVaulted(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			c.say("removed " + printable(v.Name))
+			if setByStint(v) {
+				c.say("nobody knows the password of " + printable(v.Account) + " now; an administrator of the target sets another")
+			} else {
+				c.say(c.paint.warn("warning") + ": the password of " + printable(v.Account) + " is not one that Stint set; whoever knows it can use it until an administrator of the target sets another")
+			}
+			names, t := c.vaultTable([]api.VaultEntry{v})
+			return c.show(result{value: v, names: names, table: t})
+		},
+	}
+	cmd.ValidArgsFunction = c.completeVault
+	return cmd
+}
+
+// setByStint reports whether the last secret of an entry is known to be Stint's own: not
+// imported, seen to open, and not changed by hand since.
+func setByStint(v api.VaultEntry) bool {
+	if len(v.Secrets) == 0 || !v.DriftAt.IsZero() {
+		return false
+	}
+	last := v.Secrets[len(v.Secrets)-1]
+	return last.Why != vault.Imported && !last.UsedAt.IsZero()
+}
+
+func (c *cli) completeVault(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c.fromServer(cmd.Context(), prefix, func(ctx context.Context, conn *connection) ([]string, error) {
+		page, err := conn.ListVault(ctx, api.List{})
+		return each(page.Items, func(v api.VaultEntry) string { return v.Name }), err
+	})
+}
+
+func (c *cli) checkoutCmd() *cobra.Command {
+	var ask asking
+	cmd := &cobra.Command{
+		Use:   "checkout RESOURCE [--as ROLE --for DURATION --why TEXT]",
+		Short: "Borrow a privileged account, and show its password",
+		Long: "Borrow a privileged account, and show its password once: an active grant of yours is\n" +
+			"used; else access is asked for with --as, --for and --why, and waited for. When it is\n" +
+			"given back with stint end, or its time is up, the password opens nothing any more. To\n" +
+			"connect without seeing it, use stint db or stint run.",
+		Example: "  stint checkout orders-db --as borrow-dba --for 30m --why \"stuck vacuum, INC-2041\"",
+		Args:    exactly("RESOURCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := c.connect()
+			if err != nil {
+				return err
+			}
+			r, err := c.obtain(cmd.Context(), conn, args[0], &ask)
+			if err != nil {
+				return err
+			}
+			if err := c.showCredential(cmd.Context(), conn, r.ID); err != nil {
+				return err
+			}
+			c.hint("give it back with stint end " + printable(r.ID) + "; it is worthless then")
+			return nil
+		},
+	}
+	ask.flags(cmd, c)
+	cmd.ValidArgsFunction = c.completeResources
+	return cmd
+}
