@@ -23,6 +23,7 @@ import (
 	"stint/internal/connector/linux/host"
 	"stint/internal/elevate"
 	"stint/internal/elevate/runner"
+	"stint/internal/program"
 	"stint/internal/recording"
 	"stint/internal/recording/carrier"
 )
@@ -102,7 +103,7 @@ func (f flags) elevate(ctx context.Context, stderr io.Writer) (err error) {
 	beside.Go(func() { reports.Run(after) })
 	beside.Go(func() { ends.Run(after) })
 	beside.Go(func() { shelf.Bring(after, carrier.New(line, api.HostWriter)) })
-	log.Info("commands are run for people", "socket", f.socket, "version", versionText())
+	log.Info("commands are run for people", "socket", f.socket, "version", program.Version())
 	err = s.Serve(ctx, l)
 	stop() // after the last command has been reported, and its recording sealed
 	beside.Wait()

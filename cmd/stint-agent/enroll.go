@@ -12,6 +12,7 @@ import (
 	"stint/internal/agent"
 	"stint/internal/api"
 	"stint/internal/envelope"
+	"stint/internal/program"
 )
 
 // maxCode bounds what is read of a code or a certificate authority.
@@ -22,9 +23,9 @@ const maxCode = 64 << 10
 func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) (err error) {
 	switch {
 	case f.server == "":
-		return usage("--server is missing: the address of Stint")
+		return program.Wrong("--server is missing: the address of Stint")
 	case f.code == "":
-		return usage("--code-file is missing: the file with the one-time code, or - for standard input")
+		return program.Wrong("--code-file is missing: the file with the one-time code, or - for standard input")
 	}
 	code, err := readText(f.code, stdin)
 	if err != nil {
@@ -91,7 +92,7 @@ func (f flags) exchange(ctx context.Context, c *api.Client, device *api.Device, 
 		}
 	}
 	ask := d.ask()
-	got, err := c.EnrollAsHost(ctx, api.HostEnroll{Code: api.Secret(code), DeviceJWK: device.JWK(), Version: versionText(), HostAsk: ask})
+	got, err := c.EnrollAsHost(ctx, api.HostEnroll{Code: api.Secret(code), DeviceJWK: device.JWK(), Version: program.Version(), HostAsk: ask})
 	if err != nil {
 		return err
 	}

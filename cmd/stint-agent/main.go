@@ -7,65 +7,24 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"stint/internal/access"
-	"stint/internal/api"
 	"stint/internal/connector/linux/host"
 	"stint/internal/elevate"
+	"stint/internal/program"
 )
 
 func main() {
-	syscall.Umask(0o077)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	program.Begin(func(ctx context.Context) int { return Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) })
 }
-
-// Exit codes, as of the other programs.
-const (
-	exitDone    = 0
-	exitFailure = 1
-	exitUsage   = 2
-)
 
 // Main is the whole program, for main and for tests.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	cmd := command(stderr)
-	cmd.SetArgs(args)
-	cmd.SetIn(stdin)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	message, next, invalid := err.Error(), "", false
-	var ours *access.Error
-	var theirs *api.Error
-	switch {
-	case errors.As(err, &ours):
-		next, invalid = ours.Next, ours.Kind == access.Invalid
-	case errors.As(err, &theirs):
-		next = theirs.Next
-	}
-	_, _ = fmt.Fprintf(stderr, "stint-agent: error: %s\n", message)
-	if next != "" {
-		_, _ = fmt.Fprintf(stderr, "stint-agent: hint: %s\n", next)
-	}
-	if invalid {
-		return exitUsage
-	}
-	return exitFailure
+	return program.Main(ctx, command(stderr), args, stdin, stdout, stderr)
 }
 
 const rootHelp = `stint-agent carries out on this host what Stint orders for it: it lends access to
@@ -102,14 +61,9 @@ type flags struct {
 }
 
 func command(stderr io.Writer) *cobra.Command {
-	root := &cobra.Command{Use: "stint-agent", Short: "Carry out on this host what Stint orders for it", Long: rootHelp, SilenceErrors: true, SilenceUsage: true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, Args: noArgs}
-	root.Version = versionText()
-	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
-	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	root := program.New("stint-agent", "Carry out on this host what Stint orders for it", rootHelp)
 	var f flags
-	enroll := &cobra.Command{Use: "enroll --server URL --code-file FILE", Short: "Make this host one of Stint's, once", Args: noArgs,
+	enroll := &cobra.Command{Use: "enroll --server URL --code-file FILE", Short: "Make this host one of Stint's, once", Args: program.NoArgs,
 		Long: "Make this host one of Stint's, with the code that an administrator made for it:\nstint admin host enroll RESOURCE. The code also says which key orders are signed with, so\nthat nobody else can answer in Stint's place.\n\n" +
 			"It writes sshd's settings and the PAM lines first, has sshd check them (sshd -t), and puts\neverything back if they do not pass. Start the agent afterwards: it has sshd read them.",
 		Example: "  stint-agent enroll --server https://stint.example:7420 --code-file - < code\n  stint-agent unit > /etc/systemd/system/stint-agent.service\n  systemctl enable --now stint-agent",
@@ -118,15 +72,15 @@ func command(stderr io.Writer) *cobra.Command {
 	enroll.Flags().StringVar(&f.code, "code-file", "", "the file with the one-time code; - is standard input")
 	enroll.Flags().StringVar(&f.ca, "ca-file", "", "the certificate authority of Stint's server, PEM, where the system does not know it")
 	enroll.Flags().BoolVar(&f.noSSHD, "no-sshd", false, "leave sshd and PAM as they are: somebody else sets them up")
-	run := &cobra.Command{Use: "run", Short: "Work until SIGTERM", Args: noArgs,
+	run := &cobra.Command{Use: "run", Short: "Work until SIGTERM", Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), stderr) }}
-	status := &cobra.Command{Use: "status", Short: "Print what it trusts, whether it runs, and what is lent here", Args: noArgs,
+	status := &cobra.Command{Use: "status", Short: "Print what it trusts, whether it runs, and what is lent here", Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.status(c.OutOrStdout()) }}
-	uninstall := &cobra.Command{Use: "uninstall", Short: "Take away everything that is lent, and the agent's settings", Args: noArgs,
+	uninstall := &cobra.Command{Use: "uninstall", Short: "Take away everything that is lent, and the agent's settings", Args: program.NoArgs,
 		Long: "Take away everything that is lent on this host, sshd's settings and the PAM lines, and the\nagent's key. Stop the agent first. What cannot be taken away stays, with the ledger, and\nthe command fails. Then revoke the agent: stint admin host revoke RESOURCE.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.uninstall(c.Context(), c.OutOrStdout(), stderr) }}
 	uninstall.Flags().BoolVar(&f.noSSHD, "no-sshd", false, "leave sshd and PAM as they are")
-	elevated := &cobra.Command{Use: "elevate", Short: "Run commands for people with more privilege, recorded, until SIGTERM", Args: noArgs,
+	elevated := &cobra.Command{Use: "elevate", Short: "Run commands for people with more privilege, recorded, until SIGTERM", Args: program.NoArgs,
 		Long: "Serve the socket by which stint elevate runs one command with more privilege: exactly what\nthe person's role names, as long as the agent's ledger says, recorded, and ended with\neverything that it started. It is a unit of its own beside the agent: what it runs must not\nbe in the agent's sandbox.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.elevate(c.Context(), stderr) }}
 	elevated.Flags().StringVar(&f.socket, "socket", elevate.Socket, "the socket; in the same folder it says which host this is")
@@ -138,14 +92,14 @@ func command(stderr io.Writer) *cobra.Command {
 		c.Flags().StringVar(&f.roster, "roster", rosterPath, "what this host believes by itself: see stint-agent roster --help")
 	}
 	root.AddCommand(enroll, run, elevated, status, f.rosterCommands(), uninstall,
-		&cobra.Command{Use: "pam-session", Short: "What sshd's PAM service calls when a session opens and closes", Args: noArgs, Hidden: true,
+		&cobra.Command{Use: "pam-session", Short: "What sshd's PAM service calls when a session opens and closes", Args: program.NoArgs, Hidden: true,
 			RunE: func(*cobra.Command, []string) error { return host.PAMSession(host.Config{}, os.Environ()) }},
 		&cobra.Command{Use: "unit [elevate]", Short: "Print a unit for systemd: the agent's, or that of stint-agent elevate",
 			Args: func(_ *cobra.Command, args []string) error {
 				if len(args) == 1 && args[0] == elevateFolder {
 					return nil
 				}
-				return noArgs(nil, args)
+				return program.NoArgs(nil, args)
 			},
 			RunE: func(c *cobra.Command, args []string) error {
 				text := unit
@@ -154,39 +108,10 @@ func command(stderr io.Writer) *cobra.Command {
 				}
 				_, err := io.WriteString(c.OutOrStdout(), text)
 				return err
-			}},
-		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
-				return err
 			}})
 	return root
 }
 
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage(fmt.Sprintf("%q is not understood here", args[0]))
-	}
-	return nil
-}
-
-func usage(what string) error {
-	return access.Fail(access.Invalid, "usage", what).Try("stint-agent --help says what there is")
-}
-
 func unusable(what, why, next string) error {
 	return access.Fail(access.Invalid, "unusable", what).Because(why).Try(next)
-}
-
-// version is stamped by the build.
-var version string
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
 }

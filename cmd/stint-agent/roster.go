@@ -14,6 +14,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/api"
+	"stint/internal/program"
 	"stint/internal/roster"
 	"stint/internal/wholefile"
 )
@@ -36,21 +37,37 @@ What takes access away is never held up by it.
 stint admin host roster prints one to begin with. Compare its keys before you install it.`
 
 // rosters reads the file again whenever it is asked.
-type rosters struct{ path, mark string }
+type rosters struct {
+	path, mark string
+	named      bool // somebody said where it is: there has to be one
+}
 
-func (f flags) rosters() rosters { return rosters{cmp.Or(f.roster, rosterPath), f.path(rosterMark)} }
+func (f flags) rosters() rosters {
+	return rosters{cmp.Or(f.roster, rosterPath), f.path(rosterMark), f.roster != "" && f.roster != rosterPath}
+}
 
-// Roster is the one that counts now. A file that was taken away is not one that never was.
-func (r rosters) Roster() (roster.Roster, error) {
-	x, err := roster.Load(r.path)
-	_, none := os.Stat(r.mark)
+// look reads the one that counts now, and changes nothing; fresh says that it is the first. A file that
+// was taken away is not one that never was, and one that was named is not one that need not be.
+func (r rosters) look() (x roster.Roster, fresh bool, err error) {
+	x, err = roster.Load(r.path)
+	_, mark := os.Stat(r.mark)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && errors.Is(none, fs.ErrNotExist):
-		return x, fs.ErrNotExist
-	case errors.Is(err, fs.ErrNotExist):
-		return x, access.Fail(access.Denied, "roster-missing", "the roster of this host is gone, and nothing new is made").
+	case !errors.Is(err, fs.ErrNotExist):
+		return x, mark != nil, err
+	case !errors.Is(mark, fs.ErrNotExist):
+		return x, false, access.Fail(access.Denied, "roster-missing", "the roster of this host is gone, and nothing new is made").
 			Because("there is no " + r.path + ", and there was one").Try("put it back, or do without: stint-agent roster drop")
-	case none != nil:
+	case r.named:
+		return x, false, access.Fail(access.Denied, "roster-missing", "there is no roster at "+r.path+", and nothing new is made").
+			Because("--roster says that there is one").Try("put it there; without --roster there need be none")
+	}
+	return x, false, fs.ErrNotExist
+}
+
+// Roster is the one that counts now. That there was one is kept.
+func (r rosters) Roster() (roster.Roster, error) {
+	x, fresh, err := r.look()
+	if fresh {
 		if e := wholefile.Write(r.mark, []byte("this host has a roster\n")); e != nil {
 			return x, errors.Join(err, access.Fail(access.Unavailable, "roster-mark", "that this host has a roster cannot be kept").Wrap(e))
 		}
@@ -59,13 +76,13 @@ func (r rosters) Roster() (roster.Roster, error) {
 }
 
 func (f *flags) rosterCommands() *cobra.Command {
-	root := &cobra.Command{Use: "roster", Short: "What this host believes by itself, and what has to be shown for what", Long: rosterHelp, Args: noArgs,
+	root := &cobra.Command{Use: "roster", Short: "What this host believes by itself, and what has to be shown for what", Long: rosterHelp, Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	show := &cobra.Command{Use: "show", Short: "Print the people, their passkeys and the ceiling", Args: noArgs,
+	show := &cobra.Command{Use: "show", Short: "Print the people, their passkeys and the ceiling", Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.showRoster(c.OutOrStdout()) }}
-	check := &cobra.Command{Use: "check", Short: "Check that it can be used, and say what it may not be meant to allow", Args: noArgs,
+	check := &cobra.Command{Use: "check", Short: "Check that it can be used, and say what it may not be meant to allow", Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.checkRoster(c.OutOrStdout()) }}
-	drop := &cobra.Command{Use: "drop", Short: "Do without a roster from now on, once its file is gone", Args: noArgs,
+	drop := &cobra.Command{Use: "drop", Short: "Do without a roster from now on, once its file is gone", Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.dropRoster(c.OutOrStdout()) }}
 	for _, c := range []*cobra.Command{show, check, drop} {
 		c.Flags().StringVar(&f.roster, "roster", rosterPath, "the file")
@@ -96,7 +113,7 @@ func (f flags) showRoster(out io.Writer) error {
 	}
 	var b strings.Builder
 	for _, p := range r.Passkeys {
-		fmt.Fprintf(&b, "%s  %s  %q  %s  %s\n", p.Digest(), p.Person, p.Name, p.Level(), p.Origin)
+		fmt.Fprintf(&b, "%s  %q  %q  %s  %q\n", p.Digest(), p.Person, p.Name, p.Level(), p.Origin)
 	}
 	fmt.Fprintln(&b, r.Ceiling.Text())
 	fmt.Fprintln(&b, "what no rule holds is never done")

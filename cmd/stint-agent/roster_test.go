@@ -12,6 +12,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/passkey/passkeytest"
+	"stint/internal/program"
 )
 
 // TestRosterGone has the absence of a roster be no permission, once there was one.
@@ -25,14 +26,24 @@ func TestRosterGone(t *testing.T) {
 	}
 	f := flags{state: filepath.Join(dir, "state"), roster: filepath.Join(dir, "roster.yaml")}
 	check(os.Mkdir(f.state, 0o700))
-	if _, err := f.rosters().Roster(); !errors.Is(err, fs.ErrNotExist) {
+	usual := func() rosters { r := f.rosters(); r.named = false; return r } // as if the path were the usual one
+	if _, err := usual().Roster(); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("a host that never had one: %v", err)
+	}
+	if _, err := f.rosters().Roster(); !errors.Is(err, access.Denied) || errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("one that was named, with a slip in its path: %v", err)
 	}
 	d := passkeytest.Client()
 	text := "format: 1\npasskeys:\n- {person: omar, principal: \"user:omar\", name: laptop, rpId: localhost, origin: \"http://localhost\", credential: " +
 		base64.RawURLEncoding.EncodeToString(d.ID) + ", key: " + base64.RawURLEncoding.EncodeToString(d.COSE) + "}\n" +
 		"ceiling:\n- {mechanisms: [elevate], longest: 1h, approvals: 1}\n- {mechanisms: [token], longest: 1h, approvals: 0}\n"
 	check(os.WriteFile(f.roster, []byte(text), 0o600))
+	if r, fresh, err := f.rosters().look(); err != nil || !fresh || len(r.Passkeys) != 1 {
+		t.Fatalf("%+v, %v, %v", r, fresh, err)
+	}
+	if _, err := os.Stat(f.path(rosterMark)); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal("that somebody looked is kept as if the agent had")
+	}
 	if r, err := f.rosters().Roster(); err != nil || len(r.Passkeys) != 1 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -41,13 +52,13 @@ func TestRosterGone(t *testing.T) {
 		code := Main(t.Context(), append([]string{"roster"}, append(args, "--roster", f.roster, "--state", f.state)...), strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
-	if code, text := said("check"); code != exitDone || !strings.Contains(text, "warning: rule 2 asks for no approval, and opens the account root") || !strings.Contains(text, "good: 1 passkeys, 2 rules") {
+	if code, text := said("check"); code != program.Done || !strings.Contains(text, "warning: rule 2 asks for no approval, and opens the account root") || !strings.Contains(text, "good: 1 passkeys, 2 rules") {
 		t.Errorf("check: %d %s", code, text)
 	}
-	if code, text := said("show"); code != exitDone || !strings.Contains(text, "omar") || !strings.Contains(text, "1 approvals by passkey") {
+	if code, text := said("show"); code != program.Done || !strings.Contains(text, "omar") || !strings.Contains(text, "1 approvals by passkey") {
 		t.Errorf("show: %d %s", code, text)
 	}
-	if code, text := said("drop"); code == exitDone || !strings.Contains(text, "is there") {
+	if code, text := said("drop"); code == program.Done || !strings.Contains(text, "is there") {
 		t.Errorf("drop while it is there: %d %s", code, text)
 	}
 	check(os.Remove(f.roster))
@@ -56,13 +67,13 @@ func TestRosterGone(t *testing.T) {
 			t.Errorf("a roster that is gone: %v", err)
 		}
 	}
-	if code, text := said("check"); code != exitFailure || !strings.Contains(text, "there is no roster") {
+	if code, text := said("check"); code != program.Failure || !strings.Contains(text, "there is no roster") {
 		t.Errorf("check: %d %s", code, text)
 	}
-	if code, _ := said("drop"); code != exitDone {
+	if code, _ := said("drop"); code != program.Done {
 		t.Errorf("drop: %d", code)
 	}
-	if _, err := f.rosters().Roster(); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := usual().Roster(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after drop: %v", err)
 	}
 	check(os.WriteFile(f.roster, []byte("format: 1\n"), 0o600))

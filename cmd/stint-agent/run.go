@@ -15,6 +15,7 @@ import (
 	"stint/internal/agent"
 	"stint/internal/api"
 	"stint/internal/connector/linux/host"
+	"stint/internal/program"
 )
 
 // open makes the agent on what is in the state folder.
@@ -40,7 +41,7 @@ func (f flags) open(log *slog.Logger) (*agent.Agent, *agent.Ledger, *api.Client,
 		return nil, nil, nil, err
 	}
 	a, err := agent.New(agent.Config{
-		Connector: host.New(host.Config{State: f.state, Hook: program}), Line: c, Signer: device, Ledger: ledger, Clock: clock, Log: log, Pins: p.Pins, Username: "root", Version: versionText(), Rosters: f.rosters(),
+		Connector: host.New(host.Config{State: f.state, Hook: self}), Line: c, Signer: device, Ledger: ledger, Clock: clock, Log: log, Pins: p.Pins, Username: "root", Version: program.Version(), Rosters: f.rosters(),
 		SavePins: func(now agent.Pins) error { p.Pins = now; return f.writePins(p) },
 	})
 	if err != nil {
@@ -56,7 +57,10 @@ func (f flags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { c.Close(); err = errors.Join(err, ledger.Close()) }()
-	log.Info("working", "server", c.Server.String(), "held", len(ledger.Held()), "version", versionText())
+	if _, _, err := f.rosters().look(); err != nil && !errors.Is(err, fs.ErrNotExist) { // what is lent ends all the same
+		log.Error("ALARM: nothing new is made", "error", err)
+	}
+	log.Info("working", "server", c.Server.String(), "held", len(ledger.Held()), "version", program.Version())
 	refreshed := make(chan struct{})
 	keeper := &refresher{flags: f, agent: a, client: c, log: log}
 	go func() { defer close(refreshed); keeper.run(ctx) }()
@@ -87,7 +91,7 @@ func (f flags) status(out io.Writer) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "host          %s\ninstallation  %s\nserver        %s\norders key    %s\nruns          %s\n", p.Pins.Host, p.Pins.Installation, p.Server, agent.Print(p.Pins.Orders), runs)
-	switch r, err := f.rosters().Roster(); {
+	switch r, _, err := f.rosters().look(); {
 	case err == nil:
 		fmt.Fprintf(&b, "roster        %d passkeys, %d rules\n", len(r.Passkeys), len(r.Ceiling.Rules))
 	case !errors.Is(err, fs.ErrNotExist):

@@ -28,8 +28,8 @@ const (
 	hookRemark = "# Stint: "
 )
 
-// program is where this program is: sshd's PAM service calls it.
-var program = func() string {
+// self is where this program is: sshd's PAM service calls it.
+var self = func() string {
 	path, err := os.Executable()
 	if err != nil {
 		return "/usr/bin/stint-agent"
@@ -38,7 +38,7 @@ var program = func() string {
 }()
 
 // hook is the line of the PAM service.
-var hook = "session required pam_exec.so quiet " + program + " pam-session"
+var hook = "session required pam_exec.so quiet " + self + " pam-session"
 
 // settings are sshd's. The file sorts before others, and the first value counts.
 const settings = `# Made by stint-agent enroll; stint-agent uninstall takes it away.
@@ -150,7 +150,7 @@ func mayChange(effective string) error {
 
 // checkFirst says why sshd may not be set up here; nothing is changed.
 func checkFirst(ctx context.Context) error {
-	if err := mayBeHook(program); err != nil {
+	if err := mayBeHook(self); err != nil {
 		return err
 	}
 	if err := mayHaveHook(pamFile); err != nil {

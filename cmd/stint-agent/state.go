@@ -15,6 +15,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/agent"
 	"stint/internal/api"
+	"stint/internal/program"
 	"stint/internal/wholefile"
 )
 
@@ -72,7 +73,7 @@ func client(server, ca string, d *api.Device) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &api.Client{Server: u, Device: d, UserAgent: "stint-agent/" + versionText(), Patience: -1}
+	c := &api.Client{Server: u, Device: d, UserAgent: "stint-agent/" + program.Version(), Patience: -1}
 	if ca != "" {
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM([]byte(ca)) {

@@ -21,54 +21,25 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"stint/internal/access"
 	"stint/internal/audit"
+	"stint/internal/program"
 	"stint/internal/witness"
 )
 
 func main() {
-	syscall.Umask(0o077)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	program.Begin(func(ctx context.Context) int { return Main(ctx, os.Args[1:], os.Stdout, os.Stderr) })
 }
-
-// Exit codes, as of the other programs.
-const (
-	exitDone    = 0
-	exitFailure = 1
-	exitUsage   = 2
-)
 
 // Main is the whole program, for main and for tests.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cmd := command(stderr)
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	_, _ = fmt.Fprintf(stderr, "stint-witness: error: %s\n", err)
-	var ours *access.Error
-	if errors.As(err, &ours) && ours.Next != "" {
-		_, _ = fmt.Fprintf(stderr, "stint-witness: hint: %s\n", ours.Next)
-	}
-	if access.KindOf(err) == access.Invalid {
-		return exitUsage
-	}
-	return exitFailure
+	return program.Main(ctx, command(stderr), args, nil, stdout, stderr)
 }
 
 const rootHelp = `stint-witness remembers, on another host, how far the audit log of a Stint had got.
@@ -95,18 +66,13 @@ type flags struct {
 }
 
 func command(stderr io.Writer) *cobra.Command {
-	root := &cobra.Command{Use: "stint-witness", Short: "Remember how far an audit log had got", Long: rootHelp, SilenceErrors: true, SilenceUsage: true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, Args: noArgs}
-	root.Version = versionText()
-	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
-	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	root := program.New("stint-witness", "Remember how far an audit log had got", rootHelp)
 	var f flags
-	key := &cobra.Command{Use: "key --name NAME --key-file FILE", Short: "Make the witness's key, and print the public one", Args: noArgs,
+	key := &cobra.Command{Use: "key --name NAME --key-file FILE", Short: "Make the witness's key, and print the public one", Args: program.NoArgs,
 		Long: "Make the witness's key, once, and print the public one, which goes into the configuration of\nstintd and to those who verify. The name is the witness's own, like its host's: it is part of\nwhat is signed for. If the file exists, the public key of it is printed again.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.makeKey(c.OutOrStdout()) }}
 	key.Flags().StringVar(&f.name, "name", "", "the witness's name: one word, like witness1.example.org")
-	serve := &cobra.Command{Use: "serve", Short: "Sign checkpoints until SIGTERM", Args: noArgs,
+	serve := &cobra.Command{Use: "serve", Short: "Sign checkpoints until SIGTERM", Args: program.NoArgs,
 		Long:    "Sign checkpoints of the logs that are named, until SIGTERM or an interrupt.\n\nThe protocol is C2SP tlog-witness: POST /add-checkpoint. Beyond it, GET\n/logs/SHA256(ORIGIN)/checkpoint shows what was signed last.",
 		Example: "  stint-witness serve --key-file witness.key --state witness.json --new \\\n      --log stint.pub --listen 0.0.0.0:7430 --tls-cert cert.pem --tls-key key.pem",
 		RunE:    func(c *cobra.Command, _ []string) error { return f.serve(c.Context(), stderr) }}
@@ -115,9 +81,9 @@ func command(stderr io.Writer) *cobra.Command {
 	serve.Flags().StringVar(&f.tlsKey, "tls-key", "", "key of the certificate, PEM")
 	serve.Flags().BoolVar(&f.proxied, "behind-proxy", false, "plain HTTP on any address: something in front speaks TLS")
 	serve.Flags().BoolVar(&f.fresh, "new", false, "begin with an empty state if the file is missing: the key has signed nothing yet")
-	show := &cobra.Command{Use: "show", Short: "Print what was signed last, and what was given up by hand", Args: noArgs,
+	show := &cobra.Command{Use: "show", Short: "Print what was signed last, and what was given up by hand", Args: program.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.show(c.OutOrStdout()) }}
-	accept := &cobra.Command{Use: "accept --checkpoint FILE", Short: "Take a log back, after a restore", Args: noArgs,
+	accept := &cobra.Command{Use: "accept --checkpoint FILE", Short: "Take a log back, after a restore", Args: program.NoArgs,
 		Long: "Take a log back to a checkpoint that does not continue what was signed. Do this only after the\noperators of Stint have told you, over another way, that its data was restored, and what was\nlost. The checkpoint is that of stint audit checkpoint; stop the witness first. What was\nsigned before stays in the state file.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.accept(c.OutOrStdout()) }}
 	accept.Flags().StringVar(&f.checkpoint, "checkpoint", "", "the file with the log's new checkpoint")
@@ -129,36 +95,8 @@ func command(stderr io.Writer) *cobra.Command {
 		c.Flags().StringVar(&f.state, "state", "witness.json", "the state file: all that the witness remembers")
 		c.Flags().StringArrayVar(&f.logs, "log", nil, "a file with the public key of a log; may be repeated")
 	}
-	root.AddCommand(key, serve, show, accept, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
-			return err
-		}})
+	root.AddCommand(key, serve, show, accept)
 	return root
-}
-
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage(fmt.Sprintf("%q is not understood here", args[0]))
-	}
-	return nil
-}
-
-func usage(what string) error {
-	return access.Fail(access.Invalid, "usage", what).Try("stint-witness --help says what there is")
-}
-
-// version is stamped by the build.
-var version string
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
 }
 
 // keyPrefix begins the line of the key file: name, then the seed.
@@ -166,7 +104,7 @@ const keyPrefix = "stint-witness-key-1"
 
 func (f flags) makeKey(out io.Writer) error {
 	if f.name == "" {
-		return usage("--name is missing: what the witness is called")
+		return program.Wrong("--name is missing: what the witness is called")
 	}
 	if _, err := os.Stat(f.key); errors.Is(err, os.ErrNotExist) {
 		seed := make([]byte, ed25519.SeedSize)
@@ -231,7 +169,7 @@ func (f flags) open(log *slog.Logger) (*witness.Witness, error) {
 	}
 	c := witness.Config{Name: name, Key: key, State: f.state, New: f.fresh, Log: log}
 	if len(f.logs) == 0 {
-		return nil, usage("--log is missing: a file with the public key of a log")
+		return nil, program.Wrong("--log is missing: a file with the public key of a log")
 	}
 	for _, path := range f.logs {
 		text, err := os.ReadFile(path)
@@ -275,7 +213,7 @@ func (f flags) serve(ctx context.Context, stderr io.Writer) (err error) {
 	srv := w.Server()
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
-	log.Info("serving", "listen", addr.String(), "key", w.Key(), "version", versionText())
+	log.Info("serving", "listen", addr.String(), "key", w.Key(), "version", program.Version())
 	select {
 	case err := <-done:
 		return err

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"stint/internal/audit"
+	"stint/internal/program"
 )
 
 func run(t *testing.T, args ...string) (int, string) {
@@ -28,7 +29,7 @@ func run(t *testing.T, args ...string) (int, string) {
 
 func TestVersion(t *testing.T) {
 	for _, asked := range []string{"version", "--version"} {
-		if code, out := run(t, asked); code != exitDone || out != versionText()+"\n" {
+		if code, out := run(t, asked); code != program.Done || out != program.Version()+"\n" {
 			t.Errorf("%s: exit %d, %q", asked, code, out)
 		}
 	}
@@ -39,7 +40,7 @@ func TestWitness(t *testing.T) {
 	dir := t.TempDir()
 	key, state, pub := filepath.Join(dir, "w.key"), filepath.Join(dir, "w.json"), filepath.Join(dir, "log.pub")
 	code, vkey := run(t, "key", "--name", "w.test", "--key-file", key)
-	if code != exitDone {
+	if code != program.Done {
 		t.Fatalf("key: %d %s", code, vkey)
 	}
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
@@ -48,7 +49,7 @@ func TestWitness(t *testing.T) {
 	if _, again := run(t, "key", "--name", "w.test", "--key-file", key); again != vkey {
 		t.Errorf("the same key shows as %q and %q", vkey, again)
 	}
-	if code, _ := run(t, "key", "--name", "other.test", "--key-file", key); code != exitUsage {
+	if code, _ := run(t, "key", "--name", "other.test", "--key-file", key); code != program.Usage {
 		t.Error("the key of another witness was shown as this one's")
 	}
 	cosigner, err := audit.ParseCosigner(vkey)
@@ -78,14 +79,14 @@ func TestWitness(t *testing.T) {
 		"no name":          {"key", "--key-file", filepath.Join(dir, "fresh")},
 		"no such log file": {"serve", "--new", "--key-file", key, "--state", state, "--log", filepath.Join(dir, "none")},
 	} {
-		if code, out := run(t, args...); code != exitUsage || !strings.Contains(out, "hint: ") {
+		if code, out := run(t, args...); code != program.Usage || !strings.Contains(out, "hint: ") {
 			t.Errorf("%s: exit %d\n%s", name, code, out)
 		}
 	}
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, append([]string{"serve", "--new"}, common...)...); code != exitUsage || !strings.Contains(out, "others can read") {
+	if code, out := run(t, append([]string{"serve", "--new"}, common...)...); code != program.Usage || !strings.Contains(out, "others can read") {
 		t.Errorf("a key that others read: %d %s", code, out)
 	}
 	if err := os.Chmod(key, 0o600); err != nil {
@@ -104,11 +105,11 @@ func TestWitness(t *testing.T) {
 	} else if _, ok := cosigner.Verify(cp, line); !ok {
 		t.Errorf("the cosignature does not verify: %s", line)
 	}
-	if code, out := run(t, append([]string{"show"}, common...)...); code != exitFailure || !strings.Contains(out, "another stint-witness uses") {
+	if code, out := run(t, append([]string{"show"}, common...)...); code != program.Failure || !strings.Contains(out, "another stint-witness uses") {
 		t.Errorf("two at a time: %d %s", code, out)
 	}
 	stop()
-	if code, out := run(t, append([]string{"show"}, common...)...); code != exitDone || !strings.Contains(out, "\n2\n") {
+	if code, out := run(t, append([]string{"show"}, common...)...); code != program.Done || !strings.Contains(out, "\n2\n") {
 		t.Errorf("show: %d %s", code, out)
 	}
 
@@ -126,10 +127,10 @@ func TestWitness(t *testing.T) {
 	if err := os.WriteFile(file, signed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, append([]string{"accept", "--checkpoint", file}, common...)...); code != exitDone || !strings.Contains(out, "from 2 records") {
+	if code, out := run(t, append([]string{"accept", "--checkpoint", file}, common...)...); code != program.Done || !strings.Contains(out, "from 2 records") {
 		t.Errorf("accept: %d %s", code, out)
 	}
-	if code, out := run(t, append([]string{"show"}, common...)...); code != exitDone || !strings.Contains(out, "given up") {
+	if code, out := run(t, append([]string{"show"}, common...)...); code != program.Done || !strings.Contains(out, "given up") {
 		t.Errorf("show: %d %s", code, out)
 	}
 	url, stop = serve(t, common...)
@@ -166,7 +167,7 @@ func serve(t *testing.T, args ...string) (url string, stop func()) {
 			return "http://" + m[1], func() {
 				t.Helper()
 				cancel()
-				if code := <-done; code != exitDone {
+				if code := <-done; code != program.Done {
 					t.Fatalf("it ended with %d\n%s", code, out)
 				}
 			}

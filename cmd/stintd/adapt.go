@@ -101,6 +101,8 @@ func (a auditLog) Prove(ctx context.Context, seq int64) (apiserver.LogProof, err
 
 func (a auditLog) Wait(ctx context.Context, after int64) error { return wait(ctx, a.store, after) }
 
+func (a auditLog) Settle(ctx context.Context) error { return a.store.Settle(ctx) }
+
 func (a auditLog) Head(ctx context.Context) (int64, []byte, error) {
 	h, err := a.store.Head(ctx)
 	return h.Size, h.Checkpoint, err

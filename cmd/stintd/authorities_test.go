@@ -10,6 +10,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/hsm/wire"
+	"stint/internal/program"
 	"stint/internal/sshcert"
 	"stint/internal/store"
 )
@@ -20,7 +21,7 @@ func authoritiesOf(t *testing.T, data string) (users, hosts *sshcert.Authority) 
 	st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
 	must(t, err)
 	defer func() { must(t, st.Close()) }()
-	id, err := openIdentity(t.Context(), st, data+".key")
+	id, err := openIdentity(t.Context(), st, settings{sealKey: data + ".key"})
 	must(t, err)
 	users, hosts, err = openAuthorities(t.Context(), st, id.vault, newToken(settings{}, nil))
 	must(t, err)
@@ -39,11 +40,11 @@ func TestAuthorities(t *testing.T) {
 		t.Fatalf("users %v, hosts %v, users again %v", users.Keys(), hosts.Keys(), again.Keys())
 	}
 	for range 2 {
-		if code, out := run(t, "rotate-key", "ssh-users", "--data", data); code != exitDone {
+		if code, out := run(t, "rotate-key", "ssh-users", "--data", data); code != program.Done {
 			t.Fatalf("exit %d\n%s", code, out)
 		}
 	}
-	if code, out := run(t, "rotate-key", "seal", "--data", data); code != exitDone { // the public ones are not sealed
+	if code, out := run(t, "rotate-key", "seal", "--data", data); code != program.Done { // the public ones are not sealed
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	users, after := authoritiesOf(t, data)
@@ -54,17 +55,17 @@ func TestAuthorities(t *testing.T) {
 		t.Error("the hosts' authority is another one")
 	}
 	newest := users.Keys()[0].Line()
-	if code, out := run(t, "retire-key", "ssh-users", "--data", data); code != exitDone {
+	if code, out := run(t, "retire-key", "ssh-users", "--data", data); code != program.Done {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	if users, _ = authoritiesOf(t, data); len(users.Keys()) != 1 || users.Keys()[0].Line() != newest {
 		t.Errorf("after they were retired %v", users.Keys())
 	}
-	if code, _ := run(t, "retire-key", "ssh-users", "--data", data); code == exitDone {
+	if code, _ := run(t, "retire-key", "ssh-users", "--data", data); code == program.Done {
 		t.Error("nothing is retired twice")
 	}
 	for _, args := range [][]string{{"retire-key", "seal"}, {"retire-key"}, {"rotate-key", "ssh"}} {
-		if code, out := run(t, append(args, "--data", data)...); code != exitUsage {
+		if code, out := run(t, append(args, "--data", data)...); code != program.Usage {
 			t.Errorf("%q: exit %d\n%s", args, code, out)
 		}
 	}
@@ -87,7 +88,7 @@ func TestAuthorityInToken(t *testing.T) {
 		st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
 		must(t, err)
 		defer func() { must(t, st.Close()) }()
-		id, err := openIdentity(t.Context(), st, data+".key")
+		id, err := openIdentity(t.Context(), st, settings{sealKey: data + ".key"})
 		must(t, err)
 		sealed, err := id.vault.SealAuthorityReference(setting, pinned.Marshal())
 		must(t, err)
@@ -103,15 +104,15 @@ func TestAuthorityInToken(t *testing.T) {
 	if access.KindOf(users.Ready()) != access.Unavailable || !users.Remote() || hosts.Ready() != nil || hosts.Remote() {
 		t.Errorf("without the token: %v; hosts %v", users.Ready(), hosts.Ready())
 	}
-	if code, out := run(t, "rotate-key", "seal", "--data", data); code != exitDone {
+	if code, out := run(t, "rotate-key", "seal", "--data", data); code != program.Done {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
-	if code, out := run(t, "doctor", "--data", data); code == exitDone || !strings.Contains(out, "FAIL  key ssh-users: the key stint-ssh-users-1 is in a token") {
+	if code, out := run(t, "doctor", "--data", data); code == program.Done || !strings.Contains(out, "FAIL  key ssh-users: the key stint-ssh-users-1 is in a token") {
 		t.Errorf("the doctor: exit %d\n%s", code, out)
 	}
 	d = start(t, data) // it serves all the same
 	d.end()
-	if code, out := run(t, "rotate-key", "ssh-users", "--data", data); code != exitDone {
+	if code, out := run(t, "rotate-key", "ssh-users", "--data", data); code != program.Done {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	back, _ := authoritiesOf(t, data)
@@ -122,7 +123,7 @@ func TestAuthorityInToken(t *testing.T) {
 	st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
 	must(t, err)
 	defer func() { must(t, st.Close()) }()
-	id, err := openIdentity(t.Context(), st, data+".key")
+	id, err := openIdentity(t.Context(), st, settings{sealKey: data + ".key"})
 	must(t, err)
 	if _, _, err := openAuthorities(t.Context(), st, id.vault, newToken(settings{}, nil)); err == nil {
 		t.Error("a key of the other authority is taken")

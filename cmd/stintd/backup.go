@@ -14,6 +14,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/apiserver"
 	"stint/internal/backup"
+	"stint/internal/program"
 	"stint/internal/store"
 	"stint/internal/wholefile"
 )
@@ -33,7 +34,7 @@ func writeBackup(ctx context.Context, st *store.Store, id identity, dir string, 
 		return m, err
 	}
 	defer func() { err = errors.Join(err, spool.Close()) }()
-	return st.Dump(ctx, backup.Manifest{Program: versionText(), Installation: id.installation, Epoch: id.epoch}, id.signer, spool, out)
+	return st.Dump(ctx, backup.Manifest{Program: program.Version(), Installation: id.installation, Epoch: id.epoch}, id.signer, spool, out)
 }
 
 // hiddenFile is a file without a name, which is gone with its last reader.
@@ -97,7 +98,7 @@ func backupStopped(ctx context.Context, s settings, path string, out io.Writer) 
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	id, err := openExisting(ctx, st, s.sealKey)
+	id, err := openExisting(ctx, st, s)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type settings struct {
 	database  string // empty: SQLite under data
 	listen    string
 	sealKey   string
+	tpm       string // the device
 	publicURL *url.URL
 	tls       *tls.Config // nil: plain HTTP
 	proxies   []netip.Prefix
@@ -50,6 +51,8 @@ type settings struct {
 
 	recordings keptRecordings
 
+	hooks string // the folder; empty: there are none
+
 	token tokenSettings
 
 	highAvailability, acceptUnprotected bool
@@ -57,12 +60,22 @@ type settings struct {
 
 func (c config) check() (s settings, err error) {
 	s.highAvailability, s.acceptUnprotected = c.HighAvailability, c.AcceptUnprotectedCommits
-	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass, checkDelegation, checkRecordings, checkPKCS11} {
+	for _, step := range []func(config, *settings) error{checkData, checkDatabase, checkTLS, checkProxies, checkPublicURL, checkListen, checkLimits, checkLog, checkAudit, checkBacklog, checkJournal, checkWitnesses, checkEgress, checkGlass, checkDelegation, checkRecordings, checkPKCS11, checkTPM, checkHooks} {
 		if err := step(c, &s); err != nil {
 			return settings{}, err
 		}
 	}
 	return s, nil
+}
+
+// checkHooks wants a path in full: what is run as root's must not depend on where stintd
+// was started.
+func checkHooks(c config, s *settings) error {
+	if c.Hooks != "" && (!filepath.IsAbs(c.Hooks) || filepath.Clean(c.Hooks) != c.Hooks) {
+		return refuse("bad-hooks", "the folder of hooks has no full path", "it is "+strconv.Quote(c.Hooks), "write it like hooks: /etc/stint/hooks")
+	}
+	s.hooks = c.Hooks
+	return nil
 }
 
 // checkData looks at the folder, if there is one, and at where the seal key lies.

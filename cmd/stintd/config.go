@@ -62,6 +62,9 @@ type config struct {
 	Delegation     delegateConfig   `yaml:"delegation"`
 	Recordings     recordingsConfig `yaml:"recordings"`
 	PKCS11         pkcs11Config     `yaml:"pkcs11"`
+	TPM            tpmConfig        `yaml:"tpm"`
+	// Hooks is the folder of the programs that resources of type hook name.
+	Hooks string `yaml:"hooks"`
 	// HighAvailability says that replicas are to share the database.
 	HighAvailability bool `yaml:"high_availability"`
 	// AcceptUnprotectedCommits lets them do so where a failover can lose decisions.
@@ -162,7 +165,7 @@ func (c *config) read(path string) error {
 	// Paths in the file are meant from where the file is.
 	dir := filepath.Dir(path)
 	for _, p := range []*string{&c.Data, &c.SealKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.Journal.File, &c.Egress.CA, &c.Recordings.Folder, &c.Recordings.S3.SecretFile,
-		&c.PKCS11.Module, &c.PKCS11.PINFile, &c.PKCS11.Program} {
+		&c.PKCS11.Module, &c.PKCS11.PINFile, &c.PKCS11.Program, &c.TPM.Device} {
 		*p = from(dir, *p)
 	}
 	for i := range c.Audit.Files {

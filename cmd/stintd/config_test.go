@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"stint/internal/access"
+	"stint/internal/program"
 )
 
 // place is a folder with the files that configurations need.
@@ -61,6 +63,21 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCallThatCannotBe: a flag that nobody knows, or a word too many, starts nothing.
+func TestCallThatCannotBe(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	for _, arg := range []string{"--insecure", "now"} {
+		var errs strings.Builder
+		code := program.Main(t.Context(), command(os.LookupEnv, &errs), []string{"serve", "--data", data, arg}, strings.NewReader(""), io.Discard, &errs)
+		if said := errs.String(); code != program.Usage || !strings.Contains(said, "error: ") || !strings.Contains(said, "hint: stintd serve --help") {
+			t.Errorf("%s: %d, %q", arg, code, said)
+		}
+		if _, err := os.Stat(data); err == nil {
+			t.Errorf("%s: and there is a data folder", arg)
+		}
 	}
 }
 
@@ -145,8 +162,6 @@ func TestRefusesWhatIsNotSafe(t *testing.T) {
 		{"an algorithm of old", nil, nil, "pkcs11: {module: /etc/passwd, token: stint, pin_file: pin, algorithm: rsa}", "bad-pkcs11"},
 		{"a key that no token has", nil, nil, "pkcs11: {module: /etc/passwd, token: stint, pin_file: pin, keys: [seal]}", "bad-pkcs11"},
 		{"a library by the environment", nil, nil, "pkcs11: {module: /etc/passwd, token: stint, pin_file: pin, environment: [LD_PRELOAD=/tmp/x]}", "bad-pkcs11"},
-		{"a flag nobody knows", []string{"--insecure"}, nil, "", "usage"},
-		{"an argument too many", []string{"now"}, nil, "", "usage"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"serve"}, c.args...)

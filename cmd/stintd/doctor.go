@@ -18,6 +18,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/broker"
 	"stint/internal/keys"
+	"stint/internal/program"
 	"stint/internal/store"
 )
 
@@ -72,7 +73,7 @@ const (
 // Doctor implements apiserver.Keep.
 func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	x := &examination{}
-	x.ok("version", versionText())
+	x.ok("version", program.Version())
 	x.surroundings(p.settings)
 	x.storeOf(ctx, p.store, false)
 	p.journalOf(x)
@@ -87,6 +88,7 @@ func (p *process) Doctor(ctx context.Context) []api.DoctorCheck {
 	p.servicesOf(ctx, x)
 	p.hostsOf(ctx, x)
 	x.tokenOf(ctx, p.token, p.store, p.identity.vault)
+	x.wrappingOf(p.settings, p.identity.vault)
 	p.gatewaysOf(ctx, x)
 	return x.checks
 }
@@ -311,7 +313,7 @@ func doctor(ctx context.Context, f flags, env func(string) (string, bool), asJSO
 		return err // it says what, why and how already
 	}
 	x := &examination{}
-	x.ok("version", versionText())
+	x.ok("version", program.Version())
 	x.ok("settings", "they are accepted")
 	if _, err := os.Stat(s.data); errors.Is(err, fs.ErrNotExist) {
 		x.warn("data", s.data+" is not there", "stintd serve would found a new installation", "check --data, if there should be one")
@@ -340,13 +342,14 @@ func (x *examination) installation(ctx context.Context, s settings) {
 	}
 	defer func() { _ = st.Close() }() // nothing was written that counts
 	x.storeOf(ctx, st, true)
-	if id, err := openExisting(ctx, st, s.sealKey); err != nil {
+	if id, err := openExisting(ctx, st, s); err != nil {
 		x.broken("installation", err, "stintd does not start with it")
 	} else {
 		x.ok("installation", "the seal key opens it")
 		t := newToken(s, slog.New(slog.DiscardHandler))
 		_ = t.Open(ctx) // that it is away is found below
 		x.tokenOf(ctx, t, st, id.vault)
+		x.wrappingOf(s, id.vault)
 		t.Close()
 	}
 	for _, path := range s.auditTo {

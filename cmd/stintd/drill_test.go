@@ -23,6 +23,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/audit"
 	"stint/internal/pgtest"
+	"stint/internal/program"
 	"stint/internal/witness"
 )
 
@@ -266,10 +267,10 @@ func (d *drill) once(n int, r *rand.Rand) time.Duration {
 	}
 	d.daemon.end()
 
-	if code, out := run(t, "restore", file, "--data", d.data()); code != exitFailure || !strings.Contains(out, "--replace") {
+	if code, out := run(t, "restore", file, "--data", d.data()); code != program.Failure || !strings.Contains(out, "--replace") {
 		t.Fatalf("over a store that is there: exit %d\n%s", code, out)
 	}
-	if code, out := run(t, "restore", file, "--data", d.data(), "--replace"); code != exitDone {
+	if code, out := run(t, "restore", file, "--data", d.data(), "--replace"); code != program.Done {
 		t.Fatalf("restore: exit %d\n%s", code, out)
 	}
 	began := time.Now()

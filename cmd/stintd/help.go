@@ -11,6 +11,8 @@ that it is gone.
   stintd doctor       say what is wrong with a server that does not start
   stintd rotate-key   replace a key: seal, log, tags, orders, or those of SSH certificates
   stintd retire-key   give up the earlier keys of SSH certificates
+  stintd unit         print a unit for systemd
+  stintd wrap-key     have the seal key file open only with a TPM or a PKCS#11 token
 
 The command line for people is stint.`
 

@@ -49,22 +49,22 @@ type stored struct {
 // openIdentity opens the installation with the seal key, or founds a new one
 // where the store is empty. A seal key is made only for a new one: making one
 // for data that another key sealed would hide the loss.
-func openIdentity(ctx context.Context, st *store.Store, sealKey string) (identity, error) {
+func openIdentity(ctx context.Context, st *store.Store, s settings) (identity, error) {
 	var have stored
 	if err := st.View(ctx, func(tx *store.Tx) (err error) { have, err = readStored(tx); return err }); err != nil {
 		return identity{}, err
 	}
-	vault, err := keys.Open(sealKey)
+	vault, err := s.openKeys()
 	switch {
 	case err == nil:
 	case !errors.Is(err, fs.ErrNotExist):
 		return identity{}, err
 	case have.installation != nil:
-		return identity{}, access.Fail(access.Invalid, "no-seal-key", "the seal key "+sealKey+" is missing").
+		return identity{}, access.Fail(access.Invalid, "no-seal-key", "the seal key "+s.sealKey+" is missing").
 			Because("the store holds what it sealed").Try("copy it from another replica or from your backup, or name it with --seal-key-file")
 	default:
-		if vault, err = keys.Create(sealKey); errors.Is(err, fs.ErrExist) { // another one starts too
-			vault, err = keys.Open(sealKey)
+		if vault, err = keys.Create(s.sealKey); errors.Is(err, fs.ErrExist) { // another one starts too
+			vault, err = s.openKeys()
 		}
 		if err != nil {
 			return identity{}, err
@@ -79,15 +79,15 @@ func openIdentity(ctx context.Context, st *store.Store, sealKey string) (identit
 }
 
 // openExisting opens the installation that is there.
-func openExisting(ctx context.Context, st *store.Store, sealKey string) (identity, error) {
+func openExisting(ctx context.Context, st *store.Store, s settings) (identity, error) {
 	var have stored
 	if err := st.View(ctx, func(tx *store.Tx) (err error) { have, err = readStored(tx); return err }); err != nil {
 		return identity{}, err
 	}
 	if have.installation == nil {
-		return identity{}, access.Fail(access.Invalid, "no-installation", "there is no installation in this data").Try("check --data or --database")
+		return identity{}, errNoInstallation
 	}
-	vault, err := keys.Open(sealKey)
+	vault, err := s.openKeys()
 	if err != nil {
 		return identity{}, err
 	}

@@ -21,6 +21,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/backup"
 	"stint/internal/pgtest"
+	"stint/internal/program"
 	"stint/internal/witness"
 )
 
@@ -97,7 +98,7 @@ func TestRollbackIsNoticed(t *testing.T) {
 		t.Errorf("without the witness: %+v, %v", q, err)
 	}
 	d.end()
-	if code, out := run(t, "restored", "--data", data); code != exitDone || !strings.Contains(out, "epoch 2") {
+	if code, out := run(t, "restored", "--data", data); code != program.Done || !strings.Contains(out, "epoch 2") {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	d = start(t, data, "--config", config)
@@ -165,10 +166,10 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	c := d.first()
 	added, err := c.AddUser(t.Context(), api.UserAdd{Name: "mira"})
 	must(t, err)
-	if code, out := run(t, "backup", "--data", data, "--out", file); code == exitDone || !strings.Contains(out, "hint: stint admin backup does it while it runs") {
+	if code, out := run(t, "backup", "--data", data, "--out", file); code == program.Done || !strings.Contains(out, "hint: stint admin backup does it while it runs") {
 		t.Errorf("while it runs:\n%s", out)
 	}
-	if code, out := run(t, "restored", "--data", data); code == exitDone || !strings.Contains(out, "hint: stop it first") {
+	if code, out := run(t, "restored", "--data", data); code == program.Done || !strings.Contains(out, "hint: stop it first") {
 		t.Errorf("restored while it runs:\n%s", out)
 	}
 	running := filepath.Join(dir, "running.backup")
@@ -176,12 +177,12 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	must(t, err)
 	must(t, errors.Join(c.Backup(t.Context(), f), f.Close()))
 	for _, more := range [][]string{nil, {"--replace"}} {
-		if code, out := run(t, append([]string{"restore", running, "--data", data}, more...)...); code == exitDone || !strings.Contains(out, "the data folder is in use") || !strings.Contains(out, "hint: stop it first") {
+		if code, out := run(t, append([]string{"restore", running, "--data", data}, more...)...); code == program.Done || !strings.Contains(out, "the data folder is in use") || !strings.Contains(out, "hint: stop it first") {
 			t.Errorf("restore %v while it runs: exit %d\n%s", more, code, out)
 		}
 	}
 	d.end()
-	if code, out := run(t, "backup", "--data", data, "--out", file); code != exitDone || !strings.Contains(out, "is not in it") {
+	if code, out := run(t, "backup", "--data", data, "--out", file); code != program.Done || !strings.Contains(out, "is not in it") {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -198,11 +199,11 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 		t.Error("the search finds nothing at all")
 	}
 	elsewhere := filepath.Join(dir, "else")
-	if code, out := run(t, "restore", file, "--data", elsewhere); code != exitUsage || !strings.Contains(out, "seal key") {
+	if code, out := run(t, "restore", file, "--data", elsewhere); code != program.Usage || !strings.Contains(out, "seal key") {
 		t.Errorf("without the seal key: exit %d\n%s", code, out)
 	}
 	start(t, filepath.Join(dir, "other")).end()
-	if code, out := run(t, "restore", file, "--data", elsewhere, "--seal-key-file", filepath.Join(dir, "other.key")); code != exitUsage || !strings.Contains(out, "does not open") {
+	if code, out := run(t, "restore", file, "--data", elsewhere, "--seal-key-file", filepath.Join(dir, "other.key")); code != program.Usage || !strings.Contains(out, "does not open") {
 		t.Errorf("with another seal key: exit %d\n%s", code, out)
 	}
 	bad := append([]byte{}, text...)
@@ -210,7 +211,7 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "bad.backup"), bad, 0o600))
 	for _, args := range [][]string{{filepath.Join(dir, "bad.backup")}, {filepath.Join(dir, "none")}, {data + ".key"}} {
 		args = append([]string{"restore", "--data", elsewhere, "--seal-key-file", data + ".key"}, args...)
-		if code, out := run(t, args...); code != exitUsage || !strings.Contains(out, "hint: ") {
+		if code, out := run(t, args...); code != program.Usage || !strings.Contains(out, "hint: ") {
 			t.Errorf("%v: exit %d\n%s", args, code, out)
 		}
 	}
@@ -229,11 +230,11 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 		{[]string{"--data", elsewhere, "--seal-key-file", data + ".key", "--replace", "--epoch-above", "9"}, "epoch 10"},
 		{[]string{"--data", filepath.Join(dir, "pg"), "--config", config, "--seal-key-file", data + ".key"}, "epoch 2"},
 	} {
-		if code, out := run(t, append([]string{"restore", file}, to.args...)...); code != exitDone || !strings.Contains(out, to.want) {
+		if code, out := run(t, append([]string{"restore", file}, to.args...)...); code != program.Done || !strings.Contains(out, to.want) {
 			t.Fatalf("restore %v: exit %d\n%s", to.args, code, out)
 		}
 	}
-	if code, out := run(t, "restore", file, "--data", filepath.Join(dir, "pg"), "--config", config, "--seal-key-file", data+".key", "--replace"); code == exitDone || !strings.Contains(out, "not empty") {
+	if code, out := run(t, "restore", file, "--data", filepath.Join(dir, "pg"), "--config", config, "--seal-key-file", data+".key", "--replace"); code == program.Done || !strings.Contains(out, "not empty") {
 		t.Errorf("over a database that is full: exit %d\n%s", code, out)
 	}
 	for _, at := range [][]string{{elsewhere}, {filepath.Join(dir, "pg"), "--config", config}} {
@@ -254,22 +255,22 @@ func TestBackupAndRestoreByHand(t *testing.T) {
 func TestDoctorOffline(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
-	if code, out := run(t, "doctor", "--data", data); code != exitDone || !strings.Contains(out, "WARN  data:") {
+	if code, out := run(t, "doctor", "--data", data); code != program.Done || !strings.Contains(out, "WARN  data:") {
 		t.Errorf("of nothing: exit %d\n%s", code, out)
 	}
 	d := start(t, data)
-	if code, out := run(t, "doctor", "--data", data); code != exitFailure || !strings.Contains(out, "FAIL  store: the data folder is in use") {
+	if code, out := run(t, "doctor", "--data", data); code != program.Failure || !strings.Contains(out, "FAIL  store: the data folder is in use") {
 		t.Errorf("while it runs: exit %d\n%s", code, out)
 	}
 	d.end()
-	if code, out := run(t, "doctor", "--data", data); code != exitDone || !strings.Contains(out, "OK    installation: the seal key opens it") {
+	if code, out := run(t, "doctor", "--data", data); code != program.Done || !strings.Contains(out, "OK    installation: the seal key opens it") {
 		t.Errorf("of a good one: exit %d\n%s", code, out)
 	}
 	must(t, os.Chmod(data+".key", 0o644))
 	code, out := run(t, "doctor", "--data", data, "--json")
 	var found api.Doctor
 	text, _, _ := strings.Cut(out, "\nstintd: error")
-	if err := json.Unmarshal([]byte(text), &found); err != nil || code != exitFailure || found.OK || !has(found, "seal key", api.CheckFail, "mode") {
+	if err := json.Unmarshal([]byte(text), &found); err != nil || code != program.Failure || found.OK || !has(found, "seal key", api.CheckFail, "mode") {
 		t.Errorf("a key that others read: exit %d, %v\n%s", code, err, out)
 	}
 	must(t, os.Chmod(data+".key", 0o600))
@@ -280,10 +281,10 @@ func TestDoctorOffline(t *testing.T) {
 		must(t, err)
 	}
 	must(t, f.Close())
-	if code, out := run(t, "doctor", "--data", data); code != exitFailure || !strings.Contains(out, "FAIL  store:") {
+	if code, out := run(t, "doctor", "--data", data); code != program.Failure || !strings.Contains(out, "FAIL  store:") {
 		t.Errorf("of a damaged one: exit %d\n%s", code, out)
 	}
-	if code, _ := run(t, "doctor", "--data", data, "--listen", "0.0.0.0:1"); code != exitUsage {
+	if code, _ := run(t, "doctor", "--data", data, "--listen", "0.0.0.0:1"); code != program.Usage {
 		t.Errorf("a setting that is not safe: exit %d", code)
 	}
 }

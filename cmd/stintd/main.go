@@ -15,52 +15,34 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"stint/internal/access"
-	"stint/internal/keys"
+	"stint/internal/program"
 )
+
+//go:embed stintd.service
+var unit string
 
 func main() {
-	syscall.Umask(0o077) // whatever we make is ours alone
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	program.Begin(func(ctx context.Context) int { return Main(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr) })
 }
-
-// Exit codes, as of the command line.
-const (
-	exitDone    = 0
-	exitFailure = 1
-	exitUsage   = 2
-)
 
 // Main is the whole program, for main and for tests.
 func Main(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
-	cmd := command(env, stderr)
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	ran, err := cmd.ExecuteContextC(ctx)
-	if err == nil {
-		return exitDone
-	}
-	err = whileInUse(ran.Name(), err)
-	complain(stderr, err)
-	if access.KindOf(err) == access.Invalid {
-		return exitUsage
-	}
-	return exitFailure
+	root := command(env, stderr)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	ran, err := root.ExecuteContextC(ctx)
+	return program.End(stderr, ran, whileInUse(ran.Name(), err))
 }
 
 // whileInUse says what to do about a store that another process has open, which is
@@ -75,7 +57,7 @@ func whileInUse(command string, err error) error {
 		return ours.Try("ask the one that runs: stint admin doctor")
 	case "backup":
 		return ours.Try("stint admin backup does it while it runs")
-	case "restored", "restore", "rotate-key", "retire-key":
+	case "restored", "restore", "rotate-key", "retire-key", "wrap-key":
 		return ours.Try("stop it first")
 	}
 	return err
@@ -105,33 +87,10 @@ func inTime(ctx context.Context, d time.Duration, server func() error) error {
 	}
 }
 
-// complain says what went wrong in one line, and in a second what to do.
-func complain(w io.Writer, err error) {
-	next := ""
-	var ours *access.Error
-	var key *keys.Error
-	switch {
-	case errors.As(err, &key):
-		next = key.Next
-	case errors.As(err, &ours):
-		next = ours.Next
-	}
-	_, _ = fmt.Fprintf(w, "stintd: error: %s\n", err)
-	if next != "" {
-		_, _ = fmt.Fprintf(w, "stintd: hint: %s\n", next)
-	}
-}
-
 func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
-	root := &cobra.Command{
-		Use: "stintd", Short: "Privileged access for one task and one stint of time", Long: rootHelp,
-		SilenceErrors: true, SilenceUsage: true, Args: noArgs,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-	}
-	root.Version = versionText()
-	root.SetVersionTemplate("{{.Version}}\n")
+	root := program.New("stintd", "Privileged access for one task and one stint of time", rootHelp)
+	root.Args = noArgs
 	root.SetFlagErrorFunc(wrongFlag)
-	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	var f flags
 	var above int64
 	var replace, asJSON bool
@@ -174,7 +133,7 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 				return err
 			}
 			if saveTo == "" {
-				return usage(c, "--out is missing: the file to write", "")
+				return program.Wrong("--out is missing: the file to write")
 			}
 			return backupStopped(c.Context(), cfg, saveTo, c.OutOrStdout())
 		}}
@@ -196,6 +155,16 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return rotate(c.Context(), cfg, args[0], c.OutOrStdout())
 		}}
 	f.on(fresh)
+	wrap := &cobra.Command{Use: "wrap-key tpm|pkcs11|none", Short: "Have the seal key file open only with a TPM or a token", Long: wrapHelp,
+		ValidArgs: wrappings, Args: oneWrapping,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := load(f, env)
+			if err != nil {
+				return err
+			}
+			return wrapKey(c.Context(), cfg, args[0], c.OutOrStdout())
+		}}
+	f.on(wrap)
 	old := &cobra.Command{Use: "retire-key ssh-users|ssh-hosts", Short: "Give up the earlier keys of an authority", Long: retireHelp,
 		ValidArgs: retired, Args: oneAuthority,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -206,38 +175,8 @@ func command(env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 			return retire(c.Context(), cfg, args[0], c.OutOrStdout())
 		}}
 	f.on(old)
-	root.AddCommand(serve, keep, back, again, fresh, old, ill, &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
-			return err
-		}})
+	root.AddCommand(serve, keep, back, again, fresh, old, wrap, ill,
+		&cobra.Command{Use: "unit", Short: "Print a unit for systemd", Args: noArgs,
+			RunE: func(c *cobra.Command, _ []string) error { _, err := io.WriteString(c.OutOrStdout(), unit); return err }})
 	return root
-}
-
-// version is stamped by the build, with -ldflags "-X main.version=…".
-var version string
-
-// versionText is the version that was stamped, else that of the module, else of
-// the source it was built from.
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v, revision := info.Main.Version, ""
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			revision = s.Value[:12]
-		}
-	}
-	switch {
-	case v != "" && v != "(devel)":
-		return v
-	case revision != "":
-		return "devel-" + revision
-	}
-	return "devel"
 }

@@ -12,6 +12,7 @@ import (
 
 	"stint/internal/api"
 	"stint/internal/pgtest"
+	"stint/internal/program"
 )
 
 // Two replicas on one PostgreSQL are one Stint: one installation, one log, one
@@ -62,7 +63,7 @@ func TestReplicas(t *testing.T) {
 	}
 	// A replica with another seal key does not join.
 	code2, out := run(t, "serve", "--data", filepath.Join(dir, "c"), "--config", cfg, "--listen", "127.0.0.1:0")
-	if code2 != exitUsage || !bytes.Contains([]byte(out), []byte("seal key")) {
+	if code2 != program.Usage || !bytes.Contains([]byte(out), []byte("seal key")) {
 		t.Errorf("a third replica without the key: exit %d\n%s", code2, out)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"stint/internal/api"
 	"stint/internal/broker"
 	"stint/internal/pgtest"
+	"stint/internal/program"
 	"stint/internal/store"
 )
 
@@ -41,7 +42,7 @@ func TestUnprotectedCommits(t *testing.T) {
 	refused := func(name, want string, args ...string) {
 		t.Helper()
 		code, out := run(t, append(append([]string{"serve", "--data", filepath.Join(dir, name)}, key...), args...)...)
-		if code != exitUsage || !strings.Contains(out, want) {
+		if code != program.Usage || !strings.Contains(out, want) {
 			t.Errorf("%s: exit %d\n%s", name, code, out)
 		}
 	}

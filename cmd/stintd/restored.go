@@ -109,7 +109,7 @@ func restore(ctx context.Context, s settings, path string, replace bool, above i
 		return refuse("no-backup", "the backup cannot be read", cause(err), "check the path")
 	}
 	defer func() { _ = f.Close() }() // only read
-	vault, err := keys.Open(s.sealKey)
+	vault, err := s.openKeys()
 	if errors.Is(err, fs.ErrNotExist) {
 		return refuse("no-seal-key", "the seal key "+s.sealKey+" is missing", "the backup's secrets are sealed with it, and it is never in a backup", "bring it back from where you keep it, or name it with --seal-key-file")
 	}

@@ -18,8 +18,8 @@ import (
 const rotateHelp = `Replace a key of the installation by a fresh one. Stop every stintd of it first, and
 start them again afterwards.
 
-  seal  the seal key. What it sealed, the connectors' logins and the other keys, is
-        sealed anew. The key file then holds the new key and the old ones: copy it to
+  seal  the seal key. What it sealed, the connectors' logins, the vault and the other
+        keys, is sealed anew. The key file then holds the new key and the old ones: copy it to
         the other replicas and into your backup. Backups made before need the old
         line; once you have none of them any more, remove it by hand.
   log   the key that signs the audit log. Old checkpoints stay valid under the old
@@ -54,7 +54,7 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	vault, err := keys.Open(s.sealKey)
+	vault, err := s.openKeys()
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func rotate(ctx context.Context, s settings, what string, out io.Writer) (err er
 			return err
 		}
 		if have.installation == nil {
-			return access.Fail(access.Invalid, "no-installation", "there is no installation in this data").Try("check --data or --database")
+			return errNoInstallation
 		}
 		id, err := have.open(vault) // the seal key fits, before anything is replaced
 		if err != nil {
@@ -180,6 +180,18 @@ func reseal(tx *store.Tx, vault *keys.Keys, id identity, have stored) error {
 	}
 	if err := errors.Join(err, resealAuthorities(tx, vault), resealRecordingsKeys(tx, vault)); err != nil {
 		return err
+	}
+	entries, err := tx.Vault()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e, err = broker.ResealVaulted(vault, e); err != nil {
+			return err
+		}
+		if err := tx.SaveVault(e); err != nil {
+			return err
+		}
 	}
 	cs, err := tx.Credentials()
 	if err != nil {

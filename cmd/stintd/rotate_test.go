@@ -8,10 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"stint/internal/access"
 	"stint/internal/api"
 	"stint/internal/audit"
 	"stint/internal/keys"
+	"stint/internal/program"
 	"stint/internal/store"
+	"stint/internal/vault"
 )
 
 // TestRotateKeys: each key is replaced, twice, and everything still opens: the
@@ -29,16 +32,17 @@ func TestRotateKeys(t *testing.T) {
 	if _, err := c.SetCredential(t.Context(), "login", api.CredentialSet{Type: "postgres", Address: "127.0.0.1:1", Username: "u", Password: "a login's password"}); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, "rotate-key", "seal", "--data", data); code == exitDone {
+	if code, out := run(t, "rotate-key", "seal", "--data", data); code == program.Done {
 		t.Errorf("while it runs:\n%s", out)
 	}
 	d.end()
+	vaultSomething(t, data)
 	before := open(t, data)
 	tag := before.tagger.Tag(before.installation, "postgres://x", 1, "ent_01J8ZQ5T3M8W6Y2X4V9N7K1B5C")
 	for range 2 {
 		for _, what := range []string{"seal", "tags", "log", "orders"} {
 			code, out := run(t, "rotate-key", what, "--data", data)
-			if code != exitDone {
+			if code != program.Done {
 				t.Fatalf("rotate %s: exit %d\n%s", what, code, out)
 			}
 			if what == "log" && !strings.Contains(out, api.LogKey{Key: open(t, data).verifier}.Fingerprint()+";") {
@@ -46,7 +50,7 @@ func TestRotateKeys(t *testing.T) {
 			}
 		}
 	}
-	if code, _ := run(t, "rotate-key", "--data", data); code != exitUsage {
+	if code, _ := run(t, "rotate-key", "--data", data); code != program.Usage {
 		t.Error("rotating nothing is no usage error")
 	}
 
@@ -99,18 +103,51 @@ func open(t *testing.T, data string) identity {
 	st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
 	must(t, err)
 	defer func() { must(t, st.Close()) }()
-	id, err := openIdentity(t.Context(), st, data+".key")
+	id, err := openIdentity(t.Context(), st, settings{sealKey: data + ".key"})
 	must(t, err)
-	vault, err := keys.Open(data + ".key")
+	ring, err := keys.Open(data + ".key")
 	must(t, err)
 	must(t, st.View(t.Context(), func(tx *store.Tx) error {
+		kept, err := tx.Vault()
+		if err != nil {
+			return err
+		}
+		for _, e := range kept {
+			c, _ := e.Current()
+			plain, err := ring.Open(vault.Purpose, e.Place(c.Number), c.Sealed)
+			if err != nil || string(plain) != "a vaulted password" || !ring.Current(c.Sealed) && len(strings.Fields(id.verifier)) > 1 {
+				t.Errorf("vault entry %s: %v, sealed with the newest key: %v", e.Name, err, ring.Current(c.Sealed))
+			}
+		}
 		cs, err := tx.Credentials()
 		for _, c := range cs {
-			if !c.Gone() && !vault.Current(c.Sealed) && len(strings.Fields(id.verifier)) > 1 {
+			if !c.Gone() && !ring.Current(c.Sealed) && len(strings.Fields(id.verifier)) > 1 {
 				t.Errorf("credential %s is sealed with an old key", c.Name)
 			}
 		}
 		return err
 	}))
 	return id
+}
+
+// vaultSomething puts an account into the vault of a stopped installation.
+func vaultSomething(t *testing.T, data string) {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, storeFile)})
+	must(t, err)
+	defer func() { must(t, st.Close()) }()
+	ring, err := keys.Open(data + ".key")
+	must(t, err)
+	must(t, st.Update(t.Context(), func(tx *store.Tx) error {
+		e := vault.Entry{Name: "dba", Resource: "db", At: "postgres://127.0.0.1:1", Account: "dba", Kind: vault.Password}
+		sealed, err := ring.Seal(vault.Purpose, e.Place(1), []byte("a vaulted password"))
+		if err != nil {
+			return err
+		}
+		e, ev, err := vault.Add(e, nil, sealed, access.System, tx.Now())
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.SaveVault(e), tx.Append(ev))
+	}))
 }

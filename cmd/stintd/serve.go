@@ -34,6 +34,7 @@ import (
 	"stint/internal/journal"
 	"stint/internal/keys"
 	"stint/internal/notify"
+	"stint/internal/program"
 	"stint/internal/provision"
 	"stint/internal/siem"
 	"stint/internal/sshcert"
@@ -81,7 +82,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer) (err error) {
 		return err
 	}
 	debug.FreeOSMemory() // what only the start needed goes back; it is a fifth of an idle process
-	log.Info("serving", "listen", ln.Addr().String(), "store", st.Kind(), "data", s.data, "version", versionText())
+	log.Info("serving", "listen", ln.Addr().String(), "store", st.Kind(), "data", s.data, "version", program.Version())
 	return p.run(ctx, ln)
 }
 
@@ -125,14 +126,14 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		return nil, err
 	}
 	var err error
-	if p.identity, err = openIdentity(ctx, st, s.sealKey); err != nil {
+	if p.identity, err = openIdentity(ctx, st, s); err != nil {
 		return nil, err
 	}
 	served, remote, err := p.newHosts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if p.connectors, err = all.List(remote); err != nil {
+	if p.connectors, err = all.List(remote, s.hooks, ledger{st}); err != nil {
 		return nil, err
 	}
 	connectors := map[string]connector.Connector{}
@@ -140,11 +141,6 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 		connectors[c.Type()] = c
 	}
 	p.token = newToken(s, log.With("part", "token"))
-	if s.token.configured() {
-		if err := shield(); err != nil {
-			return nil, err
-		}
-	}
 	users, hosts, err := openAuthorities(ctx, st, p.identity.vault, p.token)
 	if err != nil {
 		return nil, err
@@ -180,7 +176,7 @@ func assemble(ctx context.Context, s settings, st *store.Store, j *journal.Journ
 	}
 	p.server, err = apiserver.New(apiserver.Config{
 		Channels: channels{p.messages, p.people, st}, Directories: p.people, Chat: p.messages, Provisioned: forProvisioning(st),
-		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: versionText(), Log: log.With("part", "api"),
+		Broker: p.broker, Logins: credential.New(forLogins(st)), Ident: id, Replays: replays(st), Audit: auditLog{st}, Ready: st.Ready, Caution: p.protection.caution, Version: program.Version(), Log: log.With("part", "api"),
 		LogKey: api.LogKey{Origin: p.identity.origin, Key: p.identity.verifier}, Limits: s.limits, Keep: p, PublicURL: s.publicURL, Proxies: s.proxies,
 		Outside: egress.New(s.egress).HTTP(),
 		SSH:     apiserver.Authorities{Users: users, Hosts: hosts},

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/program"
 )
 
 // daemon is a stintd that runs in this process.
@@ -89,7 +90,7 @@ func (d *daemon) end() {
 	d.stop = nil
 	select {
 	case code := <-d.done:
-		if code != exitDone {
+		if code != program.Done {
 			d.t.Errorf("stintd ended with %d:\n%s", code, d.out)
 		}
 	case <-time.After(60 * time.Second):
@@ -168,15 +169,15 @@ func run(t *testing.T, args ...string) (code int, out string) {
 
 func TestSaysWhatAndWhyAndHow(t *testing.T) {
 	code, out := run(t, "serve", "--listen", "0.0.0.0:1")
-	if code != exitUsage || !strings.HasPrefix(out, "stintd: error: plain HTTP") || !strings.Contains(out, "\nstintd: hint: listen on 127.0.0.1") || strings.Count(out, "\n") != 2 {
+	if code != program.Usage || !strings.HasPrefix(out, "stintd: error: plain HTTP") || !strings.Contains(out, "\nstintd: hint: listen on 127.0.0.1") || strings.Count(out, "\n") != 2 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 	code, out = run(t, "serve", "--listen", "127.0.0.1:99999")
-	if code != exitUsage || !strings.Contains(out, "there is no port 99999") || !strings.Contains(out, "hint: write 127.0.0.1:7420") {
+	if code != program.Usage || !strings.Contains(out, "there is no port 99999") || !strings.Contains(out, "hint: write 127.0.0.1:7420") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 	for _, args := range [][]string{{"version"}, {"serve", "--help"}, {}} {
-		if code, out := run(t, args...); code != exitDone || out == "" {
+		if code, out := run(t, args...); code != program.Done || out == "" {
 			t.Errorf("%v: exit %d, %q", args, code, out)
 		}
 	}
@@ -194,8 +195,8 @@ func TestSaysWhatAndWhyAndHow(t *testing.T) {
 		{[]string{"rotate-key", "sael"}, `there is no key "sael": rotate-key needs one of seal, log, tags, orders, recordings, ssh-users and ssh-hosts`, `did you mean "seal"? stintd rotate-key --help says what there is`},
 	} {
 		want := "stintd: error: " + wrong.error + "\nstintd: hint: " + wrong.hint + "\n"
-		if code, out := run(t, wrong.args...); code != exitUsage || out != want {
-			t.Errorf("%v: exit %d\n%s\nwant exit %d\n%s", wrong.args, code, out, exitUsage, want)
+		if code, out := run(t, wrong.args...); code != program.Usage || out != want {
+			t.Errorf("%v: exit %d\n%s\nwant exit %d\n%s", wrong.args, code, out, program.Usage, want)
 		}
 	}
 }
@@ -207,7 +208,7 @@ func TestSealKey(t *testing.T) {
 	key := data + ".key"
 	must(t, os.Rename(key, key+".away"))
 	code, out := run(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
-	if code != exitUsage || !strings.Contains(out, "the seal key") || !strings.Contains(out, "is missing") {
+	if code != program.Usage || !strings.Contains(out, "the seal key") || !strings.Contains(out, "is missing") {
 		t.Errorf("without its key: exit %d\n%s", code, out)
 	}
 	if _, err := os.Stat(key); err == nil {
@@ -216,13 +217,13 @@ func TestSealKey(t *testing.T) {
 	start(t, filepath.Join(filepath.Dir(data), "other")).end()
 	must(t, os.Rename(filepath.Join(filepath.Dir(data), "other.key"), key))
 	code, out = run(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
-	if code != exitUsage || !strings.Contains(out, "does not open") {
+	if code != program.Usage || !strings.Contains(out, "does not open") {
 		t.Errorf("with another's key: exit %d\n%s", code, out)
 	}
 	must(t, os.Rename(key+".away", key))
 	must(t, os.Chmod(key, 0o644))
 	code, out = run(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
-	if code == exitDone || !strings.Contains(out, "hint") {
+	if code == program.Done || !strings.Contains(out, "hint") {
 		t.Errorf("with a key that others read: exit %d\n%s", code, out)
 	}
 	must(t, os.Chmod(key, 0o600))
@@ -232,10 +233,10 @@ func TestSealKey(t *testing.T) {
 func TestOneProcessPerFolder(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	d := start(t, data)
-	if code, out := run(t, "serve", "--data", data, "--listen", "127.0.0.1:0"); code == exitDone {
+	if code, out := run(t, "serve", "--data", data, "--listen", "127.0.0.1:0"); code == program.Done {
 		t.Errorf("a second process took the folder:\n%s", out)
 	}
-	if code, out := run(t, "serve", "--data", data+"2", "--listen", d.url.Host); code != exitUsage || !strings.Contains(out, "cannot listen") {
+	if code, out := run(t, "serve", "--data", data+"2", "--listen", d.url.Host); code != program.Usage || !strings.Contains(out, "cannot listen") {
 		t.Errorf("an address in use: exit %d\n%s", code, out)
 	}
 }
@@ -245,17 +246,17 @@ func TestOneProcessPerFolder(t *testing.T) {
 func TestRestored(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	d := start(t, data)
-	if code, out := run(t, "restored", "--data", data); code == exitDone {
+	if code, out := run(t, "restored", "--data", data); code == program.Done {
 		t.Errorf("while it runs:\n%s", out)
 	}
 	d.end()
 	for _, epoch := range []string{"epoch 2", "epoch 3"} {
-		if code, out := run(t, "restored", "--data", data); code != exitDone || !strings.Contains(out, epoch) {
+		if code, out := run(t, "restored", "--data", data); code != program.Done || !strings.Contains(out, epoch) {
 			t.Errorf("exit %d, want %s:\n%s", code, epoch, out)
 		}
 	}
 	start(t, data).end()
-	if code, out := run(t, "restored", "--data", t.TempDir()); code != exitUsage || !strings.Contains(out, "no installation") {
+	if code, out := run(t, "restored", "--data", t.TempDir()); code != program.Usage || !strings.Contains(out, "no installation") {
 		t.Errorf("of nothing: exit %d\n%s", code, out)
 	}
 }

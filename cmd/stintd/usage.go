@@ -4,28 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"stint/internal/access"
 	"stint/internal/policy"
+	"stint/internal/program"
 )
 
-// usage is the error of a call that cannot be: what is wrong with it, perhaps the word
-// that was meant, and the help of the command that it was for.
-func usage(c *cobra.Command, what, near string) error {
-	return access.Fail(access.Invalid, "usage", what).Try(strings.TrimSpace(near + " " + c.CommandPath() + " --help says what there is"))
-}
+// usage is the error of a call that cannot be: what is wrong with it, and perhaps the word
+// that was meant.
+func usage(what, near string) error { return &program.Misuse{What: what, Near: near} }
 
 // wrongFlag is for cobra, which says what is wrong with a flag.
 func wrongFlag(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
-		return usage(c, err.Error(), policy.DidYouMean("--"+unknown.GetSpecifiedName(), flagsOf(c)))
+		return usage(err.Error(), policy.DidYouMean("--"+unknown.GetSpecifiedName(), flagsOf(c)))
 	}
-	return usage(c, err.Error(), "")
+	return usage(err.Error(), "")
 }
 
 func flagsOf(c *cobra.Command) (names []string) {
@@ -40,18 +37,18 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if !c.HasSubCommands() {
-		return usage(c, fmt.Sprintf("%q is not understood here", args[0]), policy.DidYouMean("--"+args[0], flagsOf(c)))
+		return usage(fmt.Sprintf("%q is not understood here", args[0]), policy.DidYouMean("--"+args[0], flagsOf(c)))
 	}
 	var known []string
 	for _, sub := range c.Commands() {
 		known = append(known, sub.Name())
 	}
-	return usage(c, fmt.Sprintf("there is no command %q", args[0]), policy.DidYouMean(args[0], known))
+	return usage(fmt.Sprintf("there is no command %q", args[0]), policy.DidYouMean(args[0], known))
 }
 
 func oneFile(c *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usage(c, fmt.Sprintf("%s needs one backup file, and was given %d", c.Name(), len(args)), "")
+		return usage(fmt.Sprintf("%s needs one backup file, and was given %d", c.Name(), len(args)), "")
 	}
 	return nil
 }
@@ -62,20 +59,24 @@ var rotated = []string{"seal", "log", "tags", "orders", "recordings", "ssh-users
 // retired are those of which the earlier ones can be given up by a command.
 var retired = []string{"ssh-users", "ssh-hosts"}
 
-func oneKey(c *cobra.Command, args []string) error {
-	return oneOf(c, args, rotated, "rotate-key needs one of seal, log, tags, orders, recordings, ssh-users and ssh-hosts")
+func oneKey(_ *cobra.Command, args []string) error {
+	return oneOf(args, rotated, "rotate-key needs one of seal, log, tags, orders, recordings, ssh-users and ssh-hosts")
 }
 
-func oneAuthority(c *cobra.Command, args []string) error {
-	return oneOf(c, args, retired, "retire-key needs one of ssh-users and ssh-hosts")
+func oneAuthority(_ *cobra.Command, args []string) error {
+	return oneOf(args, retired, "retire-key needs one of ssh-users and ssh-hosts")
 }
 
-func oneOf(c *cobra.Command, args, known []string, needs string) error {
+func oneWrapping(_ *cobra.Command, args []string) error {
+	return oneOf(args, wrappings, "wrap-key needs one of tpm, pkcs11 and none")
+}
+
+func oneOf(args, known []string, needs string) error {
 	switch {
 	case len(args) != 1:
-		return usage(c, needs, "")
+		return usage(needs, "")
 	case !slices.Contains(known, args[0]):
-		return usage(c, fmt.Sprintf("there is no key %q: %s", args[0], needs), policy.DidYouMean(args[0], known))
+		return usage(fmt.Sprintf("there is no key %q: %s", args[0], needs), policy.DidYouMean(args[0], known))
 	}
 	return nil
 }
