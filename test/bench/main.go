@@ -50,14 +50,16 @@ type options struct {
 	alive      []int         // live grants in memory and at start-up
 	crash      int           // grants that expire while stintd is down
 	copied     int           // MiB by scp
-	idle       int           // SSH sessions
+	idle       int           // SSH and database sessions
+	bulkMB     int           // by COPY
+	vaulted    int           // accounts that are rotated
 	slack      float64       // stretches every wait for the machine
 	soakFor    time.Duration // length of the soak
 	evidence   string        // folder for results
 }
 
 // parts in the order in which they run.
-var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit", "crowd", "doors", "certificates", "ssh", "pages"}
+var parts = []string{"issue", "expiry", "policy", "crash", "live", "audit", "crowd", "doors", "certificates", "ssh", "db", "pages"}
 
 // alone are the parts that run only when they are asked for.
 var alone = []string{"soak"}
@@ -87,7 +89,9 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&o.single, "single", 100, "grants that expire one by one")
 	fs.IntVar(&o.crash, "crash", 500, "grants that expire while stintd is down")
 	fs.IntVar(&o.copied, "copied", 1024, "MiB that are copied through the gateway")
-	fs.IntVar(&o.idle, "idle", 1000, "SSH sessions that are idle at once")
+	fs.IntVar(&o.idle, "idle", 1000, "SSH sessions, and of databases, that are idle at once")
+	fs.IntVar(&o.bulkMB, "bulk", 256, "MB that are copied out of a database, and into it")
+	fs.IntVar(&o.vaulted, "vaulted", 1000, "accounts in the vault that are rotated")
 	fs.Float64Var(&o.slack, "slack", 1, "give the machine so much more time to set things up")
 	fs.DurationVar(&o.soakFor, "soak", 10*time.Minute, "length of the soak, a part that runs only when it is asked for")
 	fs.StringVar(&o.evidence, "evidence", "", "folder for the results, for make assurance")
@@ -102,7 +106,7 @@ func parse(args []string) (o options, err error) {
 	if *quick {
 		given := map[string]bool{}
 		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30", "many": "100,1000", "open": "100", "live": "10000", "crash": "200", "copied": "64", "idle": "200"} {
+		for name, value := range map[string]string{"round": "600ms", "rounds": "2", "single": "30", "many": "100,1000", "open": "100", "live": "10000", "crash": "200", "copied": "64", "idle": "200", "bulk": "32", "vaulted": "100"} {
 			if given[name] {
 				continue
 			}
@@ -120,6 +124,11 @@ func parse(args []string) (o options, err error) {
 	for _, p := range o.parts {
 		if !slices.Contains(parts, p) && !slices.Contains(alone, p) {
 			return o, fmt.Errorf("there is no part %q; there are %s", p, strings.Join(slices.Concat(parts, alone), ", "))
+		}
+	}
+	if slices.Contains(o.parts, "db") { // not found out after the other parts
+		if _, err := findBouncer(); err != nil {
+			return o, err
 		}
 	}
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
@@ -181,6 +190,7 @@ func (b *bench) all(ctx context.Context) error {
 		{[]string{"doors"}, b.doors},
 		{[]string{"certificates"}, b.certificates},
 		{[]string{"ssh"}, b.ssh},
+		{[]string{"db"}, b.db},
 		{[]string{"pages"}, b.pages},
 		{[]string{"live", "audit"}, b.withMany},
 	} {

@@ -29,6 +29,11 @@ func (s *scene) connect(ctx context.Context, user, password string) (*session, e
 	if err != nil {
 		return nil, err
 	}
+	return asSession(c)
+}
+
+// asSession takes a connection over, and waits for its end.
+func asSession(c *pgconn.PgConn) (*session, error) {
 	h, err := c.Hijack()
 	if err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func (r *Result) Count(name string, value float64, unit string) {
 var (
 	validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	methods   = []string{"simulation", "mutant", "kill", "failover", "upgrade", "clock", "disk", "storm", "flood", "bench", "soak", "drill",
-		"residue", "sweep", "secrets", "lanes", "witness"}
+		"residue", "sweep", "secrets", "lanes", "witness", "comparison"}
 )
 
 // Write ends the result and puts it into dir, in the place of an earlier one of

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"stint/internal/freeport"
 	"stint/internal/pgtest"
 )
 
@@ -155,7 +155,7 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 		if i > 0 {
 			v.name += "-" + strconv.Itoa(i+1)
 		}
-		if v.listen, err = freePort(); err != nil {
+		if v.listen, err = freeAddress(); err != nil {
 			return s, err
 		}
 		if opt.Before != nil {
@@ -165,7 +165,7 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 	}
 	listen := s.Servers[0].listen
 	if len(s.Servers) > 1 {
-		if listen, err = freePort(); err != nil {
+		if listen, err = freeAddress(); err != nil {
 			return s, err
 		}
 		if s.balancer, err = balance(listen, s.Servers); err != nil {
@@ -202,19 +202,9 @@ func Open(ctx context.Context, opt Options, people ...string) (s *Stage, err err
 
 func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// freePort finds an address nobody listens on, below the range from which
-// systems take the ports of outgoing connections: there, one of those could hold
-// it while stintd is away.
-func freePort() (string, error) {
-	var last error
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10100+rand.IntN(4900))))
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
-		last = err
-	}
-	return "", fmt.Errorf("stage: no free port: %w", last)
+func freeAddress() (string, error) {
+	port, err := freeport.Find()
+	return freeport.Address(port), err
 }
 
 // database is the URL of stintd's own database; empty with SQLite.

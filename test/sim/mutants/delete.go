@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"go/ast"
@@ -33,6 +34,7 @@ var protective = []string{
 func (r *runner) prepareDeletions(ctx context.Context, files []string, every int, wants func(string) bool) (ms []mutant, let []excuse, err error) {
 	began := time.Now()
 	woven := map[string]string{}
+	r.witnessed = map[string]witness{}
 	n := 0
 	used := map[excuse]bool{}
 	for _, file := range files {
@@ -59,6 +61,9 @@ func (r *runner) prepareDeletions(ctx context.Context, files []string, every int
 			}
 			x.at = append(x.at, d.before(where)...)
 			ms = append(ms, mutant{name: where, from: d.fn + ": " + d.text})
+			if w, ok := witnessFor(short(file), d); ok {
+				r.witnessed[where] = w
+			}
 		}
 		woven[file] = x.weave()
 	}
@@ -80,12 +85,17 @@ func (r *runner) prepareDeletions(ctx context.Context, files []string, every int
 	}
 	r.packages, r.patience = map[string]string{}, map[string]time.Duration{}
 	for _, m := range ms {
-		pkg := m.pkg()
-		if _, built := r.packages[pkg]; judgesItself(pkg) && !built {
+		pkg, tests := r.judge(m)
+		if tests == "" {
+			continue
+		}
+		if _, built := r.packages[pkg]; !built {
 			if r.packages[pkg], err = r.buildTests(ctx, "tests-of-"+path.Base(pkg), pkg, woven); err != nil {
 				return nil, nil, err
 			}
-			if err := r.judges(ctx, pkg); err != nil {
+		}
+		if _, judged := r.patience[pkg+tests]; !judged {
+			if err := r.judges(ctx, pkg, tests); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -99,6 +109,19 @@ func short(file string) string { return strings.TrimPrefix(file, "internal/") }
 
 // pkg is the folder of the file that a deletion is in.
 func (m mutant) pkg() string { return path.Dir("internal/" + m.name) }
+
+// judge is the tests that judge a deletion before the simulation does, as a package and what
+// -test.run takes; empty where there are none.
+func (r *runner) judge(m mutant) (pkg, tests string) {
+	pkg = m.pkg()
+	if w, ok := r.witnessed[m.name]; ok {
+		return cmp.Or(w.pkg, pkg), "^" + w.test + "$"
+	}
+	if judgesItself(pkg) {
+		return pkg, "."
+	}
+	return "", ""
+}
 
 // judgesItself reports whether the tests of a package judge deletions in it, before the
 // simulation does: they go through every state and every question of a pure core, of which

@@ -66,7 +66,7 @@ var mutants = []mutant{
 	{"first-leaver-removes", "T-19: who leaves takes it from those who stay", one(brk+"end.go",
 		"e, h, ev, changed := e.Release(h, stay[h.Entitlement], tx.Now())", "e, h, ev, changed := e.Release(h, 0, tx.Now())")},
 	{"no-rotation-on-leave", "I-24: who leaves keeps the password of a shared account", one(acc+"entitlement.go",
-		"case others > 0 && e.Mechanism == Enable:", "case others > 100 && e.Mechanism == Enable:")},
+		"case others > 0 && e.Mechanism.Common():", "case others > 100 && e.Mechanism.Common():")},
 	{"exclusive-ignored", "Q-10: an account for one person at a time is lent to two", one(acc+"entitlement.go",
 		"case e.Exclusive || g.Permissions.Exclusive:", "case false:")},
 	{"standing-right-removed", "T-19: a right that was there before is treated as ours", one(acc+"entitlement.go",

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,11 +28,13 @@ type runner struct {
 	// storiesFirst: the seeds come last, because they take longer.
 	storiesFirst bool
 	programs     map[string]string
-	// packages are programs with the tests of a package, by its folder, for deletions in
-	// a package whose own tests judge, too.
+	// packages are programs with the tests of a package, by its folder, for deletions that
+	// these judge, too.
 	packages map[string]string
-	patience map[string]time.Duration // for how long they may take
-	base     baseline
+	// witnessed are the deletions that one test judges, by their name.
+	witnessed map[string]witness
+	patience  map[string]time.Duration // for how long they may take, by folder and tests
+	base      baseline
 }
 
 // baseline is what the simulation says of the product without a mutant.
@@ -367,38 +370,43 @@ func (r *runner) run(ctx context.Context, mutant string, result any, within time
 	return "crash: " + err.Error() + ": " + tail(string(out))
 }
 
-// judges sees to it that a package's own tests are green while nothing is deleted, and
+// judges sees to it that tests of a package are green while nothing is deleted, and
 // learns how long they take: only then does their being red say anything.
-func (r *runner) judges(ctx context.Context, pkg string) error {
+func (r *runner) judges(ctx context.Context, pkg, tests string) error {
 	began := time.Now()
-	if out, err := r.own(ctx, pkg, "", r.within); err != nil {
-		return fmt.Errorf("the tests of %s are red without a deletion, so nothing can be said of one: %w\n%s", pkg, err, tail(string(out)))
+	out, err := r.own(ctx, pkg, tests, "", r.within)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the tests of %s (%s) are red without a deletion, so nothing can be said of one: %w\n%s", pkg, tests, err, tail(string(out)))
+	case strings.Contains(string(out), "no tests to run"):
+		return fmt.Errorf("there is no test %s in %s", tests, pkg)
 	}
-	r.patience[pkg] = min(r.within, max(20*time.Second, 20*time.Since(began)))
+	r.patience[pkg+tests] = min(r.within, max(20*time.Second, 20*time.Since(began)))
 	return nil
 }
 
-// own runs the tests of a package with one mutant awake.
-func (r *runner) own(ctx context.Context, pkg, mutant string, within time.Duration) ([]byte, error) {
+// own runs tests of a package with one mutant awake.
+func (r *runner) own(ctx context.Context, pkg, tests, mutant string, within time.Duration) ([]byte, error) {
 	ctx, done := context.WithTimeout(ctx, within)
 	defer done()
-	c := exec.CommandContext(ctx, r.packages[pkg], "-test.failfast", "-test.timeout", (within + 10*time.Second).String())
+	c := exec.CommandContext(ctx, r.packages[pkg], "-test.failfast", "-test.run", tests, "-test.timeout", (within + 10*time.Second).String())
 	c.Dir = filepath.Join(r.root, pkg)
 	c.Env = append(os.Environ(), awake+"="+mutant)
 	return c.CombinedOutput()
 }
 
-// tests has the tests of the mutant's own package judge, if they are to: first, because
+// tests has tests of the mutant's own package judge, if they are to: first, because
 // they take a tenth of the time of the stories.
 func (r *runner) tests(ctx context.Context, m mutant, s *score) bool {
-	if _, judge := r.packages[m.pkg()]; !judge {
+	pkg, tests := r.judge(m)
+	if tests == "" {
 		return false
 	}
-	out, err := r.own(ctx, m.pkg(), m.name, r.patience[m.pkg()])
+	out, err := r.own(ctx, pkg, tests, m.name, r.patience[pkg+tests])
 	if err == nil || ctx.Err() != nil {
 		return false
 	}
-	s.Caught, s.ByTests, s.By, s.Said = true, true, "its package's tests", tail(string(out))
+	s.Caught, s.ByTests, s.By, s.Said = true, true, "tests of "+path.Base(pkg), tail(string(out))
 	return true
 }
 

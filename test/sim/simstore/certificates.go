@@ -74,7 +74,7 @@ func (tx *Tx) RevokedCertificates() (found []access.Certificate, err error) {
 	}
 	for _, c := range tx.s.certificates {
 		g := tx.s.grants.rows[c.Grant]
-		if c.NotAfter.After(tx.now) && (!c.RevokedAt.IsZero() || c.Kind == access.UserCertificate && (g == nil || g.State != access.Active)) {
+		if c.NotAfter.After(tx.now) && c.Kind != access.WebTicket && (!c.RevokedAt.IsZero() || c.Kind == access.UserCertificate && (g == nil || g.State != access.Active)) {
 			found = append(found, c)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/broker"
+	"stint/internal/vault"
 )
 
 // kept is how many commits can be taken back.
@@ -35,6 +36,7 @@ type Store struct {
 	made         []int64 // when, in milliseconds since 1970
 	credentials  map[string]access.Credential
 	settings     map[string][]byte
+	vault        map[string]vault.Entry
 	remembered   map[callKey]access.Remembered
 	residues     map[residueKey]access.Residue
 	fingerprints map[access.Place][]access.Fingerprint
@@ -71,6 +73,7 @@ func New(now func() time.Time) *Store {
 		people:       newPeopleTable(),
 		credentials:  map[string]access.Credential{},
 		settings:     map[string][]byte{},
+		vault:        map[string]vault.Entry{},
 		remembered:   map[callKey]access.Remembered{},
 		residues:     map[residueKey]access.Residue{},
 		fingerprints: map[access.Place][]access.Fingerprint{},
