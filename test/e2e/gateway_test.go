@@ -55,10 +55,11 @@ func (l *lockedText) String() string {
 }
 
 // runGateway runs a gateway that is enrolled, until kill is called or the test ends.
-func runGateway(t *testing.T, state, listen, status string) (said *lockedText, kill func()) {
+func runGateway(t *testing.T, state, listen, status string, more ...string) (said *lockedText, kill func()) {
 	t.Helper()
 	said = &lockedText{}
 	cmd := exec.Command("../../bin/stint-gateway", "run", "--state", state, "--listen", listen, "--status", status)
+	cmd.Args = append(cmd.Args, more...)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = said, said, 3*time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(t, cmd.Start())

@@ -195,9 +195,9 @@ func (m *machine) gone(by time.Time) {
 	}
 }
 
-// eventually tries until it succeeds, for half a minute.
+// eventually tries until it succeeds, for two minutes at most: it waits for what comes soon, on slow machines too.
 func eventually(ctx context.Context, try func() error) (err error) {
-	within, cancel := context.WithTimeout(ctx, time.Minute)
+	within, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for within.Err() == nil {
 		if err = try(); err == nil {

@@ -32,10 +32,16 @@ type reader struct {
 // readers starts a browser, with a profile for each of the people.
 func readers(t *testing.T, home string, names ...string) map[string]*reader {
 	t.Helper()
+	return readersBy(t, home, nil, names...)
+}
+
+// readersBy is readers of a browser with further flags.
+func readersBy(t *testing.T, home string, flags []chromedp.ExecAllocatorOption, names ...string) map[string]*reader {
+	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true))
-	alloc, end := chromedp.NewExecAllocator(context.Background(), opts...)
+	alloc, end := chromedp.NewExecAllocator(context.Background(), append(opts, flags...)...)
 	t.Cleanup(end)
 	browser, end := chromedp.NewContext(alloc)
 	t.Cleanup(func() { chromedp.Cancel(browser); end() })

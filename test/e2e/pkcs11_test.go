@@ -277,7 +277,8 @@ func TestPKCS11Page(t *testing.T) {
 	_ = syscall.Kill(-shell.Process.Pid, syscall.SIGTERM) // what is left of its group
 	said, e := os.ReadFile(log.Name())
 	must(t, e)
-	for _, want := range []string{"only root can exchange it", "none begins with stint- yet", "in the token signs, with ed25519", "it is in the token stint", "the ssh-hosts key is a new one"} {
+	for _, want := range []string{"only root can exchange it", "none begins with stint- yet", "in the token signs, with ed25519", "it is in the token stint", "the ssh-hosts key is a new one",
+		"opens with the PKCS#11 token stint only", "by pkcs11, which opens it"} {
 		if !strings.Contains(string(said), want) {
 			t.Errorf("nothing said %q", want)
 		}

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -18,13 +16,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"stint/internal/api"
+	"stint/internal/freeport"
 	"stint/test/stage"
 )
 
@@ -113,11 +111,11 @@ func TestSignInByThePage(t *testing.T) {
 		t.Fatalf("stint login --device: %s", said)
 	}
 	var all []api.Login
-	must(t, far.JSON(ctx, &all, "sessions"))
+	must(t, far.JSON(ctx, &all, "signins"))
 	if len(all) != 4 { // two browsers, two command lines
 		t.Errorf("%d sessions, want 4: %+v", len(all), all)
 	}
-	must(t, far.Run(ctx, "sessions", "end", all[0].ID).Failed())
+	must(t, far.Run(ctx, "signins", "end", all[0].ID).Failed())
 	if r := far.Run(ctx, "whoami"); r.Code != 4 {
 		t.Errorf("an ended session: %d %s", r.Code, r.Err)
 	}
@@ -156,21 +154,12 @@ func readPage(t *testing.T, file string, ports map[string]string) docPage {
 	return p
 }
 
-// freeAddress finds an address nobody listens on, below the range from which systems take
-// the ports of outgoing connections: there, one of those could hold it before it is listened on.
+// freeAddress is one that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	var last error
-	for range 100 {
-		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(5000+rand.IntN(5000))))
-		if err == nil {
-			must(t, ln.Close())
-			return ln.Addr().String()
-		}
-		last = err
-	}
-	t.Fatalf("no free address: %v", last)
-	return ""
+	port, err := freeport.Find()
+	must(t, err)
+	return freeport.Address(port)
 }
 
 func startDex(t *testing.T, config, text string) {
