@@ -12,6 +12,7 @@ import (
 // exposed is how much of the system a unit may reach, in tenths of systemd's own measure, in
 // which 100 is everything. Who needs more says why here.
 var exposed = map[string]string{
+	"stintd.service":        "20",
 	"stint-gateway.service": "20",
 	"stint-agent.service":   "60", // it makes accounts, and reloads sshd
 	"stint-elevate.service": "",   // what it runs is somebody's command with all of root's privilege: a sandbox around it would be the command's

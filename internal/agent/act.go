@@ -304,6 +304,17 @@ type tagLocks struct {
 	uses map[access.Tag]int
 }
 
+// try takes a tag that nobody has or waits for.
+func (l *tagLocks) try(tag access.Tag) (unlock func(), free bool) {
+	l.mu.Lock()
+	busy := l.uses[tag] > 0
+	l.mu.Unlock()
+	if busy {
+		return nil, false
+	}
+	return l.lock(tag), true
+}
+
 // lock takes the tags, in the one order in which everybody does.
 func (l *tagLocks) lock(tags ...access.Tag) (unlock func()) {
 	tags = slices.Compact(slices.Sorted(slices.Values(tags)))

@@ -183,7 +183,12 @@ var began = time.Now() // for the monotonic clock
 func (a *Agent) Heed(t envelope.Trust) error {
 	var failed error
 	for _, e := range t.Ends {
-		failed = errors.Join(failed, a.Ledger.fix(access.Tag(e.Tag), e.Told, e.End))
+		// What is at work on a tag writes down what becomes of it, and is not written over. It rings when
+		// it has made something, and the ends are asked for anew.
+		if unlock, free := a.tags.try(access.Tag(e.Tag)); free {
+			failed = errors.Join(failed, a.Ledger.fix(access.Tag(e.Tag), e.Told, e.End))
+			unlock()
+		}
 	}
 	if failed == nil {
 		a.heard.Store(int64(time.Since(began)))

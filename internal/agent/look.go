@@ -160,7 +160,8 @@ type Held struct {
 func (l *Ledger) Held() []Held { return l.live(true) }
 
 // fix notes when something ends, no later than was ordered, if this was said of the order
-// that is there: one that was ordered anew meanwhile is not what was spoken of.
+// that is there: one that was ordered anew meanwhile is not what was spoken of. Whoever
+// calls it has the tag.
 func (l *Ledger) fix(tag access.Tag, told, end time.Time) error {
 	e, ok := l.get(tag)
 	if !ok || !e.live() || !e.Order.ExpiresAt.Equal(told) || end.After(told) || e.Sooner != nil && e.Sooner.At.Equal(end) {

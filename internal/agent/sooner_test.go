@@ -81,3 +81,37 @@ func TestSooner(t *testing.T) {
 		t.Errorf("told twice: %+v", ended)
 	}
 }
+
+// TestSoonerWhileAtWork: what is at work on a tag is neither written over nor waited for.
+func TestSoonerWhileAtWork(t *testing.T) {
+	r := newRig(t)
+	told := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	for _, tag := range []access.Tag{"tag1", "tag2"} {
+		if a := r.ask(envelope.Provision, tag, func(c *envelope.Call) { c.Orders[0].ExpiresAt = told }); a.Failure != nil {
+			t.Fatalf("%+v", a)
+		}
+	}
+	soon := told.Add(-time.Minute)
+	ends := envelope.Trust{Ends: []envelope.End{{Tag: "tag1", Told: told, End: soon}, {Tag: "tag2", Told: told, End: soon}}}
+	until := func() map[access.Tag]bool {
+		out := map[access.Tag]bool{}
+		for _, h := range r.ledger.Held() {
+			out[h.Tag] = h.Until.Equal(soon)
+		}
+		return out
+	}
+	unlock := r.agent.tags.lock("tag1")
+	if err := r.agent.Heed(ends); err != nil { // and comes back
+		t.Fatal(err)
+	}
+	if got := until(); got["tag1"] || !got["tag2"] {
+		t.Errorf("while something is at work on tag1: %v", got)
+	}
+	unlock()
+	if err := r.agent.Heed(ends); err != nil {
+		t.Fatal(err)
+	}
+	if got := until(); !got["tag1"] || !got["tag2"] {
+		t.Errorf("afterwards: %v", got)
+	}
+}

@@ -276,7 +276,7 @@ func (x *item) ends() (remove time.Time, spoil time.Time, removes, spoils bool) 
 	if x.owed {
 		spoil = time.Time{}
 	}
-	return remove, spoil, true, e.Mechanism == access.Enable && (len(x.holders) > 1 || x.owed)
+	return remove, spoil, true, e.Mechanism.Common() && (len(x.holders) > 1 || x.owed)
 }
 
 // EndNow lets grants end at once, whatever their time.

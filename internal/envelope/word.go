@@ -16,6 +16,7 @@ const (
 	AboutTrust    About = "trust"    // whom to believe
 	AboutPermit   About = "permit"   // the right to one session
 	AboutRenewals About = "renewals" // which sessions go on
+	AboutLogin    About = "login"    // the login for the target of one session
 )
 
 // Word is what the control plane says to a gateway in answer to one question, which its
@@ -74,7 +75,7 @@ func (w Word) check() error {
 		return malformed("its nonce is not 128 bits in hex")
 	case w.Installation == "" || w.Gateway == "" || len(w.Installation) > maxName || len(w.Gateway) > maxName:
 		return malformed("it does not say whom it is from and for")
-	case w.About != AboutTrust && w.About != AboutPermit && w.About != AboutRenewals:
+	case w.About != AboutTrust && w.About != AboutPermit && w.About != AboutRenewals && w.About != AboutLogin:
 		return malformed("it is about nothing that is known")
 	case !inUTC(w.IssuedAt):
 		return malformed("its time is not in UTC")

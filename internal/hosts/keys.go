@@ -2,9 +2,12 @@ package hosts
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +20,12 @@ const (
 	HostKeys access.EventType = "host.keys"
 	// HostCeiling: the host lets other things be done than before, by its own roster.
 	HostCeiling access.EventType = "host.ceiling"
+	// GatewayDoors: a gateway takes connections of other protocols, at other ports or by
+	// another certificate than before, as it says.
+	GatewayDoors access.EventType = "gateway.doors"
+	// GatewayRekeyed is GatewayDoors where a certificate is another one than before: who
+	// has a gateway's key could have clients sent to a certificate of their own.
+	GatewayRekeyed access.EventType = "gateway.rekeyed"
 	// HostCertified is that a host has certificates by which clients know its keys. That
 	// each was made is a record of its own, before it was signed.
 	HostCertified access.EventType = "host.certified"
@@ -88,6 +97,85 @@ func (r *Register) KeepCeiling(ctx context.Context, h access.Host, c *access.Cei
 		return tx.Append(ev)
 	})
 	return h, err
+}
+
+// KeepDoors notes where a gateway takes connections of other protocols than SSH, as it says:
+// of those alone that an administrator said it carries. That it is otherwise than before is
+// in the log, and an alarm where a certificate is another one.
+func (r *Register) KeepDoors(ctx context.Context, gateway access.DeviceID, told []access.Door) (access.Host, error) {
+	h, err := r.read(ctx, func(tx Tx) (access.Host, error) { return tx.HostByAgent(gateway) })
+	if err != nil {
+		return h, err
+	}
+	if doors, _, err := heard(h, told, time.Time{}); err != nil || slices.Equal(h.Doors, doors) {
+		return h, err
+	}
+	err = r.store.Update(ctx, func(tx Tx) (err error) {
+		if h, err = tx.HostByAgent(gateway); err != nil {
+			return err
+		}
+		doors, was, err := heard(h, told, tx.Now())
+		if err != nil || slices.Equal(h.Doors, doors) {
+			return err
+		}
+		h.Version++
+		h.Doors = doors
+		if err := tx.SaveHost(h); err != nil {
+			return err
+		}
+		var open []string
+		for _, d := range told {
+			text := string(d.Protocol) + ":" + strconv.Itoa(int(d.Port)) + " " + fingerprint(d.Certificate)
+			if d.Domain != "" {
+				text += " " + d.Domain // where browsers are sent
+			}
+			open = append(open, text)
+		}
+		t := GatewayDoors
+		if len(was) > 0 {
+			t = GatewayRekeyed
+		}
+		ev := event(t, h, access.System, tx.Now())
+		ev.Facts["doors"] = strings.Join(open, ", ")
+		if len(was) > 0 {
+			ev.Facts["was"] = strings.Join(was, ", ")
+		}
+		return tx.Append(ev)
+	})
+	return h, err
+}
+
+// heard is what is known of a gateway's doors once it has told of some, and the fingerprints
+// of certificates that are others now. A door that it does not tell of is closed.
+func heard(h access.Host, told []access.Door, now time.Time) (doors []access.Door, was []string, err error) {
+	for _, d := range told {
+		if err := h.CarryOnly(d.Protocol); err != nil {
+			return nil, nil, err
+		}
+		d.Since = now
+		for _, before := range h.Doors {
+			switch {
+			case before.Protocol != d.Protocol:
+			case before.Certificate == d.Certificate:
+				d.Since = before.Since
+			default:
+				was = append(was, string(d.Protocol)+" "+fingerprint(before.Certificate))
+			}
+		}
+		doors = append(doors, d)
+	}
+	for _, before := range h.Doors {
+		if !slices.ContainsFunc(told, func(d access.Door) bool { return d.Protocol == before.Protocol }) {
+			before.Port = 0
+			doors = append(doors, before)
+		}
+	}
+	return doors, was, nil
+}
+
+func fingerprint(certificate string) string {
+	sum := sha256.Sum256([]byte(certificate))
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 // KeepCertificates notes the certificates that were made for keys of an agent's host.

@@ -29,6 +29,7 @@ const (
 	GatewayInvited  access.EventType = "gateway.invited"
 	GatewayEnrolled access.EventType = "gateway.enrolled"
 	GatewayRevoked  access.EventType = "gateway.revoked"
+	GatewayCarries  access.EventType = "gateway.carries" // an administrator said what it carries
 )
 
 // kind is what enrols. A key of one kind is worth nothing as the other's, and neither is
@@ -129,12 +130,12 @@ func (r *Register) Invite(ctx context.Context, by access.Actor, host string) (Co
 }
 
 // InviteGateway makes a code for a gateway, which persons reach at address. It is as with
-// Invite, but that the address counts from now on.
-func (r *Register) InviteGateway(ctx context.Context, by access.Actor, name, address string) (Code, error) {
+// Invite, but that the address, and what it carries, count from now on.
+func (r *Register) InviteGateway(ctx context.Context, by access.Actor, name, address string, carries []access.Protocol) (Code, error) {
 	if !access.ValidName(name) {
 		return Code{}, access.Fail(access.Invalid, "bad-name", "the gateway needs a name of letters, digits, dots, dashes and underscores")
 	}
-	return r.invite(ctx, by, access.Host{Name: access.GatewayHost(name), Address: address})
+	return r.invite(ctx, by, access.Host{Name: access.GatewayHost(name), Address: address, Carries: carries})
 }
 
 func (r *Register) invite(ctx context.Context, by access.Actor, which access.Host) (Code, error) {
@@ -151,7 +152,7 @@ func (r *Register) invite(ctx context.Context, by access.Actor, which access.Hos
 			return err
 		}
 		h.Version++
-		h.Address = which.Address
+		h.Address, h.Carries = which.Address, which.Carries
 		h.Code, h.CodeUntil = sha256.Sum256([]byte(text)), tx.Now().Add(CodeFor)
 		out.Until = h.CodeUntil
 		if err := tx.SaveHost(h); err != nil {
@@ -200,7 +201,7 @@ func (r *Register) enrol(ctx context.Context, k kind, code access.Secret, agent 
 		}
 		was = h.Agent
 		h.Version++
-		h.Code, h.CodeUntil = access.Digest{}, time.Time{}
+		h.Code, h.CodeUntil, h.Doors = access.Digest{}, time.Time{}, nil // doors were the one before's
 		h.Agent, h.Key, h.Program, h.EnrolledAt, h.RevokedAt = agent, key, program, tx.Now(), time.Time{}
 		if err := tx.SaveHost(h); err != nil {
 			return err
@@ -239,7 +240,7 @@ func (r *Register) revoke(ctx context.Context, k kind, by access.Actor, host str
 	err := r.store.Update(ctx, func(tx Tx) error {
 		h, err := tx.Host(host)
 		if err != nil && access.KindOf(err) == access.NotFound {
-			return access.Fail(access.NotFound, "no-"+k.noun, "no "+k.noun+" is enrolled for "+strings.TrimPrefix(host, access.GatewayHost(""))).Try("stint admin " + strings.TrimSuffix(k.entity, ":") + " list says which there are")
+			return k.unknown(strings.TrimPrefix(host, access.GatewayHost("")))
 		} else if err != nil {
 			return err
 		}
@@ -259,6 +260,37 @@ func (r *Register) revoke(ctx context.Context, k kind, by access.Actor, host str
 		r.forget(host, was, "")
 	}
 	return out, err
+}
+
+// SetCarries says which protocols' sessions a gateway may carry from now on. Those that are
+// open go on.
+func (r *Register) SetCarries(ctx context.Context, by access.Actor, name string, carries []access.Protocol) (out access.Host, err error) {
+	err = r.store.Update(ctx, func(tx Tx) error {
+		h, err := tx.Host(access.GatewayHost(name))
+		if err != nil && access.KindOf(err) == access.NotFound {
+			return gateways.unknown(name)
+		} else if err != nil {
+			return err
+		}
+		if out = h; slices.Equal(h.Carries, carries) {
+			return nil
+		}
+		h.Version++
+		h.Carries = slices.Clone(carries)
+		if err := tx.SaveHost(h); err != nil {
+			return err
+		}
+		out = h
+		return tx.Append(event(GatewayCarries, h, by, tx.Now()))
+	})
+	if err == nil {
+		r.forget(out.Name, out.Agent)
+	}
+	return out, err
+}
+
+func (k kind) unknown(name string) error {
+	return access.Fail(access.NotFound, "no-"+k.noun, "no "+k.noun+" is enrolled for "+name).Try("stint admin " + strings.TrimSuffix(k.entity, ":") + " list says which there are")
 }
 
 // List gives all hosts, by name.
@@ -281,6 +313,12 @@ func event(t access.EventType, h access.Host, by access.Actor, at time.Time) acc
 	}
 	if h.Agent != "" {
 		facts["agent"], facts["program"] = string(h.Agent), h.Program
+	}
+	for i, p := range h.Carries {
+		if i > 0 {
+			facts["carries"] += " "
+		}
+		facts["carries"] += string(p)
 	}
 	return access.Event{Type: t, At: at, Entity: kindOf(h).entity + strings.TrimPrefix(h.Name, access.GatewayHost("")), Version: h.Version, Actor: by, Facts: facts}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"stint/internal/freeport"
 )
 
 // A Proxy forwards TCP connections to a target and breaks them on demand. It knows
@@ -36,7 +38,7 @@ type Proxy struct {
 func NewProxy(target string) (*Proxy, error) {
 	p := &Proxy{target: target, links: map[*link]struct{}{}, gate: make(chan struct{})}
 	close(p.gate)
-	port, err := freePort()
+	port, err := freeport.Find()
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
+
+	"stint/internal/freeport"
 )
 
 const (
@@ -85,7 +86,7 @@ func launch(ctx context.Context, opt Options) (*Server, error) {
 	}
 	// Somebody may take the port between our look and the server's bind.
 	for range 5 {
-		if s.Port, err = freePort(); err != nil {
+		if s.Port, err = freeport.Find(); err != nil {
 			break
 		}
 		if err = s.start(ctx); !errors.Is(err, errPortTaken) {
@@ -154,22 +155,6 @@ func hbaLines(opt Options) string {
 	lines := append([]string{}, opt.HBA...)
 	lines = append(lines, "host all all 127.0.0.1/32 scram-sha-256", "host replication all 127.0.0.1/32 scram-sha-256")
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// freePort finds a port nobody listens on, below the range from which systems
-// take the ports of outgoing connections: there, one of those could hold it while
-// a server restarts.
-func freePort() (int, error) {
-	var last error
-	for range 100 {
-		port := 15000 + rand.IntN(17000)
-		l, err := net.Listen("tcp", loopback(port))
-		if err == nil {
-			return port, l.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("no free port: %w", last)
 }
 
 func loopback(port int) string { return net.JoinHostPort(localAddress, strconv.Itoa(port)) }
