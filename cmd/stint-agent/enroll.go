@@ -48,12 +48,10 @@ func (f flags) enroll(ctx context.Context, stdin io.Reader, out io.Writer) (err 
 	if err := os.MkdirAll(f.state, 0o700); err != nil {
 		return unusable("the folder of the agent cannot be made", err.Error(), "run it as root, or choose another --state")
 	}
-	if l, err := agent.OpenLedger(f.path(ledgerFile), agent.SystemClock()); errors.Is(err, agent.ErrRunning) {
+	if runs, err := agent.Running(f.path(ledgerFile)); err != nil {
+		return err
+	} else if runs {
 		return access.Fail(access.Conflict, "running", "the agent runs").Try("stop it first: systemctl stop stint-agent")
-	} else if err == nil {
-		if err := l.Close(); err != nil {
-			return err
-		}
 	}
 	device, err := api.OpenDevice(f.path(keyFile))
 	if err != nil {

@@ -75,22 +75,16 @@ func (f flags) status(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	runs := "no"
-	clock := agent.SystemClock()
-	l, err := agent.OpenLedger(f.path(ledgerFile), clock)
-	switch {
-	case errors.Is(err, agent.ErrRunning):
-		runs = "yes"
-		if l, err = agent.ReadLedger(f.path(ledgerFile), clock); err != nil {
-			return err
-		}
-	case err != nil:
+	runs, err := agent.Running(f.path(ledgerFile))
+	if err != nil {
 		return err
-	default:
-		defer func() { _ = l.Close() }() // nothing was put
+	}
+	l, err := agent.ReadLedger(f.path(ledgerFile), agent.SystemClock())
+	if err != nil {
+		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "host          %s\ninstallation  %s\nserver        %s\norders key    %s\nruns          %s\n", p.Pins.Host, p.Pins.Installation, p.Server, agent.Print(p.Pins.Orders), runs)
+	fmt.Fprintf(&b, "host          %s\ninstallation  %s\nserver        %s\norders key    %s\nruns          %s\n", p.Pins.Host, p.Pins.Installation, p.Server, agent.Print(p.Pins.Orders), map[bool]string{true: "yes", false: "no"}[runs])
 	switch r, _, err := f.rosters().look(); {
 	case err == nil:
 		fmt.Fprintf(&b, "roster        %d passkeys, %d rules\n", len(r.Passkeys), len(r.Ceiling.Rules))
@@ -112,7 +106,7 @@ func (f flags) status(out io.Writer) error {
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return err
 	}
-	if runs == "no" {
+	if !runs {
 		return access.Fail(access.Unavailable, "not-running", "the agent does not run: what is lent does not end by itself").Try("systemctl start stint-agent")
 	}
 	return nil

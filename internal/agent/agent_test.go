@@ -806,6 +806,36 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// Who looks whether an agent runs keeps none from starting, at whatever moment.
+func TestStartedWhileLookedAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	ctx, stop := context.WithCancel(t.Context())
+	var lookers sync.WaitGroup
+	t.Cleanup(func() { stop(); lookers.Wait() })
+	for range 4 {
+		lookers.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := Running(path); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	for range 50 {
+		l, err := OpenLedger(path, newClock().clock())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runs, err := Running(path); !runs || err != nil {
+			t.Fatalf("%t, %v of an agent that runs", runs, err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestLedger(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ledger")

@@ -119,17 +119,46 @@ type note struct {
 // ErrRunning says that another agent has the ledger.
 var ErrRunning = errors.New("another stint-agent runs on this host")
 
-// OpenLedger opens the ledger, or makes it. What of a damaged one can be read is used.
-func OpenLedger(path string, clock Clock) (*Ledger, error) {
+// lookAtMost bounds how long who only looks whether an agent runs may hold the lock.
+const lookAtMost = time.Second
+
+// lockLedger takes the lock beside the ledger as flock(2) says, or says ErrRunning.
+func lockLedger(path string, how int) (*os.File, error) {
 	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the ledger's lock: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(lock.Fd()), how|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			err = ErrRunning
 		}
 		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// Running says whether an agent has the ledger. An agent that starts at the same moment
+// is not kept from it: OpenLedger waits for who only looks.
+func Running(path string) (bool, error) {
+	lock, err := lockLedger(path, syscall.LOCK_SH)
+	if errors.Is(err, ErrRunning) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, lock.Close()
+}
+
+// OpenLedger opens the ledger, or makes it. What of a damaged one can be read is used.
+func OpenLedger(path string, clock Clock) (*Ledger, error) {
+	lock, err := lockLedger(path, syscall.LOCK_EX)
+	for began := time.Now(); errors.Is(err, ErrRunning) && time.Since(began) < lookAtMost; {
+		time.Sleep(10 * time.Millisecond)
+		lock, err = lockLedger(path, syscall.LOCK_EX)
+	}
+	if err != nil {
+		return nil, err
 	}
 	l := newLedger(path, clock)
 	l.lock = lock
