@@ -212,11 +212,11 @@ func (c *cli) psqlEnv(ctx context.Context, conn *connection, r api.Request) (env
 	if !own {
 		add, err := c.credentialEnv(ctx, conn, r)
 		if brokered(err) {
-			line, err := c.openLine(ctx, conn, r, 0, true)
+			line, err := c.openLine(ctx, conn, r, postgresSpeech, 0, true)
 			if err != nil {
 				return nil, "", stop, err
 			}
-			return c.childEnv(r, line.env()), r.Role + ", through the gateway at " + line.gateway, line.close, nil
+			return c.childEnv(r, line.postgresEnv()), r.Role + ", through the gateway at " + line.gateway, line.close, nil
 		}
 		if err != nil {
 			return nil, "", stop, err
@@ -394,11 +394,11 @@ func (c *cli) commandEnv(ctx context.Context, conn *connection, r api.Request) (
 	}
 	add, err := c.credentialEnv(ctx, conn, r)
 	if brokered(err) {
-		line, err := c.openLine(ctx, conn, r, 0, false) // a port: not every driver takes a socket
+		line, err := c.openLine(ctx, conn, r, postgresSpeech, 0, false) // a port: not every driver takes a socket
 		if err != nil {
 			return nil, stop, err
 		}
-		return c.childEnv(r, line.env()), line.close, nil
+		return c.childEnv(r, line.postgresEnv()), line.close, nil
 	}
 	if err != nil {
 		return nil, stop, err

@@ -72,24 +72,21 @@ func (c *cli) proxy(ctx context.Context, resource string, port int, ask *asking)
 	if err != nil {
 		return err
 	}
-	if res.Type == webType || res.Type == tcpType {
-		line, err := c.openWebLine(ctx, conn, r, port, res.Type == tcpType)
-		if err != nil {
-			return err
-		}
-		defer line.close()
-		host, at, _ := net.SplitHostPort(line.ln.Addr().String())
-		v := proxyView{URI: line.uri(), Host: host, Port: at, Gateway: line.gateway, Request: r.ID, Grant: r.Grant.ID, Ends: r.Grant.ExpiresAt}
-		return c.holdLine(ctx, conn, r, v, facts("uri", v.URI, "host", v.Host, "port", v.Port, "login", "none is needed", "gateway", v.Gateway, "ends", timeFact(v.Ends, c)))
+	speaks, login, user := postgresSpeech, "password", resource
+	switch res.Type {
+	case webType:
+		speaks, login, user = webSpeech, "login", ""
+	case tcpType:
+		speaks, login, user = tcpSpeech, "login", ""
 	}
-	line, err := c.openLine(ctx, conn, r, port, false)
+	line, err := c.openLine(ctx, conn, r, speaks, port, false)
 	if err != nil {
 		return err
 	}
 	defer line.close()
-	host, at := line.host()
-	v := proxyView{URI: line.uri(), Host: host, Port: at, User: resource, Database: line.database, Gateway: line.gateway, Request: r.ID, Grant: r.Grant.ID, Ends: r.Grant.ExpiresAt}
-	return c.holdLine(ctx, conn, r, v, facts("uri", v.URI, "host", v.Host, "port", v.Port, "user", v.User, "database", v.Database, "password", "none is needed",
+	v := proxyView{URI: line.uri(line), User: user, Database: line.database, Gateway: line.gateway, Request: r.ID, Grant: r.Grant.ID, Ends: r.Grant.ExpiresAt}
+	v.Host, v.Port, _ = net.SplitHostPort(line.ln.Addr().String())
+	return c.holdLine(ctx, conn, r, v, facts("uri", v.URI, "host", v.Host, "port", v.Port, "user", v.User, "database", v.Database, login, "none is needed",
 		"gateway", v.Gateway, "ends", timeFact(v.Ends, c)))
 }
 

@@ -5,12 +5,7 @@ import (
 	"net/http"
 )
 
-// DatabaseKeyAsk is a key by which gateways for databases shall know the caller.
-type DatabaseKeyAsk struct {
-	PublicKey []byte `json:"public_key" maxLength:"1024" doc:"DER, SubjectPublicKeyInfo: Ed25519 or ECDSA on P-256"`
-}
-
-// DatabaseKey is what such a key opens. A client shows the key in a certificate that it
+// DatabaseKey is what a key of a client of databases opens. A client shows the key in a certificate that it
 // makes by itself, whose serial number is this one: it is how the key is found, and nobody
 // has to sign it.
 type DatabaseKey struct {
@@ -34,6 +29,6 @@ type DatabaseLogin struct {
 
 // RegisterKey has a key of this device open sessions through a gateway, for one's own active
 // grant.
-func (c *Client) RegisterKey(ctx context.Context, id string, ask DatabaseKeyAsk) (DatabaseKey, error) {
+func (c *Client) RegisterKey(ctx context.Context, id string, ask DoorKeyAsk) (DatabaseKey, error) {
 	return get[DatabaseKey](ctx, c, call{method: http.MethodPost, path: []string{"grants", id, "database-key"}, in: ask})
 }

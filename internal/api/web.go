@@ -37,11 +37,11 @@ func (c *Client) Web(ctx context.Context, id string) (WebAccess, error) {
 
 // RegisterWebKey has a key of this device open sessions with web applications, for one's own
 // active grant.
-func (c *Client) RegisterWebKey(ctx context.Context, id string, ask DatabaseKeyAsk) (WebKey, error) {
+func (c *Client) RegisterWebKey(ctx context.Context, id string, ask DoorKeyAsk) (WebKey, error) {
 	return get[WebKey](ctx, c, call{method: http.MethodPost, path: []string{"grants", id, "web-key"}, in: ask})
 }
 
 // RegisterTCPKey has a key of this device open sessions with ports, for one's own active grant.
-func (c *Client) RegisterTCPKey(ctx context.Context, id string, ask DatabaseKeyAsk) (WebKey, error) {
+func (c *Client) RegisterTCPKey(ctx context.Context, id string, ask DoorKeyAsk) (WebKey, error) {
 	return get[WebKey](ctx, c, call{method: http.MethodPost, path: []string{"grants", id, "tcp-key"}, in: ask})
 }

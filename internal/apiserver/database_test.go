@@ -131,7 +131,7 @@ func TestDatabaseDoors(t *testing.T) {
 	ctx := t.Context()
 	r := active(t, mira, "shop", "recorded", "20m")
 	_, key := databaseKeyOf(t)
-	if _, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: key}); codeOf(err) != "no-gateway" {
+	if _, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: key}); codeOf(err) != "no-gateway" {
 		t.Errorf("there is no door: %v", err)
 	}
 	for name, text := range map[string]string{"for another host": doorOf(t, "west.example"), "none": "x", "two": doorOf(t, "edge.example") + doorOf(t, "edge.example")} {
@@ -150,14 +150,14 @@ func TestDatabaseDoors(t *testing.T) {
 		_, err := edge.TellDoors(ctx, api.GatewayDoors{Doors: []api.GatewayDoor{door}})
 		check(t, err)
 	}
-	got, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: key})
+	got, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: key})
 	check(t, err)
 	if got.Gateway != "edge.example:6432" || got.Certificate != door.Certificate || !slices.Equal(got.Logins, []api.DatabaseLogin{{Resource: "shop", Database: "shop"}}) {
 		t.Errorf("%+v", got)
 	}
 	_, err = edge.TellDoors(ctx, api.GatewayDoors{Doors: []api.GatewayDoor{}})
 	check(t, err)
-	if _, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: key}); codeOf(err) != "no-gateway" {
+	if _, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: key}); codeOf(err) != "no-gateway" {
 		t.Errorf("the door is closed: %v", err)
 	}
 	_, err = admin.RevokeGateway(ctx, "edge")
@@ -207,7 +207,7 @@ func TestDatabaseSessions(t *testing.T) {
 	k := databaseKnocker{}
 	k.private, k.key = databaseKeyOf(t)
 	other := w.as(admin, api.UserAdd{Name: "nils", Groups: []string{"platform"}})
-	if _, err := other.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key}); err == nil {
+	if _, err := other.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key}); err == nil {
 		t.Error("somebody else registers a key")
 	}
 	weak, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -215,15 +215,15 @@ func TestDatabaseSessions(t *testing.T) {
 	rsaKey, err := x509.MarshalPKIXPublicKey(weak.Public())
 	check(t, err)
 	for name, bad := range map[string][]byte{"of another kind": rsaKey, "none": []byte("key"), "with more behind it": append(slices.Clone(k.key), 0)} {
-		if _, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: bad}); codeOf(err) != "bad-public-key" {
+		if _, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: bad}); codeOf(err) != "bad-public-key" {
 			t.Errorf("a key %s: %v", name, err)
 		}
 	}
 	lent := active(t, mira, "shop", "lent", "20m")
-	if _, err := mira.RegisterKey(ctx, lent.ID, api.DatabaseKeyAsk{PublicKey: k.key}); codeOf(err) != "not-through-gateway" {
+	if _, err := mira.RegisterKey(ctx, lent.ID, api.DoorKeyAsk{PublicKey: k.key}); codeOf(err) != "not-through-gateway" {
 		t.Errorf("a role that lends its password: %v", err)
 	}
-	k.got, err = mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+	k.got, err = mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key})
 	check(t, err)
 	if left := time.Until(k.got.ValidBefore.Time); left > 20*time.Minute || left < time.Minute {
 		t.Errorf("the key is good for %s", left)
@@ -287,7 +287,7 @@ func TestDatabaseSessions(t *testing.T) {
 
 	loose := active(t, mira, "loose", "recorded", "20m")
 	l := k
-	l.got, err = mira.RegisterKey(ctx, loose.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+	l.got, err = mira.RegisterKey(ctx, loose.ID, api.DoorKeyAsk{PublicKey: k.key})
 	check(t, err)
 	x := l.knock(t)
 	x.Resource = "loose"
@@ -337,7 +337,7 @@ func TestCarries(t *testing.T) {
 	r := active(t, mira, "shop", "recorded", "20m")
 	k := databaseKnocker{}
 	k.private, k.key = databaseKeyOf(t)
-	k.got, err = mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+	k.got, err = mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key})
 	check(t, err)
 	if _, err := west.OpenSession(ctx, k.knock(t)); codeOf(err) != "not-carried" {
 		t.Errorf("one for SSH alone opens a session with a database: %v", err)
@@ -376,7 +376,7 @@ func TestCarries(t *testing.T) {
 	if _, err := loginOf(ctx, t, w, edge, "edge", p.Session); codeOf(err) != "not-carried" {
 		t.Errorf("one that may not any more gets a login: %v", err)
 	}
-	if _, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key}); codeOf(err) != "no-gateway" {
+	if _, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key}); codeOf(err) != "no-gateway" {
 		t.Errorf("clients are sent to one that may not any more: %v", err)
 	}
 	carry("edge", "postgres")
@@ -393,7 +393,7 @@ func TestCarries(t *testing.T) {
 	check(t, err)
 	goesTo := func(want string) {
 		t.Helper()
-		got, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+		got, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key})
 		check(t, err)
 		if got.Gateway != want {
 			t.Errorf("clients are sent to %s, not to %s", got.Gateway, want)

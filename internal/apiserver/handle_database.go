@@ -27,10 +27,10 @@ func fingerprintOf(key []byte) string {
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// databaseKey reads the key of a client of a database: DER, in the one form that it has.
-func databaseKey(der []byte) error {
+// doorKey reads the key that a program will show to gateways: DER, in the one form that it has.
+func doorKey(der []byte) error {
 	bad := func(why string) error {
-		return access.Fail(access.Invalid, "bad-public-key", "the key cannot open sessions with databases").Because(why).Try("use an Ed25519 key, or one of ECDSA on P-256")
+		return access.Fail(access.Invalid, "bad-public-key", "the key cannot open sessions through gateways").Because(why).Try("use an Ed25519 key, or one of ECDSA on P-256")
 	}
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
@@ -54,12 +54,12 @@ func databaseKey(der []byte) error {
 // registerDatabaseKey has a key of a grant's holder open sessions through gateways.
 func (s *Server) registerDatabaseKey(ctx context.Context, c call, in *struct {
 	ByID
-	Body api.DatabaseKeyAsk
+	Body api.DoorKeyAsk
 }) (*reply[api.DatabaseKey], error) {
 	if err := s.certs.take(string(c.Principal.ID)); err != nil {
 		return nil, err
 	}
-	if err := databaseKey(in.Body.PublicKey); err != nil {
+	if err := doorKey(in.Body.PublicKey); err != nil {
 		return nil, err
 	}
 	address, door, none := s.doorFor(ctx, access.Postgres)

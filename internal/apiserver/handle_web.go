@@ -74,7 +74,7 @@ func (s *Server) webAccess(ctx context.Context, c call, in *ByID) (*reply[api.We
 // keyIn is a program's key for a grant.
 type keyIn struct {
 	ByID
-	Body api.DatabaseKeyAsk
+	Body api.DoorKeyAsk
 }
 
 // registerWebKey has a key of a program's open sessions with web applications through gateways.
@@ -92,7 +92,7 @@ func (s *Server) registerHostKey(ctx context.Context, c call, in *keyIn, p acces
 	if err := s.certs.take(string(c.Principal.ID)); err != nil {
 		return nil, err
 	}
-	if err := databaseKey(in.Body.PublicKey); err != nil {
+	if err := doorKey(in.Body.PublicKey); err != nil {
 		return nil, err
 	}
 	address, door, none := s.doorFor(ctx, p)

@@ -276,13 +276,13 @@ func TestWebSessions(t *testing.T) {
 	k := databaseKnocker{}
 	k.private, k.key = databaseKeyOf(t)
 	nils := w.as(admin, api.UserAdd{Name: "nils", Groups: []string{"platform"}})
-	if _, err := nils.RegisterWebKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key}); err == nil {
+	if _, err := nils.RegisterWebKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key}); err == nil {
 		t.Error("somebody else registers a key")
 	}
-	if _, err := mira.RegisterKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key}); codeOf(err) != "no-database" {
+	if _, err := mira.RegisterKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key}); codeOf(err) != "no-database" {
 		t.Errorf("as if it were a database: %v", err)
 	}
-	got, err := mira.RegisterWebKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+	got, err := mira.RegisterWebKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key})
 	check(t, err)
 	k.got.Serial = got.Serial
 	knock := func(bend func(*api.SessionKnock)) (api.SessionPermit, error) {
@@ -307,7 +307,7 @@ func TestWebSessions(t *testing.T) {
 	}
 
 	plain := active(t, mira, "open", "pages", "20m")
-	got, err = mira.RegisterWebKey(ctx, plain.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+	got, err = mira.RegisterWebKey(ctx, plain.ID, api.DoorKeyAsk{PublicKey: k.key})
 	check(t, err)
 	k.got.Serial = got.Serial
 	p, err = knock(func(x *api.SessionKnock) { x.Resource = "open" })
@@ -368,12 +368,12 @@ func TestTCPSessions(t *testing.T) {
 	r := active(t, mira, "queue", "worker", "20m")
 	k := databaseKnocker{}
 	k.private, k.key = databaseKeyOf(t)
-	if _, err := mira.RegisterTCPKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key}); codeOf(err) != "no-gateway" {
+	if _, err := mira.RegisterTCPKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key}); codeOf(err) != "no-gateway" {
 		t.Errorf("there is no door: %v", err)
 	}
 	_, err = edge.TellDoors(ctx, door)
 	check(t, err)
-	got, err := mira.RegisterTCPKey(ctx, r.ID, api.DatabaseKeyAsk{PublicKey: k.key})
+	got, err := mira.RegisterTCPKey(ctx, r.ID, api.DoorKeyAsk{PublicKey: k.key})
 	check(t, err)
 	if got.Gateway != "edge.example:8444" || !slices.Equal(got.Addresses, []api.WebAddress{{Resource: "queue", URL: "tls://queue.apps.example:8444"}}) {
 		t.Errorf("%+v", got)

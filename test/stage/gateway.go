@@ -101,7 +101,7 @@ func (s *Stage) DatabaseKey(ctx context.Context, c *api.Client, request string) 
 		return k, err
 	}
 	for end := time.Now().Add(time.Minute); ; {
-		if k.Login, err = c.RegisterKey(ctx, request, api.DatabaseKeyAsk{PublicKey: public}); err == nil {
+		if k.Login, err = c.RegisterKey(ctx, request, api.DoorKeyAsk{PublicKey: public}); err == nil {
 			break
 		}
 		if time.Now().After(end) || ctx.Err() != nil {
