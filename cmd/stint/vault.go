@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -206,11 +210,17 @@ func (c *cli) vaultShown(v api.VaultEntry) error {
 func (c *cli) vaultHistoryCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history NAME",
-		Short: "Show when and why an account's password was replaced",
+		Short: "Show who used an account, and when and why its password was replaced",
 		Long: "Show when and why an account's password was replaced, and that the one before opens\n" +
-			"nothing any more. Who was lent it is in the audit log: stint audit search --type vault.lent.",
+			"nothing any more; then who used the account: who was shown its password, and whose\n" +
+			"session a gateway signed in with it, when and from where, the newest first. That is\n" +
+			"what the audit log says; more of it tells stint audit search --resource RESOURCE.",
 		Args: exactly("NAME"),
-		RunE: c.onVaulted(func(_ context.Context, _ *connection, v api.VaultEntry) error {
+		RunE: c.onVaulted(func(ctx context.Context, conn *connection, v api.VaultEntry) error {
+			uses, err := c.vaultUses(ctx, conn, v)
+			if err != nil {
+				return err
+			}
 			t := newTable("SECRET", "STATE", "MADE", "OPENS SINCE", "DEAD SINCE", "WHY")
 			var names []string
 			at := func(t api.Time) string {
@@ -223,11 +233,92 @@ func (c *cli) vaultHistoryCmd() *cobra.Command {
 				names = append(names, strconv.FormatInt(s.Number, 10))
 				t.row(names[len(names)-1], s.State, at(s.MadeAt), at(s.UsedAt), at(s.DeadAt), s.Why)
 			}
-			return c.show(result{value: v.Secrets, names: names, table: t})
+			// All is one answer to a program, and two tables to people.
+			view := vaultHistory{Secrets: v.Secrets, Uses: uses}
+			if c.output != asTable {
+				return c.show(result{value: view, names: names})
+			}
+			if err := c.show(result{table: t}); err != nil || len(uses) == 0 {
+				return err
+			}
+			t = newTable("USED", "BY", "HOW", "FROM", "REQUEST")
+			for _, u := range uses {
+				how := "saw the password"
+				if u.Gateway != "" {
+					how = "a session through " + u.Gateway
+				}
+				t.row(ago(u.At.Time, c.now()), u.Principal, how, u.From, u.Request)
+			}
+			if err := c.write([]byte("\n")); err != nil {
+				return err
+			}
+			if len(uses) == mostUses {
+				c.hint("for those before: stint audit search --newest --resource " + printable(v.Resource) + " --type credential.shown")
+			}
+			return c.show(result{table: t})
 		}),
 	}
 	cmd.ValidArgsFunction = c.completeVault
 	return cmd
+}
+
+// vaultHistory is what became of an account's secret, and who used it.
+type vaultHistory struct {
+	Secrets []api.VaultVersion `json:"secrets"`
+	Uses    []vaultUse         `json:"uses"` // the newest first
+}
+
+// vaultUse is one time that the secret of an account was given out.
+type vaultUse struct {
+	At        api.Time `json:"at"`
+	Principal string   `json:"principal"`
+	Person    string   `json:"person"`
+	From      string   `json:"from"`              // an address
+	Gateway   string   `json:"gateway,omitempty"` // that got it, for a session; else the principal saw it
+	Session   string   `json:"session,omitempty"`
+	Request   string   `json:"request"`
+}
+
+// mostUses is how many uses are shown.
+const mostUses = 50
+
+// vaultUses reads off the log who used an account since it is in the vault.
+func (c *cli) vaultUses(ctx context.Context, conn *connection, v api.VaultEntry) ([]vaultUse, error) {
+	uses := []vaultUse{}
+	for _, kind := range []string{"credential.shown", "session.login"} {
+		q := url.Values{"settled": {"true"}, "newest": {"true"}, "limit": {"1000"}, "type": {kind}, "resource": {v.Resource}, "since": {v.CreatedAt.String()}}
+		found, enough := 0, errors.New("enough")
+		err := c.records(ctx, conn, q, 0, func(r api.AuditRecord) error {
+			u, is, err := readUse(r, v.Account)
+			if err != nil || !is {
+				return err
+			}
+			uses = append(uses, u)
+			if found++; found == mostUses {
+				return enough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, enough) {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(uses, func(a, b vaultUse) int { return b.At.Compare(a.At.Time) })
+	return uses[:min(len(uses), mostUses)], nil
+}
+
+// readUse reads a record of an account's secret given out; is reports whether it is of that account.
+func readUse(r api.AuditRecord, account string) (u vaultUse, is bool, err error) {
+	var x recordView
+	if err := json.Unmarshal(r.Record, &x); err != nil {
+		return u, false, fmt.Errorf("read record %d: %w", r.Seq, err)
+	}
+	f := x.Facts
+	u = vaultUse{At: api.At(x.At), Principal: f["principal"], Person: f["person"], From: x.Actor.Address, Request: f["request"]}
+	if x.Type == "session.login" { // which the gateway asks for, and the person is behind
+		u.From, u.Gateway, u.Session = f["source"], f["gateway"], x.Entity
+	}
+	return u, f["account"] == account, nil
 }
 
 func (c *cli) vaultRotateCmd() *cobra.Command {

@@ -297,8 +297,14 @@ func (g Grant) Show(actor Actor, now time.Time) (Grant, Event, error) {
 	if !now.Before(g.ExpiresAt) {
 		return g, Event{}, Fail(Expired, "grant-ended", "the grant has ended")
 	}
+	var accounts []string // those that the target had before; one, as roles are now
+	for _, t := range g.Targets {
+		if t.Account != "" && !slices.Contains(accounts, t.Account) {
+			accounts = append(accounts, t.Account)
+		}
+	}
 	g.Version++
-	return g, g.event(CredentialShown, actor, now), nil
+	return g, g.event(CredentialShown, actor, now, "account", strings.Join(accounts, ",")), nil
 }
 
 // Seen notes that a session of the grant was open, and last did something at the

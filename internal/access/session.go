@@ -137,7 +137,7 @@ func (s Session) Lend(key string, by Actor, now time.Time) (Session, Event, erro
 	}
 	s.Version++
 	s.Certified = key
-	return s, s.event(SessionLogin, by, now, "account", s.Account, "sealed_to", key), nil
+	return s, s.event(SessionLogin, by, now, "source", s.Source.String(), "sealed_to", key), nil
 }
 
 // Doubt notes that the login for the target, or a certificate for it, was asked for by

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,6 +175,29 @@ func TestVaultLendsAndRotates(t *testing.T) {
 	}
 	if last.Number < 4 {
 		t.Errorf("%d secrets in all", last.Number)
+	}
+
+	// Who used it, when, and from where. The log has a number for each a moment after it was.
+	var used struct {
+		Secrets []api.VaultVersion
+		Uses    []struct {
+			At                       api.Time
+			Principal, From, Request string
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; {
+		must(t, admin.JSON(ctx, &used, "admin", "vault", "history", "dba"))
+		if len(used.Uses) >= 2 || time.Now().After(end) {
+			break
+		}
+	}
+	if n := len(used.Uses); n < 2 || used.Uses[0].Principal != "user:noor" || used.Uses[n-1].Principal != "user:mira" || len(used.Secrets) != int(last.Number) {
+		t.Fatalf("who used it: %+v", used)
+	}
+	for _, u := range used.Uses {
+		if a, err := netip.ParseAddr(u.From); err != nil || !a.IsLoopback() || u.At.IsZero() || !strings.HasPrefix(u.Request, "req_") {
+			t.Errorf("%+v", u)
+		}
 	}
 
 	// Somebody changes it by hand while nobody has it: it is found, and healed.
