@@ -245,6 +245,8 @@ func (w webLogins) Login(ctx context.Context, id gateway.SessionID) (httpgate.Lo
 		return httpgate.Bearer(l.Secret)
 	case "header":
 		return httpgate.Header(l.Header, l.Secret)
+	case "form":
+		return byForm(l)
 	case "certificate":
 		c, err := tls.X509KeyPair([]byte(l.Secret), []byte(l.Secret))
 		if err != nil { // which could quote it
@@ -253,4 +255,17 @@ func (w webLogins) Login(ctx context.Context, id gateway.SessionID) (httpgate.Lo
 		return httpgate.Certificate(c)
 	}
 	return httpgate.Login{}, unusable("this gateway does not know how to log in", "by "+l.Kind, "an administrator installs the version of the control plane")
+}
+
+// byForm is a login that is sent as a form.
+func byForm(l control.WebLogin) (httpgate.Login, error) {
+	if l.Form == nil {
+		return httpgate.Login{}, unusable("the login of the session does not say how its form is sent", "", "an administrator installs the version of the control plane")
+	}
+	f := httpgate.Form{Path: l.Form.Path, Post: l.Form.Post, User: l.Form.User, Password: l.Form.Password, Token: l.Form.Token, Cookie: l.Form.Cookie, Shown: l.Form.Shown, Logout: l.Form.Logout}
+	for _, text := range l.Form.Fields {
+		name, value, _ := strings.Cut(text, "=")
+		f.Fields = append(f.Fields, httpgate.Field{Name: name, Value: value})
+	}
+	return httpgate.ByForm(f, l.User, l.Secret)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -22,10 +23,39 @@ const ticketFor = time.Minute
 
 // WebLogin is what a gateway logs in to a web application with. It is told sealed to one key.
 type WebLogin struct {
-	Kind   string `json:"kind"`             // basic, bearer, header, certificate
-	Header string `json:"header,omitempty"` // of header
-	User   string `json:"user,omitempty"`   // of basic
-	Secret string `json:"secret"`
+	Kind   string   `json:"kind"`             // basic, bearer, header, certificate, form
+	Header string   `json:"header,omitempty"` // of header
+	User   string   `json:"user,omitempty"`   // of basic and form
+	Secret string   `json:"secret"`
+	Form   *WebForm `json:"form,omitempty"` // of form
+}
+
+// WebForm is how a login by form is sent. What is empty the gateway fills in.
+type WebForm struct {
+	Path     string   `json:"path"`
+	Post     string   `json:"post,omitempty"`
+	User     string   `json:"user,omitempty"` // the name of the field
+	Password string   `json:"password,omitempty"`
+	Token    string   `json:"token,omitempty"`
+	Fields   []string `json:"fields,omitempty"` // NAME=VALUE
+	Cookie   string   `json:"cookie,omitempty"`
+	Shown    []string `json:"shown,omitempty"`
+	Logout   string   `json:"logout,omitempty"`
+}
+
+// webForm is what a connection says of a login by form; nil where it is another.
+func webForm(at access.Connection) *WebForm {
+	if at.Options["login"] != "form" {
+		return nil
+	}
+	list := func(name string) []string {
+		if at.Options[name] == "" {
+			return nil
+		}
+		return strings.Split(at.Options[name], ",")
+	}
+	return &WebForm{Path: at.Options["loginPath"], Post: at.Options["loginPost"], User: at.Options["loginUserField"], Password: at.Options["loginPasswordField"], Token: at.Options["loginToken"],
+		Fields: list("loginFields"), Cookie: at.Options["loginCookie"], Shown: list("browserCookies"), Logout: at.Options["logout"]}
 }
 
 // webLogin finds the login of a web application, as its connection says.
@@ -54,7 +84,7 @@ func (b *Broker) webLogin(tx Tx, at access.Connection) (open func() ([]byte, err
 			return nil, err
 		}
 		defer secret.Wipe()
-		return json.Marshal(WebLogin{Kind: kind, Header: at.Options["loginHeader"], User: c.Username, Secret: string(secret.Reveal())})
+		return json.Marshal(WebLogin{Kind: kind, Header: at.Options["loginHeader"], User: c.Username, Secret: string(secret.Reveal()), Form: webForm(at)})
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -167,13 +168,50 @@ func checkCarried(f *form, c access.Connection, logs bool) {
 	}
 	switch way := c.Options["login"]; {
 	case (way == "" || way == "none") && c.Credential != "":
-		f.r.add(f.lineOf("credential"), "add login: basic, bearer, header or certificate, or leave the credential out", "the connection names a credential, and not how gateways log in with it")
+		f.r.add(f.lineOf("credential"), "add login: basic, bearer, header, certificate or form, or leave the credential out", "the connection names a credential, and not how gateways log in with it")
 	case way != "" && way != "none" && c.Credential == "":
 		f.r.add(f.lineOf("login"), "add credential: NAME, which an administrator registers: stint admin credential set NAME --type "+c.Type, "the connection says how gateways log in, and not with which credential")
 	case way == "header" && c.Options["loginHeader"] == "":
 		f.r.add(f.lineOf("login"), "add loginHeader: X-Api-Key, or whatever the application reads", "login: header does not say which header")
+	case way == "form":
+		checkForm(f, c.Options)
 	case way == "certificate" && c.Options["tls"] == "off":
 		f.r.add(f.lineOf("login"), "leave tls: off out", "a certificate is no login without TLS")
+	}
+}
+
+// checkForm looks at what belongs together in a login by form.
+func checkForm(f *form, o map[string]string) {
+	list := func(name string) []string {
+		if o[name] == "" {
+			return nil
+		}
+		return strings.Split(o[name], ",")
+	}
+	if o["loginPath"] == "" {
+		f.r.add(f.lineOf("login"), "add loginPath: /login, or whatever the path of its login page is", "login: form does not say where the login page is")
+	}
+	if o["loginCookie"] != "" && slices.Contains(list("browserCookies"), o["loginCookie"]) {
+		f.r.add(f.lineOf("browserCookies"), "leave it out of browserCookies", "the cookie %s is by what the application knows who is logged in: who has it has the login", o["loginCookie"])
+	}
+	or := func(name, usual string) string {
+		if o[name] == "" {
+			return usual
+		}
+		return o[name]
+	}
+	seen := map[string]string{or("loginUserField", "username"): "loginUserField"}
+	said := func(name, option string) {
+		if before := seen[name]; name != "" && before != "" {
+			f.r.add(f.lineOf(option), "name each field once", "the field %s is named by %s and by %s", name, before, option)
+		}
+		seen[name] = option
+	}
+	said(or("loginPasswordField", "password"), "loginPasswordField")
+	said(o["loginToken"], "loginToken")
+	for _, text := range list("loginFields") {
+		name, _, _ := strings.Cut(text, "=")
+		said(name, "loginFields")
 	}
 }
 

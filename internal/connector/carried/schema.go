@@ -20,6 +20,14 @@ const (
 	ruleForm    = "methods and a path, like GET POST /api/**; * stands for the common methods, WEBSOCKET for opening one, * in a path for part of a name, and a part ** for any parts, once"
 )
 
+// What logins by form are made of.
+const (
+	formPath     = `(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,16}/?(\?[A-Za-z0-9._~=&-]{1,256})?`
+	formPathForm = "a path like /login, which is not the front page"
+	fieldName    = `[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,63}`
+	cookieForm   = `[A-Za-z0-9_.-]{1,64}`
+)
+
 // Options of sessions, whatever they carry.
 func sessions() map[string]access.Option {
 	return map[string]access.Option{
@@ -55,8 +63,21 @@ func HTTP() access.Schema {
 			"host": {Doc: "the Host header that the application gets; without it, the name that its certificate is for",
 				Pattern: `[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?`, Form: "the name of a host, and a port if it needs one"},
 			"login": {Doc: "how gateways log in to the application with the connection's credential, which nobody sees; without it, they do not",
-				Values: []string{"none", "basic", "bearer", "header", "certificate"}},
-			"loginHeader": {Doc: "the header that the credential is sent in", Needs: "login=header", Pattern: `[A-Za-z0-9-]{1,64}`, Form: "the name of a header"},
+				Values: []string{"none", "basic", "bearer", "header", "certificate", "form"}},
+			"loginHeader":        {Doc: "the header that the credential is sent in", Needs: "login=header", Pattern: `[A-Za-z0-9-]{1,64}`, Form: "the name of a header"},
+			"loginPath":          {Doc: "the path of the login page; people do not reach it, and the gateway logs in anew when the application leads there", Needs: "login=form", Pattern: formPath, Form: formPathForm},
+			"loginPost":          {Doc: "the path that the form is sent to; without it, that of the page", Needs: "login=form", Pattern: formPath, Form: formPathForm},
+			"loginUserField":     {Doc: "the field of the user name; without it, username", Needs: "login=form", Pattern: fieldName, Form: "the name of a field"},
+			"loginPasswordField": {Doc: "the field of the password; without it, password", Needs: "login=form", Pattern: fieldName, Form: "the name of a field"},
+			"loginToken": {Doc: "the hidden field of the login page whose value is sent along, as against forged requests; without it, the page is not read", Needs: "login=form",
+				Pattern: fieldName, Form: "the name of a field"},
+			"loginFields": {Doc: "what else the form says", Needs: "login=form", Many: true, Pattern: fieldName + `=[^\x00-\x1f,]{0,256}`, Form: "a field and its value, like realm=local"},
+			"loginCookie": {Doc: "the cookie by which a login is known to have worked; without it, the application has to lead away from the login page", Needs: "login=form",
+				Pattern: cookieForm, Form: "the name of a cookie"},
+			"browserCookies": {Doc: "cookies that scripts of the application's pages read, such as one against forged requests; all others stay in the gateway", Needs: "login=form", Many: true,
+				Pattern: cookieForm, Form: "the name of a cookie"},
+			"logout": {Doc: "what ends the application's own session when the session through the gateway ends; without it, nothing does", Needs: "login=form",
+				Pattern: `((GET|POST) )?` + formPath, Form: "a path, or POST and a path"},
 		},
 		Role:         role,
 		NoCredential: true,

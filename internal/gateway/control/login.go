@@ -32,10 +32,24 @@ func (p Plane) Password(ctx context.Context, id gateway.SessionID) ([]byte, erro
 
 // WebLogin is the login of a session at its web application.
 type WebLogin struct {
-	Kind   string `json:"kind"` // basic, bearer, header, certificate; "" where there is none
-	Header string `json:"header"`
-	User   string `json:"user"`
-	Secret string `json:"secret"`
+	Kind   string   `json:"kind"` // basic, bearer, header, certificate, form; "" where there is none
+	Header string   `json:"header"`
+	User   string   `json:"user"`
+	Secret string   `json:"secret"`
+	Form   *WebForm `json:"form"` // of form
+}
+
+// WebForm is how a login by form is sent.
+type WebForm struct {
+	Path     string   `json:"path"`
+	Post     string   `json:"post"`
+	User     string   `json:"user"`
+	Password string   `json:"password"`
+	Token    string   `json:"token"`
+	Fields   []string `json:"fields"` // NAME=VALUE
+	Cookie   string   `json:"cookie"`
+	Shown    []string `json:"shown"`
+	Logout   string   `json:"logout"`
 }
 
 // Format hides it.

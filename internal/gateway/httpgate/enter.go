@@ -134,7 +134,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, q *request) error
 	}
 	fresh := rand.Text() + rand.Text()
 	if _, err := s.open(r.Context(), gateway.Facts{Protocol: "http", Ticket: ticket[0], Verifier: derived(secret, "verifier"), Resource: q.resource, Source: q.source},
-		q.place(fresh), Client{Source: q.source, Program: r.UserAgent(), Browser: true}); err != nil {
+		q.place(fresh), q.self, Client{Source: q.source, Program: r.UserAgent(), Browser: true}); err != nil {
 		return err
 	}
 	q.conn.meet()

@@ -143,12 +143,13 @@ func (q *request) home(location string) string {
 }
 
 // upstream says whether a URL is one of the application, by its own names.
-func (q *request) upstream(u *url.URL) bool {
+func (q *request) upstream(u *url.URL) bool { return ofTarget(&q.session.Permit, u) }
+
+func ofTarget(p *gateway.Permit, u *url.URL) bool {
 	if u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 		return false
 	}
-	t := &q.session.Target
-	for _, own := range []string{t.Address, t.Name, hostHeader(&q.session.Permit)} {
+	for _, own := range []string{p.Target.Address, p.Target.Name, hostHeader(p)} {
 		if own != "" && (strings.EqualFold(u.Host, own) || strings.EqualFold(u.Hostname(), own)) {
 			return true
 		}

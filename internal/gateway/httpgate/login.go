@@ -22,6 +22,7 @@ type Logins interface {
 type Login struct {
 	header, value string
 	certificate   *tls.Certificate
+	form          *formLogin
 }
 
 // Basic is a name and a password (RFC 7617).
@@ -67,7 +68,7 @@ func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-func (l Login) sends() bool { return l.header != "" }
+func (l Login) sends() bool { return l.header != "" || l.form != nil }
 
 // put adds the login to a request, in place of whatever the client had there.
 func (l Login) put(h http.Header) {

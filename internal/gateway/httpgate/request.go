@@ -309,7 +309,11 @@ func of(ctx context.Context) *request { q, _ := ctx.Value(requestKey{}).(*reques
 type route struct{}
 
 func (route) RoundTrip(r *http.Request) (*http.Response, error) {
-	return of(r.Context()).session.transport.RoundTrip(r)
+	o := of(r.Context()).session
+	if o.standing != nil {
+		return o.standing.roundTrip(r)
+	}
+	return o.transport.RoundTrip(r)
 }
 
 // rewrite makes of a client's request the one that the application gets.
@@ -364,12 +368,19 @@ func modify(r *http.Response) error {
 func failed(_ http.ResponseWriter, r *http.Request, err error) {
 	q := of(r.Context())
 	b := q.sent.Load()
+	var ours *access.Error
 	switch over := q.session.Over(); {
 	case over != nil:
 		q.reply.say(over)
 	case errors.Is(err, errTooLong):
 		q.failure = errTooLong.Error()
 		q.reply.say(access.Fail(access.Invalid, "too-long", q.failure))
+	case errors.As(err, &ours):
+		q.failure = ours.Message
+		if ours.Why != "" {
+			q.failure += ": " + ours.Why
+		}
+		q.reply.say(ours)
 	case b != nil && b.broke.Load():
 		q.failure = "the request's body did not come"
 		q.reply.say(access.Fail(access.Invalid, "too-slow", q.failure))

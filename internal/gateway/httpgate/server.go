@@ -65,6 +65,8 @@ type Config struct {
 
 	IdleAfter       time.Duration // after the latest request of a session it ends; 0 is 15 min
 	StallAfter      time.Duration // without a byte that a peer was waited for; 0 is 60 s
+	LoginWithin     time.Duration // for a login by form; 0 is 20 s
+	LoginEvery      time.Duration // at most, by form, for one session, and after a refusal; 0 is 30 s
 	HandshakeWithin time.Duration // from connecting to the first request of somebody who is known; 0 is 30 s
 	Handshakes      int           // at once; 0 is 512
 	PerAddress      int           // of them from one address; 0 is 64
@@ -80,6 +82,7 @@ type Server struct {
 	proxy       *httputil.ReverseProxy
 	waiting     *queue
 	buffers     buffers
+	lanes       lanes // of logins by form
 
 	all sync.WaitGroup // requests and sessions
 
@@ -117,6 +120,12 @@ func New(c Config) (*Server, error) {
 	}
 	if c.StallAfter == 0 {
 		c.StallAfter = time.Minute
+	}
+	if c.LoginWithin == 0 {
+		c.LoginWithin = 20 * time.Second
+	}
+	if c.LoginEvery == 0 {
+		c.LoginEvery = 30 * time.Second
 	}
 	v, err := newVoice(c.Key)
 	if err != nil {
@@ -269,7 +278,7 @@ func (s *Server) forDevice(r *http.Request, q *request) (*session, error) {
 	}
 	s.mu.Unlock()
 	if first {
-		w.session, w.err = s.open(context.WithoutCancel(r.Context()), gateway.Facts{Protocol: "http", Key: key, Certificate: leaf.Raw, Resource: q.resource, Source: q.source}, at,
+		w.session, w.err = s.open(context.WithoutCancel(r.Context()), gateway.Facts{Protocol: "http", Key: key, Certificate: leaf.Raw, Resource: q.resource, Source: q.source}, at, q.self,
 			Client{Source: q.source, Program: r.UserAgent()})
 		s.mu.Lock()
 		delete(s.opening, at)

@@ -32,6 +32,8 @@ type session struct {
 	at        place
 	tape      Tape
 	login     Login
+	standing  *standing // where the login is sent by a form
+	self      string    // the host by which people know it, with its port
 	transport *http.Transport
 	number    atomic.Uint64 // of the latest request
 	carried   atomic.Uint64 // bytes of bodies
@@ -44,12 +46,12 @@ type session struct {
 }
 
 // open asks for the session and gets ready for its requests.
-func (s *Server) open(ctx context.Context, f gateway.Facts, at place, from Client) (_ *session, err error) {
+func (s *Server) open(ctx context.Context, f gateway.Facts, at place, self string, from Client) (_ *session, err error) {
 	g, err := s.Gateway.Open(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	o := &session{Session: g, server: s, at: at, since: time.Now(), none: make(chan struct{})}
+	o := &session{Session: g, server: s, at: at, self: self, since: time.Now(), none: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			g.End(gateway.Refused, "")
@@ -70,6 +72,10 @@ func (s *Server) open(ctx context.Context, f gateway.Facts, at place, from Clien
 	}
 	if o.transport, err = s.transport(&g.Permit, o.login); err != nil {
 		return nil, err
+	}
+	if form := o.login.form; form != nil {
+		g.Web = guarded(g.Web, form)
+		o.standing = &standing{o: o, form: form, lane: s.lanes.of(g.Resource, form)}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +102,11 @@ func (o *session) run() {
 	o.settle()
 	o.mu.Unlock()
 	<-o.none // each request sees that it is over by itself
-	o.transport.CloseIdleConnections()
+	if o.standing != nil {
+		o.standing.leave()
+	} else {
+		o.transport.CloseIdleConnections()
+	}
 	o.login = Login{}
 	o.server.leave(o)
 	if err := o.tape.Close(o.Over()); err != nil {
