@@ -34,6 +34,9 @@ import (
 // webSecret is what the application believes, and nobody may ever see.
 const webSecret = "canary-of-the-wiki-4f1b8c"
 
+// formSecret is likewise, of the application with a login page.
+const formSecret = "canary-of-the-board-77ac02"
+
 const webDocuments = `
 kind: Resource
 name: wiki
@@ -49,6 +52,13 @@ resources: {type: http}
 mechanism: token
 http: {allow: ["* /**"], deny: ["* /admin/**"], alarm: ["POST /pages"], assert: "true"}
 maxDuration: 4h
+---
+kind: Resource
+name: board
+type: http
+criticality: medium
+owners: [user:root]
+connection: {address: "BOARD", ca: BAUTHORITY, credential: board-login, login: form, loginPath: /login, loginToken: csrf, loginCookie: sid, logout: POST /logout}
 ---
 kind: Resource
 name: queue
@@ -171,11 +181,17 @@ func TestWeb(t *testing.T) {
 	address := app.Listener.Addr().String()
 	authority, err := json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: app.Certificate().Raw})))
 	must(t, err)
+	var out atomic.Int64
+	board := newBoard(t, &out)
+	boardAuthority, err := json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: board.Certificate().Raw})))
+	must(t, err)
 	files := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(files, "secret"), []byte(webSecret), 0o600))
-	must(t, os.WriteFile(filepath.Join(files, "web.yaml"), []byte(strings.NewReplacer("WIKI", address, "AUTHORITY", string(authority), "QUEUE", queue(t)).Replace(webDocuments)), 0o600))
+	must(t, os.WriteFile(filepath.Join(files, "form-secret"), []byte(formSecret), 0o600))
+	must(t, os.WriteFile(filepath.Join(files, "web.yaml"), []byte(strings.NewReplacer("WIKI", address, "BAUTHORITY", string(boardAuthority), "AUTHORITY", string(authority), "BOARD", board.Listener.Addr().String(), "QUEUE", queue(t)).Replace(webDocuments)), 0o600))
 	root := s.As("root")
 	must(t, root.Run(ctx, "admin", "credential", "set", "wiki-login", "--type", "http", "--address", address, "--password-file", filepath.Join(files, "secret")).Failed())
+	must(t, root.Run(ctx, "admin", "credential", "set", "board-login", "--type", "http", "--address", board.Listener.Addr().String(), "--username", "svc", "--password-file", filepath.Join(files, "form-secret")).Failed())
 	must(t, root.Run(ctx, "apply", "-f", filepath.Join(files, "web.yaml")).Failed())
 
 	listen, state := freeAddress(t), filepath.Join(s.Dir, "gateway")
@@ -221,7 +237,7 @@ func TestWeb(t *testing.T) {
 
 	// By a program: no login, no certificate, and no more than the role says.
 	proxy := s.As("nils").Command(ctx, "proxy", "wiki", "-o", "json")
-	out, err := proxy.StdoutPipe()
+	lines, err := proxy.StdoutPipe()
 	must(t, err)
 	told := &lockedText{}
 	proxy.Stderr, proxy.WaitDelay = told, 5*time.Second
@@ -230,7 +246,7 @@ func TestWeb(t *testing.T) {
 	var line struct {
 		URI string `json:"uri"`
 	}
-	if err := json.NewDecoder(out).Decode(&line); err != nil {
+	if err := json.NewDecoder(lines).Decode(&line); err != nil {
 		t.Fatalf("stint proxy: %v %s", err, told.String())
 	}
 	ask := func(method, path, body string) (int, string) {
@@ -298,6 +314,7 @@ func TestWeb(t *testing.T) {
 	}))
 
 	overTCP(t, ctx, s, admin)
+	printed.WriteString(byForm(t, ctx, s, admin, &out))
 
 	// Revoked: the websocket and the next page say why, the proxy ends, nothing is left.
 	_, err = admin.Revoke(ctx, api.RevokeAsk{Grant: at.Grant, Why: "a doubt"})
@@ -331,8 +348,8 @@ func TestWeb(t *testing.T) {
 // nowhere looks for the login in all that was printed, logged or stored.
 func nowhere(t *testing.T, dir, printed string) {
 	t.Helper()
-	if strings.Contains(printed, webSecret) {
-		t.Error("the login was printed or logged")
+	if strings.Contains(printed, webSecret) || strings.Contains(printed, formSecret) {
+		t.Error("a login was printed or logged")
 	}
 	looked := 0
 	must(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -343,9 +360,11 @@ func nowhere(t *testing.T, dir, printed string) {
 		if err == nil {
 			looked++
 		}
-		for _, form := range []string{webSecret, base64.StdEncoding.EncodeToString([]byte(webSecret)), base64.RawURLEncoding.EncodeToString([]byte(webSecret))} {
-			if bytes.Contains(text, []byte(form)) {
-				t.Errorf("the login stands in %s", path)
+		for _, secret := range []string{webSecret, formSecret} {
+			for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret))} {
+				if bytes.Contains(text, []byte(form)) {
+					t.Errorf("a login stands in %s", path)
+				}
 			}
 		}
 		return nil
@@ -353,6 +372,100 @@ func nowhere(t *testing.T, dir, printed string) {
 	if looked < 5 {
 		t.Errorf("only %d files were looked at", looked)
 	}
+}
+
+// newBoard is a web application that has a login page and nothing else. out counts the sessions that it was told to end.
+func newBoard(t *testing.T, out *atomic.Int64) *httptest.Server {
+	t.Helper()
+	var live atomic.Bool
+	const session = "the-session-of-the-board"
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, `<form method=post><input type=hidden name=csrf value="one-of-the-page"><input name=username><input type=password name=password></form>`)
+	})
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		if r.PostFormValue("username") != "svc" || r.PostFormValue("password") != formSecret || r.PostFormValue("csrf") != "one-of-the-page" {
+			_, _ = fmt.Fprintf(w, "wrong: %s", r.PostFormValue("password"))
+			return
+		}
+		live.Store(true)
+		http.SetCookie(w, &http.Cookie{Name: "sid", Value: session, Path: "/", HttpOnly: true, Secure: true})
+		http.Redirect(w, r, "/boards", http.StatusSeeOther)
+	})
+	known := func(r *http.Request) bool {
+		c, err := r.Cookie("sid")
+		return err == nil && c.Value == session && live.Load()
+	}
+	mux.HandleFunc("POST /logout", func(_ http.ResponseWriter, r *http.Request) {
+		if known(r) {
+			live.Store(false)
+			out.Add(1)
+		}
+	})
+	mux.HandleFunc("GET /boards", func(w http.ResponseWriter, r *http.Request) {
+		if !known(r) {
+			http.Redirect(w, r, "/login", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, "seven boards\n")
+	})
+	s := httptest.NewTLSServer(mux)
+	t.Cleanup(s.CloseClientConnections)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// byForm goes to an application that the gateway logs in to by its login page, until the grant is revoked; and is what it was
+// shown.
+func byForm(t *testing.T, ctx context.Context, s *stage.Stage, admin *api.Client, outs *atomic.Int64) string {
+	t.Helper()
+	proxy := s.As("nils").Command(ctx, "proxy", "board", "-o", "json", "--as", "editor", "--for", "20m", "--why", "look at the boards")
+	out, err := proxy.StdoutPipe()
+	must(t, err)
+	told := &lockedText{}
+	proxy.Stderr, proxy.WaitDelay = told, 5*time.Second
+	must(t, proxy.Start())
+	t.Cleanup(func() { _ = proxy.Process.Kill() })
+	var line struct{ URI, Grant, Request string }
+	if err := json.NewDecoder(out).Decode(&line); err != nil {
+		t.Fatalf("stint proxy: %v %s", err, told.String())
+	}
+	var shown strings.Builder
+	ask := func(path string, status int, says string) {
+		t.Helper()
+		must(t, eventually(ctx, func() error { // a machine with no time for it is told to try again
+			q, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(line.URI, "/")+path, nil)
+			must(t, err)
+			res, err := http.DefaultClient.Do(q)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = res.Body.Close() }()
+			text, err := io.ReadAll(res.Body)
+			_, _ = fmt.Fprint(&shown, res.Header, string(text))
+			if err == nil && (res.StatusCode != status || !strings.Contains(string(text), says) || len(res.Cookies()) > 0) {
+				err = fmt.Errorf("%s: %s %v %s; %s", path, res.Status, res.Header, text, told.String())
+			}
+			return err
+		}))
+	}
+	ask("/boards", http.StatusOK, "seven boards")
+	ask("/login", http.StatusForbidden, "the role does not allow")
+	ask("/boards", http.StatusOK, "seven boards")
+	_, err = admin.Revoke(ctx, api.RevokeAsk{Grant: line.Grant, Why: "enough"})
+	must(t, err)
+	must(t, eventually(ctx, func() error {
+		if n := outs.Load(); n != 1 {
+			return fmt.Errorf("the application was told %d times that its session is over", n)
+		}
+		g, err := admin.Request(ctx, line.Request, api.Wait{})
+		if err == nil && (g.Grant == nil || g.Grant.State != api.GrantEnded) {
+			err = fmt.Errorf("the grant is not over: %+v", g.Grant)
+		}
+		return err
+	}))
+	return shown.String() + told.String()
 }
 
 // queue answers each line in its own way, and when a client has said all, with how many there were.
