@@ -127,3 +127,43 @@ func TestRules(t *testing.T) {
 		}
 	}
 }
+
+// TestForms: every pattern of the schemas can be read, and those of logins by form let through
+// what a gateway takes.
+func TestForms(t *testing.T) {
+	for _, s := range []access.Schema{HTTP(), TCP()} {
+		for _, all := range []map[string]access.Option{s.Connection, s.Role} {
+			for name, o := range all {
+				if _, err := regexp.Compile(`^(?:` + o.Pattern + `)$`); err != nil {
+					t.Errorf("%s %s: %v", s.Type, name, err)
+				}
+			}
+		}
+	}
+	for name, c := range map[string]struct{ good, bad []string }{
+		"loginPath":          {[]string{"/login", "/accounts/login/", "/sign_in?local=1&x=", "/index.php"}, []string{"", "/", "login", "//host/login", "/a/../login", "/a//b", "https://host/login", "/login;x", "/lo%67in", "/login#x", "/**", "/log in", "/a\n"}},
+		"logout":             {[]string{"/logout", "POST /logout", "GET /logout"}, []string{"DELETE /logout", "POST", "POST  /logout", "POST /"}},
+		"loginFields":        {[]string{"realm=local", "user[remember]=", "a=b=c d"}, []string{"realm", "=x", "a=b\nc", "a b=c"}},
+		"loginToken":         {[]string{"csrf_token", "authenticity_token", "user[csrf]", "javax.faces.ViewState"}, []string{"", "a b", "a=b", "<x>"}},
+		"loginCookie":        {[]string{"sid", "JSESSIONID", "__Host-sid"}, []string{"", "a b", "a=b", "a;b"}},
+		"browserCookies":     {[]string{"XSRF-TOKEN"}, []string{"a;b"}},
+		"loginUserField":     {[]string{"username", "j_username", "user[login]"}, []string{"", "a&b"}},
+		"loginPasswordField": {[]string{"password", "user[password]"}, []string{"", "a&b"}},
+	} {
+		o := HTTP().Connection[name]
+		re := regexp.MustCompile(`^(?:` + o.Pattern + `)$`)
+		if o.Needs != "login=form" {
+			t.Errorf("%s needs %q", name, o.Needs)
+		}
+		for _, x := range c.good {
+			if !re.MatchString(x) {
+				t.Errorf("%s: %q is refused", name, x)
+			}
+		}
+		for _, x := range c.bad {
+			if re.MatchString(x) {
+				t.Errorf("%s: %q is taken", name, x)
+			}
+		}
+	}
+}

@@ -22,7 +22,7 @@ const (
 
 // What logins by form are made of.
 const (
-	formPath     = `(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,16}/?(\?[A-Za-z0-9._~=&-]{1,256})?`
+	formPath     = `(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?(\?[A-Za-z0-9._~=&-]+)?`
 	formPathForm = "a path like /login, which is not the front page"
 	fieldName    = `[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,63}`
 	cookieForm   = `[A-Za-z0-9_.-]{1,64}`
