@@ -89,7 +89,10 @@ func TestBreakGlass(t *testing.T) {
 			Facts map[string]string `json:"facts"`
 		} `json:"record"`
 	}
-	must(t, set.As("root").JSON(ctx, &evs, "audit", "search", "--type", "breakglass.opened"))
+	until(t, "the alarm has its number", func() (bool, error) {
+		err := set.As("root").JSON(ctx, &evs, "audit", "search", "--type", "breakglass.opened")
+		return len(evs) > 0, err
+	})
 	if len(evs) != 1 || evs[0].Record.Facts["owners"] != "group:dba" {
 		t.Errorf("the alarm: %+v", evs)
 	}
