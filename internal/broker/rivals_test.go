@@ -444,7 +444,7 @@ func TestForgedClaim(t *testing.T) {
 	if _, err := a.Sweep(t.Context(), a.as("root"), "db", 0, ""); !errors.Is(err, access.Conflict) {
 		t.Errorf("sweep under a forged claim: %v", err)
 	}
-	if a.Stats().Events[broker.ClaimRefused] != 1 {
+	if a.Stats().Events[broker.ClaimRefused] == 0 { // the sweep that runs by itself may have said it, too
 		t.Error("a forged claim is not in the log")
 	}
 	a.end("mira", id)
@@ -469,7 +469,7 @@ func TestCarriedClaim(t *testing.T) {
 	if _, err := a.Sweep(t.Context(), a.as("root"), "db", 0, ""); !errors.As(err, &e) || e.Code != "target-claimed" {
 		t.Errorf("sweep under a later claim: %v", err)
 	}
-	if a.Stats().Events[broker.ClaimRefused] != 1 {
+	if a.Stats().Events[broker.ClaimRefused] == 0 { // the sweep that runs by itself may have said it, too
 		t.Error("a later claim is not in the log")
 	}
 	a.end("mira", reader)
