@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"stint/internal/access"
 	"stint/internal/broker"
 )
 
@@ -71,13 +72,16 @@ func enact(s scenario, faults map[int64]fault, to tracing) (r Result, ops []stri
 	over := func() bool {
 		return w.queued() == 0 && !slices.ContainsFunc(w.asks, func(a *ask) bool { return !a.refused && !a.decidedNo() && a.gone.IsZero() })
 	}
+	ended := func() bool { // all but what only a person may take away, who was told
+		return !slices.ContainsFunc(w.store.Grants(true), func(g access.Grant) bool { return !w.leftToAPerson(g.ID) })
+	}
 	for range 600 {
-		if w.run(w.now().Add(time.Second)); w.failed != nil || w.now().After(w.began.Add(35*time.Second)) && over() && len(w.store.Grants(true)) == 0 {
+		if w.run(w.now().Add(time.Second)); w.failed != nil || w.now().After(w.began.Add(35*time.Second)) && over() && ended() {
 			break
 		}
 	}
 	ops = slices.Clone(w.ops[from:])
-	if w.failed == nil && len(w.store.Grants(true)) > 0 {
+	if w.failed == nil && !ended() {
 		w.fail("L-01", "the story is not over after ten minutes")
 	}
 	w.converge()
