@@ -69,7 +69,7 @@ type databaseScene struct {
 
 func newDatabaseScene(t *testing.T, ctx context.Context) *databaseScene {
 	t.Helper()
-	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "sqlite"})
+	s, err := stage.Open(ctx, stage.Options{Bin: "../../bin", Store: "sqlite", Named: true})
 	must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -365,7 +365,7 @@ func fails(ctx context.Context, c *pgx.Conn) error {
 			switch {
 			case errors.As(err, &pg) && !c.IsClosed(): // the statement was cancelled, and the end comes
 			case errors.As(err, &pg):
-				return fmt.Errorf("%s %s", pg.Code, pg.Message)
+				return fmt.Errorf("%s %s: %s", pg.Code, pg.Message, pg.Detail)
 			default:
 				return err
 			}
