@@ -121,7 +121,7 @@ func (a *Agent) do(ctx context.Context, p parcel, t connector.Target) (x envelop
 	case envelope.Provision:
 		r, err := a.provision(ctx, c, t, os[0])
 		if err == nil {
-			x.Receipt = &envelope.Receipt{Account: r.Account, Creation: r.Creation}
+			x.Receipt = &envelope.Receipt{Account: r.Account, Creation: r.Creation, Turned: r.Turned}
 			x.Receipt.Sealed, err = envelope.SealCredential(c.SealTo, c.ID, r.Credential)
 			r.Credential.Wipe()
 		}
@@ -142,16 +142,17 @@ func (a *Agent) do(ctx context.Context, p parcel, t connector.Target) (x envelop
 			x.Artefacts = append(x.Artefacts, envelope.ArtefactOf(f))
 		}
 	default:
-		a.optional(ctx, c, t, &x)
+		a.optional(ctx, c, t, os, &x)
 	}
 	return x
 }
 
 // optional is what not every connector does.
-func (a *Agent) optional(ctx context.Context, c envelope.Call, t connector.Target, x *envelope.Answer) {
+func (a *Agent) optional(ctx context.Context, c envelope.Call, t connector.Target, os []connector.Order, x *envelope.Answer) {
 	beacon, beats := a.Connector.(connector.Beacon)
 	examiner, examines := a.Connector.(connector.Examiner)
 	surveyor, surveys := a.Connector.(connector.Surveyor)
+	salter, salts := a.Connector.(connector.Salter)
 	err := error(access.Fail(access.Invalid, "not-served", "this agent does not know "+string(c.Method)).Try("update stint-agent on the host"))
 	switch {
 	case c.Method == envelope.ReadBeat && beats:
@@ -167,6 +168,8 @@ func (a *Agent) optional(ctx context.Context, c envelope.Call, t connector.Targe
 		var found []connector.Stand
 		found, x.Cut, err = surveyor.Survey(ctx, t, c.Lent, c.Most)
 		x.Stands = envelope.StandsOf(found)
+	case c.Method == envelope.Salts && salts:
+		x.Salts, err = salter.Salts(ctx, t, os)
 	}
 	x.Failure = envelope.FailureOf(err)
 }
@@ -274,15 +277,30 @@ func (a *Agent) forget(e entry) {
 
 // end takes away, as the control plane orders. What is then gone from the ledger is
 // what the connector has removed.
+//
+// An end may bring the next password of a vaulted account, which makes access as much as
+// it ends some. It is taken of calls for now, and not where the host judges by itself:
+// whoever made up such an end would have an account with a password that he knows. An
+// account that was lent is then left without one.
 func (a *Agent) end(ctx context.Context, p parcel, t connector.Target, os []connector.Order) []connector.Result {
-	if !p.late {
-		return a.endThese(ctx, p.call.Method, t, os)
-	}
+	_, judged := a.Ceiling()
 	out := make([]connector.Result, len(os))
 	var at []int
 	var ours []connector.Order
 	for i, o := range os {
-		if e, ok := a.Ledger.get(o.Tag); ok && e.live() {
+		e, ok := a.Ledger.get(o.Tag)
+		known := ok && e.live()
+		if judged || p.late {
+			turns := !o.Next.Empty()
+			o.Next = access.Secret{}
+			if turns && !known && judged {
+				out[i] = connector.Result{Outcome: connector.NotDone, Err: access.Fail(access.Denied, "host-never", "this host never does that").
+					Because("it has a roster, and whoever gives it orders cannot set a password there").
+					Try("take the account out of the vault: stint admin vault rm NAME")}
+				continue
+			}
+		}
+		if known || !p.late {
 			at, ours = append(at, i), append(ours, o)
 			continue
 		}

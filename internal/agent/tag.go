@@ -27,7 +27,7 @@ func (e entry) renews(o envelope.Order) bool {
 		return maps.Equal(o.Options, k.Options) && (o.Account == "" || k.Account == "" || o.Account == k.Account)
 	case access.Member:
 		return o.Account == k.Account // its settings say only what becomes of sessions
-	case access.Enable:
+	case access.Enable, access.Checkout:
 		return o.Account == k.Account && maps.Equal(o.Options, agreed(o.Options, k.Options))
 	}
 	return o.Account == k.Account && maps.Equal(o.Options, k.Options)
@@ -41,11 +41,14 @@ func (e entry) renewal(o connector.Order) connector.Order {
 }
 
 // ending is how an entry is ended where the control plane says o. Of a membership sessions
-// stay only where both say so.
+// stay only where both say so; the secrets of a vaulted account the ledger does not have.
 func (e entry) ending(o connector.Order) connector.Order {
 	own := e.Order.Ordered()
-	if own.Mechanism == access.Member {
+	switch own.Mechanism {
+	case access.Member:
 		own.Options = agreed(own.Options, o.Options)
+	case access.Checkout:
+		own.Secret, own.Next = o.Secret, o.Next
 	}
 	return own
 }

@@ -144,6 +144,14 @@ type Surveyor interface {
 	Survey(ctx context.Context, t Target, lent []string, most int) (found []Stand, cut bool, err error)
 }
 
+// Salter is implemented by connectors whose targets are told of the passwords of vaulted
+// accounts by hashes, and not by the passwords themselves.
+type Salter interface {
+	// Salts says of each order's account how the target hashes its password, as
+	// crypt.Settings; "" where none would open it. It only reads.
+	Salts(ctx context.Context, t Target, os []Order) ([]string, error)
+}
+
 // Stand is one privileged access that an account has without Stint. Account and
 // Privilege together are unique on a target, and stay from one survey to the next.
 type Stand struct {

@@ -37,6 +37,7 @@ type Answer struct {
 	Fingerprint  []byte        `json:"fingerprint,omitempty"`
 	Stands       []Stand       `json:"stands,omitempty"`
 	Cut          bool          `json:"cut,omitempty"`
+	Salts        []string      `json:"salts,omitempty"`
 }
 
 // Step is connector.Step.
@@ -59,6 +60,7 @@ type Receipt struct {
 	Account  string `json:"account,omitempty"`
 	Creation string `json:"creation,omitempty"`
 	Sealed   []byte `json:"sealed,omitempty"`
+	Turned   bool   `json:"turned,omitempty"`
 }
 
 // Result is connector.Result.
@@ -74,6 +76,7 @@ type Observation struct {
 	Sessions   int       `json:"sessions"`
 	LastActive time.Time `json:"last_active,omitzero"`
 	Ends       time.Time `json:"ends,omitzero"`
+	Turned     bool      `json:"turned,omitempty"`
 	Err        *Failure  `json:"err,omitempty"`
 }
 
@@ -173,6 +176,10 @@ func (a Answer) fits(c Call) string {
 	case Observe:
 		if a.Before == nil {
 			return "it does not say what was there before"
+		}
+	case Salts:
+		if len(a.Salts) != len(c.Orders) {
+			return "it does not speak of each order"
 		}
 	case ReadBeat:
 		if a.Beat == nil {

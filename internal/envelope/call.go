@@ -13,7 +13,7 @@ import (
 	"stint/internal/connector"
 )
 
-// Method is the method of connector.Connector, or of Beacon, Examiner or Surveyor,
+// Method is the method of connector.Connector, or of Beacon, Examiner, Surveyor or Salter,
 // that a call is of.
 type Method string
 
@@ -32,9 +32,10 @@ const (
 	SwapBeat    Method = "swap-beat"
 	Fingerprint Method = "fingerprint"
 	Survey      Method = "survey"
+	Salts       Method = "salts" // how the host keeps the passwords of the orders' accounts
 )
 
-var methods = []Method{Check, TakeClaim, Observe, Provision, Revoke, Terminate, Remove, Verify, Inventory, ReadBeat, SwapBeat, Fingerprint, Survey}
+var methods = []Method{Check, TakeClaim, Observe, Provision, Revoke, Terminate, Remove, Verify, Inventory, ReadBeat, SwapBeat, Fingerprint, Survey, Salts}
 
 // Ends reports whether the method takes access away: an agent does these first, and
 // does them whatever else is wrong.

@@ -29,14 +29,14 @@ func (r Result) Resulted() connector.Result {
 func ObservationsOf(vs []connector.Observation) []Observation {
 	out := make([]Observation, len(vs))
 	for i, v := range vs {
-		out[i] = Observation{uint8(v.Presence), max(v.Sessions, -1), utc(v.LastActive), utc(v.Ends), FailureOf(v.Err)}
+		out[i] = Observation{uint8(v.Presence), max(v.Sessions, -1), utc(v.LastActive), utc(v.Ends), v.Turned, FailureOf(v.Err)}
 	}
 	return out
 }
 
 // Observed is the read-back as connectors have it.
 func (v Observation) Observed() connector.Observation {
-	return connector.Observation{Presence: connector.Presence(v.Presence), Sessions: v.Sessions, LastActive: v.LastActive, Ends: v.Ends, Err: v.Err.Err()}
+	return connector.Observation{Presence: connector.Presence(v.Presence), Sessions: v.Sessions, LastActive: v.LastActive, Ends: v.Ends, Turned: v.Turned, Err: v.Err.Err()}
 }
 
 // ArtefactOf is a finding for the wire.

@@ -7,6 +7,7 @@ import (
 
 	"stint/internal/access"
 	"stint/internal/connector"
+	"stint/internal/crypt"
 )
 
 const (
@@ -27,6 +28,9 @@ type Order struct {
 	Before      string            `json:"before,omitempty"`
 	Creation    string            `json:"creation,omitempty"`
 	Renew       uint8             `json:"renew,omitempty"`
+	// Secret and Next are of a vaulted account: crypt.Verifiers, and never the passwords.
+	Secret string `json:"secret,omitempty"`
+	Next   string `json:"next,omitempty"`
 	// Proofs are for hosts that have rosters of their own.
 	Proofs []Proof `json:"proofs,omitempty"`
 }
@@ -45,7 +49,8 @@ type SignedVote struct {
 }
 
 // OrderOf is an order for the wire. One with a text that is not UTF-8 is refused:
-// the wire would change it into another name.
+// the wire would change it into another name. Passwords do not cross it: who hashes them
+// for the host puts in what it made.
 func OrderOf(o connector.Order) (Order, error) {
 	out := Order{Entitlement: string(o.Entitlement), Tag: string(o.Tag), Mechanism: string(o.Mechanism), Person: string(o.Person), Account: o.Account,
 		Rights: o.Rights, Options: o.Options, ExpiresAt: utc(o.ExpiresAt), Before: o.Before, Creation: o.Creation, Renew: uint8(o.Renew)}
@@ -69,8 +74,16 @@ func (o Order) Ordered() connector.Order {
 		}
 		proofs = append(proofs, x)
 	}
-	return connector.Order{Proofs: proofs, Entitlement: access.EntitlementID(o.Entitlement), Tag: access.Tag(o.Tag), Mechanism: access.Mechanism(o.Mechanism), Person: access.Person(o.Person),
+	return connector.Order{Proofs: proofs, Secret: secret(o.Secret), Next: secret(o.Next), Entitlement: access.EntitlementID(o.Entitlement), Tag: access.Tag(o.Tag), Mechanism: access.Mechanism(o.Mechanism), Person: access.Person(o.Person),
 		Account: o.Account, Rights: o.Rights, Options: o.Options, ExpiresAt: o.ExpiresAt, Before: o.Before, Creation: o.Creation, Renew: connector.Renew(o.Renew)}
+}
+
+// secret is a verifier as orders on the host have it.
+func secret(verifier string) access.Secret {
+	if verifier == "" {
+		return access.Secret{}
+	}
+	return access.NewSecret([]byte(verifier))
 }
 
 func (o Order) check() error {
@@ -96,6 +109,14 @@ func (o Order) check() error {
 	}
 	if !inUTC(o.ExpiresAt) {
 		return bad("its end is not in UTC")
+	}
+	for _, v := range []string{o.Secret, o.Next} {
+		if v == "" {
+			continue
+		}
+		if _, err := crypt.Parse(v); err != nil || o.Mechanism != string(access.Checkout) {
+			return bad("a verifier in it is none, or does not belong there")
+		}
 	}
 	if err := o.checkProofs(); err != nil {
 		return bad(err.Error())
@@ -130,9 +151,10 @@ func (o Order) checkProofs() error {
 	return nil
 }
 
-// Bare is the order without what it shows: enough to take away what it made.
+// Bare is the order without what it shows, and without verifiers: enough to take away what
+// it made. An account that is taken away so opens with nothing.
 func (o Order) Bare() Order {
-	o.Proofs = nil
+	o.Proofs, o.Secret, o.Next = nil, "", ""
 	return o
 }
 
@@ -147,7 +169,7 @@ func utc(t time.Time) time.Time {
 // Weight is about how many bytes an order has on the wire, before it is encoded as
 // text there.
 func (o Order) Weight() int {
-	n := 300 + len(o.Before)
+	n := 300 + len(o.Before) + len(o.Secret) + len(o.Next)
 	for _, s := range append([]string{o.Entitlement, o.Tag, o.Mechanism, o.Person, o.Account, o.Creation}, o.Rights...) {
 		n += len(s) + 3
 	}

@@ -126,6 +126,12 @@ func (s *scene) secret(m access.Mechanism) bool {
 	return s.lends(m) && m != access.Checkout && !s.Connector().Capabilities().Certificates
 }
 
+// kept reports whether a privilege has no end of the target's own: where sessions open
+// with certificates, these have it, and passwords do not.
+func (s *scene) kept(m access.Mechanism) bool {
+	return m == access.Checkout && s.Connector().Capabilities().Certificates
+}
+
 // order is an observed order.
 func (s *scene) order(m access.Mechanism) connector.Order {
 	s.Helper()

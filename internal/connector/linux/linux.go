@@ -14,10 +14,11 @@ import (
 const Type = "linux"
 
 // served are the mechanisms that are whole: the conformance suite passes for them.
-var served = []access.Mechanism{access.Account, access.Member, access.Enable, access.Token, access.Elevate}
+var served = []access.Mechanism{access.Account, access.Member, access.Enable, access.Token, access.Elevate, access.Checkout}
 
 // certified are those whose sessions open by a certificate, and can go through a gateway.
-// Members of a group log in by other means, and an elevation is no session.
+// Members of a group log in by other means, as does who was lent a password, and an
+// elevation is no session.
 var certified = []access.Mechanism{access.Token, access.Account, access.Enable}
 
 // Schema says what documents may contain for a host.

@@ -217,6 +217,14 @@ func (r *Remote) Provision(ctx context.Context, t connector.Target, o connector.
 	if err != nil {
 		return connector.Receipt{}, &connector.Error{Outcome: connector.NotDone, Permanent: true, Message: err.Error(), Cause: err}
 	}
+	if o.Mechanism == access.Checkout && o.Renew != connector.Extend {
+		words, fail := r.told(ctx, t, []connector.Order{o})
+		if fail[0] != nil {
+			said := unanswered(t, fail[0])
+			return connector.Receipt{}, &connector.Error{Outcome: connector.NotDone, Message: said.Message, Next: said.Next, Cause: fail[0]}
+		}
+		order.Secret, order.Next = words[0].Secret, words[0].Next
+	}
 	a, err := r.call(ctx, t, envelope.Call{Method: envelope.Provision, Orders: []envelope.Order{order}, SealTo: r.recipient.Public(), Recordings: r.Recordings})
 	if err != nil {
 		outcome := connector.Unknown
@@ -229,6 +237,10 @@ func (r *Remote) Provision(ctx context.Context, t connector.Target, o connector.
 	if err := a.Failure.Err(); err != nil {
 		var ce *connector.Error
 		if errors.As(err, &ce) {
+			var ours *access.Error
+			if errors.As(ce.Cause, &ours) && ours.Code == connector.ErrStale.Code {
+				ce.Cause = connector.ErrStale
+			}
 			return connector.Receipt{}, ce
 		}
 		return connector.Receipt{}, &connector.Error{Message: "the agent of the host failed", Cause: err}
@@ -236,6 +248,9 @@ func (r *Remote) Provision(ctx context.Context, t connector.Target, o connector.
 	if err := r.checkAccount(o, a.Receipt.Account); err != nil {
 		r.Distrust(t.Connection.Address, err)
 		return connector.Receipt{}, &connector.Error{Message: err.Message, Next: err.Next, Cause: err}
+	}
+	if o.Mechanism == access.Checkout { // the host was not given what it lends
+		return Lent(t, o, connector.Receipt{Account: a.Receipt.Account, Creation: a.Receipt.Creation, Turned: a.Receipt.Turned})
 	}
 	secret, err := r.recipient.Open(a.ID, a.Receipt.Sealed)
 	if err != nil {
@@ -281,7 +296,12 @@ func (r *Remote) Remove(ctx context.Context, t connector.Target, os []connector.
 
 func (r *Remote) end(ctx context.Context, t connector.Target, m envelope.Method, os []connector.Order) []connector.Result {
 	out := make([]connector.Result, len(os))
-	r.batch(os, func(i int, err error) { out[i] = connector.Result{Outcome: connector.NotDone, Err: err} }, func(at []int, part []envelope.Order) {
+	var words []Words
+	var fail []error
+	if m != envelope.Terminate { // which sets nothing
+		words, fail = r.told(ctx, t, os)
+	}
+	r.batch(t, os, words, fail, func(i int, err error) { out[i] = connector.Result{Outcome: connector.NotDone, Err: err} }, func(at []int, part []envelope.Order) {
 		a, err := r.call(ctx, t, envelope.Call{Method: m, Orders: part})
 		if err == nil {
 			err = a.Failure.Err()
@@ -300,7 +320,8 @@ func (r *Remote) end(ctx context.Context, t connector.Target, m envelope.Method,
 // Verify reads back.
 func (r *Remote) Verify(ctx context.Context, t connector.Target, os []connector.Order) []connector.Observation {
 	out := make([]connector.Observation, len(os))
-	r.batch(os, func(i int, err error) { out[i] = connector.Observation{Sessions: -1, Err: err} }, func(at []int, part []envelope.Order) {
+	words, fail := r.told(ctx, t, os)
+	r.batch(t, os, words, fail, func(i int, err error) { out[i] = connector.Observation{Sessions: -1, Err: err} }, func(at []int, part []envelope.Order) {
 		a, err := r.call(ctx, t, envelope.Call{Method: envelope.Verify, Orders: part})
 		if err == nil {
 			err = a.Failure.Err()
@@ -310,6 +331,9 @@ func (r *Remote) Verify(ctx context.Context, t connector.Target, os []connector.
 				out[i] = connector.Observation{Sessions: -1, Err: unanswered(t, err)}
 			} else {
 				out[i] = a.Observations[n].Observed()
+				if words != nil {
+					words[i].judge(&out[i])
+				}
 			}
 		}
 	})
@@ -321,8 +345,9 @@ func (r *Remote) Verify(ctx context.Context, t connector.Target, os []connector.
 const partBytes = envelope.MaxCall / 4
 
 // batch cuts orders into parts that the wire takes, several of which are under way
-// at a time. What cannot be written for the wire is bad, each by itself.
-func (r *Remote) batch(os []connector.Order, bad func(i int, err error), do func(at []int, part []envelope.Order)) {
+// at a time. What cannot be written for the wire is bad, each by itself. words are what
+// the host is told of passwords, and fail why it cannot be told; both may be nil.
+func (r *Remote) batch(t connector.Target, os []connector.Order, words []Words, fail []error, bad func(i int, err error), do func(at []int, part []envelope.Order)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	var at []int
@@ -342,6 +367,13 @@ func (r *Remote) batch(os []connector.Order, bad func(i int, err error), do func
 		if err != nil {
 			bad(i, err)
 			continue
+		}
+		if fail != nil && fail[i] != nil {
+			bad(i, unanswered(t, fail[i]))
+			continue
+		}
+		if words != nil {
+			order.Secret, order.Next = words[i].Secret, words[i].Next
 		}
 		w := order.Weight()
 		if w > partBytes {

@@ -83,11 +83,12 @@ var (
 	_ connector.Beacon    = (*Connector)(nil)
 	_ connector.Surveyor  = (*Connector)(nil)
 	_ connector.Examiner  = (*Connector)(nil)
+	_ connector.Salter    = (*Connector)(nil)
 )
 
 // New makes the connector of this host. It touches nothing before the first call.
 func New(c Config) *Connector {
-	return &Connector{Config: c.filled(), disk: disk{replace: replaceFile}, tools: tools{run: runTool}}
+	return &Connector{Config: c.filled(), disk: disk{replace: replaceFile}, tools: tools{run: runTool, feed: feedTool}}
 }
 
 // work is how the steps of one mechanism are done. All but terminate run under the lock.
@@ -100,8 +101,11 @@ type work struct {
 	verify    func(*subject) (connector.Observation, error)
 }
 
-func (c *Connector) work(s *subject) work {
+func (c *Connector) work(t connector.Target, s *subject) work {
 	switch s.order.Mechanism {
+	case access.Checkout:
+		revoke := func(ctx context.Context, s *subject) (bool, error) { return false, c.revokeCheckout(ctx, t, s) }
+		return work{c.observeCheckout, c.provisionCheckout, revoke, c.terminateCheckout, c.removeCheckout, c.verifyCheckout}
 	case access.Account:
 		none := func(*subject) (connector.Before, error) { return connector.Before{}, nil } // it changes nothing that is there
 		return work{none, c.provisionAccount, c.revokeAccount, c.terminateAccount, c.removeAccount, c.verifyAccount}
@@ -131,14 +135,14 @@ func (*Connector) Forget(access.Connection) {}
 func (*Connector) Close() {}
 
 // Observe reads what an order is about to change.
-func (c *Connector) Observe(ctx context.Context, _ connector.Target, o connector.Order) (connector.Before, error) {
+func (c *Connector) Observe(ctx context.Context, t connector.Target, o connector.Order) (connector.Before, error) {
 	s := newSubject(o)
 	if s.err != nil {
 		return connector.Before{}, s.err
 	}
 	var b connector.Before
 	err := c.locked(ctx, shared, func() (err error) {
-		b, err = c.work(s).observe(s)
+		b, err = c.work(t, s).observe(s)
 		return err
 	})
 	return b, err
@@ -159,11 +163,14 @@ func (c *Connector) Provision(ctx context.Context, t connector.Target, o connect
 			return err
 		}
 		var err error
-		r, err = c.work(s).provision(ctx, t, s)
+		r, err = c.work(t, s).provision(ctx, t, s)
 		return err
 	})
-	if err == nil && o.Renew == connector.Rotate {
-		err = c.work(s).terminate(ctx, s)
+	if err == nil && (o.Renew == connector.Rotate || r.Turned) {
+		err = c.work(t, s).terminate(ctx, s)
+	}
+	if err == nil && r.Turned {
+		err = c.settled(ctx, s)
 	}
 	if err != nil {
 		return connector.Receipt{}, failure(err)
@@ -178,7 +185,7 @@ func (c *Connector) Revoke(ctx context.Context, t connector.Target, os []connect
 			if err := c.checkEnabled(t, s); err != nil {
 				return err
 			}
-			foreign, err = c.work(s).revoke(ctx, s)
+			foreign, err = c.work(t, s).revoke(ctx, s)
 			return err
 		})
 		return foreign, err
@@ -186,38 +193,38 @@ func (c *Connector) Revoke(ctx context.Context, t connector.Target, os []connect
 }
 
 // TerminateSessions ends the live sessions.
-func (c *Connector) TerminateSessions(ctx context.Context, _ connector.Target, os []connector.Order) []connector.Result {
+func (c *Connector) TerminateSessions(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
 	return c.each(ctx, os, func(ctx context.Context, s *subject) (bool, error) {
 		// Ending sessions takes its time and is not done under the lock. A host that hangs
 		// is told from one that has ended them all the same.
 		if err := c.locked(ctx, shared, func() error { return nil }); err != nil {
 			return false, err
 		}
-		return false, c.work(s).terminate(ctx, s)
+		return false, c.work(t, s).terminate(ctx, s)
 	})
 }
 
 // Remove takes away what is left.
-func (c *Connector) Remove(ctx context.Context, _ connector.Target, os []connector.Order) []connector.Result {
+func (c *Connector) Remove(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
 	return c.each(ctx, os, func(ctx context.Context, s *subject) (bool, error) {
 		if s.order.Mechanism == access.Account {
 			if err := c.clearAccount(ctx, s); err != nil {
 				return false, err
 			}
 		}
-		return false, c.locked(ctx, exclusive, func() error { return c.work(s).remove(ctx, s) })
+		return false, c.locked(ctx, exclusive, func() error { return c.work(t, s).remove(ctx, s) })
 	})
 }
 
 // Verify reads back.
-func (c *Connector) Verify(ctx context.Context, _ connector.Target, os []connector.Order) []connector.Observation {
+func (c *Connector) Verify(ctx context.Context, t connector.Target, os []connector.Order) []connector.Observation {
 	found := make([]connector.Observation, len(os))
 	for i, o := range os {
 		s := newSubject(o)
 		err := s.err
 		if err == nil {
 			err = c.locked(ctx, shared, func() (err error) {
-				found[i], err = c.work(s).verify(s)
+				found[i], err = c.work(t, s).verify(s)
 				return err
 			})
 		}

@@ -84,6 +84,8 @@ func (c *Connector) list() (found []connector.Artefact, err error) {
 			}
 		case access.Enable:
 			a.Detail = "a dormant account that is enabled"
+		case access.Checkout:
+			a.Detail = "a vaulted account that is lent or rotated"
 		default:
 			a.Detail = "what is left of an account made for a grant"
 		}

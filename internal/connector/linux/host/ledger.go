@@ -20,7 +20,7 @@ type note struct {
 	UID       int              `json:"uid"`
 	Rights    []string         `json:"rights,omitempty"`  // those that the order gave, and nobody else had
 	Home      string           `json:"home,omitempty"`    // what becomes of the home: "remove", "archive"
-	Expires   int              `json:"expires,omitempty"` // how the account was before it was enabled; -1: never
+	Expires   int              `json:"expires,omitempty"` // how the account was before it was enabled or lent; -1: never
 }
 
 func (c *Connector) notesFolder() string { return filepath.Join(c.State, "orders") }

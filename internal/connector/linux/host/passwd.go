@@ -20,6 +20,9 @@ type account struct {
 	shadowed bool
 	password string // the hash as it stands in shadow, "!" in front where it is locked
 	expires  int    // days since 1970; -1: never
+	// changed is the day on which the password was set, 0 where it has to be at the next
+	// log-in, and longest for how many days it is good; -1 where shadow does not say.
+	changed, longest int
 }
 
 // accounts reads all of them, in the order of passwd.
@@ -37,8 +40,8 @@ func (c *Connector) accounts() ([]account, error) {
 
 func parseAccounts(passwd, shadow string) (as []account) {
 	type secret struct {
-		password string
-		expires  int
+		password                  string
+		expires, changed, longest int
 	}
 	hidden := map[string]secret{}
 	for line := range strings.Lines(shadow) {
@@ -46,9 +49,11 @@ func parseAccounts(passwd, shadow string) (as []account) {
 		if len(f) < 8 {
 			continue
 		}
-		x := secret{f[1], -1}
-		if n, err := strconv.Atoi(f[7]); err == nil {
-			x.expires = n
+		x := secret{f[1], -1, -1, -1}
+		for n, day := range map[int]*int{2: &x.changed, 4: &x.longest, 7: &x.expires} {
+			if d, err := strconv.Atoi(f[n]); err == nil {
+				*day = d
+			}
 		}
 		if _, twice := hidden[f[0]]; !twice { // the first one counts, as for the system
 			hidden[f[0]] = x
@@ -64,9 +69,9 @@ func parseAccounts(passwd, shadow string) (as []account) {
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		a := account{name: f[0], uid: int(uid), gid: int(gid), gecos: f[4], home: f[5], shell: f[6], expires: -1}
+		a := account{name: f[0], uid: int(uid), gid: int(gid), gecos: f[4], home: f[5], shell: f[6], expires: -1, changed: -1, longest: -1}
 		if x, ok := hidden[a.name]; ok {
-			a.shadowed, a.password, a.expires = true, x.password, x.expires
+			a.shadowed, a.password, a.expires, a.changed, a.longest = true, x.password, x.expires, x.changed, x.longest
 		}
 		as = append(as, a)
 	}

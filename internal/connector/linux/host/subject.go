@@ -8,6 +8,7 @@ import (
 	"stint/internal/access"
 	"stint/internal/connector"
 	"stint/internal/connector/linux"
+	"stint/internal/crypt"
 )
 
 // subject is an order, understood.
@@ -19,7 +20,9 @@ type subject struct {
 	login  string
 	uid    int // of the account that was there when this was asked for; -1 while not known
 	before before
-	err    error // why nothing can be done for it
+	// secret and next are what the order says of the passwords of a vaulted account.
+	secret, next crypt.Verifier
+	err          error // why nothing can be done for it
 }
 
 func newSubject(o connector.Order) *subject {
@@ -41,6 +44,12 @@ func (s *subject) read() error {
 		return err
 	}
 	if s.opt, err = linux.ParseOptions(o.Options); err != nil {
+		return err
+	}
+	if s.secret, err = parseVerifier(o.Secret); err != nil {
+		return err
+	}
+	if s.next, err = parseVerifier(o.Next); err != nil {
 		return err
 	}
 	if o.Mechanism == access.Account && s.login == "" {
@@ -69,7 +78,7 @@ func (s *subject) read() error {
 
 func (s *subject) readRights() error {
 	switch m := s.order.Mechanism; m {
-	case access.Token, access.Enable:
+	case access.Token, access.Enable, access.Checkout:
 		if len(s.order.Rights) > 0 {
 			return access.Fail(access.Invalid, "bad-right", "a session has no groups of its own: it has those of the account")
 		}

@@ -17,6 +17,8 @@ import (
 // know the distribution's habits. Tests let them fail.
 type tools struct {
 	run func(ctx context.Context, name string, args ...string) error
+	// feed gives one what it is not to have among its arguments.
+	feed func(ctx context.Context, input, name string, args ...string) error
 }
 
 // toolPath is where they are looked for, whatever the agent's environment says.
@@ -45,6 +47,10 @@ func findTool(name string) (string, error) {
 // runTool runs one to its end. It is asked to stop, and not killed, when the time is
 // over: killed in the middle it would leave the files locked.
 func runTool(ctx context.Context, name string, args ...string) error {
+	return feedTool(ctx, "", name, args...)
+}
+
+func feedTool(ctx context.Context, input, name string, args ...string) error {
 	path, err := findTool(name)
 	if err != nil {
 		return err
@@ -55,6 +61,9 @@ func runTool(ctx context.Context, name string, args ...string) error {
 	p.WaitDelay = 2 * time.Second
 	p.Env = []string{"PATH=" + strings.Join(toolPath, ":"), "LC_ALL=C"}
 	p.Stdout, p.Stderr, p.Dir = &said, &said, "/"
+	if input != "" {
+		p.Stdin = strings.NewReader(input)
+	}
 	err = p.Run()
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", name, ctx.Err())

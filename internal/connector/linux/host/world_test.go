@@ -77,7 +77,7 @@ func newWorld(t testing.TB) *world {
 	w.write(w.config.SSHDConfig, strings.Join([]string{
 		"ListenAddress 127.0.0.1:" + strconv.Itoa(w.port), "HostKey " + w.base + "/hostkey", "PidFile none", "UsePAM yes",
 		"TrustedUserCAKeys " + w.base + "/keys/user_ca.pub", "AuthorizedPrincipalsFile " + w.base + "/keys/principals/%u",
-		"AuthorizedKeysFile %h/.ssh/authorized_keys", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
+		"AuthorizedKeysFile %h/.ssh/authorized_keys", "PasswordAuthentication yes", "KbdInteractiveAuthentication no",
 		"MaxStartups 200:30:300", "LogLevel VERBOSE", "Subsystem sftp internal-sftp", "",
 	}, "\n"), 0o600)
 	w.start()
@@ -100,7 +100,7 @@ func (w *world) hook(with bool) {
 	if with {
 		lines = append(append([]string{hookLine(w.config.Hook)}, lines...), hookLine(w.config.Hook))
 	}
-	w.write(w.pam, strings.Join(append([]string{"auth required pam_deny.so", "account required pam_unix.so"}, lines...), "\n")+"\n", 0o644)
+	w.write(w.pam, strings.Join(append([]string{"auth required pam_unix.so", "account required pam_unix.so"}, lines...), "\n")+"\n", 0o644)
 }
 
 func (w *world) start() {
@@ -198,7 +198,90 @@ func (w *world) user(prefix string) string {
 	return name
 }
 
-func (w *world) Connector() connector.Connector { return w.c }
+func (w *world) Connector() connector.Connector { return told{w.c} }
+
+// told is the connector of a host with the control plane's end: the host is told of
+// passwords by what it would have of them.
+type told struct{ *Connector }
+
+func (c told) tell(ctx context.Context, t connector.Target, os []connector.Order) ([]connector.Order, error) {
+	salts, err := c.Salts(ctx, t, os)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(os)
+	for i, o := range os {
+		if o.Mechanism != access.Checkout {
+			continue
+		}
+		words, err := linux.Tell(o, salts[i])
+		if err != nil {
+			return nil, err
+		}
+		out[i].Secret, out[i].Next = access.NewSecret([]byte(words.Secret)), access.NewSecret([]byte(words.Next))
+	}
+	return out, nil
+}
+
+func (c told) Provision(ctx context.Context, t connector.Target, o connector.Order) (connector.Receipt, error) {
+	if o.Mechanism != access.Checkout {
+		return c.Connector.Provision(ctx, t, o)
+	}
+	os, err := c.tell(ctx, t, []connector.Order{o})
+	if err != nil {
+		return connector.Receipt{}, &connector.Error{Outcome: connector.NotDone, Message: err.Error(), Cause: err}
+	}
+	r, err := c.Connector.Provision(ctx, t, os[0])
+	if err != nil {
+		return r, err
+	}
+	return linux.Lent(t, o, r)
+}
+
+func (c told) end(ctx context.Context, t connector.Target, os []connector.Order, do func(context.Context, connector.Target, []connector.Order) []connector.Result) []connector.Result {
+	said, err := c.tell(ctx, t, os)
+	if err != nil {
+		out := make([]connector.Result, len(os))
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
+	return do(ctx, t, said)
+}
+
+func (c told) Observe(ctx context.Context, t connector.Target, o connector.Order) (connector.Before, error) {
+	o.Secret, o.Next = access.Secret{}, access.Secret{}
+	return c.Connector.Observe(ctx, t, o)
+}
+
+func (c told) TerminateSessions(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	bare := slices.Clone(os)
+	for i := range bare {
+		bare[i].Secret, bare[i].Next = access.Secret{}, access.Secret{}
+	}
+	return c.Connector.TerminateSessions(ctx, t, bare)
+}
+
+func (c told) Revoke(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	return c.end(ctx, t, os, c.Connector.Revoke)
+}
+
+func (c told) Remove(ctx context.Context, t connector.Target, os []connector.Order) []connector.Result {
+	return c.end(ctx, t, os, c.Connector.Remove)
+}
+
+func (c told) Verify(ctx context.Context, t connector.Target, os []connector.Order) []connector.Observation {
+	said, err := c.tell(ctx, t, os)
+	if err != nil {
+		out := make([]connector.Observation, len(os))
+		for i := range out {
+			out[i] = connector.Observation{Sessions: -1, Err: err}
+		}
+		return out
+	}
+	return c.Connector.Verify(ctx, t, said)
+}
 
 func (w *world) Target() connector.Target {
 	return connector.Target{Connection: access.Connection{Type: linux.Type, Address: w.addr()}}
@@ -228,10 +311,40 @@ func (w *world) Order(m access.Mechanism) connector.Order {
 		o.Rights = []string{"/usr/bin/cat", "/usr/bin/id -u"}
 	}
 	o.Account = w.user("mira")
+	if m == access.Checkout {
+		password := rand.Text()
+		w.setPassword(o.Account, password)
+		o.Secret = access.NewSecret([]byte(password))
+	}
 	if m == access.Enable {
 		w.run("usermod", "--lock", "--expiredate", "1970-01-02", o.Account)
 	}
 	return o
+}
+
+// setPassword is what passwd does where login.defs says SHA512.
+func (w *world) setPassword(account, password string) {
+	w.t.Helper()
+	cmd := exec.Command("chpasswd", "--crypt-method", "SHA512")
+	cmd.Stdin = strings.NewReader(account + ":" + password + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("chpasswd: %v\n%s", err, out)
+	}
+}
+
+// fits asks OpenSSL whether a password is the one that shadow has.
+func (w *world) fits(account, password string) bool {
+	w.t.Helper()
+	field := w.entry("shadow", account)[1]
+	parts := strings.Split(field, "$")
+	if len(parts) != 4 || parts[1] != "6" {
+		return false
+	}
+	cmd := exec.Command("openssl", "passwd", "-6", "-salt", parts[2], "-stdin")
+	cmd.Stdin = strings.NewReader(password + "\n")
+	out, err := cmd.Output()
+	must(w.t, err)
+	return strings.TrimSpace(string(out)) == field
 }
 
 // entry is the line of an account in one of the files, split; nil without one.
@@ -280,6 +393,19 @@ func (w *world) State(o connector.Order, r connector.Receipt) connectortest.Stat
 		s.Ends = s.Ends.Add(time.Second)                                       // sudo still runs it in the second that it is given
 		out, _ := exec.Command("sudo", "-l", "-U", o.Account).CombinedOutput() // what sudo itself says
 		s.Exists, s.Usable = true, strings.Contains(string(out), "/usr/bin/id -u")
+		return s
+	}
+	if o.Mechanism == access.Checkout {
+		_, err := os.Stat(w.base + "/state/orders/" + string(o.Tag))
+		s.Exists = err == nil
+		if f := w.entry("shadow", o.Account); f == nil || w.expired(o.Account) {
+			return s
+		}
+		if r.Credential.Empty() {
+			s.Usable = s.Exists
+			return s
+		}
+		s.Usable = w.fits(o.Account, passwordOf(w.t, r))
 		return s
 	}
 	s.Ends, s.Usable = w.lineEnds(o.Tag)
@@ -397,7 +523,7 @@ type faults struct {
 
 var errDisk = errors.New("input/output error")
 
-func (f *faults) reset() { f.w.c.disk.replace, f.w.c.tools.run = replaceFile, runTool }
+func (f *faults) reset() { f.w.c.disk.replace, f.w.c.tools.run, f.w.c.tools.feed = replaceFile, runTool, feedTool }
 
 func (f *faults) CutBefore() {
 	f.w.c.disk.replace = func(string, fs.FileMode, []byte) error {
@@ -408,9 +534,17 @@ func (f *faults) CutBefore() {
 		f.reset()
 		return errDisk
 	}
+	f.w.c.tools.feed = func(context.Context, string, string, ...string) error {
+		f.reset()
+		return errDisk
+	}
 }
 
 func (f *faults) CutAfter() {
+	f.w.c.tools.feed = func(ctx context.Context, input, name string, args ...string) error {
+		f.reset()
+		return errors.Join(feedTool(ctx, input, name, args...), errDisk)
+	}
 	f.w.c.disk.replace = func(path string, mode fs.FileMode, content []byte) error {
 		f.reset()
 		return errors.Join(replaceFile(path, mode, content), errDisk)
@@ -437,6 +571,8 @@ func (w *world) Session(o connector.Order, r connector.Receipt) (connectortest.S
 	switch o.Mechanism {
 	case access.Member:
 		return w.ssh(o.Account, nil)
+	case access.Checkout:
+		return w.byPassword(o.Account, passwordOf(w.t, r))
 	case access.Elevate:
 		return w.ssh(o.Account, nil, "sudo", "-n", "/usr/bin/cat")
 	}
@@ -449,6 +585,28 @@ func (w *world) Session(o connector.Order, r connector.Receipt) (connectortest.S
 		o.Account = r.Account
 	}
 	return w.ssh(o.Account, w.certificate(principal))
+}
+
+// passwordOf is the password of a receipt.
+func passwordOf(t testing.TB, r connector.Receipt) string {
+	t.Helper()
+	var c struct{ Password string }
+	must(t, json.Unmarshal(r.Credential.Reveal(), &c))
+	return c.Password
+}
+
+// byPassword opens a session as the holder of a password would.
+func (w *world) byPassword(login, password string) (*session, error) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	w.write(dir+"/password", password+"\n", 0o600)
+	w.write(dir+"/ask", "#!/bin/sh\nexec cat "+dir+"/password\n", 0o700)
+	s := &session{said: new(strings.Builder)}
+	s.cmd = exec.Command("ssh", "-F", "none", "-o", "PreferredAuthentications=password", "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1",
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-p", strconv.Itoa(w.port), login+"@127.0.0.1", "cat")
+	s.cmd.Env = []string{"PATH=/usr/bin:/bin", "SSH_ASKPASS=" + dir + "/ask", "SSH_ASKPASS_REQUIRE=force", "DISPLAY=none"}
+	s.cmd.Stderr = s.said
+	return w.opened(s)
 }
 
 // certificate is what the control plane would sign; bend changes it before.
@@ -471,7 +629,12 @@ type session struct {
 // unless it is signed already; command is cat unless one is given.
 func (w *world) ssh(login string, cert *ssh.Certificate, command ...string) (*session, error) {
 	w.t.Helper()
-	s := w.client(login, cert, command...)
+	return w.opened(w.client(login, cert, command...))
+}
+
+// opened starts a client and waits until its session answers.
+func (w *world) opened(s *session) (*session, error) {
+	w.t.Helper()
 	stdout, err := s.cmd.StdoutPipe()
 	must(w.t, err)
 	s.in, err = s.cmd.StdinPipe()
