@@ -14,5 +14,6 @@
 //   - A certificate by itself opens nothing. Its one principal is that of an order, and
 //     sshd takes it only while the order's line is in the file of that account.
 //   - What stands in a line is quoted or refused, never passed on as it came.
-//   - No credential of this type holds a secret: it says where to go and as whom.
+//   - A credential says where to go and as whom. A secret is in that of checkout alone: the
+//     host is told of it by a hash, and the control plane puts it in.
 package linux

@@ -523,7 +523,9 @@ type faults struct {
 
 var errDisk = errors.New("input/output error")
 
-func (f *faults) reset() { f.w.c.disk.replace, f.w.c.tools.run, f.w.c.tools.feed = replaceFile, runTool, feedTool }
+func (f *faults) reset() {
+	f.w.c.disk.replace, f.w.c.tools.run, f.w.c.tools.feed = replaceFile, runTool, feedTool
+}
 
 func (f *faults) CutBefore() {
 	f.w.c.disk.replace = func(string, fs.FileMode, []byte) error {
