@@ -81,6 +81,7 @@ type host struct {
 	strict  bool
 	stuck   bool // nothing goes, by whatever name
 	removed []access.Mechanism
+	ended   []connector.Order // as they were told to end
 }
 
 func (h *host) set(change func()) { h.mu.Lock(); defer h.mu.Unlock(); change() }
@@ -132,6 +133,7 @@ func (h *host) end(os []connector.Order, remove bool) []connector.Result {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ends++
+	h.ended = append(h.ended, os...)
 	rs := make([]connector.Result, len(os))
 	for i, o := range os {
 		if rs[i].Outcome = connector.Done; h.deaf > 0 && remove {
