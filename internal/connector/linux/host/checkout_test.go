@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,11 +18,12 @@ import (
 // password as a host keeps it, is refused before anything is done.
 func TestVaultedRefused(t *testing.T) {
 	w := newWorld(t)
-	w.run("useradd", "--system", "--shell", "/bin/sh", "engine")
+	engine := "engine" + strconv.FormatInt(worlds.Add(1), 10)
+	w.run("useradd", "--system", "--shell", "/bin/sh", engine)
 	shell := w.user("noshell")
 	w.run("usermod", "--shell", "/usr/sbin/nologin", shell)
 	made, _ := w.c.Provision(t.Context(), w.Target(), w.Order(access.Account))
-	for _, name := range []string{"root", "daemon", "nobody", "engine", shell, made.Account} {
+	for _, name := range []string{"root", "daemon", "nobody", engine, shell, made.Account} {
 		o := connector.Order{Tag: connectortest.NewTag(), Mechanism: access.Checkout, Account: name, ExpiresAt: time.Now().Add(time.Hour), Next: access.NewSecret([]byte("next"))}
 		before := w.entry("shadow", name)
 		if _, err := w.Connector().Observe(t.Context(), w.Target(), o); !errors.Is(err, access.Denied) {
