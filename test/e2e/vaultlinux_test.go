@@ -95,7 +95,9 @@ func TestVaultLinux(t *testing.T) {
 	must(t, s.Documents(ctx, strings.ReplaceAll(vaultHostDocuments, "ADDRESS", address)))
 	m := newMachine(t)
 	m.run("", "useradd", "--create-home", "--shell", "/bin/sh", "console")
-	set := func(password string, args ...string) { m.run("console:"+password+"\n", append([]string{"chpasswd"}, args...)...) }
+	set := func(password string, args ...string) {
+		m.run("console:"+password+"\n", append([]string{"chpasswd"}, args...)...)
+	}
 	set("known-to-too-many", "--crypt-method", "SHA512")
 	m.serve(address)
 	var code api.HostEnrolment
