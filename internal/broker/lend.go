@@ -27,11 +27,13 @@ type turning struct {
 	err          error // why there is no next, where there should be one
 }
 
-// newSecret makes a password of 256 random bits.
+// newSecret makes a password of 256 random bits. Of a token or a key they are what it is
+// made from, or opened with, by the connector: so whatever the kind, what is durable first
+// is all that the next attempt needs. RFD 46.
 func (b *Broker) newSecret() (access.Secret, error) {
 	var random [32]byte
 	if _, err := io.ReadFull(b.Rand, random[:]); err != nil {
-		return access.Secret{}, access.Fail(access.Internal, "no-randomness", "no password could be made").Wrap(err)
+		return access.Secret{}, access.Fail(access.Internal, "no-randomness", "no secret could be made").Wrap(err)
 	}
 	return access.NewSecret([]byte(base64.RawURLEncoding.EncodeToString(random[:]))), nil
 }
@@ -164,7 +166,7 @@ func (b *Broker) lend(ctx context.Context, owner string, e access.Entitlement, o
 // heal has the order set another secret, because the current one does not open the
 // account: somebody has changed it by hand.
 func (b *Broker) heal(ctx context.Context, owner string, e access.Entitlement, o *connector.Order) (*turning, error) {
-	b.Log.Warn("the password of a vaulted account was changed by hand", "resource", e.Target.Resource, "account", e.Account)
+	b.Log.Warn("the secret of a vaulted account was changed by hand", "resource", e.Target.Resource, "account", e.Account)
 	return b.next(ctx, owner, e, o, func(tx Tx, v vault.Entry) (vault.Entry, error) {
 		if w, ev, ok := v.Drift(tx.Now()); ok {
 			if err := tx.SaveVault(w); err != nil {
@@ -192,6 +194,9 @@ func (b *Broker) next(ctx context.Context, owner string, e access.Entitlement, o
 			return access.Fail(access.Conflict, "not-wanted", "the privilege is no longer wanted")
 		}
 		if v, err = tx.VaultedAt(e.Target.Connection.Place(), e.Account); err != nil {
+			return err
+		}
+		if err = ofKind(v, e.Target.Connection); err != nil {
 			return err
 		}
 		v, err = change(tx, v)
@@ -267,6 +272,9 @@ func (b *Broker) turn(ctx context.Context, owner string, es []access.Entitlement
 					return err
 				}
 			}
+			if found[e.ID] = v; ofKind(v, e.Target.Connection) != nil {
+				continue
+			}
 			if v, _, err = b.unreadable(tx, v); err != nil {
 				return err
 			}
@@ -278,11 +286,17 @@ func (b *Broker) turn(ctx context.Context, owner string, es []access.Entitlement
 		return nil
 	})
 	turns := map[access.EntitlementID]turning{}
-	for _, id := range mine {
+	for _, e := range es {
+		id := e.ID
+		if e.Mechanism != access.Checkout {
+			continue
+		}
 		v, ok := found[id]
 		switch {
 		case err != nil:
 			turns[id] = turning{err: err}
+		case ok && ofKind(v, e.Target.Connection) != nil: // it is locked, and tried again
+			turns[id] = turning{err: ofKind(v, e.Target.Connection)}
 		case ok:
 			t, err := b.secretsOf(v)
 			t.err = err
@@ -337,10 +351,23 @@ func vaultedAt(tx Tx, e access.Entitlement) error {
 	if e.Mechanism != access.Checkout {
 		return nil
 	}
-	_, err := tx.VaultedAt(e.Target.Connection.Place(), e.Account)
+	v, err := tx.VaultedAt(e.Target.Connection.Place(), e.Account)
+	if err == nil {
+		return ofKind(v, e.Target.Connection)
+	}
 	if missing(err) {
-		return access.Fail(access.NotFound, "not-vaulted", "the password of "+e.Account+" on "+string(e.Target.Resource)+" is not in the vault").
+		return access.Fail(access.NotFound, "not-vaulted", "the "+string(e.Target.Connection.SecretKind())+" of "+e.Account+" on "+string(e.Target.Resource)+" is not in the vault").
 			Try("an administrator adds it: stint admin vault add NAME --resource " + string(e.Target.Resource) + " --account " + e.Account)
 	}
 	return err
+}
+
+// ofKind refuses to use what the vault has for a connection whose accounts open with
+// something else: a document was changed after the account was put in.
+func ofKind(v vault.Entry, c access.Connection) error {
+	if v.Kind == c.SecretKind() {
+		return nil
+	}
+	return access.Fail(access.Conflict, "other-kind", "the vault entry "+v.Name+" is a "+string(v.Kind)+", and the accounts of the resource open with a "+string(c.SecretKind())).
+		Try("put back what the document said (connection.secret), or take the account out and add it again: stint admin vault rm " + v.Name)
 }

@@ -170,7 +170,9 @@ func (b *Broker) orderTurn(tx Tx, fx *effects, set *policy.Set, v vault.Entry) e
 	case r.Connection.Place() != v.At:
 		no = access.Fail(access.Conflict, "resource-moved", "the resource "+string(v.Resource)+" is at another address now")
 	default:
-		no = registered(tx, r.Connection)
+		if no = ofKind(v, r.Connection); no == nil {
+			no = registered(tx, r.Connection)
+		}
 	}
 	if no != nil {
 		return tx.SaveVault(v.Defer(public(no), tx.Now().Add(turnAgain)))
@@ -212,10 +214,12 @@ func (b *Broker) AddVaulted(ctx context.Context, c Caller, a Vaulting) (v vault.
 		return v, access.Fail(access.Invalid, "not-lendable", "accounts of type "+r.Type+" cannot be in the vault").
 			Because("its connector does not serve the mechanism checkout")
 	}
+	kind := r.Connection.SecretKind()
 	if !a.Secret.Empty() {
-		if err := vault.CheckSecret(a.Secret); err != nil {
+		if err := vault.CheckSecret(kind, a.Secret); err != nil {
 			return v, err
 		}
+		a.Secret = vault.Given(kind, a.Secret)
 	}
 	if err := b.tryVaulted(ctx, r.Connection, a); err != nil {
 		return v, err
@@ -224,7 +228,7 @@ func (b *Broker) AddVaulted(ctx context.Context, c Caller, a Vaulting) (v vault.
 		if err := c.still(tx); err != nil {
 			return err
 		}
-		v = vault.Entry{Name: a.Name, Resource: a.Resource, At: r.Connection.Place(), Account: a.Account, Kind: vault.Password, RotateEvery: a.RotateEvery}
+		v = vault.Entry{Name: a.Name, Resource: a.Resource, At: r.Connection.Place(), Account: a.Account, Kind: kind, RotateEvery: a.RotateEvery}
 		var old *vault.Entry
 		if was, err := tx.Vaulted(a.Name); err == nil {
 			old = &was
@@ -273,14 +277,15 @@ func (b *Broker) tryVaulted(ctx context.Context, at access.Connection, a Vaultin
 	if a.Secret.Empty() {
 		return nil
 	}
+	kind := string(at.SecretKind())
 	switch seen := conn.Verify(ctx, t, []connector.Order{o})[0]; {
 	case seen.Turned:
 		return nil
 	case errors.Is(seen.Err, access.Pending):
-		return access.Fail(access.Invalid, "secret-refused", "the password does not open the account "+a.Account).
-			Because("the target refused it").Try("check the password and the account, or leave the password out: Stint sets a fresh one then")
+		return access.Fail(access.Invalid, "secret-refused", "the "+kind+" does not open the account "+a.Account).
+			Because("the target refused it").Try("check the " + kind + " and the account, or leave the " + kind + " out: Stint sets a fresh one then")
 	default:
-		return access.Fail(access.Unavailable, "secret-untried", "it could not be tried whether the password opens the account "+a.Account).
+		return access.Fail(access.Unavailable, "secret-untried", "it could not be tried whether the "+kind+" opens the account "+a.Account).
 			Because(public(seen.Err)).Try("see stint resource check, and whether the account may log in from where stintd runs")
 	}
 }

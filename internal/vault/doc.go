@@ -1,5 +1,5 @@
-// Package vault is the rules of vaulted secrets: the password of a privileged account
-// that stays on a target, of which Stint alone is to know what it is.
+// Package vault is the rules of vaulted secrets: the password, token or key of a privileged
+// account that stays on a target, of which Stint alone is to know what it is.
 //
 // An entry stands for one account at one address. It holds versions of the account's
 // secret, each ciphertext sealed for its very place (Entry.Place, number), so that a row

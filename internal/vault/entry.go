@@ -9,12 +9,6 @@ import (
 	"stint/internal/access"
 )
 
-// Kind is what a secret is. Stored: only append.
-type Kind string
-
-// The kinds.
-const Password Kind = "password"
-
 // State is the state of one version of a secret. Stored: only append.
 type State string
 
@@ -46,8 +40,9 @@ const (
 	// nothing else, and above nobody would notice that it does not work.
 	MinRotate = time.Hour
 	MaxRotate = 400 * 24 * time.Hour
-	// MaxSecret bounds what is taken into the vault.
+	// MaxSecret bounds what is taken into the vault, and MaxKey a key.
 	MaxSecret = 4096
+	MaxKey    = 16384
 )
 
 // Entry is one vaulted account.
@@ -185,8 +180,8 @@ func Add(e Entry, old *Entry, sealed []byte, by access.Actor, now time.Time) (En
 		return e, access.Event{}, access.Fail(access.Invalid, "bad-name", "the name of a vault entry has letters, digits and dashes")
 	case e.Resource == "" || e.At == "" || e.Account == "":
 		return e, access.Event{}, access.Fail(access.Invalid, "incomplete-entry", "a vault entry needs a resource and an account")
-	case e.Kind != Password:
-		return e, access.Event{}, access.Fail(access.Invalid, "bad-kind", "the vault keeps passwords").Because("it is " + strconv.Quote(string(e.Kind)))
+	case !known(e.Kind):
+		return e, access.Event{}, access.Fail(access.Invalid, "bad-kind", "the vault keeps passwords, tokens and keys").Because("it is " + strconv.Quote(string(e.Kind)))
 	}
 	if err := checkEvery(e.RotateEvery); err != nil {
 		return e, access.Event{}, err
@@ -203,7 +198,7 @@ func Add(e Entry, old *Entry, sealed []byte, by access.Actor, now time.Time) (En
 	how := Imported
 	if sealed == nil {
 		how = "to be set"
-		e.Wanted = "nobody has set the first password yet"
+		e.Wanted = "nobody has set the first " + string(e.Kind) + " yet"
 		if number > 1 {
 			e.Secrets = []Version{{Number: number - 1, State: Dead, MadeAt: now, DeadAt: now, Why: "of an entry of this name before"}}
 		}

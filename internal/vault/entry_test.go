@@ -109,13 +109,15 @@ func TestT55PlacesAreDistinct(t *testing.T) {
 	for _, name := range []string{"a", "ab"} {
 		for _, at := range []access.Place{"postgres://b:1", "postgres://bb:1"} {
 			for _, account := range []string{"c", "cc"} {
-				for n := int64(1); n < 12; n++ {
-					what := fmt.Sprint(name, at, account, n)
-					p := Entry{Name: name, At: at, Account: account, Kind: Password}.Place(n)
-					if other, twice := seen[p]; twice {
-						t.Errorf("%s and %s have one place", what, other)
+				for _, kind := range []Kind{Password, Token, Key} {
+					for n := int64(1); n < 12; n++ {
+						what := fmt.Sprint(name, at, account, kind, n)
+						p := Entry{Name: name, At: at, Account: account, Kind: kind}.Place(n)
+						if other, twice := seen[p]; twice {
+							t.Errorf("%s and %s have one place", what, other)
+						}
+						seen[p] = what
 					}
-					seen[p] = what
 				}
 			}
 		}
@@ -214,13 +216,13 @@ func TestReadKV(t *testing.T) {
 		"not a text":    {text: v2, field: "note", why: "not a text"},
 		"deleted":       {text: `{"data":{"data":null,"metadata":{}}}`, why: "deleted"},
 		"empty":         {text: `{"data":{"password":""}}`, why: "empty"},
-		"two lines":     {text: `{"data":{"password":"x\ny"}}`, why: "more than one line"},
+		"two lines":     {text: `{"data":{"key":"x\ny"}}`, field: "key", secret: "x\ny"},
 		"a NUL":         {text: `{"data":{"password":"x\u0000y"}}`, why: "NUL"},
 		"no JSON":       {text: "s3cr3t", why: "not one JSON object"},
 		"two":           {text: `{"data":{"password":"x"}} {}`, why: "not one JSON object"},
 		"an array":      {text: `[]`, why: "not one JSON object"},
 		"too large":     {text: `{"data":{"password":"` + strings.Repeat("x", maxExport) + `"}}`, why: "larger"},
-		"a long secret": {text: `{"data":{"password":"` + strings.Repeat("x", MaxSecret+1) + `"}}`, why: "4096"},
+		"a long secret": {text: `{"data":{"password":"` + strings.Repeat("x", MaxKey+1) + `"}}`, why: "16384"},
 	} {
 		account, secret, err := ReadKV(strings.NewReader(c.text), c.field)
 		if c.why != "" {
@@ -240,7 +242,7 @@ func FuzzReadKV(f *testing.F) {
 	f.Add([]byte(`{"data":{"password":"x"}}`), "")
 	f.Fuzz(func(t *testing.T, text []byte, field string) {
 		_, secret, err := ReadKV(bytes.NewReader(text), field)
-		if err == nil && (len(secret.Reveal()) == 0 || len(secret.Reveal()) > MaxSecret) {
+		if err == nil && (len(secret.Reveal()) == 0 || len(secret.Reveal()) > MaxKey) {
 			t.Errorf("took a secret of %d bytes", len(secret.Reveal()))
 		}
 	})

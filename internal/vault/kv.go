@@ -16,7 +16,8 @@ const maxExport = 1 << 20
 // ReadKV reads one secret from what `vault kv get -format=json` and `bao kv get
 // -format=json` print, of version 1 or 2 of the KV engine. field is the name of the
 // secret's own; empty: "password". The account is that of the field "username" (or
-// "user"), where there is one. No error repeats a value.
+// "user"), where there is one. Whether it can be what opens the account is said by
+// CheckSecret. No error repeats a value.
 func ReadKV(r io.Reader, field string) (account string, secret access.Secret, err error) {
 	bad := func(why, next string) (string, access.Secret, error) {
 		return "", access.Secret{}, access.Fail(access.Invalid, "bad-export", "the file is not an export of a key-value secret").Because(why).Try(next)
@@ -64,25 +65,5 @@ func ReadKV(r io.Reader, field string) (account string, secret access.Secret, er
 			_ = json.Unmarshal(fields[n], &account) // one that is no text is none
 		}
 	}
-	secret = access.NewSecret([]byte(value))
-	return account, secret, CheckSecret(secret)
-}
-
-// CheckSecret refuses what cannot be a password of an account.
-func CheckSecret(s access.Secret) error {
-	b := s.Reveal()
-	fail := func(why string) error {
-		return access.Fail(access.Invalid, "bad-secret", "that cannot be a password").Because(why).Try("the file holds the password and at most one newline after it")
-	}
-	switch {
-	case len(b) == 0:
-		return fail("it is empty")
-	case len(b) > MaxSecret:
-		return fail("it is longer than 4096 bytes")
-	case bytes.IndexByte(b, 0) >= 0:
-		return fail("it has a NUL byte")
-	case bytes.ContainsAny(b, "\r\n"):
-		return fail("it has more than one line")
-	}
-	return nil
+	return account, access.NewSecret([]byte(value)), bounded(Key, []byte(value))
 }

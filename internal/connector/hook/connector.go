@@ -47,6 +47,8 @@ func (*Connector) Schema() access.Schema {
 		Connection: map[string]access.Option{
 			"hook": {Doc: "the program that does it, by its name in the folder of hooks of the server", Required: true,
 				Pattern: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}`, Form: "letters, digits, and the marks _ . -"},
+			access.SecretOption: {Doc: "what its accounts open with: a password that Stint sets, a token that the target makes, or a key", Default: string(access.PasswordSecret),
+				Values: []string{string(access.PasswordSecret), string(access.TokenSecret), string(access.KeySecret)}},
 		},
 		Role: map[string]access.Option{},
 	}
@@ -86,6 +88,8 @@ func (c *Connector) look(ctx context.Context, t connector.Target, account string
 		return a, err
 	case a.Refused != "":
 		return a, access.Fail(access.Denied, "account-refused", "the account "+account+" may not be lent").Because(public(a.Refused))
+	case kind(t) == access.TokenSecret && *a.Exists && a.Tokens == nil:
+		return a, &callError{errAnswer.Error(), nil}
 	case account == t.Username:
 		return a, access.Fail(access.Denied, "own-account", "the account "+account+" is the hook's own login")
 	}
@@ -163,30 +167,35 @@ func (c *Connector) provision(ctx context.Context, t connector.Target, o connect
 		}
 	}
 	if turns && o.Renew == connector.Rotate {
-		for _, do := range []string{doLock, doEnd} {
-			if _, err := c.call(ctx, t, question{Do: do, Account: o.Account, Secret: text(lent, do)}); err != nil {
-				return r, unsure(err)
-			}
+		err := c.lock(ctx, t, o.Account, lent)
+		if err == nil {
+			_, err = c.call(ctx, t, question{Do: doEnd, Account: o.Account})
+		}
+		if err != nil {
+			return r, unsure(err)
 		}
 	}
 	if turns {
-		if _, err := c.call(ctx, t, question{Do: doSet, Account: o.Account, Secret: text(lent, doSet)}); err != nil {
+		if err := c.set(ctx, t, o.Account, lent, o.Secret); err != nil {
 			return r, unsure(err)
 		}
 	}
 	opens := false
 	if a.Login || turns { // else as an end without the store leaves it, or an administrator
-		if opens, err = c.opens(ctx, t, o.Account, lent); err != nil {
+		if opens, err = c.opens(ctx, t, o.Account, lent); err == nil && opens {
+			opens, err = c.alone(ctx, t, o.Account, lent)
+		}
+		if err != nil {
 			return r, unsure(err)
 		}
 	}
 	switch {
 	case !opens && turns: // whoever is in may have set another meanwhile
-		return r, &connector.Error{Outcome: connector.Unknown, Message: "the new password of " + o.Account + " was set and does not open"}
+		return r, &connector.Error{Outcome: connector.Unknown, Message: "the new " + string(kind(t)) + " of " + o.Account + " was set and does not open"}
 	case !opens:
-		return r, &connector.Error{Outcome: connector.NotDone, Message: "the password of " + o.Account + " in the vault does not open it: somebody has changed it by hand", Cause: connector.ErrStale}
+		return r, &connector.Error{Outcome: connector.NotDone, Message: "the " + string(kind(t)) + " of " + o.Account + " in the vault is not what opens it: somebody has changed that by hand", Cause: connector.ErrStale}
 	}
-	return receipt(t, o, m, lent, turns)
+	return c.receipt(ctx, t, o, m, lent, turns)
 }
 
 // unsure is an error of a step after which the mark stands: the order is not undone by it.
@@ -196,24 +205,24 @@ func unsure(err error) error {
 	return &e
 }
 
-func text(s access.Secret, do string) string {
-	if do == doEnd {
-		return ""
-	}
-	return string(s.Reveal())
-}
-
 // credential is what a holder gets (api.Credential).
 type credential struct {
 	Type     string `json:"type"`
 	Username string `json:"username"`
-	Password string `json:"password"`
 	Host     string `json:"host"`
 	Port     int    `json:"port"`
+
+	// One of these.
+	Password   string `json:"password,omitempty"`
+	Token      string `json:"token,omitempty"`
+	PrivateKey string `json:"private_key,omitempty"`
 }
 
-func receipt(t connector.Target, o connector.Order, m mark, lent access.Secret, turned bool) (connector.Receipt, error) {
-	shown := credential{Type: Type, Username: o.Account, Password: string(lent.Reveal()), Host: t.Connection.Address}
+func (c *Connector) receipt(ctx context.Context, t connector.Target, o connector.Order, m mark, lent access.Secret, turned bool) (connector.Receipt, error) {
+	shown := credential{Type: Type, Username: o.Account, Host: t.Connection.Address}
+	if err := c.fits(ctx, t, o.Account, lent, &shown); err != nil {
+		return connector.Receipt{}, unsure(err)
+	}
 	if host, port, err := net.SplitHostPort(t.Connection.Address); err == nil {
 		if n, err := strconv.Atoi(port); err == nil {
 			shown.Host, shown.Port = host, n
@@ -221,15 +230,6 @@ func receipt(t connector.Target, o connector.Order, m mark, lent access.Secret, 
 	}
 	b, err := json.Marshal(shown)
 	return connector.Receipt{Account: o.Account, Creation: m.Creation, Turned: turned, Credential: access.NewSecret(b)}, err
-}
-
-// opens reports whether a secret opens an account.
-func (c *Connector) opens(ctx context.Context, t connector.Target, account string, s access.Secret) (bool, error) {
-	a, err := c.call(ctx, t, question{Do: doProve, Account: account, Secret: string(s.Reveal())})
-	if err != nil {
-		return false, err
-	}
-	return *a.Opens, nil
 }
 
 // atOnce is for how many orders programs run at a time.
@@ -282,12 +282,7 @@ func (c *Connector) Revoke(ctx context.Context, t connector.Target, os []connect
 				return err
 			}
 		}
-		secret := newText() // nobody keeps it
-		if !o.Next.Empty() {
-			secret = string(o.Next.Reveal())
-		}
-		_, err = c.call(ctx, t, question{Do: doLock, Account: o.Account, Secret: secret})
-		return err
+		return c.lock(ctx, t, o.Account, o.Next)
 	})
 }
 
@@ -321,7 +316,7 @@ func (c *Connector) Remove(ctx context.Context, t connector.Target, os []connect
 		case *a.Exists && a.Sessions > 0:
 			return &connector.Error{Outcome: connector.NotDone, Message: strconv.Itoa(a.Sessions) + " sessions of " + o.Account + " are still open"}
 		case *a.Exists && !o.Next.Empty():
-			if _, err := c.call(ctx, t, question{Do: doSet, Account: o.Account, Secret: string(o.Next.Reveal())}); err != nil {
+			if err := c.set(ctx, t, o.Account, o.Next, o.Secret); err != nil {
 				return err
 			}
 		}
@@ -330,14 +325,17 @@ func (c *Connector) Remove(ctx context.Context, t connector.Target, os []connect
 	})
 }
 
-// turned is nil when the next password opens the account and the one before does not.
+// turned is nil when the next secret opens the account, alone, and the one before does not.
 func (c *Connector) turned(ctx context.Context, t connector.Target, o connector.Order) error {
 	opens, err := c.opens(ctx, t, o.Account, o.Next)
+	if err == nil && opens {
+		opens, err = c.alone(ctx, t, o.Account, o.Next)
+	}
 	if err != nil {
 		return err
 	}
 	if !opens {
-		return access.Fail(access.Pending, "not-turned", "the next password of "+o.Account+" does not open it yet")
+		return access.Fail(access.Pending, "not-turned", "the next "+string(kind(t))+" of "+o.Account+" is not yet what opens it, and alone")
 	}
 	if o.Secret.Empty() || bytes.Equal(o.Secret.Reveal(), o.Next.Reveal()) {
 		return nil
@@ -347,9 +345,18 @@ func (c *Connector) turned(ctx context.Context, t connector.Target, o connector.
 
 // dead is nil when what was lent opens nothing.
 func (c *Connector) dead(ctx context.Context, t connector.Target, o connector.Order) error {
+	if kind(t) == access.TokenSecret && o.Next.Empty() { // else no other than the next one opens it
+		k, err := c.token(ctx, t, o.Account, o.Secret)
+		if err == nil && k.value == "" {
+			err = access.Fail(access.Pending, "not-known", "the note with the token of "+o.Account+" is gone, and so it cannot be tried")
+		}
+		if err != nil {
+			return err
+		}
+	}
 	opens, err := c.opens(ctx, t, o.Account, o.Secret)
 	if err == nil && opens {
-		return access.Fail(access.Conflict, "secret-lives", "the password of "+o.Account+" that was lent still opens it")
+		return access.Fail(access.Conflict, "secret-lives", "the "+string(kind(t))+" of "+o.Account+" that was lent still opens it")
 	}
 	return err
 }
@@ -395,7 +402,7 @@ func (c *Connector) verify(ctx context.Context, t connector.Target, s state, o c
 	case mine && a.Login:
 		v.Presence, v.Sessions = connector.Present, a.Sessions
 	case mine:
-		v.Sessions, v.Err = a.Sessions, access.Fail(access.Pending, "mark-left", o.Account+" cannot log in, and has not got its next password yet")
+		v.Sessions, v.Err = a.Sessions, access.Fail(access.Pending, "mark-left", o.Account+" cannot log in, and has not got its next "+string(kind(t))+" yet")
 	case s.other(o): // what it is now is another order's
 		v.Presence = connector.Absent
 	case !o.Next.Empty():
@@ -453,6 +460,9 @@ func (c *Connector) Check(ctx context.Context, t connector.Target) (rep connecto
 	}
 	name := t.Connection.Options["hook"]
 	if _, err := c.program(name); !step("the hook "+name+" can be called, and changed by root alone", err, "") {
+		return rep
+	}
+	if kind(t) == access.KeySecret && !step("it is a program, which can be lent an agent", c.near(t), "") {
 		return rep
 	}
 	a, err := c.call(ctx, t, question{Do: doCheck})

@@ -38,6 +38,9 @@ func (c *Connector) call(ctx context.Context, t connector.Target, q question) (a
 		return answer{}, err
 	}
 	q.Version, q.Address = version, t.Connection.Address
+	if q.Kind = string(kind(t)); q.Kind == string(access.PasswordSecret) {
+		q.Kind = "" // as programs know it that were written before there were others
+	}
 	q.Login = login{t.Username, string(t.Password.Reveal())}
 	in, err := json.Marshal(q)
 	if err != nil {

@@ -18,7 +18,9 @@ const (
 	doLook  = "look"  // how the account stands
 	doProve = "prove" // whether the secret opens the account, by opening it
 	doSet   = "set"   // the account opens with the secret, and with nothing else
-	doLock  = "lock"  // the account opens with nothing; its secret is replaced by this one
+	doLock  = "lock"  // the account opens with nothing; its password is replaced by this one
+	doMake  = "make"  // a token of this name is made for the account
+	doKeep  = "keep"  // the account has no other token than that of this name
 	doEnd   = "end"   // its sessions are ended, also those that are on their way in
 	doNotes = "notes" // all notes
 	doNote  = "note"  // put a note in the place of another, if that is what is there
@@ -31,10 +33,14 @@ type question struct {
 	Address string `json:"address"`
 	Login   login  `json:"login"`
 	Account string `json:"account,omitempty"`
+	Kind    string `json:"kind,omitempty"` // of the account's secret; empty: a password
 	Secret  string `json:"secret,omitempty"`
-	Note    string `json:"note,omitempty"` // its name
-	Old     string `json:"old,omitempty"`  // empty: there is none
-	New     string `json:"new,omitempty"`  // empty: take it away
+	Public  string `json:"public,omitempty"` // of a key
+	Agent   string `json:"agent,omitempty"`  // the socket of an agent that has the other half
+	Name    string `json:"name,omitempty"`   // of a token
+	Note    string `json:"note,omitempty"`   // its name
+	Old     string `json:"old,omitempty"`    // empty: there is none
+	New     string `json:"new,omitempty"`    // empty: take it away
 }
 
 // login is whom the program signs in as on the target.
@@ -58,6 +64,9 @@ type answer struct {
 	Opens *bool             `json:"opens"` // prove
 	Done  *bool             `json:"done"`  // set, lock, end: true; note: whether the old one was there
 	Notes map[string]string `json:"notes"`
+
+	Token  string   `json:"token"`  // make
+	Tokens []string `json:"tokens"` // look, of an account that has tokens: the names of those that open it
 
 	Steps []struct {
 		Name   string `json:"name"`
@@ -85,7 +94,7 @@ func readAnswer(q question, text []byte) (answer, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return answer{}, errAnswer
 	}
-	a.hush(q.Secret, q.Login.Password)
+	a.hush(q.Secret, q.Login.Password, a.Token)
 	if a.Error != "" {
 		return a, &connector.Error{Outcome: connector.NotDone, Message: public(a.Error), Next: public(a.Next)}
 	}
@@ -93,7 +102,9 @@ func readAnswer(q question, text []byte) (answer, error) {
 	switch q.Do {
 	case doProve:
 		whole = a.Opens != nil
-	case doSet, doLock, doEnd:
+	case doMake:
+		whole = validToken(a.Token)
+	case doSet, doLock, doEnd, doKeep:
 		whole = a.Done != nil && *a.Done
 	case doNote:
 		whole = a.Done != nil
