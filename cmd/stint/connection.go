@@ -150,7 +150,11 @@ func parseTimeout(text string) (time.Duration, error) {
 // readSecret reads a secret from a file, or from stdin for "-": arguments and
 // the environment of a process are read by others too easily.
 func (c *cli) readSecret(flag, path string) (api.Secret, error) {
-	const most = 4096
+	return c.readSecretOf(flag, path, 4096)
+}
+
+// readSecretOf is readSecret of so many bytes at most.
+func (c *cli) readSecretOf(flag, path string, most int64) (api.Secret, error) {
 	var text []byte
 	var err error
 	if path == "-" {

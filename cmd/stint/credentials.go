@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -38,8 +39,12 @@ func (c *cli) showCredential(ctx context.Context, conn *connection, id string) e
 			return err
 		}
 	}
+	key := "" // a line of facts does not hold it
+	if k := got.PrivateKey.Reveal(); k != "" {
+		key = "\n" + strings.TrimRight(k, "\n") + "\n"
+	}
 	return c.show(result{value: got, names: []string{got.Username},
-		text: facts("uri", got.URI.Reveal(), "username", got.Username, "password", got.Password.Reveal(),
+		text: facts("uri", got.URI.Reveal(), "username", got.Username, "password", got.Password.Reveal(), "token", got.Token.Reveal(),
 			"host", got.Host, "port", number(got.Port), "database", got.Database,
-			"sslrootcert", authority, "ends", timeFact(got.ExpiresAt, c))})
+			"sslrootcert", authority, "ends", timeFact(got.ExpiresAt, c)) + key})
 }

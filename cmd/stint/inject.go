@@ -29,6 +29,8 @@ var fields = []struct {
 	{"uri", func(c api.Credential) string { return c.URI.Reveal() }},
 	{"username", func(c api.Credential) string { return c.Username }},
 	{"password", func(c api.Credential) string { return c.Password.Reveal() }},
+	{"token", func(c api.Credential) string { return c.Token.Reveal() }},
+	{"private_key", func(c api.Credential) string { return c.PrivateKey.Reveal() }},
 	{"host", func(c api.Credential) string { return c.Host }},
 	{"port", func(c api.Credential) string { return number(c.Port) }},
 	{"database", func(c api.Credential) string { return c.Database }},
@@ -369,7 +371,7 @@ func (p placed) fill(got api.Credential, folder string) ([]byte, error) {
 }
 
 func quotesAny(text string, got api.Credential) bool {
-	for _, v := range []string{got.Password.Reveal(), got.URI.Reveal()} {
+	for _, v := range []string{got.Password.Reveal(), got.URI.Reveal(), got.Token.Reveal(), got.PrivateKey.Reveal()} {
 		if v != "" && strings.Contains(text, v) {
 			return true
 		}

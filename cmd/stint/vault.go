@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,11 +20,11 @@ import (
 )
 
 func (c *cli) vaultCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "vault", Short: "The vault: privileged accounts whose passwords only Stint knows",
-		Long: "The vault: privileged accounts whose passwords only Stint knows. A role of the\n" +
-			"mechanism checkout lends one; when it comes back its password is another. No command\n" +
-			"shows a password of the vault but stint credentials and stint checkout, to who was\n" +
-			"granted it."}
+	cmd := &cobra.Command{Use: "vault", Short: "The vault: privileged accounts whose passwords, tokens and keys only Stint knows",
+		Long: "The vault: privileged accounts whose passwords, tokens and keys only Stint knows. A\n" +
+			"role of the mechanism checkout lends one; when it comes back its secret is another.\n" +
+			"No command shows a secret of the vault but stint credentials, stint checkout, stint\n" +
+			"secret read and stint run, to who was granted it."}
 	cmd.AddCommand(c.vaultAddCmd(), c.vaultImportCmd(), c.vaultListCmd(), c.vaultShowCmd(), c.vaultHistoryCmd(), c.vaultRotateCmd(), c.vaultRemoveCmd())
 	return cmd
 }
@@ -35,7 +37,9 @@ func (c *cli) vaultAddCmd() *cobra.Command {
 		Short: "Put a privileged account into the vault",
 		Long: "Put a privileged account into the vault. Stint sets a fresh password, which nobody\n" +
 			"ever sees; the sessions of the account end then. With --secret-file the password that\n" +
-			"it has stays until it is lent or rotated first; it is tried on the target.",
+			"it has stays until it is lent or rotated first; it is tried on the target. Where the\n" +
+			"resource says that its accounts open with a token or a key (secret: token, secret:\n" +
+			"key), it is that, in the file too.",
 		Example: "  stint admin vault add orders-dba --resource orders-db --account dba_admin --rotate-every 30d\n" +
 			"  stint admin vault add orders-dba --resource orders-db --account dba_admin --secret-file dba.pw",
 		Args: exactly("NAME"),
@@ -46,7 +50,7 @@ func (c *cli) vaultAddCmd() *cobra.Command {
 				}
 			}
 			if file != "" {
-				secret, err := c.readSecret("secret-file", file)
+				secret, err := c.readSecretOf("secret-file", file, vault.MaxKey)
 				if err != nil {
 					return err
 				}
@@ -58,7 +62,7 @@ func (c *cli) vaultAddCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&a.Resource, "resource", "", "the resource that the account is on")
 	f.StringVar(&a.Account, "account", "", "the account on the target")
-	f.StringVar(&file, "secret-file", "", "the file that holds its password (- for stdin); a fresh one is set if not given")
+	f.StringVar(&file, "secret-file", "", "the file that holds its password, token or private key (- for stdin); a fresh one is set if not given")
 	f.StringVar(&a.RotateEvery, "rotate-every", "", "how old a password grows while nobody borrows it: 12h, 30d; as old as it likes if not given")
 	c.completeFlag(cmd, "resource", c.completeResources)
 	return cmd
@@ -77,7 +81,7 @@ func (c *cli) vaultAdd(ctx context.Context, name string, a api.VaultAdd) error {
 	if a.Secret == "" {
 		return c.vaultRotated(ctx, conn, v, v.Number)
 	}
-	c.say("the password opens " + printable(v.Account) + "; who else knows it can use it until it is rotated: stint admin vault rotate " + printable(v.Name) + " --why …")
+	c.say("the " + printable(v.Kind) + " opens " + printable(v.Account) + "; who else knows it can use it until it is rotated: stint admin vault rotate " + printable(v.Name) + " --why …")
 	return c.vaultShown(v)
 }
 
@@ -124,7 +128,7 @@ func (c *cli) vaultImportCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&a.Resource, "resource", "", "the resource that the account is on")
 	f.StringVar(&a.Account, "account", "", "the account on the target; that of the export if not given")
-	f.StringVar(&field, "field", "password", "the field of the export that holds the password")
+	f.StringVar(&field, "field", "password", "the field of the export that holds the password, token or private key")
 	f.StringVar(&a.RotateEvery, "rotate-every", "", "how old a password grows while nobody borrows it: 12h, 30d; as old as it likes if not given")
 	c.completeFlag(cmd, "resource", c.completeResources)
 	return cmd
@@ -147,7 +151,7 @@ func (c *cli) vaultListCmd() *cobra.Command {
 }
 
 func (c *cli) vaultTable(all []api.VaultEntry) (names []string, t *table) {
-	t = newTable("NAME", "RESOURCE", "ACCOUNT", "STATE", "SECRET", "SINCE", "ROTATES")
+	t = newTable("NAME", "RESOURCE", "ACCOUNT", "KIND", "STATE", "SECRET", "SINCE", "ROTATES")
 	for _, v := range all {
 		names = append(names, v.Name)
 		since, rotates, number := "", "", ""
@@ -160,7 +164,7 @@ func (c *cli) vaultTable(all []api.VaultEntry) (names []string, t *table) {
 		if v.Number > 0 {
 			number = "no. " + strconv.FormatInt(v.Number, 10)
 		}
-		t.row(v.Name, v.Resource, v.Account, v.State, number, since, rotates)
+		t.row(v.Name, v.Resource, v.Account, v.Kind, v.State, number, since, rotates)
 		if v.Trouble != "" {
 			c.say(c.paint.warn("warning") + ": " + printable(v.Name) + ": " + printable(v.Trouble))
 		}
@@ -202,7 +206,7 @@ func (c *cli) vaultShown(v api.VaultEntry) error {
 	if v.RotateEvery != "" {
 		every = api.Span(v.RotateEvery)
 	}
-	return c.show(result{value: v, names: []string{v.Name}, text: facts("name", v.Name, "resource", v.Resource, "account", v.Account, "state", v.State,
+	return c.show(result{value: v, names: []string{v.Name}, text: facts("name", v.Name, "resource", v.Resource, "account", v.Account, "kind", v.Kind, "state", v.State,
 		"secret", number, "since", timeFact(v.RotatedAt, c), "rotated every", every, "next", timeFact(v.RotateAt, c), "to be rotated", v.Wanted,
 		"drifted", timeFact(v.DriftAt, c), "trouble", v.Trouble, "in the vault", timeFact(v.CreatedAt, c))})
 }
@@ -366,7 +370,7 @@ func (c *cli) vaultRotated(ctx context.Context, conn *connection, v api.VaultEnt
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-within.Done():
-			return &api.Error{Kind: api.Pending, Code: "not-rotated", Message: "the password of " + v.Account + " is not replaced yet",
+			return &api.Error{Kind: api.Pending, Code: "not-rotated", Message: "the " + v.Kind + " of " + v.Account + " is not replaced yet",
 				Why: v.Trouble, Next: "it goes on by itself; look with stint admin vault show " + v.Name + ", and stint audit search --type removal.trouble"}
 		case <-time.After(vaultPause):
 		}
@@ -374,7 +378,7 @@ func (c *cli) vaultRotated(ctx context.Context, conn *connection, v api.VaultEnt
 			return err
 		}
 	}
-	c.say("the password of " + printable(v.Account) + " is a new one, which nobody has seen")
+	c.say("the " + printable(v.Kind) + " of " + printable(v.Account) + " is a new one, which nobody has seen")
 	return c.vaultShown(v)
 }
 
@@ -398,9 +402,9 @@ func (c *cli) vaultRemoveCmd() *cobra.Command {
 			}
 			c.say("removed " + printable(v.Name))
 			if setByStint(v) {
-				c.say("nobody knows the password of " + printable(v.Account) + " now; an administrator of the target sets another")
+				c.say("nobody knows the " + printable(v.Kind) + " of " + printable(v.Account) + " now; an administrator of the target sets another")
 			} else {
-				c.say(c.paint.warn("warning") + ": the password of " + printable(v.Account) + " is not one that Stint set; whoever knows it can use it until an administrator of the target sets another")
+				c.say(c.paint.warn("warning") + ": the " + printable(v.Kind) + " of " + printable(v.Account) + " is not one that Stint set; whoever knows it can use it until an administrator of the target sets another")
 			}
 			names, t := c.vaultTable([]api.VaultEntry{v})
 			return c.show(result{value: v, names: names, table: t})
@@ -432,16 +436,24 @@ func (c *cli) completeVault(cmd *cobra.Command, args []string, prefix string) ([
 
 func (c *cli) checkoutCmd() *cobra.Command {
 	var ask asking
+	var file string
 	cmd := &cobra.Command{
-		Use:   "checkout RESOURCE [--as ROLE --for DURATION --why TEXT]",
+		Use:   "checkout RESOURCE [--as ROLE --for DURATION --why TEXT] [--file PATH]",
 		Short: "Borrow a privileged account, and show its password",
-		Long: "Borrow a privileged account, and show its password once: an active grant of yours is\n" +
-			"used; else access is asked for with --as, --for and --why, and waited for. When it is\n" +
-			"given back with stint end, or its time is up, the password opens nothing any more. To\n" +
-			"connect without seeing it, use stint db or stint run.",
-		Example: "  stint checkout orders-db --as borrow-dba --for 30m --why \"stuck vacuum, INC-2041\"",
-		Args:    exactly("RESOURCE"),
+		Long: "Borrow a privileged account, and show its password, token or key once: an active grant\n" +
+			"of yours is used; else access is asked for with --as, --for and --why, and waited for.\n" +
+			"When it is given back with stint end, or its time is up, that opens nothing any more.\n" +
+			"With --file it is put into a file of your own instead, where none is yet: ssh -i takes\n" +
+			"a key from there. To connect without seeing it, use stint db or stint run.",
+		Example: "  stint checkout orders-db --as borrow-dba --for 30m --why \"stuck vacuum, INC-2041\"\n" +
+			"  stint checkout web1-root --as borrow-root --for 30m --why \"INC-2041\" --file key",
+		Args: exactly("RESOURCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if file != "" {
+				if _, err := os.Lstat(file); err == nil { // before anybody is asked
+					return taken(file)
+				}
+			}
 			conn, err := c.connect()
 			if err != nil {
 				return err
@@ -450,7 +462,12 @@ func (c *cli) checkoutCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.showCredential(cmd.Context(), conn, r.ID); err != nil {
+			if file == "" {
+				err = c.showCredential(cmd.Context(), conn, r.ID)
+			} else {
+				err = c.fileCredential(cmd.Context(), conn, r.ID, file)
+			}
+			if err != nil {
 				return err
 			}
 			c.hint("give it back with stint end " + printable(r.ID) + "; it is worthless then")
@@ -458,6 +475,46 @@ func (c *cli) checkoutCmd() *cobra.Command {
 		},
 	}
 	ask.flags(cmd, c)
+	cmd.Flags().StringVar(&file, "file", "", "put the password, token or key into this file, for its owner alone, and do not show it")
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
+}
+
+func taken(file string) error {
+	return wrong("file-exists", "--file: there is something already at "+file, "it is not replaced", "name another file, or delete that one")
+}
+
+// fileCredential puts what opens an account into a file that was not there.
+func (c *cli) fileCredential(ctx context.Context, conn *connection, id, file string) error {
+	got, err := conn.Credential(ctx, id)
+	if err != nil {
+		return err
+	}
+	secret := ""
+	for _, s := range []api.Secret{got.Password, got.Token, got.PrivateKey} {
+		if s != "" {
+			secret = strings.TrimSuffix(s.Reveal(), "\n") + "\n"
+		}
+	}
+	if secret == "" {
+		return &api.Error{Kind: api.NotFound, Code: "no-secret", Message: "the credential has no password, token or key", Next: "show it: stint credentials " + id}
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return taken(file)
+	}
+	if err == nil {
+		_, err = f.WriteString(secret)
+		if end := f.Close(); err == nil {
+			err = end
+		}
+		if err != nil {
+			_ = os.Remove(file)
+		}
+	}
+	if err != nil {
+		return wrong("unwritable-file", "--file: cannot write "+file, cause(err), "name a file in a folder of your own")
+	}
+	c.say("what opens " + printable(got.Username) + " is in " + printable(file) + "; delete it when you give it back")
+	return nil
 }

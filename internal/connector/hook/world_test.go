@@ -203,13 +203,18 @@ func (w *world) connect(account, password string) (*session, error) {
 	conf := filepath.Join(w.t.TempDir(), "client.cnf")
 	text := fmt.Sprintf("[client]\nhost=127.0.0.1\nport=%d\nprotocol=tcp\nuser=%s\npassword=\"%s\"\n", w.m.port, account, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password))
 	must(w.t, os.WriteFile(conf, []byte(text), 0o600))
-	s := &session{cmd: exec.Command("mariadb", "--defaults-file="+conf, "--batch", "--skip-column-names", "--unbuffered", "--skip-reconnect"), out: make(chan string, 16)}
+	return talk(w.t, account, exec.Command("mariadb", "--defaults-file="+conf, "--batch", "--skip-column-names", "--unbuffered", "--skip-reconnect"))
+}
+
+// talk is a session by a client that answers each line.
+func talk(t testing.TB, account string, client *exec.Cmd) (*session, error) {
+	s := &session{cmd: client, out: make(chan string, 16)}
 	var err error
 	s.in, err = s.cmd.StdinPipe()
-	must(w.t, err)
+	must(t, err)
 	out, err := s.cmd.StdoutPipe()
-	must(w.t, err)
-	must(w.t, s.cmd.Start())
+	must(t, err)
+	must(t, s.cmd.Start())
 	go func() {
 		defer close(s.out)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
