@@ -607,6 +607,43 @@ func TestT55SwappedRowsDoNotOpen(t *testing.T) {
 	})
 }
 
+// TestT55SwappedKindsDoNotOpen: ciphertext of a secret of one kind opens nothing where the row
+// says that it is of another; and an entry of another kind than its resource is not lent.
+func TestT55SwappedKindsDoNotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBank(t)
+		_, err := b.AddVaulted(t.Context(), b.as("root"), broker.Vaulting{Name: "dba", Resource: "db", Account: "dba"})
+		must(t, err)
+		b.settled("the first secret")
+		v := b.entry()
+		c, _ := v.Current()
+		for _, kind := range []vault.Kind{vault.Token, vault.Key} {
+			other := v
+			other.Kind = kind
+			if _, err := b.keys.Open(vault.Purpose, other.Place(c.Number), c.Sealed); err == nil {
+				t.Errorf("a password opens as a %s", kind)
+			}
+		}
+		must(t, b.store.Update(t.Context(), func(tx broker.Tx) error {
+			v, err := tx.Vaulted("dba")
+			if err != nil {
+				return err
+			}
+			v.Kind = vault.Token
+			return tx.SaveVault(v)
+		}))
+		_, err = b.Submit(t.Context(), b.as("mira"), broker.Ask{Resource: "db", Role: "borrow", Duration: time.Minute, Reason: "look at stuck orders"})
+		if err == nil {
+			time.Sleep(time.Minute)
+		}
+		if b.entry().Out != "" {
+			t.Error("a secret of another kind was lent")
+		}
+		b.stop()
+		b.wg.Wait()
+	})
+}
+
 // TestStuckRotationsStarveNobody: with more stuck rotations than one look orders, whatever
 // is due after them is rotated all the same.
 func TestStuckRotationsStarveNobody(t *testing.T) {

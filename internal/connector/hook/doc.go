@@ -23,6 +23,8 @@
 //     the same folder names; nothing leads it on to another address.
 //   - No shell, no arguments, an environment of our own: what a program is told is on its
 //     standard input, secrets too. What it writes to standard error goes nowhere.
+//   - What the vault keeps is durable before any step, and the same at every attempt; a token or
+//     a key is made of it (secrets.go). No program is told a private key.
 //   - Whatever a program does that the protocol does not know (a failure, silence, an answer
 //     that cannot be read) counts as not known: it may have happened.
 package hook
