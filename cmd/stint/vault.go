@@ -247,7 +247,7 @@ func (c *cli) vaultHistoryCmd() *cobra.Command {
 			}
 			t = newTable("USED", "BY", "HOW", "FROM", "REQUEST")
 			for _, u := range uses {
-				how := "saw the password"
+				how := "saw the secret"
 				if u.Gateway != "" {
 					how = "a session through " + u.Gateway
 				}

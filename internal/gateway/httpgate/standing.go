@@ -126,7 +126,7 @@ func noForm(code, why string) *access.Error {
 var (
 	errNotKept  = noForm("login-not-kept", "the application asks to log in again at once after it took the login")
 	errLogAgain = access.Fail(access.Unavailable, "logged-in-again", "the application had ended its session, and the gateway has logged in again").
-			Because("the request has changed nothing, as it came without a login").Try("send it again")
+			Because("whether the request changed anything is not known").Try("look before you send it again")
 )
 
 // roundTrip sends a request on as who is logged in.

@@ -101,7 +101,7 @@ func (c *Connector) provisionCheckout(ctx context.Context, _ connector.Target, s
 	if err != nil {
 		return connector.Receipt{}, err
 	}
-	n, noted, err := c.readNote(s.order.Tag)
+	n, noted, err := c.lentNote(s.order.Tag)
 	if err != nil {
 		return connector.Receipt{}, err
 	}
@@ -174,9 +174,20 @@ func (c *Connector) settled(ctx context.Context, s *subject) error {
 	})
 }
 
+// lentNote reads what is noted of an order that lends a password. A note of another
+// mechanism is refused: its account was never lent, and has a password that nobody could
+// set again.
+func (c *Connector) lentNote(tag access.Tag) (n note, noted bool, err error) {
+	n, noted, err = c.readNote(tag)
+	if err == nil && noted && n.Mechanism != access.Checkout {
+		err = refuse("what is noted under the order's tag is no password that was lent", "")
+	}
+	return n, noted, err
+}
+
 // lentAccount is the account that an order has; ok is false where it has none that is there.
 func (c *Connector) lentAccount(s *subject) (a account, n note, noted, ok bool, err error) {
-	n, noted, err = c.readNote(s.order.Tag)
+	n, noted, err = c.lentNote(s.order.Tag)
 	if err != nil || !noted {
 		return a, n, noted, false, err
 	}

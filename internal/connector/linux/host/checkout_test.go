@@ -59,6 +59,45 @@ func TestVaultedRefused(t *testing.T) {
 	}
 }
 
+// TestOthersAreNotLent: under the tag of what another mechanism gave nothing is lent, ended
+// or replaced, so that no order reaches a password that is in no vault.
+func TestOthersAreNotLent(t *testing.T) {
+	w := newWorld(t)
+	for _, m := range []access.Mechanism{access.Member, access.Enable, access.Account} {
+		o := w.Order(m)
+		r, err := w.Connector().Provision(t.Context(), w.Target(), o)
+		must(t, err)
+		n, _, err := w.c.readNote(o.Tag)
+		must(t, err)
+		before := w.entry("shadow", n.Account)
+		bad := o
+		bad.Mechanism, bad.Account, bad.Creation = access.Checkout, n.Account, strconv.Itoa(n.UID)
+		for _, next := range []string{"", "chosen"} {
+			if bad.Next = (access.Secret{}); next != "" {
+				bad.Next = access.NewSecret([]byte(next))
+			}
+			if _, err := w.Connector().Provision(t.Context(), w.Target(), bad); err == nil {
+				t.Errorf("%s: it is lent", m)
+			}
+			for _, end := range []func(context.Context, connector.Target, []connector.Order) []connector.Result{w.Connector().Revoke, w.Connector().TerminateSessions, w.Connector().Remove} {
+				if r := end(t.Context(), w.Target(), []connector.Order{bad})[0]; r.Outcome == connector.Done {
+					t.Errorf("%s: it is ended as a password that was lent", m)
+				}
+			}
+			if after := w.entry("shadow", n.Account); strings.Join(after, ":") != strings.Join(before, ":") {
+				t.Errorf("%s: %s was changed", m, n.Account)
+			}
+		}
+		if is, ok, err := w.c.readNote(o.Tag); !ok || err != nil || is.Mechanism != m {
+			t.Errorf("%s: the note is %+v, %t, %v", m, is, ok, err)
+		}
+		o.Creation = r.Creation
+		if r := w.Connector().Revoke(t.Context(), w.Target(), []connector.Order{o})[0]; r.Outcome != connector.Done {
+			t.Errorf("%s: it does not end any more: %+v", m, r)
+		}
+	}
+}
+
 // TestVaultedOnTheWay: what stands in a list of processes holds no hash; a password that was
 // set while the account came back is replaced; and its day of expiry is as it was.
 func TestVaultedOnTheWay(t *testing.T) {
