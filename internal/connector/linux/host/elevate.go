@@ -275,9 +275,41 @@ func (c *Connector) revokeElevate(_ context.Context, s *subject) (foreign bool, 
 func elevated(tag access.Tag) func(identity) bool {
 	want := []byte(orderVariable + "=" + string(tag))
 	return func(i identity) bool {
-		b, err := os.ReadFile("/proc/" + strconv.Itoa(i.pid) + "/environ")
-		return err == nil && slices.ContainsFunc(bytes.Split(b, []byte{0}), func(v []byte) bool { return bytes.Equal(v, want) })
+		return slices.ContainsFunc(bytes.Split(environment(i.pid), []byte{0}), func(v []byte) bool { return bytes.Equal(v, want) })
 	}
+}
+
+// environment is what a process was started with. In the midst of execve(2) it is another
+// program already and its environment is not there yet, for as long as others have the
+// processor: that is waited for, or a command that just starts would be none of the order's.
+func environment(pid int) []byte {
+	read := func() []byte {
+		b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ") // one that ended has none
+		return b
+	}
+	b := read()
+	for n := 0; len(b) == 0 && n < 400 && starting(pid); n++ {
+		time.Sleep(5 * time.Millisecond)
+		b = read()
+	}
+	if len(b) == 0 { // it has started by now, if it has not before
+		b = read()
+	}
+	return b
+}
+
+// starting reports whether a process has a program, and no place for its environment yet:
+// env_start of proc_pid_stat(5), the 50th field. What runs in the kernel has no program.
+func starting(pid int) bool {
+	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err != nil {
+		return false
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:]) // from the 3rd on
+	return len(fields) > 47 && string(fields[47]) == "0"
 }
 
 // undecided matches a sudo that an account started and that has not started its command

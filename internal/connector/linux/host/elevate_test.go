@@ -250,6 +250,31 @@ func TestChangedRule(t *testing.T) {
 	w.end(o)
 }
 
+// TestEnvironment: what a process was started with is read, whoever asks while it starts;
+// one without any, one of the kernel and one that is gone are not waited for.
+func TestEnvironment(t *testing.T) {
+	for range 50 {
+		cmd := exec.Command("/bin/sleep", "100")
+		cmd.Env = []string{orderVariable + "=here"}
+		must(t, cmd.Start())
+		if got := string(environment(cmd.Process.Pid)); got != orderVariable+"=here\x00" {
+			t.Errorf("it was started with %q", got)
+		}
+		must(t, cmd.Process.Kill())
+		_ = cmd.Wait() // killed
+		if b := environment(cmd.Process.Pid); len(b) > 0 {
+			t.Errorf("one that ended has %q", b)
+		}
+	}
+	bare := exec.Command("/bin/sleep", "100")
+	bare.Env = []string{}
+	must(t, bare.Start())
+	t.Cleanup(func() { _ = bare.Process.Kill(); _ = bare.Wait() })
+	if len(environment(bare.Process.Pid)) > 0 || starting(bare.Process.Pid) || starting(os.Getpid()) || len(environment(os.Getpid())) == 0 {
+		t.Error("one without an environment looks as if it were starting, or this one does")
+	}
+}
+
 // TestSudoUnderWay: a sudo that has read the rule and not yet started its command ends
 // with it.
 func TestSudoUnderWay(t *testing.T) {
