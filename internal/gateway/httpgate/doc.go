@@ -12,6 +12,9 @@
 // browsers keep applications apart. What a session may do inside the application is the
 // application's; rules here say which requests reach it.
 //
+// Where a form takes the login, the gateway is who is logged in: the application's cookies
+// stay here, and the browser gets those that its resource names.
+//
 // It does not change pages. What an application shows of the requests that it gets, it
 // shows: one with a page that prints them prints the login, too.
 //
