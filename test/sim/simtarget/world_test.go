@@ -152,7 +152,7 @@ type flaky struct {
 	*simtarget.Connector
 	mu            sync.Mutex
 	before, after bool
-	hung          bool
+	hung          chan struct{} // closed when the target answers again; nil: it answers
 }
 
 var errLost = errors.New("the connection was lost")
@@ -165,16 +165,21 @@ func (f *flaky) set(change func()) {
 
 func (f *flaky) CutBefore() { f.set(func() { f.before = true }) }
 func (f *flaky) CutAfter()  { f.set(func() { f.after = true }) }
-func (f *flaky) Hang()      { f.set(func() { f.hung = true }) }
-func (f *flaky) Resume()    { f.set(func() { f.hung = false }) }
+func (f *flaky) Hang()      { f.set(func() { f.hung = make(chan struct{}) }) }
+func (f *flaky) Resume()    { f.set(func() { close(f.hung); f.hung = nil }) }
 
-// through waits for the end of the context where the target does not answer.
+// through waits while the target does not answer. An end that an agent was given has a
+// deadline of its own, far behind its caller's: it goes on when the target does.
 func (f *flaky) through(ctx context.Context, t connector.Target) {
 	f.mu.Lock()
-	hung := f.hung && t.Connection.Options["via"] != ""
+	hung := f.hung
 	f.mu.Unlock()
-	if hung {
-		<-ctx.Done()
+	if hung == nil || t.Connection.Options["via"] == "" {
+		return
+	}
+	select {
+	case <-hung:
+	case <-ctx.Done():
 	}
 }
 
