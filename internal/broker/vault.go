@@ -281,6 +281,10 @@ func (b *Broker) tryVaulted(ctx context.Context, at access.Connection, a Vaultin
 	switch seen := conn.Verify(ctx, t, []connector.Order{o})[0]; {
 	case seen.Turned:
 		return nil
+	case errors.Is(seen.Err, connector.ErrNotAlone):
+		return access.Fail(access.Conflict, "not-alone", "the account "+a.Account+" opens with something else than this "+kind+", too").
+			Because("what is lent has to be the only one, and the one that is rotated").
+			Try("end the others on the target first, or leave the " + kind + " out: Stint sees to a fresh one then, and ends all others")
 	case errors.Is(seen.Err, access.Pending):
 		return access.Fail(access.Invalid, "secret-refused", "the "+kind+" does not open the account "+a.Account).
 			Because("the target refused it").Try("check the " + kind + " and the account, or leave the " + kind + " out: Stint sets a fresh one then")

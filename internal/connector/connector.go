@@ -175,6 +175,9 @@ type Residue struct {
 // Secret does not open it: somebody has changed it by hand.
 var ErrStale = access.Fail(access.Conflict, "secret-stale", "the secret in the vault does not open the account")
 
+// ErrNotAlone is what Verify says where the secret opens the account, and others may too.
+var ErrNotAlone = access.Fail(access.Pending, "not-alone", "the account opens with something else, too")
+
 // Renew says what a Provision does to a privilege that is there already.
 type Renew uint8
 

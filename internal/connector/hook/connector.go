@@ -328,14 +328,17 @@ func (c *Connector) Remove(ctx context.Context, t connector.Target, os []connect
 // turned is nil when the next secret opens the account, alone, and the one before does not.
 func (c *Connector) turned(ctx context.Context, t connector.Target, o connector.Order) error {
 	opens, err := c.opens(ctx, t, o.Account, o.Next)
-	if err == nil && opens {
-		opens, err = c.alone(ctx, t, o.Account, o.Next)
-	}
 	if err != nil {
 		return err
 	}
 	if !opens {
-		return access.Fail(access.Pending, "not-turned", "the next "+string(kind(t))+" of "+o.Account+" is not yet what opens it, and alone")
+		return access.Fail(access.Pending, "not-turned", "the next "+string(kind(t))+" of "+o.Account+" is not yet what opens it")
+	}
+	switch alone, err := c.alone(ctx, t, o.Account, o.Next); {
+	case err != nil:
+		return err
+	case !alone:
+		return connector.ErrNotAlone
 	}
 	if o.Secret.Empty() || bytes.Equal(o.Secret.Reveal(), o.Next.Reveal()) {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -94,17 +95,21 @@ func (c *Connector) opens(ctx context.Context, t connector.Target, account strin
 }
 
 // alone reports whether nothing else opens the account than the secret. Of what is set that
-// is so by being set; tokens there can be many of.
+// is so by being set; tokens there can be many of. Of a token that somebody brought nobody
+// knows the name: it is known to be alone where it opens, and there is one.
 func (c *Connector) alone(ctx context.Context, t connector.Target, account string, s access.Secret) (bool, error) {
 	if kind(t) != access.TokenSecret {
 		return true, nil
 	}
 	k, err := c.token(ctx, t, account, s)
-	if err != nil || k.value == "" || k.Name == "" { // of one that was brought nobody knows the name
-		return k.value != "", err
+	if err != nil || k.value == "" {
+		return false, err
 	}
 	a, err := c.look(ctx, t, account)
-	return err == nil && slices.Equal(a.Tokens, []string{k.Name}), err
+	if err != nil || k.Name == "" {
+		return err == nil && len(a.Tokens) == 1, err
+	}
+	return slices.Equal(a.Tokens, []string{k.Name}), nil
 }
 
 // fits adds to the credential that a holder gets what opens the account.
@@ -220,34 +225,72 @@ func (c *Connector) token(ctx context.Context, t connector.Target, account strin
 }
 
 // give has the target make the token of what the vault keeps, where it has not; and ends all
-// others of the account. A repeat finds what the one before it made.
+// others of the account. A repeat finds what the one before it made. At no time does more
+// than one live that is not seen to open: before another is made, and where the new one does
+// not open, all that the account has are ended. Where that fails the note still has the name,
+// and the next attempt begins with it.
 func (c *Connector) give(ctx context.Context, t connector.Target, account string, s, before access.Secret) error {
 	if bytes.HasPrefix(s.Reveal(), []byte(access.GivenToken)) {
 		return refuse("a token that somebody brought cannot be set: the target makes its own", "")
 	}
-	for range 5 {
+	ours := false
+	for range 5 { // others may come between
 		k, err := c.token(ctx, t, account, s)
 		if err != nil {
 			return err
 		}
 		if k.value != "" {
-			a, err := c.call(ctx, t, question{Do: doProve, Account: account, Secret: k.value})
+			opens, err := c.comes(ctx, t, account, k.value)
 			if err != nil {
 				return err
 			}
-			if *a.Opens {
+			if opens {
 				if _, err := c.call(ctx, t, question{Do: doKeep, Account: account, Name: k.Name}); err != nil {
 					return err
 				}
 				return c.tidy(ctx, t, account, s, before)
 			}
 		}
+		if k.Name != "" {
+			if _, err := c.call(ctx, t, question{Do: doLock, Account: account}); err != nil {
+				return err
+			}
+			if ours {
+				return &connector.Error{Outcome: connector.Unknown, Message: "a token of " + account + " was made, did not open it, and was ended again"}
+			}
+		}
 		next := kept{Account: account, Name: "stint-" + strings.ToLower(rand.Text())}
 		if err := c.made(ctx, t, s, k, next); err != nil {
 			return err
 		}
+		ours = true
 	}
-	return &connector.Error{Outcome: connector.Unknown, Message: "a token of " + account + " was made again and again, and does not open it"}
+	return &connector.Error{Outcome: connector.Unknown, Message: "the note about the token of " + account + " was changed again and again"}
+}
+
+// A new token is shown to the target so many times, with a pause before each but the first:
+// some have to tell all of their parts of it first.
+const (
+	tokenTries = 5
+	tokenPause = 200 * time.Millisecond
+)
+
+// comes reports whether a token opens the account, now or in a moment.
+func (c *Connector) comes(ctx context.Context, t connector.Target, account, token string) (bool, error) {
+	for n := range tokenTries {
+		if n > 0 {
+			select {
+			case <-ctx.Done():
+				return false, &callError{"there was no time to try whether the token opens the account", ctx.Err()}
+			case <-time.After(tokenPause):
+			}
+		}
+		a, err := c.call(ctx, t, question{Do: doProve, Account: account, Secret: token})
+		if err != nil || *a.Opens {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // made has one token made: its name is on the target before it is, and what it is before

@@ -32,6 +32,7 @@ type tokens struct {
 	notes    map[string]string
 	made     int
 	weak     bool
+	deaf     bool // no token opens anything yet
 
 	before, after, hang bool
 	waiting             chan struct{}
@@ -144,7 +145,10 @@ func (s *tokens) hook(w http.ResponseWriter, r *http.Request) {
 func (s *tokens) do(q question) map[string]any {
 	done := map[string]any{"done": true}
 	if q.Do == doProve { // as anybody shows it
-		return map[string]any{"opens": s.opens(q.Secret)}
+		s.mu.Lock()
+		deaf := s.deaf
+		s.mu.Unlock()
+		return map[string]any{"opens": !deaf && s.opens(q.Secret)}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -416,6 +420,64 @@ func TestTokenOfALateCall(t *testing.T) {
 	}
 	if notes > 2 {
 		t.Errorf("%d notes about tokens are left", notes)
+	}
+}
+
+// TestTokenThatDoesNotOpen: where a new token does not open, it is ended before another is
+// made, and before the attempt is over: of tokens that are not seen to open one lives at a
+// time, whatever is tried, and whichever step breaks off.
+func TestTokenThatDoesNotOpen(t *testing.T) {
+	w := newTokenWorld(t)
+	o := w.Order(access.Checkout)
+	o.Next = access.NewSecret([]byte(newText()))
+	w.arm(func(s *tokens) {
+		s.deaf = true
+		s.late = func(string) {
+			if live := w.live(o.Account); len(live) > 1 {
+				t.Errorf("live are %v", live)
+			}
+		}
+	})
+	for range 2 {
+		if seen := w.giveBack(o); seen.Turned {
+			t.Fatalf("%+v", seen)
+		}
+		if live := w.live(o.Account); len(live) != 0 {
+			t.Errorf("after the attempt live are %v", live)
+		}
+	}
+	w.arm(func(s *tokens) { s.deaf = false })
+	if seen := w.giveBack(o); !seen.Turned || !seen.Gone() {
+		t.Errorf("%+v", seen)
+	}
+	if live := w.live(o.Account); len(live) != 1 {
+		t.Errorf("at the end live are %v", live)
+	}
+}
+
+// TestTokenThatWasBroughtIsLentAlone: a token that somebody brought is taken, and lent, where
+// the account has no other one. Beside another it cannot be told which one is lent: then it is
+// as if it was changed by hand, and what is lent is a fresh one, alone.
+func TestTokenThatWasBroughtIsLentAlone(t *testing.T) {
+	w := newTokenWorld(t)
+	o := w.Order(access.Checkout)
+	try := o
+	try.Secret, try.Next = access.Secret{}, o.Secret
+	if seen := w.c.Verify(t.Context(), w.target, []connector.Order{try})[0]; !seen.Turned {
+		t.Errorf("alone: %+v", seen)
+	}
+	w.arm(func(s *tokens) { s.add(o.Account, "of somebody") })
+	if seen := w.c.Verify(t.Context(), w.target, []connector.Order{try})[0]; seen.Turned || !errors.Is(seen.Err, connector.ErrNotAlone) {
+		t.Errorf("beside another: %+v", seen)
+	}
+	if _, err := w.c.Provision(t.Context(), w.target, o); !errors.Is(err, connector.ErrStale) {
+		t.Fatalf("it was lent beside another: %v", err)
+	}
+	o.Next = access.NewSecret([]byte(newText()))
+	r, err := w.c.Provision(t.Context(), w.target, o)
+	must(t, err)
+	if live := w.live(o.Account); len(live) != 1 || !w.s.opens(w.shown(r)) {
+		t.Errorf("live are %v", live)
 	}
 }
 
