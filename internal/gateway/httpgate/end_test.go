@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -410,4 +411,19 @@ func TestNothingStays(t *testing.T) {
 		_ = idle
 	})
 	goleak.VerifyNone(t, before)
+}
+
+// TestCutAsItAnswers: an end that comes while an answer is being finished touches nothing that is not there any more.
+func TestCutAsItAnswers(t *testing.T) {
+	w := newWorld(t)
+	w.app.mux.HandleFunc("/now", func(_ http.ResponseWriter, r *http.Request) {
+		go w.control.send(gateway.Cut{Session: gateway.SessionID(r.URL.Query().Get("session")), Reason: gateway.Revoked})
+	})
+	for n := range 100 {
+		c := w.signedIn(true)
+		if r, err := c.Get("https://" + host + "/now?session=ses_" + strconv.Itoa(n+1)); err == nil { // or the stream was cut
+			_ = r.Body.Close()
+		}
+	}
+	eventually(t, "all are over", func() bool { return w.reg.Count() == 0 })
 }

@@ -241,7 +241,9 @@ func (q *request) send(w http.ResponseWriter, r *http.Request, most int64) {
 	q.reply = &reply{ResponseWriter: w, q: q, ctrl: http.NewResponseController(w), shared: r.ProtoMajor > 1}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), requestKey{}, q))
 	defer cancel(nil)
+	over := make(chan struct{})
 	stop := context.AfterFunc(o.Context(), func() {
+		defer close(over)
 		q.reply.cut()
 		cancel(o.Over())
 		if r.ProtoMajor == 1 { // the connection is this request's alone
@@ -256,7 +258,9 @@ func (q *request) send(w http.ResponseWriter, r *http.Request, most int64) {
 	}
 	defer func() {
 		broke := recover()
-		stop()
+		if !stop() {
+			<-over // the answer is not there any more when this returns, and who cuts it then breaks the gateway
+		}
 		q.reply.wait() // for what is still to be written
 		q.finish()
 		// What is cut off at the application's side may look like an end of its own.
