@@ -2,16 +2,20 @@ package httpgate
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"stint/internal/gateway"
@@ -66,6 +70,21 @@ func (o *office) end() {
 	clear(o.live)
 }
 
+// begin makes a session of the application's own.
+func (o *office) begin(w http.ResponseWriter, id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.live[id] = true
+	http.SetCookie(w, &http.Cookie{Name: "sid", Value: id, Path: "/", HttpOnly: true, Secure: true})
+}
+
+// open is how many of its sessions are.
+func (o *office) open() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.live)
+}
+
 func (o *office) knows(r *http.Request) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,7 +101,7 @@ func newOffice(t *testing.T, form Form, change ...func(*office, *Config)) *offic
 		_, _ = io.WriteString(w, formPage)
 	}}
 	o.world = newWorld(t, func(c *Config, p *control) {
-		c.LoginEvery = time.Hour
+		c.LoginEvery, c.LogoutWithin = time.Hour, long
 		p.login, _ = ByForm(form, "svc", canary)
 		for _, f := range change {
 			f(o, c)
@@ -108,11 +127,7 @@ func newOffice(t *testing.T, form Form, change ...func(*office, *Config)) *offic
 			o.post(w, r)
 			return
 		}
-		id := fmt.Sprint("session-", n)
-		o.mu.Lock()
-		o.live[id] = true
-		o.mu.Unlock()
-		http.SetCookie(w, &http.Cookie{Name: "sid", Value: id, Path: "/", HttpOnly: true, Secure: true})
+		o.begin(w, fmt.Sprint("session-", n))
 		http.SetCookie(w, &http.Cookie{Name: "csrf", Value: "of-the-login", Path: "/", Secure: true})
 		w.Header().Set("Location", "/home?echo="+r.PostFormValue("password"))
 		w.WriteHeader(http.StatusSeeOther)
@@ -121,6 +136,9 @@ func newOffice(t *testing.T, form Form, change ...func(*office, *Config)) *offic
 	mux.HandleFunc("POST /logout", func(_ http.ResponseWriter, r *http.Request) {
 		if o.knows(r) {
 			o.outs.Add(1)
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			delete(o.live, r.CookiesNamed("sid")[0].Value)
 		}
 	})
 	mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) {
@@ -417,6 +435,176 @@ func TestFormLogoutHangs(t *testing.T) {
 	eventually(t, "the session is over while it does not answer", func() bool { return o.reg.Count() == 0 })
 }
 
+// TestFormReplaced: a login in the place of one that the application called over leaves none behind: not at
+// the end, and not many until then.
+func TestFormReplaced(t *testing.T) {
+	o := newOffice(t, plainForm, func(_ *office, c *Config) { c.LoginEvery = time.Nanosecond })
+	var last atomic.Value
+	last.Store("")
+	o.app.mux.HandleFunc("/odd", func(w http.ResponseWriter, r *http.Request) { // it knows each login once
+		if id := r.CookiesNamed("sid")[0].Value; last.Swap(id) == id {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	c := o.signedIn(true)
+	const logins = 2*mostBefore + 1
+	for range logins {
+		if r, text := o.get(c, at+"/odd"); r.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s", r.Status, text)
+		}
+	}
+	if n := o.posts.Load(); n != logins {
+		t.Errorf("%d logins", n)
+	}
+	eventually(t, "those long replaced are ended", func() bool { return o.open() == mostBefore+1 })
+	if r, text := o.get(c, at+"/page"); r.StatusCode != http.StatusOK || o.posts.Load() != logins {
+		t.Errorf("the latest was ended: %s %s", r.Status, text)
+	}
+	o.control.revoke()
+	eventually(t, "all are ended", func() bool { return o.open() == 0 })
+}
+
+// TestFormUnclear: what a login opens that is not taken for one is ended, while the session goes on.
+func TestFormUnclear(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"it fails": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+		"it asks for a code": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, `<form><input autocomplete="one-time-code" name=x></form>`)
+		},
+		"it asks for another password": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, `<form><input type=password name=password></form>`)
+		},
+		"it leads on to where it breaks off": func(w http.ResponseWriter) {
+			w.Header().Set("Location", "/broken")
+			w.WriteHeader(http.StatusFound)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOffice(t, plainForm, func(o *office, _ *Config) {
+				o.post = func(w http.ResponseWriter, _ *http.Request) { o.begin(w, "unclear"); answer(w) }
+			})
+			o.app.mux.HandleFunc("/broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+			if r, text := o.get(o.signedIn(true), at+"/page"); r.StatusCode < 500 {
+				t.Errorf("%s %s", r.Status, text)
+			}
+			eventually(t, "it is ended", func() bool { return o.open() == 0 })
+			if o.outs.Load() != 1 || o.reg.Count() == 0 {
+				t.Errorf("%d were ended, %d sessions go on", o.outs.Load(), o.reg.Count())
+			}
+		})
+	}
+}
+
+// TestFormCut: a session that ends while its login is on the way holds nobody up. What the login opens
+// after that is ended, and what the application says of the password is not lost.
+func TestFormCut(t *testing.T) {
+	for name, right := range map[string]bool{"a right password": true, "a wrong one": false} {
+		t.Run(name, func(t *testing.T) {
+			came, answer := make(chan struct{}, 10), make(chan struct{})
+			o := newOffice(t, plainForm, func(o *office, _ *Config) {
+				o.post = func(w http.ResponseWriter, _ *http.Request) {
+					came <- struct{}{}
+					<-answer
+					if right {
+						o.begin(w, fmt.Sprint("session-", o.posts.Load()))
+					} else {
+						w.WriteHeader(http.StatusForbidden)
+					}
+				}
+			})
+			next := o.cutAsItLogsIn(came)
+			close(answer)
+			r, text := o.get(next, at+"/page")
+			if right && (r.StatusCode != http.StatusOK || o.posts.Load() != 2) {
+				t.Errorf("another session: %s after %d logins: %s", r.Status, o.posts.Load(), text)
+			}
+			if !right && (!strings.Contains(text, "refused the name or the password") || o.posts.Load() != 1) {
+				t.Errorf("another session: %s after %d logins: %s", r.Status, o.posts.Load(), text)
+			}
+			if right {
+				eventually(t, "the login of the session that is over is ended", func() bool { return o.outs.Load() == 1 && o.open() == 1 })
+			}
+		})
+	}
+}
+
+// cutAsItLogsIn ends one session while its login is at a place that came tells of, and is a browser with another.
+func (o *office) cutAsItLogsIn(came <-chan struct{}) *http.Client {
+	o.t.Helper()
+	first, next := o.signedIn(true), o.signedIn(true)
+	done := make(chan string, 1)
+	go func() { _, text := o.get(first, at+"/page"); done <- text }()
+	receive(o.t, "it is there", came)
+	o.control.send(gateway.Cut{Session: "ses_1", Reason: gateway.Revoked})
+	if text := receive(o.t, "the request ends", done); !strings.Contains(text, gateway.Revoked.Sentence()) {
+		o.t.Error(text)
+	}
+	eventually(o.t, "one session is over, and the other not", func() bool { return o.reg.Count() == 1 })
+	return next
+}
+
+// TestFormCutUnknown: where the application never says how it took the password of a session that is over, it is
+// not sent for a while, and that is no refusal.
+func TestFormCutUnknown(t *testing.T) {
+	came, hang := make(chan struct{}, 10), make(chan struct{})
+	o := newOffice(t, plainForm, func(o *office, c *Config) {
+		c.LogoutWithin = time.Millisecond
+		o.post = func(http.ResponseWriter, *http.Request) { came <- struct{}{}; <-hang }
+	})
+	t.Cleanup(func() { close(hang) })
+	if r, text := o.get(o.cutAsItLogsIn(came), at+"/page"); !strings.Contains(text, "did not say how it took") || o.posts.Load() != 1 {
+		t.Errorf("another session: %s after %d logins: %s", r.Status, o.posts.Load(), text)
+	}
+	for _, l := range o.server.lanes.all {
+		if l.fails != 0 {
+			t.Errorf("%d refusals are counted", l.fails)
+		}
+	}
+}
+
+// TestFormNotSent: a password that was not written keeps no other session from sending it.
+func TestFormNotSent(t *testing.T) {
+	form := plainForm
+	form.Token = ""
+	var d net.Dialer
+	t.Run("a refused connection", func(t *testing.T) {
+		var dials atomic.Int64
+		o := newOffice(t, form, func(_ *office, c *Config) {
+			c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				if dials.Add(1) == 1 {
+					return nil, syscall.ECONNREFUSED
+				}
+				return d.DialContext(ctx, "tcp", address)
+			}
+		})
+		if r, text := o.get(o.signedIn(true), at+"/page"); r.StatusCode != http.StatusBadGateway || !strings.Contains(text, "did not answer") {
+			t.Errorf("%s %s", r.Status, text)
+		}
+		if r, text := o.get(o.signedIn(true), at+"/page"); r.StatusCode != http.StatusOK {
+			t.Errorf("another session: %s %s", r.Status, text)
+		}
+	})
+	t.Run("the session ends", func(t *testing.T) {
+		came := make(chan struct{}, 1)
+		var dials atomic.Int64
+		o := newOffice(t, form, func(_ *office, c *Config) {
+			c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				if dials.Add(1) == 1 {
+					came <- struct{}{}
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return d.DialContext(ctx, "tcp", address)
+			}
+		})
+		if r, text := o.get(o.cutAsItLogsIn(came), at+"/page"); r.StatusCode != http.StatusOK || o.posts.Load() != 1 {
+			t.Errorf("another session: %s %s", r.Status, text)
+		}
+	})
+}
+
 // TestFormForms: what no login can be, and that none prints anything.
 func TestFormForms(t *testing.T) {
 	l, err := ByForm(plainForm, "svc", canary)
@@ -454,6 +642,50 @@ func TestFormCookies(t *testing.T) {
 	if len(j.in.Cookies(other)) > 0 {
 		t.Error("another host gets some")
 	}
+}
+
+// TestFormCookiesGiveRoom: cookies that were taken away, replaced or expired take up no room.
+func TestFormCookiesGiveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJar()
+		u, _ := url.Parse("https://app.test/a/b")
+		take := func(form string) {
+			res := &http.Response{Header: http.Header{}}
+			for i := range mostCookies {
+				res.Header.Add("Set-Cookie", fmt.Sprintf(form, i))
+			}
+			j.take(u, res)
+		}
+		kept := func(what string, want int) {
+			t.Helper()
+			if n := len(j.in.Cookies(u)); n != want || len(j.known) != want {
+				t.Errorf("%s: %d are kept, and %d counted", what, n, len(j.known))
+			}
+		}
+		take("a%d=1; Path=/")
+		take("a%d=2; Path=/")
+		kept("replaced", mostCookies)
+		take("a%d=; Path=/; Max-Age=0")
+		kept("taken away", 0)
+		take("b%d=1")
+		take("b%d=1; Path=/a")
+		take("b%d=1; Path=a")
+		kept("of the same path, said in three ways", mostCookies)
+		take("b%d=; Path=/a; Expires=Thu, 01 Jan 1970 00:00:00 GMT")
+		kept("taken away by a date", 0)
+		take("c%d=1; Max-Age=60")
+		take("d%d=1")
+		kept("full", mostCookies)
+		time.Sleep(time.Minute)
+		take("d%d=1; Max-Age=60")
+		kept("expired", mostCookies)
+		time.Sleep(time.Minute)
+		take("e%d=1; Max-Age=9223372036854775807")
+		take("f%d=1; Expires=Fri, 31 Dec 9999 23:59:59 GMT")
+		if len(j.known) > mostCookies || len(j.in.Cookies(u)) > mostCookies {
+			t.Errorf("%d are counted, %d are kept", len(j.known), len(j.in.Cookies(u)))
+		}
+	})
 }
 
 // FuzzLoginPage: no page makes it fail or take longer than it is long, and what is taken from one is a

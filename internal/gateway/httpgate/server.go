@@ -67,6 +67,7 @@ type Config struct {
 	StallAfter      time.Duration // without a byte that a peer was waited for; 0 is 60 s
 	LoginWithin     time.Duration // for a login by form; 0 is 20 s
 	LoginEvery      time.Duration // at most, by form, for one session, and after a refusal; 0 is 30 s
+	LogoutWithin    time.Duration // for ending a login by form, and for the answer to one that a session that is over had sent; 0 is 5 s
 	HandshakeWithin time.Duration // from connecting to the first request of somebody who is known; 0 is 30 s
 	Handshakes      int           // at once; 0 is 512
 	PerAddress      int           // of them from one address; 0 is 64
@@ -126,6 +127,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.LoginEvery == 0 {
 		c.LoginEvery = 30 * time.Second
+	}
+	if c.LogoutWithin == 0 {
+		c.LogoutWithin = 5 * time.Second
 	}
 	v, err := newVoice(c.Key)
 	if err != nil {

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stint/internal/access"
@@ -21,11 +23,13 @@ import (
 )
 
 const (
-	logoutWithin = 5 * time.Second
 	// A login that was refused is not sent again for Config.LoginEvery. That doubles with each
 	// refusal up to loginSeldom: applications lock accounts after a few.
 	loginSeldom = 15 * time.Minute
 	mostLanes   = 1000
+	// mostBefore is how many logins that were replaced wait for the end of the session. One that the
+	// application called over for one page may still carry a websocket, so it is not ended at once.
+	mostBefore = 4
 )
 
 // standing is a session's login by form at its application: the gateway keeps what the
@@ -36,7 +40,8 @@ type standing struct {
 	lane *lane
 
 	mu     sync.Mutex
-	now    *loggedIn // nil: it is not logged in
+	now    *loggedIn   // nil: it is not logged in
+	before []*loggedIn // that were replaced, and are ended with the session
 	trying *attempt
 }
 
@@ -92,6 +97,14 @@ func (a *lanes) of(r access.ResourceName, l *formLogin) *lane {
 		a.all[key] = &lane{busy: make(chan struct{}, 1)}
 	}
 	return a.all[key]
+}
+
+// rest lets nothing be sent for a while, without a refusal that it could be for: a password is
+// out, and how it was taken nobody heard.
+func (l *lane) rest(now time.Time, every time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.why, l.until = noForm("login-unknown", "the application did not say how it took a login of a session that has ended"), now.Add(every)
 }
 
 // closed is why nothing is sent there now; nil where it may be.
@@ -197,49 +210,132 @@ func (s *standing) in(ctx context.Context, not *loggedIn) (*loggedIn, error) {
 	}
 }
 
+// attempt is over for who waits for it when it is known how the login went, or when there is no more time
+// for it. What was sent by then is followed on for a while, so that what it opens is ended.
 func (s *standing) attempt(a *attempt) {
 	ctx, stop := context.WithTimeout(s.o.Context(), s.o.server.LoginWithin)
 	defer stop()
-	j, err := s.login(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil {
-		a.got = &loggedIn{j, time.Now()}
-		s.now = a.got
-	} else {
-		a.err = err
-		s.o.server.Log.Warn("a login by form did not work", "session", s.o.ID, "resource", s.o.Resource, "error", err)
-	}
-	s.trying = nil
-	close(a.done)
+	s.login(ctx, func(j *jar, err error) {
+		if err != nil {
+			s.o.server.Log.Warn("a login by form did not work", "session", s.o.ID, "resource", s.o.Resource, "error", err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.trying, a.err = nil, err
+		if err == nil {
+			a.got = &loggedIn{j, time.Now()}
+			s.replace(a.got)
+		}
+		close(a.done)
+	})
 }
 
-// login logs in once the password's lane is free.
-func (s *standing) login(ctx context.Context) (*jar, error) {
+// replace puts a login in the place of the one before. s.mu is held.
+func (s *standing) replace(in *loggedIn) {
+	if s.now != nil {
+		s.before = append(s.before, s.now)
+	}
+	if s.now = in; len(s.before) > mostBefore {
+		s.end(s.before[0].jar)
+		s.before = slices.Delete(s.before, 0, 1)
+	}
+}
+
+// login logs in once the password's lane is free, and calls tell once.
+func (s *standing) login(ctx context.Context, tell func(*jar, error)) {
 	select {
 	case s.lane.busy <- struct{}{}:
 		defer func() { <-s.lane.busy }()
 	case <-ctx.Done():
-		return nil, s.slow(ctx)
+		tell(nil, s.slow(ctx))
+		return
 	}
 	if err := s.lane.closed(time.Now()); err != nil {
-		return nil, err
+		tell(nil, err)
+		return
 	}
-	j, sent, err := s.try(ctx)
-	if err != nil && ctx.Err() != nil {
-		err = s.slow(ctx)
+	j, token, err := s.begin(ctx)
+	if err != nil { // the password was not sent
+		tell(nil, s.late(ctx, err))
+		return
 	}
-	var ours *access.Error
+	p := s.send(ctx, j, token)
+	every := s.o.server.LoginEvery
+	select {
+	case <-p.came:
+	case <-ctx.Done():
+		if !p.brokenOff() {
+			s.follow(ctx, p, every, tell)
+			return
+		}
+	}
+	if p.err != nil {
+		switch { // what became of it nobody knows
+		case !p.written.Load():
+		case s.o.Over() != nil:
+			s.lane.rest(time.Now(), every)
+			s.end(j)
+		default:
+			s.lane.went(time.Now(), every, errBrokeOff)
+			s.end(j)
+		}
+		tell(nil, s.late(ctx, p.err))
+		return
+	}
+	next, refused := s.judge(p.got)
+	var unknown error
+	if refused == nil && next != nil {
+		refused, unknown = s.look(ctx, j, *next)
+	}
 	switch {
-	case err == nil:
-		s.lane.went(time.Now(), s.o.server.LoginEvery, nil)
-	case !sent:
-	case errors.As(err, &ours):
-		s.lane.went(time.Now(), s.o.server.LoginEvery, ours)
-	default: // what became of it nobody knows
-		s.lane.went(time.Now(), s.o.server.LoginEvery, noForm("login-unknown", "the application broke off while the gateway logged in"))
+	case refused != nil: // what it sets may be a session all the same
+		s.lane.went(time.Now(), every, refused)
+		s.end(j)
+		tell(nil, refused)
+	case unknown != nil:
+		if s.o.Over() == nil {
+			s.lane.went(time.Now(), every, errBrokeOff)
+		}
+		s.end(j)
+		tell(nil, s.late(ctx, unknown))
+	default:
+		s.lane.went(time.Now(), every, nil)
+		tell(j, nil)
 	}
-	return j, err
+}
+
+// follow waits for the answer to a password that went out just before there was no more time. Whatever
+// it opens is ended, and what it says of the password is known by those who send it next.
+func (s *standing) follow(ctx context.Context, p *posted, every time.Duration, tell func(*jar, error)) {
+	over := s.o.Over() != nil
+	if !over {
+		s.lane.went(time.Now(), every, noForm("login-slow", fmt.Sprintf("it took longer than %s", s.o.server.LoginWithin)))
+	}
+	leave := s.ending() // recorded while the record goes on
+	tell(nil, s.slow(ctx))
+	select {
+	case <-p.came:
+	case <-time.After(s.o.server.LogoutWithin):
+		p.stop()
+		<-p.came
+	}
+	switch {
+	case !over:
+	case p.err != nil: // the session was over, and no more is known
+		s.lane.rest(time.Now(), every)
+	default:
+		_, refused := s.judge(p.got)
+		s.lane.went(time.Now(), every, refused)
+	}
+	leave(p.jar)
+}
+
+// late is why a login did not work, where it may be that there was no more time.
+func (s *standing) late(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return s.slow(ctx)
+	}
+	return err
 }
 
 // slow is why a login was given up.
@@ -250,80 +346,122 @@ func (s *standing) slow(ctx context.Context) error {
 	return noForm("login-slow", fmt.Sprintf("it took longer than %s", s.o.server.LoginWithin)).Wrap(ctx.Err())
 }
 
-// try logs in with cookies of its own, and whether the password was sent.
-func (s *standing) try(ctx context.Context) (j *jar, sent bool, err error) {
+// begin asks for the login page, where the form needs something of it.
+func (s *standing) begin(ctx context.Context) (j *jar, token string, err error) {
 	j = newJar()
-	token := ""
-	if s.form.Token != "" {
-		page, err := s.ask(ctx, j, http.MethodGet, s.form.page, nil)
-		switch {
-		case err != nil:
-			return nil, false, err
-		case page.to != nil && !s.own(page.to):
-			return nil, false, noForm("login-elsewhere", "its login page leads to another host, where the password is not sent")
-		case page.status != http.StatusOK:
-			return nil, false, noForm("login-page", "its login page answers with status "+strconv.Itoa(page.status))
-		case page.long:
-			return nil, false, noForm("login-page", fmt.Sprintf("its login page is longer than %d bytes", mostPage))
-		}
-		var why string
-		if token, why = readPage(page.text).token(s.form.Token, s.form.Password); why != "" {
-			return nil, false, noForm("login-page", why)
-		}
+	if s.form.Token == "" {
+		return j, "", nil
 	}
-	got, err := s.ask(ctx, j, http.MethodPost, s.form.post, s.form.values(token))
-	if err != nil {
-		return nil, true, err
+	page, err := s.ask(ctx, j, http.MethodGet, s.form.page, nil)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case page.to != nil && !s.own(page.to):
+		return nil, "", noForm("login-elsewhere", "its login page leads to another host, where the password is not sent")
+	case page.status != http.StatusOK:
+		return nil, "", noForm("login-page", "its login page answers with status "+strconv.Itoa(page.status))
+	case page.long:
+		return nil, "", noForm("login-page", fmt.Sprintf("its login page is longer than %d bytes", mostPage))
 	}
-	return j, true, s.judge(ctx, j, got)
+	token, why := readPage(page.text).token(s.form.Token, s.form.Password)
+	if why != "" {
+		return nil, "", noForm("login-page", why)
+	}
+	return j, token, nil
+}
+
+// posted is a form that is on its way.
+type posted struct {
+	jar     *jar
+	written atomic.Bool // it may have reached the application whole
+	stop    context.CancelFunc
+	came    chan struct{} // closed when got and err are set
+	got     *answer
+	err     error
+}
+
+// send sends the form. It goes on when ctx is done.
+func (s *standing) send(ctx context.Context, j *jar, token string) *posted {
+	p := &posted{jar: j, came: make(chan struct{})}
+	own, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	// The transport says so before its last write. Once it has returned an error, it says no more.
+	own = httptrace.WithClientTrace(own, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) {
+		if i.Err == nil {
+			p.written.Store(true)
+		}
+	}})
+	s.o.server.all.Go(func() {
+		defer close(p.came)
+		defer stop()
+		p.got, p.err = s.ask(own, j, http.MethodPost, s.form.post, s.form.values(token))
+	})
+	return p
+}
+
+// brokenOff breaks off what was not written, and says whether there is nothing more to come.
+func (p *posted) brokenOff() bool {
+	if p.written.Load() {
+		return false
+	}
+	p.stop()
+	<-p.came
+	return true
 }
 
 var (
-	errRefused = noForm("login-refused", "the application refused the name or the password")
-	errFactor  = noForm("login-factor", "the application asks for a second factor, which the gateway does not have").Try("use an account of the application that logs in by its password alone; " + askAdmin)
+	errBrokeOff = noForm("login-unknown", "the application broke off while the gateway logged in")
+	errRefused  = noForm("login-refused", "the application refused the name or the password")
+	errFactor   = noForm("login-factor", "the application asks for a second factor, which the gateway does not have").Try("use an account of the application that logs in by its password alone; " + askAdmin)
 )
 
-// judge says what an answer to the login means. What is not known to be a success is none.
-func (s *standing) judge(ctx context.Context, j *jar, got *answer) error {
+// judge says what an answer to the login means, and where to look before it is believed. What is not
+// known to be a success is none.
+func (s *standing) judge(got *answer) (look *target, refused *access.Error) {
 	p := readPage(got.text)
 	marked := s.form.Cookie != "" && slices.ContainsFunc(got.cookies, func(c *http.Cookie) bool {
 		return c.Name == s.form.Cookie && c.Value != "" && c.MaxAge >= 0
 	})
 	switch {
 	case got.status >= 500 || got.status == http.StatusTooManyRequests || got.status == http.StatusNotFound || got.status == http.StatusMethodNotAllowed:
-		return noForm("login-failed", "the application answered the login with status "+strconv.Itoa(got.status))
+		return nil, noForm("login-failed", "the application answered the login with status "+strconv.Itoa(got.status))
 	case got.status >= 400 || got.to != nil && s.own(got.to) && s.form.leads(got.to.Path) || got.to == nil && p.asks(s.form.Password):
-		return errRefused
+		return nil, errRefused
 	case got.to == nil && p.code:
-		return errFactor
+		return nil, errFactor
 	case got.to != nil && !s.own(got.to) && !marked:
-		return noForm("login-elsewhere", "the application leads to another host to log in")
+		return nil, noForm("login-elsewhere", "the application leads to another host to log in")
 	case s.form.Cookie != "" && !marked:
-		return noForm("login-unclear", "the application did not set the cookie "+s.form.Cookie+" by which a login is known")
+		return nil, noForm("login-unclear", "the application did not set the cookie "+s.form.Cookie+" by which a login is known")
 	case s.form.Cookie == "" && got.to == nil:
-		return noForm("login-unclear", "the application did not lead away from its login page, and no cookie is named by which a login is known")
+		return nil, noForm("login-unclear", "the application did not lead away from its login page, and no cookie is named by which a login is known")
 	case got.to == nil || !s.own(got.to):
-		return nil
+		return nil, nil
 	}
 	// Where it leads tells a second factor and a login that does not hold. It is asked for where
 	// the role lets people do the same.
 	next, err := readTarget(got.to.RequestURI())
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	if allowed, _, _ := s.o.Web.Allows(http.MethodGet, next.path); !allowed {
-		return nil
+		return nil, nil
 	}
-	page, err := s.ask(ctx, j, http.MethodGet, next, nil)
+	return &next, nil
+}
+
+// look asks for the page that a login led to.
+func (s *standing) look(ctx context.Context, j *jar, at target) (refused *access.Error, unknown error) {
+	page, err := s.ask(ctx, j, http.MethodGet, at, nil)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case page.to != nil && s.own(page.to) && s.form.leads(page.to.Path):
-		return errRefused
+		return errRefused, nil
 	case readPage(page.text).code:
-		return errFactor
+		return errFactor, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // answer is an answer to the gateway's own request. Nothing of it is passed on: a page may
@@ -349,7 +487,7 @@ func (s *standing) ask(ctx context.Context, j *jar, method string, t target, for
 		if err != nil {
 			out.Failed = "it did not answer"
 		}
-		if err := o.tape.Outcome(rec.N, rec, out); err != nil {
+		if err := o.tape.Outcome(rec.N, rec, out); err != nil && o.Over() == nil { // what comes later is in no record
 			o.unrecorded(err)
 		}
 	}()
@@ -418,7 +556,7 @@ func (s *standing) own(u *url.URL) bool {
 	return strings.EqualFold(u.Host, s.o.self) && u.Scheme == "https" || ofTarget(&s.o.Permit, u)
 }
 
-// leave forgets the login, and has the application end it where it says how. Nobody waits for
+// leave forgets the logins, and has the application end them where it says how. Nobody waits for
 // that: at the end of a session the gateway has stopped passing anything on before.
 func (s *standing) leave() {
 	s.mu.Lock()
@@ -428,29 +566,56 @@ func (s *standing) leave() {
 		<-a.done
 	}
 	s.mu.Lock()
-	in := s.now
-	s.now = nil
-	s.mu.Unlock()
-	o, form := s.o, s.form
-	if in == nil || form.Logout == "" {
-		o.transport.CloseIdleConnections()
-		return
+	all := s.before
+	if s.now != nil {
+		all = append(all, s.now)
 	}
-	// It is recorded as sent, as the record ends before its answer.
+	s.now, s.before = nil, nil
+	s.mu.Unlock()
+	for _, in := range all {
+		s.end(in.jar)
+	}
+	s.o.transport.CloseIdleConnections()
+}
+
+// end has the application end what a login opened, or may have opened.
+func (s *standing) end(j *jar) {
+	if s.knows(j) {
+		s.ending()(j)
+	}
+}
+
+// knows says whether the application could know anybody by these cookies where it is told of an end.
+func (s *standing) knows(j *jar) bool { return len(j.in.Cookies(s.url(s.form.out.path))) > 0 }
+
+// ending records that a login is ended, and gives what does it. It is recorded as sent, as the record
+// may end before the answer; without a record nothing is sent.
+func (s *standing) ending() func(*jar) {
+	o, form := s.o, s.form
+	if form.Logout == "" {
+		return func(*jar) {}
+	}
 	rec := Request{N: o.number.Add(1), Method: form.leave, Target: form.out.String()}
 	if err := o.tape.Request(rec); err != nil {
-		o.transport.CloseIdleConnections()
-		return
+		o.server.Log.Warn("an application is not told that a login is over, because it cannot be recorded", "session", o.ID, "resource", o.Resource, "error", err)
+		return func(*jar) {}
 	}
-	o.server.all.Go(func() {
-		defer o.transport.CloseIdleConnections()
-		ctx, stop := context.WithTimeout(context.Background(), logoutWithin)
-		defer stop()
-		status, err := s.logout(ctx, in.jar)
-		if err != nil || status >= 400 {
-			o.server.Log.Warn("an application was not told that its session is over", "session", o.ID, "resource", o.Resource, "status", status, "error", err)
+	return func(j *jar) {
+		if !s.knows(j) {
+			return
 		}
-	})
+		o.server.all.Go(func() {
+			ctx, stop := context.WithTimeout(context.Background(), o.server.LogoutWithin)
+			defer stop()
+			status, err := s.logout(ctx, j)
+			if o.Over() != nil {
+				o.transport.CloseIdleConnections()
+			}
+			if err != nil || status >= 400 && status != http.StatusUnauthorized { // who is not known there has nothing to end
+				o.server.Log.Warn("an application was not told that its session is over", "session", o.ID, "resource", o.Resource, "status", status, "error", err)
+			}
+		})
+	}
 }
 
 func (s *standing) logout(ctx context.Context, j *jar) (int, error) {
