@@ -115,6 +115,10 @@ func (a *Agent) do(ctx context.Context, p parcel, t connector.Target) (x envelop
 		}
 		fail(a.Connector.Claim(ctx, t, c.Take.Claimed()))
 	case envelope.Observe:
+		if _, judged := a.Ceiling(); judged && os[0].Mechanism == access.Checkout {
+			fail(neverLent())
+			break
+		}
 		b, err := a.Connector.Observe(ctx, t, os[0])
 		x.Before = &envelope.Before{Existing: b.Existing, State: b.State}
 		fail(err)
@@ -129,7 +133,7 @@ func (a *Agent) do(ctx context.Context, p parcel, t connector.Target) (x envelop
 	case envelope.Revoke, envelope.Terminate, envelope.Remove:
 		x.Results = envelope.ResultsOf(a.end(ctx, p, t, os))
 	case envelope.Verify:
-		x.Observations = envelope.ObservationsOf(a.Connector.Verify(ctx, t, os))
+		x.Observations = envelope.ObservationsOf(a.verify(ctx, t, os))
 	case envelope.Inventory:
 		for f, err := range a.Connector.Inventory(ctx, t) {
 			if err == nil && len(x.Artefacts) == maxFound {
@@ -169,6 +173,10 @@ func (a *Agent) optional(ctx context.Context, c envelope.Call, t connector.Targe
 		found, x.Cut, err = surveyor.Survey(ctx, t, c.Lent, c.Most)
 		x.Stands = envelope.StandsOf(found)
 	case c.Method == envelope.Salts && salts:
+		if _, judged := a.Ceiling(); judged {
+			x.Salts, err = make([]string, len(os)), nil
+			break
+		}
 		x.Salts, err = salter.Salts(ctx, t, os)
 	}
 	x.Failure = envelope.FailureOf(err)
@@ -281,7 +289,7 @@ func (a *Agent) forget(e entry) {
 // An end may bring the next password of a vaulted account, which makes access as much as
 // it ends some. It is taken of calls for now, and not where the host judges by itself:
 // whoever made up such an end would have an account with a password that he knows. An
-// account that was lent is then left without one.
+// account that was lent is then left without one, and one that was not stays as it is.
 func (a *Agent) end(ctx context.Context, p parcel, t connector.Target, os []connector.Order) []connector.Result {
 	_, judged := a.Ceiling()
 	out := make([]connector.Result, len(os))
@@ -290,15 +298,11 @@ func (a *Agent) end(ctx context.Context, p parcel, t connector.Target, os []conn
 	for i, o := range os {
 		e, ok := a.Ledger.get(o.Tag)
 		known := ok && e.live()
-		if judged || p.late {
-			turns := !o.Next.Empty()
+		switch {
+		case judged:
+			o.Secret, o.Next = access.Secret{}, access.Secret{}
+		case p.late:
 			o.Next = access.Secret{}
-			if turns && !known && judged {
-				out[i] = connector.Result{Outcome: connector.NotDone, Err: access.Fail(access.Denied, "host-never", "this host never does that").
-					Because("it has a roster, and whoever gives it orders cannot set a password there").
-					Try("take the account out of the vault: stint admin vault rm NAME")}
-				continue
-			}
 		}
 		if known || !p.late {
 			at, ours = append(at, i), append(ours, o)
@@ -313,6 +317,52 @@ func (a *Agent) end(ctx context.Context, p parcel, t connector.Target, os []conn
 		}
 	}
 	return out
+}
+
+// neverLent refuses what makes access on a host that judges by itself.
+func neverLent() error {
+	return access.Fail(access.Denied, "host-never", "this host lends no passwords").
+		Because("it has a roster, and the control plane knows the passwords of its vault, so that no approval could bind them").
+		Try("use another mechanism there, or take the roster off the host")
+}
+
+// verify reads back. A host that judges by itself compares no passwords for whoever gives
+// it orders: who could ask would try what he likes, as often as he likes. Of a vaulted
+// account it says instead whether any password opens it, since it is none that was lent if
+// none does.
+func (a *Agent) verify(ctx context.Context, t connector.Target, os []connector.Order) []connector.Observation {
+	_, judged := a.Ceiling()
+	if !judged {
+		return a.Connector.Verify(ctx, t, os)
+	}
+	bare := slices.Clone(os)
+	for i := range bare {
+		bare[i].Secret, bare[i].Next = access.Secret{}, access.Secret{}
+	}
+	seen := a.Connector.Verify(ctx, t, bare)
+	for i, o := range os {
+		if o.Secret.Empty() && o.Next.Empty() || seen[i].Presence != connector.Absent {
+			continue
+		}
+		shut := false
+		if salter, ok := a.Connector.(connector.Salter); ok {
+			is, err := salter.Shut(ctx, t, bare[i:i+1])
+			if err != nil {
+				seen[i] = connector.Observation{Sessions: -1, Err: err}
+				continue
+			}
+			shut = is[0]
+		}
+		if seen[i].Turned = false; shut {
+			seen[i].Err = access.Fail(access.Conflict, connector.ErrShut.Code, "the host has a roster now, and "+o.Account+" has no password").
+				Try("take the account out of the vault: stint admin vault rm NAME")
+			continue
+		}
+		seen[i].Presence = connector.NotKnown
+		seen[i].Err = access.Fail(access.Conflict, connector.ErrNever.Code, "the host has a roster now: it neither sets the password of "+o.Account+" nor says which it is").
+			Try("take the account out of the vault: stint admin vault rm NAME; where it is lent, first on the host: usermod --password '!' " + o.Account)
+	}
+	return seen
 }
 
 // tagLocks lets one at a time do something about a tag.

@@ -322,17 +322,42 @@ func whyTurn(v vault.Entry, e access.Entitlement) string {
 // one: the account is not there.
 const turnAgain = 5 * time.Minute
 
+// neverAgain is after how long a target is asked again that takes no secrets by orders.
+const neverAgain = time.Hour
+
+// never notes that the target of an account takes no secrets by orders, and does not say
+// what opens it.
+func (b *Broker) never(tx Tx, r verdict) error {
+	if r.turn == nil || r.turn.entry == "" {
+		return nil
+	}
+	v, err := tx.Vaulted(r.turn.entry)
+	if err != nil || v.Gone() || !v.NeverAt.IsZero() {
+		return err
+	}
+	return tx.SaveVault(v.Never(r.said, tx.Now(), v.NextAt))
+}
+
 // returned records that an account came back with its next secret, in the transaction
 // that records that the lending is gone.
-func (b *Broker) returned(tx Tx, fx *effects, t *turning, turned bool) error {
+func (b *Broker) returned(tx Tx, fx *effects, r verdict) error {
+	t := r.turn
 	if t == nil || t.entry == "" {
 		return nil
 	}
 	v, err := tx.Vaulted(t.entry)
-	if err != nil {
+	if err != nil || v.Gone() { // taken out meanwhile: then its target takes no secrets
 		return err
 	}
-	if !turned {
+	if r.shut {
+		v, ev, first := v.Empty(r.said, tx.Now(), tx.Now().Add(neverAgain))
+		if first {
+			fx.event(b.alarmEvent(RemovalTrouble, tx.Now(), access.System, "resource", string(v.Resource), "account", v.Account, "said", r.said))
+			fx.event(ev)
+		}
+		return tx.SaveVault(v)
+	}
+	if !r.turned {
 		said := "the account " + v.Account + " is not on the target, or belongs to another order there"
 		fx.event(b.alarmEvent(RemovalTrouble, tx.Now(), access.System, "resource", string(v.Resource), "account", v.Account, "said", said))
 		return tx.SaveVault(v.Defer(said, tx.Now().Add(turnAgain)))

@@ -212,6 +212,9 @@ type verdict struct {
 	// turn is what a vaulted account was to get, and turned that it has it.
 	turn   *turning
 	turned bool
+	// shut says that its target takes no secrets by orders and none opens it, and never that
+	// the target takes none and does not say more.
+	shut, never bool
 }
 
 // takeAway carries out the removal of a batch of one connection, and calls isCut
@@ -282,6 +285,10 @@ func (b *Broker) takeBack(ctx context.Context, es []access.Entitlement, turns ma
 		silent = silent || errors.Is(seen[i].Err, context.DeadlineExceeded)
 		if turn, ok := turns[es[i].ID]; ok {
 			v.turn, v.turned = &turn, seen[i].Turned
+			v.shut, v.never = v.gone && connector.Says(seen[i].Err, connector.ErrShut), connector.Says(seen[i].Err, connector.ErrNever)
+			if v.shut || v.never {
+				v.said = seen[i].Err.Error()
+			}
 			if turn.err != nil && v.gone { // it is locked, and gets its next secret when the vault can keep one
 				v.gone, v.said = false, public(turn.err)
 			}
@@ -347,6 +354,11 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 			switch {
 			case !v.gone:
 				next = e.Retry(v.said, tx.Now())
+				if v.never {
+					if err := b.never(tx, v); err != nil {
+						return err
+					}
+				}
 				// What is not ours is told when it is first seen, however often other things
 				// failed before: nothing but a person ends that.
 				if next.Attempts == troubleAfter || v.foreign && e.LastError != v.said {
@@ -359,7 +371,7 @@ func (b *Broker) recordRemovals(ctx context.Context, owner string, rs []removal)
 			default:
 				fx.event(ev)
 				gone = append(gone, e.ID)
-				if err := b.returned(tx, fx, v.turn, v.turned); err != nil {
+				if err := b.returned(tx, fx, v); err != nil {
 					return err
 				}
 			}

@@ -377,10 +377,14 @@ func (b *Broker) RotateVaulted(ctx context.Context, c Caller, name, why string) 
 // that it has.
 func (b *Broker) RemoveVaulted(ctx context.Context, c Caller, name string) (vault.Entry, error) {
 	return b.changeVaulted(ctx, c, name, func(tx Tx, v vault.Entry) (vault.Entry, access.Event, error) {
-		if live, err := tx.LiveEntitlement(v.At, v.Key()); err == nil {
+		live, err := tx.LiveEntitlement(v.At, v.Key())
+		// A rotation that its target does not do is no reason to keep what nobody has. It
+		// goes on without secrets, and ends.
+		stuck := err == nil && live.State == access.Removing && v.Out == "" && !v.NeverAt.IsZero()
+		if err == nil && !stuck {
 			return v, access.Event{}, access.Fail(access.Conflict, "lent", "the account "+v.Account+" is lent, or being rotated").
 				Try("end it first: stint revoke --resource " + string(live.Target.Resource) + " --why …")
-		} else if !missing(err) {
+		} else if err != nil && !missing(err) {
 			return v, access.Event{}, err
 		}
 		return v.Remove(c.Actor, tx.Now())

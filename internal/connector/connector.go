@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -150,6 +151,10 @@ type Salter interface {
 	// Salts says of each order's account how the target hashes its password, as
 	// crypt.Settings; "" where none would open it. It only reads.
 	Salts(ctx context.Context, t Target, os []Order) ([]string, error)
+
+	// Shut says of each order's account whether no password opens it, nor would if it were
+	// unlocked again; so also where it is not there. It only reads.
+	Shut(ctx context.Context, t Target, os []Order) ([]bool, error)
 }
 
 // Stand is one privileged access that an account has without Stint. Account and
@@ -177,6 +182,20 @@ var ErrStale = access.Fail(access.Conflict, "secret-stale", "the secret in the v
 
 // ErrNotAlone is what Verify says where the secret opens the account, and others may too.
 var ErrNotAlone = access.Fail(access.Pending, "not-alone", "the account opens with something else, too")
+
+// ErrNever is why nothing is known of a vaulted account whose target takes no secrets by
+// orders, and compares none. ErrShut is what such a target says of one that is Absent, and
+// did not get its Next: no secret opens it, so none that was lent does.
+var (
+	ErrNever = access.Fail(access.Conflict, "host-never", "the target takes no secrets by orders")
+	ErrShut  = access.Fail(access.Conflict, "no-password", "the target takes no secrets by orders, and the account has none")
+)
+
+// Says reports whether an error is one of those, be it after a way over a wire.
+func Says(err error, what *access.Error) bool {
+	var e *access.Error
+	return errors.As(err, &e) && e.Code == what.Code
+}
 
 // Renew says what a Provision does to a privilege that is there already.
 type Renew uint8
@@ -305,7 +324,8 @@ type Observation struct {
 	// Turned says of a vaulted account that Absent was read back with the order's Next:
 	// that it opens, and that Secret does not.
 	Turned bool
-	Err    error // why Presence is NotKnown
+	// Err is why Presence is NotKnown; with Absent it may be ErrShut.
+	Err error
 }
 
 // Gone reports whether the privilege is proven absent, sessions included.

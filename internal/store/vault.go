@@ -22,6 +22,7 @@ type vaultBody struct {
 	NextAt      stamp         `json:"next_at,omitempty"`
 	Trouble     string        `json:"trouble,omitempty"`
 	UnreadAt    stamp         `json:"unread_at,omitempty"`
+	NeverAt     stamp         `json:"never_at,omitempty"`
 	CreatedAt   stamp         `json:"created_at"`
 }
 
@@ -38,7 +39,7 @@ type secretBody struct {
 
 func vaultRow(e vault.Entry) (write, error) {
 	b := vaultBody{Resource: string(e.Resource), Kind: string(e.Kind), RotateEvery: e.RotateEvery, Wanted: e.Wanted, DriftAt: stampOf(e.DriftAt),
-		NextAt: stampOf(e.NextAt), Trouble: e.Trouble, UnreadAt: stampOf(e.UnreadAt), CreatedAt: stampOf(e.CreatedAt)}
+		NextAt: stampOf(e.NextAt), Trouble: e.Trouble, UnreadAt: stampOf(e.UnreadAt), NeverAt: stampOf(e.NeverAt), CreatedAt: stampOf(e.CreatedAt)}
 	for _, s := range e.Secrets {
 		b.Secrets = append(b.Secrets, secretBody{s.Number, string(s.State), s.Sealed, s.Why, stampOf(s.MadeAt), stampOf(s.UsedAt), stampOf(s.DeadAt)})
 	}
@@ -61,6 +62,7 @@ func scanVault(row row) (vault.Entry, error) {
 	}
 	e.Resource, e.Kind, e.RotateEvery, e.Wanted = access.ResourceName(b.Resource), vault.Kind(b.Kind), b.RotateEvery, b.Wanted
 	e.DriftAt, e.NextAt, e.Trouble, e.UnreadAt = b.DriftAt.time(), b.NextAt.time(), b.Trouble, b.UnreadAt.time()
+	e.NeverAt = b.NeverAt.time()
 	e.CreatedAt, e.RemovedAt = b.CreatedAt.time(), instantOf(removed)
 	for _, s := range b.Secrets {
 		e.Secrets = append(e.Secrets, vault.Version{Number: s.Number, State: vault.State(s.State), Sealed: s.Sealed, Why: s.Why,

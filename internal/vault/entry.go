@@ -30,6 +30,8 @@ const (
 	Removed   access.EventType = "vault.removed"
 	// Unread says that the ciphertext of the current secret does not open.
 	Unread access.EventType = "vault.unreadable"
+	// Emptied says that the account has no secret: its target takes none by orders any more.
+	Emptied access.EventType = "vault.emptied"
 )
 
 // Limits.
@@ -67,6 +69,9 @@ type Entry struct {
 	Trouble string    // why it could not; public
 	// UnreadAt is since when the ciphertext of the current secret is known not to open.
 	UnreadAt time.Time
+	// NeverAt is since when its target is known to take no secrets by orders: nothing
+	// rotates it any more, so that it can be taken out in the midst of a rotation.
+	NeverAt time.Time
 
 	CreatedAt time.Time
 	RemovedAt time.Time // zero while it is there
@@ -261,7 +266,7 @@ func (e Entry) Commit(number int64, lent access.EntitlementID, now time.Time) (E
 	if over := len(e.Secrets) - Kept; over > 0 {
 		e.Secrets = e.Secrets[over:]
 	}
-	e.Out, e.Wanted, e.DriftAt, e.UnreadAt, e.NextAt, e.Trouble = lent, "", time.Time{}, time.Time{}, time.Time{}, ""
+	e.Out, e.Wanted, e.DriftAt, e.UnreadAt, e.NeverAt, e.NextAt, e.Trouble = lent, "", time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
 	e.Version++
 	return e, e.event(Rotated, now, access.System, "number", itoa(number), "dead", before, "why", p.Why, "lent", string(lent)), true
 }
@@ -318,6 +323,38 @@ func (e Entry) Defer(said string, until time.Time) Entry {
 	return e
 }
 
+// Never notes that the target takes no secrets by orders. That is no change of the entry.
+func (e Entry) Never(said string, now, until time.Time) Entry {
+	if e.NeverAt.IsZero() {
+		e.NeverAt = now
+	}
+	return e.Defer(said, until)
+}
+
+// Empty records that the target takes no secrets by orders, and that none opens the
+// account: what was lent is dead, and nobody has it. What is pending stays, for a target
+// that takes it one day. It reports false where that is on record.
+func (e Entry) Empty(said string, now, until time.Time) (Entry, access.Event, bool) {
+	if e.Gone() {
+		return e, access.Event{}, false
+	}
+	e = e.Never(said, now, until)
+	c, known := e.Current()
+	if !known && e.Out == "" {
+		return e, access.Event{}, false
+	}
+	e.Secrets = slices.Clone(e.Secrets)
+	dead := ""
+	for i := range e.Secrets {
+		if s := &e.Secrets[i]; s.State == Current {
+			s.State, s.Sealed, s.DeadAt, dead = Dead, nil, now, itoa(c.Number)
+		}
+	}
+	e.Out = ""
+	e.Version++
+	return e, e.event(Emptied, now, access.System, "dead", dead), true
+}
+
 // Remove takes the secrets out of the vault. The account stays on the target with the
 // password that it has. One that was imported, whoever knew it before knows still; one that
 // Stint set nobody knows.
@@ -327,14 +364,14 @@ func (e Entry) Remove(by access.Actor, now time.Time) (Entry, access.Event, erro
 	case e.Out != "":
 		return e, access.Event{}, access.Fail(access.Conflict, "lent", "the secret of "+e.Name+" is lent, or not rotated since").
 			Because("without the vault nobody could take it back").Try("end it first: stint revoke --resource " + string(e.Resource) + " --why …")
-	case pending:
+	case pending && e.NeverAt.IsZero():
 		return e, access.Event{}, access.Fail(access.Conflict, "rotation-under-way", "a rotation of "+e.Name+" is under way").Try("try again when it is over: stint admin vault show " + e.Name)
 	}
 	e.Secrets = slices.Clone(e.Secrets)
 	for i := range e.Secrets {
 		s := &e.Secrets[i]
 		s.Sealed = nil
-		if s.State == Current {
+		if s.State != Dead {
 			s.State, s.DeadAt = Dead, now
 		}
 	}

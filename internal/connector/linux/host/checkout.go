@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -341,6 +342,25 @@ func (c *Connector) Salts(ctx context.Context, _ connector.Target, os []connecto
 				settings = known[o.Account]
 			}
 			out = append(out, settings)
+		}
+		return nil
+	})
+	if err != nil && access.KindOf(err) == access.Internal {
+		err = access.Fail(access.Unavailable, "host-failed", said(err)).Wrap(err)
+	}
+	return out, err
+}
+
+// Shut says of which accounts no password opens them. One that is only locked does not
+// count: what was lent would open it when somebody unlocks it.
+func (c *Connector) Shut(ctx context.Context, _ connector.Target, os []connector.Order) (out []bool, err error) {
+	err = c.locked(ctx, shared, func() error {
+		for _, o := range os {
+			a, ok, err := c.account(o.Account)
+			if err != nil {
+				return err
+			}
+			out = append(out, !ok || a.shadowed && a.password != "" && strings.Trim(a.password, "!*") == "")
 		}
 		return nil
 	})
