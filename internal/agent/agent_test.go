@@ -255,6 +255,7 @@ type rig struct {
 	pins   Pins
 	stop   func()
 	roster Rosters
+	as     connector.Connector // in the place of host; nil: host
 }
 
 var orders, own = keyOf(1), keyOf(2)
@@ -274,7 +275,11 @@ func (r *rig) start() {
 	if r.ledger, err = OpenLedger(r.path, r.clock.clock()); err != nil {
 		r.Fatal(err)
 	}
-	r.agent, err = New(Config{Connector: r.host, Line: r.plane, Signer: own, Ledger: r.ledger, Clock: r.clock.clock(), Log: slog.New(slog.DiscardHandler), Pins: r.pins, Rosters: r.roster,
+	var target connector.Connector = r.host
+	if r.as != nil {
+		target = r.as
+	}
+	r.agent, err = New(Config{Connector: target, Line: r.plane, Signer: own, Ledger: r.ledger, Clock: r.clock.clock(), Log: slog.New(slog.DiscardHandler), Pins: r.pins, Rosters: r.roster,
 		SavePins: func(p Pins) error { r.pins = p; return nil }})
 	if err != nil {
 		r.Fatal(err)

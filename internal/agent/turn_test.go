@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"testing"
 	"time"
@@ -68,9 +69,10 @@ func TestNextPasswords(t *testing.T) {
 	r.stop()
 	r.roster = &kept{roster: roster.Roster{}}
 	r.start()
-	if res, os := told(envelope.Revoke, "unknown2"); res.Err == nil || res.Err.Code != "host-never" || len(os) != 0 {
-		t.Errorf("a host with a roster: %+v, %+v", res.Err, os)
+	if _, os := told(envelope.Revoke, "unknown2"); len(os) != 1 || !os[0].Next.Empty() || !os[0].Secret.Empty() {
+		t.Errorf("a host with a roster is told of passwords: %+v", os)
 	}
+	r.code(r.ask(envelope.Observe, "tag4", of(access.Checkout, "console", nil, nil)), "host-never")
 	r.code(r.ask(envelope.Provision, "tag4", of(access.Checkout, "console", nil, nil), func(c *envelope.Call) { c.Orders[0].Next = next }), "host-never")
 	if res, os := told(envelope.Remove, "tag2"); res.Err != nil || len(os) != 1 || !os[0].Next.Empty() || r.host.has("tag2") {
 		t.Errorf("what was lent before there was a roster: %+v, %+v", res.Err, os)
@@ -85,5 +87,103 @@ func TestNextPasswords(t *testing.T) {
 	}
 	if res, os := told(envelope.Revoke, "unknown3"); res.Err == nil || len(os) != 0 {
 		t.Errorf("a rotation that is not for now: %+v, %+v", res.Err, os)
+	}
+}
+
+// vaulting is a host that compares passwords: of every account it says what was tried.
+type vaulting struct {
+	*host
+	shut  bool
+	tried []connector.Order
+	asked int
+}
+
+func (h *vaulting) Salts(_ context.Context, _ connector.Target, os []connector.Order) ([]string, error) {
+	h.set(func() { h.asked++ })
+	out := make([]string, len(os))
+	for i := range out {
+		out[i] = "$6$salt$"
+	}
+	return out, nil
+}
+
+func (h *vaulting) Shut(_ context.Context, _ connector.Target, os []connector.Order) (out []bool, err error) {
+	for range os {
+		h.set(func() { out = append(out, h.shut) })
+	}
+	return out, nil
+}
+
+func (h *vaulting) Verify(ctx context.Context, t connector.Target, os []connector.Order) []connector.Observation {
+	h.set(func() { h.tried = append(h.tried, os...) })
+	seen := h.host.Verify(ctx, t, os)
+	for i := range seen {
+		seen[i].Turned = !os[i].Next.Empty()
+	}
+	return seen
+}
+
+// TestJudgedHostsCompareNothing: who has the orders key of a host with a roster is told of
+// no salt and has no password compared. What was lent counts as taken away only where no
+// password opens the account, and an order that speaks of none says no more than before.
+func TestJudgedHostsCompareNothing(t *testing.T) {
+	guess, err := crypt.Fresh([]byte("guess"), bytes.NewReader(make([]byte, 16)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t)
+	h := &vaulting{host: r.host}
+	restart := func(roster Rosters) {
+		r.stop()
+		r.roster, r.as = roster, h
+		r.start()
+	}
+	ask := func(m envelope.Method, secret, next string) envelope.Answer {
+		t.Helper()
+		a := r.ask(m, "any", of(access.Checkout, "console", nil, nil), func(c *envelope.Call) { c.Orders[0].Secret, c.Orders[0].Next = secret, next })
+		if a.Failure != nil {
+			t.Fatalf("%s: %+v", m, a.Failure)
+		}
+		return a
+	}
+	restart(nil)
+	if a := ask(envelope.Salts, "", ""); len(a.Salts) != 1 || a.Salts[0] == "" {
+		t.Errorf("without a roster: %+v", a.Salts)
+	}
+	if v := ask(envelope.Verify, "", guess).Observations[0]; !v.Turned {
+		t.Errorf("without a roster: %+v", v)
+	}
+
+	restart(&kept{roster: roster.Roster{}})
+	h.set(func() { h.tried, h.asked = nil, 0 })
+	if a := ask(envelope.Salts, "", ""); len(a.Salts) != 1 || a.Salts[0] != "" || h.asked != 0 {
+		t.Errorf("it tells %q", a.Salts)
+	}
+	for _, shut := range []bool{false, true} {
+		h.set(func() { h.shut = shut })
+		for _, words := range [][2]string{{guess, ""}, {"", guess}, {guess, guess}} {
+			v := ask(envelope.Verify, words[0], words[1]).Observations[0]
+			want, presence := connector.ErrNever, connector.NotKnown
+			if shut {
+				want, presence = connector.ErrShut, connector.Absent
+			}
+			if v.Turned || v.Presence != uint8(presence) || !connector.Says(v.Err.Err(), want) {
+				t.Errorf("shut %t: %+v, %+v", shut, v, v.Err)
+			}
+			// Neither kind is one by which an order says that it was never carried out.
+			if kind := access.KindOf(v.Err.Err()); kind == access.Denied || kind == access.Invalid {
+				t.Errorf("shut %t: it is %v", shut, kind)
+			}
+		}
+	}
+	h.set(func() {
+		for _, o := range h.tried {
+			if !o.Secret.Empty() || !o.Next.Empty() {
+				t.Errorf("the host was given something to compare: %+v", o)
+			}
+		}
+	})
+	if v := ask(envelope.Verify, "", "").Observations[0]; v.Err != nil || v.Presence != uint8(connector.Absent) {
+		t.Errorf("of no password: %+v", v)
 	}
 }

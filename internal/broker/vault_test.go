@@ -35,6 +35,7 @@ type lender struct {
 	marks    map[access.Tag]bool
 	sessions int
 	stuck    atomic.Bool // nothing can be ended of accounts that are not dba
+	judges   bool        // it takes no secrets by orders, and compares none
 }
 
 func (l *lender) Schema() access.Schema {
@@ -57,6 +58,9 @@ func (l *lender) Provision(_ context.Context, _ connector.Target, o connector.Or
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := connector.Receipt{Account: "dba", Creation: "7"}
+	if l.judges {
+		return r, &connector.Error{Outcome: connector.NotDone, Permanent: true, Message: "this host never does that"}
+	}
 	for m := range l.marks {
 		if m != o.Tag {
 			return r, &connector.Error{Outcome: connector.NotDone, Message: "lent by another order"}
@@ -89,6 +93,9 @@ func (l *lender) each(os []connector.Order, do func(connector.Order) error) []co
 		if l.stuck.Load() && o.Account != "dba" {
 			rs[i] = connector.Result{Outcome: connector.NotDone, Err: errors.New("stuck")}
 			continue
+		}
+		if l.judges {
+			o.Secret, o.Next = access.Secret{}, access.Secret{}
 		}
 		if rs[i].Err = do(o); rs[i].Err == nil {
 			rs[i].Outcome = connector.Done
@@ -145,6 +152,12 @@ func (l *lender) Verify(_ context.Context, _ connector.Target, os []connector.Or
 			v.Presence, v.Sessions = connector.Present, l.sessions
 		case marked:
 			v.Sessions, v.Err = l.sessions, errors.New("locked")
+		case l.judges && o.Secret.Empty() && o.Next.Empty():
+			v.Presence = connector.Absent
+		case l.judges && l.secret == "":
+			v.Presence, v.Err = connector.Absent, connector.ErrShut
+		case l.judges:
+			v.Err = connector.ErrNever
 		case !o.Next.Empty() && l.opens(o.Next):
 			v.Presence, v.Turned = connector.Absent, true
 		case !o.Next.Empty():
@@ -566,6 +579,165 @@ func TestVaultDoors(t *testing.T) {
 		must(t, err)
 		b.stop()
 		b.wg.Wait()
+	})
+}
+
+// judge has the target take no secrets by orders from now on, or again.
+func (b *bank) judge(yes bool) {
+	b.target.mu.Lock()
+	defer b.target.mu.Unlock()
+	b.target.judges = yes
+}
+
+// until waits until the entry is so.
+func (b *bank) until(what string, so func(vault.Entry) bool) {
+	b.t.Helper()
+	for range 3600 {
+		if so(b.entry()) {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	b.t.Fatalf("never: %s: %+v", what, b.entry())
+}
+
+// free reports that no entitlement of the account is live.
+func (b *bank) free() (free bool) {
+	b.t.Helper()
+	v := b.entry()
+	must(b.t, b.store.View(context.Background(), func(tx broker.Tx) error {
+		_, err := tx.LiveEntitlement(v.At, v.Key())
+		free = err != nil
+		return nil
+	}))
+	return free
+}
+
+func (b *bank) logged(kind access.EventType) (n int) {
+	for _, ev := range b.store.Log() {
+		if ev.Type == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// TestVaultOfAJudgedTarget: a target begins to take no secrets by orders while an account of
+// it is in the vault. What was lent ends, without a password, and is told once; what nobody
+// has can be taken out, in the midst of the rotation that is not done; and what is lent, or
+// may open still, cannot.
+func TestVaultOfAJudgedTarget(t *testing.T) {
+	open := func(t *testing.T) *bank {
+		b := openBank(t)
+		_, err := b.AddVaulted(t.Context(), b.as("root"), broker.Vaulting{Name: "dba", Resource: "db", Account: "dba"})
+		must(t, err)
+		b.settled("the first secret")
+		return b
+	}
+	shut := func(b *bank) { b.stop(); b.wg.Wait() }
+	t.Run("lent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := open(t)
+			defer shut(b)
+			id := b.borrow("mira", time.Hour)
+			b.until("lent", func(v vault.Entry) bool { return v.Out != "" })
+			b.judge(true)
+			_, err := b.RemoveVaulted(t.Context(), b.as("root"), "dba")
+			if !errors.Is(err, access.Conflict) {
+				t.Errorf("what is lent was taken out: %v", err)
+			}
+			_, err = b.End(t.Context(), b.as("mira"), string(id), "done")
+			must(t, err)
+			b.until("emptied", func(v vault.Entry) bool { return v.Out == "" && !v.NeverAt.IsZero() })
+			v := b.entry()
+			if _, known := v.Current(); known || !strings.Contains(v.Trouble, "none") || b.target.secret != "" {
+				t.Errorf("%+v", v)
+			}
+			time.Sleep(5 * time.Hour) // it is asked again, and not told again
+			if n := b.logged(vault.Emptied); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			// A target that takes secrets again gets the one that waits.
+			b.judge(false)
+			b.settled("the roster is gone")
+			b.judge(true)
+			_, err = b.RotateVaulted(t.Context(), b.as("root"), "dba", "again")
+			must(t, err)
+			b.until("refused", func(v vault.Entry) bool { return !v.NeverAt.IsZero() })
+			_, err = b.RemoveVaulted(t.Context(), b.as("root"), "dba")
+			must(t, err)
+		})
+	})
+	t.Run("emptied and taken out", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := open(t)
+			defer shut(b)
+			id := b.borrow("mira", time.Hour)
+			b.until("lent", func(v vault.Entry) bool { return v.Out != "" })
+			b.judge(true)
+			_, err := b.End(t.Context(), b.as("mira"), string(id), "done")
+			must(t, err)
+			b.until("emptied", func(v vault.Entry) bool { return v.Out == "" && !v.NeverAt.IsZero() })
+			v, err := b.RemoveVaulted(t.Context(), b.as("root"), "dba")
+			must(t, err)
+			for _, s := range v.Secrets {
+				if s.State != vault.Dead || s.Sealed != nil {
+					t.Errorf("%d is %s, and kept", s.Number, s.State)
+				}
+			}
+		})
+	})
+	t.Run("not lent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := open(t)
+			defer shut(b)
+			has := b.target.secret
+			b.judge(true)
+			_, err := b.RotateVaulted(t.Context(), b.as("root"), "dba", "it was on a screen")
+			must(t, err)
+			b.until("refused", func(v vault.Entry) bool { return !v.NeverAt.IsZero() })
+			if b.free() {
+				t.Error("a rotation that was not done is over")
+			}
+			_, err = b.RemoveVaulted(t.Context(), b.as("root"), "dba")
+			must(t, err)
+			for range 600 {
+				if b.free() {
+					break
+				}
+				time.Sleep(time.Second)
+			}
+			if !b.free() || b.target.secret != has || !b.target.login {
+				t.Errorf("free %t, the account was changed %t", b.free(), b.target.secret != has)
+			}
+		})
+	})
+	t.Run("lent, and what it is marked by is lost", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := open(t)
+			defer shut(b)
+			id := b.borrow("mira", time.Hour)
+			b.until("lent", func(v vault.Entry) bool { return v.Out != "" })
+			b.target.mu.Lock()
+			b.target.judges, b.target.sessions = true, 0
+			clear(b.target.marks)
+			b.target.mu.Unlock()
+			_, err := b.End(t.Context(), b.as("mira"), string(id), "done")
+			must(t, err)
+			b.until("refused", func(v vault.Entry) bool { return !v.NeverAt.IsZero() })
+			if b.entry().Out == "" || b.free() {
+				t.Error("what may open still counts as taken away")
+			}
+			if _, err := b.RemoveVaulted(t.Context(), b.as("root"), "dba"); !errors.Is(err, access.Conflict) {
+				t.Errorf("it was taken out: %v", err)
+			}
+			b.target.mu.Lock()
+			b.target.secret = "" // as the error says: by hand
+			b.target.mu.Unlock()
+			b.until("emptied", func(v vault.Entry) bool { return v.Out == "" })
+			_, err = b.RemoveVaulted(t.Context(), b.as("root"), "dba")
+			must(t, err)
+		})
 	})
 }
 

@@ -340,6 +340,7 @@ var auditEvents = map[string]string{
 	"vault.rotated":         "{account} of {resource} has another password, and the one before is dead[: {why}]",
 	"vault.lent":            "The password of {account} of {resource} is lent",
 	"vault.drifted":         "The password of {account} of {resource} was changed by hand; it is set anew",
+	"vault.emptied":         "{account} of {resource} is left without a password: its host takes none by orders any more",
 	"vault.unreadable":      "What the vault has for {account} of {resource} does not open with the seal key",
 	"vault.suspected":       "{actor} asked for another password of {account} of {resource}[: {why}]",
 	"vault.removed":         "{actor} took {account} of {resource} out of the vault",

@@ -155,3 +155,67 @@ func TestVaultedOnTheWay(t *testing.T) {
 		t.Errorf("%+v, %v", words, err)
 	}
 }
+
+// TestShut: what a judged host says instead of comparing. A password that is only locked is
+// one that was lent as soon as somebody unlocks it.
+func TestShut(t *testing.T) {
+	w := newWorld(t)
+	o := w.Order(access.Checkout)
+	shut := func() bool {
+		t.Helper()
+		is, err := w.c.Shut(t.Context(), w.Target(), []connector.Order{o})
+		must(t, err)
+		return is[0]
+	}
+	if shut() {
+		t.Error("it has a password")
+	}
+	w.run("usermod", "--lock", o.Account)
+	if shut() {
+		t.Error("it is only locked")
+	}
+	w.run("usermod", "--password", "", o.Account)
+	if shut() {
+		t.Error("it opens without a password")
+	}
+	w.run("usermod", "--password", noPassword, o.Account)
+	if !shut() {
+		t.Error("it has none")
+	}
+	w.run("userdel", "--force", o.Account)
+	if !shut() {
+		t.Error("it is not there")
+	}
+}
+
+// TestEndsWithoutANext: what a judged host does at the end of what was lent before it judged.
+func TestEndsWithoutANext(t *testing.T) {
+	w := newWorld(t)
+	c, target := w.Connector(), w.Target()
+	o := w.Order(access.Checkout)
+	r, err := c.Provision(t.Context(), target, o)
+	must(t, err)
+	end := o
+	end.Creation, end.Secret, end.Next = r.Creation, access.Secret{}, access.Secret{}
+	for _, step := range []func(context.Context, connector.Target, []connector.Order) []connector.Result{c.Revoke, c.TerminateSessions, c.Remove} {
+		if got := step(t.Context(), target, []connector.Order{end})[0]; got.Outcome != connector.Done {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if v := c.Verify(t.Context(), target, []connector.Order{end})[0]; !v.Gone() {
+		t.Errorf("read back %+v", v)
+	}
+	if is, err := w.c.Shut(t.Context(), target, []connector.Order{end}); err != nil || !is[0] {
+		t.Errorf("it has a password: %v", err)
+	}
+	// An order that made nothing changes nothing, be it of an account that has a password.
+	w.setPassword(o.Account, "its own")
+	end.Tag = connectortest.NewTag()
+	before := w.entry("shadow", o.Account)
+	for _, step := range []func(context.Context, connector.Target, []connector.Order) []connector.Result{c.Revoke, c.TerminateSessions, c.Remove} {
+		step(t.Context(), target, []connector.Order{end})
+	}
+	if after := w.entry("shadow", o.Account); strings.Join(after, ":") != strings.Join(before, ":") {
+		t.Error("an account was ended that the order never had")
+	}
+}
