@@ -264,7 +264,10 @@ func byForm(l control.WebLogin) (httpgate.Login, error) {
 	}
 	f := httpgate.Form{Path: l.Form.Path, Post: l.Form.Post, User: l.Form.User, Password: l.Form.Password, Token: l.Form.Token, Cookie: l.Form.Cookie, Shown: l.Form.Shown, Logout: l.Form.Logout}
 	for _, text := range l.Form.Fields {
-		name, value, _ := strings.Cut(text, "=")
+		name, value, is := strings.Cut(text, "=")
+		if !is { // it is not quoted: it may be a value without its name
+			return httpgate.Login{}, unusable("the login of the session cannot be sent", "one of loginFields has no =", "an administrator says each as NAME=VALUE in the resource's connection")
+		}
 		f.Fields = append(f.Fields, httpgate.Field{Name: name, Value: value})
 	}
 	return httpgate.ByForm(f, l.User, l.Secret)

@@ -62,7 +62,7 @@ func (c *Connector) Capabilities() connector.Capabilities {
 
 // Check has nothing to try: whether a target answers, and takes the login, a gateway sees.
 func (c *Connector) Check(context.Context, connector.Target) connector.Report {
-	return connector.Report{Steps: []connector.Step{{Name: "nothing is made on the target", OK: true, Detail: "people reach it through gateways only; what a gateway meets there, its log tells"}}}
+	return connector.Report{Steps: []connector.Step{{Name: "nothing is made on the target", OK: true, Detail: "people reach it through gateways only; to try the way and the login, run stint proxy NAME as somebody who has a role on it"}}}
 }
 
 // Claim has nothing to mark.

@@ -1,8 +1,11 @@
 package httpgate
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,26 +50,36 @@ func ByForm(f Form, user, password string) (Login, error) {
 	if l.Password == "" {
 		l.Password = "password"
 	}
-	bad := access.Fail(access.Invalid, "bad-login", "the login by form cannot be sent")
+	no := func(why, next string) (Login, error) {
+		return Login{}, access.Fail(access.Invalid, "bad-login", "the login by form cannot be sent").Because(why).Try("an administrator " + next)
+	}
 	if password == "" {
-		return Login{}, bad.Because("there is no password")
+		return no("there is no password", "registers the credential anew, with one")
 	}
 	seen := map[string]bool{}
-	for _, n := range append([]string{l.User, l.Password, l.Token}, names(l.Fields)...) {
-		if n != "" && seen[n] {
-			return Login{}, bad.Because("two of its fields are called " + n)
+	for _, f := range append([]Field{{Name: l.User}, {Name: l.Password}}, l.others()...) {
+		switch {
+		case !fieldName.MatchString(f.Name):
+			return no(fmt.Sprintf("%.80q is no name of a field", f.Name), "mends loginUserField, loginPasswordField, loginToken or loginFields of the resource's connection")
+		case seen[f.Name]:
+			return no("two of its fields are called "+f.Name, "gives loginUserField, loginPasswordField, loginToken and loginFields of the resource's connection a field each")
 		}
-		seen[n] = true
+		seen[f.Name] = true
+	}
+	for _, n := range append([]string{cmp.Or(l.Cookie, "none")}, l.Shown...) {
+		if !cookieForm.MatchString(n) {
+			return no(fmt.Sprintf("%.80q is no name of a cookie", n), "mends loginCookie or browserCookies of the resource's connection")
+		}
 	}
 	if l.Cookie != "" && slices.Contains(l.Shown, l.Cookie) {
-		return Login{}, bad.Because("the cookie of who is logged in would be shown to browsers")
+		return no("the cookie of who is logged in would be shown to browsers", "takes "+l.Cookie+" out of browserCookies of the resource's connection")
 	}
 	var err error
 	if l.page, err = ownTarget(l.Path); err != nil {
-		return Login{}, bad.Because("the path of its page is none")
+		return no("the path of its page is none", "says loginPath in the resource's connection: a path like /login, which is not the front page")
 	}
 	if l.post, err = ownTarget(l.Post); err != nil {
-		return Login{}, bad.Because("the path that it is sent to is none")
+		return no("the path that it is sent to is none", "says loginPost in the resource's connection: a path like /login, which is not the front page")
 	}
 	if l.Logout != "" {
 		path := l.Logout
@@ -74,17 +87,24 @@ func ByForm(f Form, user, password string) (Login, error) {
 			l.leave, path = m, p
 		}
 		if l.out, err = ownTarget(path); err != nil || l.leave != http.MethodGet && l.leave != http.MethodPost {
-			return Login{}, bad.Because("the path for logging out is none")
+			return no("the path for logging out is none", "says logout in the resource's connection: a path, or POST and a path, which is not the front page")
 		}
 	}
 	return Login{form: l}, nil
 }
 
-func names(all []Field) (out []string) {
-	for _, f := range all {
-		out = append(out, f.Name)
+// What names are made of, as documents may say them.
+var (
+	fieldName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,63}$`)
+	cookieForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+)
+
+// others are the fields beside the name and the password.
+func (l *formLogin) others() []Field {
+	if l.Token == "" {
+		return l.Fields
 	}
-	return out
+	return append([]Field{{Name: l.Token}}, l.Fields...)
 }
 
 // ownTarget is a path of an application that has a name of its own.
