@@ -51,9 +51,14 @@ func TestResidue(t *testing.T) {
 	s, err := w.ssh(o.Account, w.certificate(linux.Principal(o.Tag)))
 	must(t, err)
 	s.Close()
+	w.wait("nothing of the session is left", func() bool { // what outlives its sshd by a moment is nobody's child
+		left, err := processes(func(i identity) bool { return i.is(uid) })
+		must(t, err)
+		return len(left) == 0
+	})
 	before := w.fingerprint()
 	if again := w.fingerprint(); string(again) != string(before) {
-		t.Error("two fingerprints of one host differ")
+		t.Errorf("two fingerprints of one host differ:\n%s\n%s", before, again)
 	}
 	c := w.client(o.Account, w.certificate(linux.Principal(o.Tag)), `
 		cp /bin/sh /srv/open/suid-`+o.Account+` && chmod u+s /srv/open/suid-`+o.Account+`
