@@ -144,7 +144,7 @@ func vaultSomething(t *testing.T, data string) {
 		if err != nil {
 			return err
 		}
-		e, ev, err := vault.Add(e, nil, sealed, access.System, tx.Now())
+		e, ev, err := vault.Add(e, nil, vault.Fresh{Sealed: sealed}, access.System, tx.Now())
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ const (
 	PasswordSecret SecretKind = "password" // a text that the account is given
 	TokenSecret    SecretKind = "token"    // a text that the target makes
 	KeySecret      SecretKind = "key"      // the private half of a pair, of which the target has the public one
+	// CertificateSecret is a certificate of X.509, which the target knows, and its key.
+	CertificateSecret SecretKind = "certificate"
 )
 
 // SecretOption is the option of a connection that says what kind its accounts open with.

@@ -27,15 +27,18 @@ type turning struct {
 	err          error // why there is no next, where there should be one
 }
 
-// newSecret makes a password of 256 random bits. Of a token or a key they are what it is
-// made from, or opened with, by the connector: so whatever the kind, what is durable first
-// is all that the next attempt needs. RFD 46.
-func (b *Broker) newSecret() (access.Secret, error) {
+// newSecret makes a password of 256 random bits, or a certificate with its key. Of a token
+// or a key the bits are what it is made from, or opened with, by the connector: so whatever
+// the kind, what is durable first is all that the next attempt needs. RFD 46.
+func (b *Broker) newSecret(e vault.Entry, now time.Time) (s access.Secret, until time.Time, err error) {
+	if e.Kind == vault.Certificate {
+		return vault.NewCertificate(e.Account, b.Rand, now)
+	}
 	var random [32]byte
 	if _, err := io.ReadFull(b.Rand, random[:]); err != nil {
-		return access.Secret{}, access.Fail(access.Internal, "no-randomness", "no secret could be made").Wrap(err)
+		return s, until, access.Fail(access.Internal, "no-randomness", "no secret could be made").Wrap(err)
 	}
-	return access.NewSecret([]byte(base64.RawURLEncoding.EncodeToString(random[:]))), nil
+	return access.NewSecret([]byte(base64.RawURLEncoding.EncodeToString(random[:]))), until, nil
 }
 
 func (b *Broker) sealSecret(e vault.Entry, number int64, s access.Secret) ([]byte, error) {
@@ -116,10 +119,10 @@ func (b *Broker) unreadable(tx Tx, e vault.Entry) (vault.Entry, bool, error) {
 
 // beginTurn makes a next secret durable, where none is pending.
 func (b *Broker) beginTurn(tx Tx, e vault.Entry, why string) (vault.Entry, error) {
-	if _, under := e.Pending(); under {
+	if p, under := e.Pending(); under && !p.Over(tx.Now()) {
 		return e, nil
 	}
-	s, err := b.newSecret()
+	s, until, err := b.newSecret(e, tx.Now())
 	if err != nil {
 		return e, err
 	}
@@ -128,7 +131,7 @@ func (b *Broker) beginTurn(tx Tx, e vault.Entry, why string) (vault.Entry, error
 	if err != nil {
 		return e, err
 	}
-	e, ev, err := e.Begin(sealed, why, tx.Now())
+	e, ev, err := e.Begin(vault.Fresh{Sealed: sealed, NotAfter: until}, why, tx.Now())
 	if err != nil {
 		return e, err
 	}

@@ -215,11 +215,11 @@ func (b *Broker) AddVaulted(ctx context.Context, c Caller, a Vaulting) (v vault.
 			Because("its connector does not serve the mechanism checkout")
 	}
 	kind := r.Connection.SecretKind()
+	var first vault.Fresh
 	if !a.Secret.Empty() {
-		if err := vault.CheckSecret(kind, a.Secret); err != nil {
+		if a.Secret, first.NotAfter, err = vault.Given(kind, a.Secret, time.Now()); err != nil {
 			return v, err
 		}
-		a.Secret = vault.Given(kind, a.Secret)
 	}
 	if err := b.tryVaulted(ctx, r.Connection, a); err != nil {
 		return v, err
@@ -240,14 +240,13 @@ func (b *Broker) AddVaulted(ctx context.Context, c Caller, a Vaulting) (v vault.
 		} else if err != nil && !missing(err) {
 			return err
 		}
-		var sealed []byte
 		if !a.Secret.Empty() {
-			if sealed, err = b.sealSecret(v, vault.First(old), a.Secret); err != nil {
+			if first.Sealed, err = b.sealSecret(v, vault.First(old), a.Secret); err != nil {
 				return err
 			}
 		}
 		var ev access.Event
-		if v, ev, err = vault.Add(v, old, sealed, c.Actor, tx.Now()); err != nil {
+		if v, ev, err = vault.Add(v, old, first, c.Actor, tx.Now()); err != nil {
 			return err
 		}
 		fx.event(ev)

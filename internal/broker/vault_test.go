@@ -828,7 +828,7 @@ func TestStuckRotationsStarveNobody(t *testing.T) {
 		at := b.entry().At
 		must(t, b.store.Update(t.Context(), func(tx broker.Tx) error {
 			for i := range 150 {
-				e, _, err := vault.Add(vault.Entry{Name: fmt.Sprintf("a%03d", i), Resource: "db", At: at, Account: fmt.Sprintf("a%03d", i), Kind: vault.Password}, nil, nil, access.System, tx.Now())
+				e, _, err := vault.Add(vault.Entry{Name: fmt.Sprintf("a%03d", i), Resource: "db", At: at, Account: fmt.Sprintf("a%03d", i), Kind: vault.Password}, nil, vault.Fresh{}, access.System, tx.Now())
 				if err != nil {
 					return err
 				}

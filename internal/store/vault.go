@@ -35,13 +35,14 @@ type secretBody struct {
 	MadeAt stamp  `json:"made_at"`
 	UsedAt stamp  `json:"used_at,omitempty"`
 	DeadAt stamp  `json:"dead_at,omitempty"`
+	Until  stamp  `json:"not_after,omitempty"`
 }
 
 func vaultRow(e vault.Entry) (write, error) {
 	b := vaultBody{Resource: string(e.Resource), Kind: string(e.Kind), RotateEvery: e.RotateEvery, Wanted: e.Wanted, DriftAt: stampOf(e.DriftAt),
 		NextAt: stampOf(e.NextAt), Trouble: e.Trouble, UnreadAt: stampOf(e.UnreadAt), NeverAt: stampOf(e.NeverAt), CreatedAt: stampOf(e.CreatedAt)}
 	for _, s := range e.Secrets {
-		b.Secrets = append(b.Secrets, secretBody{s.Number, string(s.State), s.Sealed, s.Why, stampOf(s.MadeAt), stampOf(s.UsedAt), stampOf(s.DeadAt)})
+		b.Secrets = append(b.Secrets, secretBody{s.Number, string(s.State), s.Sealed, s.Why, stampOf(s.MadeAt), stampOf(s.UsedAt), stampOf(s.DeadAt), stampOf(s.NotAfter)})
 	}
 	body, err := encode(b)
 	return write{e.Name, e.Version, string(e.At), e.Account, string(e.Out), millis(e.RotateAt()), millis(e.RemovedAt), body}, err
@@ -66,7 +67,7 @@ func scanVault(row row) (vault.Entry, error) {
 	e.CreatedAt, e.RemovedAt = b.CreatedAt.time(), instantOf(removed)
 	for _, s := range b.Secrets {
 		e.Secrets = append(e.Secrets, vault.Version{Number: s.Number, State: vault.State(s.State), Sealed: s.Sealed, Why: s.Why,
-			MadeAt: s.MadeAt.time(), UsedAt: s.UsedAt.time(), DeadAt: s.DeadAt.time()})
+			MadeAt: s.MadeAt.time(), UsedAt: s.UsedAt.time(), DeadAt: s.DeadAt.time(), NotAfter: s.Until.time()})
 	}
 	return e, nil
 }

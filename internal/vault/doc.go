@@ -1,4 +1,4 @@
-// Package vault is the rules of vaulted secrets: the password, token or key of a privileged
+// Package vault is the rules of vaulted secrets: the password, token, key or certificate of a privileged
 // account that stays on a target, of which Stint alone is to know what it is.
 //
 // An entry stands for one account at one address. It holds versions of the account's
@@ -20,6 +20,6 @@
 //   - There is at most one pending secret, so that two rotations are never under way: who
 //     comes second goes on with the one that is there.
 //   - A secret becomes current only when it was seen to open, and is dead only when it was
-//     seen not to. What is dead holds no ciphertext.
+//     seen not to, or is a certificate past its end. What is dead holds no ciphertext.
 //   - An entry goes only while it is lent to nobody and nothing is pending.
 package vault

@@ -42,7 +42,7 @@ const (
 	// nothing else, and above nobody would notice that it does not work.
 	MinRotate = time.Hour
 	MaxRotate = 400 * 24 * time.Hour
-	// MaxSecret bounds what is taken into the vault, and MaxKey a key.
+	// MaxSecret bounds what is taken into the vault, and MaxKey what is kept as PEM.
 	MaxSecret = 4096
 	MaxKey    = 16384
 )
@@ -86,6 +86,17 @@ type Version struct {
 	MadeAt time.Time
 	UsedAt time.Time // when it was seen to open first
 	DeadAt time.Time
+	// NotAfter is when no target lets it in any more, be it what it may; zero: never.
+	NotAfter time.Time
+}
+
+// Over reports whether a secret has ended by itself.
+func (v Version) Over(now time.Time) bool { return !v.NotAfter.IsZero() && !now.Before(v.NotAfter) }
+
+// Fresh is a secret that is about to be kept, as ciphertext for its place.
+type Fresh struct {
+	Sealed   []byte
+	NotAfter time.Time // as in Version
 }
 
 // Imported is the Why of a version that Stint did not set: whoever knew it before knows it.
@@ -164,10 +175,20 @@ func (e Entry) RotateAt() time.Time {
 		return time.Time{}
 	case e.Wanted != "" || pending || !ok || !e.DriftAt.IsZero():
 		return latest(e.NextAt, e.CreatedAt)
-	case e.RotateEvery > 0:
-		return latest(e.NextAt, c.UsedAt.Add(e.RotateEvery))
 	}
-	return time.Time{}
+	var at time.Time
+	if e.RotateEvery > 0 {
+		at = c.UsedAt.Add(e.RotateEvery)
+	}
+	if !c.NotAfter.IsZero() { // with time left to try it again and again
+		if end := c.NotAfter.Add(-c.NotAfter.Sub(c.MadeAt) / 3); at.IsZero() || end.Before(at) {
+			at = end
+		}
+	}
+	if at.IsZero() {
+		return at
+	}
+	return latest(e.NextAt, at)
 }
 
 func latest(a, b time.Time) time.Time {
@@ -177,16 +198,16 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// Add makes an entry. old is what has the name already, if anything; sealed is a secret
-// that was seen to open, or nil, where Stint is to set the first.
-func Add(e Entry, old *Entry, sealed []byte, by access.Actor, now time.Time) (Entry, access.Event, error) {
+// Add makes an entry. old is what has the name already, if anything; first is a secret
+// that was seen to open, or nothing, where Stint is to set the first.
+func Add(e Entry, old *Entry, first Fresh, by access.Actor, now time.Time) (Entry, access.Event, error) {
 	switch {
 	case !access.ValidName(e.Name):
 		return e, access.Event{}, access.Fail(access.Invalid, "bad-name", "the name of a vault entry has letters, digits and dashes")
 	case e.Resource == "" || e.At == "" || e.Account == "":
 		return e, access.Event{}, access.Fail(access.Invalid, "incomplete-entry", "a vault entry needs a resource and an account")
 	case !known(e.Kind):
-		return e, access.Event{}, access.Fail(access.Invalid, "bad-kind", "the vault keeps passwords, tokens and keys").Because("it is " + strconv.Quote(string(e.Kind)))
+		return e, access.Event{}, access.Fail(access.Invalid, "bad-kind", "the vault keeps passwords, tokens, keys and certificates").Because("it is " + strconv.Quote(string(e.Kind)))
 	}
 	if err := checkEvery(e.RotateEvery); err != nil {
 		return e, access.Event{}, err
@@ -201,14 +222,14 @@ func Add(e Entry, old *Entry, sealed []byte, by access.Actor, now time.Time) (En
 		e.Version = old.Version + 1
 	}
 	how := Imported
-	if sealed == nil {
+	if first.Sealed == nil {
 		how = "to be set"
 		e.Wanted = "nobody has set the first " + string(e.Kind) + " yet"
 		if number > 1 {
 			e.Secrets = []Version{{Number: number - 1, State: Dead, MadeAt: now, DeadAt: now, Why: "of an entry of this name before"}}
 		}
 	} else {
-		e.Secrets = []Version{{Number: number, State: Current, Sealed: sealed, Why: how, MadeAt: now, UsedAt: now}}
+		e.Secrets = []Version{{Number: number, State: Current, Sealed: first.Sealed, Why: how, MadeAt: now, UsedAt: now, NotAfter: first.NotAfter}}
 	}
 	return e, e.event(Added, now, by, "how", how), nil
 }
@@ -229,17 +250,24 @@ func checkEvery(d time.Duration) error {
 	return nil
 }
 
-// Begin makes a sealed secret durable, before the target is told of it. Where a rotation
-// is under way it is an error: that one is to be gone on with.
-func (e Entry) Begin(sealed []byte, why string, now time.Time) (Entry, access.Event, error) {
-	if _, under := e.Pending(); under {
+// Begin makes a secret durable, before the target is told of it. Where a rotation is under
+// way it is an error: that one is to be gone on with, unless its secret is over, which makes
+// it worthless on whatever target has it.
+func (e Entry) Begin(next Fresh, why string, now time.Time) (Entry, access.Event, error) {
+	p, under := e.Pending()
+	if under && !p.Over(now) {
 		return e, access.Event{}, access.Fail(access.Conflict, "rotation-under-way", "a rotation of "+e.Name+" is under way")
 	}
 	if e.Gone() {
 		return e, access.Event{}, access.Fail(access.NotFound, "not-vaulted", "the vault entry "+e.Name+" was removed")
 	}
-	s := Version{Number: e.Next(), State: Pending, Sealed: sealed, Why: why, MadeAt: now}
-	e.Secrets = append(slices.Clone(e.Secrets), s)
+	s := Version{Number: e.Next(), State: Pending, Sealed: next.Sealed, Why: why, MadeAt: now, NotAfter: next.NotAfter}
+	e.Secrets = slices.Clone(e.Secrets)
+	if under {
+		w := &e.Secrets[slices.IndexFunc(e.Secrets, func(x Version) bool { return x.Number == p.Number })]
+		w.State, w.Sealed, w.DeadAt = Dead, nil, now
+	}
+	e.Secrets = append(e.Secrets, s)
 	e.Version++
 	return e, e.event(Rotating, now, access.System, "number", itoa(s.Number), "why", why), nil
 }

@@ -17,7 +17,7 @@ import (
 var root = access.Actor{Principal: "user:root", Person: "root"}
 
 func added(t interface{ Fatal(...any) }, sealed []byte, now time.Time) Entry {
-	e, ev, err := Add(Entry{Name: "orders-dba", Resource: "orders-db", At: "postgres://db:5432", Account: "dba", Kind: Password, RotateEvery: 24 * time.Hour}, nil, sealed, root, now)
+	e, ev, err := Add(Entry{Name: "orders-dba", Resource: "orders-db", At: "postgres://db:5432", Account: "dba", Kind: Password, RotateEvery: 24 * time.Hour}, nil, Fresh{Sealed: sealed}, root, now)
 	if err != nil || ev.Type != Added || ev.Version != 1 || ev.Entity != "vault:orders-dba" {
 		t.Fatal(err, ev)
 	}
@@ -27,12 +27,14 @@ func added(t interface{ Fatal(...any) }, sealed []byte, now time.Time) Entry {
 // TestAccountAlwaysOpensWithWhatIsKept: a model of a target, to which any of the calls that
 // an entry allows may get or not, beside an entry of which any record may be lost: the
 // account opens with the current or the pending secret, always, unless somebody changed it
-// by hand; and a rotation that is gone on with ends that.
+// by hand, or what it has is over; and a rotation that is gone on with ends that.
 func TestAccountAlwaysOpensWithWhatIsKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1_790_000_000, 0).UTC()
 		e := added(t, []byte("s1"), now)
 		target, byHand, made := "s1", false, 1
+		ends := map[string]time.Time{} // of certificates
+		over := func(s string) bool { return !ends[s].IsZero() && !now.Before(ends[s]) }
 		kept := func() []string {
 			var all []string
 			for _, s := range e.Secrets {
@@ -52,22 +54,28 @@ func TestAccountAlwaysOpensWithWhatIsKept(t *testing.T) {
 			now = now.Add(time.Minute)
 			version := e.Version
 			var ev access.Event
-			switch rapid.SampledFrom([]string{"begin", "set", "commit", "lend", "want", "drift", "by hand"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"begin", "set", "commit", "lend", "want", "drift", "by hand", "months"}).Draw(t, "step") {
 			case "begin":
 				made++
-				next, x, err := e.Begin(fmt.Appendf(nil, "s%d", made), "test", now)
-				if _, under := e.Pending(); under != errors.Is(err, access.Conflict) {
+				next := Fresh{Sealed: fmt.Appendf(nil, "s%d", made)}
+				if rapid.Bool().Draw(t, "ends") {
+					next.NotAfter = now.Add(CertificateLife)
+				}
+				p, under := e.Pending()
+				under = under && !over(string(p.Sealed))
+				w, x, err := e.Begin(next, "test", now)
+				if under != errors.Is(err, access.Conflict) {
 					t.Fatalf("a second rotation: %v", err)
 				}
 				if err == nil {
-					e, ev = next, x
+					e, ev, ends[string(next.Sealed)] = w, x, next.NotAfter
 				}
 			case "set": // by whichever process, be it late
 				if p, ok := e.Pending(); ok {
 					target, byHand = string(p.Sealed), false
 				}
 			case "commit": // only what was seen to open is committed
-				if p, ok := e.Pending(); ok && target == string(p.Sealed) {
+				if p, ok := e.Pending(); ok && target == string(p.Sealed) && !over(target) {
 					if e, ev, ok = e.Commit(p.Number, access.EntitlementID(rapid.SampledFrom([]string{"", "ent_1"}).Draw(t, "lent")), now); !ok {
 						t.Fatal("not committed")
 					}
@@ -83,12 +91,17 @@ func TestAccountAlwaysOpensWithWhatIsKept(t *testing.T) {
 				e, ev, _ = e.Drift(now)
 			case "by hand":
 				target, byHand = "theirs", true
+			case "months":
+				now = now.Add(CertificateLife / 2)
 			}
 			if e.Version != version && (e.Version != version+1 || ev.Version != e.Version || ev.Entity == "") {
 				t.Fatalf("version %d after %d, event %+v", e.Version, version, ev)
 			}
-			if all := kept(); !byHand && !slices.Contains(all, target) {
+			if all := kept(); !byHand && !over(target) && !slices.Contains(all, target) {
 				t.Fatalf("the account opens with %s, and kept are %v", target, all)
+			}
+			if c, ok := e.Current(); ok && over(string(c.Sealed)) && e.RotateAt().After(now) {
+				t.Fatalf("%s is over, and to be rotated at %s", c.Sealed, e.RotateAt())
 			}
 			for i, s := range e.Secrets {
 				if i > 0 && s.Number != e.Secrets[i-1].Number+1 {
@@ -109,7 +122,7 @@ func TestT55PlacesAreDistinct(t *testing.T) {
 	for _, name := range []string{"a", "ab"} {
 		for _, at := range []access.Place{"postgres://b:1", "postgres://bb:1"} {
 			for _, account := range []string{"c", "cc"} {
-				for _, kind := range []Kind{Password, Token, Key} {
+				for _, kind := range []Kind{Password, Token, Key, Certificate} {
 					for n := int64(1); n < 12; n++ {
 						what := fmt.Sprint(name, at, account, kind, n)
 						p := Entry{Name: name, At: at, Account: account, Kind: kind}.Place(n)
@@ -131,7 +144,7 @@ func TestRemoveAndAddAgain(t *testing.T) {
 	if _, _, err := lent.Remove(root, now); !errors.Is(err, access.Conflict) {
 		t.Errorf("what is lent was removed: %v", err)
 	}
-	under, _, _ := e.Begin([]byte("s2"), "x", now)
+	under, _, _ := e.Begin(Fresh{Sealed: []byte("s2")}, "x", now)
 	if _, _, err := under.Remove(root, now); !errors.Is(err, access.Conflict) {
 		t.Errorf("what is rotated was removed: %v", err)
 	}
@@ -142,10 +155,10 @@ func TestRemoveAndAddAgain(t *testing.T) {
 	if !gone.RotateAt().IsZero() {
 		t.Error("what is removed is rotated")
 	}
-	if _, _, err := Add(e, &e, nil, root, now); !errors.Is(err, access.Conflict) {
+	if _, _, err := Add(e, &e, Fresh{}, root, now); !errors.Is(err, access.Conflict) {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	again, _, err := Add(e, &gone, nil, root, now)
+	again, _, err := Add(e, &gone, Fresh{}, root, now)
 	if err != nil || again.Version != gone.Version+1 || again.Next() != 2 {
 		t.Errorf("%+v %v", again, err)
 	}
@@ -163,6 +176,13 @@ func TestRotateAt(t *testing.T) {
 	if e.RotateEvery = 0; !e.RotateAt().IsZero() {
 		t.Error("rotated by itself")
 	}
+	e.Secrets[0].NotAfter = now.Add(90 * time.Hour)
+	if at := e.RotateAt(); !at.Equal(now.Add(60 * time.Hour)) {
+		t.Errorf("what is good for 90 hours is rotated at %v", at)
+	}
+	if e.RotateEvery = 30 * time.Hour; !e.RotateAt().Equal(now.Add(30 * time.Hour)) {
+		t.Error("the sooner of two is not taken")
+	}
 	w, _ := e.Want("why", root, now)
 	if !w.RotateAt().Equal(now) {
 		t.Error("not at once")
@@ -176,7 +196,7 @@ func TestRotateAt(t *testing.T) {
 	for _, bad := range []time.Duration{time.Minute, -time.Hour, 1000 * 24 * time.Hour} {
 		x := e
 		x.RotateEvery = bad
-		if _, _, err := Add(x, nil, nil, root, now); !errors.Is(err, access.Invalid) {
+		if _, _, err := Add(x, nil, Fresh{}, root, now); !errors.Is(err, access.Invalid) {
 			t.Errorf("every %s: %v", bad, err)
 		}
 	}
@@ -196,7 +216,7 @@ func TestUnreadableIsToldOnce(t *testing.T) {
 			t.Errorf("told again, %s", what)
 		}
 	}
-	e, _, err := e.Begin([]byte("s2"), "why", now)
+	e, _, err := e.Begin(Fresh{Sealed: []byte("s2")}, "why", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +237,10 @@ func TestReadKV(t *testing.T) {
 		"deleted":       {text: `{"data":{"data":null,"metadata":{}}}`, why: "deleted"},
 		"empty":         {text: `{"data":{"password":""}}`, why: "empty"},
 		"two lines":     {text: `{"data":{"key":"x\ny"}}`, field: "key", secret: "x\ny"},
+		"two fields":    {text: `{"data":{"c":"x\n","k":"y","user":"dba"}}`, field: "c,k", account: "dba", secret: "x\ny"},
+		"no newline":    {text: `{"data":{"c":"x","k":"y"}}`, field: "c,k", secret: "x\ny"},
+		"a comma":       {text: `{"data":{"c,k":"x"}}`, field: "c,k", secret: "x"},
+		"half of two":   {text: v2, field: "password,key", why: "no field key"},
 		"a NUL":         {text: `{"data":{"password":"x\u0000y"}}`, why: "NUL"},
 		"no JSON":       {text: "s3cr3t", why: "not one JSON object"},
 		"two":           {text: `{"data":{"password":"x"}} {}`, why: "not one JSON object"},

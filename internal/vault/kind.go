@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"errors"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -16,34 +17,46 @@ type Kind = access.SecretKind
 
 // The kinds.
 const (
-	Password = access.PasswordSecret
-	Token    = access.TokenSecret
-	Key      = access.KeySecret
+	Password    = access.PasswordSecret
+	Token       = access.TokenSecret
+	Key         = access.KeySecret
+	Certificate = access.CertificateSecret
 )
 
-func known(k Kind) bool { return k == Password || k == Token || k == Key }
+func known(k Kind) bool { return k == Password || k == Token || k == Key || k == Certificate }
 
 // leastRSA is how long the modulus of an RSA key is that is taken.
 const leastRSA = 2048
 
-// CheckSecret refuses what cannot open an account that has secrets of this kind. No error
-// repeats any of it.
-func CheckSecret(k Kind, s access.Secret) error {
-	if err := bounded(k, s.Reveal()); err != nil {
-		return err
+// Given is a secret that somebody brought, as the vault keeps it, and when it ends by itself
+// (zero: never). It refuses what cannot open an account that has secrets of this kind. No
+// error repeats any of it.
+func Given(k Kind, s access.Secret, now time.Time) (kept access.Secret, until time.Time, err error) {
+	text := s.Reveal()
+	if err := bounded(k, text); err != nil {
+		return access.Secret{}, time.Time{}, err
 	}
-	if k == Key {
-		return checkKey(s.Reveal())
+	switch k {
+	case Certificate:
+		return readCertificate(text, now)
+	case Key:
+		return s, time.Time{}, checkKey(text)
 	}
-	if bytes.ContainsAny(s.Reveal(), "\r\n") {
-		return badSecret(k, "it has more than one line")
+	if bytes.ContainsAny(text, "\r\n") {
+		return access.Secret{}, time.Time{}, badSecret(k, "it has more than one line")
 	}
-	return nil
+	if k == Token {
+		s = access.NewSecret(append([]byte(access.GivenToken), text...))
+	}
+	return s, time.Time{}, nil
 }
 
 func badSecret(k Kind, why string) error {
 	next := "the file holds the " + string(k) + " and at most one newline after it"
-	if k == Key {
+	switch k {
+	case Certificate:
+		next = "give one file with the certificate and its private key, both in PEM: cat client.crt client.key. Or give none: Stint makes them then"
+	case Key:
 		next = "give a private key in PEM, without a passphrase: ssh-keygen -t ed25519 makes one. Or give none: Stint makes it then"
 	}
 	return access.Fail(access.Invalid, "bad-secret", "that cannot be a "+string(k)).Because(why).Try(next)
@@ -54,15 +67,18 @@ func bounded(k Kind, b []byte) error {
 	switch {
 	case len(b) == 0:
 		return badSecret(k, "it is empty")
-	case k == Key && len(b) > MaxKey:
+	case pemKept(k) && len(b) > MaxKey:
 		return badSecret(k, "it is longer than 16384 bytes")
-	case k != Key && len(b) > MaxSecret-len(access.GivenToken):
+	case !pemKept(k) && len(b) > MaxSecret-len(access.GivenToken):
 		return badSecret(k, "it is longer than 4090 bytes")
 	case bytes.IndexByte(b, 0) >= 0:
 		return badSecret(k, "it has a NUL byte")
 	}
 	return nil
 }
+
+// pemKept reports whether secrets of a kind are kept as PEM.
+func pemKept(k Kind) bool { return k == Key || k == Certificate }
 
 func checkKey(text []byte) error {
 	bad := func(why string) error { return badSecret(Key, why) }
@@ -92,12 +108,4 @@ func checkKey(text []byte) error {
 		return bad("it is of a sort that signs nothing here; Ed25519, ECDSA and RSA do")
 	}
 	return nil
-}
-
-// Given is a secret that somebody brought, as the vault keeps it.
-func Given(k Kind, s access.Secret) access.Secret {
-	if k != Token {
-		return s
-	}
-	return access.NewSecret(append([]byte(access.GivenToken), s.Reveal()...))
 }

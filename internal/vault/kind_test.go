@@ -12,6 +12,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -27,9 +28,9 @@ func pemOf(t testing.TB, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// TestCheckSecret: what cannot open an account of its kind is refused, and no error says any
+// TestGiven: what cannot open an account of its kind is refused, and no error says any
 // of it.
-func TestCheckSecret(t *testing.T) {
+func TestGiven(t *testing.T) {
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestCheckSecret(t *testing.T) {
 		"a key as a token":  {Token, open, "more than one line"},
 		"a password of two": {Password, "canary\rx", "more than one line"},
 	} {
-		err := CheckSecret(c.kind, access.NewSecret([]byte(c.text)))
+		_, _, err := Given(c.kind, access.NewSecret([]byte(c.text)), time.Now())
 		if c.why == "" {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -90,8 +91,8 @@ func TestCheckSecret(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, c.why)
 		}
 	}
-	if g := Given(Token, access.NewSecret([]byte("x"))); string(g.Reveal()) != access.GivenToken+"x" {
-		t.Errorf("a token that was brought is kept as %s", g.Reveal())
+	if g, _, err := Given(Token, access.NewSecret([]byte("x")), time.Now()); err != nil || string(g.Reveal()) != access.GivenToken+"x" {
+		t.Errorf("a token that was brought is kept as %s, %v", g.Reveal(), err)
 	}
 }
 
@@ -99,7 +100,7 @@ func FuzzCheckKey(f *testing.F) {
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
 	f.Add([]byte("-----BEGIN OPENSSH PRIVATE KEY-----\n-----END OPENSSH PRIVATE KEY-----"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if CheckSecret(Key, access.NewSecret(bytes.Clone(text))) == nil {
+		if _, _, err := Given(Key, access.NewSecret(bytes.Clone(text)), time.Now()); err == nil {
 			if _, err := ssh.ParsePrivateKey(text); err != nil {
 				t.Errorf("took what is no key: %v", err)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,9 +16,10 @@ const maxExport = 1 << 20
 
 // ReadKV reads one secret from what `vault kv get -format=json` and `bao kv get
 // -format=json` print, of version 1 or 2 of the KV engine. field is the name of the
-// secret's own; empty: "password". The account is that of the field "username" (or
+// secret's own; empty: "password". Of several, with commas between, the values follow each
+// other on lines of their own: a certificate and its key. The account is that of the field "username" (or
 // "user"), where there is one. Whether it can be what opens the account is said by
-// CheckSecret. No error repeats a value.
+// Given. No error repeats a value.
 func ReadKV(r io.Reader, field string) (account string, secret access.Secret, err error) {
 	bad := func(why, next string) (string, access.Secret, error) {
 		return "", access.Secret{}, access.Fail(access.Invalid, "bad-export", "the file is not an export of a key-value secret").Because(why).Try(next)
@@ -49,21 +51,28 @@ func ReadKV(r io.Reader, field string) (account string, secret access.Secret, er
 	if field == "" {
 		field = "password"
 	}
-	var value string
-	if raw, ok := fields[field]; !ok {
-		names := make([]string, 0, len(fields))
-		for n := range fields {
-			names = append(names, n)
+	parts := []string{field}
+	if _, one := fields[field]; !one {
+		parts = strings.Split(field, ",")
+	}
+	var value []byte
+	for i, part := range parts {
+		var text string
+		if raw, ok := fields[part]; !ok {
+			names := slices.Sorted(maps.Keys(fields))
+			return bad("it has no field "+part, "name the right one with --field: "+strings.Join(names, ", "))
+		} else if json.Unmarshal(raw, &text) != nil {
+			return bad("the field "+part+" is not a text", "name the right one with --field")
 		}
-		slices.Sort(names)
-		return bad("it has no field "+field, "name the right one with --field: "+strings.Join(names, ", "))
-	} else if json.Unmarshal(raw, &value) != nil {
-		return bad("the field "+field+" is not a text", "name the right one with --field")
+		if i > 0 && !bytes.HasSuffix(value, []byte("\n")) {
+			value = append(value, '\n')
+		}
+		value = append(value, text...)
 	}
 	for _, n := range []string{"username", "user"} {
-		if account == "" && n != field {
+		if account == "" && !slices.Contains(parts, n) {
 			_ = json.Unmarshal(fields[n], &account) // one that is no text is none
 		}
 	}
-	return account, access.NewSecret([]byte(value)), bounded(Key, []byte(value))
+	return account, access.NewSecret(value), bounded(Key, value)
 }

@@ -171,7 +171,7 @@ func rotate(s *scene, m access.Mechanism) {
 	live := s.session(o, r)
 	o.Renew = connector.Rotate
 	if m == access.Checkout {
-		o.Next = newSecret()
+		o.Next = s.newSecret(o)
 	}
 	fresh, err := s.Connector().Provision(s.ctx, s.Target(), o)
 	if err != nil {
@@ -189,7 +189,7 @@ func rotate(s *scene, m access.Mechanism) {
 	s.session(o, fresh)
 	o.Renew = connector.Keep
 	if m == access.Checkout {
-		o.Secret, o.Next = o.Next, newSecret()
+		o.Secret, o.Next = o.Next, s.newSecret(o)
 	}
 	s.end(o)
 	s.wantGone(o, fresh)

@@ -9,8 +9,18 @@ import (
 	"stint/internal/connector"
 )
 
-// newSecret is one as the vault makes them.
-func newSecret() access.Secret { return access.NewSecret([]byte(rand.Text() + rand.Text())) }
+// SecretMaker is a World whose vault keeps something else of an account than random text.
+type SecretMaker interface {
+	NewSecret(account string) access.Secret
+}
+
+// newSecret is one for an account, as the vault makes them.
+func (s *scene) newSecret(o connector.Order) access.Secret {
+	if m, ok := s.World.(SecretMaker); ok {
+		return m.NewSecret(o.Account)
+	}
+	return access.NewSecret([]byte(rand.Text() + rand.Text()))
+}
 
 // again is an order of its own on the account of another, with what opens it now.
 func again(s *scene, o connector.Order, secret access.Secret) connector.Order {
@@ -49,7 +59,7 @@ func turn(s *scene, m access.Mechanism) {
 	o, r := s.provision(s.order(m))
 	live := s.session(o, r)
 	s.wantPresent(o, r, 1)
-	o.Next = newSecret()
+	o.Next = s.newSecret(o)
 	s.end(o)
 	if live.Alive() {
 		s.Error("the session outlived its lending")
@@ -61,7 +71,7 @@ func turn(s *scene, m access.Mechanism) {
 // turnAlone is a rotation: the way out of an order that never lent anything.
 func turnAlone(s *scene, m access.Mechanism) {
 	o := s.order(m)
-	o.Next = newSecret()
+	o.Next = s.newSecret(o)
 	s.end(o)
 	wantTurned(s, o, connector.Receipt{})
 }
@@ -75,7 +85,7 @@ func turnBroken(s *scene, m access.Mechanism) {
 	for n := range len(steps) + 1 {
 		lent, r := s.provision(o)
 		s.session(lent, r)
-		lent.Next = newSecret()
+		lent.Next = s.newSecret(lent)
 		for _, step := range steps[:n] {
 			if got := step(s.ctx, s.Target(), []connector.Order{lent})[0]; got.Outcome != connector.Done {
 				s.Fatalf("step %d: %s", n, describe(got))
@@ -101,12 +111,12 @@ func turnBroken(s *scene, m access.Mechanism) {
 func turnStale(s *scene, m access.Mechanism) {
 	o := s.order(m)
 	good := o.Secret
-	o.Secret = newSecret()
+	o.Secret = s.newSecret(o)
 	_, err := s.Connector().Provision(s.ctx, s.Target(), o)
 	if outcome(err) != connector.NotDone || !errors.Is(err, connector.ErrStale) {
 		s.Fatalf("lending a secret that does not open: %v", err)
 	}
-	o.Next = newSecret()
+	o.Next = s.newSecret(o)
 	healed, r := s.provision(o)
 	if !r.Turned {
 		s.Error("the receipt does not say that the next secret was set")
@@ -117,7 +127,7 @@ func turnStale(s *scene, m access.Mechanism) {
 	if st := s.State(old, r); st.Usable && !st.Exists {
 		s.Error("what somebody had set opens still")
 	}
-	healed.Secret, healed.Next = healed.Next, newSecret()
+	healed.Secret, healed.Next = healed.Next, s.newSecret(healed)
 	s.end(healed)
 	wantTurned(s, healed, r)
 }

@@ -25,9 +25,6 @@ func (c *Connector) proveKey(ctx context.Context, t connector.Target, account st
 	if err != nil {
 		return false, err
 	}
-	if err := c.near(t); err != nil {
-		return false, err
-	}
 	dir, err := os.MkdirTemp("", "stint-") // for its owner alone
 	if err != nil {
 		return false, &callError{"there is no place for the socket of an agent", err}
@@ -51,11 +48,15 @@ func (c *Connector) proveKey(ctx context.Context, t connector.Target, account st
 	return *a.Opens, nil
 }
 
-// near refuses a hook that is elsewhere: no agent reaches it.
+// near refuses a hook that is elsewhere where there is a private key to prove: no agent
+// reaches it, and no key is sent.
 func (c *Connector) near(t connector.Target) error {
+	if !private(t) {
+		return nil
+	}
 	path, err := c.program(t.Connection.Options["hook"])
 	if err == nil && strings.HasSuffix(path, httpsSuffix) {
-		return refuse("keys are not proven by a hook that is asked over HTTPS", "use a program in the folder of hooks: it is lent an agent, and never the key")
+		return refuse("keys and certificates are not proven by a hook that is asked over HTTPS", "use a program in the folder of hooks: no private key leaves this host then")
 	}
 	return err
 }

@@ -47,8 +47,8 @@ func (*Connector) Schema() access.Schema {
 		Connection: map[string]access.Option{
 			"hook": {Doc: "the program that does it, by its name in the folder of hooks of the server", Required: true,
 				Pattern: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}`, Form: "letters, digits, and the marks _ . -"},
-			access.SecretOption: {Doc: "what its accounts open with: a password that Stint sets, a token that the target makes, or a key", Default: string(access.PasswordSecret),
-				Values: []string{string(access.PasswordSecret), string(access.TokenSecret), string(access.KeySecret)}},
+			access.SecretOption: {Doc: "what its accounts open with: a password that Stint sets, a token that the target makes, a key, or a certificate", Default: string(access.PasswordSecret),
+				Values: []string{string(access.PasswordSecret), string(access.TokenSecret), string(access.KeySecret), string(access.CertificateSecret)}},
 		},
 		Role: map[string]access.Option{},
 	}
@@ -98,6 +98,9 @@ func (c *Connector) look(ctx context.Context, t connector.Target, account string
 
 // there is look, for what cannot go on without the account.
 func (c *Connector) there(ctx context.Context, t connector.Target, account string) (answer, error) {
+	if err := c.near(t); err != nil { // before anything is set that could not be proven
+		return answer{}, err
+	}
 	a, err := c.look(ctx, t, account)
 	if err == nil && !*a.Exists {
 		err = access.Fail(access.NotFound, "no-such-account", "there is no account "+account+" on the target")
@@ -212,10 +215,11 @@ type credential struct {
 	Host     string `json:"host"`
 	Port     int    `json:"port"`
 
-	// One of these.
-	Password   string `json:"password,omitempty"`
-	Token      string `json:"token,omitempty"`
-	PrivateKey string `json:"private_key,omitempty"`
+	// One of these; a certificate has a key with it.
+	Password    string `json:"password,omitempty"`
+	Token       string `json:"token,omitempty"`
+	PrivateKey  string `json:"private_key,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
 }
 
 func (c *Connector) receipt(ctx context.Context, t connector.Target, o connector.Order, m mark, lent access.Secret, turned bool) (connector.Receipt, error) {
@@ -465,7 +469,7 @@ func (c *Connector) Check(ctx context.Context, t connector.Target) (rep connecto
 	if _, err := c.program(name); !step("the hook "+name+" can be called, and changed by root alone", err, "") {
 		return rep
 	}
-	if kind(t) == access.KeySecret && !step("it is a program, which can be lent an agent", c.near(t), "") {
+	if private(t) && !step("it is a program of this host, so that no private key leaves it", c.near(t), "") {
 		return rep
 	}
 	a, err := c.call(ctx, t, question{Do: doCheck})

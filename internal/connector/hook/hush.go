@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"html"
 	"net/url"
 	"strconv"
@@ -34,6 +35,22 @@ func (a *answer) hush(secrets ...string) {
 			}
 		}
 	}
+}
+
+// linesOf are the parts of a private key by which it is known again: its lines, and all of it
+// without their ends.
+func linesOf(private string) (parts []string) {
+	whole := ""
+	for line := range strings.Lines(private) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "-----") {
+			parts = append(parts, line)
+			whole += line
+		}
+	}
+	if block, _ := pem.Decode([]byte(private)); block != nil { // as programs write bytes
+		parts = append(parts, string(block.Bytes))
+	}
+	return append(parts, whole)
 }
 
 // leastWithin is how long what base64 makes of a secret has to be for it to be looked for:

@@ -37,6 +37,11 @@ func (c *Connector) call(ctx context.Context, t connector.Target, q question) (a
 	if err != nil {
 		return answer{}, err
 	}
+	if q.Agent+q.PrivateKey != "" {
+		if err := c.near(t); err != nil {
+			return answer{}, err
+		}
+	}
 	q.Version, q.Address = version, t.Connection.Address
 	if q.Kind = string(kind(t)); q.Kind == string(access.PasswordSecret) {
 		q.Kind = "" // as programs know it that were written before there were others

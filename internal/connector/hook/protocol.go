@@ -41,6 +41,9 @@ type question struct {
 	Note    string `json:"note,omitempty"`   // its name
 	Old     string `json:"old,omitempty"`    // empty: there is none
 	New     string `json:"new,omitempty"`    // empty: take it away
+
+	Certificate string `json:"certificate,omitempty"` // PEM
+	PrivateKey  string `json:"private_key,omitempty"` // of the certificate, to prove it; PEM (PKCS 8)
 }
 
 // login is whom the program signs in as on the target.
@@ -94,7 +97,7 @@ func readAnswer(q question, text []byte) (answer, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return answer{}, errAnswer
 	}
-	a.hush(q.Secret, q.Login.Password, a.Token)
+	a.hush(append(linesOf(q.PrivateKey), q.Secret, q.Login.Password, a.Token)...)
 	if a.Error != "" {
 		return a, &connector.Error{Outcome: connector.NotDone, Message: public(a.Error), Next: public(a.Next)}
 	}

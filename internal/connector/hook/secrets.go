@@ -22,13 +22,16 @@ import (
 	"stint/internal/connector"
 )
 
-// What an order calls a secret is what the vault keeps: of a password the password itself, of
+// What an order calls a secret is what the vault keeps: a password or a certificate itself, of
 // a token or a key 256 random bits, or what somebody brought. This file makes of it what the
 // account opens with, the same at every attempt:
 //
 //	password  itself. The hook sets it.
 //	key       an Ed25519 key derived from it. The hook gets the public half, and proves the
 //	          other through an agent (agent.go); the private one never leaves this process.
+//	certificate
+//	          itself, with its key (package vault). The hook gets the certificate, and the
+//	          key to prove it.
 //	token     the target makes it, and shows it once. It is sealed into a note on the target,
 //	          which what the vault keeps opens. The note first says the name of the token
 //	          that is about to be made: one whose making nobody heard the end of is ended,
@@ -52,6 +55,12 @@ func (c *Connector) set(ctx context.Context, t connector.Target, account string,
 			return err
 		}
 		q.Public = k.public
+	case access.CertificateSecret:
+		p, err := certificateOf(s)
+		if err != nil {
+			return err
+		}
+		q.Certificate = p.certificate
 	default:
 		q.Secret = string(s.Reveal())
 	}
@@ -84,6 +93,12 @@ func (c *Connector) opens(ctx context.Context, t connector.Target, account strin
 		q.Secret = k.value
 	case access.KeySecret:
 		return c.proveKey(ctx, t, account, s)
+	case access.CertificateSecret:
+		p, err := certificateOf(s)
+		if err != nil {
+			return false, err
+		}
+		q.Certificate, q.PrivateKey = p.certificate, p.private
 	default:
 		q.Secret = string(s.Reveal())
 	}
@@ -126,6 +141,10 @@ func (c *Connector) fits(ctx context.Context, t connector.Target, account string
 		k, err := keyOf(s)
 		shown.PrivateKey = k.text
 		return err
+	case access.CertificateSecret:
+		p, err := certificateOf(s)
+		shown.Certificate, shown.PrivateKey = p.certificate, p.private
+		return err
 	default:
 		shown.Password = string(s.Reveal())
 		return nil
@@ -133,6 +152,11 @@ func (c *Connector) fits(ctx context.Context, t connector.Target, account string
 }
 
 func kind(t connector.Target) access.SecretKind { return t.Connection.SecretKind() }
+
+// private reports whether its accounts open with something that has a private half.
+func private(t connector.Target) bool {
+	return kind(t) == access.KeySecret || kind(t) == access.CertificateSecret
+}
 
 // pair is a key of an account.
 type pair struct {
@@ -143,27 +167,46 @@ type pair struct {
 
 // keyOf is the key that the vault keeps, or makes of what it keeps.
 func keyOf(s access.Secret) (k pair, err error) {
-	bad := &connector.Error{Outcome: connector.NotDone, Permanent: true, Message: "the key in the vault cannot be read"}
 	text := s.Reveal()
 	if !bytes.HasPrefix(text, []byte("-----BEGIN ")) {
 		seed, err := derived(s, "key", ed25519.SeedSize)
 		if err != nil {
-			return k, bad
+			return k, unread
 		}
 		defer clear(seed)
 		block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(seed), "")
 		if err != nil {
-			return k, bad
+			return k, unread
 		}
 		text = pem.EncodeToMemory(block)
 	}
 	if k.signer, err = ssh.ParsePrivateKey(text); err != nil { // its words could quote the key
-		return k, bad
+		return k, unread
 	}
 	k.text = strings.TrimRight(string(text), "\r\n") + "\n"
 	k.public = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.signer.PublicKey())))
 	return k, nil
 }
+
+// certified is a certificate of an account and its key, each as PEM.
+type certified struct{ certificate, private string }
+
+// certificateOf takes apart what the vault keeps.
+func certificateOf(s access.Secret) (certified, error) {
+	first, rest := pem.Decode(s.Reveal())
+	if first == nil || first.Type != "CERTIFICATE" {
+		return certified{}, unread
+	}
+	second, rest := pem.Decode(rest)
+	if second == nil || second.Type != "PRIVATE KEY" || len(rest) > 0 {
+		return certified{}, unread
+	}
+	defer clear(second.Bytes)
+	return certified{string(pem.EncodeToMemory(first)), string(pem.EncodeToMemory(second))}, nil
+}
+
+// unread: what the vault keeps is not what it keeps of that kind.
+var unread = &connector.Error{Outcome: connector.NotDone, Permanent: true, Message: "what the vault keeps cannot be read"}
 
 // tokenPrefix is of the notes about tokens.
 const tokenPrefix = "token-"

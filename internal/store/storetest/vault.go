@@ -15,7 +15,7 @@ func vaulted(t *testing.T, s Store) {
 	by := access.Actor{Principal: "user:root", Person: "root"}
 	add := func(name, account string, old *vault.Entry, sealed []byte) vault.Entry {
 		t.Helper()
-		e, _, err := vault.Add(vault.Entry{Name: name, Resource: "orders-db", At: "postgres://db:5432", Account: account, Kind: vault.Password, RotateEvery: 24 * time.Hour}, old, sealed, by, now)
+		e, _, err := vault.Add(vault.Entry{Name: name, Resource: "orders-db", At: "postgres://db:5432", Account: account, Kind: vault.Password, RotateEvery: 24 * time.Hour}, old, vault.Fresh{Sealed: sealed}, by, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func vaulted(t *testing.T, s Store) {
 	skipped.Version = 3
 	wantKind(t, save(skipped), access.Conflict)
 
-	a, _, err := a.Begin([]byte("next"), "returned", now)
+	a, _, err := a.Begin(vault.Fresh{Sealed: []byte("next"), NotAfter: now.Add(time.Hour)}, "returned", now)
 	must(err)
 	must(save(a))
 	a, _, _ = a.Commit(2, "", now)
