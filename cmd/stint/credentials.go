@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"stint/internal/api"
 )
 
 func (c *cli) credentialsCmd() *cobra.Command {
@@ -27,6 +29,16 @@ func (c *cli) credentialsCmd() *cobra.Command {
 	return cmd
 }
 
+// pemOf is what of a credential is PEM: a key, or a certificate and its key.
+func pemOf(got api.Credential) (text string) {
+	for _, part := range []string{got.Certificate, got.PrivateKey.Reveal()} {
+		if part = strings.TrimRight(part, "\n"); part != "" {
+			text += part + "\n"
+		}
+	}
+	return text
+}
+
 // showCredential shows the credential of a grant.
 func (c *cli) showCredential(ctx context.Context, conn *connection, id string) error {
 	got, err := conn.Credential(ctx, id)
@@ -40,8 +52,8 @@ func (c *cli) showCredential(ctx context.Context, conn *connection, id string) e
 		}
 	}
 	key := "" // a line of facts does not hold it
-	if k := got.PrivateKey.Reveal(); k != "" {
-		key = "\n" + strings.TrimRight(k, "\n") + "\n"
+	if k := pemOf(got); k != "" {
+		key = "\n" + k
 	}
 	return c.show(result{value: got, names: []string{got.Username},
 		text: facts("uri", got.URI.Reveal(), "username", got.Username, "password", got.Password.Reveal(), "token", got.Token.Reveal(),

@@ -31,6 +31,7 @@ var fields = []struct {
 	{"password", func(c api.Credential) string { return c.Password.Reveal() }},
 	{"token", func(c api.Credential) string { return c.Token.Reveal() }},
 	{"private_key", func(c api.Credential) string { return c.PrivateKey.Reveal() }},
+	{"certificate", func(c api.Credential) string { return c.Certificate }},
 	{"host", func(c api.Credential) string { return c.Host }},
 	{"port", func(c api.Credential) string { return number(c.Port) }},
 	{"database", func(c api.Credential) string { return c.Database }},

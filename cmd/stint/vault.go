@@ -20,9 +20,10 @@ import (
 )
 
 func (c *cli) vaultCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "vault", Short: "The vault: privileged accounts whose passwords, tokens and keys only Stint knows",
-		Long: "The vault: privileged accounts whose passwords, tokens and keys only Stint knows. A\n" +
-			"role of the mechanism checkout lends one; when it comes back its secret is another.\n" +
+	cmd := &cobra.Command{Use: "vault", Short: "The vault: privileged accounts whose secrets only Stint knows",
+		Long: "The vault: privileged accounts whose passwords, tokens, keys or certificates only Stint\n" +
+			"knows. A role of the mechanism checkout lends one; when it comes back its secret is\n" +
+			"another.\n" +
 			"No command shows a secret of the vault but stint credentials, stint checkout, stint\n" +
 			"secret read and stint run, to who was granted it."}
 	cmd.AddCommand(c.vaultAddCmd(), c.vaultImportCmd(), c.vaultListCmd(), c.vaultShowCmd(), c.vaultHistoryCmd(), c.vaultRotateCmd(), c.vaultRemoveCmd())
@@ -38,8 +39,8 @@ func (c *cli) vaultAddCmd() *cobra.Command {
 		Long: "Put a privileged account into the vault. Stint sets a fresh password, which nobody\n" +
 			"ever sees; the sessions of the account end then. With --secret-file the password that\n" +
 			"it has stays until it is lent or rotated first; it is tried on the target. Where the\n" +
-			"resource says that its accounts open with a token or a key (secret: token, secret:\n" +
-			"key), it is that, in the file too.",
+			"resource says that its accounts open with something else (secret: token, key or\n" +
+			"certificate), it is that, in the file too; of a certificate, with its private key.",
 		Example: "  stint admin vault add orders-dba --resource orders-db --account dba_admin --rotate-every 30d\n" +
 			"  stint admin vault add orders-dba --resource orders-db --account dba_admin --secret-file dba.pw",
 		Args: exactly("NAME"),
@@ -62,7 +63,7 @@ func (c *cli) vaultAddCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&a.Resource, "resource", "", "the resource that the account is on")
 	f.StringVar(&a.Account, "account", "", "the account on the target")
-	f.StringVar(&file, "secret-file", "", "the file that holds its password, token or private key (- for stdin); a fresh one is set if not given")
+	f.StringVar(&file, "secret-file", "", "the file that holds its password, token, private key, or certificate and key (- for stdin); a fresh one is set if not given")
 	f.StringVar(&a.RotateEvery, "rotate-every", "", "how old a password grows while nobody borrows it: 12h, 30d; as old as it likes if not given")
 	c.completeFlag(cmd, "resource", c.completeResources)
 	return cmd
@@ -128,7 +129,7 @@ func (c *cli) vaultImportCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&a.Resource, "resource", "", "the resource that the account is on")
 	f.StringVar(&a.Account, "account", "", "the account on the target; that of the export if not given")
-	f.StringVar(&field, "field", "password", "the field of the export that holds the password, token or private key")
+	f.StringVar(&field, "field", "password", "the field of the export that holds the password, token or private key; two of a certificate: certificate,private_key")
 	f.StringVar(&a.RotateEvery, "rotate-every", "", "how old a password grows while nobody borrows it: 12h, 30d; as old as it likes if not given")
 	c.completeFlag(cmd, "resource", c.completeResources)
 	return cmd
@@ -199,15 +200,20 @@ func (c *cli) onVaulted(do func(context.Context, *connection, api.VaultEntry) er
 }
 
 func (c *cli) vaultShown(v api.VaultEntry) error {
-	number, every := "", ""
+	number, every, until := "", "", ""
 	if v.Number > 0 {
 		number = strconv.FormatInt(v.Number, 10)
+	}
+	for _, s := range v.Secrets {
+		if s.Number == v.Number {
+			until = timeFact(s.NotAfter, c)
+		}
 	}
 	if v.RotateEvery != "" {
 		every = api.Span(v.RotateEvery)
 	}
 	return c.show(result{value: v, names: []string{v.Name}, text: facts("name", v.Name, "resource", v.Resource, "account", v.Account, "kind", v.Kind, "state", v.State,
-		"secret", number, "since", timeFact(v.RotatedAt, c), "rotated every", every, "next", timeFact(v.RotateAt, c), "to be rotated", v.Wanted,
+		"secret", number, "since", timeFact(v.RotatedAt, c), "ends", until, "rotated every", every, "next", timeFact(v.RotateAt, c), "to be rotated", v.Wanted,
 		"drifted", timeFact(v.DriftAt, c), "trouble", v.Trouble, "in the vault", timeFact(v.CreatedAt, c))})
 }
 
@@ -440,8 +446,8 @@ func (c *cli) checkoutCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkout RESOURCE [--as ROLE --for DURATION --why TEXT] [--file PATH]",
 		Short: "Borrow a privileged account, and show its password",
-		Long: "Borrow a privileged account, and show its password, token or key once: an active grant\n" +
-			"of yours is used; else access is asked for with --as, --for and --why, and waited for.\n" +
+		Long: "Borrow a privileged account, and show its password, token, key or certificate once: an\n" +
+			"active grant of yours is used; else access is asked for with --as, --for and --why, and waited for.\n" +
 			"When it is given back with stint end, or its time is up, that opens nothing any more.\n" +
 			"With --file it is put into a file of your own instead, where none is yet: ssh -i takes\n" +
 			"a key from there. To connect without seeing it, use stint db or stint run.",
@@ -475,7 +481,7 @@ func (c *cli) checkoutCmd() *cobra.Command {
 		},
 	}
 	ask.flags(cmd, c)
-	cmd.Flags().StringVar(&file, "file", "", "put the password, token or key into this file, for its owner alone, and do not show it")
+	cmd.Flags().StringVar(&file, "file", "", "put the password, token, key, or certificate and key into this file, for its owner alone, and do not show it")
 	cmd.ValidArgsFunction = c.completeResources
 	return cmd
 }
@@ -491,13 +497,13 @@ func (c *cli) fileCredential(ctx context.Context, conn *connection, id, file str
 		return err
 	}
 	secret := ""
-	for _, s := range []api.Secret{got.Password, got.Token, got.PrivateKey} {
+	for _, s := range []string{got.Password.Reveal(), got.Token.Reveal(), pemOf(got)} {
 		if s != "" {
-			secret = strings.TrimSuffix(s.Reveal(), "\n") + "\n"
+			secret = strings.TrimSuffix(s, "\n") + "\n"
 		}
 	}
 	if secret == "" {
-		return &api.Error{Kind: api.NotFound, Code: "no-secret", Message: "the credential has no password, token or key", Next: "show it: stint credentials " + id}
+		return &api.Error{Kind: api.NotFound, Code: "no-secret", Message: "the credential has no password, token, key or certificate", Next: "show it: stint credentials " + id}
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

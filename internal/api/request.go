@@ -268,6 +268,7 @@ type Credential struct {
 	SSLMode string `json:"sslmode,omitempty" doc:"How to check the server, as libpq names it" example:"verify-full"`
 	CA      string `json:"ca,omitempty" doc:"The certificate authority to check the server against"`
 
-	Token      Secret `json:"token,omitempty" doc:"In the place of a password, of accounts that have tokens"`
-	PrivateKey Secret `json:"private_key,omitempty" doc:"In the place of a password, of accounts that have keys; PEM"`
+	Token       Secret `json:"token,omitempty" doc:"In the place of a password, of accounts that have tokens"`
+	PrivateKey  Secret `json:"private_key,omitempty" doc:"In the place of a password, of accounts that have keys or certificates; PEM"`
+	Certificate string `json:"certificate,omitempty" doc:"Of accounts that have certificates; PEM. Its key is private_key"`
 }

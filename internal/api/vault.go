@@ -9,7 +9,7 @@ import (
 type VaultAdd struct {
 	Resource    string `json:"resource" minLength:"1" maxLength:"255" example:"orders-db"`
 	Account     string `json:"account" minLength:"1" maxLength:"255" doc:"The account on the target" example:"dba_admin"`
-	Secret      Secret `json:"secret,omitempty" maxLength:"16384" doc:"What it opens with: a password, a token or a private key, as its resource says. It is tried; without one Stint sets a fresh one"`
+	Secret      Secret `json:"secret,omitempty" maxLength:"16384" doc:"What it opens with: a password, a token, a private key, or a certificate and its key, as its resource says. It is tried; without one Stint sets a fresh one"`
 	RotateEvery string `json:"rotate_every,omitempty" maxLength:"32" doc:"How old a password grows while nobody borrows it: 1h to 400d; as old as it likes if not given" example:"30d"`
 }
 
@@ -23,7 +23,7 @@ type VaultEntry struct {
 	Name        string `json:"name" example:"orders-dba"`
 	Resource    string `json:"resource" example:"orders-db"`
 	Account     string `json:"account" example:"dba_admin"`
-	Kind        string `json:"kind" enum:"password,token,key"`
+	Kind        string `json:"kind" enum:"password,token,key,certificate"`
 	State       string `json:"state" enum:"ready,lent,rotating,drifted" doc:"ready: nobody has it. lent: it was given to somebody, and is not rotated since. rotating: a fresh one is on its way. drifted: somebody changed it by hand, and it will be set anew"`
 	Number      int64  `json:"number" doc:"Of the current secret; 0 before the first is set"`
 	RotateEvery string `json:"rotate_every,omitempty" example:"30d"`
@@ -45,6 +45,8 @@ type VaultVersion struct {
 	MadeAt Time   `json:"made_at" format:"date-time"`
 	UsedAt Time   `json:"used_at,omitzero" nullable:"true" format:"date-time" doc:"When it was first seen to open"`
 	DeadAt Time   `json:"dead_at,omitzero" nullable:"true" format:"date-time"`
+	// NotAfter is of certificates.
+	NotAfter Time `json:"not_after,omitzero" nullable:"true" format:"date-time" doc:"When it ends by itself: it is a certificate, and replaced before, if it is not lent then"`
 }
 
 // AddVaulted puts an account into the vault.

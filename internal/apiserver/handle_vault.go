@@ -80,7 +80,7 @@ func (s *Server) toVaultEntry(v vault.Entry) api.VaultEntry {
 	}
 	for _, x := range v.Secrets {
 		out.Secrets = append(out.Secrets, api.VaultVersion{Number: x.Number, State: string(x.State), Why: x.Why, MadeAt: api.At(x.MadeAt),
-			UsedAt: api.At(x.UsedAt), DeadAt: api.At(x.DeadAt)})
+			UsedAt: api.At(x.UsedAt), DeadAt: api.At(x.DeadAt), NotAfter: api.At(x.NotAfter)})
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,11 +37,13 @@ type lender struct {
 	marks    map[access.Tag]bool
 	sessions int
 	stuck    atomic.Bool // nothing can be ended of accounts that are not dba
+	away     atomic.Bool // nothing can be ended
 	judges   bool        // it takes no secrets by orders, and compares none
 }
 
 func (l *lender) Schema() access.Schema {
-	return access.Schema{Type: "fake", Mechanisms: []access.Mechanism{access.Checkout}}
+	return access.Schema{Type: "fake", Mechanisms: []access.Mechanism{access.Checkout}, Connection: map[string]access.Option{
+		access.SecretOption: {Doc: "what its accounts open with", Values: []string{"password", "certificate"}}}}
 }
 
 func (l *lender) Capabilities() connector.Capabilities {
@@ -90,7 +94,7 @@ func (l *lender) each(os []connector.Order, do func(connector.Order) error) []co
 	defer l.mu.Unlock()
 	rs := make([]connector.Result, len(os))
 	for i, o := range os {
-		if l.stuck.Load() && o.Account != "dba" {
+		if l.away.Load() || l.stuck.Load() && o.Account != "dba" {
 			rs[i] = connector.Result{Outcome: connector.NotDone, Err: errors.New("stuck")}
 			continue
 		}
@@ -789,7 +793,7 @@ func TestT55SwappedKindsDoNotOpen(t *testing.T) {
 		b.settled("the first secret")
 		v := b.entry()
 		c, _ := v.Current()
-		for _, kind := range []vault.Kind{vault.Token, vault.Key} {
+		for _, kind := range []vault.Kind{vault.Token, vault.Key, vault.Certificate} {
 			other := v
 			other.Kind = kind
 			if _, err := b.keys.Open(vault.Purpose, other.Place(c.Number), c.Sealed); err == nil {
@@ -810,6 +814,94 @@ func TestT55SwappedKindsDoNotOpen(t *testing.T) {
 		}
 		if b.entry().Out != "" {
 			t.Error("a secret of another kind was lent")
+		}
+		b.stop()
+		b.wg.Wait()
+	})
+}
+
+// certify has the accounts of the bank open with certificates.
+func (b *bank) certify() {
+	b.t.Helper()
+	text := strings.Replace(bankDocuments, `{address: "127.0.0.1:1", credential: login}`, `{address: "127.0.0.1:1", credential: login, secret: certificate}`, 1)
+	_, err := b.Apply(b.t.Context(), b.as("root"), []policy.File{{Name: "bank.yaml", Text: text}}, false)
+	must(b.t, err)
+}
+
+// TestCertificateIsReplacedInTime: a certificate is replaced when a third of its time is left,
+// be it one that Stint made, or one that somebody brought.
+func TestCertificateIsReplacedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBank(t)
+		b.certify()
+		brought, until, err := vault.NewCertificate("dba", crand.Reader, time.Now().Add(30*time.Minute-vault.CertificateLife)) // good for half an hour
+		must(t, err)
+		b.target.secret = string(brought.Reveal())
+		began := time.Now()
+		v, err := b.AddVaulted(t.Context(), b.as("root"), broker.Vaulting{Name: "dba", Resource: "db", Account: "dba", Secret: brought})
+		must(t, err)
+		if c, _ := v.Current(); !c.NotAfter.Equal(until) || v.Kind != vault.Certificate {
+			t.Errorf("%s, good until %s, and not until %s", v.Kind, c.NotAfter, until)
+		}
+		for b.entry().Next() < 3 && time.Since(began) < time.Hour {
+			time.Sleep(15 * time.Second)
+		}
+		if after := time.Since(began); after < 19*time.Minute || after > 22*time.Minute {
+			t.Errorf("replaced after %s", after)
+		}
+		b.settled("replaced")
+		v = b.entry()
+		c, _ := v.Current()
+		if c.Number != 2 || c.NotAfter.Sub(time.Now()) < vault.CertificateLife-time.Hour || c.NotAfter.Sub(v.RotateAt()) < vault.CertificateLife/4 {
+			t.Errorf("number %d, good until %s, to be rotated at %s", c.Number, c.NotAfter, v.RotateAt())
+		}
+		if text := b.plain(v, c); !strings.HasPrefix(text, "-----BEGIN CERTIFICATE-----\n") || strings.Count(text, "-----BEGIN ") != 2 {
+			t.Error("it is no certificate with its key")
+		}
+		b.stop()
+		b.wg.Wait()
+	})
+}
+
+// TestCertificateThatEndedOnTheWay: one that was to be set, and ended before its target could
+// be asked, is not set any more: another is, and the account is not locked out.
+func TestCertificateThatEndedOnTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBank(t)
+		b.certify()
+		_, err := b.AddVaulted(t.Context(), b.as("root"), broker.Vaulting{Name: "dba", Resource: "db", Account: "dba"})
+		must(t, err)
+		b.settled("the first certificate")
+		b.target.away.Store(true)
+		_, err = b.RotateVaulted(t.Context(), b.as("root"), "dba", "on a screenshot")
+		must(t, err)
+		time.Sleep(time.Minute)
+		old, under := b.entry().Pending()
+		if !under {
+			t.Fatal("nothing is under way")
+		}
+		ends := time.Now().Add(10 * time.Minute)
+		must(t, b.store.Update(t.Context(), func(tx broker.Tx) error {
+			v, err := tx.Vaulted("dba")
+			v.Secrets = slices.Clone(v.Secrets)
+			v.Secrets[len(v.Secrets)-1].NotAfter = ends
+			return errors.Join(err, tx.SaveVault(v))
+		}))
+		time.Sleep(5 * time.Minute)
+		if p, _ := b.entry().Pending(); p.Number != old.Number {
+			t.Error("another was begun before it ended")
+		}
+		time.Sleep(time.Until(ends) + time.Minute)
+		b.target.away.Store(false)
+		b.settled("the target is back")
+		v := b.entry()
+		if c, _ := v.Current(); c.Number != old.Number+1 {
+			t.Errorf("the account has number %d, and number %d had ended", c.Number, old.Number)
+		}
+		for _, s := range v.Secrets {
+			if s.Number == old.Number && (s.State != vault.Dead || s.Sealed != nil) {
+				t.Errorf("what ended is %s", s.State)
+			}
 		}
 		b.stop()
 		b.wg.Wait()
