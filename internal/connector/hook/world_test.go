@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 		shared.m.stop()
 		_ = os.RemoveAll(shared.m.dir)
 	}
+	stopElephant()
 	os.Exit(code)
 }
 
