@@ -604,6 +604,30 @@ func TestBorrowerHoldsTheRole(t *testing.T) {
 	}
 }
 
+// TestWhatABorrowerSets: settings that a borrower leaves with the account hinder no return.
+func TestWhatABorrowerSets(t *testing.T) {
+	w := newElephantWorld(t)
+	account, own := w.lent()
+	s, err := w.connect(account, own.shown())
+	must(t, err)
+	defer s.Close()
+	for _, text := range []string{"client_min_messages = debug5", "statement_timeout = 1", "search_path = canary", "default_transaction_read_only = on", "application_name = 'FATAL:  role'"} {
+		_, err := s.conn.Exec(t.Context(), "ALTER ROLE CURRENT_USER SET "+text)
+		must(t, err)
+	}
+	must(t, w.ask(question{Do: doLock, Account: account}))
+	must(t, w.ask(question{Do: doEnd, Account: account}))
+	next, before := newCertificate(t, account), newCertificate(t, account)
+	p, err := certificateOf(next)
+	must(t, err)
+	must(t, w.set(account, p.certificate))
+	for secret, want := range map[*access.Secret]bool{&next: true, &before: false} {
+		if opens, err := w.c.opens(t.Context(), w.target, account, *secret); opens != want || err != nil {
+			t.Errorf("opens: %v %v, want %v", opens, err, want)
+		}
+	}
+}
+
 // TestRefusedAccounts: an account that reaches further than itself is not lent.
 func TestRefusedAccounts(t *testing.T) {
 	w := newElephantWorld(t)
