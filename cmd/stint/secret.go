@@ -40,7 +40,8 @@ func (c *cli) secretReadCmd() *cobra.Command {
 			"for anew, and the one before ends by itself. What runs every few minutes so always has\n" +
 			"a value that is good for a while.\n\n" +
 			"The fields are uri, username, password, token, private_key, certificate, host, port,\n" +
-			"database, sslmode, ca and expires_at. To start a program with them, stint run keeps them out of your script.",
+			"database, sslmode, ca and expires_at. To start a program with them, stint run keeps\n" +
+			"them out of your script.",
 		Example: "  stint secret read orders-db --field password --as app --for 1h --why \"nightly\" --renew\n" +
 			"  PGPASSWORD=$(stint secret read orders-db) psql ...",
 		Args: exactly("RESOURCE"),
