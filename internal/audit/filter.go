@@ -111,7 +111,7 @@ var (
 	}
 	troubles = []Case{
 		{Types: []access.EventType{"request.expired", "removal.trouble", "foreign.found", "sweep.found", "sweep.stopped", "journal.trouble", "claim.contested", "log.gap", "quarantine.began", "clock.doubted",
-			"directory.stale", "directory.held", "oncall.lost", "vault.drifted", "vault.unreadable", "gateway.rekeyed", "session.doubted", "review.overdue", "installation.restored"}},
+			"directory.stale", "directory.held", "oncall.lost", "vault.drifted", "vault.unreadable", "vault.emptied", "gateway.rekeyed", "session.doubted", "review.overdue", "installation.restored"}},
 		{Types: []access.EventType{access.GrantEnded}, Holds: [][]byte{[]byte(`"state":"failed"`)}},
 		{Types: []access.EventType{"grant.residue"}, Holds: [][]byte{[]byte(`"residue":"found"`)}},
 		{Types: []access.EventType{"resource.checked", "integration.tested"}, Holds: [][]byte{[]byte(`"ok":"no"`)}},

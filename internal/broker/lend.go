@@ -325,9 +325,6 @@ func whyTurn(v vault.Entry, e access.Entitlement) string {
 // one: the account is not there.
 const turnAgain = 5 * time.Minute
 
-// neverAgain is after how long a target is asked again that takes no secrets by orders.
-const neverAgain = time.Hour
-
 // never notes that the target of an account takes no secrets by orders, and does not say
 // what opens it.
 func (b *Broker) never(tx Tx, r verdict) error {
@@ -353,9 +350,8 @@ func (b *Broker) returned(tx Tx, fx *effects, r verdict) error {
 		return err
 	}
 	if r.shut {
-		v, ev, first := v.Empty(r.said, tx.Now(), tx.Now().Add(neverAgain))
+		v, ev, first := v.Empty(r.said, tx.Now(), tx.Now().Add(v.NeverAgain(tx.Now())))
 		if first {
-			fx.event(b.alarmEvent(RemovalTrouble, tx.Now(), access.System, "resource", string(v.Resource), "account", v.Account, "said", r.said))
 			fx.event(ev)
 		}
 		return tx.SaveVault(v)

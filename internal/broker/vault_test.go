@@ -657,12 +657,26 @@ func TestVaultOfAJudgedTarget(t *testing.T) {
 			if _, known := v.Current(); known || !strings.Contains(v.Trouble, "none") || b.target.secret != "" {
 				t.Errorf("%+v", v)
 			}
-			time.Sleep(5 * time.Hour) // it is asked again, and not told again
+			asked := b.logged(access.EntitlementGone)
+			time.Sleep(10 * 24 * time.Hour) // it is asked again, ever more rarely, and not told again
+			for _, ev := range b.store.Log() {
+				if ev.Type == vault.Emptied && !strings.Contains(ev.Facts["said"], "none") {
+					t.Errorf("it does not say why: %v", ev.Facts)
+				}
+			}
 			if n := b.logged(vault.Emptied); n != 1 {
 				t.Errorf("told %d times", n)
 			}
+			if n := b.logged(access.EntitlementGone) - asked; n < 10 || n > 20 {
+				t.Errorf("asked %d times in ten days", n)
+			}
+			if n := b.logged(broker.RemovalTrouble); n != 0 {
+				t.Errorf("%d troubles beside the one that says what it is", n)
+			}
 			// A target that takes secrets again gets the one that waits.
 			b.judge(false)
+			_, err = b.RotateVaulted(t.Context(), b.as("root"), "dba", "the roster is gone")
+			must(t, err)
 			b.settled("the roster is gone")
 			b.judge(true)
 			_, err = b.RotateVaulted(t.Context(), b.as("root"), "dba", "again")

@@ -29,6 +29,7 @@ var troubles = map[access.EventType]trouble{
 	"directory.stale":       {"A directory cannot be read: who left there is not known here", "stint admin directory show"},
 	"vault.unreadable":      {"A password in the vault does not open with the seal key: it is set anew, unless it is lent; then the account stays locked", "stint admin vault ls"},
 	"vault.drifted":         {"The password of a vaulted account was changed by hand: it is set anew", "stint admin vault ls"},
+	"vault.emptied":         {"A vaulted account is left without a password: its host has a roster now, and takes none", "stint admin vault ls"},
 	"gateway.rekeyed":       {"A gateway shows clients of databases another certificate than before: somebody may have its key", "stint admin gateway list"},
 	"session.doubted":       {"The login of a session was asked for by a second key, and refused: somebody may have its gateway's key", "stint session ls"},
 	"review.overdue":        {"The review of a break-glass access is overdue", "stint status"},
@@ -39,6 +40,7 @@ var troubles = map[access.EventType]trouble{
 var ends = map[access.EventType]string{
 	access.EntitlementGone: "Gone: what could not be removed was read back as gone",
 	"vault.rotated":        "Healed: only Stint knows the vaulted password again",
+	"vault.removed":        "Taken out of the vault: Stint sets no password of the account any more",
 	"review.closed":        "Reviewed: the break-glass access has its finding",
 	"grants.resumed":       "New grants are possible again",
 }

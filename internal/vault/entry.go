@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"stint/internal/access"
@@ -359,6 +360,16 @@ func (e Entry) Never(said string, now, until time.Time) Entry {
 	return e.Defer(said, until)
 }
 
+// NeverAgain is after how long a target that takes no secrets by orders is asked again: as
+// long as it is known already, from an hour to a day. Each asking is a rotation of its own,
+// with records in the log that say nothing new.
+func (e Entry) NeverAgain(now time.Time) time.Duration {
+	if e.NeverAt.IsZero() {
+		return time.Hour
+	}
+	return min(max(time.Hour, now.Sub(e.NeverAt)), 24*time.Hour)
+}
+
 // Empty records that the target takes no secrets by orders, and that none opens the
 // account: what was lent is dead, and nobody has it. What is pending stays, for a target
 // that takes it one day. It reports false where that is on record.
@@ -380,7 +391,7 @@ func (e Entry) Empty(said string, now, until time.Time) (Entry, access.Event, bo
 	}
 	e.Out = ""
 	e.Version++
-	return e, e.event(Emptied, now, access.System, "dead", dead), true
+	return e, e.event(Emptied, now, access.System, "dead", dead, "said", strings.ToValidUTF8(said, "\uFFFD")), true
 }
 
 // Remove takes the secrets out of the vault. The account stays on the target with the

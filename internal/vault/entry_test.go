@@ -271,3 +271,16 @@ func FuzzReadKV(f *testing.F) {
 		}
 	})
 }
+
+// TestNeverAgain: a target that takes no secrets by orders is asked ever more rarely.
+func TestNeverAgain(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	if got := (Entry{}).NeverAgain(now); got != time.Hour {
+		t.Errorf("not known yet: %s", got)
+	}
+	for since, want := range map[time.Duration]time.Duration{-time.Hour: time.Hour, 0: time.Hour, time.Hour: time.Hour, 5 * time.Hour: 5 * time.Hour, 100 * time.Hour: 24 * time.Hour} {
+		if got := (Entry{NeverAt: now.Add(-since)}).NeverAgain(now); got != want {
+			t.Errorf("known for %s: after %s, not %s", since, got, want)
+		}
+	}
+}
