@@ -148,7 +148,7 @@ func (b *Broker) lend(ctx context.Context, owner string, e access.Entitlement, o
 		return nil, nil
 	}
 	return b.next(ctx, owner, e, o, func(tx Tx, v vault.Entry) (vault.Entry, error) {
-		_, known := v.Current()
+		c, known := v.Current()
 		v, sealed, err := b.unreadable(tx, v)
 		switch {
 		case err != nil:
@@ -159,6 +159,8 @@ func (b *Broker) lend(ctx context.Context, owner string, e access.Entitlement, o
 			return b.beginTurn(tx, v, "one of those who had it has left")
 		case !known:
 			return b.beginTurn(tx, v, v.Wanted)
+		case c.Over(tx.Now()):
+			return b.beginTurn(tx, v, "it had ended")
 		case !v.DriftAt.IsZero():
 			return b.beginTurn(tx, v, "it did not open the account any more")
 		}

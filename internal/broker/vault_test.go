@@ -877,6 +877,40 @@ func TestCertificateIsReplacedInTime(t *testing.T) {
 	})
 }
 
+// TestCertificateThatEndedIsNotLent: whoever borrows an account whose certificate could not be
+// replaced in time gets a fresh one, and nobody is said to have changed it by hand.
+func TestCertificateThatEndedIsNotLent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openBank(t)
+		b.certify()
+		_, err := b.AddVaulted(t.Context(), b.as("root"), broker.Vaulting{Name: "dba", Resource: "db", Account: "dba"})
+		must(t, err)
+		b.settled("the first certificate")
+		must(t, b.store.Update(t.Context(), func(tx broker.Tx) error {
+			v, err := tx.Vaulted("dba")
+			v = v.Defer("its target is away", time.Now().Add(24*time.Hour))
+			v.Secrets = slices.Clone(v.Secrets)
+			v.Secrets[0].NotAfter = time.Now()
+			return errors.Join(err, tx.SaveVault(v))
+		}))
+		id := b.borrow("mira", time.Hour)
+		time.Sleep(time.Minute)
+		got, err := b.Credential(t.Context(), b.as("mira"), string(id))
+		must(t, err)
+		v := b.entry()
+		if c, _ := v.Current(); c.Number != 2 || len(got.Sealed) != 1 || v.Out == "" || !v.DriftAt.IsZero() {
+			t.Errorf("number %d is lent, drifted at %s", c.Number, v.DriftAt)
+		}
+		for _, s := range v.Secrets[1:] {
+			if s.Why != "it had ended" {
+				t.Errorf("number %d was made because %q", s.Number, s.Why)
+			}
+		}
+		b.stop()
+		b.wg.Wait()
+	})
+}
+
 // TestCertificateThatEndedOnTheWay: one that was to be set, and ended before its target could
 // be asked, is not set any more: another is, and the account is not locked out.
 func TestCertificateThatEndedOnTheWay(t *testing.T) {
