@@ -13,7 +13,7 @@ type Session struct {
 	State     string `json:"state" enum:"live,ending,closed" doc:"ending: it is being cut"`
 	Gateway   string `json:"gateway,omitempty" doc:"That carries it; absent of a command" example:"edge"`
 	Host      string `json:"host,omitempty" doc:"That runs the command and records it; of a command only" example:"web1:22"`
-	Protocol  string `json:"protocol" enum:"ssh,postgres,elevate" doc:"What it speaks; elevate: it is one command, run with stint elevate"`
+	Protocol  string `json:"protocol" enum:"ssh,postgres,http,tcp,elevate" doc:"What it speaks; elevate: it is one command, run with stint elevate"`
 	Grant     string `json:"grant"`
 	Request   string `json:"request"`
 	Principal string `json:"principal" example:"user:mira"`

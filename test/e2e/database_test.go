@@ -230,6 +230,18 @@ func TestDatabase(t *testing.T) {
 		return nil
 	}))
 
+	// One that goes on, by the words that are for all sessions.
+	d.open(ctx, 0)
+	at, _, over, stopped := d.proxy(ctx, "nils")
+	long := connectTo(t, ctx, at)
+	d.open(ctx, 1)
+	sameWords(t, ctx, d.Stage, d.sessions(ctx, true)[0].ID, "postgres", "select 'sounding'", func() error {
+		_, err := long.Exec(ctx, "select 'sounding'")
+		return err
+	})
+	stopped()
+	<-over
+
 	// A pool of ten, as a graphical tool has it, and no other user of this machine.
 	d.open(ctx, 0)
 	uri, said, ended, stop := d.proxy(ctx, "nils")

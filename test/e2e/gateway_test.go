@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -251,6 +252,18 @@ func TestGateway(t *testing.T) {
 		}))
 		return x
 	}
+	// One that goes on, by the words that are for all sessions.
+	long := nils.Command(ctx, "ssh", "web1", "--", "while sleep 0.3; do echo sounding; done")
+	must(t, long.Start())
+	t.Cleanup(func() { _ = long.Process.Kill(); _ = long.Wait() })
+	must(t, eventually(ctx, func() error {
+		if n := len(sessions(true)); n != 1 {
+			return errors.New(strconv.Itoa(n) + " sessions are live")
+		}
+		return nil
+	}))
+	sameWords(t, ctx, s, sessions(true)[0].ID, "ssh", "sounding", func() error { return nil })
+
 	// ends waits for its end, which takes milliseconds beside what the machine takes for
 	// everything else; internal/gateway holds the seconds to the letter.
 	ends := func(name string, x running2, from time.Time, within time.Duration) {

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -312,6 +313,48 @@ func TestWeb(t *testing.T) {
 		}
 		return nil
 	}))
+
+	// The session of another proxy, by the words that are for all sessions.
+	known := map[string]bool{}
+	for _, x := range live.Items {
+		known[x.ID] = true
+	}
+	again := s.As("nils").Command(ctx, "proxy", "wiki", "-o", "json")
+	more, err := again.StdoutPipe()
+	must(t, err)
+	must(t, again.Start())
+	t.Cleanup(func() { _ = again.Process.Kill(); _ = again.Wait() })
+	var other struct {
+		URI string `json:"uri"`
+	}
+	must(t, json.NewDecoder(more).Decode(&other))
+	sound := func() error {
+		q, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(other.URI, "/")+"/api?sounding", nil)
+		must(t, err)
+		res, err := http.DefaultClient.Do(q)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	id := ""
+	must(t, eventually(ctx, func() error {
+		if err := sound(); err != nil {
+			return err
+		}
+		live, err := admin.Sessions(ctx, api.SessionList{Live: true})
+		for _, x := range live.Items {
+			if !known[x.ID] {
+				id = x.ID
+			}
+		}
+		if err == nil && id == "" {
+			err = errors.New("no other session is live")
+		}
+		return err
+	}))
+	sameWords(t, ctx, s, id, "http", "/api?sounding", sound)
+	must(t, again.Process.Kill())
 
 	overTCP(t, ctx, s, admin)
 	printed.WriteString(byForm(t, ctx, s, admin, &out))
