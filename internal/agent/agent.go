@@ -249,6 +249,7 @@ func (a *Agent) take(calls []api.HostCall) {
 		c, err := envelope.OpenCall(text, keys...)
 		if err != nil {
 			a.Log.Warn("a call is refused", "error", err)
+			a.strange(text, pins, keys)
 			continue
 		}
 		p := parcel{call: c, text: text}
@@ -294,6 +295,20 @@ func (a *Agent) take(calls []api.HostCall) {
 	for _, p := range rest { // behind those that end, should there be no room
 		a.rest.put(p)
 	}
+}
+
+// strange answers a call for this host that is signed and not understood: whoever waits for
+// the answer is not left to think that nobody is there.
+func (a *Agent) strange(text envelope.Sealed, pins Pins, keys []ed25519.PublicKey) {
+	c, err := envelope.OpenStrange(text, keys...)
+	if err != nil || c.Installation != pins.Installation || c.Host != pins.Host {
+		return
+	}
+	// Of no kind by which an order counts as none: who knows more may have carried it out.
+	no := access.Fail(access.Unavailable, envelope.NotUnderstood, "the agent of the host does not understand the call").
+		Because("it says something that this version of stint-agent does not know").Try("update stint-agent on the host")
+	a.answers.again(c.ID) // should it be there, and be lost on the way
+	a.answer(parcel{call: c, text: text}, envelope.Answer{Failure: envelope.FailureOf(a.refusal(c, no))})
 }
 
 // notKept refuses to make what could be forgotten.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"iter"
@@ -484,6 +485,66 @@ func TestHostileCalls(t *testing.T) {
 	r.code(r.next(), envelope.TooLate)
 	if r.host.makes != 0 {
 		t.Error("made too late")
+	}
+}
+
+// TestStrangeCalls: a signed call that says what this version does not know is answered with
+// a refusal, and not carried out; of one for somebody else, or by another key, nothing is said.
+func TestStrangeCalls(t *testing.T) {
+	r := newRig(t)
+	// later is a call as a later version would write it.
+	later := func(c envelope.Call, by key, old, now string) envelope.Sealed {
+		parts := strings.Split(string(r.seal(c, by)), ".")
+		content, err := base64.RawURLEncoding.DecodeString(parts[1])
+		if err != nil || !strings.Contains(string(content), old) {
+			t.Fatalf("%v: there is no %s in %s", err, old, content)
+		}
+		signed := parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(content), old, now, 1)))
+		text := envelope.Sealed(signed + "." + base64.RawURLEncoding.EncodeToString(by.Sign([]byte(signed))))
+		r.sent[c.ID] = text
+		return text
+	}
+	for name, x := range map[string]struct {
+		method   envelope.Method
+		old, now string
+	}{
+		"a method":            {envelope.Salts, `"method":"salts"`, `"method":"salts-and-more"`},
+		"a field":             {envelope.Observe, `"signs":true`, `"signs":true,"later":{"more":[1]}`},
+		"a field of an order": {envelope.Provision, `"mechanism":"account"`, `"mechanism":"account","later":true`},
+		"an ending":           {envelope.Remove, `"signs":true`, `"signs":true,"later":1`},
+		"a version":           {envelope.Verify, `"v":1`, `"v":2`},
+	} {
+		c := r.make(x.method, "tag1")
+		text := later(c, orders, x.old, x.now)
+		for range 2 { // asked for again it is answered again
+			r.send(text)
+			a := r.next()
+			r.code(a, envelope.NotUnderstood)
+			var ours *access.Error
+			if err := a.Failure.Err(); !errors.As(err, &ours) || ours.Kind != access.Unavailable || !strings.Contains(a.Failure.Next, "update stint-agent") {
+				t.Errorf("%s: %+v", name, a.Failure)
+			}
+			if x.method == envelope.Provision && (!a.Failure.Connector || a.Failure.Outcome != uint8(connector.NotDone)) {
+				t.Errorf("%s: it is not said that nothing was done: %+v", name, a.Failure)
+			}
+		}
+	}
+	id := envelope.NewID()
+	for name, text := range map[string]envelope.Sealed{
+		"by another key":           later(r.make(envelope.Salts, "tag1"), keyOf(9), `"salts"`, `"later"`),
+		"by the agent":             later(r.make(envelope.Salts, "tag1"), own, `"salts"`, `"later"`),
+		"for another host":         later(r.make(envelope.Salts, "tag1", func(c *envelope.Call) { c.Host = "web2:22" }), orders, `"salts"`, `"later"`),
+		"by another installation":  later(r.make(envelope.Salts, "tag1", func(c *envelope.Call) { c.Installation = "other" }), orders, `"salts"`, `"later"`),
+		"without an id":            later(r.make(envelope.Salts, "tag1", func(c *envelope.Call) { c.ID = id }), orders, id, "x"),
+		"with a host that is none": later(r.make(envelope.Salts, "tag1"), orders, `"host":"web1:22"`, `"host":["web1:22"]`),
+		"in another form":          later(r.make(envelope.Salts, "tag1"), orders, `"method":"salts"`, ` "method":"later"`),
+	} {
+		r.send(text)
+		t.Log(name)
+		r.quiet()
+	}
+	if r.host.makes != 0 || len(r.ledger.Held()) != 0 {
+		t.Errorf("made %d, held %+v", r.host.makes, r.ledger.Held())
 	}
 }
 

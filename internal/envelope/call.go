@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"stint/internal/access"
 	"stint/internal/connector"
@@ -142,6 +144,35 @@ func OpenCall(text Sealed, trusted ...ed25519.PublicKey) (Call, error) {
 	}
 	return c, nil
 }
+
+// OpenStrange reads whom a call is from and for that OpenCall refuses, if one of the keys has
+// signed it: enough to answer that it is not understood, and nothing that could be carried
+// out. A later control plane says what this version does not know.
+func OpenStrange(text Sealed, trusted ...ed25519.PublicKey) (Call, error) {
+	var raw json.RawMessage
+	if err := open(callHead, text, MaxCall, &raw, trusted...); err != nil {
+		return Call{}, err
+	}
+	var c struct {
+		ID           string `json:"id"`
+		Installation string `json:"installation"`
+		Host         string `json:"host"`
+		Method       Method `json:"method"`
+	}
+	switch err := json.Unmarshal(raw, &c); {
+	case err != nil:
+		return Call{}, malformed("it does not say whom it is from and for")
+	case !validID(c.ID):
+		return Call{}, malformed("its id is not 128 bits in hex")
+	case len(c.Method) > maxName || !utf8.ValidString(string(c.Method)):
+		return Call{}, malformed("its method is none")
+	}
+	return Call{ID: c.ID, Installation: c.Installation, Host: c.Host, Method: c.Method}, nil
+}
+
+// NotUnderstood is the code by which an agent says that a call of its own installation says
+// what it does not know. Nothing was done.
+const NotUnderstood = "not-understood"
 
 // check holds a call against the bounds.
 func (c Call) check() error {

@@ -290,15 +290,23 @@ func TestRolls(t *testing.T) {
 	}
 }
 
-// FuzzCall: whatever is taken encodes again to the very text but for its signature.
+// FuzzCall: whatever is taken encodes again to the very text but for its signature, and is
+// from and for the same when only that is read.
 func FuzzCall(f *testing.F) {
 	key := signerOf(1)
 	f.Add(content(must(sample().Seal(key))))
 	f.Add(`{"v":1}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := OpenCall(forge(callHead, text, key), key.Public())
+		strange, no := OpenStrange(forge(callHead, text, key), key.Public())
+		if no == nil && !validID(strange.ID) {
+			t.Errorf("%q has the id %q", text, strange.ID)
+		}
 		if err != nil {
 			return
+		}
+		if no != nil || strange.ID != c.ID || strange.Host != c.Host || strange.Installation != c.Installation || strange.Method != c.Method {
+			t.Errorf("%q is %+v, %v", text, strange, no)
 		}
 		if again, err := c.Seal(key); err != nil || content(again) != text {
 			t.Errorf("%q became %q, %v", text, content(again), err)

@@ -206,7 +206,7 @@ func (r *Remote) Observe(ctx context.Context, t connector.Target, o connector.Or
 	case err != nil:
 		return connector.Before{}, unanswered(t, err)
 	case a.Failure != nil:
-		return connector.Before{}, a.Failure.Err()
+		return connector.Before{}, tooOld(t, o, a.Failure.Err())
 	}
 	return connector.Before{Existing: a.Before.Existing, State: a.Before.State}, nil
 }
@@ -406,6 +406,17 @@ func (r *Remote) Inventory(ctx context.Context, t connector.Target) iter.Seq2[co
 			yield(connector.Artefact{}, err)
 		}
 	}
+}
+
+// tooOld says of what only the agent does not know that the agent is to be updated: what
+// orders name here, the control plane knows.
+func tooOld(t connector.Target, o connector.Order, err error) error {
+	var said *access.Error
+	if !errors.As(err, &said) || said.Code != "bad-mechanism" || !slices.Contains(Capabilities().Mechanisms, o.Mechanism) {
+		return err
+	}
+	return access.Fail(said.Kind, "agent-too-old", "the agent of "+t.Connection.Address+" does not know the mechanism "+string(o.Mechanism)).
+		Because("its version is older than this Stint's").Try("update stint-agent on the host, then try again").Wrap(err)
 }
 
 // unanswered is the public error of a call that has no answer to rely on. It is never

@@ -33,6 +33,7 @@ type turned struct {
 	key     testSigner
 	orders  ed25519.PublicKey
 	account string
+	failure *envelope.Failure
 }
 
 func (a turned) Carry(_ context.Context, p Parcel) (envelope.Sealed, ed25519.PublicKey, error) {
@@ -40,7 +41,7 @@ func (a turned) Carry(_ context.Context, p Parcel) (envelope.Sealed, ed25519.Pub
 	if err != nil {
 		return "", nil, err
 	}
-	text, err := envelope.Answer{ID: c.ID, Host: c.Host, At: time.Now(), Receipt: &envelope.Receipt{Account: a.account}}.Seal(p.Call, a.key)
+	text, err := envelope.Answer{ID: c.ID, Host: c.Host, At: time.Now(), Failure: a.failure, Receipt: &envelope.Receipt{Account: a.account}}.Seal(p.Call, a.key)
 	return text, a.key.Public(), err
 }
 
@@ -66,7 +67,7 @@ func TestAccountOfReceipt(t *testing.T) {
 	} {
 		orders, key := newTestSigner(t), newTestSigner(t)
 		doubted := false
-		r, err := New(Config{Courier: turned{key, orders.Public(), x.says}, Signer: orders, Installation: "test", Epoch: 1, Distrust: func(string, error) { doubted = true }})
+		r, err := New(Config{Courier: turned{key, orders.Public(), x.says, nil}, Signer: orders, Installation: "test", Epoch: 1, Distrust: func(string, error) { doubted = true }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,5 +79,33 @@ func TestAccountOfReceipt(t *testing.T) {
 		case !x.ok && (!errors.As(err, &ce) || ce.Outcome != connector.Unknown || !doubted):
 			t.Errorf("%s %q: got %+v, %v, doubted %v; want what nobody knows, and a doubt", x.order.Mechanism, x.says, got, err, doubted)
 		}
+	}
+}
+
+// TestAgentTooOld: what an agent does not know, and its control plane does, is said to be a
+// matter of the agent's version, and what to do; its other refusals stay what they are.
+func TestAgentTooOld(t *testing.T) {
+	observe := func(m access.Mechanism, says error) *access.Error {
+		orders, key := newTestSigner(t), newTestSigner(t)
+		r, err := New(Config{Courier: turned{key, orders.Public(), "", envelope.FailureOf(says)}, Signer: orders, Installation: "test", Epoch: 1, Distrust: func(string, error) { t.Error("it is distrusted") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Observe(t.Context(), connector.Target{Connection: access.Connection{Type: Type, Address: "web1:22"}}, connector.Order{Mechanism: m, Account: "deploy", ExpiresAt: time.Now().UTC()})
+		var ours *access.Error
+		if !errors.As(err, &ours) {
+			t.Fatal(err)
+		}
+		return ours
+	}
+	bad := access.Fail(access.Invalid, "bad-mechanism", "a Linux host does not serve the mechanism checkout")
+	if e := observe(access.Checkout, bad); e.Code != "agent-too-old" || e.Kind != access.Invalid || !strings.Contains(e.Message, "web1:22") || !strings.Contains(e.Next, "update stint-agent") {
+		t.Errorf("%+v", e)
+	}
+	if e := observe("nonsense", bad); e.Code != "bad-mechanism" {
+		t.Errorf("of what nobody knows: %+v", e)
+	}
+	if e := observe(access.Checkout, access.Fail(access.Denied, "no-such-account", "there is no such account")); e.Code != "no-such-account" {
+		t.Errorf("%+v", e)
 	}
 }
