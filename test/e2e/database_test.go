@@ -200,6 +200,19 @@ func TestDatabase(t *testing.T) {
 	if r := d.run(ctx, "nils", "credentials", request); r.Code == 0 || !strings.Contains(r.Err, "stint db orders-db") {
 		t.Errorf("the credential is shown: %d %s %s", r.Code, r.Out, r.Err)
 	}
+	// Nobody makes a way around the gateway: with a password of theirs the account would open.
+	for _, set := range []string{"alter role current_user password 'mine-now-123'", `\password`} {
+		cmd := d.As("nils").Command(ctx, "db", "orders-db", "--", "-v", "ON_ERROR_STOP=1", "-c", set)
+		cmd.Stdin = strings.NewReader("mine-now-123\nmine-now-123\n")
+		out, err := cmd.CombinedOutput()
+		_, _ = d.printed.Write(out)
+		if err == nil || !strings.Contains(string(out), "go around the gateway") {
+			t.Errorf("%s: %v %s", set, err, out)
+		}
+	}
+	if again := d.target(ctx, "SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'stint\\_nils\\_%'"); len(again) != 1 || again[0] != verifiers[0] {
+		t.Error("its password is another")
+	}
 	if r := d.run(ctx, "nils", "db", "orders-db", "--", "-v", "ON_ERROR_STOP=1", "-c", "delete from orders"); r.Code == 0 || !strings.Contains(r.Err, "permission denied") {
 		t.Errorf("more than its role may: %d %s %s", r.Code, r.Out, r.Err)
 	}

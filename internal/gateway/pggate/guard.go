@@ -25,7 +25,11 @@ func (o *session) judge(s *Statement) string {
 	look := statement.Look(s.Text)
 	s.Classes = look.Classes
 	guard := &o.Limits.Guard
-	r := guard.Judge(look, look.Depends && guard.Denies() && o.track.plain())
+	known := look.Depends && o.track.plain()
+	r := guard.Judge(look, known)
+	if r == nil && look.SetsPassword(o.Target.Login, known) {
+		r = &ownPassword
+	}
 	if r == nil {
 		return ""
 	}
@@ -33,6 +37,11 @@ func (o *session) judge(s *Statement) string {
 	o.Alarm("guard: "+r.Rule, s.Text)
 	return o.tell(*r)
 }
+
+// ownPassword refuses what would open the target past the gateway. It holds in every session,
+// with a guard or without.
+var ownPassword = statement.Refusal{Rule: "own password", Why: "with a password of its own, this account could go around the gateway",
+	Next: "the gateway signs in for you, and needs none of yours; passwords of other accounts are set by their names"}
 
 // mostTold is how many refusals of a session have what the client is told of them in memory
 // once, however many statements wait for it.

@@ -283,6 +283,46 @@ func TestH14(t *testing.T) {
 	}
 }
 
+// TestOwnPassword: in a session without any guard, too, nobody sets the password of the account
+// that the gateway signs in with, however the statement is sent; and that of no other is meant.
+func TestOwnPassword(t *testing.T) {
+	w := newWorld(t)
+	ctx, done := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer done()
+	must(t, w.db.Exec(ctx, w.database, "ALTER ROLE "+w.control.permit.Target.Login+" CREATEROLE"))
+	const set = "ALTER ROLE current_user PASSWORD 'mine'"
+	for name, mode := range map[string]pgx.QueryExecMode{"simple": pgx.QueryExecModeSimpleProtocol, "unnamed": pgx.QueryExecModeExec, "described": pgx.QueryExecModeDescribeExec, "named": pgx.QueryExecModeCacheStatement} {
+		c := w.connect(func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = mode })
+		for _, text := range []string{set, "ALTER USER " + w.control.permit.Target.Login + " WITH ENCRYPTED PASSWORD 'mine'", "/* x */ alter group session_user password null"} {
+			if _, err := c.Exec(ctx, text); !refusedBy(err, "own password") {
+				t.Errorf("%s: %s: %v", name, text, err)
+			}
+		}
+		b := &pgx.Batch{}
+		b.Queue("SELECT 1")
+		b.Queue(set)
+		if err := c.SendBatch(ctx, b).Close(); !refusedBy(err, "own password") {
+			t.Errorf("%s: in a batch: %v", name, err)
+		}
+		if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+			t.Errorf("%s: the session does not go on: %v", name, err)
+		}
+	}
+	c := w.connect(func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
+	if _, err := c.Exec(ctx, "SELECT 1; "+set); !refusedBy(err, "own password") {
+		t.Errorf("behind another: %v", err)
+	}
+	other := w.database + "_other"
+	if _, err := c.Exec(ctx, "CREATE ROLE "+other+" PASSWORD 'x'; ALTER ROLE "+other+" PASSWORD 'y'; DROP ROLE "+other); err != nil {
+		t.Errorf("of another: %v", err)
+	}
+	if direct, err := pgx.Connect(ctx, w.direct()); err != nil {
+		t.Errorf("its password is another: %v", err)
+	} else {
+		_ = direct.Close(ctx)
+	}
+}
+
 // TestServerThatObeysNothing: a server that says to have carried out what was refused is none,
 // and one that fails for another reason is not spoken for.
 func TestServerThatObeysNothing(t *testing.T) {

@@ -48,15 +48,17 @@ type Text struct {
 	// Why says why it could not be looked at, nil where it could.
 	Why    error
 	tokens []token
+	// hints says that a text whose words are not certain could change a password.
+	hints bool
 }
 
 // Look tells the words of a text, and its classes.
 func Look(in string) Text {
 	tokens, depends, err := lex(in)
 	if err != nil {
-		return Text{Classes: Unknown, Why: err}
+		return Text{Classes: Unknown, Why: err, hints: hints(in)}
 	}
-	t := Text{Depends: depends, tokens: tokens}
+	t := Text{Depends: depends, tokens: tokens, hints: depends && hints(in)}
 	for len(tokens) > 0 {
 		n := ends(tokens)
 		t.Classes |= classify(tokens[:n], 0)

@@ -321,6 +321,9 @@ func FuzzLook(f *testing.F) {
 			x.Classes&(Write|Unknown) == 0 {
 			t.Errorf("%q hides a statement: %s", in, x.Classes)
 		}
+		if x := Look(in + "\n; ALTER ROLE current_user PASSWORD 'x'"); strings.Count(in, "(") == 0 && strings.Count(in, "[") == 0 && len(in) < mostHinted/2 && !x.SetsPassword("me", false) {
+			t.Errorf("%q hides a password", in)
+		}
 	})
 }
 
