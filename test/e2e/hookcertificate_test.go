@@ -58,7 +58,7 @@ func certified(ctx context.Context, t *testing.T) *pgtest.Server {
 		"CREATE SCHEMA stint", "CREATE TABLE stint.notes (name text PRIMARY KEY, value text NOT NULL)",
 		"GRANT USAGE ON SCHEMA stint TO stint", "GRANT SELECT, INSERT, UPDATE, DELETE ON stint.notes TO stint",
 		// What is done on the host of the server, and in its configuration file.
-		`COPY (SELECT) TO PROGRAM 'f=clients.pem; { echo "# stint nobody"; openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=nobody -days 36500 2>/dev/null; } >$f; chmod 600 $f'`,
+		`COPY (SELECT) TO PROGRAM 'f=clients.pem; { echo "# stint nobody"; openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=nobody -addext basicConstraints=critical,CA:FALSE -days 36500 2>/dev/null; } >$f; chmod 600 $f'`,
 		"ALTER SYSTEM SET ssl_ca_file = 'clients.pem'", "SELECT pg_reload_conf()",
 		"CREATE ROLE ledger LOGIN PASSWORD 'known-to-too-many' IN ROLE stint_certificate"))
 	return db
