@@ -224,7 +224,8 @@ func (c *cli) vaultHistoryCmd() *cobra.Command {
 		Long: "Show when and why an account's password was replaced, and that the one before opens\n" +
 			"nothing any more; then who used the account: who was shown its password, and whose\n" +
 			"session a gateway signed in with it, when and from where, the newest first. That is\n" +
-			"what the audit log says; more of it tells stint audit search --resource RESOURCE.",
+			"what the audit log says of all resources that have the account's address now; more of\n" +
+			"it tells stint audit search --resource RESOURCE.",
 		Args: exactly("NAME"),
 		RunE: c.onVaulted(func(ctx context.Context, conn *connection, v api.VaultEntry) error {
 			uses, err := c.vaultUses(ctx, conn, v)
@@ -295,22 +296,28 @@ const mostUses = 50
 // vaultUses reads off the log who used an account since it is in the vault.
 func (c *cli) vaultUses(ctx context.Context, conn *connection, v api.VaultEntry) ([]vaultUse, error) {
 	uses := []vaultUse{}
-	for _, kind := range []string{"credential.shown", "session.login"} {
-		q := url.Values{"settled": {"true"}, "newest": {"true"}, "limit": {"1000"}, "type": {kind}, "resource": {v.Resource}, "since": {v.CreatedAt.String()}}
-		found, enough := 0, errors.New("enough")
-		err := c.records(ctx, conn, q, 0, func(r api.AuditRecord) error {
-			u, is, err := readUse(r, v.Account)
-			if err != nil || !is {
-				return err
+	names := v.Resources // each of the address, under which it may have been asked for
+	if !slices.Contains(names, v.Resource) {
+		names = append(names, v.Resource)
+	}
+	for _, name := range names {
+		for _, kind := range []string{"credential.shown", "session.login"} {
+			q := url.Values{"settled": {"true"}, "newest": {"true"}, "limit": {"1000"}, "type": {kind}, "resource": {name}, "since": {v.CreatedAt.String()}}
+			found, enough := 0, errors.New("enough")
+			err := c.records(ctx, conn, q, 0, func(r api.AuditRecord) error {
+				u, is, err := readUse(r, v.Account)
+				if err != nil || !is {
+					return err
+				}
+				uses = append(uses, u)
+				if found++; found == mostUses {
+					return enough
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, enough) {
+				return nil, err
 			}
-			uses = append(uses, u)
-			if found++; found == mostUses {
-				return enough
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, enough) {
-			return nil, err
 		}
 	}
 	slices.SortStableFunc(uses, func(a, b vaultUse) int { return b.At.Compare(a.At.Time) })
@@ -328,7 +335,7 @@ func readUse(r api.AuditRecord, account string) (u vaultUse, is bool, err error)
 	if x.Type == "session.login" { // which the gateway asks for, and the person is behind
 		u.From, u.Gateway, u.Session = f["source"], f["gateway"], x.Entity
 	}
-	return u, f["account"] == account, nil
+	return u, slices.Contains(strings.Split(f["account"], ","), account), nil // of each target of a grant, its account
 }
 
 func (c *cli) vaultRotateCmd() *cobra.Command {

@@ -32,16 +32,17 @@ func TestVaultUses(t *testing.T) {
 		return api.AuditRecord{Record: b}
 	}
 	log := map[string][]api.AuditRecord{
-		"credential.shown": {record("credential.shown", time.Hour, "dba"), record("credential.shown", 2*time.Hour, "other"), record("credential.shown", 3*time.Hour, ""), record("credential.shown", 4*time.Hour, "dba")},
-		"session.login":    {record("session.login", 2*time.Hour, "dba"), record("session.login", 2*time.Hour, "other")},
+		"credential.shown":            {record("credential.shown", time.Hour, "dba"), record("credential.shown", 2*time.Hour, "other"), record("credential.shown", 3*time.Hour, ""), record("credential.shown", 4*time.Hour, "dba")},
+		"orders-too credential.shown": {record("credential.shown", 5*time.Hour, "other,dba"), record("credential.shown", 6*time.Hour, "dba2")},
+		"session.login":               {record("session.login", 2*time.Hour, "dba"), record("session.login", 2*time.Hour, "other")},
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		if q.Get("resource") != "orders-db" || q.Get("newest") != "true" || q.Get("since") == "" {
+		if name := q.Get("resource"); name != "orders-db" && name != "orders-too" || q.Get("newest") != "true" || q.Get("since") == "" {
 			t.Errorf("asked for %v", q)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(api.Page[api.AuditRecord]{Items: log[q.Get("type")]})
+		_ = json.NewEncoder(w).Encode(api.Page[api.AuditRecord]{Items: log[strings.TrimPrefix(q.Get("resource")+" ", "orders-db ")+q.Get("type")]})
 	}))
 	defer srv.Close()
 	server, err := api.ParseServer(srv.URL)
@@ -49,7 +50,7 @@ func TestVaultUses(t *testing.T) {
 	device, err := api.NewDevice()
 	must(t, err)
 	c, conn := &cli{now: func() time.Time { return now }}, &connection{Client: &api.Client{Server: server, Device: device, Token: "of-nobody"}}
-	entry := api.VaultEntry{Name: "orders-dba", Resource: "orders-db", Account: "dba", CreatedAt: api.At(now.Add(-24 * time.Hour))}
+	entry := api.VaultEntry{Name: "orders-dba", Resource: "orders-db", Account: "dba", CreatedAt: api.At(now.Add(-24 * time.Hour)), Resources: []string{"orders-db", "orders-too"}}
 	told := func() string {
 		t.Helper()
 		uses, err := c.vaultUses(t.Context(), conn, entry)
@@ -60,7 +61,7 @@ func TestVaultUses(t *testing.T) {
 		}
 		return b.String()
 	}
-	if got, want := told(), "1h0m0s user:mira 192.0.2.7 ;2h0m0s user:mira 192.0.2.8:4711 gw-1;4h0m0s user:mira 192.0.2.7 ;"; got != want {
+	if got, want := told(), "1h0m0s user:mira 192.0.2.7 ;2h0m0s user:mira 192.0.2.8:4711 gw-1;4h0m0s user:mira 192.0.2.7 ;5h0m0s user:mira 192.0.2.7 ;"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 	for range 2 * mostUses {

@@ -34,6 +34,8 @@ type VaultEntry struct {
 	DriftAt     Time   `json:"drift_at,omitzero" nullable:"true" format:"date-time" doc:"Since when the current secret is known not to open the account"`
 	CreatedAt   Time   `json:"created_at" format:"date-time"`
 
+	Resources []string `json:"resources,omitempty" doc:"All that have its address now: the account may be used under each of these names. Of one entry alone, not in lists"`
+
 	Secrets []VaultVersion `json:"secrets" nullable:"false" doc:"The versions of the secret, oldest first; the last fifty"`
 }
 

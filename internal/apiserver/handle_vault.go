@@ -43,7 +43,17 @@ func (s *Server) getVaulted(ctx context.Context, c call, in *ByName) (*reply[api
 	if err != nil {
 		return nil, err
 	}
-	return answer(s.toVaultEntry(vs[0])), nil
+	set, err := s.broker.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := s.toVaultEntry(vs[0])
+	for _, r := range set.Resources() {
+		if r.Connection.Place() == vs[0].At {
+			out.Resources = append(out.Resources, string(r.Name))
+		}
+	}
+	return answer(out), nil
 }
 
 func (s *Server) removeVaulted(ctx context.Context, c call, in *ByName) (*reply[api.VaultEntry], error) {

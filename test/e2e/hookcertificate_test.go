@@ -29,6 +29,13 @@ owners: [group:dba]
 connection: {address: "ADDRESS", hook: postgres-certificate, credential: ledger-hook, secret: certificate}
 ceiling: {mechanisms: [checkout], accounts: [ledger], maxDuration: 8h}
 ---
+kind: Resource
+name: ledger-of-the-auditors
+type: hook
+criticality: high
+owners: [group:dba]
+connection: {address: "ADDRESS", hook: postgres-certificate, credential: ledger-hook, secret: certificate}
+---
 kind: Role
 name: borrow-ledger
 description: Borrow the account of the ledger
@@ -166,6 +173,9 @@ func TestHookLendsACertificate(t *testing.T) {
 	}
 	if _, err := os.Stat(said[1]); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the files are there still: %v", err)
+	}
+	if len(v.Resources) != 2 {
+		t.Errorf("the resources of its address are %q", v.Resources)
 	}
 
 	// What is dead is not taken into the vault again.
