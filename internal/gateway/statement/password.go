@@ -1,18 +1,65 @@
 package statement
 
-import "strings"
-
-// mostHinted bounds the texts that are suspected of a password by the letters in them: what
-// is longer is data.
-const mostHinted = 4 << 10
-
-// hints reports whether the letters are there that a change of a password takes.
+// hints reports whether the letters of a change of a password are there: ALTER, ROLE or its
+// like with nothing but blanks and comments between, and PASSWORD behind it. It is for texts
+// whose words are not certain, of any length, for what is around it can be made longer than
+// anything is looked at. More comments than are worth to be read are as good as these letters.
 func hints(in string) bool {
-	if len(in) > mostHinted {
+	work := 8*len(in) + 4096
+	for i := 0; i+len("alter") < len(in); i++ {
+		if !letters(in[i:], "alter") {
+			continue
+		}
+		at := apart(in, i+len("alter"))
+		if work -= at - i; work < 0 {
+			return true
+		}
+		for _, w := range []string{"role", "user", "group"} {
+			if !letters(in[at:], w) {
+				continue
+			}
+			for at += len(w); at < len(in); at++ { // what it does not find here is behind no other either
+				if letters(in[at:], "password") {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	return false
+}
+
+// letters reports whether a text begins with these small letters, written in any way.
+func letters(in, word string) bool {
+	if len(in) < len(word) {
 		return false
 	}
-	in = strings.ToLower(in)
-	return strings.Contains(in, "alter") && strings.Contains(in, "password")
+	for i := range len(word) {
+		if in[i]|0x20 != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// apart is where the blanks and comments end that begin at a place.
+func apart(in string, at int) int {
+	l := lexer{in: in, at: at}
+	for l.at < len(in) {
+		switch c := in[l.at]; {
+		case blank(c):
+			l.at++
+		case c == '-' && l.peek(1) == '-':
+			l.line()
+		case c == '/' && l.peek(1) == '*':
+			if l.comment() != nil {
+				return len(in)
+			}
+		default:
+			return l.at
+		}
+	}
+	return len(in)
 }
 
 // SetsPassword reports whether a text changes the password of an account, by its name or as

@@ -29,6 +29,26 @@ func TestSetsPassword(t *testing.T) {
 			t.Errorf("%s is refused", in)
 		}
 	}
+	// What stands around it hides nothing, however long.
+	blanks, data := strings.Repeat(" ", MostText), "INSERT INTO t VALUES ('"+strings.Repeat("alter role ", MostText/8)+"')"
+	for name, in := range map[string]string{
+		"blanks":             blanks + "ALTER ROLE current_user PASSWORD 'x'",
+		"blanks within":      "ALTER" + blanks + "ROLE current_user" + blanks + "PASSWORD 'x'",
+		"a comment":          "ALTER/*" + blanks + "/* */ */USER--" + blanks + "\ncurrent_user PASSWORD 'x'",
+		"a form":             "/*" + blanks[:8<<10] + "*/ALTER ROLE U&\"stint\\005fnils_01abc\" PASSWORD 'x'",
+		"a backslash":        "SELECT '\\'; /*" + blanks[:8<<10] + "*/ ALTER GROUP current_user PASSWORD 'x' --'",
+		"behind data":        data + "; ALTER ROLE current_user PASSWORD 'x'",
+		"comments in others": strings.Repeat("alter/*", MostText/4),
+	} {
+		if !Look(in).SetsPassword(me, false) {
+			t.Errorf("%s hide it", name)
+		}
+	}
+	for name, in := range map[string]string{"data": data, "a dump": strings.Repeat("ALTER TABLE users ADD password text; ", MostText/32), "a word": strings.Repeat("alter", MostText/4), "its end": blanks + "alter"} {
+		if Look(in).SetsPassword(me, false) {
+			t.Errorf("%s is refused", name)
+		}
+	}
 	long := strings.Repeat("a", 70)
 	if !Look("ALTER ROLE "+long+" PASSWORD 'x'").SetsPassword(long[:63], true) {
 		t.Error("a name that the server cuts hides it")
