@@ -377,8 +377,8 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// TestForgedStatus: what a client says of settings as a server would is no message of a
-// client's; a session that tries is over.
+// TestForgedStatus: what a client says as a server would counts for nothing: a session that
+// sends a message of the server's is over, and what it says of settings is not believed.
 func TestForgedStatus(t *testing.T) {
 	w := newWorld(t)
 	c := w.secure()
@@ -387,6 +387,53 @@ func TestForgedStatus(t *testing.T) {
 	must(t, err)
 	if got := answers(c); !strings.Contains(got, "broke the protocol") {
 		t.Errorf("told %q", got)
+	}
+
+	// In the form in which a server says it, it is Sync to the server, which refuses the body; what
+	// is certain of the settings is what the server said, and a text that hides a statement by
+	// another is refused.
+	g := guarded(t, "ddl", "", "")
+	c = g.secure()
+	text := func(s string) []byte { return frame('Q', []byte(s+"\x00")) }
+	_, err = c.Write(slices.Concat(packet(version3, "user", "orders-db", "database", g.database), text("SET standard_conforming_strings = off"),
+		frame('S', []byte("standard_conforming_strings\x00on\x00")), frame('S', nil), text(`SELECT '\'; CREATE TABLE hidden (v int) --'`)))
+	must(t, err)
+	must(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+	said, some := "", make([]byte, 4096)
+	for !strings.Contains(said, "where its strings end depends on settings") {
+		n, err := c.Read(some)
+		if said += string(some[:n]); err != nil {
+			t.Fatalf("told %q, %v", said, err)
+		}
+	}
+	ctx, done := context.WithTimeout(t.Context(), time.Minute)
+	defer done()
+	direct, err := pgx.Connect(ctx, g.direct())
+	must(t, err)
+	defer func() { _ = direct.Close(ctx) }()
+	var there bool
+	if must(t, direct.QueryRow(ctx, "SELECT to_regclass('public.hidden') IS NOT NULL").Scan(&there)); there {
+		t.Error("what was hidden was carried out")
+	}
+}
+
+// TestStatusOfAServer: of what a server says of settings nothing is believed that is not whole.
+func TestStatusOfAServer(t *testing.T) {
+	for name, x := range map[string]struct {
+		body  string
+		plain bool
+	}{
+		"as it is said": {"standard_conforming_strings\x00on\x00", true}, "said again": {"client_encoding\x00UTF8\x00", true}, "another": {"is_superuser\x00on\x00", true}, "nothing": {"", true},
+		"no end": {"standard_conforming_strings\x00on", false}, "the name alone": {"standard_conforming_strings\x00", false}, "no end of the name": {"standard_conforming_strings", true},
+		"no name": {"\x00off\x00", true}, "long": {"standard_conforming_strings\x00" + strings.Repeat("on", 1<<19) + "\x00", false}, "in capitals": {"standard_conforming_strings\x00ON\x00", false},
+		"off": {"standard_conforming_strings\x00off\x00", false}, "another encoding": {"client_encoding\x00SJIS\x00", false},
+	} {
+		d := &downward{session: &session{track: newTracker()}}
+		d.track.set("standard_conforming_strings", "on")
+		d.track.set("client_encoding", "UTF8")
+		if err := d.note('S', []byte(x.body)); err != nil || d.track.plain() != x.plain {
+			t.Errorf("%s: words are certain %t, %v", name, d.track.plain(), err)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -310,7 +311,10 @@ func TestHostileServer(t *testing.T) {
 		"length over all":   {'D', 0xff, 0xff, 0xff, 0xff},
 		"ready for nothing": frame('Z', nil),
 		"half a row":        append([]byte{'D', 0, 1, 0, 0}, make([]byte, 100)...),
-		"errors unasked":    append(frame('E', []byte("SERROR\x00C42000\x00Mx")), frame('~', nil)...),
+		"a status in a row": append([]byte{'D', 0, 0, 0, 20}, frame('S', []byte("is_superuser\x00on\x00"))...),
+		"statuses": append(slices.Concat(frame('S', nil), frame('S', []byte("is_superuser")), frame('S', []byte("is_superuser\x00on\x00")), frame('S', []byte("is_superuser\x00on\x00")),
+			frame('S', bytes.Repeat([]byte("x"), 1<<20))), frame('~', nil)...),
+		"errors unasked": append(frame('E', []byte("SERROR\x00C42000\x00Mx")), frame('~', nil)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			theirs, ours := net.Pipe()
