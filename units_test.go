@@ -50,6 +50,11 @@ func TestUnits(t *testing.T) {
 		if most == "" {
 			continue
 		}
+		for _, line := range []string{"LimitCORE=0", "MemorySwapMax=0"} { // what it has in memory is written nowhere
+			if !regexp.MustCompile("(?m)^" + line + "$").Match(text) {
+				t.Errorf("%s has no %s", f, line)
+			}
+		}
 		if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+most, unit).CombinedOutput(); err != nil {
 			t.Errorf("%s reaches more than %s tenths: %v\n%s", f, most, err, out)
 		}

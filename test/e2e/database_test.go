@@ -356,6 +356,11 @@ func TestDatabase(t *testing.T) {
 		return d.run(ctx, "nils", "db", "orders-db", "--", "-Atc", "select 1").Failed()
 	}))
 
+	for _, at := range []string{d.status, strings.TrimPrefix(d.URL, "http://")} {
+		numbers, err := numbersAt(ctx, at)
+		must(t, err)
+		_, _ = io.WriteString(d.printed, numbers)
+	}
 	d.noPassword(ctx, verifiers[0])
 }
 

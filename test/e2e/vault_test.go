@@ -146,6 +146,9 @@ func TestVaultLendsAndRotates(t *testing.T) {
 			t.Fatalf("%s was lent %s", who, c.Username)
 		}
 		seen[password] = true
+		if text, err := numbersAt(ctx, strings.TrimPrefix(set.URL, "http://")); err != nil || !strings.Contains(text, "stint_") || strings.Contains(text, password) {
+			t.Errorf("the metrics: a password %t, %v", strings.Contains(text, password), err)
+		}
 		live := open(t, c.URI.Reveal()+"&sslrootcert="+set.Target.CAFile)
 		// A borrower can set a password of their own, and it helps nothing.
 		if _, err := live.ExecContext(ctx, "ALTER ROLE vault_dba PASSWORD 'mine-now'"); err != nil {
