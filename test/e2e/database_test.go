@@ -348,6 +348,26 @@ func TestDatabase(t *testing.T) {
 		return nil
 	}))
 
+	// Time alone: what runs is cut, the session says why it ended, and the account is gone.
+	soon, _, _, enough := d.proxy(ctx, "lars", "--as", "reader", "--for", "20s", "--why", "until its time is over")
+	c = connectTo(t, ctx, soon)
+	if _, err := c.Exec(ctx, "SELECT pg_sleep(600)"); err == nil {
+		t.Error("ten minutes passed in twenty seconds")
+	}
+	_ = c.Close(ctx)
+	must(t, eventually(ctx, func() error {
+		if left := d.target(ctx, "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'stint\\_lars\\_%'"); len(left) > 0 {
+			return fmt.Errorf("%q is there still", left)
+		}
+		for _, x := range d.sessions(ctx, false) {
+			if x.Person == "lars" && x.Reason == "expired" && x.Recording.State == "kept" {
+				return nil
+			}
+		}
+		return fmt.Errorf("no session of lars has expired: %+v", d.sessions(ctx, false))
+	}))
+	enough()
+
 	// Who is locked is cut, and a gateway that dies takes its sessions with it.
 	d.cut(ctx, "lars", "locked", func() { _, err := d.admin.LockUser(ctx, "lars", "lost laptop"); must(t, err) })
 	d.cut(ctx, "nils", "the gateway killed", func() { d.kill() })
