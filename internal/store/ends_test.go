@@ -112,10 +112,8 @@ func TestPersonsTakeTurns(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		var mu sync.Mutex
 		var order []string
-		asking := make(chan struct{}, 100)
 		ask := func(who string) {
 			all.Go(func() {
-				asking <- struct{}{}
 				if err := s.Update(store.OnBehalf(context.Background(), who), func(*store.Tx) error {
 					mu.Lock()
 					defer mu.Unlock()
@@ -126,18 +124,19 @@ func TestPersonsTakeTurns(t *testing.T) {
 				}
 			})
 		}
-		waits := func(n int) { // until so many more wait in the line
-			for range n {
-				<-asking
+		waits := func(who string, n int) { // until so many stand in the line
+			for end := time.Now().Add(time.Minute); s.Waiting(who) < n; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("%d of %s wait, not %d", s.Waiting(who), who, n)
+				}
 			}
-			time.Sleep(200 * time.Millisecond)
 		}
 		for range 50 {
 			ask("greedy")
 		}
-		waits(50)
+		waits("greedy", 50)
 		ask("modest")
-		waits(1)
+		waits("modest", 1)
 		release()
 		all.Wait()
 		// Its turn is the second; TestLine holds that to the letter. Those whose turns
