@@ -4,6 +4,9 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -216,6 +219,43 @@ func TestDatabase(t *testing.T) {
 	if r := d.run(ctx, "nils", "db", "orders-db", "--", "-v", "ON_ERROR_STOP=1", "-c", "delete from orders"); r.Code == 0 || !strings.Contains(r.Err, "permission denied") {
 		t.Errorf("more than its role may: %d %s %s", r.Code, r.Out, r.Err)
 	}
+	// A client that connects to the gateway by itself, by a key that is good for an hour.
+	var straight struct{ URI, JDBC string }
+	folder := filepath.Join(t.TempDir(), "door")
+	for range 2 { // the second time over the first
+		must(t, d.As("nils").JSON(ctx, &straight, "credentials", request, "--certificate", folder))
+		if out, err := exec.CommandContext(ctx, "psql", straight.URI, "-Atc", "select count(*) from orders").CombinedOutput(); err != nil || string(out) != "40\n" {
+			t.Errorf("straight to the gateway: %v %s", err, out)
+		}
+	}
+	der, err := os.ReadFile(filepath.Join(folder, "client.pk8"))
+	must(t, err)
+	java, err := x509.ParsePKCS8PrivateKey(der)
+	must(t, err)
+	both, err := tls.LoadX509KeyPair(filepath.Join(folder, "client.pem"), filepath.Join(folder, "client.pem"))
+	must(t, err)
+	if !java.(*ecdsa.PrivateKey).Equal(both.PrivateKey) || !strings.HasPrefix(straight.JDBC, "jdbc:postgresql://") || !strings.Contains(straight.JDBC, "client.pk8") {
+		t.Errorf("the key for Java is another one: %s", straight.JDBC)
+	}
+	files, err := os.ReadDir(folder)
+	must(t, err)
+	for _, f := range files {
+		if i, err := f.Info(); err != nil || i.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", f.Name(), i.Mode(), err)
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(folder, "notes"), nil, 0o600))
+	if r := d.run(ctx, "nils", "credentials", request, "--certificate", folder); r.Code == 0 || !strings.Contains(r.Err, "something else") {
+		t.Errorf("a folder with something else in it: %d %s", r.Code, r.Err)
+	}
+	must(t, os.Remove(filepath.Join(folder, "notes")))
+	must(t, os.Chmod(folder, 0o755))
+	if r := d.run(ctx, "nils", "credentials", request, "--certificate", folder); r.Code == 0 || !strings.Contains(r.Err, "yours alone") {
+		t.Errorf("a folder that others read: %d %s", r.Code, r.Err)
+	}
+	if r := d.run(ctx, "lars", "credentials", request, "--certificate", filepath.Join(t.TempDir(), "other")); r.Code == 0 {
+		t.Errorf("another's grant: %s", r.Out)
+	}
 	if r := d.run(ctx, "nils", "run", "orders-db", "--as", "reader", "--for", "1m", "--why", "with its end", "--", "sh", "-c", `psql "$STINT_URI" -Atc 'select 6*7'; psql -Atc 'select 7*7'; env`); !strings.Contains(r.Out, "42\n49\n") || strings.Contains(r.Out, "PGPASSWORD") {
 		t.Errorf("stint run: %d %s %s", r.Code, r.Out, r.Err)
 	}
@@ -325,10 +365,13 @@ func TestDatabase(t *testing.T) {
 		}
 	}
 	c := connectTo(t, ctx, uri)
-	_, err := d.admin.Revoke(ctx, api.RevokeAsk{Grant: grant, Why: "a doubt"})
+	_, err = d.admin.Revoke(ctx, api.RevokeAsk{Grant: grant, Why: "a doubt"})
 	must(t, err)
 	if err := fails(ctx, c); err == nil {
 		t.Error("revoked, and the session goes on")
+	}
+	if out, err := exec.CommandContext(ctx, "psql", straight.URI, "-Atc", "select 1").CombinedOutput(); err == nil {
+		t.Errorf("revoked, and the key opens: %s", out)
 	}
 	pool.Close()
 	d.open(ctx, 0)
