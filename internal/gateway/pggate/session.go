@@ -154,7 +154,7 @@ func (o *session) notices() {
 			return
 		case n = <-heard:
 		}
-		text, hint := fmt.Sprintf("stint: your access to %s ends in %s", o.Resource, n.Left.Round(time.Second)), "ask for more time with: stint extend"
+		text, hint := fmt.Sprintf("stint: your access to %s ends in %s", o.Resource, n.Left.Round(time.Second)), "for more time: stint extend "+string(o.Grant)+` --for 30m --why "…"; in psql, with \! before it`
 		switch {
 		case n.Paused:
 			text, hint = fmt.Sprintf("stint: your session on %s is paused", o.Resource), "nothing passes until whoever watches it lets it go on"

@@ -318,6 +318,32 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	eventually(t, "nothing is left at the server", func() bool { return w.backends() == 0 })
 }
 
+// TestWarned: a minute before the end the client is told how to ask for more, to be pasted.
+func TestWarned(t *testing.T) {
+	w := newWorld(t)
+	heard := make(chan *pgconn.Notice, 16)
+	c := w.connect(func(c *pgx.ConnConfig) { c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { heard <- n } })
+	ctx, done := context.WithTimeout(t.Context(), 55*time.Second)
+	defer done()
+	w.control.ends(time.Now().Add(61 * time.Second))
+	for {
+		if _, err := c.Exec(ctx, "SELECT pg_sleep(0.05)"); err != nil {
+			t.Fatal("nobody said anything: ", err)
+		}
+		select {
+		case n := <-heard:
+			if strings.Contains(n.Message, "was extended") { // its end was moved
+				continue
+			}
+			if !strings.Contains(n.Message, "your access to orders-db ends in 1m") || !strings.Contains(n.Hint, "stint extend grt_1 --for 30m --why") {
+				t.Errorf("told %q %q", n.Message, n.Hint)
+			}
+			return
+		default:
+		}
+	}
+}
+
 // TestExpires: the session ends on the gateway's own clock, and is warned of nothing
 // that is not so.
 func TestExpires(t *testing.T) {
