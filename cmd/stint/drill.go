@@ -81,7 +81,8 @@ func (c *cli) drill(ctx context.Context, q api.GlassAsk, codes []string) error {
 		return "ends " + clock(r.Grant.ExpiresAt.Time, c.now()), nil
 	})
 	var env []string // to sign in to the target with
-	own := false
+	own, unlisten := false, func() {}
+	defer func() { unlisten() }()
 	rep.step("read the credential", false, func() (string, error) {
 		var err error
 		if own, err = ownAccount(ctx, conn, r); err != nil {
@@ -91,6 +92,15 @@ func (c *cli) drill(ctx context.Context, q api.GlassAsk, codes []string) error {
 			return "none: the rights are on your own account " + r.Grant.Account, nil
 		}
 		add, err := c.credentialEnv(ctx, conn, r)
+		if brokered(err) {
+			line, err := c.openLine(ctx, conn, r, postgresSpeech, 0, true)
+			if err != nil {
+				return "", err
+			}
+			unlisten = line.close
+			env = c.childEnv(r, line.postgresEnv())
+			return "none: a gateway has it, at " + line.gateway, nil
+		}
 		if err != nil {
 			return "", err
 		}

@@ -52,7 +52,7 @@ type carriage struct {
 
 var carriages = map[access.Protocol]carriage{
 	access.SSH:      {hostType, access.UserCertificate, []access.Mechanism{access.Token, access.Account, access.Enable}, "stint ssh"},
-	access.Postgres: {databaseType, access.DatabaseKey, []access.Mechanism{access.Account}, "stint db"},
+	access.Postgres: {databaseType, access.DatabaseKey, []access.Mechanism{access.Account, access.Checkout}, "stint db"},
 	access.HTTP:     {webType, access.WebKey, []access.Mechanism{access.Token}, "stint web"},
 	access.TCP:      {tcpType, access.WebKey, []access.Mechanism{access.Token}, "stint proxy"},
 }

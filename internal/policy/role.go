@@ -49,7 +49,7 @@ func (r *Role) Permissions() access.Permissions {
 // those mechanisms whose sessions it carries: they open by a certificate of ours. Documents
 // that say it of others are refused; this does not rest on it.
 func (r *Role) recorded() bool {
-	return r.Options["through"] == "gateway" && slices.Contains([]access.Mechanism{access.Token, access.Account, access.Enable}, r.Mechanism)
+	return r.Options["through"] == "gateway" && slices.Contains([]access.Mechanism{access.Token, access.Account, access.Enable, access.Checkout}, r.Mechanism)
 }
 
 var (

@@ -42,7 +42,7 @@ func (*Connector) Schema() access.Schema {
 			"setRole": {Doc: "whether a member may SET ROLE to its groups, and so own things in their name; PostgreSQL 16 and later, older ones always allow it",
 				Values: []string{"deny", "allow"}, Default: "deny"},
 			"through": {Doc: "how sessions reach the server: directly, with a password that its holder gets, or through a gateway, which records them and has the password; without it, directly",
-				For: []access.Mechanism{access.Account}, Values: []string{"server", throughGateway}},
+				For: []access.Mechanism{access.Account, access.Checkout}, Values: []string{"server", throughGateway}},
 			"record": {Doc: "how a gateway records: with strict, no statement passes before it is durable; without it, normal", Needs: byGateway,
 				Values: []string{"normal", "strict"}},
 			"onPartition": {Doc: "what becomes of a session while its gateway is cut off from Stint; without it, it closes. Resources of high and critical criticality always close", Needs: byGateway,
