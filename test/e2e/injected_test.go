@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -46,11 +47,20 @@ func TestInjected(t *testing.T) {
 	must(t, d.As("root").Run(ctx, "admin", "vault", "add", "keeper", "--resource", "orders-db", "--account", "orders_keeper").Failed())
 	verifier := func() string {
 		t.Helper()
-		all := d.target(ctx, "SELECT rolpassword FROM pg_authid WHERE rolname = 'orders_keeper'")
-		if len(all) != 1 {
-			t.Fatalf("%d accounts", len(all))
-		}
-		return all[0]
+		said := ""
+		must(t, eventually(ctx, func() error { // while it is rotated it has none
+			var v api.VaultEntry
+			if err := d.As("root").JSON(ctx, &v, "admin", "vault", "show", "keeper"); err != nil || v.State == "rotating" {
+				return fmt.Errorf("it is %s: %w", v.State, err)
+			}
+			all := d.target(ctx, "SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = 'orders_keeper'")
+			if len(all) != 1 || all[0] == "" {
+				return fmt.Errorf("%d passwords", len(all))
+			}
+			said = all[0]
+			return nil
+		}))
+		return said
 	}
 
 	// Two work as it at a time, and neither is shown anything.
@@ -69,7 +79,8 @@ func TestInjected(t *testing.T) {
 		var held []api.Request
 		must(t, d.As(who).JSON(ctx, &held, "get", "requests"))
 		requests[who] = held[0].ID
-		for _, args := range [][]string{{"credentials", held[0].ID}, {"checkout", "orders-db"}, {"secret", "read", "orders-db"}} {
+		for _, args := range [][]string{{"credentials", held[0].ID}, {"checkout", "orders-db"}, {"secret", "read", "orders-db"},
+			{"run", "orders-db", "--as", "borrow-keeper", "--for", "1m", "--why", "mend the orders", "--env", "P=password", "--", "env"}} {
 			if r := d.run(ctx, who, args...); r.Code == 0 || !strings.Contains(r.Err, "stint db orders-db") {
 				t.Errorf("%s is shown something by %s: %d %s %s", who, args, r.Code, r.Out, r.Err)
 			}
@@ -94,9 +105,22 @@ func TestInjected(t *testing.T) {
 	if must(t, again.QueryRow(ctx, "SELECT session_user::text").Scan(&as)); as != "orders_keeper" {
 		t.Errorf("anew it is %s", as)
 	}
+	must(t, d.As("root").Run(ctx, "admin", "vault", "rotate", "keeper", "--why", "it was on a screen").Failed())
+	must(t, eventually(ctx, func() error { // now, and who holds it goes on with the new one
+		if verifier() == second {
+			return errors.New("it is not rotated")
+		}
+		return nil
+	}))
+	if err := fails(ctx, again); err == nil {
+		t.Error("rotated, and a session goes on")
+	}
+	again = connectTo(t, ctx, uri)
 	if _, err := again.Exec(ctx, "ALTER ROLE current_user PASSWORD 'mine-now-123'"); err == nil || !strings.Contains(err.Error(), "go around the gateway") {
 		t.Errorf("a password of their own: %v", err)
 	}
+
+	third := verifier()
 
 	// It comes back: cut, another password, and the history tells who it was.
 	must(t, d.As("lars").Run(ctx, "end", requests["lars"], "--wait").Failed())
@@ -110,7 +134,7 @@ func TestInjected(t *testing.T) {
 		}
 		return nil
 	}))
-	if verifier() == second {
+	if verifier() == third {
 		t.Error("it came back, and the password is the same")
 	}
 	var used struct {
@@ -146,7 +170,7 @@ func TestInjected(t *testing.T) {
 	if r := d.As("rosa").JSON(ctx, &rep, "break-glass", "orders-db", "--drill", "--why", "quarterly drill"); r != nil || !rep.OK {
 		t.Errorf("the drill: %v %+v", r, rep)
 	}
-	for _, x := range []string{first, second, verifier()} {
+	for _, x := range []string{first, second, third, verifier()} {
 		d.noPassword(ctx, x)
 	}
 }
