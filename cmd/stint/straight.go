@@ -51,9 +51,6 @@ func (c *cli) straight(ctx context.Context, conn *connection, id, folder string)
 	if err != nil {
 		return stateError(folder, cause(err), "name a folder that can be reached")
 	}
-	if strings.ContainsAny(folder, " '\\") { // which libpq and drivers write each in their way
-		return wrong("bad-folder", "--certificate: the folder has a space, a quote or a backslash in its name", "clients of databases write these differently", "name another folder")
-	}
 	if err := ownFolder(folder); err != nil {
 		return err
 	}
@@ -72,11 +69,11 @@ func (c *cli) straight(ctx context.Context, conn *connection, id, folder string)
 	host, port, _ := net.SplitHostPort(k.gateway)
 	at := func(name string) string { return filepath.Join(folder, name) }
 	query := url.Values{"sslmode": {"verify-full"}, "sslrootcert": {at(straightGateway)}, "sslcert": {at(straightPair)}, "sslkey": {at(straightPair)}}
-	uri := url.URL{Scheme: "postgresql", User: url.User(r.Resource), Host: k.gateway, Path: "/" + k.database, RawQuery: query.Encode()}
+	uri := url.URL{Scheme: "postgresql", User: url.User(r.Resource), Host: k.gateway, Path: "/" + k.database, RawQuery: plainQuery(query)}
 	query.Set("sslcert", at(straightCert))
 	query.Set("sslkey", at(straightKey))
 	query.Set("user", r.Resource)
-	jdbc := url.URL{Scheme: "postgresql", Host: k.gateway, Path: "/" + k.database, RawQuery: query.Encode()}
+	jdbc := url.URL{Scheme: "postgresql", Host: k.gateway, Path: "/" + k.database, RawQuery: plainQuery(query)}
 	v := straightView{URI: uri.String(), JDBC: "jdbc:" + jdbc.String(), Host: host, Port: port, User: r.Resource, Database: k.database, Folder: folder,
 		Request: r.ID, Until: api.At(k.until), Ends: api.At(k.ends)}
 	if err := c.show(result{value: v, names: []string{v.URI}, text: facts("uri", v.URI, "jdbc", v.JDBC, "host", host, "port", port, "user", v.User, "database", v.Database,
@@ -88,6 +85,9 @@ func (c *cli) straight(ctx context.Context, conn *connection, id, folder string)
 	}
 	return nil
 }
+
+// plainQuery writes a query in which a blank is no plus sign, which libpq would take for one.
+func plainQuery(q url.Values) string { return strings.ReplaceAll(q.Encode(), "+", "%20") }
 
 // ownFolder makes a folder for its owner alone, or takes one that has been that and holds
 // nothing else.

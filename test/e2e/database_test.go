@@ -221,7 +221,7 @@ func TestDatabase(t *testing.T) {
 	}
 	// A client that connects to the gateway by itself, by a key that is good for an hour.
 	var straight struct{ URI, JDBC string }
-	folder := filepath.Join(t.TempDir(), "door")
+	folder := filepath.Join(t.TempDir(), "the door's")
 	for range 2 { // the second time over the first
 		must(t, d.As("nils").JSON(ctx, &straight, "credentials", request, "--certificate", folder))
 		if out, err := exec.CommandContext(ctx, "psql", straight.URI, "-Atc", "select count(*) from orders").CombinedOutput(); err != nil || string(out) != "40\n" {
