@@ -110,7 +110,7 @@ e2e: build bin/dex
 	../../bin/e2e.test -test.timeout 40m -test.skip "$$waiting"; code=$$?; \
 	wait $$beside || code=1; cat $$log; rm -f $$log; exit $$code
 	$(GO) test -count=1 -tags e2e -timeout 10m -run ActiveDirectory ./internal/directory
-	$(GO) test -count=1 -tags e2e -timeout 10m ./internal/connector/hook
+	$(GO) test -count=1 -tags e2e -timeout 30m ./internal/connector/hook
 
 ## Recordings kept in a bucket of a real S3 server, which is built in a module of its own; the
 ## first time takes minutes of a processor.
